@@ -1,0 +1,57 @@
+"""Every error that a user can meet: one clear message, a hint, and the exit code of the contract."""
+
+from __future__ import annotations
+
+
+class McuformerError(Exception):
+    """What went wrong, where, and what to do about it.
+
+    `exit_code` follows the contract: 1 bug, 2 usage, 3 unsupported model, 4 does not fit,
+    5 validation failed, 6 tool missing, 7 flashing failed.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(McuformerError):
+    """A wrong flag, a missing or malformed file, data of the wrong shape."""
+
+    exit_code = 2
+
+
+class UnsupportedModelError(McuformerError):
+    """The model is broken, hostile, or holds operators that the compiler does not handle."""
+
+    exit_code = 3
+
+
+class DoesNotFitError(McuformerError):
+    """The plan exceeds a memory region or a limit that the user gave."""
+
+    exit_code = 4
+
+
+class ValidationError(McuformerError):
+    """A result differs from its reference."""
+
+    exit_code = 5
+
+
+class ToolMissingError(McuformerError):
+    """A compiler, an emulator or a Python extra is not installed."""
+
+    exit_code = 6
+
+
+class FlashError(McuformerError):
+    """The probe or its software failed."""
+
+    exit_code = 7

@@ -1,0 +1,120 @@
+"""The graph: a list of operations in topological order over named values.
+
+Graphs are immutable; a pass builds a new one with `Graph.replace` or the `Builder`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mcuformer.ir.types import TensorType, Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One operation. `origin` holds the ONNX node names it came from; `name` is its readable id."""
+
+    kind: str
+    name: str
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    origin: tuple[str, ...] = ()
+
+    def replace(self, **changes: Any) -> Op:
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """`stage` is "onnx" (ONNX operators, static shapes), "float" (canonical) or "int"."""
+
+    name: str
+    stage: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    ops: tuple[Op, ...]
+    values: Mapping[str, Value]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def type(self, name: str) -> TensorType:
+        return self.values[name].type
+
+    def const(self, name: str | None) -> NDArray | None:
+        """Data of a constant value, None for an activation or an absent input."""
+        return None if name is None else self.values[name].data
+
+    def producers(self) -> dict[str, Op]:
+        return {out: op for op in self.ops for out in op.outputs}
+
+    def consumers(self) -> dict[str, list[Op]]:
+        table: dict[str, list[Op]] = {name: [] for name in self.values}
+        for op in self.ops:
+            for name in dict.fromkeys(i for i in op.inputs if i is not None):
+                table[name].append(op)
+        return table
+
+    def replace(self, **changes: Any) -> Graph:
+        return dataclasses.replace(self, **changes)
+
+    def pruned(self) -> Graph:
+        """Without operations and values that no output depends on."""
+        live = set(self.outputs)
+        kept: list[Op] = []
+        for op in reversed(self.ops):
+            if any(out in live for out in op.outputs):
+                kept.append(op)
+                live.update(i for i in op.inputs if i is not None)
+                live.update(op.outputs)
+        live.update(self.inputs)
+        return self.replace(
+            ops=tuple(reversed(kept)), values={n: v for n, v in self.values.items() if n in live}
+        )
+
+
+class Builder:
+    """Collects values and operations in order, with fresh names; `done` gives the Graph."""
+
+    def __init__(self, name: str, stage: str, values: Iterable[Value] = ()) -> None:
+        self.name, self.stage = name, stage
+        self.values: dict[str, Value] = {v.name: v for v in values}
+        self.ops: list[Op] = []
+
+    def fresh(self, stem: str) -> str:
+        name, n = stem, 1
+        while name in self.values:
+            name, n = f"{stem}.{n}", n + 1
+        return name
+
+    def add_value(self, stem: str, type_: TensorType, data: NDArray | None = None) -> str:
+        name = self.fresh(stem)
+        self.values[name] = Value(name, type_, data)
+        return name
+
+    def const(self, stem: str, data: NDArray) -> str:
+        return self.add_value(stem, TensorType(tuple(data.shape), str(data.dtype)), data)
+
+    def op(
+        self,
+        kind: str,
+        name: str,
+        inputs: Iterable[str | None],
+        out: TensorType,
+        attrs: Mapping[str, Any] | None = None,
+        origin: Iterable[str] = (),
+        out_name: str | None = None,
+    ) -> str:
+        result = self.add_value(out_name or name, out)
+        self.ops.append(Op(kind, name, tuple(inputs), (result,), dict(attrs or {}), tuple(origin)))
+        return result
+
+    def done(self, inputs: Iterable[str], outputs: Iterable[str], meta: Mapping[str, Any]) -> Graph:
+        return Graph(
+            self.name, self.stage, tuple(inputs), tuple(outputs), tuple(self.ops),
+            dict(self.values), dict(meta),
+        )
