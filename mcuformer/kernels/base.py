@@ -1,0 +1,28 @@
+"""What a kernel hands to the code generator: packed constant arrays and the fields of its C struct."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CArray:
+    """A constant C array. `weights` may live in QSPI; `const` stays in internal flash."""
+
+    suffix: str
+    ctype: str
+    data: NDArray
+    align: int = 4
+    role: Literal["weights", "const"] = "const"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelData:
+    """`fields` of struct `ctype` in order: an int, or the suffix of one of `arrays` (a pointer), or "NULL"."""
+
+    ctype: str
+    fields: dict[str, int | str]
+    arrays: tuple[CArray, ...] = ()
