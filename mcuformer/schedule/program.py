@@ -1,0 +1,181 @@
+"""The Program: kernel calls on byte buffers, in order, with loops over row tiles.
+
+The scheduler writes it; the memory planner, the byte-level simulator, the cost model and the C
+printer read it. Nothing else in the project knows in which order a network runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mcuformer.kernels.base import KernelData
+
+Env = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """const + sum(coefficient * variable); variables are loop variables `t` and their row counts `t_n`."""
+
+    const: int = 0
+    terms: tuple[tuple[str, int], ...] = ()
+
+    def value(self, env: Env) -> int:
+        return self.const + sum(k * env[name] for name, k in self.terms)
+
+    def __add__(self, other: Expr | int) -> Expr:
+        other = as_expr(other)
+        table = dict(self.terms)
+        for name, k in other.terms:
+            table[name] = table.get(name, 0) + k
+        return Expr(self.const + other.const, tuple((n, k) for n, k in table.items() if k))
+
+    def __mul__(self, k: int) -> Expr:
+        return Expr(self.const * k, tuple((n, c * k) for n, c in self.terms if k))
+
+
+def as_expr(value: Expr | int) -> Expr:
+    return value if isinstance(value, Expr) else Expr(value)
+
+
+def var(name: str) -> Expr:
+    return Expr(0, ((name, 1),))
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Bytes in SRAM. `io` buffers hold the resident input or the output and stay readable at the end.
+
+    `hint` "fast" asks for tightly coupled memory.
+    """
+
+    name: str
+    size_bytes: int
+    align: int = 8
+    kind: Literal["activation", "scratch", "input", "output"] = "activation"
+    hint: Literal["", "fast"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`rows` pieces of `row_bytes`, `stride` apart, from byte `start` of `buffer`."""
+
+    buffer: str
+    start: Expr
+    stride: int
+    row_bytes: int
+    rows: Expr
+
+    @staticmethod
+    def whole(buffer: Buffer) -> Span:
+        return Span(buffer.name, Expr(), buffer.size_bytes, buffer.size_bytes, Expr(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Addr:
+    """A C argument: the address of byte `offset` of `buffer`; `constant` names a C array in flash instead."""
+
+    buffer: str | None
+    offset: Expr = field(default_factory=Expr)
+    constant: str | None = None
+    ctype: str = "void"
+
+
+Arg = Addr | Expr | str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One kernel call. `params` keys `Program.params`; `layer` is the id of an int-graph op.
+
+    A call reads `reads` while it writes `writes`; where the two overlap (token overwriting), the
+    kernel reads row i of `reads` no later than it writes row i of `writes`. `stages` > 1 never occurs:
+    a kernel with several phases lists what every phase touches.
+    `trace` is the finished output tile (span and its first row), shown to MCF_TRACE.
+    """
+
+    kernel: str
+    layer: int
+    params: str | None
+    args: tuple[Arg, ...]
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    scratch: tuple[Span, ...] = ()
+    trace: tuple[Span, Expr] | None = None
+    instructions: int = 0  # estimate of one execution
+    weight_bytes_read: int = 0  # of one execution
+    overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
+    checked: bool = False  # the call returns non-zero to abort (read_lines)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """for (var = 0; var < total; var += step), var_n = min(step, total - var)."""
+
+    var: str
+    total: int
+    step: int
+    body: tuple[Step, ...]
+    comment: str = ""
+
+    def iterations(self, env: Env) -> Iterator[dict[str, int]]:
+        for t in range(0, self.total, self.step):
+            yield {**env, self.var: t, f"{self.var}_n": min(self.step, self.total - t)}
+
+
+Step = Call | Loop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A row of the per-layer table: one op of the int graph and how it runs."""
+
+    id: int
+    name: str
+    op: str
+    onnx_nodes: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    weights_bytes: int
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    name: str
+    input_mode: Literal["resident", "bands", "flash"]
+    buffers: Mapping[str, Buffer]
+    steps: tuple[Step, ...]
+    layers: tuple[Layer, ...]
+    params: Mapping[str, KernelData]
+    input_buffer: str | None  # resident mode
+    output_buffer: str
+    line_bytes: int  # of the input image or token row
+    lines: int
+
+    def calls(self) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
+        """Every call once, in static order, with the loops around it (outermost first)."""
+        yield from _calls(self.steps, ())
+
+    def executions(self) -> Iterator[tuple[Call, dict[str, int]]]:
+        """Every execution of every call in order, with the values of the loop variables."""
+        yield from _executions(self.steps, {})
+
+
+def _calls(steps: tuple[Step, ...], around: tuple[Loop, ...]) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
+    for step in steps:
+        if isinstance(step, Loop):
+            yield from _calls(step.body, (*around, step))
+        else:
+            yield step, around
+
+
+def _executions(steps: tuple[Step, ...], env: dict[str, int]) -> Iterator[tuple[Call, dict[str, int]]]:
+    for step in steps:
+        if isinstance(step, Loop):
+            for inner in step.iterations(env):
+                yield from _executions(step.body, inner)
+        else:
+            yield step, env
