@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mcuformer.kernels.base import KernelData
+from mcuformer.kernels.base import CArray, KernelData
 
 Env = Mapping[str, int]
 
@@ -93,7 +93,7 @@ class Call:
     A call reads `reads` while it writes `writes`; where the two overlap (token overwriting), the
     kernel reads row i of `reads` no later than it writes row i of `writes`. `stages` > 1 never occurs:
     a kernel with several phases lists what every phase touches.
-    `trace` is the finished output tile (span and its first row), shown to MCF_TRACE.
+    `trace` is (index into Program.traces, finished output tile, its first row), shown to MCF_TRACE.
     """
 
     kernel: str
@@ -103,8 +103,9 @@ class Call:
     reads: tuple[Span, ...]
     writes: tuple[Span, ...]
     scratch: tuple[Span, ...] = ()
-    trace: tuple[Span, Expr] | None = None
-    instructions: int = 0  # estimate of one execution
+    trace: tuple[int, Span, Expr] | None = None
+    instructions: int = 0  # estimate of one execution with all rows of its tile
+    tail_instructions: int | None = None  # estimate of the last, shorter tile of the innermost loop
     weight_bytes_read: int = 0  # of one execution
     overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
     checked: bool = False  # the call returns non-zero to abort (read_lines)
@@ -142,14 +143,26 @@ class Layer:
     schedule: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a traced tile holds: columns from byte `first_byte` of each row of int-graph value `value`."""
+
+    value: str
+    first_byte: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
+    """`params` are the const structs of kernels, `constants` are bare arrays (position table, class token)."""
+
     name: str
     input_mode: Literal["resident", "bands", "flash"]
     buffers: Mapping[str, Buffer]
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
     params: Mapping[str, KernelData]
+    constants: Mapping[str, CArray]
+    traces: tuple[Trace, ...]
     input_buffer: str | None  # resident mode
     output_buffer: str
     line_bytes: int  # of the input image or token row
