@@ -1,0 +1,116 @@
+"""Output that appears whole or not at all: written beside its target, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mcuformer.errors import UsageError
+
+FILE_LIST = ".mcuformer-files"
+
+
+@contextmanager
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """A temporary sibling of `target` that becomes `target` when the block ends without an error.
+
+    Where `target` exists already, the files of an earlier package (named in FILE_LIST) go and all
+    others stay; it is refused when one of those would be overwritten. On an error everything is as
+    it was before.
+    """
+    target = Path(os.path.abspath(target))
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} exists and is no directory", "give -o another name")
+    made = _make_parents(target.parent)
+    work: Path | None = None
+    try:
+        for folder in (target.parent, target):
+            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                raise UsageError(f"{folder}: permission denied; nothing was written")
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        work.chmod(0o777 & ~_umask())
+        yield work
+        names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
+        (work / FILE_LIST).write_text("".join(f"{name}\n" for name in [*names, FILE_LIST]))
+        _commit(work, target)
+        made = []
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path that replaces `target` when the block ends without an error."""
+    target = Path(os.path.abspath(target))
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory", "name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no directory")
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    work = Path(name)
+    try:
+        work.chmod(0o666 & ~_umask())
+        yield work
+        os.replace(work, target)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _commit(work: Path, target: Path) -> None:
+    """Move the files of `work` into `target`; what they replace comes back if that fails."""
+    if not target.exists():
+        os.replace(work, target)
+        return
+    names = [str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir()]
+    earlier = _earlier_files(target)
+    foreign = [n for n in names if (target / n).exists() and n not in earlier]
+    if foreign:
+        raise UsageError(
+            f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
+            "give -o a directory of its own",
+        )
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for source, goal in [
+            *((target / n, aside / n) for n in earlier if (target / n).is_file()),
+            *((work / n, target / n) for n in names),
+        ]:
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, goal)
+            moved.append((source, goal))
+    except BaseException:
+        for source, goal in reversed(moved):
+            os.replace(goal, source)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _earlier_files(target: Path) -> set[str]:
+    """What an earlier package left in `target`, by its own list; names that lead outside are ignored."""
+    listed = target / FILE_LIST
+    names = listed.read_text().splitlines() if listed.is_file() else []
+    return {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Create `folder`; the directories that were made, outermost first."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return list(reversed(missing))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

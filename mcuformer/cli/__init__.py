@@ -1,0 +1,71 @@
+"""The `mcuformer` command. Each subcommand is a module here, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mcuformer import __version__
+from mcuformer.cli.failure import report_failure
+from mcuformer.cli.signals import terminate_as_interrupt
+
+COMMANDS = {
+    "compile": "Compile an ONNX model to C, firmware and a report.",
+    "analyze": "Print the figures of compile with no toolchain and no data.",
+    "run": "Run the compiled firmware on one input in an emulator.",
+    "validate": "Compare accuracy, logits and bits with the float model and the interpreter.",
+    "flash": "Write the firmware to a board.",
+    "monitor": "Show what a board sends over its serial port.",
+    "boards": "List, show and check board files.",
+    "ops": "List the operators that can be compiled.",
+    "doctor": "Say what is installed, and how to get what is missing.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows the commands by name; imports `mcuformer.cli.<name>` when one is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"mcuformer.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="mcuformer", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (or MCUFORMER_DEBUG=1).")
+def cli(debug: bool) -> None:
+    """Compile a vision transformer from ONNX to plain C that stays inside a microcontroller.
+
+    Exit codes: 0 ok, 1 bug, 2 usage, 3 unsupported model, 4 does not fit, 5 validation failed,
+    6 tool missing, 7 flashing failed, 130 interrupted.
+    """
+
+
+def invoke(args: Sequence[str]) -> int:
+    """Run one command line; every failure becomes one message and its exit code."""
+    try:
+        with terminate_as_interrupt():
+            cli.main(args=list(args), prog_name="mcuformer", standalone_mode=False)
+    except BaseException as error:
+        return report_failure(error, args)
+    return 0
+
+
+def main() -> None:
+    sys.exit(invoke(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""From an exception to one message on stderr, one JSON document on stdout (--json), one exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from mcuformer.errors import McuformerError
+
+BUG, USAGE, INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Failure:
+    exit_code: int
+    message: str
+    hint: str | None = None
+
+
+def report_failure(error: BaseException, args: Sequence[str]) -> int:
+    """Print `error` as the contract asks; the exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else BUG
+    if isinstance(error, BrokenPipeError):  # the reader of stdout went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    failure = classify(error)
+    if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
+        traceback.print_exception(error)
+    if "--json" in args and not getattr(error, "json_printed", False):
+        body = {"exit_code": failure.exit_code, "message": failure.message, "hint": failure.hint}
+        print(json.dumps({"schema_version": 1, "error": body}, indent=2))
+    lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
+    print("\n".join(lines), file=sys.stderr)
+    return failure.exit_code
+
+
+def classify(error: BaseException) -> Failure:
+    """Which of the contract's failures this is."""
+    if isinstance(error, McuformerError):
+        return Failure(error.exit_code, error.message, error.hint)
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "mcuformer"
+        return Failure(USAGE, error.format_message(), f"{command} --help lists what it takes")
+    if isinstance(error, click.ClickException):
+        return Failure(USAGE, error.format_message())
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Failure(INTERRUPTED, "interrupted; nothing was written")
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if isinstance(error, MemoryError):
+        return Failure(USAGE, "this machine's memory is used up", "close programs, or a smaller model")
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return Failure(
+        BUG,
+        f"this is a bug in mcuformer ({what})",
+        "run again with MCUFORMER_DEBUG=1 and report the traceback with the command line",
+    )
+
+
+_WHY = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOENT: "no such file or directory",
+    errno.ENOTDIR: "a part of the path is no directory",
+    errno.EISDIR: "it is a directory",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EFBIG: "the file would be larger than allowed",
+}
+
+
+def _of_system(error: OSError) -> Failure:
+    where = f"{error.filename}: " if error.filename else ""
+    why = _WHY.get(error.errno or 0, error.strerror or str(error))
+    return Failure(USAGE, f"{where}{why}; nothing was written")

@@ -1,0 +1,69 @@
+"""Click parameter types and the options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mcuformer.errors import UsageError
+from mcuformer.sizes import parse_count, parse_size
+
+
+class Parsed(click.ParamType):
+    """A parameter read by a function that raises UsageError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self.parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.parse(value) if isinstance(value, str) else value
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
+
+
+def parse_floats(text: str) -> tuple[float, ...]:
+    """'0.5' or '0.4914,0.4822,0.4465'."""
+    try:
+        values = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
+    except ValueError:
+        values = ()
+    if not values or not all(abs(v) < 1e6 for v in values):
+        raise UsageError(f"'{text[:60]}' is not a list of numbers such as 0.49,0.48,0.45")
+    return values
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """'pixels=1,3,224,224' or, for a model with one input, '1,3,224,224' (name '')."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(part) for part in sizes.replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or any(not 0 < size < 2**31 for size in shape):
+        raise UsageError(f"'{text[:60]}' is not a shape such as input=1,3,224,224")
+    return name, shape
+
+
+SIZE = Parsed("size", parse_size)
+COUNT = Parsed("count", parse_count)
+FLOATS = Parsed("numbers", parse_floats)
+SHAPE = Parsed("shape", parse_shape)
+
+board_option = click.option(
+    "--board", "board", required=True, metavar="NAME|FILE.toml",
+    help="A board's name (mcuformer boards list) or a board file.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
+)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every pass did.")
+directory_argument = click.argument(
+    "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False)
+)
+emulator_option = click.option(
+    "--emulator", type=click.Choice(["unicorn", "qemu", "renode", "host"]), default="unicorn",
+    show_default=True, help="Where the code runs.",
+)

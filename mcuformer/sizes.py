@@ -1,0 +1,40 @@
+"""Sizes and counts as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from mcuformer.errors import UsageError
+
+_BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def parse_size(text: str) -> int:
+    """Bytes: 320k, 320KiB, 320KB, 0x50000, 327680 (k = 1024 always)."""
+    return _parse(text, _BINARY, r"(?:i?b)?", "a size such as 320k, 320KiB or 0x50000")
+
+
+def parse_count(text: str) -> int:
+    """A count: 40M, 1.1G, 5000000 (k = 1000)."""
+    return _parse(text, _DECIMAL, "", "a count such as 40M, 1.1G or 5000000")
+
+
+def show_size(size_bytes: int) -> str:
+    """Exact bytes with thousands separators, KiB beside them from 10 KiB on."""
+    if size_bytes < 10 * 1024:
+        return f"{size_bytes:,} B"
+    return f"{size_bytes:,} B ({size_bytes / 1024:.1f} KiB)"
+
+
+def _parse(text: str, units: dict[str, int], unit_tail: str, wanted: str) -> int:
+    plain = text.strip().lower().replace("_", "").replace(",", "")
+    if re.fullmatch(r"0x[0-9a-f]{1,16}", plain):
+        return int(plain, 16)
+    match = re.fullmatch(rf"(\d{{1,15}}(?:\.\d{{1,9}})?)\s*([kmg]?){unit_tail}", plain)
+    if not match:
+        raise UsageError(f"'{text[:60]}' is not {wanted}")
+    value = float(match[1]) * units[match[2]]
+    if value != int(value):
+        raise UsageError(f"'{text[:60]}' is not a whole number")
+    return int(value)
