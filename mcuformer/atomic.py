@@ -97,7 +97,7 @@ def _commit(work: Path, target: Path) -> None:
 
 
 def _earlier_files(target: Path) -> set[str]:
-    """What an earlier package left in `target`, by its own list; names that lead outside are ignored."""
+    """What an earlier package left in `target` by its own list, less names that lead outside."""
     listed = target / FILE_LIST
     names = listed.read_text().splitlines() if listed.is_file() else []
     return {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}

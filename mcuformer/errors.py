@@ -1,4 +1,4 @@
-"""Every error that a user can meet: one clear message, a hint, and the exit code of the contract."""
+"""Every error that a user can meet: one clear message, a hint, the exit code of the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that come from a model file, made safe before they reach C, a path, a comment or a terminal.
+"""Names that come from a model file, made safe for C, paths, comments and terminals.
 
 An ONNX name is any byte string: quotes, newlines, `*/`, `%`, terminal escapes, 10,000 characters.
 """
@@ -9,10 +9,11 @@ import hashlib
 import re
 
 _KEYWORDS = frozenset(
+    # C11 and C23
     """alignas alignof asm auto bool break case char const constexpr continue default do double else
     enum extern false float for goto if inline int long main nullptr register restrict return short
     signed sizeof static static_assert struct switch thread_local true typedef typeof union unsigned
-    void volatile while NULL""".split()
+    void volatile while NULL""".split()  # noqa: SIM905
 )
 _LONGEST = 40
 
@@ -47,7 +48,7 @@ def unique_identifiers(texts: list[str], prefix: str = "m") -> list[str]:
 
 
 def printable(text: str, longest: int = 120) -> str:
-    """One line for a terminal or a message: control and surrogate characters escaped, cut in the middle."""
+    """One line for a terminal or a message: control characters escaped, cut in the middle."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(shown) <= longest:
         return shown

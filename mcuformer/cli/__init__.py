@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="mcuformer", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error (or MCUFORMER_DEBUG=1).")
+@click.option("--debug", is_flag=True, help="Show tracebacks (or MCUFORMER_DEBUG=1).")
 def cli(debug: bool) -> None:
     """Compile a vision transformer from ONNX to plain C that stays inside a microcontroller.
 

@@ -51,10 +51,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart; a column whose every entry starts with a digit is right-aligned."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    right = [all(r[i][:1].isdigit() or r[i] in ("", "-") for r in cells[1:]) for i in range(len(header))]
+    is_number = [all(_number(row[i]) for row in cells[1:]) for i in range(len(header))]
+    columns = list(zip(widths, is_number, strict=True))
     lines = [
-        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        "  ".join(c.rjust(w) if n else c.ljust(w) for c, (w, n) in zip(row, columns, strict=True))
         for row in cells
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _number(cell: str) -> bool:
+    return cell[:1].isdigit() or cell in ("", "-")

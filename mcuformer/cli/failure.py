@@ -1,4 +1,4 @@
-"""From an exception to one message on stderr, one JSON document on stdout (--json), one exit code."""
+"""From an exception to one message on stderr, one JSON document (--json) and one exit code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, MemoryError):
-        return Failure(USAGE, "this machine's memory is used up", "close programs, or a smaller model")
+        return Failure(USAGE, "this machine has too little memory", "try a smaller model")
     what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     return Failure(
         BUG,
