@@ -1,0 +1,88 @@
+"""Integer definition of q_attention and q_softmax (docs/adr/0002)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.int_ops_linear import INT32_MAX, Args, checked, exact_matmul, hi, saturate
+from mcuformer.ir.int_ops_norm import bit_length
+from mcuformer.ir.types import TensorType
+
+EXP_ENTRIES = 2048
+EXP_RANGE = 11.0  # exp(-11) * 32767 is about half a unit
+
+
+def exp_table() -> NDArray[np.uint16]:
+    """EXP[i] = round(32767 exp(-(i + 1/2) 11/2048)); the last entry (all scores below) is 0."""
+    i = np.arange(EXP_ENTRIES)
+    table = np.floor(32767 * np.exp(-(i + 0.5) * EXP_RANGE / EXP_ENTRIES) + 0.5)
+    table[-1] = 0
+    return table.astype(np.uint16)
+
+
+EXP = exp_table()
+
+
+def exponentials(scores: NDArray, m: NDArray | int, pre_shift: int, p_shift: int) -> NDArray:
+    """p[..., T] of int32 scores[..., T]: exp(score - max) in at most 15 bits."""
+    delta = scores.max(axis=-1, keepdims=True) - checked(scores, "scores")
+    delta = np.minimum(delta << pre_shift, INT32_MAX)
+    index = np.minimum(hi(delta, m), EXP_ENTRIES - 1)
+    return EXP[index].astype(np.int64) >> p_shift
+
+
+def reciprocal(total: NDArray) -> tuple[NDArray, NDArray]:
+    """(r, n) with 1/total ~ r * 2^(n-48), n = clz32(total), r in [2^16, 2^17); total >= 1."""
+    n = 32 - bit_length(total)
+    return (2**32 - 1) // ((total << n) >> 16), n
+
+
+def normalise(o: NDArray, total: NDArray, mant: NDArray | int, exp: NDArray | int) -> NDArray:
+    """o / total * mant * 2^(15 - exp), rounded half up (to the precision of the reciprocal)."""
+    r, n = reciprocal(total)
+    shift = exp - n
+    return (hi(o, (r * mant) >> 1) + (1 << (shift - 1))) >> shift
+
+
+def heads_first(x: NDArray, heads: int) -> NDArray:
+    """[T, h*d] -> [h, T, d]."""
+    return np.moveaxis(x.reshape(*x.shape[:-1], heads, -1), -2, -3)
+
+
+def heads_last(x: NDArray) -> NDArray:
+    """[h, T, d] -> [T, h*d]."""
+    y = np.moveaxis(x, -3, -2)
+    return y.reshape(*y.shape[:-2], -1)
+
+
+def per_head(values: tuple[int, ...]) -> NDArray:
+    """One integer per head, shaped for [h, T, d]."""
+    return np.asarray(values, np.int64)[:, None, None]
+
+
+def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
+    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h,Tq,Tk]? -> y[Tq,h*dv]."""
+    q, k, v, bias = args
+    assert q is not None and k is not None and v is not None
+    attrs = op.attrs
+    qh, kh, vh = (heads_first(x, attrs["heads"]) for x in (q, k, v))
+    scores = exact_matmul(qh, np.swapaxes(kh, -1, -2))
+    if bias is not None:
+        scores = scores + (bias.astype(np.int64) << attrs["bias_shift"])
+    p = exponentials(scores, per_head(attrs["m"]), attrs["pre_shift"], attrs["p_shift"])
+    o = checked(exact_matmul(p, vh), f"{op.name}: P V")
+    total = p.sum(axis=-1, keepdims=True)
+    y = normalise(o, total, per_head(attrs["o_mant"]), per_head(attrs["o_exp"]))
+    return saturate(heads_last(y), out.dtype)
+
+
+def q_softmax(op: Op, args: Args, out: TensorType) -> NDArray:
+    """Softmax over the last axis of x[T,C]; p enters the normalisation as p << 16."""
+    x = args[0]
+    assert x is not None
+    attrs = op.attrs
+    p = exponentials(x.astype(np.int64), attrs["m"], attrs["pre_shift"], 0)
+    y = normalise(p << 16, p.sum(axis=-1, keepdims=True), attrs["o_mant"], attrs["o_exp"])
+    return saturate(y + attrs["zp"], out.dtype)
