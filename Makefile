@@ -1,0 +1,40 @@
+# make help lists what there is. Everything runs in .venv, which the first target creates.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+MCUFORMER := $(VENV)/bin/mcuformer
+WORKERS ?= 2
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint golden bench setup-demo setup-test
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: setup-demo  ## compile the example for stm32f746 and run it on real images in Unicorn
+	$(MCUFORMER) compile examples/fashion_vit.onnx --board stm32f746 \
+	    --calibration examples/fashion_calibration.npz -o build/demo
+	$(PY) examples/02_classify.py build/demo
+
+test: setup-test  ## install what is missing and run the tests (under 10 minutes on 2 cores)
+	$(PY) -m pytest -n $(WORKERS) -m "not long" -rs
+
+test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
+	$(PY) -m pytest -n $(WORKERS) -m long -rs
+
+lint: setup-test  ## ruff, mypy, and clang-format over the C files
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	find runtime_c -name '*.[ch]' | xargs clang-format --dry-run -Werror
+
+golden: setup-test  ## write the golden files anew after a change that is meant
+	$(PY) -m pytest tests/golden --update-golden
+
+bench: setup-test  ## print the kernels' instruction counts beside CMSIS-NN's
+	$(PY) scripts/bench.py
+
+setup-demo:
+	@scripts/setup.sh demo
+
+setup-test:
+	@scripts/setup.sh test
