@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.ir.graph import Graph, Op
 
 Env = Mapping[str, int]
 
@@ -48,7 +48,8 @@ def var(name: str) -> Expr:
 class Buffer:
     """Bytes in SRAM. `io` buffers hold the resident input or the output and stay readable at the end.
 
-    `hint` "fast" asks for tightly coupled memory.
+    `hint` "fast" asks for tightly coupled memory. A buffer `inside` another starts where that one
+    starts and takes over its bytes as they are consumed (tokens over the resident image).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Buffer:
     align: int = 8
     kind: Literal["activation", "scratch", "input", "output"] = "activation"
     hint: Literal["", "fast"] = ""
+    inside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +154,33 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Param:
+    """A kernel's const struct: `mcuformer.kernels.<kernel>.pack(op, program.graph, **choices)` makes it.
+
+    Packing is left to the code generator: the search schedules thousands of networks and packs none.
+    """
+
+    kernel: str
+    op: Op
+    choices: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """`params` are the const structs of kernels, `constants` are bare arrays (position table, class token)."""
+    """`graph` is the int graph and what the schedule split off it (heads, factors).
+
+    `params` are the const structs of kernels; `constants` names values of `graph` that are bare arrays in
+    flash (position table, class token).
+    """
 
     name: str
     input_mode: Literal["resident", "bands", "flash"]
     buffers: Mapping[str, Buffer]
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
-    params: Mapping[str, KernelData]
-    constants: Mapping[str, CArray]
+    graph: Graph
+    params: Mapping[str, Param]
+    constants: tuple[str, ...]
     traces: tuple[Trace, ...]
     input_buffer: str | None  # resident mode
     output_buffer: str

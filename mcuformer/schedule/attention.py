@@ -1,0 +1,174 @@
+"""The ways to run an attention block (design section 3): a trade of SRAM against work.
+
+Every emitter here returns steps that end with the region's target rows; all of them are
+bit-identical to the op-by-op graph except `absorbed`, which quant/ rewrites into a graph of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mcuformer.ir.graph import Op
+from mcuformer.schedule.columns import take_columns
+from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.program import Expr, Loop, Step
+from mcuformer.schedule.regions import Region, ancestors
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The operations of an attention region by the operand they feed, and those behind the attention."""
+
+    q: list[Op]
+    k: list[Op]
+    v: list[Op]
+    after: list[Op]
+
+    @property
+    def kv(self) -> list[Op]:
+        """K and V together, what they share once."""
+        return list(dict.fromkeys([*self.k, *self.v]))
+
+
+def sides(region: Region) -> Sides:
+    op = region.attention
+    assert op is not None
+    q, k, v = (ancestors(region.ops, str(name)) for name in op.inputs[:3])
+    before = {id(o) for o in (*q, *k, *v)} | {id(op)}
+    return Sides(q, k, v, [o for o in region.ops if id(o) not in before])
+
+
+def head_columns(em: Emitter, ops: list[Op], value: str, start: int, stop: int) -> tuple[list[Op], str]:
+    """The chain `ops` that ends in `value`, restricted to channels [start, stop) back to its linear layer."""
+    table = {op.outputs[0]: op for op in ops}
+    op = table.get(value)
+    if op is None:
+        raise KeyError(value)  # the head's share of a materialised value is a view: see _operand
+    if op.kind == "q_linear":
+        part = take_columns(em.values, op, start, stop)
+        return [*ancestors(ops, str(op.inputs[0])), part], part.outputs[0]
+    head, x = head_columns(em, ops, str(op.inputs[0]), start, stop)
+    part = take_columns(em.values, op, start, stop, x)
+    return [*head, part], part.outputs[0]
+
+
+def _operand(em: Emitter, value: str, locs: dict[str, Loc]) -> Loc:
+    return locs[value] if value in locs else em.where[value]
+
+
+def shapes(em: Emitter, op: Op) -> tuple[int, int, int, int, int]:
+    """Tq, Tk, heads, bytes of a head's q and k row, bytes of a head's v row."""
+    q, k, v = (em.values[str(n)].type for n in op.inputs[:3])
+    heads = op.attrs["heads"]
+    return (q.shape[0], k.shape[0], heads,
+            k.size_bytes // max(1, k.shape[0]) // heads, v.size_bytes // max(1, v.shape[0]) // heads)
+
+
+def keep_kv(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
+    """K and V of all heads exist whole (2*T*Q bytes); queries run in tiles to the end of the region."""
+    op = region.attention
+    assert op is not None
+    part = sides(region)
+    tq, tk, heads, _, _ = shapes(em, op)
+    qn, kn, vn = (str(n) for n in op.inputs[:3])
+    steps: list[Step] = []
+    whole = {n: em.rows_buffer(n, tk) for n in dict.fromkeys((kn, vn)) if n not in em.where}
+    if part.kv:
+        name = "t"
+        rows = Rows.tile(name, tk, tile)
+        out = {n: loc.at(rows.first) for n, loc in whole.items()}
+        steps.append(Loop(name, tk, tile, tuple(em.chain(part.kv, {}, rows, out)), f"{op.name}: K and V"))
+    k, v = _operand(em, kn, whole), _operand(em, vn, whole)
+    steps += query_loop(em, region, part, k, v, target, query_tile, heads)
+    return steps
+
+
+def query_loop(
+    em: Emitter, region: Region, part: Sides, k: Loc, v: Loc, target: Loc, query_tile: int, heads: int
+) -> list[Step]:
+    """Tiles of query rows: q, attention over all heads, and what follows, into the target rows."""
+    op = region.attention
+    assert op is not None
+    tq = em.values[str(op.inputs[0])].type.shape[0]
+    name = "t"
+    rows = Rows.tile(name, tq, query_tile)
+    tiles: dict[str, Loc] = {}
+    body = em.chain(part.q, tiles, rows, {})
+    q = em.location(str(op.inputs[0]), tiles, rows)
+    assert q is not None
+    out = op.outputs[0]
+    y = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows.full)
+    tiles[out] = y
+    body.append(em.attention(op, q, k, v, y, rows, 0, heads))
+    body += em.chain(part.after, tiles, rows, {region.target: target.at(rows.first)})
+    return [Loop(name, tq, query_tile, tuple(body), f"{op.name}: queries")]
+
+
+def head_by_head(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
+    """One head's K and V at a time (2*T*d bytes) beside the rows of all heads' q, overwritten by the output.
+
+    Row i of a head's output lands on row i of its q: token overwriting inside the attention.
+    """
+    op = region.attention
+    assert op is not None
+    part = sides(region)
+    tq, tk, heads, kd, vd = shapes(em, op)
+    qn, kn, vn = (str(n) for n in op.inputs[:3])
+    out = op.outputs[0]
+    steps: list[Step] = []
+    o = target if out == region.target else em.rows_buffer(out, tq)
+    if part.q:
+        q_whole = o if em.row_bytes(qn) == em.row_bytes(out) else em.rows_buffer(qn, tq)
+        name = "t"
+        rows = Rows.tile(name, tq, tile)
+        steps.append(Loop(name, tq, tile, tuple(em.chain(part.q, {}, rows, {qn: q_whole.at(rows.first)})),
+                          f"{op.name}: q of all heads"))
+    else:
+        q_whole = em.where[qn]
+    item = em.values[kn].type.size_bytes // max(1, tk * heads)
+    assert item
+    k_width = em.values[kn].type.shape[1] // heads
+    v_width = em.values[vn].type.shape[1] // heads
+    kv_whole: dict[str, Loc] = {}
+    for h in range(heads):
+        kops, kv_k = _head_chain(em, part.k, kn, h, k_width)
+        vops, kv_v = _head_chain(em, part.v, vn, h, v_width)
+        for n, base in ((kv_k, "k"), (kv_v, "v")):
+            if n is not None and base not in kv_whole:
+                kv_whole[base] = em.rows_buffer(n, tk, f"{op.name}.{base}")
+        ops = list(dict.fromkeys([*kops, *vops]))
+        if ops:
+            name = "t"
+            rows = Rows.tile(name, tk, tile)
+            dest = {n: kv_whole[b].at(rows.first) for n, b in ((kv_k, "k"), (kv_v, "v")) if n is not None}
+            steps.append(Loop(name, tk, tile, tuple(em.chain(ops, {}, rows, dest)), f"{op.name}: K, V of head {h}"))
+        k = kv_whole["k"] if kv_k is not None else em.where[kn].columns(h * kd, kd)
+        v = kv_whole["v"] if kv_v is not None else em.where[vn].columns(h * vd, vd)
+        q = q_whole.columns(h * (q_whole.row_bytes // heads), q_whole.row_bytes // heads)
+        y = o.columns(h * (o.row_bytes // heads), o.row_bytes // heads)
+        call = em.attention(op, q, k, v, y, Rows.all(tq), h, 1)
+        steps.append(replace(call, trace=call.trace and em.trace(out, y, Rows.all(tq), h * y.row_bytes)))
+    if out != region.target:
+        name = "t"
+        rows = Rows.tile(name, tq, tile)
+        body = em.chain(part.after, {out: o.at(rows.first)}, rows, {region.target: target.at(rows.first)})
+        steps.append(Loop(name, tq, tile, tuple(body), f"{region.name}"))
+    return steps
+
+
+def _head_chain(em: Emitter, ops: list[Op], value: str, h: int, width: int) -> tuple[list[Op], str | None]:
+    if not ops:
+        return [], None
+    return head_columns(em, ops, value, h * width, (h + 1) * width)
+
+
+def tokenwise(em: Emitter, region: Region, target: Loc, tile: int) -> list[Step]:
+    """A region without attention: tiles of rows from the materialised inputs to the target."""
+    total = em.values[region.target].type.shape[0]
+    if tile >= total:
+        rows = Rows(Expr(), Expr(total), total, total)
+        return list(em.chain(region.ops, {}, rows, {region.target: target}))
+    name = "t"
+    rows = Rows.tile(name, total, tile)
+    body = em.chain(region.ops, {}, rows, {region.target: target.at(rows.first)})
+    return [Loop(name, total, tile, tuple(body), region.name)]

@@ -1,0 +1,145 @@
+"""Patch-embedding decomposition: a p x p convolution of stride p never needs the whole image.
+
+Three input modes (design section 3). `bands`: the caller delivers image lines, either all lines of a
+row of patches, or fewer with int32 partial sums. `resident`: the image lies in SRAM and tokens are
+written over its consumed bytes. `flash`: the image is read where it lies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import TensorType
+from mcuformer.kernels import linear
+from mcuformer.schedule.emit import Emitter, Loc, Rows, linear_panel
+from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Span, Step, var
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A patch grid: `down` x `across` patches of `ph` lines and `segment` bytes a line."""
+
+    down: int
+    across: int
+    ph: int
+    segment: int
+    line: int
+
+    @staticmethod
+    def of(em: Emitter, op: Op) -> Grid:
+        image = em.values[str(op.inputs[0])].type
+        item = image.size_bytes // int(np.prod(image.shape))
+        h, w, c = image.shape
+        ph, pw = op.attrs["kernel"]
+        return Grid(h // ph, w // pw, ph, pw * c * item, w * c * item)
+
+
+def as_linear(op: Op, grid: Grid) -> Op:
+    """The patch embedding as a linear layer over rows of `ph` segments, one image line apart."""
+    attrs = {**op.attrs, "segments": grid.ph, "segment_bytes": grid.segment, "segment_stride": grid.line}
+    return replace(op, kind="q_linear", attrs=attrs)
+
+
+def read_lines(em: Emitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Call:
+    span = Span(str(dst.buffer), dst.start, line * count, line * count, Expr(1))
+    return Call("read_lines", em.layer_ids[op.name], None, (dst.addr, first, Expr(count)), (), (span,), checked=True)
+
+
+def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> list[Step]:
+    """Rows of the patch grid in order; `lines` image lines at a time in `bands` mode."""
+    grid = Grid.of(em, op)
+    virtual = as_linear(op, grid)
+    rows = Rows(var("t") * grid.across, Expr(grid.across), grid.across, grid.across)
+    y = target.at(rows.first)
+    res = em.location(op.inputs[5], {}, rows)
+    if mode == "bands" and lines < grid.ph:
+        body = _partial_sums(em, virtual, grid, y, res, rows, lines)
+    else:
+        body = _whole_band(em, virtual, grid, y, res, rows, mode)
+    return [Loop("t", grid.down, 1, tuple(body), f"{op.name}: rows of patches")]
+
+
+def _whole_band(
+    em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, mode: str
+) -> list[Step]:
+    band = grid.ph * grid.line
+    if mode == "bands":
+        x = Loc(Expr(), grid.segment, band, em.buffer(f"{op.name}.band", band))
+        return [read_lines(em, op, x, var("t") * grid.ph, grid.ph, grid.line), _linear(em, op, x, res, y, rows, band)]
+    image = em.where[str(op.inputs[0])]
+    x = Loc(image.start + var("t") * band, grid.segment, band, image.buffer, image.constant)
+    if image.buffer is None or em.buffers[str(y.buffer)].inside != image.buffer:
+        return [_linear(em, op, x, res, y, rows, band)]
+    # Tokens overwrite consumed image bytes: a row of patches is finished aside, then laid down.
+    aside = em.rows_buffer(op.outputs[0], grid.across, f"{op.name}.row")
+    call = _linear(em, op, x, res, aside, rows, band)
+    return [replace(call, trace=None), copy_rows(em, op, aside, y, rows)]
+
+
+def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int) -> Call:
+    call = em.linear(op, x, res, y, rows)
+    own = (Span(x.buffer, x.start, band, band, Expr(1)),) if x.buffer else ()
+    return replace(call, reads=own + (res.span(rows.count) if res else ()))
+
+
+def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
+    args: tuple[Arg, ...] = (x.addr, Expr(x.stride), y.addr, Expr(y.stride), Expr(x.row_bytes), rows.count)
+    cost = rows.full * (x.row_bytes // 2 + 12)
+    return Call("mcf_copy", em.layer_ids[op.name], None, args, x.span(rows.count),
+                y.span(rows.count), trace=em.trace(op.outputs[0], y, rows), instructions=cost)
+
+
+def _partial_sums(
+    em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, lines: int
+) -> list[Step]:
+    """`lines` image lines at a time; int32 sums of one row of patches wait for the last of them."""
+    n = em.values[op.outputs[0]].type.shape[-1]
+    acc = Loc(Expr(), 4 * n, 4 * n, em.buffer(f"{op.name}.sums", 4 * n * grid.across))
+    x = Loc(Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines))
+    panel = linear_panel(op, em, grid.across, lines)
+    size = linear.partial_scratch_bytes(op, em, grid.across, lines, panel=panel)
+    key = em.param("linear", op, panel=panel, lines=lines)
+    layer = em.layer_ids[op.name]
+
+    def partial(first: Expr | int, start: bool) -> tuple[Step, ...]:
+        scratch, spans = em.scratch(op, size)
+        line = first if isinstance(first, Expr) else Expr(first)
+        seen = Span(str(x.buffer), Expr(), grid.line * lines, grid.line * lines, Expr(1))
+        args: tuple[Arg, ...] = (line, Expr(lines), x.addr, Expr(x.stride), acc.addr, rows.count, scratch)
+        call = Call(
+            "mcf_linear_partial", layer, key, args, (seen,) if start else (seen, *acc.span(rows.count)),
+            acc.span(rows.count), spans, None,
+            linear.partial_instructions(op, em, grid.across, lines, panel=panel), None,
+            linear.weight_bytes_read(op, em, grid.across, panel=panel) * lines // grid.ph, overwrites=not start,
+        )
+        return read_lines(em, op, x, var("t") * grid.ph + line, lines, grid.line), call
+
+    finish = Call(
+        "mcf_linear_finish", layer, key,
+        (acc.addr, res.addr if res else "NULL", Expr(res.stride if res else 0), y.addr, Expr(y.stride), rows.count),
+        acc.span(rows.count) + (res.span(rows.count) if res else ()), y.span(rows.count), (),
+        em.trace(op.outputs[0], y, rows), linear.finish_instructions(op, em, grid.across),
+    )
+    steps: list[Step] = [*partial(0, True)]
+    if grid.ph > lines:
+        rest = partial(var("l") + lines, False)
+        steps.append(Loop("l", grid.ph - lines, lines, rest, "the other lines of this row of patches"))
+    return [*steps, finish]
+
+
+def line_choices(grid: Grid) -> list[int]:
+    """How many lines at a time: divisors of the patch height, most first."""
+    return [n for n in range(grid.ph, 0, -1) if grid.ph % n == 0]
+
+
+def may_overwrite(em: Emitter, op: Op, target: TensorType, first_row: int) -> bool:
+    """Tokens may lie over the image when no row of patches is written before all of its bytes are consumed."""
+    grid = Grid.of(em, op)
+    row_bytes = target.size_bytes // target.shape[0]
+    band = grid.ph * grid.line
+    return all(
+        (first_row + (b + 1) * grid.across) * row_bytes <= (b + 1) * band for b in range(grid.down)
+    )

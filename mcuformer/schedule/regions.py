@@ -1,0 +1,144 @@
+"""Which tensors exist whole, and the regions of operations that compute each of them tile by tile.
+
+A value is *materialised* when it has a buffer of its own for all its rows. Everything else lives in a
+tile of rows inside a region: LayerNorm feeds the next linear layer, the hidden layer of an FFN is a
+tile, q, k and v are recomputed from their root by whatever schedule the attention runs under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mcuformer.ir.graph import Graph, Op
+
+TOKENWISE = frozenset(
+    {"q_linear", "q_layernorm", "q_unary", "q_add", "q_mul", "q_requant", "q_softmax"}
+)
+ATTENTION = "q_attention"
+
+
+def is_column_view(op: Op) -> bool:
+    """A slice of channels: the same rows at another byte offset."""
+    return op.kind == "slice" and op.attrs["axis"] == 1
+
+
+def is_rowwise(op: Op) -> bool:
+    return op.kind in TOKENWISE or is_column_view(op)
+
+
+def activations(graph: Graph, op: Op) -> list[str]:
+    return [i for i in op.inputs if i is not None and not graph.values[i].is_const]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None."""
+
+    target: str
+    ops: tuple[Op, ...]
+    attention: Op | None = None
+
+    @property
+    def name(self) -> str:
+        return self.ops[-1].name
+
+
+def attention_feeders(graph: Graph) -> set[str]:
+    """Values that only feed q, k and v: recomputed per tile, not kept.
+
+    A linear layer that adds a residual, or that several others read (the latent of a low-rank
+    attention), ends the walk: recomputing those would repeat real work.
+    """
+    consumers = graph.consumers()
+    producers = graph.producers()
+    found: set[str] = set()
+    for op in reversed(graph.ops):
+        for value in op.outputs:
+            users = consumers[value]
+            if not users or value in graph.outputs or not is_rowwise(op):
+                continue
+            if op.kind == "q_linear" and (residual(graph, op) is not None or len(users) > 1 and not all(
+                is_column_view(u) or u.kind == ATTENTION for u in users
+            )):
+                continue
+            if all(u.kind == ATTENTION or (is_rowwise(u) and u.outputs[0] in found) for u in users):
+                found.add(value)
+    assert all(v in producers for v in found)
+    return found
+
+
+def residual(graph: Graph, op: Op) -> str | None:
+    """The activation that a q_linear adds in its epilogue (inputs: x, w, bias, mult, offset, res, rmult, table)."""
+    name = op.inputs[5] if op.kind == "q_linear" and len(op.inputs) > 5 else None
+    return None if name is None or graph.values[name].is_const else name
+
+
+def materialised(graph: Graph) -> set[str]:
+    """Values with a buffer of their own (the outputs of attention may still be fused by a schedule)."""
+    consumers = graph.consumers()
+    feeders = attention_feeders(graph)
+    whole = set(graph.inputs) | set(graph.outputs)
+    for op in graph.ops:
+        value = op.outputs[0]
+        if value in feeders:
+            continue
+        users = consumers[value]
+        fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind == "q_mean")
+        if is_column_view(op):
+            fused_user = all(u.kind in TOKENWISE for u in users)
+        if not (is_rowwise(op) or op.kind == ATTENTION) or not fused_user:
+            whole.add(value)
+    _separate_parallel_attentions(graph, whole)
+    return whole
+
+
+def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
+    """A region runs one attention; where two meet in one sum, the first ones are kept whole."""
+    producers = graph.producers()
+    for target in [op.outputs[0] for op in graph.ops if op.outputs[0] in whole]:
+        ops = closure(graph, target, whole, producers)
+        attentions = [op for op in ops if op.kind == ATTENTION]
+        if attentions and producers[target].kind != ATTENTION:
+            for op in attentions[:-1]:
+                whole.add(op.outputs[0])
+
+
+def closure(graph: Graph, target: str, whole: set[str], producers: dict[str, Op]) -> list[Op]:
+    """Operations between materialised values and `target`, in graph order."""
+    wanted: set[str] = set()
+    stack = [target]
+    while stack:
+        op = producers[stack.pop()]
+        if op.name in wanted:
+            continue
+        wanted.add(op.name)
+        stack += [i for i in activations(graph, op) if i not in whole and i in producers]
+    return [op for op in graph.ops if op.name in wanted]
+
+
+def split(graph: Graph) -> list[Region]:
+    """The regions in an order that respects every dependence (the graph's own)."""
+    whole = materialised(graph)
+    producers = graph.producers()
+    regions = []
+    for op in graph.ops:
+        target = op.outputs[0]
+        if target not in whole:
+            continue
+        ops = closure(graph, target, whole, producers)
+        attention = next((o for o in ops if o.kind == ATTENTION), None)
+        regions.append(Region(target, tuple(ops), attention))
+    return regions
+
+
+def ancestors(region_ops: Iterable[Op], value: str) -> list[Op]:
+    """The operations of a region that `value` depends on, in order."""
+    ops = list(region_ops)
+    wanted = {value}
+    kept: list[Op] = []
+    for op in reversed(ops):
+        if op.outputs[0] in wanted:
+            kept.append(op)
+            wanted.update(i for i in op.inputs if i is not None)
+    return kept[::-1]
