@@ -25,12 +25,24 @@ def exp_table() -> NDArray[np.uint16]:
 EXP = exp_table()
 
 
-def exponentials(scores: NDArray, m: NDArray | int, pre_shift: int, p_shift: int) -> NDArray:
-    """p[..., T] of int32 scores[..., T]: exp(score - max) in at most 15 bits."""
-    delta = scores.max(axis=-1, keepdims=True) - checked(scores, "scores")
-    delta = np.minimum(delta << pre_shift, INT32_MAX)
-    index = np.minimum(hi(delta, m), EXP_ENTRIES - 1)
+def score_steps(
+    acc: NDArray, m: NDArray | int, pre_shift: int, bias: NDArray | None
+) -> NDArray[np.int64]:
+    """int32 sums q k -> int16 scores in steps of EXP_RANGE / EXP_ENTRIES; bias is in these steps."""
+    steps = saturate(hi(checked(acc << pre_shift, "scores"), m), "int16").astype(np.int64)
+    return steps if bias is None else saturate(steps + bias, "int16").astype(np.int64)
+
+
+def probabilities(steps: NDArray, p_shift: int) -> NDArray:
+    """p[..., T] of int16 scores[..., T]: exp(score - max) in at most 15 bits."""
+    index = np.minimum(steps.max(axis=-1, keepdims=True) - steps, EXP_ENTRIES - 1)
     return EXP[index].astype(np.int64) >> p_shift
+
+
+def row_exponentials(x: NDArray, m: int, pre_shift: int) -> NDArray:
+    """p[..., C] of integers x[..., C]: exp(x - max), one step of x being m * 2^(pre_shift-32) steps."""
+    delta = np.minimum((x.max(axis=-1, keepdims=True) - x) << pre_shift, INT32_MAX)
+    return EXP[np.minimum(hi(delta, m), EXP_ENTRIES - 1)].astype(np.int64)
 
 
 def reciprocal(total: NDArray) -> tuple[NDArray, NDArray]:
@@ -67,11 +79,12 @@ def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
     q, k, v, bias = args
     assert q is not None and k is not None and v is not None
     attrs = op.attrs
+    k, v = k.astype(np.int64) - attrs.get("k_zp", 0), v.astype(np.int64) - attrs.get("v_zp", 0)
     qh, kh, vh = (heads_first(x, attrs["heads"]) for x in (q, k, v))
-    scores = exact_matmul(qh, np.swapaxes(kh, -1, -2))
-    if bias is not None:
-        scores = scores + (bias.astype(np.int64) << attrs["bias_shift"])
-    p = exponentials(scores, per_head(attrs["m"]), attrs["pre_shift"], attrs["p_shift"])
+    acc = exact_matmul(qh, np.swapaxes(kh, -1, -2))
+    p = probabilities(
+        score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias), attrs["p_shift"]
+    )
     o = checked(exact_matmul(p, vh), f"{op.name}: P V")
     total = p.sum(axis=-1, keepdims=True)
     y = normalise(o, total, per_head(attrs["o_mant"]), per_head(attrs["o_exp"]))
@@ -83,6 +96,6 @@ def q_softmax(op: Op, args: Args, out: TensorType) -> NDArray:
     x = args[0]
     assert x is not None
     attrs = op.attrs
-    p = exponentials(x.astype(np.int64), attrs["m"], attrs["pre_shift"], 0)
+    p = row_exponentials(x.astype(np.int64), attrs["m"], attrs["pre_shift"])
     y = normalise(p << 16, p.sum(axis=-1, keepdims=True), attrs["o_mant"], attrs["o_exp"])
     return saturate(y + attrs["zp"], out.dtype)

@@ -30,10 +30,10 @@ def saturate(value: NDArray, dtype: str) -> NDArray:
     return np.clip(value, info.min, info.max).astype(DTYPES[dtype])
 
 
-def checked(value: NDArray, what: str) -> NDArray:
+def checked(value: NDArray, what: str, bits: int = 32) -> NDArray:
     """`value` if it fits int32: the bound was proved at lowering, so anything else is a bug."""
-    if value.size and max(int(value.max()), -int(value.min()) - 1) > INT32_MAX:
-        raise McuformerError(f"{what} leaves int32: the compile-time bound is wrong")
+    if value.size and max(int(value.max()), -int(value.min()) - 1) >= 1 << (bits - 1):
+        raise McuformerError(f"{what} leaves int{bits}: the compile-time bound is wrong")
     return value
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_ops_linear import INT32_MAX, Args, checked, saturate
+from mcuformer.ir.int_ops_linear import INT32_MAX, Args, checked, hi, saturate
 from mcuformer.ir.types import TensorType
 
 
@@ -33,6 +33,12 @@ def row_multiplier(d: NDArray, gain: int, gain_exp: int) -> NDArray:
     return np.where(shift >= 0, down, up)
 
 
+def mean_reciprocal(size: int) -> tuple[int, int]:
+    """(inv, k) with sum * inv >> k the mean of `size` integers in Q16; inv in [2^30, 2^31)."""
+    k = 14 + (size - 1).bit_length()
+    return (1 << (16 + k)) // size, k
+
+
 def q_layernorm(op: Op, args: Args, out: TensorType) -> NDArray:
     """x[T,C] -> y[T,C], each of `groups` groups of channels by itself; inputs (x, a, z, g, b)."""
     x, a, z, g, b = args
@@ -41,12 +47,14 @@ def q_layernorm(op: Op, args: Args, out: TensorType) -> NDArray:
     size = x.shape[-1] // attrs["groups"]
     v = x.astype(np.int64)
     v = v if z is None else v - z
-    v = (v if a is None else v * a).reshape(*x.shape[:-1], attrs["groups"], size)
+    v = (v * (attrs.get("a", 1) if a is None else a)).reshape(*x.shape[:-1], attrs["groups"], size)
+    v = checked(v, f"{op.name}: v", bits=16)
     s1, s2 = v.sum(axis=-1, keepdims=True), (v * v).sum(axis=-1, keepdims=True)
     m = row_multiplier(size * s2 - s1 * s1 + attrs["eps_q"], attrs["gain"], attrs["gain_exp"])
     frac = attrs["frac"]
     base = (attrs["zp"] << frac) + (1 << (frac - 1)) if g is None else 0
-    o = base - ((s1 * m // size) >> 16)
+    inv, k = mean_reciprocal(size)
+    o = base - hi(m, (s1 * inv) >> k)
     u = checked(((m * v) >> 16) + o, f"{op.name}: u").reshape(x.shape)
     if g is None or b is None:
         return saturate(u >> frac, out.dtype)
