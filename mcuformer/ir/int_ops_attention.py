@@ -28,7 +28,7 @@ EXP = exp_table()
 def score_steps(
     acc: NDArray, m: NDArray | int, pre_shift: int, bias: NDArray | None
 ) -> NDArray[np.int64]:
-    """int32 sums q k -> int16 scores in steps of EXP_RANGE / EXP_ENTRIES; bias is in these steps."""
+    """int32 sums q k -> int16 scores in steps of EXP_RANGE / EXP_ENTRIES, like bias."""
     steps = saturate(hi(checked(acc << pre_shift, "scores"), m), "int16").astype(np.int64)
     return steps if bias is None else saturate(steps + bias, "int16").astype(np.int64)
 
@@ -40,7 +40,7 @@ def probabilities(steps: NDArray, p_shift: int) -> NDArray:
 
 
 def row_exponentials(x: NDArray, m: int, pre_shift: int) -> NDArray:
-    """p[..., C] of integers x[..., C]: exp(x - max), one step of x being m * 2^(pre_shift-32) steps."""
+    """p[..., C] of exp(x - max); one unit of x is m * 2^(pre_shift-32) table steps."""
     delta = np.minimum((x.max(axis=-1, keepdims=True) - x) << pre_shift, INT32_MAX)
     return EXP[np.minimum(hi(delta, m), EXP_ENTRIES - 1)].astype(np.int64)
 
