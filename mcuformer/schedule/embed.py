@@ -14,7 +14,8 @@ import numpy as np
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import linear
-from mcuformer.schedule.emit import Emitter, Loc, Rows, linear_panel
+from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.panels import linear_panel
 from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Span, Step, var
 
 
@@ -71,7 +72,7 @@ def _whole_band(
         return [read_lines(em, op, x, var("t") * grid.ph, grid.ph, grid.line), _linear(em, op, x, res, y, rows, band)]
     image = em.where[str(op.inputs[0])]
     x = Loc(image.start + var("t") * band, grid.segment, band, image.buffer, image.constant)
-    if image.buffer is None or em.buffers[str(y.buffer)].inside != image.buffer:
+    if image.buffer is None or image.buffer != y.buffer:
         return [_linear(em, op, x, res, y, rows, band)]
     # Tokens overwrite consumed image bytes: a row of patches is finished aside, then laid down.
     aside = em.rows_buffer(op.outputs[0], grid.across, f"{op.name}.row")
@@ -99,7 +100,7 @@ def _partial_sums(
     n = em.values[op.outputs[0]].type.shape[-1]
     acc = Loc(Expr(), 4 * n, 4 * n, em.buffer(f"{op.name}.sums", 4 * n * grid.across))
     x = Loc(Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines))
-    panel = linear_panel(op, em, grid.across, lines)
+    panel = linear_panel(op, em, grid.across, em.budget)
     size = linear.partial_scratch_bytes(op, em, grid.across, lines, panel=panel)
     key = em.param("linear", op, panel=panel, lines=lines)
     layer = em.layer_ids[op.name]

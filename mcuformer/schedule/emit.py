@@ -9,6 +9,7 @@ from types import ModuleType
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import Value
 from mcuformer.kernels import attention, conv, elementwise, layernorm, linear
+from mcuformer.schedule.panels import attention_panel, linear_panel
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
 
@@ -170,7 +171,7 @@ class Emitter:
         return self.elementwise(op, name, [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
-        panel = linear_panel(op, self, rows.full)
+        panel = linear_panel(op, self, rows.full, self.budget)
         scratch, spans = self.scratch(op, linear.scratch_bytes(op, self, rows.full, panel=panel))
         reads = x.span(rows.count) + (res.span(rows.count) if res else ())
         args: tuple[Arg, ...] = (
@@ -204,7 +205,7 @@ class Emitter:
         self, op: Op, q: Loc, k: Loc, v: Loc, y: Loc, rows: Rows, head0: int, heads: int
     ) -> Call:
         """`rows` query rows of heads head0.. ; locations point at head0's first channel."""
-        choices = attention_panel(op, self, rows.full)
+        choices = {"panel": attention_panel(op, self, rows.full, self.budget)}
         scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0])
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)

@@ -48,8 +48,7 @@ def var(name: str) -> Expr:
 class Buffer:
     """Bytes in SRAM. `io` buffers hold the resident input or the output and stay readable at the end.
 
-    `hint` "fast" asks for tightly coupled memory. A buffer `inside` another starts where that one
-    starts and takes over its bytes as they are consumed (tokens over the resident image).
+    `hint` "fast" asks for tightly coupled memory.
     """
 
     name: str
@@ -57,7 +56,6 @@ class Buffer:
     align: int = 8
     kind: Literal["activation", "scratch", "input", "output"] = "activation"
     hint: Literal["", "fast"] = ""
-    inside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,14 +59,14 @@ class Storage:
                 row += self.em.values[name].type.shape[0]
 
     def _own(self, value: str, op: Op) -> Loc:
-        rows = self.em.values[value].type.shape[0]
-        loc = self.em.rows_buffer(value, rows)
-        kind = "output" if value in self.graph.outputs else "activation"
-        buffer = replace(self.em.buffers[str(loc.buffer)], kind=kind)
         image = self.em.where.get(self.graph.inputs[0])
         if self.mode == "resident" and image is not None and self._tokens_over_image(value, op):
-            buffer = replace(buffer, inside=image.buffer)
-        self.em.buffers[buffer.name] = buffer
+            row_bytes = self.em.row_bytes(value)
+            return Loc(Expr(), row_bytes, row_bytes, image.buffer)
+        loc = self.em.rows_buffer(value, self.em.values[value].type.shape[0])
+        if value in self.graph.outputs:
+            buffer = self.em.buffers[str(loc.buffer)]
+            self.em.buffers[buffer.name] = replace(buffer, kind="output")
         return loc
 
     def _tokens_over_image(self, value: str, op: Op) -> bool:
@@ -126,9 +126,9 @@ class Storage:
                 continue
             buffer = self.em.buffers[loc.buffer]
             same = (loc.stride == loc.row_bytes == self.em.row_bytes(region.target)
-                    and loc.start == Expr() and buffer.size_bytes == rows * loc.stride)
+                    and loc.start == Expr() and self.em.values[name].type.shape[0] == rows)
             holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
-            if same and buffer.kind == "activation" and all(last.get(v, -1) <= index for v in holders):
+            if same and buffer.kind != "output" and all(last.get(v, -1) <= index for v in holders):
                 return loc
         return None
 

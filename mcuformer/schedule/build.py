@@ -1,0 +1,222 @@
+"""From the int graph to a Program: storage first, then every region under the choice made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels import conv, elementwise
+from mcuformer.schedule import attention, embed
+from mcuformer.schedule.columns import split_column_views
+from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.macs import op_macs, op_weight_bytes
+from mcuformer.schedule.program import Addr, Call, Expr, Layer, Loop, Program, Span, Step
+from mcuformer.schedule.regions import Region, is_column_view, split
+from mcuformer.schedule.storage import Storage
+
+MOVES = frozenset({"reshape", "slice"})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
+    `budget`: scratch bytes a kernel may take; `lines`: image lines at a time."""
+
+    schedule: str = "rows"
+    tile: int = 64
+    query_tile: int = 32
+    budget: int = 0
+    lines: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What does not depend on choices: the graph, its regions, and an emitter that knows all storage."""
+
+    graph: Graph
+    regions: tuple[Region, ...]
+    emitter: Emitter
+    mode: str
+
+
+def frame(graph: Graph, mode: str) -> Frame:
+    graph = split_column_views(graph)
+    regions = tuple(split(graph))
+    ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in MOVES)}
+    em = Emitter(graph, dict(graph.values), ids)
+    Storage(em, graph, list(regions), mode).assign()
+    return Frame(graph, regions, em, mode)
+
+
+def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[Step]:
+    """The steps of one region; `em` gets its buffers and parameters."""
+    em.budget = choice.budget
+    op = region.ops[-1]
+    target = em.where[region.target]
+    if region.attention is not None:
+        schedule = {"kv": attention.keep_kv, "heads": attention.head_by_head}[choice.schedule]
+        return schedule(em, region, target, choice.tile, choice.query_tile)
+    if op.kind in MOVES:
+        return _move(em, op, target)
+    special = _SPECIAL.get(op.kind)
+    if special is not None:
+        return special(em, region, target, choice, mode)
+    return attention.tokenwise(em, region, target, choice.tile)
+
+
+def _move(em: Emitter, op: Op, target: Loc) -> list[Step]:
+    source = em.where[str(op.inputs[0])]
+    if source.buffer == target.buffer:
+        return []
+    raise UnsupportedModelError(f"{op.name}: this {op.kind} would have to move bytes that lie apart")
+
+
+def _patch_embed(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    op = region.ops[-1]
+    if op.inputs[0] in em.graph.inputs and not any(op.attrs.get("pads", ())):
+        lines = min(choice.lines, op.attrs["kernel"][0])
+        whole_image = em.where.get(str(op.inputs[0]))
+        return embed.patch_embed(em, op, target, mode if whole_image else "bands", lines)
+    return _conv(em, region, target, choice, mode)
+
+
+def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    op = region.ops[-1]
+    x = em.where[str(op.inputs[0])]
+    shape = em.values[op.outputs[0]].type.shape
+    lines = em.values[op.outputs[0]].type.size_bytes // target.row_bytes if len(shape) == 2 else shape[0]
+    rows = Rows.all(lines)
+    kernel = "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d"
+    scratch, spans = em.scratch(op, conv.scratch_bytes(op, em, lines))
+    image = em.values[str(op.inputs[0])].type
+    reads = (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
+    args = (x.addr, target.addr, Expr(0), Expr(conv.output_lines(op, em)), scratch)
+    return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {})]
+
+
+def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    """Row-wise operations before a mean over tokens run in tiles that add to int32 sums."""
+    op = region.ops[-1]
+    x_name = str(op.inputs[0])
+    t = em.values[x_name].type
+    tile = min(choice.tile, t.shape[0])
+    acc = Loc(Expr(), 4 * t.shape[1], 4 * t.shape[1], em.buffer(f"{op.name}.sums", 4 * t.shape[1]))
+    rows = Rows.tile("t", t.shape[0], tile)
+    tiles: dict[str, Loc] = {}
+    body = em.chain(region.ops[:-1], tiles, rows, {})
+    x = em.location(x_name, tiles, rows)
+    assert x is not None
+    layer, key = em.layer_ids[op.name], em.param("elementwise", op)
+    args = (x.addr, Expr(x.stride), rows.first, rows.count, acc.addr)
+    one = Rows.all(1)
+    body.append(Call("mcf_mean_partial", layer, key, args, x.span(rows.count) + acc.span(one.count),
+                     acc.span(one.count), instructions=elementwise.instructions(op, em, rows.full),
+                     tail_instructions=elementwise.instructions(op, em, rows.tail), overwrites=True))
+    start = Call("mcf_zero", layer, None, (acc.addr, Expr(acc.row_bytes)), (), acc.span(one.count),
+                 instructions=acc.row_bytes // 4 + 8)
+    finish = Call("mcf_mean_finish", layer, key, (acc.addr, target.addr), acc.span(one.count), target.span(one.count),
+                  trace=em.trace(op.outputs[0], target, one), instructions=8 * t.shape[1])
+    return [start, Loop("t", t.shape[0], tile, tuple(body), f"{op.name}: sums over tokens"), finish]
+
+
+def _concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    """Constants and parts that could not be computed in place are copied to their rows."""
+    op = region.ops[-1]
+    steps: list[Step] = []
+    row = 0
+    for name in map(str, op.inputs):
+        count = em.values[name].type.shape[0]
+        y = target.at(row)
+        x = em.constant(name) if em.values[name].is_const else em.where[name]
+        if (x.buffer, x.start) != (y.buffer, y.start):
+            steps.append(replace(embed.copy_rows(em, op, x, y, Rows.all(count)), trace=None))
+        row += count
+    if not steps:
+        return []
+    last = steps[-1]
+    assert isinstance(last, Call)
+    steps[-1] = replace(last, trace=em.trace(op.outputs[0], target, Rows.all(row)))
+    return steps
+
+
+def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    op = region.ops[-1]
+    x = em.where[str(op.inputs[0])]
+    indices = [int(i) for i in np.asarray(op.attrs["indices"]).ravel()]
+    steps = [embed.copy_rows(em, op, x.at(i), target.at(n), Rows.all(1)) for n, i in enumerate(indices)]
+    return [replace(s, trace=s.trace and (s.trace[0], s.trace[1], Expr(n))) for n, s in enumerate(steps)]
+
+
+_Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
+_SPECIAL: Mapping[str, _Special] = {
+    "q_patch_embed": _patch_embed,
+    "q_conv2d": _conv,
+    "q_dwconv2d": _conv,
+    "q_mean": _mean,
+    "concat": _concat,
+    "gather": _gather,
+}
+
+
+def assemble(fr: Frame, choices: Sequence[Choice]) -> Program:
+    """The program under one choice per region."""
+    em = replace_state(fr.emitter)
+    steps: list[Step] = list(_read_input(em, fr))
+    labels: dict[str, str] = {}
+    for region, choice in zip(fr.regions, choices, strict=True):
+        em.prefix = ""
+        steps += emit_region(em, region, choice, fr.mode)
+        for op in region.ops:
+            labels.setdefault(op.name, _label(region, op, choice))
+    image = em.values[fr.graph.inputs[0]].type
+    where = em.where.get(fr.graph.inputs[0])
+    return Program(
+        name=fr.graph.name,
+        input_mode=fr.mode,  # type: ignore[arg-type]
+        buffers=em.buffers,
+        steps=tuple(steps),
+        layers=tuple(_layer(fr.graph, op, i, labels) for i, op in enumerate(o for o in fr.graph.ops if o.kind not in MOVES)),
+        graph=fr.graph.replace(values=em.values),
+        params=em.params,
+        constants=tuple(em.constants),
+        traces=tuple(em.traces),
+        input_buffer=where.buffer if where is not None and fr.mode == "resident" else None,
+        output_buffer=str(em.where[fr.graph.outputs[0]].buffer),
+        line_bytes=image.size_bytes // image.shape[0],
+        lines=image.shape[0],
+    )
+
+
+def replace_state(em: Emitter) -> Emitter:
+    """A copy whose tables can grow without touching the original's."""
+    return replace(em, values=dict(em.values), buffers=dict(em.buffers), params=dict(em.params),
+                   constants=dict(em.constants), traces=list(em.traces), where=dict(em.where))
+
+
+def _read_input(em: Emitter, fr: Frame) -> list[Step]:
+    """Bands mode for a model that wants its input whole (a sequence, a convolution): read all lines at once."""
+    name = fr.graph.inputs[0]
+    where = em.where.get(name)
+    if fr.mode != "bands" or where is None:
+        return []
+    t = em.values[name].type
+    span = Span(str(where.buffer), where.start, t.size_bytes, t.size_bytes, Expr(1))
+    return [Call("read_lines", 0, None, (where.addr, Expr(0), Expr(t.shape[0])), (), (span,), checked=True)]
+
+
+def _label(region: Region, op: Op, choice: Choice) -> str:
+    if region.attention is not None:
+        return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
+    return f"tiles of {choice.tile}" if op.kind != "q_patch_embed" else f"{choice.lines} lines"
+
+
+def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:
+    return Layer(index, op.name, op.kind, op.origin, graph.type(op.outputs[0]).shape,
+                 op_macs(graph, op), op_weight_bytes(graph, op), labels.get(op.name, ""))
+
+
+__all__ = ["Choice", "Frame", "Loop", "assemble", "emit_region", "frame", "is_column_view"]

@@ -1,0 +1,219 @@
+"""Which schedule every region runs under: the trade between SRAM and instructions.
+
+Each region is emitted under every candidate choice; its own peak of bytes and its instructions are
+kept where no other choice is better in both. A limit on bytes then decides for all regions at once:
+each takes its fastest choice that stays, with what lives beside it, under the limit. Sweeping the
+limit gives the model's whole trade-off curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
+from mcuformer.schedule.embed import Grid, line_choices
+from mcuformer.schedule.program import Call, Loop, Step
+from mcuformer.schedule.regions import Region
+
+TILES = (1 << 30, 96, 64, 48, 32, 24, 16, 8, 4, 2, 1)
+BUDGETS = (0, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152, 65536)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    choice: Choice
+    peak_bytes: int  # of the region's own buffers
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of the trade-off: every region's choice under a limit on live bytes."""
+
+    limit_bytes: int
+    instructions: int
+    choices: tuple[Choice, ...]
+
+
+def steps_instructions(steps: Sequence[Step]) -> int:
+    """Estimated instructions: whole tiles and the shorter last one."""
+    total = 0
+    for step in steps:
+        if isinstance(step, Call):
+            total += step.instructions
+            continue
+        full, tail = divmod(step.total, step.step)
+        total += full * steps_instructions(step.body)
+        if tail:
+            total += sum(
+                (c.instructions if c.tail_instructions is None else c.tail_instructions)
+                if isinstance(c, Call) else steps_instructions((c,))
+                for c in step.body
+            )
+    return total
+
+
+def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
+    """Every choice worth emitting for a region."""
+    op = region.ops[-1]
+    rows = fr.emitter.values[region.target].type.shape[0]
+    if op.kind == "q_patch_embed":
+        lines = line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
+        for n in lines:
+            for budget in BUDGETS:
+                yield Choice("rows", lines=n, budget=budget)
+    elif region.attention is not None:
+        tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
+        for budget in BUDGETS[2:]:
+            for tile in _tiles(tk):
+                yield Choice("heads", tile=tile, query_tile=tq, budget=budget)
+                for query_tile in _tiles(tq):
+                    yield Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
+    else:
+        for tile in _tiles(rows if op.kind != "q_mean" else fr.emitter.values[str(op.inputs[0])].type.shape[0]):
+            for budget in BUDGETS:
+                yield Choice("rows", tile=tile, budget=budget)
+
+
+def _tiles(rows: int) -> list[int]:
+    return sorted({min(t, rows) for t in TILES})
+
+
+def options(fr: Frame, region: Region) -> list[Option]:
+    """The Pareto set of a region, smallest peak first."""
+    found = [evaluate(fr, region, choice) for choice in candidates(fr, region)]
+    found.sort(key=lambda o: (o.peak_bytes, o.instructions))
+    kept: list[Option] = []
+    for option in found:
+        if not kept or option.instructions < kept[-1].instructions:
+            kept.append(option)
+    return kept
+
+
+def evaluate(fr: Frame, region: Region, choice: Choice) -> Option:
+    em = replace_state(fr.emitter)
+    outside = set(em.buffers)
+    steps = emit_region(em, region, choice, fr.mode)
+    return Option(choice, own_peak(steps, em.buffers, outside), steps_instructions(steps))
+
+
+def own_peak(steps: Sequence[Step], buffers: dict, outside: set[str]) -> int:  # type: ignore[type-arg]
+    """Most bytes of the region's own buffers that live at once, by static call position.
+
+    A buffer touched in one loop only lives from its first to its last call there; one touched inside
+    and outside lives through the whole loop. (The planner proves the exact figure.)
+    """
+    touched: dict[str, list[tuple[int, int]]] = {}
+    position = 0
+
+    def visit(call: Call, loop: tuple[int, int, int] | None) -> None:
+        nonlocal position
+        for span in (*call.reads, *call.writes, *call.scratch):
+            if span.buffer not in outside:
+                touched.setdefault(span.buffer, []).append((position, loop[0] if loop else -1))
+        position += 1
+
+    bounds: dict[int, tuple[int, int]] = {}
+    for n, step in enumerate(steps):
+        start = position
+        for call in _flat(step):
+            visit(call, (n, 0, 0) if isinstance(step, Loop) else None)
+        bounds[n] = (start, position - 1)
+    events = [0] * (position + 1)
+    for name, marks in touched.items():
+        first, last = marks[0][0], marks[-1][0]
+        loops = {loop for _, loop in marks}
+        if len(loops) > 1 and marks[0][1] >= 0:
+            first = bounds[marks[0][1]][0]
+        if len(loops) > 1 and marks[-1][1] >= 0:
+            last = bounds[marks[-1][1]][1]
+        size = -(-buffers[name].size_bytes // 8) * 8
+        events[first] += size
+        events[last + 1] -= size
+    peak = live = 0
+    for delta in events:
+        live += delta
+        peak = max(peak, live)
+    return peak
+
+
+def _flat(step: Step) -> Iterator[Call]:
+    if isinstance(step, Call):
+        yield step
+    else:
+        for inner in step.body:
+            yield from _flat(inner)
+
+
+def outside_live(fr: Frame) -> list[int]:
+    """Bytes of materialised buffers that live while each region runs (its inputs and target included)."""
+    count = len(fr.regions)
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    where, graph = fr.emitter.where, fr.graph
+    for i, region in enumerate(fr.regions):
+        names = [region.target, *(n for op in region.ops for n in op.inputs if n is not None)]
+        for name in names:
+            loc = where.get(name)
+            if loc is not None and loc.buffer is not None:
+                first.setdefault(loc.buffer, i)
+                last[loc.buffer] = i
+    for name in graph.outputs:
+        last[str(where[name].buffer)] = count - 1
+    live = [0] * count
+    for buffer, start in first.items():
+        for i in range(start, last[buffer] + 1):
+            live[i] += -(-fr.emitter.buffers[buffer].size_bytes // 8) * 8
+    return live
+
+
+def signature(fr: Frame, region: Region) -> tuple[object, ...]:
+    """Regions with equal signatures have equal options: shapes, types and structure, no names."""
+    index: dict[str, int] = {}
+    values = fr.emitter.values
+    rows: list[object] = [fr.mode]
+    for op in region.ops:
+        for name in (*op.inputs, *op.outputs):
+            if name is None:
+                rows.append(None)
+                continue
+            t = values[name].type
+            loc = fr.emitter.where.get(name)
+            place = (loc.stride, loc.buffer is None, str(loc.start)) if loc else None
+            rows.append((index.setdefault(name, len(index)), t.shape, t.dtype, values[name].is_const, place))
+        skip = ("indices", "m", "o_mant", "o_exp")
+        rows.append((op.kind, tuple(sorted((k, str(v)) for k, v in op.attrs.items() if k not in skip))))
+    target = fr.emitter.where[region.target].buffer
+    rows.append([fr.emitter.where[n].buffer == target for op in region.ops for n in op.inputs if n in fr.emitter.where])
+    return (repr(rows),)
+
+
+def trade_off(fr: Frame) -> list[Point]:
+    """Points with falling limits and rising instructions: what the model can trade."""
+    cache: dict[tuple[object, ...], list[Option]] = {}
+    table: list[list[Option]] = []
+    for region in fr.regions:
+        key = signature(fr, region)
+        if key not in cache:
+            cache[key] = options(fr, region)
+        table.append(cache[key])
+    beside = outside_live(fr)
+    floor = max((b + o[0].peak_bytes for b, o in zip(beside, table, strict=True)), default=0)
+    limits = sorted({b + o.peak_bytes for b, os in zip(beside, table, strict=True) for o in os} | {floor})
+    points: list[Point] = []
+    for limit in limits:
+        if limit < floor:
+            continue
+        chosen = [
+            min((o for o in os if b + o.peak_bytes <= limit), key=lambda o: (o.instructions, o.peak_bytes))
+            for b, os in zip(beside, table, strict=True)
+        ]
+        total = sum(o.instructions for o in chosen)
+        if not points or total < points[-1].instructions:
+            points.append(Point(limit, total, tuple(o.choice for o in chosen)))
+    return points[::-1]
+
+
+__all__ = ["Option", "Point", "trade_off"]
