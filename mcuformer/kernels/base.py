@@ -1,4 +1,4 @@
-"""What a kernel hands to the code generator: packed constant arrays and the fields of its C struct."""
+"""What a kernel hands to the code generator: packed constant arrays, the fields of its C struct."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelData:
-    """`fields` of struct `ctype` in order: an int, or the suffix of one of `arrays` (a pointer), or "NULL"."""
+    """`fields` of struct `ctype`: an int, the suffix of one of `arrays` (a pointer), or "NULL"."""
 
     ctype: str
     fields: dict[str, int | str]

@@ -1,0 +1,183 @@
+"""mcf_linear: linear layers and patch embeddings (runtime_c/include/mcf_linear.h).
+
+The operation is a q_linear with inputs (x, w, bias, mult, offset, res?, rmult?, table?). A patch
+embedding comes as q_linear whose attrs say where a row lies: `segments` pieces of `segment_bytes`,
+`segment_stride` bytes apart. `weight_bits` 4 stores w (-8..7) in nibbles.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.kernels.base import CArray, KernelData
+
+SOURCES = ("mcf_linear.c", "mcf_gemm.c", "mcf_gemm_dsp.c")
+TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
+NO_TYPE = 3
+
+
+class Values(Protocol):
+    """What the kernels need of a Graph."""
+
+    def type(self, name: str) -> TensorType: ...
+    def const(self, name: str | None) -> NDArray | None: ...
+
+
+def round4(n: int) -> int:
+    return (n + 3) & ~3
+
+
+def pack(op: Op, graph: Values, *, panel: int = 0, lines: int = 0) -> KernelData:
+    """Struct and arrays of one layer. `lines` (partial sums) changes nothing here."""
+    segments, segment, stride = segments_of(op, graph)
+    weights = constant(graph, op.inputs[1])
+    kp = segments * round4(segment)
+    bits = op.attrs.get("weight_bits", 8)
+    chunks = chunk_lengths(op, kp)
+    padded = pad_segments(weights, segments)
+    arrays = [CArray("w", "int8_t", pack_weights(padded, bits), 4, "weights")]
+    arrays.append(CArray("post", "int32_t", pack_post(op, graph, padded, chunks)))
+    table = graph.const(op_input(op, 7))
+    out = graph.type(op.outputs[0]).dtype
+    if table is not None:
+        arrays.append(CArray("table", f"{out}_t", table.astype(out)))
+    if len(chunks) > 1:
+        arrays.append(CArray("chunks", "uint16_t", np.array(chunks, np.uint16)))
+    info, res = np.iinfo(DTYPES[out]), op_input(op, 5)
+    fields: dict[str, int | str] = {
+        "weights": "w",
+        "post": "post",
+        "table": "NULL" if table is None else "table",
+        "chunk_kp": "chunks" if len(chunks) > 1 else "NULL",
+        "n": weights.shape[0],
+        "kp": kp,
+        "panel": min(round4(panel), round4(weights.shape[0])),
+        "segments": segments,
+        "segment": segment,
+        "segment_stride": stride,
+        "clamp_min": int(op.attrs.get("clamp_min", info.min)),
+        "clamp_max": int(op.attrs.get("clamp_max", info.max)),
+        "x_type": TYPES[graph.type(str(op.inputs[0])).dtype],
+        "y_type": TYPES[out],
+        "res_type": NO_TYPE if res is None else TYPES[graph.type(res).dtype],
+        "weight_bits": bits,
+        "chunks": len(chunks),
+        "shift": int(op.attrs["shift"]),
+        "acc_shift": int(op.attrs.get("acc_shift", 0)),
+        "table_bits": int(op.attrs.get("table_bits", 0)),
+    }
+    return KernelData("mcf_linear_t", fields, tuple(arrays))
+
+
+def op_input(op: Op, index: int) -> str | None:
+    return op.inputs[index] if index < len(op.inputs) else None
+
+
+def constant(graph: Values, name: str | None) -> NDArray:
+    data = graph.const(name)
+    assert data is not None, f"{name} is not constant"
+    return data
+
+
+def segments_of(op: Op, graph: Values) -> tuple[int, int, int]:
+    """(pieces of a row of x, elements of a piece, bytes from one piece to the next)."""
+    x = graph.type(str(op.inputs[0]))
+    item = DTYPES[x.dtype].itemsize
+    k = constant(graph, op.inputs[1]).shape[1]
+    segments = int(op.attrs.get("segments", 1))
+    return segments, k // segments, int(op.attrs.get("segment_stride", k * item))
+
+
+def chunk_lengths(op: Op, kp: int) -> list[int]:
+    """Padded lengths of the K chunks of `k_split`, whose boundaries are multiples of 4."""
+    edges = [0, *op.attrs.get("k_split", ()), kp]
+    return [b - a for a, b in pairwise(edges)]
+
+
+def pad_segments(w: NDArray, segments: int) -> NDArray:
+    """w[N,K] with every piece of K padded by zeros to a multiple of 4."""
+    n, k = w.shape
+    pieces = w.reshape(n, segments, k // segments)
+    pad = -pieces.shape[2] % 4
+    return np.pad(pieces, ((0, 0), (0, 0), (0, pad))).reshape(n, -1)
+
+
+def pack_weights(w: NDArray, bits: int) -> NDArray[np.int8]:
+    """w[N,kp] in the order [N/4][kp/4][4 channels][4]; 4 bits: channels 2i and 2i+1 share bytes."""
+    kp = w.shape[1]
+    groups = by_four(w).reshape(-1, 4, kp // 4, 4).transpose(0, 2, 1, 3)
+    if bits == 4:
+        pairs = groups.reshape(*groups.shape[:2], 2, 2, 4).astype(np.int32)
+        groups = (pairs[..., 0, :] & 15) | (pairs[..., 1, :] & 15) << 4
+    return np.ascontiguousarray(groups.astype(np.uint8).view(np.int8)).reshape(-1)
+
+
+def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDArray[np.int32]:
+    """Per 4 channels: each chunk's bias - x_zp * sum(w), then (mult, offset[, rmult]) of each."""
+    n = padded.shape[0]
+    four_bit = op.attrs.get("weight_bits", 8) == 4
+    scale = 16 if four_bit else 1  # nibbles are expanded to 16 * w
+    starts = np.cumsum([0, *chunks[:-1]])
+    sums = np.add.reduceat(padded.astype(np.int64), starts, axis=1)
+    bias = -int(op.attrs["x_zp"]) * sums
+    bias[:, 0] += constant(graph, op.inputs[2])
+    mult = constant(graph, op.inputs[3]).astype(np.int64)
+    assert not (mult % scale).any(), f"{op.name}: mult must be a multiple of 16 for int4 weights"
+    offset = np.broadcast_to(constant(graph, op.inputs[4]), n)
+    columns = [mult // scale, offset]
+    rmult = graph.const(op_input(op, 6))
+    if rmult is not None:
+        columns.append(np.broadcast_to(rmult, n))
+    tail = np.stack(columns, axis=1).astype(np.int64)
+    biases = by_four(bias * scale).transpose(0, 2, 1)
+    blocks = [b.reshape(b.shape[0], -1) for b in (biases, by_four(tail))]
+    return np.concatenate(blocks, axis=1).astype(np.int32).reshape(-1)
+
+
+def by_four(a: NDArray) -> NDArray:
+    """a[N,...] -> [ceil(N/4), 4, ...], padded by zeros."""
+    padded = np.pad(a, ((0, -a.shape[0] % 4), *((0, 0),) * (a.ndim - 1)))
+    return padded.reshape(-1, 4, *a.shape[1:])
+
+
+def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+    segments, _segment, _stride = segments_of(op, graph)
+    return partial_scratch_bytes(op, graph, rows, segments, panel=panel)
+
+
+def partial_scratch_bytes(op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0) -> int:
+    """A pair of rows, and from three rows on `panel` channels, all expanded to 16 bits."""
+    _segments, segment, _stride = segments_of(op, graph)
+    kn, n = lines * round4(segment), constant(graph, op.inputs[1]).shape[0]
+    return 4 * kn + (2 * kn * min(round4(panel), round4(n)) if rows > 2 else 0)
+
+
+def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Flash bytes of the weights one call reads: all of them once."""
+    segments, segment, _stride = segments_of(op, graph)
+    n = constant(graph, op.inputs[1]).shape[0]
+    return round4(n) * segments * round4(segment) * op.attrs.get("weight_bits", 8) // 8
+
+
+def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+    segments, _segment, _stride = segments_of(op, graph)
+    return partial_instructions(op, graph, rows, segments, panel=panel)
+
+
+def partial_instructions(op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0) -> int:
+    _segments, segment, _stride = segments_of(op, graph)
+    kn, n = lines * round4(segment), round4(constant(graph, op.inputs[1]).shape[0])
+    panels = -(-n // panel) if panel else 1
+    pairs = -(-rows // 2)
+    dots = pairs * n // 4 * (kn * 22 // 4 + 50) if panel else pairs * n // 4 * (kn * 30 // 4 + 50)
+    return dots + panels * pairs * (7 * kn // 4 + 60) + (n * kn * 3 // 4 if panel else 0)
+
+
+def finish_instructions(op: Op, graph: Values, rows: int) -> int:
+    return rows * constant(graph, op.inputs[1]).shape[0] * 20

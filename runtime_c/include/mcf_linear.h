@@ -1,0 +1,33 @@
+/* Linear layers: y = requantise(x * W^T + bias) with fused table, clamp and residual (docs/adr/0002, q_linear). */
+#ifndef MCF_LINEAR_H
+#define MCF_LINEAR_H
+
+#include "mcf_base.h"
+
+/* A row of x is `segments` pieces of `segment` elements, `segment_stride` bytes apart (a patch: one piece per image
+ * line); kp is the row length with every piece padded to a multiple of 4.
+ * Scratch: 4*kp bytes (a pair of rows) and 2*kp*panel bytes (`panel` channels, a multiple of 4, expanded to 16 bits).
+ * panel 0: weights are expanded in the loop, slower and with the small scratch. */
+typedef struct {
+    const int8_t *weights;       /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
+    const int32_t *post;         /* per 4 channels: chunks x 4 biases, then (mult, offset) or (mult, offset, rmult) x 4 */
+    const void *table;           /* 2^table_bits entries of y's type, or NULL */
+    const uint16_t *chunk_kp;    /* lengths of the K chunks where their sums are scaled apart, or NULL */
+    int32_t n, kp, panel;
+    int32_t segments, segment, segment_stride;
+    int32_t clamp_min, clamp_max;
+    uint8_t x_type, y_type, res_type; /* MCF_S8...; res_type MCF_NONE: no residual */
+    uint8_t weight_bits, chunks, shift, acc_shift, table_bits;
+} mcf_linear_t;
+
+/* Rows of x to rows of y; strides in bytes. y may be res itself, never x. */
+void mcf_linear(const mcf_linear_t *p, const void *x, int32_t x_stride, const void *res, int32_t res_stride, void *y,
+                int32_t y_stride, int32_t rows, void *scratch);
+
+/* acc[row][n] of segments segment0 .. segment0+count-1, found at x; segment0 == 0 starts from the bias, others add. */
+void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, const void *x, int32_t x_stride,
+                        int32_t *acc, int32_t rows, void *scratch);
+void mcf_linear_finish(const mcf_linear_t *p, const int32_t *acc, const void *res, int32_t res_stride, void *y,
+                       int32_t y_stride, int32_t rows);
+
+#endif

@@ -1,0 +1,48 @@
+/* Parts of the firmware: what stands between a chip's reset and a model's invoke(). */
+#ifndef MCF_PORT_H
+#define MCF_PORT_H
+
+#include <stdint.h>
+
+#include "mcf_model.h"
+
+#define MCF_REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+/* Polls of a ready bit before it counts as dead: at least 50 ms on every clock. */
+#define MCF_READY_POLLS 200000u
+
+static inline int mcf_wait(uint32_t address, uint32_t mask, uint32_t wanted) {
+    for (uint32_t polls = 0; polls < MCF_READY_POLLS; polls++)
+        if ((MCF_REG(address) & mask) == wanted) return 1;
+    return 0;
+}
+
+/* Each returns NULL, or says in a few words what did not become ready. */
+const char *mcf_clock_init(void);
+const char *mcf_cycles_init(void);
+const char *mcf_qspi_init(void);
+
+void mcf_mpu_init(void);      /* forbids what is not there; QSPI too */
+void mcf_mpu_open_late(void); /* QSPI has been mapped: allow it */
+void mcf_caches_enable(void);
+uint32_t mcf_cycles(void); /* wraps */
+
+void mcf_uart_init(uint32_t clock_hz);
+int mcf_uart_get(void); /* a byte, or -1 */
+void mcf_uart_put(uint8_t byte);
+void mcf_uart_text(const char *text);
+void mcf_uart_number(uint32_t value);
+_Noreturn void mcf_stop(uint32_t status); /* prints "@exit <status>" and sleeps for good */
+
+/* Everything the firmware keeps beside the arena. */
+typedef struct {
+    const mcf_model_t *model;
+    void *arena;
+    const uint8_t *image;   /* input mode flash: where the image lies */
+    uint32_t *layer_cycles; /* model->layers of them, or NULL */
+} mcf_firmware_t;
+
+_Noreturn void mcf_serve(const mcf_firmware_t *firmware); /* docs/uart.md */
+int main(void);
+
+#endif
