@@ -148,25 +148,25 @@ def _flat(step: Step) -> Iterator[Call]:
 
 
 def outside_live(fr: Frame) -> list[int]:
-    """Bytes of materialised buffers that live while each region runs (its inputs and target included)."""
+    """Bytes of materialised values that live while each region runs (its inputs and target included)."""
     count = len(fr.regions)
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    where, graph = fr.emitter.where, fr.graph
+    where, values = fr.emitter.where, fr.emitter.values
     for i, region in enumerate(fr.regions):
-        names = [region.target, *(n for op in region.ops for n in op.inputs if n is not None)]
-        for name in names:
-            loc = where.get(name)
-            if loc is not None and loc.buffer is not None:
-                first.setdefault(loc.buffer, i)
-                last[loc.buffer] = i
-    for name in graph.outputs:
-        last[str(where[name].buffer)] = count - 1
-    live = [0] * count
-    for buffer, start in first.items():
-        for i in range(start, last[buffer] + 1):
-            live[i] += -(-fr.emitter.buffers[buffer].size_bytes // 8) * 8
-    return live
+        for name in (region.target, *(n for op in region.ops for n in op.inputs if n is not None)):
+            if name in where and where[name].buffer is not None:
+                first.setdefault(name, i)
+                last[name] = i
+    for name in fr.graph.outputs:
+        last[name] = count - 1
+    live: list[dict[str, int]] = [{} for _ in range(count)]
+    for name, start in first.items():
+        loc = where[name]
+        end = loc.start.const + values[name].type.shape[0] * loc.stride
+        for i in range(start, last[name] + 1):
+            live[i][str(loc.buffer)] = max(live[i].get(str(loc.buffer), 0), -(-end // 8) * 8)
+    return [sum(table.values()) for table in live]
 
 
 def signature(fr: Frame, region: Region) -> tuple[object, ...]:

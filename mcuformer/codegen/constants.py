@@ -1,0 +1,111 @@
+"""Constant data as C: arrays of little-endian words, and the const structs of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.names import unique_identifiers
+from mcuformer.schedule.emit import KERNELS
+from mcuformer.schedule.program import Param, Program
+
+WORDS_PER_LINE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CWords:
+    """A C array of 32-bit words; `comment` says what it holds."""
+
+    name: str
+    size_bytes: int
+    align: int
+    role: str
+    comment: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CStruct:
+    name: str
+    ctype: str
+    comment: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Everything in flash beside code: `arrays` in order, `structs` by parameter key, C names of bare constants."""
+
+    arrays: tuple[CWords, ...]
+    structs: tuple[CStruct, ...]
+    struct_names: Mapping[str, str]
+    constant_names: Mapping[str, str]
+    weights_bytes: int
+
+
+def words(data: NDArray) -> tuple[str, ...]:
+    """Lines of hexadecimal little-endian words; the last word is padded with zeros."""
+    raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
+    raw += b"\0" * (-len(raw) % 4)
+    text = [f"0x{w:08x}" for w in np.frombuffer(raw, "<u4").tolist()]
+    return tuple(", ".join(text[i : i + WORDS_PER_LINE]) + "," for i in range(0, len(text), WORDS_PER_LINE))
+
+
+def collect(program: Program) -> Constants:
+    """Pack every parameter of the program; equal arrays are stored once."""
+    keys = list(program.params)
+    names = dict(zip(keys, unique_identifiers(keys, "p"), strict=True))
+    arrays: list[CWords] = []
+    stored: dict[tuple[bytes, int, str], str] = {}
+    structs: list[CStruct] = []
+    weights = 0
+
+    def store(name: str, array: CArray, comment: str) -> str:
+        nonlocal weights
+        key = (array.data.tobytes(), array.align, array.role)
+        if key not in stored:
+            stored[key] = name
+            weights += array.data.nbytes
+            arrays.append(
+                CWords(name, array.data.nbytes, max(4, array.align), array.role, comment, words(array.data))
+            )
+        return stored[key]
+
+    for key in keys:
+        param = program.params[key]
+        packed = pack(param, program)
+        local = {a.suffix: store(f"{names[key]}_{a.suffix}", a, _comment(param, a)) for a in packed.arrays}
+        fields = tuple((f, _field(v, local, packed)) for f, v in packed.fields.items())
+        structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
+    bare = dict(zip(program.constants, unique_identifiers(["const " + c for c in program.constants]), strict=True))
+    for value, name in bare.items():
+        data = program.graph.values[value].data
+        assert data is not None
+        bare[value] = store(name, CArray("", "", data, 4, "weights"), value)
+    return Constants(tuple(arrays), tuple(structs), names, bare, weights)
+
+
+def pack(param: Param, program: Program) -> KernelData:
+    module: ModuleType = KERNELS[param.kernel]
+    return module.pack(param.op, program.graph, **param.choices)
+
+
+def _field(value: int | str, local: Mapping[str, str], packed: KernelData) -> str:
+    if isinstance(value, int) or value not in local:
+        return str(value)
+    ctype = next(a.ctype for a in packed.arrays if a.suffix == value)
+    return f"(const {ctype} *){local[value]}"
+
+
+def _comment(param: Param, array: CArray) -> str:
+    return f"{param.op.name}: {array.suffix}, {array.ctype}[{array.data.size}]"
+
+
+def _title(param: Param, program: Program) -> str:
+    shape = "x".join(map(str, program.graph.type(param.op.outputs[0]).shape))
+    return f"{param.op.name} -> {param.op.outputs[0]} [{shape}]"

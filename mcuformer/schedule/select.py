@@ -1,0 +1,57 @@
+"""What `--optimize`, `--ram` and `--max-instructions` mean on the trade-off curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mcuformer.errors import DoesNotFitError
+from mcuformer.schedule.choose import Point
+
+MODES = ("balanced", "ram", "speed")
+# `balanced` pays this much for less SRAM without asking what it gets ...
+SMALL_PRICE = 1.05
+# ... and up to this where a percent of instructions buys several percent of SRAM.
+LARGE_PRICE = 1.20
+WORTH = 2.0
+# `ram` stops where the last bytes would cost more than this over the fastest schedule.
+DEAREST = 1.9
+
+
+def select(points: Sequence[Point], optimize: str, limit_bytes: int, max_instructions: int | None = None) -> Point:
+    """The point that the user asked for; `points` rise in instructions and fall in bytes.
+
+    Raises DoesNotFitError where no point meets both limits; the message names the nearest one.
+    """
+    legal = [
+        p for p in points
+        if p.limit_bytes <= limit_bytes and (max_instructions is None or p.instructions <= max_instructions)
+    ]
+    if not legal:
+        raise DoesNotFitError(_nothing_fits(points, limit_bytes, max_instructions))
+    fastest = min(legal, key=lambda p: p.instructions)
+    if optimize == "speed":
+        return fastest
+    if optimize == "ram":
+        affordable = [p for p in legal if p.instructions <= DEAREST * fastest.instructions]
+        return min(affordable, key=lambda p: p.limit_bytes)
+    near = [p for p in legal if p.instructions <= SMALL_PRICE * fastest.instructions]
+    base = min(near, key=lambda p: p.limit_bytes)
+    far = [p for p in legal if p.instructions <= LARGE_PRICE * fastest.instructions]
+    best = min(far, key=lambda p: _score(p))
+    return best if _score(best) < _score(base) and best.limit_bytes < base.limit_bytes else base
+
+
+def _score(p: Point) -> float:
+    return math.log(p.limit_bytes) + WORTH * math.log(p.instructions)
+
+
+def _nothing_fits(points: Sequence[Point], limit_bytes: int, max_instructions: int | None) -> str:
+    small = min(points, key=lambda p: p.limit_bytes)
+    if small.limit_bytes > limit_bytes:
+        return (f"the smallest schedule keeps {small.limit_bytes:,} B in the arena, {limit_bytes:,} B are left: "
+                f"{small.limit_bytes - limit_bytes:,} B missing")
+    within = [p for p in points if p.limit_bytes <= limit_bytes]
+    quick = min(within, key=lambda p: p.instructions)
+    return (f"the fastest schedule within {limit_bytes:,} B executes about {quick.instructions:,} instructions, "
+            f"the limit is {max_instructions:,}")
