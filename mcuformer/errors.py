@@ -11,6 +11,7 @@ class McuformerError(Exception):
     """
 
     exit_code = 1
+    json_printed = False  # a command has printed its own JSON document already
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

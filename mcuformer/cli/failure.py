@@ -24,6 +24,12 @@ class Failure:
     hint: str | None = None
 
 
+def reported(error: McuformerError, as_json: bool) -> McuformerError:
+    """`error`, marked when the command has printed its own JSON document already."""
+    error.json_printed = as_json
+    return error
+
+
 def report_failure(error: BaseException, args: Sequence[str]) -> int:
     """Print `error` as the contract asks; the exit code."""
     if isinstance(error, click.exceptions.Exit):
@@ -36,12 +42,16 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
     failure = classify(error)
     if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
         traceback.print_exception(error)
-    if "--json" in args and not getattr(error, "json_printed", False):
+    if "--json" in args and not _json_printed(error):
         body = {"exit_code": failure.exit_code, "message": failure.message, "hint": failure.hint}
         print(json.dumps({"schema_version": 1, "error": body}, indent=2))
     lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
     print("\n".join(lines), file=sys.stderr)
     return failure.exit_code
+
+
+def _json_printed(error: BaseException) -> bool:
+    return isinstance(error, McuformerError) and error.json_printed
 
 
 def classify(error: BaseException) -> Failure:

@@ -1,0 +1,5 @@
+"""python -m mcuformer"""
+
+from mcuformer.cli import main
+
+main()

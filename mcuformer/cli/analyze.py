@@ -1,0 +1,40 @@
+"""mcuformer analyze"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.model_options import model_options, read_options
+from mcuformer.cli.params import json_option, verbose_option
+
+
+@click.command("analyze")
+@model_options
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Also write the report here: .html for a page with pictures, .json otherwise.",
+)
+@json_option
+@verbose_option
+def command(report_file: Path | None, as_json: bool, verbose: bool, **values: Any) -> None:
+    """Print what compile would print, with no toolchain; a float model needs no data."""
+    options = read_options(values)
+    from mcuformer.cli.render import as_text, layer_table, write_report
+    from mcuformer.pipeline import analyze_model
+
+    with Progress() as progress:
+        result = analyze_model(options, progress)
+    if verbose:
+        note("\n".join(result.log))
+    if report_file is not None:
+        write_report(result.page, result.report, report_file)
+    if as_json:
+        print_json(result.report)
+    else:
+        print(as_text(result.report))
+        print("\n" + layer_table(result.report))
+    result.require_fit(json_printed=as_json)

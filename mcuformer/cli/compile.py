@@ -1,0 +1,47 @@
+"""mcuformer compile"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.model_options import model_options, read_options
+from mcuformer.cli.params import json_option, verbose_option
+
+
+@click.command("compile")
+@model_options
+@click.option(
+    "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path),
+    help="Where the C package, the firmware and report.json go.",
+)
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Also write the report here: .html for a page with pictures, .json otherwise.",
+)
+@click.option("--emit-only", is_flag=True, help="Write the C package only; needs no toolchain.")
+@click.option("--save-temps", is_flag=True, help="Keep object files and the linker map.")
+@json_option
+@verbose_option
+def command(
+    output: Path, report_file: Path | None, as_json: bool, verbose: bool, **values: Any
+) -> None:
+    """Compile MODEL.onnx to a C package, a firmware image and a report."""
+    options = read_options(values)
+    from mcuformer.cli.render import as_text, write_report
+    from mcuformer.pipeline import compile_model
+
+    with Progress() as progress:
+        result = compile_model(options, output, progress)
+    if verbose:
+        note("\n".join(result.log))
+    if report_file is not None:
+        write_report(result.page, result.report, report_file)
+    if as_json:
+        print_json(result.report)
+    else:
+        print(as_text(result.report))
+        print(f"\nwritten to {output}")

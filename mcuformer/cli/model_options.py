@@ -1,0 +1,88 @@
+"""The options of `compile` and `analyze`: how a model is read, quantised, scheduled and placed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcuformer.cli.params import COUNT, FLOATS, SHAPE, SIZE, board_option
+from mcuformer.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcuformer.options import CompileOptions
+
+_OPTIONS = [
+    click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path)),
+    board_option,
+    click.option(
+        "--input-shape", "input_shapes", type=SHAPE, multiple=True, metavar="[NAME=]1,3,224,224",
+        help="Shape of an input whose axes are dynamic (a batch axis alone is bound to 1).",
+    ),
+    click.option(
+        "--calibration", type=click.Path(path_type=Path), metavar="PATH",
+        help="Real inputs: an image folder, a .npz or a .npy.",
+    ),
+    click.option(
+        "--calibration-method", type=click.Choice(["minmax", "percentile", "mse"]),
+        help="How a range is chosen from the data.  [default: mse]",
+    ),
+    click.option(
+        "--mean", type=FLOATS, metavar="M[,M,M]",
+        help="Mean of the pixels over 0..1, per channel (default: the model's metadata).",
+    ),
+    click.option(
+        "--std", type=FLOATS, metavar="S[,S,S]",
+        help="Standard deviation of the pixels over 0..1 (default: the model's metadata).",
+    ),
+    click.option(
+        "--optimize", type=click.Choice(["balanced", "ram", "speed"]), default="balanced",
+        show_default=True, help="What to spend less of.",
+    ),
+    click.option(
+        "--input-mode", type=click.Choice(["resident", "bands", "flash"]), default="resident",
+        show_default=True,
+        help="Image in SRAM, some lines at a time through a callback, or memory-mapped.",
+    ),
+    click.option(
+        "--weights", type=click.Choice(["internal", "qspi", "auto"]), default="auto",
+        show_default=True, help="Flash that holds the weights.",
+    ),
+    click.option(
+        "--weight-bits", type=click.Choice(["4", "8", "auto"]), default="8", show_default=True,
+        help="Bits of a weight.",
+    ),
+    click.option(
+        "--activations", type=click.Choice(["8", "mixed", "16"]), default="8", show_default=True,
+        help="Bits of an activation; mixed keeps the residual stream in 16.",
+    ),
+    click.option("--ram", type=SIZE, metavar="SIZE", help="SRAM to stay within, such as 128k."),
+    click.option(
+        "--max-instructions", type=COUNT, metavar="N",
+        help="Estimated instructions of one inference to stay within, such as 40M.",
+    ),
+]
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a click command with all of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_options(values: dict[str, Any]) -> CompileOptions:
+    """The parsed command line as CompileOptions; UsageError where options contradict."""
+    from mcuformer.options import CompileOptions
+
+    shapes = dict(values.pop("input_shapes"))
+    if "" in shapes and len(shapes) > 1:
+        raise UsageError("--input-shape without a name stands for the only input", "name each")
+    mean, std = values["mean"], values["std"]
+    if (mean is None) != (std is None):
+        raise UsageError("--mean and --std belong together")
+    if std is not None and any(s <= 0 for s in std):
+        raise UsageError("--std must be positive")
+    return CompileOptions(input_shapes=shapes, **values)

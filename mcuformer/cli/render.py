@@ -1,0 +1,112 @@
+"""report.json as text: the memory table, the flash table, the layers, the trade-offs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mcuformer.atomic import atomic_file
+from mcuformer.cli.console import table
+from mcuformer.names import printable
+
+Report = dict[str, Any]
+
+
+def as_text(report: Report) -> str:
+    """Everything but the layers."""
+    parts = [_head(report), _sram(report), _flash(report), _time(report), _tradeoffs(report)]
+    return "\n\n".join([part for part in parts if part] + _diagnostics(report))
+
+
+def layer_table(report: Report) -> str:
+    """One row per layer of the integer graph."""
+    rows = [
+        [
+            str(layer["id"]), printable(layer["name"], 40), layer["op"],
+            "x".join(map(str, layer["shape"])), _count(layer["macs"]),
+            _count(layer["weights_bytes"]), _count(layer["live_bytes"]),
+            _count(layer["scratch_bytes"]), _count(layer["estimated_instructions"]),
+            layer["schedule"],
+        ]
+        for layer in report["layers"]
+    ]
+    header = ["id", "layer", "op", "shape", "MAC", "weights B", "live B", "scratch B",
+              "instructions", "schedule"]
+    return table(header, rows)
+
+
+def write_report(page: Callable[[], str], report: Report, path: Path) -> None:
+    """`path` gets the HTML page when it ends in .html, the JSON otherwise."""
+    is_page = path.suffix.lower() in (".html", ".htm")
+    text = page() if is_page else json.dumps(report, indent=2, allow_nan=False) + "\n"
+    with atomic_file(path) as work:
+        work.write_text(text, encoding="utf-8")
+
+
+def _head(report: Report) -> str:
+    model, options = report["model"], report["options"]
+    return "\n".join(
+        [
+            f"model    {printable(model['path'])}: {_count(model['parameters'])} parameters, "
+            f"{_count(model['macs'])} MAC",
+            f"board    {report['board']['name']}",
+            f"options  optimize {options['optimize']}, input {report['memory']['input_mode']}, "
+            f"{options['activations']}-bit activations, {options['weight_bits']}-bit weights",
+        ]
+    )
+
+
+def _sram(report: Report) -> str:
+    memory = report["memory"]
+    parts = [
+        ("arena", memory["arena_bytes"], f"at least {_count(memory['lower_bound_bytes'])}; "
+         f"peak at {printable(str(memory['peak_layer']), 50)}"),
+        ("scratch", memory["scratch_bytes"], "of kernels, outside the arena"),
+        ("static", memory["static_bytes"], ".data and .bss less the arena"),
+        ("stack", memory["stack_bytes"], ""),
+        ("input", memory["input_bytes"], "outside the arena"),
+        ("total", memory["sram_total_bytes"], f"of {_count(memory['sram_available_bytes'])}"),
+    ]
+    text = table(["SRAM", "bytes", ""], [[name, _count(size), why] for name, size, why in parts])
+    return f"{text}\n\n{_regions(memory['regions'])}"
+
+
+def _flash(report: Report) -> str:
+    flash = report["flash"]
+    names = ("weights", "code", "total")
+    text = table(["flash", "bytes"], [[n, _count(flash[f"{n}_bytes"])] for n in names])
+    return f"{text}\n\n{_regions(flash['regions'])}"
+
+
+def _regions(regions: list[dict[str, Any]]) -> str:
+    rows = [[r["name"], _count(r["used_bytes"]), _count(r["size_bytes"])] for r in regions]
+    return table(["region", "used", "of"], rows)
+
+
+def _time(report: Report) -> str:
+    estimate = report["estimate"]
+    seconds = estimate["seconds"]
+    time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
+    return f"estimate {_count(estimate['instructions'])} instructions, {time}"
+
+
+def _tradeoffs(report: Report) -> str:
+    rows = [
+        [t["optimize"], _count(t["sram_total_bytes"]), _count(t["macs"])]
+        for t in report["tradeoffs"]
+    ]
+    return table(["optimize", "SRAM bytes", "MAC"], rows) if rows else ""
+
+
+def _diagnostics(report: Report) -> list[str]:
+    lines = []
+    for entry in report["diagnostics"]:
+        hint = f"\n  hint: {entry['hint']}" if entry["hint"] else ""
+        lines.append(f"{entry['severity']}: {printable(entry['message'], 500)}{hint}")
+    return lines
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

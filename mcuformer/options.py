@@ -1,0 +1,46 @@
+"""What a user may ask of a compilation, checked and ready for the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Optimize = Literal["balanced", "ram", "speed"]
+InputMode = Literal["resident", "bands", "flash"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """`calibration_method` None is the default of quant; sizes in bytes; None is no limit."""
+
+    model: Path
+    board: str
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    calibration: Path | None = None
+    calibration_method: Literal["minmax", "percentile", "mse"] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    optimize: Optimize = "balanced"
+    input_mode: InputMode = "resident"
+    weights: Literal["internal", "qspi", "auto"] = "auto"
+    weight_bits: Literal["4", "8", "auto"] = "8"
+    activations: Literal["8", "mixed", "16"] = "8"
+    ram: int | None = None
+    max_instructions: int | None = None
+    emit_only: bool = False
+    save_temps: bool = False
+
+    def for_report(self) -> dict[str, Any]:
+        """The options as JSON, without paths of the model and the board (they stand elsewhere)."""
+        names = (
+            "calibration_method", "optimize", "input_mode", "weights", "weight_bits",
+            "activations", "ram", "max_instructions",
+        )
+        return {name: getattr(self, name) for name in names} | {
+            "calibration": str(self.calibration) if self.calibration else None,
+            "mean": list(self.mean) if self.mean else None,
+            "std": list(self.std) if self.std else None,
+            "input_shapes": {k: list(v) for k, v in self.input_shapes.items()},
+        }

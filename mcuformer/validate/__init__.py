@@ -1,0 +1,1 @@
+"""Comparing compiled code with the float model and the integer interpreter."""
