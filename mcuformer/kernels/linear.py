@@ -17,7 +17,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.kernels.base import CArray, KernelData
 
-SOURCES = ("mcf_linear.c", "mcf_gemm.c", "mcf_gemm_dsp.c")
+SOURCES = ("mcf_linear.c", "mcf_gemm.c")
 TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
 NO_TYPE = 3
 

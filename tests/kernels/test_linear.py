@@ -1,0 +1,69 @@
+"""mcf_linear against the integer interpreter: every type, epilogue, panel and odd shape."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from linear_cases import Case, Spec, make_case, specs
+from mcuformer.kernels import linear
+
+DEVICES = ("host", "m7", "m4-ldr", "m0")
+
+
+@functools.cache
+def device(name: str) -> HostDevice | UnicornDevice:
+    if name == "host":
+        return HostDevice(linear.SOURCES, HOST_FLAGS)
+    flags = {"m7": ("-O2",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
+    return UnicornDevice(linear.SOURCES, name[:2], flags)
+
+
+def unaligned_rows(x: np.ndarray, stride: int, offset: int) -> np.ndarray:
+    """Rows of x in a byte buffer, `stride` apart from byte `offset`."""
+    rows, row_bytes = x.shape[0], x[0].nbytes
+    buffer = np.full(offset + (rows - 1) * stride + row_bytes, 0x5A, np.uint8)
+    for i in range(rows):
+        buffer[offset + i * stride :][:row_bytes] = x[i].view(np.uint8)
+    return buffer
+
+
+def run(case: Case, where: str, panel: int, pad: int, in_place: bool) -> tuple[np.ndarray, int]:
+    """y and the executed instructions; rows of x lie `pad` bytes apart and unaligned."""
+    op, graph, rows = case.op, case.graph, case.x.shape[0]
+    data = linear.pack(op, graph, panel=panel)
+    step = case.x[0].nbytes + pad
+    x = unaligned_rows(case.x, step, pad)
+    x.flags.writeable = False
+    y = np.zeros_like(case.expected)
+    res = case.res
+    if res is not None and in_place and res.dtype == y.dtype:
+        y = res = res.copy()
+    scratch = np.zeros(linear.scratch_bytes(op, graph, rows, panel=panel), np.uint8)
+    args = [data, Ptr(x, pad), step, res, res[0].nbytes if res is not None else 0]
+    count = device(where).call("mcf_linear", [*args, y, y[0].nbytes, rows, scratch])
+    return y, count
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(spec=specs(), panel=st.sampled_from((0, 4, 8, 32)), pad=st.integers(0, 3), in_place=st.booleans())
+def test_equals_the_interpreter(where: str, spec: Spec, panel: int, pad: int, in_place: bool) -> None:
+    case = make_case(spec)
+    y, _ = run(case, where, panel, pad * case.x.itemsize, in_place)
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("panel", (0, 8))
+@pytest.mark.parametrize("x", ("int8", "uint8", "int16"))
+@pytest.mark.parametrize("values", ("random", "lowest", "highest"))
+def test_long_rows(where: str, panel: int, x: str, values: str) -> None:
+    """K = 4096; with int16 rows the sums are split to stay inside int32."""
+    case = make_case(Spec(3, 4096, 6, x, values=values, shift=10))
+    assert ("k_split" in case.op.attrs) == (x == "int16")
+    np.testing.assert_array_equal(run(case, where, panel, 0, False)[0], case.expected)
