@@ -75,12 +75,16 @@ def per_head(values: tuple[int, ...]) -> NDArray:
 
 
 def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
-    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h,Tq,Tk]? -> y[Tq,h*dv]."""
+    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h,Tq,Tk]? -> y[Tq,h*dv].
+
+    With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights).
+    """
     q, k, v, bias = args
     assert q is not None and k is not None and v is not None
     attrs = op.attrs
     k, v = k.astype(np.int64) - attrs.get("k_zp", 0), v.astype(np.int64) - attrs.get("v_zp", 0)
-    qh, kh, vh = (heads_first(x, attrs["heads"]) for x in (q, k, v))
+    qh = heads_first(q, attrs["heads"])
+    kh, vh = (heads_first(x, attrs.get("kv_heads", attrs["heads"])) for x in (k, v))
     acc = exact_matmul(qh, np.swapaxes(kh, -1, -2))
     p = probabilities(
         score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias), attrs["p_shift"]

@@ -78,9 +78,17 @@ def split_bounds(attrs: Mapping[str, Any], k: int) -> list[tuple[int, int]]:
 
 
 def accumulate(x: NDArray, w: NDArray, bias: NDArray, attrs: Mapping[str, Any]) -> NDArray:
-    """acc[chunk, ..., N] of x[..., K] and w[N, K]; the bias joins the first chunk."""
+    """acc[chunk, ..., N] of x[..., K] and w[N, K / groups]; the bias joins the first chunk.
+
+    Output group g of N / groups channels sees group g of K / groups inputs (no k_split then).
+    """
     centred = x.astype(np.int32) - np.int32(attrs["x_zp"])
     flat = centred.reshape(-1, centred.shape[-1])
+    groups = attrs.get("groups", 1)
+    if groups > 1:
+        parts = zip(np.split(flat, groups, axis=1), np.split(w, groups), strict=True)
+        acc = np.concatenate([exact_matmul(xg, wg.T) for xg, wg in parts], axis=1)
+        return (acc + bias.astype(np.int64)).reshape(1, *x.shape[:-1], w.shape[0])
     chunks = [exact_matmul(flat[:, a:b], w[:, a:b].T) for a, b in split_bounds(attrs, w.shape[1])]
     chunks[0] = chunks[0] + bias.astype(np.int64)
     return np.stack(chunks).reshape(len(chunks), *x.shape[:-1], w.shape[0])
