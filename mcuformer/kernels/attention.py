@@ -1,0 +1,140 @@
+"""mcf_attention: softmax(q K^T) V by blocks of query rows (runtime_c/include/mcf_attention.h).
+
+`panel` is the number of query rows whose scores wait in scratch at a time: K and V are expanded to
+16 bits once per block, four keys or four channels at a time. Where the scratch of so many rows
+would hold all of K and V expanded as well, that is done instead, and the rows run in pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.linear import TYPES, Values, op_input, round4
+
+SOURCES = ("mcf_attention.c", "mcf_exp.c")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Queries, keys, heads, channels of a head of q and k, and of v; their types."""
+
+    tq: int
+    tk: int
+    heads: int
+    d: int
+    dv: int
+    types: tuple[str, str, str, str]  # q, k, v, y
+    shared: tuple[bool, bool]  # all heads read the same k, v
+
+
+def shape_of(op: Op, graph: Values) -> Shape:
+    q, k, v = (graph.type(str(name)) for name in op.inputs[:3])
+    y, heads = graph.type(op.outputs[0]), int(op.attrs["heads"])
+    d, dv = q.shape[1] // heads, y.shape[1] // heads
+    shared = (k.shape[1] == d and heads > 1, v.shape[1] == dv and heads > 1)
+    types = (q.dtype, k.dtype, v.dtype, y.dtype)
+    return Shape(q.shape[0], k.shape[0], heads, d, dv, types, shared)
+
+
+def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
+    s = shape_of(op, graph)
+    attrs = op.attrs
+    rows = [attrs["m"], attrs["o_mant"], attrs["o_exp"]]
+    head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
+    arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
+    bias = graph.const(op_input(op, 3))
+    if bias is not None:
+        arrays.append(CArray("bias", "int16_t", bias.astype(np.int16).reshape(-1), 4, "weights"))
+    size = [np.dtype(t).itemsize for t in s.types]
+    fields: dict[str, int | str] = {
+        "head": "head",
+        "bias": "NULL" if bias is None else "bias",
+        "tq": s.tq,
+        "tk": s.tk,
+        "d": s.d,
+        "dv": s.dv,
+        "bias_head": s.tq * s.tk if bias is not None and bias.shape[0] > 1 else 0,
+        "q_head": s.d * size[0],
+        "k_head": 0 if s.shared[0] else s.d * size[1],
+        "v_head": 0 if s.shared[1] else s.dv * size[2],
+        "y_head": s.dv * size[3],
+        "block": block_rows(s, panel),
+        "k_zp": int(attrs.get("k_zp", 0)),
+        "v_zp": int(attrs.get("v_zp", 0)),
+        "q_type": TYPES[s.types[0]],
+        "k_type": TYPES[s.types[1]],
+        "v_type": TYPES[s.types[2]],
+        "y_type": TYPES[s.types[3]],
+        "pre_shift": int(attrs["pre_shift"]),
+        "p_shift": int(attrs["p_shift"]),
+    }
+    return KernelData("mcf_attention_t", fields, tuple(arrays))
+
+
+def pair_bytes(s: Shape) -> int:
+    """Scores and normalisers of two query rows."""
+    return 4 * round4(s.tk) + 24
+
+
+def block_bytes(s: Shape, rows: int) -> int:
+    """Score rows, then the q rows and four keys, or four channels of V, as 16-bit pairs."""
+    pairs = (rows + 1) // 2
+    panels = max(4 * round4(s.d) * (pairs + 2), 8 * round4(s.tk))
+    return pairs * pair_bytes(s) + panels
+
+
+def expanded_bytes(s: Shape) -> int:
+    """All of K and V in 16 bits, and one pair of query rows."""
+    return 2 * round4(s.tk) * (round4(s.d) + round4(s.dv)) + pair_bytes(s) + 4 * round4(s.d)
+
+
+def block_rows(s: Shape, panel: int) -> int:
+    """The struct's `block`: 0 stands for K and V expanded whole."""
+    rows = max(2, (panel + 1) & ~1)
+    return 0 if block_bytes(s, rows) >= expanded_bytes(s) else rows
+
+
+def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+    s = shape_of(op, graph)
+    block = block_rows(s, panel)
+    return expanded_bytes(s) if block == 0 else block_bytes(s, min(block, rows))
+
+
+def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Bytes of the bias that one call for all heads reads."""
+    bias: NDArray | None = graph.const(op_input(op, 3))
+    return 0 if bias is None else 2 * rows * bias.shape[2] * int(op.attrs["heads"])
+
+
+def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+    """Of one call for all heads on `rows` query rows."""
+    s = shape_of(op, graph)
+    block = block_rows(s, panel)
+    blocks = 1 if block == 0 else -(-rows // block)
+    pairs, keys, d, dv = (rows + 1) // 2, round4(s.tk), round4(s.d), round4(s.dv)
+    expand = keys * (d + dv) * 5 // 4
+    scores = pairs * (keys // 4) * (d * 11 // 2 + 36)
+    softmax = pairs * 2 * keys * 6
+    weigh = pairs * (dv // 4) * (keys * 11 // 2 + 60)
+    return s.heads * (blocks * expand + scores + softmax + weigh + pairs * d * 3)
+
+
+def best_panel(op: Op, graph: Values, rows: int, budget: int) -> int:
+    """The smallest panel with the fewest instructions whose scratch fits; 2 where none does."""
+    best, cost = 2, instructions(op, graph, rows, panel=2)
+    for parts in range(1, rows // 2 + 1):
+        panel = (-(-rows // parts) + 1) & ~1
+        if scratch_bytes(op, graph, rows, panel=panel) > budget:
+            continue
+        total = instructions(op, graph, rows, panel=panel)
+        if total <= cost:
+            best, cost = panel, total
+        else:
+            break
+    return best

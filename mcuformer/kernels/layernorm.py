@@ -1,0 +1,79 @@
+"""mcf_layernorm: LayerNorm over groups of channels (runtime_c/include/mcf_layernorm.h)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.int_ops_norm import mean_reciprocal
+from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.linear import TYPES, Values, op_input, round4
+
+SOURCES = ("mcf_layernorm.c",)
+LANES = (0, 2, 1, 3)  # how SXTB16 takes four bytes apart
+
+
+def pack(op: Op, graph: Values) -> KernelData:
+    x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
+    a, z, g, b = (graph.const(op_input(op, i)) for i in (1, 2, 3, 4))
+    channels, groups = x.shape[1], int(op.attrs["groups"])
+    inv, inv_shift = mean_reciprocal(channels // groups)
+    arrays = []
+    pre = [
+        lanes(part) for part in (None if z is None else -z.astype(np.int32), a) if part is not None
+    ]
+    if pre:
+        arrays.append(CArray("pre", "int16_t", np.concatenate(pre, axis=1).reshape(-1)))
+    if g is not None and b is not None:
+        arrays.append(CArray("g", "int16_t", g.astype(np.int16)))
+        arrays.append(CArray("b", "int32_t", b.astype(np.int32)))
+    frac, zp = int(op.attrs["frac"]), int(op.attrs["zp"])
+    fields: dict[str, int | str] = {
+        "pre": "pre" if pre else "NULL",
+        "g": "NULL" if g is None else "g",
+        "b": "NULL" if g is None else "b",
+        "eps_q": int(op.attrs["eps_q"]),
+        "channels": channels,
+        "groups": groups,
+        "inv": inv,
+        "gain": int(op.attrs["gain"]),
+        "base": (zp << frac) + (1 << (frac - 1)) if g is None else 0,
+        "gain_exp": int(op.attrs["gain_exp"]),
+        "a": int(op.attrs.get("a", 1)),
+        "has_z": int(z is not None),
+        "has_a": int(a is not None),
+        "inv_shift": inv_shift,
+        "shift": frac if g is None else int(op.attrs["frac2"]),
+        "x_type": TYPES[x.dtype],
+        "y_type": TYPES[y.dtype],
+    }
+    return KernelData("mcf_layernorm_t", fields, tuple(arrays))
+
+
+def lanes(values: NDArray) -> NDArray[np.int16]:
+    """[C] -> [ceil(C/4), 4] in the order 0, 2, 1, 3, padded with zeros."""
+    padded = np.pad(values.astype(np.int16), (0, -len(values) % 4))
+    return padded.reshape(-1, 4)[:, LANES]
+
+
+def scaled(op: Op) -> bool:
+    """Whether channels have scales or zero points of their own."""
+    return op_input(op, 1) is not None or op_input(op, 2) is not None
+
+
+def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    channels = graph.type(str(op.inputs[0])).shape[1]
+    return (2 * channels + 7) & ~7 if scaled(op) else 0
+
+
+def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    return 0
+
+
+def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    channels, groups = round4(graph.type(str(op.inputs[0])).shape[1]), int(op.attrs["groups"])
+    each = (7 if scaled(op) else 5) + (0 if op_input(op, 3) is None else 2)
+    return rows * (channels * each + groups * 120)

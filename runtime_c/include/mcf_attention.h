@@ -1,0 +1,40 @@
+/* softmax(q K^T) V by blocks of query rows, without a matrix of all scores (docs/adr/0002, q_attention). */
+#ifndef MCF_ATTENTION_H
+#define MCF_ATTENTION_H
+
+#include "mcf_base.h"
+
+typedef struct {
+    const int32_t *head;  /* per head: m, o_mant, o_exp */
+    const int16_t *bias;  /* [1 or heads][tq][tk] in score steps, or NULL */
+    int32_t tq, tk, d, dv;
+    int32_t bias_head;    /* elements from one head's bias to the next, 0: all share one */
+    int32_t q_head, k_head, v_head, y_head; /* bytes from one head to the next in a row; k, v: 0 when shared */
+    int32_t block;        /* query rows whose scores are in scratch at a time, even; 0: two, with all of K and V expanded */
+    int16_t k_zp, v_zp;
+    uint8_t q_type, k_type, v_type, y_type, pre_shift, p_shift;
+} mcf_attention_t;
+
+/* Query rows row0 .. row0+rows-1 of heads head0 .. head0+heads-1: q, k, v and y point at head0's first channel of their
+ * first row. y may lie on q where their heads coincide. Scratch: see mcuformer/kernels/attention.py. */
+void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const void *q, int32_t q_stride,
+                   const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
+                   int32_t row0, int32_t rows, void *scratch);
+
+/* round(32767 exp(-(i + 1/2) 11/2048)); the last entry is 0 */
+extern const uint16_t mcf_exp[2048];
+
+/* R and s such that o / sum * o_mant * 2^(15 - o_exp) = (hi(o * R) + half) >> s. */
+typedef struct {
+    int32_t factor, half, shift;
+} mcf_norm_t;
+
+static inline mcf_norm_t mcf_normaliser(uint32_t sum, int32_t o_mant, int32_t o_exp)
+{
+    const int32_t n = __builtin_clz(sum);
+    const uint32_t r = UINT32_MAX / ((sum << n) >> 16);
+    const int32_t s = o_exp - n;
+    return (mcf_norm_t){(int32_t)((r * (uint32_t)o_mant) >> 1), (int32_t)1 << (s - 1), s};
+}
+
+#endif

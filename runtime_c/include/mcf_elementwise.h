@@ -1,0 +1,61 @@
+/* Sums, products, tables, means, softmax and moves over rows (docs/adr/0002). Strides are in bytes. */
+#ifndef MCF_ELEMENTWISE_H
+#define MCF_ELEMENTWISE_H
+
+#include "mcf_base.h"
+
+/* y = sat((a*ma + b*mb + offset) >> shift), per channel. mcf_requant: the same without b. y may be a or b. */
+typedef struct {
+    const int32_t *post; /* per channel: offset, ma, mb (mcf_requant: offset, ma) */
+    int32_t channels;
+    uint8_t a_type, b_type, y_type, shift;
+} mcf_add_t;
+
+/* y = sat((hi(((a - a_zp) * (b - b_zp) << acc_shift) * mult) + offset) >> shift) */
+typedef struct {
+    const int32_t *post; /* per channel: mult, offset */
+    int32_t channels;
+    int16_t a_zp, b_zp;
+    uint8_t a_type, b_type, y_type, shift, acc_shift;
+} mcf_mul_t;
+
+/* y = table[x + 128] of int8 x, table[(x + 32768) >> 4] of int16 x */
+typedef struct {
+    const void *table; /* 256 or 4096 entries of y's type */
+    int32_t channels;
+    uint8_t x_type, y_type;
+} mcf_unary_t;
+
+/* y = sat((hi((sum over rows << acc_shift) * mult) + offset) >> shift), the sum starting at bias */
+typedef struct {
+    const int32_t *post; /* per channel: bias, mult, offset */
+    int32_t channels, rows;
+    uint8_t x_type, y_type, shift, acc_shift;
+} mcf_mean_t;
+
+/* softmax of every row: p = exp table at hi(((max - x) << pre_shift) * m), normalised */
+typedef struct {
+    const uint16_t *table; /* 256 entries: p at max - x of int8 x; NULL for int16 x */
+    int32_t channels, m, o_mant, o_exp, zp;
+    uint8_t x_type, y_type, pre_shift;
+} mcf_softmax_t;
+
+void mcf_add(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+             int32_t y_stride, int32_t rows);
+void mcf_requant(const mcf_add_t *p, const void *a, int32_t a_stride, void *y, int32_t y_stride, int32_t rows);
+void mcf_mul(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+             int32_t y_stride, int32_t rows);
+void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows);
+void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
+                 void *scratch);
+
+/* All rows at once; scratch: 4*channels bytes. */
+void mcf_mean(const mcf_mean_t *p, const void *x, int32_t x_stride, void *y, void *scratch);
+/* The same by tiles of rows: sums start at 0 (mcf_zero). row0 is the tile's first row. */
+void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, int32_t *sums);
+void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y);
+
+void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows);
+void mcf_zero(void *y, int32_t bytes);
+
+#endif
