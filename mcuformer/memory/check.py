@@ -1,0 +1,135 @@
+"""An independent check of a plan: no lifetimes, no planner code, only what each call touches.
+
+Walks the executions of the program backwards and keeps, for every byte of memory, which buffer a
+later call still needs there. A write over another buffer's needed byte, two buffers needed on one
+byte, or a byte read that nothing wrote, is an error.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.memory.model import MemoryPlan, PlanError
+from mcuformer.schedule.program import Addr, Call, Env, Program, Span
+
+Owners = NDArray[np.int16]
+NOBODY = -1
+
+
+def check(program: Program, made: MemoryPlan) -> None:
+    """Raise PlanError unless the placements of `made` run `program` without losing a byte."""
+    _check_bounds(program, made)
+    _Backwards(program, made).run()
+
+
+def _check_bounds(program: Program, made: MemoryPlan) -> None:
+    uses = {use.region.name: use for use in made.regions}
+    for name, buffer in program.buffers.items():
+        place = made.placements[name]
+        use = uses[place.region]
+        end = place.offset + buffer.size_bytes
+        if place.offset < 0 or end > use.used_bytes:
+            raise PlanError(
+                f"buffer {name} at {place.offset}..{end} leaves {use.used_bytes} B of "
+                f"{place.region}"
+            )
+        if (use.region.base + place.offset) % buffer.align:
+            raise PlanError(f"buffer {name} at {place.offset} is not aligned to {buffer.align}")
+
+
+class _Backwards:
+    """`need[a]`: the buffer whose byte at address a a later call reads.
+
+    `busy[a]`: the buffer that the call at hand writes there.
+    """
+
+    def __init__(self, program: Program, made: MemoryPlan) -> None:
+        self.program = program
+        self.names = list(program.buffers)
+        self.ids = {name: i for i, name in enumerate(self.names)}
+        origin, total = {}, 0
+        for use in made.regions:
+            origin[use.region.name] = total
+            total += use.used_bytes
+        self.base = {n: origin[p.region] + p.offset for n, p in made.placements.items()}
+        slack = max((s.stride for c, _ in program.calls() for s in _all(c)), default=0)
+        self.need: Owners = np.full(total + slack, NOBODY, np.int16)
+        self.busy: Owners = np.full(total + slack, NOBODY, np.int16)
+
+    def run(self) -> None:
+        output = Span.whole(self.program.buffers[self.program.output_buffer])
+        self.at(self.need, output, {})[:] = self.ids[output.buffer]
+        for call, env in reversed(list(self.program.executions())):
+            self.step(call, env)
+        source = self.program.input_buffer
+        for left in np.unique(self.need):
+            if left != NOBODY and self.names[left] != source:
+                raise PlanError(f"buffer {self.names[left]} is read before anything wrote it")
+
+    def step(self, call: Call, env: Env) -> None:
+        """From the state after the call to the one before: results are free, operands needed."""
+        here = partial(self.expect, call, env)
+        for span in call.scratch:
+            here(self.need, span, (NOBODY,), "which a later call reads")
+        for span in call.writes:
+            here(self.need, span, (NOBODY, self.ids[span.buffer]), "which a later call reads")
+        touched = (*call.writes, *call.scratch)
+        for span in touched:
+            here(self.busy, span, (NOBODY, self.ids[span.buffer]), "which the same call writes")
+            self.at(self.busy, span, env)[:] = self.ids[span.buffer]
+            self.at(self.need, span, env)[:] = NOBODY
+        own = {s.buffer for s in call.writes} - {s.buffer for s in call.scratch}
+        for span in call.reads:
+            me = self.ids[span.buffer]
+            rowwise = call.overwrites and span.buffer in own
+            here(self.busy, span, (NOBODY, me if rowwise else NOBODY), "which the same call writes")
+            here(self.need, span, (NOBODY, me), "which a later call reads")
+            self.at(self.need, span, env)[:] = me
+        for span in touched:
+            self.at(self.busy, span, env)[:] = NOBODY
+        self.check_arguments(call, env)
+
+    def expect(
+        self, call: Call, env: Env, array: Owners, span: Span, allowed: tuple[int, ...], why: str
+    ) -> None:
+        held = self.at(array, span, env)
+        wrong = held != allowed[0]
+        if not wrong.any():
+            return
+        for owner in allowed[1:]:
+            wrong &= held != owner
+        if wrong.any():
+            other = self.names[int(held[wrong][0])]
+            raise PlanError(f"{_where(call, env)}: {span.buffer} lies on bytes of {other} {why}")
+
+    def at(self, array: Owners, span: Span, env: Env) -> Owners:
+        """The bytes of a span in `array`, one row per piece."""
+        start, rows = span.start.value(env), span.rows.value(env)
+        end = start + (rows - 1) * span.stride + span.row_bytes
+        if start < 0 or rows < 1 or end > self.program.buffers[span.buffer].size_bytes:
+            raise PlanError(f"bytes {start}..{end} are outside of buffer {span.buffer}")
+        low = self.base[span.buffer] + start
+        if rows == 1 or span.stride <= span.row_bytes:
+            return array[low : low + end - start]
+        return array[low : low + rows * span.stride].reshape(rows, span.stride)[:, : span.row_bytes]
+
+    def check_arguments(self, call: Call, env: Env) -> None:
+        """Every span begins at or after a pointer that the kernel gets, in the same buffer."""
+        pointers = [a for a in call.args if isinstance(a, Addr) and a.buffer]
+        given = [(a.buffer, a.offset.value(env)) for a in pointers]
+        for span in _all(call) if given else ():
+            at = span.start.value(env)
+            if not any(buffer == span.buffer and offset <= at for buffer, offset in given):
+                raise PlanError(f"{_where(call, env)}: no argument points at {span.buffer}+{at}")
+
+
+def _all(call: Call) -> tuple[Span, ...]:
+    return (*call.reads, *call.writes, *call.scratch)
+
+
+def _where(call: Call, env: Env) -> str:
+    loops = ", ".join(f"{name}={value}" for name, value in env.items() if not name.endswith("_n"))
+    return f"{call.kernel} of layer {call.layer}" + (f" ({loops})" if loops else "")

@@ -1,0 +1,80 @@
+"""What the planner returns: regions, placements, and how full memory is at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcuformer.errors import McuformerError
+from mcuformer.memory.lifetimes import Live
+
+UNLIMITED = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Contiguous SRAM that the arena may use; its first `fast_bytes` are tightly coupled."""
+
+    name: str
+    base: int
+    size_bytes: int
+    fast_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`buffer` begins `offset` bytes after the base of `region`."""
+
+    buffer: str
+    region: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A call (its position in the program, layer id, kernel) and the bytes that matter then."""
+
+    position: int
+    layer: int
+    kernel: str
+    live_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegionUse:
+    """`used_bytes` of `region`; more than its size where the plan does not fit."""
+
+    region: Region
+    used_bytes: int
+
+    @property
+    def missing_bytes(self) -> int:
+        return max(0, self.used_bytes - self.region.size_bytes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryPlan:
+    """`lower_bound_bytes` is what any placement needs: the most bytes that matter at one call."""
+
+    placements: Mapping[str, Placement]
+    regions: tuple[RegionUse, ...]
+    lower_bound_bytes: int
+    peak: Moment
+    timeline: tuple[Moment, ...]
+    lives: Mapping[str, tuple[Live, ...]]
+
+    @property
+    def arena_bytes(self) -> int:
+        return sum(use.used_bytes for use in self.regions)
+
+    @property
+    def missing_bytes(self) -> int:
+        return sum(use.missing_bytes for use in self.regions)
+
+    @property
+    def fits(self) -> bool:
+        return self.missing_bytes == 0
+
+
+class PlanError(McuformerError):
+    """A placement that would corrupt data: a bug of the planner or the scheduler."""

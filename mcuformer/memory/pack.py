@@ -1,0 +1,71 @@
+"""Greedy placement in one given order: every buffer at the lowest offset that is free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcuformer.memory.conflicts import Item
+from mcuformer.memory.model import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Region index and offset of every item.
+
+    `cost`, lower is better: bytes that do not fit, bytes used, hinted bytes outside fast memory.
+    """
+
+    region: tuple[int, ...]
+    offset: tuple[int, ...]
+    used: tuple[int, ...]
+    cost: tuple[int, int, int]
+
+
+def pack(
+    order: Sequence[int], found: Sequence[Item], regions: Sequence[Region], tries: Sequence[int]
+) -> Packing:
+    """Place `found` in `order`, each in the first region of `tries` with room.
+
+    Buffers that ask for fast memory try the region with most of it first. What fits nowhere
+    overflows the first region.
+    """
+    region, offset = [-1] * len(found), [0] * len(found)
+    used = [0] * len(regions)
+    slow = 0
+    fast = any(r.fast_bytes for r in regions)
+    fast_first = sorted(tries, key=lambda r: -regions[r].fast_bytes)
+    for i in order:
+        buffer = found[i].buffer
+        size, hinted = buffer.size_bytes, fast and buffer.hint == "fast"
+        for r in fast_first if hinted else tries:
+            at = _lowest(found[i], r, region, offset)
+            if at + size <= regions[r].size_bytes:
+                break
+        else:
+            r, at = 0, _lowest(found[i], 0, region, offset)
+        region[i], offset[i] = r, at
+        used[r] = max(used[r], at + size)
+        if hinted:
+            slow += max(0, min(size, at + size - regions[r].fast_bytes))
+    missing = sum(max(0, u - r.size_bytes) for u, r in zip(used, regions, strict=True))
+    return Packing(tuple(region), tuple(offset), tuple(used), (missing, sum(used), slow))
+
+
+def _lowest(item: Item, r: int, region: list[int], offset: list[int]) -> int:
+    """The lowest aligned offset in region `r` that collides with nothing placed there."""
+    align = item.buffer.align
+    taken = [
+        (offset[j] + lo, offset[j] + hi)
+        for j, gaps in item.against.items()
+        if region[j] == r
+        for lo, hi in gaps
+    ]
+    taken.sort()
+    at = 0
+    for lo, hi in taken:
+        if at <= lo:
+            break
+        if at < hi:
+            at = -(-hi // align) * align
+    return at

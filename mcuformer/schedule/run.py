@@ -1,0 +1,62 @@
+"""From an int graph to a placed Program: `build` is what compile, analyze and search call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcuformer.errors import DoesNotFitError
+from mcuformer.ir.graph import Graph
+from mcuformer.memory.model import MemoryPlan, Region
+from mcuformer.memory.plan import plan
+from mcuformer.schedule.build import assemble, frame
+from mcuformer.schedule.choose import Point, trade_off
+from mcuformer.schedule.program import Program
+from mcuformer.schedule.select import MODES, select
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """The chosen program, its placement, and the whole curve that it was chosen from."""
+
+    program: Program
+    plan: MemoryPlan
+    point: Point
+    points: tuple[Point, ...]
+
+
+def build(
+    graph: Graph,
+    regions: Sequence[Region],
+    input_mode: str = "bands",
+    optimize: str = "balanced",
+    limit_bytes: int | None = None,
+    max_instructions: int | None = None,
+) -> Schedule:
+    """Schedule `graph` into the arena regions (what the board leaves after stack and static data).
+
+    `limit_bytes` caps the arena further (`--ram` less stack and static data).
+    Raises DoesNotFitError naming the block and the bytes missing.
+    """
+    fr = frame(graph, input_mode)
+    points = tuple(trade_off(fr))
+    room = sum(r.size_bytes for r in regions)
+    limit = room if limit_bytes is None else min(room, limit_bytes)
+    while True:
+        point = select(points, optimize, limit, max_instructions)
+        program = assemble(fr, point.choices)
+        made = plan(program, regions)
+        if made.fits and made.arena_bytes <= (room if limit_bytes is None else limit_bytes):
+            return Schedule(program, made, point, points)
+        # Fragmentation, or a split memory: ask for a little less and place again.
+        limit = point.limit_bytes - 1
+        if limit < min(p.limit_bytes for p in points):
+            names = {layer.id: layer.name for layer in program.layers}
+            raise DoesNotFitError(
+                f"the arena needs {made.arena_bytes:,} B, free are {room:,} B: {made.missing_bytes:,} B missing; "
+                f"peak of {made.peak.live_bytes:,} B at {names.get(made.peak.layer, made.peak.kernel)}",
+                "try --input-mode bands, or a board with more SRAM",
+            )
+
+
+__all__ = ["MODES", "Schedule", "build"]
