@@ -9,9 +9,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.kernels.table import KERNELS
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.names import unique_identifiers
-from mcuformer.schedule.emit import KERNELS
 from mcuformer.schedule.program import Param, Program
 
 WORDS_PER_LINE = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
-from mcuformer.schedule.columns import take_columns
+from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.program import Expr, Loop, Step
 from mcuformer.schedule.regions import Region, ancestors
@@ -153,6 +153,51 @@ def head_by_head(em: Emitter, region: Region, target: Loc, tile: int, query_tile
         rows = Rows.tile(name, tq, tile)
         body = em.chain(part.after, {out: o.at(rows.first)}, rows, {region.target: target.at(rows.first)})
         steps.append(Loop(name, tq, tile, tuple(body), f"{region.name}"))
+    return steps
+
+
+def absorbed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
+    """Scores against the normalised tokens N themselves (T*E bytes): no K, no V (quant/absorb.py).
+
+    Per tile of queries and head: q' = Wk^T q, softmax(q' N^T) N, Wv; then what follows.
+    """
+    op = region.attention
+    assert op is not None
+    part = sides(region)
+    qn, kn = str(op.inputs[0]), str(op.inputs[1])
+    heads = op.attrs["heads"]
+    tq, tk = (em.values[n].type.shape[0] for n in (qn, kn))
+    steps: list[Step] = []
+    n_loc = em.where.get(kn)
+    if n_loc is None:
+        n_loc = em.rows_buffer(kn, tk)
+        rows = Rows.tile("t", tk, tile)
+        body = em.chain(part.kv, {}, rows, {kn: n_loc.at(rows.first)})
+        steps.append(Loop("t", tk, tile, tuple(body), f"{op.name}: tokens that stand for K and V"))
+    up = next(o for o in part.q if o.outputs[0] == qn)
+    down = next(o for o in part.after if o.inputs[0] == op.outputs[0])
+    rows = Rows.tile("t", tq, query_tile)
+    shared = tq == tk and any(kn in o.inputs for o in part.q)
+    tiles: dict[str, Loc] = {kn: n_loc.at(rows.first)} if shared else {}
+    before = [o for o in part.q if o is not up and not (shared and o in part.kv)]
+    body = em.chain(before, tiles, rows, {})
+    q = em.location(str(up.inputs[0]), tiles, rows)
+    assert q is not None
+    out = down.outputs[0]
+    o_tile = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows.full, f"{region.name}.o")
+    for h in range(heads):
+        up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
+        wide = em.rows_buffer(up_h.outputs[0], rows.full, f"{op.name}.q{h}")
+        body.append(em.linear(up_h, q.columns(h * q.row_bytes // heads, q.row_bytes // heads), None, wide, rows))
+        mixed = em.rows_buffer(down_h.inputs[0] or "", rows.full, f"{op.name}.pn{h}")
+        call = em.attention(op, wide, n_loc, n_loc, mixed, rows, h, 1)
+        body.append(replace(call, trace=em.trace(op.outputs[0], mixed, rows, h * mixed.row_bytes)))
+        y = o_tile.columns(h * o_tile.row_bytes // heads, o_tile.row_bytes // heads)
+        body.append(em.linear(down_h, mixed, None, y, rows))
+    tiles[out] = o_tile
+    rest = [o for o in part.after if o is not down]
+    body += em.chain(rest, tiles, rows, {region.target: target.at(rows.first)})
+    steps.append(Loop("t", tq, query_tile, tuple(body), f"{op.name}: queries"))
     return steps
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.kernels import conv, elementwise
+from mcuformer.kernels import elementwise
+from mcuformer.kernels.table import KERNELS
 from mcuformer.schedule import attention, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
@@ -18,6 +19,11 @@ from mcuformer.schedule.program import Addr, Call, Expr, Layer, Loop, Program, S
 from mcuformer.schedule.regions import Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 
+SCHEDULES = {
+    "kv": attention.keep_kv,
+    "heads": attention.head_by_head,
+    "absorbed": attention.absorbed,
+}
 MOVES = frozenset({"reshape", "slice"})
 
 
@@ -58,8 +64,7 @@ def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[
     op = region.ops[-1]
     target = em.where[region.target]
     if region.attention is not None:
-        schedule = {"kv": attention.keep_kv, "heads": attention.head_by_head}[choice.schedule]
-        return schedule(em, region, target, choice.tile, choice.query_tile)
+        return SCHEDULES[choice.schedule](em, region, target, choice.tile, choice.query_tile)
     if op.kind in MOVES:
         return _move(em, op, target)
     special = _SPECIAL.get(op.kind)
@@ -91,10 +96,10 @@ def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     lines = em.values[op.outputs[0]].type.size_bytes // target.row_bytes if len(shape) == 2 else shape[0]
     rows = Rows.all(lines)
     kernel = "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d"
-    scratch, spans = em.scratch(op, conv.scratch_bytes(op, em, lines))
+    scratch, spans = em.scratch(op, KERNELS["conv"].scratch_bytes(op, em, lines))
     image = em.values[str(op.inputs[0])].type
     reads = (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
-    args = (x.addr, target.addr, Expr(0), Expr(conv.output_lines(op, em)), scratch)
+    args = (x.addr, target.addr, Expr(0), Expr(KERNELS["conv"].output_lines(op, em)), scratch)
     return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {})]
 
 

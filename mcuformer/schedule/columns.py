@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from numpy.typing import NDArray
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.schedule.regions import is_column_view
@@ -19,8 +21,8 @@ _PER_CHANNEL: dict[str, dict[int, int]] = {
 
 
 def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
-    def cut(a):  # type: ignore[no-untyped-def]
-        return a[start:stop] if getattr(a, "ndim", 0) else a
+    def cut(a: NDArray) -> NDArray:
+        return a[start:stop] if a.ndim else a
 
     qp = t.qparams and QParams(cut(t.qparams.scale), cut(t.qparams.zero_point))
     return TensorType((*t.shape[:-1], stop - start), t.dtype, qp)
@@ -57,6 +59,19 @@ def take_columns(values: dict[str, Value], op: Op, start: int, stop: int, x: str
     out = op.outputs[0] + suffix
     values[out] = Value(out, sliced_type(values[op.outputs[0]].type, start, stop))
     return replace(op, inputs=tuple(inputs), outputs=(out,), attrs=attrs, name=op.name)
+
+
+def take_group(values: dict[str, Value], op: Op, group: int) -> Op:
+    """Output channels of one group of a block-diagonal q_linear, as a plain one on that group's inputs."""
+    groups = op.attrs["groups"]
+    width = values[op.outputs[0]].type.shape[-1] // groups
+    part = take_columns(values, op, group * width, (group + 1) * width)
+    x = values[str(op.inputs[0])].type
+    k = x.shape[-1] // groups
+    name = f"{op.inputs[0]}[{group * k}:{(group + 1) * k}]"
+    values.setdefault(name, Value(name, sliced_type(x, group * k, (group + 1) * k)))
+    attrs = {key: v for key, v in part.attrs.items() if key != "groups"}
+    return replace(part, inputs=(name, *part.inputs[1:]), attrs=attrs)
 
 
 def split_column_views(graph: Graph) -> Graph:

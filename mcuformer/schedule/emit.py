@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import Value
-from mcuformer.kernels import attention, conv, elementwise, layernorm, linear
-from mcuformer.schedule.panels import attention_panel, linear_panel
+from mcuformer.kernels import attention, elementwise, layernorm, linear
+from mcuformer.kernels.table import KERNELS
+from mcuformer.schedule.panels import linear_panel
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
-
-KERNELS: dict[str, ModuleType] = {
-    "linear": linear,
-    "layernorm": layernorm,
-    "attention": attention,
-    "conv": conv,
-    "elementwise": elementwise,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Loc:
@@ -117,9 +108,14 @@ class Emitter:
         return Addr(name), (Span.whole(self.buffers[name]),)
 
     def trace(self, value: str, y: Loc, rows: Rows, first_byte: int = 0) -> tuple[int, Span, Expr] | None:
+        """A head's share `k[64:128]` of a value is shown as columns of the value."""
         span = y.span(rows.count)
         if not span:
             return None
+        if value.endswith("]"):
+            whole, start = value[: value.rindex("[")], value[value.rindex("[") + 1 : value.rindex(":")]
+            first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
+            value = whole
         trace = Trace(value, first_byte)
         if trace not in self.traces:
             self.traces.append(trace)
@@ -205,7 +201,7 @@ class Emitter:
         self, op: Op, q: Loc, k: Loc, v: Loc, y: Loc, rows: Rows, head0: int, heads: int
     ) -> Call:
         """`rows` query rows of heads head0.. ; locations point at head0's first channel."""
-        choices = {"panel": attention_panel(op, self, rows.full, self.budget)}
+        choices = {"panel": attention.best_panel(op, self, rows.full, self.budget)}
         scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0])
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)

@@ -1,11 +1,11 @@
-"""How many channels (keys) a kernel expands at a time within a budget of scratch bytes."""
+"""How many channels a linear layer expands at a time within a budget of scratch bytes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import attention, linear
+from mcuformer.kernels import linear
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
@@ -22,22 +22,6 @@ def linear_panel(op: Op, em: Emitter, rows: int, budget: int) -> int:
             continue
         seen.add(panel)
         c = linear.instructions(op, em, rows, panel=panel)
-        if c < cost:
-            best, cost = panel, c
-    return best
-
-
-def attention_panel(op: Op, em: Emitter, rows: int, budget: int) -> int:
-    """Likewise for the keys and values of one head."""
-    keys = em.values[str(op.inputs[1])].type.shape[0]
-    best, cost = 0, attention.instructions(op, em, rows, panel=0)
-    seen = set()
-    for parts in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32):
-        panel = _up4(-(-keys // parts))
-        if panel in seen or attention.scratch_bytes(op, em, rows, panel=panel) > budget:
-            continue
-        seen.add(panel)
-        c = attention.instructions(op, em, rows, panel=panel)
         if c < cost:
             best, cost = panel, c
     return best
