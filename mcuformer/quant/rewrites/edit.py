@@ -1,0 +1,57 @@
+"""What every rewrite does: walk the operations in order, replace some, end with a pruned graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.types import TensorType
+
+
+class Edit:
+    """A new graph under construction: `keep` an operation or `emit` others in its place."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.producers, self.consumers = graph.producers(), graph.consumers()
+        self.b = Builder(graph.name, graph.stage, graph.values.values())
+        self._renamed: dict[str, str] = {}
+
+    def resolve(self, name: str) -> str:
+        return self._renamed.get(name, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Later readers of `old` read `new`."""
+        self._renamed[old] = self.resolve(new)
+
+    def keep(self, op: Op) -> None:
+        inputs = tuple(None if n is None else self.resolve(n) for n in op.inputs)
+        self.b.ops.append(op.replace(inputs=inputs))
+
+    def emit(self, op: Op, inputs: list[str | None], **changes: Any) -> None:
+        """`op` with other inputs (and kind, attrs, name ...), writing the same value."""
+        self.keep(op.replace(inputs=tuple(inputs), **changes))
+
+    def emit_new(
+        self, op: Op, inputs: list[str | None], shape: tuple[int, ...], **changes: Any
+    ) -> str:
+        """A copy of `op` that writes a new float32 value of `shape`; returns its name."""
+        out = self.b.add_value(str(changes.get("name", op.name)), TensorType(shape, "float32"))
+        self.keep(op.replace(inputs=tuple(inputs), outputs=(out,), **changes))
+        return out
+
+    def const(self, stem: str, data: NDArray) -> str:
+        return self.b.const(stem, data)
+
+    def only_reader(self, value: str) -> Op | None:
+        """The single operation that reads an activation that is not a graph output."""
+        readers = self.consumers[value]
+        return readers[0] if len(readers) == 1 and value not in self.graph.outputs else None
+
+    def done(self) -> Graph:
+        outputs = tuple(self.resolve(n) for n in self.graph.outputs)
+        return self.graph.replace(
+            ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
+        ).pruned()

@@ -1,0 +1,56 @@
+"""Epilogues: a linear layer or convolution adds the residual or applies fn before it stores."""
+
+from __future__ import annotations
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.rewrites.edit import Edit
+
+PRODUCERS = ("linear", "conv2d", "patch_embed")
+
+
+def fuse_epilogue(graph: Graph) -> Graph:
+    """add(linear(x, w, b), r) -> linear(x, w, b, r);  fn(linear(x, w, b)) -> linear(x, w, b) fn=fn.
+
+    Where nothing else reads the sum. A linear layer then has the inputs (x, w, b|None, r|None)
+    and the attribute `fn` (None without). r is an activation or a constant of rows.
+    """
+    edit = Edit(graph)
+    fused: dict[str, Op] = {}  # intermediate value -> its producer, not yet emitted
+    for op in graph.ops:
+        if op.kind in PRODUCERS:
+            op = op.replace(inputs=(*op.inputs, None, None)[:4], attrs={**op.attrs, "fn": None})
+            if _absorber(edit, op) is not None:
+                fused[op.outputs[0]] = op
+                continue
+        source = next((fused[n] for n in op.inputs if n in fused), None)
+        if source is None:
+            edit.keep(op)
+            continue
+        inputs, attrs = list(source.inputs), dict(source.attrs)
+        if op.kind == "add":
+            inputs[3] = next(n for n in op.inputs if n != source.outputs[0])
+        else:
+            attrs["fn"] = op.attrs["fn"]
+        edit.emit(source, inputs, attrs=attrs, outputs=op.outputs, origin=source.origin + op.origin)
+    return edit.done()
+
+
+def _absorber(edit: Edit, op: Op) -> Op | None:
+    """The add or unary that `op` can take over; of two layers in one sum, the later takes it."""
+    reader = edit.only_reader(op.outputs[0])
+    if reader is None or reader.kind not in ("add", "unary"):
+        return None
+    if reader.kind == "unary":
+        return reader
+    other = next((n for n in reader.inputs if n != op.outputs[0]), None)
+    if other is None or _row_shape(edit.graph, other) != _row_shape(edit.graph, op.outputs[0]):
+        return None
+    rival = edit.producers.get(other)
+    if rival is not None and rival.kind in PRODUCERS and edit.only_reader(other) is not None:
+        order = [o.outputs[0] for o in edit.graph.ops]
+        return reader if order.index(op.outputs[0]) > order.index(other) else None
+    return reader
+
+
+def _row_shape(graph: Graph, name: str) -> tuple[int, ...]:
+    return graph.type(name).shape

@@ -1,0 +1,189 @@
+"""Random canonical (float stage) transformers, seeded, for tests of every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Builder, Graph
+from mcuformer.ir.types import TensorType, Value
+
+
+@dataclass(frozen=True)
+class VitConfig:
+    """A small ViT; image size need not be a multiple of anything else than `patch`."""
+
+    image: tuple[int, int] = (12, 12)
+    patch: int = 4
+    width: int = 16
+    heads: int = 2
+    head_dim: int | None = None  # None: width // heads
+    hidden: int = 32
+    blocks: int = 2
+    classes: int = 5
+    qkv_bias: bool = True
+    bias: bool = True
+    pre_norm: bool = True
+    pool: str = "token"  # "token", "mean", "none"
+    activation: str = "gelu"
+    qk_norm: bool = False
+    attention_bias: bool = False
+    rank: int | None = None  # q, k and v share a down-projection to `rank`
+    seed: int = 0
+
+
+class Net:
+    """A Builder with float32 weights drawn from a seeded generator."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.b = Builder(name, "float")
+        self.rng = np.random.default_rng(seed)
+
+    def weights(self, stem: str, *shape: int, scale: float) -> str:
+        return self.b.const(stem, (self.rng.normal(size=shape) * scale).astype(np.float32))
+
+    def width(self, x: str) -> int:
+        return self.b.values[x].type.shape[-1]
+
+    def rows(self, x: str) -> int:
+        return self.b.values[x].type.shape[0]
+
+    def emit(self, kind: str, name: str, inputs: list[str | None], shape: tuple[int, ...],
+             **attrs: Any) -> str:
+        return self.b.op(kind, name, inputs, TensorType(shape, "float32"), attrs, (f"/{name}",))
+
+    def linear(self, x: str, n: int, name: str, bias: bool = True, gain: float = 1.0) -> str:
+        k = self.width(x)
+        w = self.weights(f"{name}.weight", k, n, scale=gain / np.sqrt(k))
+        inputs: list[str | None] = [x, w]
+        if bias:
+            inputs.append(self.weights(f"{name}.bias", n, scale=0.3))
+        return self.emit("linear", name, inputs, (self.rows(x), n))
+
+    def layernorm(self, x: str, name: str, groups: int = 1) -> str:
+        c = self.width(x)
+        gamma = (1.0 + 0.2 * self.rng.normal(size=c)).astype(np.float32)
+        inputs: list[str | None] = [x, self.b.const(f"{name}.weight", gamma)]
+        inputs.append(self.weights(f"{name}.bias", c, scale=0.1))
+        return self.emit("layernorm", name, inputs, (self.rows(x), c), eps=1e-6, groups=groups)
+
+    def unary(self, x: str, fn: str, name: str) -> str:
+        return self.emit("unary", name, [x], self.b.values[x].type.shape, fn=fn)
+
+    def add(self, a: str, b: str, name: str) -> str:
+        return self.emit("add", name, [a, b], self.b.values[a].type.shape)
+
+    def columns(self, x: str, start: int, stop: int, name: str) -> str:
+        shape = (self.rows(x), stop - start)
+        return self.emit("slice", name, [x], shape, axis=1, start=start, stop=stop)
+
+    def first_row(self, x: str, name: str) -> str:
+        return self.emit("slice", name, [x], (1, self.width(x)), axis=0, start=0, stop=1)
+
+
+def attention(net: Net, x: str, cfg: VitConfig, name: str) -> str:
+    """Multi-head self attention with its projection back to the model's width."""
+    d = cfg.head_dim or cfg.width // cfg.heads
+    inner, rows = d * cfg.heads, net.rows(x)
+    if cfg.rank:
+        x = net.linear(x, cfg.rank, f"{name}.down", bias=False)
+    qkv = net.linear(x, 3 * inner, f"{name}.qkv", cfg.qkv_bias)
+    q, k, v = (net.columns(qkv, i * inner, (i + 1) * inner, f"{name}.{c}") for i, c in
+               enumerate("qkv"))
+    if cfg.qk_norm:
+        q = net.layernorm(q, f"{name}.q_norm", cfg.heads)
+        k = net.layernorm(k, f"{name}.k_norm", cfg.heads)
+    inputs: list[str | None] = [q, k, v]
+    if cfg.attention_bias:
+        inputs.append(net.weights(f"{name}.bias", cfg.heads, rows, rows, scale=0.5))
+    o = net.emit("attention", f"{name}.sdpa", inputs, (rows, inner), heads=cfg.heads,
+                 scale=d**-0.5)
+    return net.linear(o, cfg.width, f"{name}.proj", cfg.bias)
+
+
+def mlp(net: Net, x: str, cfg: VitConfig, name: str) -> str:
+    h = net.unary(net.linear(x, cfg.hidden, f"{name}.fc1", cfg.bias), cfg.activation, f"{name}.act")
+    return net.linear(h, cfg.width, f"{name}.fc2", cfg.bias)
+
+
+def block(net: Net, x: str, cfg: VitConfig, name: str) -> str:
+    if cfg.pre_norm:
+        y = attention(net, net.layernorm(x, f"{name}.norm1"), cfg, f"{name}.attn")
+        x = net.add(x, y, f"{name}.add1")
+        y = mlp(net, net.layernorm(x, f"{name}.norm2"), cfg, f"{name}.mlp")
+        return net.add(x, y, f"{name}.add2")
+    x = net.layernorm(net.add(x, attention(net, x, cfg, f"{name}.attn"), f"{name}.add1"),
+                      f"{name}.norm1")
+    return net.layernorm(net.add(x, mlp(net, x, cfg, f"{name}.mlp"), f"{name}.add2"),
+                         f"{name}.norm2")
+
+
+def embed_image(net: Net, image: str, cfg: VitConfig) -> str:
+    """Patch embedding, class token where the pooling wants one, position embedding."""
+    (h, w), p, e = cfg.image, cfg.patch, cfg.width
+    ho, wo = h // p, w // p
+    kernel = net.weights("patch.weight", p, p, 3, e, scale=1.0 / np.sqrt(3 * p * p))
+    inputs: list[str | None] = [image, kernel]
+    if cfg.bias:
+        inputs.append(net.weights("patch.bias", e, scale=0.1))
+    x = net.emit("conv2d", "patch", inputs, (ho, wo, e), strides=(p, p), pads=(0, 0, 0, 0), group=1)
+    x = net.emit("reshape", "patch.tokens", [x], (ho * wo, e))
+    if cfg.pool == "token":
+        token = net.weights("cls_token", 1, e, scale=0.5)
+        x = net.emit("concat", "cat", [token, x], (ho * wo + 1, e), axis=0)
+    position = net.weights("pos_embed", net.rows(x), e, scale=0.3)
+    return net.add(x, position, "pos")
+
+
+def head(net: Net, x: str, cfg: VitConfig) -> str:
+    if cfg.pre_norm:
+        x = net.layernorm(x, "norm")
+    if cfg.pool == "token":
+        x = net.first_row(x, "cls")
+    if cfg.pool == "mean":
+        x = net.emit("mean", "pool", [x], (1, cfg.width))
+    return net.linear(x, cfg.classes, "head", cfg.bias)
+
+
+def vit(cfg: VitConfig) -> Graph:
+    """An image model; its ONNX input would be NCHW."""
+    net = Net("vit", cfg.seed)
+    net.b.values["image"] = Value("image", TensorType((*cfg.image, 3), "float32"))
+    x = embed_image(net, "image", cfg)
+    for i in range(cfg.blocks):
+        x = block(net, x, cfg, f"blocks.{i}")
+    y = head(net, x, cfg)
+    meta = {"input_layout": "NCHW", "input_shape": (1, 3, *cfg.image),
+            "output_shape": (1, *net.b.values[y].type.shape)}
+    return net.b.done(["image"], [y], meta)
+
+
+def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
+    """A TransformerEncoder over given tokens; post-norm with cfg.pre_norm False."""
+    net = Net("encoder", cfg.seed)
+    net.b.values["x"] = Value("x", TensorType((tokens, cfg.width), "float32"))
+    x = "x"
+    for i in range(cfg.blocks):
+        x = block(net, x, cfg, f"layers.{i}")
+    y = head(net, x, cfg)
+    meta = {"input_layout": "tokens", "input_shape": (1, tokens, cfg.width),
+            "output_shape": (1, *net.b.values[y].type.shape)}
+    return net.b.done(["x"], [y], meta)
+
+
+def images(cfg: VitConfig, count: int, seed: int = 1) -> NDArray[np.float32]:
+    """Smooth random images in ONNX layout [N,3,H,W], about -2.5..2.5."""
+    rng = np.random.default_rng(seed)
+    h, w = cfg.image
+    coarse = rng.normal(size=(count, 3, (h + 3) // 4 + 1, (w + 3) // 4 + 1))
+    fine = np.repeat(np.repeat(coarse, 4, axis=2), 4, axis=3)[:, :, :h, :w]
+    return (fine + 0.2 * rng.normal(size=fine.shape)).clip(-2.5, 2.5).astype(np.float32)
+
+
+def tokens(cfg: VitConfig, count: int, length: int, seed: int = 1) -> NDArray[np.float32]:
+    """Random token inputs [N,T,C]."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, length, cfg.width)).astype(np.float32)
