@@ -40,6 +40,7 @@ class Sources:
     model_id: bytes
     weights_bytes: int
     kernels: frozenset[str]
+    fields: Mapping[str, Any]
 
 
 def generate(program: Program, plan: MemoryPlan, weights: str) -> Sources:
@@ -54,7 +55,7 @@ def generate(program: Program, plan: MemoryPlan, weights: str) -> Sources:
     alias = f"{fields['name']}.h"
     if alias not in files:
         files[alias] = f'/* The interface of {fields["name"]}. */\n#include "model.h"\n'
-    return Sources(files, fields["raw_id"], constants.weights_bytes, kernels)
+    return Sources(files, fields["raw_id"], constants.weights_bytes, kernels, fields)
 
 
 def _fields(
@@ -75,7 +76,7 @@ def _fields(
         "output_type": out.dtype, "output_ctype": CTYPES[out.dtype],
         "output_scale": _scale(out), "output_zero_point": int(out.qparams.zero_point.flat[0]) if out.qparams else 0,
         "layers": len(program.layers), "resident": resident, "invoke_note": INVOKE_NOTES[program.input_mode],
-        "input_mode": MODES[program.input_mode],
+        "input_mode_macro": MODES[program.input_mode],
         "slots": sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name)),
         "id": ", ".join(f"0x{b:02x}" for b in digest), "raw_id": digest,
         "structs": [{"name": s.name, "ctype": s.ctype, "comment": c_comment(s.comment), "fields": s.fields}
@@ -83,7 +84,7 @@ def _fields(
         "arrays": [{"name": a.name, "words": -(-a.size_bytes // 4) or 1, "align": a.align,
                     "comment": c_comment(a.comment), "lines": a.lines or ("0,",),
                     "macro": "MCF_WEIGHTS" if a.role == "weights" else ""} for a in constants.arrays],
-        "weights_attribute": '__attribute__((section(".mcf_weights")))' if weights == "qspi" else "",
+        "weights_attribute": '__attribute__((section(".qspi")))' if weights == "qspi" else "",
         "body": body, "pulls": any("status = read" in line for line in body),
         "input_body": _input_body(program, printer), "output_address": _output(program, printer),
     }
