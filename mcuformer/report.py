@@ -1,0 +1,198 @@
+"""report.json: what compile writes and analyze prints (docs/report.md explains every field).
+
+Every number is planned, estimated or linked. What is not known is None, and a diagnostic says why;
+`problems` finds a report that breaks one of its own promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """An input or output of the model as the ONNX file has it; `dtype` is that of the firmware."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    path: str
+    sha256: str
+    opset: int
+    parameters: int
+    macs: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    name: str
+    sram_bytes: int
+    flash_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A memory region of the board and how full it is."""
+
+    name: str
+    used_bytes: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """SRAM. `sram_total_bytes` = arena + scratch + static + stack + input; scratch and input count
+    only where they lie outside the arena."""
+
+    arena_bytes: int
+    scratch_bytes: int
+    static_bytes: int | None
+    stack_bytes: int | None
+    input_bytes: int
+    input_mode: Literal["resident", "bands", "flash"]
+    sram_total_bytes: int | None
+    sram_available_bytes: int
+    lower_bound_bytes: int
+    peak_layer: str
+    regions: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flash:
+    weights_bytes: int | None
+    code_bytes: int | None
+    total_bytes: int | None
+    regions: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One operation of the integer graph."""
+
+    id: int
+    name: str
+    op: str
+    onnx_nodes: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    weights_bytes: int
+    weight_bytes_read: int
+    live_bytes: int
+    scratch_bytes: int
+    schedule: str
+    estimated_instructions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    instructions: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeOff:
+    optimize: str
+    sram_total_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """`where`: a layer, an ONNX node, or the dotted path of a field of this report."""
+
+    severity: Literal["info", "warning", "error"]
+    code: str
+    where: str | None
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    schema_version: int = SCHEMA_VERSION
+    tool: Tool
+    model: Model
+    board: Board
+    options: dict[str, Any]
+    memory: Memory
+    flash: Flash
+    fits: bool
+    layers: tuple[LayerRow, ...]
+    estimate: Estimate
+    tradeoffs: tuple[TradeOff, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """Plain dictionaries and lists in the order of the contract, ready for json.dumps."""
+    return msgspec.to_builtins(report)
+
+
+def from_dict(document: dict[str, Any]) -> Report:
+    """The report that a report.json holds; msgspec.ValidationError where it is none."""
+    return msgspec.convert(document, Report)
+
+
+def unknown(where: str, why: str) -> Diagnostic:
+    """The reason why the field at path `where` is None."""
+    return Diagnostic(severity="info", code="unknown", where=where, message=why)
+
+
+def sram_total(*parts: int | None) -> int | None:
+    """The sum of all parts of SRAM, None where one of them is not known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def problems(report: Report) -> list[str]:
+    """Broken promises: the SRAM identity, a None without a reason, a wrong verdict."""
+    m = report.memory
+    inside = (m.arena_bytes, m.scratch_bytes)
+    total = sram_total(*inside, m.static_bytes, m.stack_bytes, m.input_bytes)
+    found = []
+    if m.sram_total_bytes != total:
+        found.append(f"sram_total_bytes is {m.sram_total_bytes}, its parts sum to {total}")
+    if m.arena_bytes < m.lower_bound_bytes:
+        found.append(f"arena of {m.arena_bytes} B below its lower bound of {m.lower_bound_bytes} B")
+    explained = {d.where for d in report.diagnostics}
+    for path in _missing(to_dict(report), ""):
+        if path not in explained:
+            found.append(f"{path} is null without a reason")
+    uses = (*m.regions, *report.flash.regions)
+    full = [u.name for u in uses if u.used_bytes is not None and u.used_bytes > u.size_bytes]
+    if report.fits and full:
+        found.append(f"fits is true, but {', '.join(full)} overflows")
+    return found
+
+
+def _missing(value: Any, path: str) -> Iterator[str]:
+    """Paths of every None outside of options and diagnostics."""
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if path or key not in ("options", "diagnostics"):
+                yield from _missing(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            yield from _missing(inner, f"{path}.{i}")
