@@ -1,0 +1,168 @@
+"""Attention from its parts: MatMul -> Scores, Softmax -> Probs, MatMul -> one `attention` operator.
+
+Nothing is emitted before the second product; which head and which token an element belongs to is
+read from the index maps alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.frontend.emit import Emitter
+from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
+
+LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
+
+
+def product(emit: Emitter, a: View, b: View) -> View:
+    """MatMul of two activations: scores, or probabilities times values."""
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = a.with_index(np.broadcast_to(a.index, (*lead, *a.shape[-2:])))
+    b = b.with_index(np.broadcast_to(b.index, (*lead, *b.shape[-2:])))
+    if isinstance(a.base, Probs):
+        return _values(emit, a, b)
+    if isinstance(b.base, Probs):  # V^T P^T = (P V)^T
+        out = _values(emit, _transposed(b), _transposed(a))
+        return _transposed(out)
+    if isinstance(a.base, Tensor) and isinstance(b.base, Tensor):
+        return _scores(a, _transposed(b), lead)
+    raise Unsupported("a product of two activations that is no attention")
+
+
+def _transposed(x: View) -> View:
+    return x.with_index(np.swapaxes(x.index, -1, -2))
+
+
+def _scores(a: View, b: View, lead: tuple[int, ...]) -> View:
+    batch = math.prod(lead)
+    shape = (batch, a.shape[-2], b.shape[-2])
+    flat_a = a.with_index(a.index.reshape(batch, *a.shape[-2:]))
+    flat_b = b.with_index(b.index.reshape(batch, *b.shape[-2:]))
+    base = Scores(flat_a, flat_b, a.scale * b.scale, None, shape)
+    return View(base, np.arange(math.prod(shape)).reshape(*lead, *shape[1:]))
+
+
+def softmax(view: View, axis: int) -> View:
+    """Softmax over keys, whichever of the two operands they are."""
+    scores = view.base
+    assert isinstance(scores, Scores)
+    if not view.is_bijective():
+        raise Unsupported("softmax over a part of the attention scores")
+    moved = np.moveaxis(view.index, axis, -1)
+    keys = moved.reshape(-1, moved.shape[-1])
+    batch, m, n = scores.shape
+    if moved.shape[-1] == n and (np.diff(keys) == 1).all() and (keys[:, 0] % n == 0).all():
+        return View(_probs(scores, view.scale, swap=False), view.index)
+    if moved.shape[-1] == m and (m == 1 or (np.diff(keys) == n).all()):
+        # transposed scores: the queries are operand b
+        b, rest = np.divmod(view.index, m * n)
+        row, col = np.divmod(rest, n)
+        return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
+    raise Unsupported("softmax over an axis that is not the keys of an attention")
+
+
+def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
+    a, b, bias, shape = scores.a, scores.b, scores.bias, scores.shape
+    if swap:
+        a, b, shape = b, a, (shape[0], shape[2], shape[1])
+        bias = None if bias is None else bias.transpose(0, 2, 1)
+    bias = None if bias is None else bias * scale
+    return Probs(Scores(a, b, scores.scale * scale, bias, shape), shape)
+
+
+def _values(emit: Emitter, p: View, v: View) -> View:
+    """Emit the attention operator for probabilities `p` [..., Tq, Tk] and values `v` [..., Tk, dv]."""
+    probs = p.base
+    assert isinstance(probs, Probs)
+    batch, tq, tk = probs.shape
+    maps = _whole_heads(p, batch, tq * tk)
+    order = maps[:, 0] // (tq * tk)  # score batch of every value batch
+    values = np.empty((batch, tk, v.shape[-1]), np.int64)
+    values[order] = v.index.reshape(batch, tk, -1)
+    out, where = _emit(emit, probs.scores, v.with_index(values))
+    index = where[order].reshape(*p.shape[:-2], tq, v.shape[-1])
+    return View(out, index, v.scale * p.scale)
+
+
+def _whole_heads(p: View, batch: int, size: int) -> NDArray:
+    """p's element numbers as [batch, Tq*Tk], whole heads in any order."""
+    ok = p.shape[-2:] == p.base.shape[1:] and p.index.size == batch * size
+    maps = p.index.reshape(batch, size) if ok else np.zeros((0, size), np.int64)
+    if (
+        not ok
+        or not (maps == maps[:, :1] + np.arange(size)).all()
+        or (maps[:, 0] % size).any()
+        or len(set(maps[:, 0].tolist())) != batch
+    ):
+        raise Unsupported("attention probabilities are rearranged between softmax and values")
+    return maps
+
+
+def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
+    """The operator, and for every score batch [Tq, dv] the element numbers of its result."""
+    batch, tq, tk = scores.shape
+    windows = _windows(scores, v)
+    count, heads = len(windows), len(windows[0])
+    order = np.asarray(windows)  # [windows, heads] -> score batch
+    q = _rows_of_heads(emit, scores.a, order)
+    k = _rows_of_heads(emit, scores.b, order)
+    values = _rows_of_heads(emit, v, order)
+    operands: list[str | None] = [q.name, k.name, values.name]
+    bias = _bias(scores.bias, order)
+    if bias is not None:
+        operands.append(emit.const("bias", bias))
+    attrs: dict[str, object] = {"heads": heads, "scale": float(scores.scale)}
+    if count > 1:
+        attrs["windows"] = count
+    out = emit.op("attention", operands, attrs)
+    dv = v.shape[-1]
+    numbers = np.arange(math.prod(out.shape)).reshape(count, tq, heads, dv)
+    where = np.empty((batch, tq, dv), np.int64)
+    where[order.reshape(-1)] = numbers.transpose(0, 2, 1, 3).reshape(batch, tq, dv)
+    return out, where
+
+
+def _windows(scores: Scores, v: View) -> list[list[int]]:
+    """Score batches that read the same tokens are heads of one window; order of first appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for b in range(scores.shape[0]):
+        key = b"".join(_tokens(x, b) for x in (scores.a, scores.b, v))
+        groups.setdefault(key, []).append(b)
+    windows = list(groups.values())
+    if len({len(w) for w in windows}) > 1:
+        sizes = Counter(len(w) for w in windows)
+        raise Unsupported(f"attention windows with unequal numbers of heads: {dict(sizes)}")
+    return windows
+
+
+def _tokens(x: View, b: int) -> bytes:
+    assert isinstance(x.base, Tensor)
+    return (x.index[b, :, 0] // x.base.shape[-1]).tobytes()
+
+
+def _rows_of_heads(emit: Emitter, x: View, order: NDArray) -> Tensor:
+    """x[B, T, d] element numbers -> the tensor [windows*T, heads*d]; the scale is kept out."""
+    count, heads = order.shape
+    t, d = x.shape[1:]
+    target = x.index[order.reshape(-1)].reshape(count, heads, t, d).transpose(0, 2, 1, 3)
+    return emit.place(x, target.reshape(count * t, heads * d), keep_scale=True)
+
+
+def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
+    """[1 or heads or windows*heads, Tq, Tk], or None when it shifts whole rows only."""
+    if bias is None:
+        return None
+    bias = np.maximum(bias, LOWEST_BIAS)
+    if (bias == bias[:, :, :1]).all():  # the same for all keys: softmax does not see it
+        return None
+    count, heads = order.shape
+    table = bias[order.reshape(-1)].reshape(count, heads, *bias.shape[1:])
+    if (table == table[:1]).all():
+        table = table[:1]
+        if (table == table[:, :1]).all():
+            table = table[:, :1]
+    return table.reshape(-1, *bias.shape[1:])

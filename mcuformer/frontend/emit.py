@@ -1,0 +1,180 @@
+"""Writes canonical operators, and turns a View into a tensor that holds its elements in a wanted order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.frontend.views import (
+    Index,
+    Probs,
+    Scores,
+    Tensor,
+    Unsupported,
+    View,
+    granule,
+    is_arange,
+)
+from mcuformer.ir.graph import Builder, Op
+from mcuformer.ir.optable import CANONICAL, ShapeError
+from mcuformer.ir.types import TensorType
+
+
+class Emitter:
+    """`stem` and `origin` name what is being emitted now."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.stem, self.origin = "value", ("",)
+        self.made: dict[str, Op] = {}
+
+    def op(
+        self, kind: str, inputs: Iterable[str | None], attrs: Mapping[str, Any] | None = None,
+        suffix: str | None = None,
+    ) -> Tensor:
+        """Emit one canonical operator; its name is the stem and `suffix` (default: the kind)."""
+        operands, attrs = tuple(inputs), attrs or {}
+        shapes = [None if i is None else self.builder.values[i].type.shape for i in operands]
+        try:
+            shape = CANONICAL[kind].infer(attrs, shapes)
+        except ShapeError as error:
+            raise Unsupported(f"{kind}: {error}") from None
+        tail = kind if suffix is None else suffix
+        name = ".".join(part for part in (self.stem, tail) if part) or kind
+        out = self.builder.op(
+            kind, self.builder.fresh(name), operands, TensorType(shape, "float32"), attrs, self.origin
+        )
+        self.made[out] = self.builder.ops[-1]
+        return Tensor(out, shape)
+
+    def const(self, suffix: str, data: NDArray) -> str:
+        array = np.ascontiguousarray(data, np.float32)
+        return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)
+
+    # tensors
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """An image [H, W, C] as tokens [H*W, C]."""
+        if len(x.shape) == 2:
+            return x
+        return self.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+    def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if x.shape == shape:
+            return x
+        return self.op("reshape", [x.name], {"shape": shape})
+
+    def scaled(self, x: Tensor, scale: float) -> Tensor:
+        if scale == 1.0:
+            return x
+        factor = self.const("scale", np.full(x.shape[-1], scale))
+        return self.op("mul", [x.name, factor], suffix="scaled")
+
+    def rows(self, x: Tensor, rows: NDArray) -> Tensor:
+        if len(rows) == x.shape[0] and is_arange(rows):
+            return x
+        if (np.diff(rows) == 1).all():
+            attrs = {"axis": 0, "start": int(rows[0]), "stop": int(rows[-1]) + 1}
+            return self.op("slice", [x.name], attrs, "rows")
+        return self.op("gather", [x.name], {"indices": tuple(int(r) for r in rows)}, "rows")
+
+    def columns(self, x: Tensor, cols: NDArray) -> Tensor:
+        if len(cols) == x.shape[1] and is_arange(cols):
+            return x
+        if (np.diff(cols) == 1).all():
+            attrs = {"axis": 1, "start": int(cols[0]), "stop": int(cols[-1]) + 1}
+            return self.op("slice", [x.name], attrs, "channels")
+        producer = self.made.get(x.name)
+        if producer is not None and producer.kind == "linear":
+            return self._linear_columns(producer, cols)
+        index = np.arange(math.prod(x.shape)).reshape(x.shape)[:, cols]
+        return self._by_granules(x, index)
+
+    def _linear_columns(self, producer: Op, cols: NDArray) -> Tensor:
+        """The chosen outputs of a linear layer, as a linear layer of its own."""
+        values = self.builder.values
+        x, w = producer.inputs[0], values[str(producer.inputs[1])].data
+        assert w is not None
+        operands = [x, self.const("w", w[:, cols])]
+        if len(producer.inputs) > 2 and producer.inputs[2] is not None:
+            bias = values[producer.inputs[2]].data
+            assert bias is not None
+            operands.append(self.const("b", bias[cols]))
+        return self.op("linear", operands, suffix="columns")
+
+    def _by_granules(self, x: Tensor, index2: Index) -> Tensor:
+        """Any movement at all: pieces of equal length, gathered."""
+        size = granule(index2, x.shape[1])
+        pieces = self.reshape(x, (math.prod(x.shape) // size, size))
+        moved = self.rows(pieces, index2.reshape(-1, size)[:, 0] // size)
+        return self.reshape(moved, index2.shape)
+
+    # views
+
+    def place(self, view: View, target: Index, keep_scale: bool = False) -> Tensor:
+        """A tensor of target's shape holding base elements `target`; the view's scale is applied."""
+        base = self._tensor(view)
+        if target.size == 0:
+            raise Unsupported("a tensor without elements")
+        out = self._placed(base, np.asarray(target, np.int64))
+        return out if keep_scale else self.scaled(out, view.scale)
+
+    def _placed(self, base: Tensor, target: Index) -> Tensor:
+        if target.size == math.prod(base.shape) and is_arange(target):
+            return self.reshape(base, target.shape)
+        x, flat = self.tokens(base), target.reshape(-1, target.shape[-1])
+        if (flat < 0).any():
+            x, flat = self._with_zero_row(x, flat)
+        row, col = flat // x.shape[1], flat % x.shape[1]
+        if (row == row[:, :1]).all() and (col == col[:1]).all():
+            out = self.columns(self.rows(x, row[:, 0]), col[0])
+        else:
+            out = self._by_granules(x, flat)
+        return self.reshape(out, target.shape)
+
+    def _with_zero_row(self, x: Tensor, flat: Index) -> tuple[Tensor, Index]:
+        zeros = self.const("zeros", np.zeros((1, x.shape[1])))
+        grown = self.op("concat", [x.name, zeros], {"axis": 0}, "padded")
+        column = np.broadcast_to(np.arange(flat.shape[1]) % x.shape[1], flat.shape)
+        return grown, np.where(flat < 0, x.shape[0] * x.shape[1] + column, flat)
+
+    def _tensor(self, view: View) -> Tensor:
+        if isinstance(view.base, (Scores, Probs)):
+            raise Unsupported("a product of two activations is supported inside attention only")
+        return view.base
+
+    def ordered(self, view: View) -> View:
+        """The same tensor over a base that holds its elements once each: other elements are cut off."""
+        base = self._tensor(view)
+        if len(view.shape) < 4:  # no image any more: [H, W, C] goes on as tokens
+            base = self.tokens(base)
+            view = replace(view, base=base)
+        if view.is_bijective():
+            return view
+        used = np.unique(view.index)
+        if used.size == view.index.size and used[0] >= 0:
+            c = base.shape[-1]
+            rows, cols = np.unique(used // c), np.unique(used % c)
+            if len(rows) * len(cols) == used.size:
+                cut = self.columns(self.rows(self.tokens(base), rows), cols)
+                return View(cut, np.searchsorted(used, view.index), view.scale)
+        last = view.shape[-1] if view.shape else 1
+        made = self.place(view, view.index.reshape(-1, last), keep_scale=True)
+        return View(made, np.arange(view.index.size).reshape(view.shape), view.scale)
+
+    def unscaled(self, view: View) -> View:
+        """`ordered`, with the scale applied."""
+        view = self.ordered(view)
+        if view.scale == 1.0:
+            return view
+        return View(self.scaled(self._tensor(view), view.scale), view.index)
+
+    def result(self, view: View) -> Tensor:
+        """The tensor in ONNX order as [rows, last axis], for a graph output."""
+        last = view.shape[-1] if view.shape else 1
+        return self.place(view, view.index.reshape(-1, last))

@@ -1,0 +1,175 @@
+"""ModelProto -> raw Graph at stage "onnx": nodes in order, weights as constants, shapes not yet known.
+
+Types of intermediate values are placeholders until `passes/fold_constants.py` has run.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
+
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.frontend import names
+from mcuformer.frontend.names import shown
+from mcuformer.frontend.proto import DOMAINS, opset_of
+from mcuformer.frontend.tensors import dtype_of, read_tensor
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import TensorType, Value
+
+UNKNOWN = TensorType((-1,), "float32")
+Dim = int | str | None
+
+
+def import_graph(model: ModelProto, folder: Path | None) -> Graph:
+    """`meta`: opset, producer, metadata_props, input_dims {name: dims as declared}."""
+    opset = opset_of(model)
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise UnsupportedModelError("sparse initialisers are not supported")
+    values: dict[str, Value] = {}
+    for tensor in graph.initializer:
+        data = read_tensor(tensor, folder)
+        _no_nan(tensor.name, data)
+        values[tensor.name] = _constant(tensor.name, data)
+    inputs = [info for info in graph.input if info.name not in values]
+    for info in inputs:
+        values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
+    ops = _ordered([_op(i, node, folder) for i, node in enumerate(graph.node)], set(values))
+    for op in ops:
+        for out in op.outputs:
+            if out in values:
+                raise UnsupportedModelError(f"value {shown(out)} is written twice")
+            values[out] = Value(out, UNKNOWN)
+    outputs = tuple(o.name for o in graph.output)
+    for name in outputs:
+        if name not in values:
+            raise UnsupportedModelError(f"graph output {shown(name)} is produced by no node")
+    meta = {
+        "opset": opset,
+        "producer": names.origin(model.producer_name),
+        "metadata_props": {p.key[:200]: p.value[:10_000] for p in model.metadata_props},
+        "input_dims": {info.name: _dims(info) for info in inputs},
+    }
+    return Graph(
+        names.plain(graph.name) or "model", "onnx", tuple(i.name for i in inputs), outputs,
+        tuple(ops), values, meta,
+    )  # fmt: skip
+
+
+def _constant(name: str, data: NDArray) -> Value:
+    return Value(name, TensorType(tuple(data.shape), str(data.dtype)), data)
+
+
+def _no_nan(name: str, data: NDArray) -> None:
+    # -inf is legal in an attention mask; the canonical stage checks where it may stand
+    if data.dtype.kind == "f" and (np.isnan(data).any() or np.isposinf(data).any()):
+        raise UnsupportedModelError(f"weights {shown(name)} hold NaN or infinite values")
+
+
+def _element_type(info: ValueInfoProto) -> str:
+    return dtype_of(info.type.tensor_type.elem_type) or "float32"
+
+
+def _dims(info: ValueInfoProto) -> tuple[Dim, ...] | None:
+    """Declared dimensions: int, name, or None where unknown; None when even the rank is."""
+    if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
+        return None
+    dims: list[Dim] = []
+    for d in info.type.tensor_type.shape.dim:
+        dims.append(d.dim_value if d.HasField("dim_value") else (d.dim_param or None))
+    return tuple(dims)
+
+
+def _op(index: int, node: NodeProto, folder: Path | None) -> Op:
+    kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
+    raw = node.name or f"{node.op_type}_{index}"
+    attrs: dict[str, Any] = {}
+    for attribute in node.attribute:
+        attrs[attribute.name] = _attribute(attribute, raw, folder)
+    if kind == "Cast" and "to" in attrs:
+        attrs["to"] = dtype_of(int(attrs["to"])) or "unsupported"
+    return Op(
+        kind, _module(node), tuple(i or None for i in node.input),
+        tuple(node.output), attrs, (raw,),
+    )  # fmt: skip
+
+
+def _module(node: NodeProto) -> str:
+    """The module a node belongs to, "" when nothing tells."""
+    for prop in node.metadata_props:
+        if prop.key == "pkg.torch.onnx.name_scopes":
+            return names.module_of_scopes(prop.value)
+    return names.module_of_path(node.name)
+
+
+def _attribute(a: AttributeProto, node: str, folder: Path | None) -> Any:
+    match a.type:
+        case AttributeProto.FLOAT:
+            return float(a.f)
+        case AttributeProto.INT:
+            return int(a.i)
+        case AttributeProto.STRING:
+            return a.s.decode("utf-8", "replace")
+        case AttributeProto.FLOATS:
+            return tuple(a.floats)
+        case AttributeProto.INTS:
+            return tuple(a.ints)
+        case AttributeProto.TENSOR:
+            return read_tensor(a.t, folder)
+        case AttributeProto.STRINGS:
+            return tuple(s.decode("utf-8", "replace") for s in a.strings)
+        case _:
+            return "subgraph" if a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) else None
+
+
+def _ordered(ops: list[Op], known: set[str]) -> list[Op]:
+    """Topological order, the file's own where it is one already."""
+    producer: dict[str, int] = {}
+    for i, op in enumerate(ops):
+        for out in op.outputs:
+            if out and out in producer:
+                raise UnsupportedModelError(f"value {shown(out)} is written twice")
+            producer[out] = i
+    _inputs_exist(ops, known | set(producer))
+    needs = [{producer[n] for n in op.inputs if n is not None and n not in known} for op in ops]
+    users: dict[int, list[int]] = {}
+    for i, wanted in enumerate(needs):
+        for p in wanted:
+            users.setdefault(p, []).append(i)
+    waiting = [len(wanted) for wanted in needs]
+    ready = [i for i, n in enumerate(waiting) if n == 0]
+    heapq.heapify(ready)
+    order: list[Op] = []
+    while ready:
+        i = heapq.heappop(ready)
+        order.append(ops[i].replace(outputs=_named_outputs(ops[i], i)))
+        for user in users.get(i, ()):
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) < len(ops):
+        stuck = next(op for op, n in zip(ops, waiting, strict=True) if n > 0)
+        raise UnsupportedModelError(f"the graph has a cycle through node {shown(stuck.origin[0])}")
+    return order
+
+
+def _named_outputs(op: Op, index: int) -> tuple[str, ...]:
+    """Unused optional outputs ("") get a name of their own."""
+    return tuple(out or f"\0unused.{index}.{i}" for i, out in enumerate(op.outputs))
+
+
+def _inputs_exist(ops: Iterable[Op], known: set[str]) -> None:
+    for op in ops:
+        for name in op.inputs:
+            if name is not None and name not in known:
+                raise UnsupportedModelError(
+                    f"node {shown(op.origin[0])} ({op.kind}) reads {shown(name)}, "
+                    "which no initialiser, input or node provides"
+                )
+

@@ -1,0 +1,244 @@
+"""Linear layers, convolutions, normalisations, pools: where views become canonical tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.frontend import arithmetic
+from mcuformer.frontend.emit import Emitter
+from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
+from mcuformer.ir.numpy_ops.nn import spatial_pads
+from mcuformer.ir.numpy_ops.base import Attrs
+
+
+def linear(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View:
+    """x[..., K] @ w[K, N] + b. Rows keep their order in the base where x merely permutes them."""
+    lead, k, n = x.shape[:-1], w.shape[0], w.shape[1]
+    patches = _as_patches(emit, x, w, b)
+    if patches is not None:
+        return patches.with_index(patches.index.reshape(*lead, n))
+    ordered = emit.ordered(x)
+    rows = row_order(ordered, k)
+    if rows is None:
+        source = emit.place(x, x.index.reshape(-1, k), keep_scale=True)
+        rows = np.arange(source.shape[0])
+    else:
+        assert isinstance(ordered.base, Tensor)
+        source = emit.tokens(ordered.base)
+    operands = [source.name, emit.const("w", w * x.scale)]
+    if b is not None:
+        operands.append(emit.const("b", b))
+    out = emit.op("linear", operands, suffix="")
+    return View(out, (rows[:, None] * n + np.arange(n)).reshape(*lead, n))
+
+
+def row_order(x: View, k: int) -> NDArray | None:
+    """For each row x[..., :] of k elements the base row it is; None when rows are no base rows."""
+    index = x.index.reshape(-1, k)
+    if x.base.shape[-1] != k or (index[:, 0] % k).any():
+        return None
+    if not (index == index[:, :1] + np.arange(k)).all():
+        return None
+    return np.asarray(index[:, 0] // k)
+
+
+def _as_patches(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View | None:
+    """A linear layer over the windows of an image is a convolution; rows in row-major order."""
+    if not isinstance(x.base, Tensor) or len(x.base.shape) != 3:
+        return None
+    height, width, c = x.base.shape
+    index = x.index.reshape(-1, w.shape[0])
+    if index.min() < 0 or w.shape[0] == c:
+        return None
+    y, rest = np.divmod(index, width * c)
+    px, ch = np.divmod(rest, c)
+    kh, kw = int(y[0].max()) + 1, int(px[0].max()) + 1
+    top, left = y.min(1), px.min(1)
+    same = (y - top[:, None] == y[0]).all() and (px - left[:, None] == px[0]).all()
+    if not same or (ch != ch[0]).any() or kh * kw * c != w.shape[0]:
+        return None
+    ys, xs = np.unique(top), np.unique(left)
+    grid = np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)
+    if not np.array_equal(grid, np.stack([top, left], -1)):
+        return None
+    strides = tuple(int(g[1]) if len(g) > 1 else k for g, k in ((ys, kh), (xs, kw)))
+    if (np.diff(ys) != strides[0]).any() or (np.diff(xs) != strides[1]).any():
+        return None
+    kernel = np.zeros((kh, kw, c, w.shape[1]), w.dtype)
+    kernel[y[0], px[0], ch[0]] = w * x.scale
+    operands = [x.base.name, emit.const("w", kernel)]
+    if b is not None:
+        operands.append(emit.const("b", b))
+    attrs = {"strides": strides, "pads": (0, 0, 0, 0), "group": 1}
+    out = emit.op("conv2d", operands, attrs, "")
+    return whole(out) if out.shape[:2] == (len(ys), len(xs)) else None
+
+
+def gemm(emit: Emitter, a: View, b: NDArray, c: NDArray | View | None, attrs: Attrs) -> View:
+    if attrs.get("transA", 0):
+        a = a.with_index(a.index.T)
+    w = (b.T if attrs.get("transB", 0) else b) * attrs.get("alpha", 1.0)
+    beta = attrs.get("beta", 1.0)
+    if isinstance(c, np.ndarray) and c.size == w.shape[1]:
+        return linear(emit, a, w, c.reshape(-1) * beta)
+    y = linear(emit, a, w, None)
+    if c is None:
+        return y
+    return arithmetic.add(emit, y, c * beta if isinstance(c, np.ndarray) else arithmetic.scaled(c, beta))
+
+
+def matmul(emit: Emitter, a: View | NDArray, b: View | NDArray) -> View:
+    """One constant operand: a linear layer."""
+    if isinstance(a, View) and isinstance(b, np.ndarray):
+        return linear(emit, a, _matrix(b), None)
+    assert isinstance(a, np.ndarray) and isinstance(b, View)  # (W x)^T = x^T W^T
+    out = linear(emit, b.with_index(np.swapaxes(b.index, -1, -2)), _matrix(a).T, None)
+    return out.with_index(np.swapaxes(out.index, -1, -2))
+
+
+def _matrix(w: NDArray) -> NDArray:
+    while w.ndim > 2 and w.shape[0] == 1:
+        w = w[0]
+    if w.ndim != 2:
+        raise Unsupported(f"a constant factor of shape {list(w.shape)}, want a matrix")
+    return w
+
+
+def layernorm(
+    emit: Emitter, x: View, gamma: NDArray, beta: NDArray | None, eps: float, axis: int
+) -> View:
+    """Over the last axes. Groups of a row (q/k-norm of heads) stay where they are."""
+    if x.scale == 0:
+        raise Unsupported("a LayerNorm of zeros")
+    size = math.prod(x.shape[axis:])
+    eps = eps / (x.scale * x.scale)  # norm(s*x, eps) = norm(x, eps/s^2), for s > 0
+    sign = math.copysign(1.0, x.scale)
+    ordered = emit.ordered(x)
+    index = ordered.index.reshape(-1, size)
+    assert isinstance(ordered.base, Tensor)
+    channels = ordered.base.shape[-1]
+    in_place = (
+        channels % size == 0
+        and not (index[:, 0] % size).any()
+        and bool((index == index[:, :1] + np.arange(size)).all())
+    )
+    if in_place:
+        base, result = emit.tokens(ordered.base), ordered.index
+    else:
+        base = emit.place(x, x.index.reshape(-1, size), keep_scale=True)
+        result = np.arange(x.index.size).reshape(x.shape)
+    groups = base.shape[1] // size
+    operands: list[str | None] = [base.name]
+    g = np.tile(np.broadcast_to(gamma * sign, x.shape[axis:]).reshape(-1), groups)
+    if (g != 1.0).any() or beta is not None:
+        operands.append(emit.const("gamma", g))
+    if beta is not None:
+        operands.append(emit.const("beta", np.tile(np.broadcast_to(beta, x.shape[axis:]).reshape(-1), groups)))
+    out = emit.op("layernorm", operands, {"eps": eps, "groups": groups}, "")
+    return View(out, result)
+
+
+def batchnorm(emit: Emitter, x: View, params: Sequence[NDArray], eps: float) -> View:
+    """x*k + (b - mean*k), per channel (axis 1); the passes fold it into its neighbour."""
+    scale, b, mean, var = (p.astype(np.float64) for p in params)
+    k = scale / np.sqrt(var + eps)
+    shape = (-1, *[1] * (len(x.shape) - 2))
+    y = arithmetic.multiply(emit, x, k.reshape(shape))
+    return arithmetic.add(emit, y, (b - mean * k).reshape(shape))
+
+
+def conv(emit: Emitter, x: View, w: NDArray, b: NDArray | None, attrs: Attrs) -> View:
+    """x[1, Ci, H, W] with w[Co, Ci/g, kh, kw] -> [1, Co, Ho, Wo]."""
+    if w.ndim != 4 or x.shape[0] != 1:
+        raise Unsupported(f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1")
+    if any(d != 1 for d in attrs.get("dilations") or ()):
+        raise Unsupported("a dilated convolution")
+    strides = tuple(attrs.get("strides") or (1, 1))
+    image, pads = _image(emit, x, spatial_pads(attrs, x.shape[2:], w.shape[2:], strides, (1, 1)))
+    operands = [image.name, emit.const("w", w.transpose(2, 3, 1, 0) * x.scale)]
+    if b is not None:
+        operands.append(emit.const("b", b))
+    spec = {"strides": strides, "pads": pads, "group": attrs.get("group", 1)}
+    return _planar(emit.op("conv2d", operands, spec, ""))
+
+
+def _planar(image: Tensor) -> View:
+    """[H, W, C] as the ONNX tensor [1, C, H, W]."""
+    view = whole(image)
+    return view.with_index(view.index.transpose(2, 0, 1)[None])
+
+
+def _image(
+    emit: Emitter, x: View, pads: Sequence[tuple[int, int]]
+) -> tuple[Tensor, tuple[int, int, int, int]]:
+    """x[1, C, H, W] as a tensor [H, W, C], and (top, left, bottom, right); borders of zeros become padding."""
+    index = x.index[0].transpose(1, 2, 0)
+    (top, bottom), (left, right) = pads
+    zero = (index < 0).all(2)
+    while index.shape[0] > 1 and zero[0].all():
+        index, zero, top = index[1:], zero[1:], top + 1
+    while index.shape[0] > 1 and zero[-1].all():
+        index, zero, bottom = index[:-1], zero[:-1], bottom + 1
+    while index.shape[1] > 1 and zero[:, 0].all():
+        index, zero, left = index[:, 1:], zero[:, 1:], left + 1
+    while index.shape[1] > 1 and zero[:, -1].all():
+        index, zero, right = index[:, :-1], zero[:, :-1], right + 1
+    return emit.place(x, index, keep_scale=True), (top, left, bottom, right)
+
+
+def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
+    kernel = tuple(attrs["kernel_shape"])
+    strides = tuple(attrs.get("strides") or [1] * len(kernel))
+    if len(kernel) != 2 or x.shape[0] != 1 or any(d != 1 for d in attrs.get("dilations") or ()):
+        raise Unsupported("a pool other than 2-D, batch 1, without dilation")
+    pads = spatial_pads(attrs, x.shape[2:], kernel, strides, (1, 1))
+    padded = any(any(p) for p in pads)
+    if attrs.get("ceil_mode", 0):
+        raise Unsupported("a pool with ceil_mode")
+    if kind == "avgpool" and padded and attrs.get("count_include_pad", 0) == 0:
+        raise Unsupported("an average pool that leaves its padding uncounted")
+    if x.scale < 0 or (x.index < 0).any():
+        raise Unsupported("a pool of negated or padded values")
+    image = emit.place(x, x.index[0].transpose(1, 2, 0), keep_scale=True)
+    (top, bottom), (left, right) = pads
+    spec = {"kernel": kernel, "strides": strides, "pads": (top, left, bottom, right)}
+    return replace(_planar(emit.op(kind, [image.name], spec)), scale=x.scale)
+
+
+def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
+    """Mean over axes: those elements become rows, all others channels."""
+    reduced = sorted(a % len(x.shape) for a in axes)
+    kept = [a for a in range(len(x.shape)) if a not in reduced]
+    count = math.prod(x.shape[a] for a in reduced)
+    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
+    if count == 1:
+        return x.with_index(x.index.reshape(shape))
+    target = x.index.transpose(*reduced, *kept).reshape(count, -1)
+    target, restore = _cheapest_order(emit, x, target)
+    rows = emit.place(x, target, keep_scale=True)
+    out = emit.op("mean", [rows.name])
+    return View(out, restore.reshape(shape), x.scale)
+
+
+def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows in base order: a mean does not mind, and whole rows need no gather."""
+    rows = target[np.argsort(target[:, 0], kind="stable")]
+    order = np.argsort(rows[0], kind="stable")
+    if is_arange(order):
+        return rows, np.arange(target.shape[1])
+    restore = np.empty_like(order)
+    restore[order] = np.arange(len(order))
+    return rows[:, order], restore
+
+
+def softmax(emit: Emitter, x: View, axis: int) -> View:
+    """Over the last axis of tokens (not attention)."""
+    moved = np.moveaxis(x.index, axis, -1)
+    out = emit.op("softmax", [emit.place(x, moved.reshape(-1, moved.shape[-1])).name])
+    index = np.moveaxis(np.arange(moved.size).reshape(moved.shape), -1, axis)
+    return View(out, index)

@@ -1,0 +1,33 @@
+"""`load_model`: an ONNX file -> the canonical float graph, through every step in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcuformer.frontend.bind import bind_inputs
+from mcuformer.frontend.convert import convert
+from mcuformer.frontend.import_graph import import_graph
+from mcuformer.frontend.proto import read_model
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.verify import verify
+from mcuformer.passes import run_float_passes, run_onnx_passes
+
+
+def load_onnx_stage(
+    path: str | os.PathLike[str], input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """The file at stage "onnx": static shapes, constants folded, activations fused."""
+    raw = import_graph(read_model(path), Path(path).parent)
+    return run_onnx_passes(bind_inputs(raw, input_shapes))
+
+
+def load_model(
+    path: str | os.PathLike[str], input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """The file at stage "float" (docs/adr/0001), or one UnsupportedModelError or UsageError.
+
+    `input_shapes` binds dynamic axes other than the batch: {"tokens": (1, 64, 192)}.
+    """
+    return verify(run_float_passes(verify(convert(load_onnx_stage(path, input_shapes)))))

@@ -1,0 +1,95 @@
+"""What a converted ONNX tensor is: elements of a canonical tensor, named one by one.
+
+`View.index` has the ONNX tensor's shape and holds flat element numbers of its base, so every
+Reshape, Transpose, Split, Slice, Concat is the same operation on `index` (docs/adr/0001). -1 is a zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+
+
+class Unsupported(Exception):
+    """Why one node cannot be compiled; collected, reported together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A value of the canonical graph, [T, C] or [H, W, C]."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """scale * a.b + bias, not computed: a[B, M, d], b[B, N, d] element numbers; [B, M, N]."""
+
+    a: View
+    b: View
+    scale: float
+    bias: NDArray | None
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probs:
+    """softmax of scores over its last axis (queries first: a are the queries); [B, Tq, Tk]."""
+
+    scores: Scores
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """scale * base.flat[index]."""
+
+    base: Tensor | Scores | Probs
+    index: Index
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.index.shape
+
+    @property
+    def base_size(self) -> int:
+        return math.prod(self.base.shape)
+
+    def with_index(self, index: NDArray) -> View:
+        return replace(self, index=np.asarray(index, np.int64))
+
+    def is_bijective(self) -> bool:
+        """Every element of the base exactly once."""
+        if self.index.size != self.base_size:
+            return False
+        seen = np.zeros(self.base_size, np.bool_)
+        if self.index.size and self.index.min() < 0:
+            return False
+        seen[self.index.reshape(-1)] = True
+        return bool(seen.all())
+
+
+def whole(base: Tensor, shape: tuple[int, ...] | None = None) -> View:
+    """All of `base` in its own order, as an ONNX tensor of `shape`."""
+    return View(base, np.arange(math.prod(base.shape)).reshape(shape or base.shape))
+
+
+def is_arange(index: NDArray) -> bool:
+    return bool((index.reshape(-1) == np.arange(index.size)).all())
+
+
+def granule(index2: Index, channels: int) -> int:
+    """Length of the longest aligned runs that index2[M, K] moves as pieces; divides K and `channels`."""
+    g = math.gcd(index2.shape[1], channels)
+    for size in sorted((d for d in range(1, g + 1) if g % d == 0), reverse=True):
+        runs = index2.reshape(-1, size)
+        if (runs[:, 0] % size == 0).all() and (runs == runs[:, :1] + np.arange(size)).all():
+            return size
+    return 1

@@ -1,0 +1,45 @@
+"""QuantizeLinear and DequantizeLinear, per tensor, per axis and blocked."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, need, optional
+
+
+def _along(param: NDArray, x: NDArray, attrs: Attrs) -> NDArray:
+    """Scale or zero point, shaped to broadcast against x."""
+    if param.size == 1 and param.ndim <= 1:
+        return param.reshape(())
+    axis = attrs.get("axis", 1)
+    block = attrs.get("block_size", 0)
+    if block:
+        grown = np.repeat(param, block, axis)
+        return grown[(slice(None),) * (axis % x.ndim) + (slice(x.shape[axis]),)]
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return param.reshape(shape)
+
+
+def quantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x, scale, zero = need(args, 0), need(args, 1), optional(args, 2)
+    dtype = np.dtype(np.uint8) if zero is None else zero.dtype
+    if attrs.get("output_dtype") is not None:
+        dtype = np.dtype(attrs["output_dtype"])
+    info = np.iinfo(dtype)
+    q = np.rint(x / _along(scale, x, attrs))
+    if zero is not None:
+        q = q + _along(zero, x, attrs).astype(np.float64)
+    return (np.clip(q, info.min, info.max).astype(dtype),)
+
+
+def dequantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x, scale, zero = need(args, 0), need(args, 1), optional(args, 2)
+    wide = x.astype(np.int64)
+    if zero is not None:
+        wide = wide - _along(zero, x, attrs).astype(np.int64)
+    return ((wide.astype(scale.dtype) * _along(scale, x, attrs)).astype(scale.dtype),)
+
+
+KERNELS: dict[str, Kernel] = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize}

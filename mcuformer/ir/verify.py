@@ -1,0 +1,63 @@
+"""What must hold of a graph at every stage border; the first violation names op, origin and reason."""
+
+from __future__ import annotations
+
+from mcuformer.errors import McuformerError
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import CANONICAL, ShapeError
+
+
+class VerifyError(McuformerError):
+    """A bug of the compiler: a pass left a graph that breaks the rules."""
+
+
+def verify(graph: Graph) -> Graph:
+    """Raise VerifyError unless names resolve, order holds and canonical shapes agree; return the graph."""
+    defined = set(graph.inputs) | {n for n, v in graph.values.items() if v.is_const}
+    for name, value in graph.values.items():
+        if value.name != name:
+            raise VerifyError(f"value {value.name} is filed as {name}")
+        if value.data is not None and tuple(value.data.shape) != value.type.shape:
+            raise VerifyError(f"constant {name}: data {value.data.shape}, type {value.type}")
+    for op in graph.ops:
+        _inputs_defined(op, defined)
+        for out in op.outputs:
+            if out in defined:
+                _fail(op, f"writes {out} a second time")
+            if out not in graph.values:
+                _fail(op, f"its result {out} has no value")
+            defined.add(out)
+        if graph.stage == "float":
+            _canonical(graph, op)
+    for name in (*graph.inputs, *graph.outputs):
+        if name not in defined:
+            raise VerifyError(f"graph output {name} is produced by nothing")
+    return graph
+
+
+def _inputs_defined(op: Op, defined: set[str]) -> None:
+    for name in op.inputs:
+        if name is not None and name not in defined:
+            _fail(op, f"reads {name} before anything wrote it")
+
+
+def _canonical(graph: Graph, op: Op) -> None:
+    spec = CANONICAL.get(op.kind)
+    if spec is None:
+        _fail(op, f"{op.kind} is no canonical operator")
+        return
+    for attr in spec.attrs:
+        if attr not in op.attrs:
+            _fail(op, f"attribute {attr} is missing")
+    shapes = [None if i is None else graph.type(i).shape for i in op.inputs]
+    try:
+        shape = spec.infer(op.attrs, shapes)
+    except ShapeError as error:
+        _fail(op, str(error))
+        return
+    if graph.type(op.outputs[0]).shape != shape:
+        _fail(op, f"result is {graph.type(op.outputs[0]).shape}, the rule says {shape}")
+
+
+def _fail(op: Op, reason: str) -> None:
+    raise VerifyError(f"{op.kind} {op.name} (from {', '.join(op.origin) or 'no node'}): {reason}")

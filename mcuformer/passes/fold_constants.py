@@ -1,0 +1,99 @@
+"""f(constants) -> constant; Shape(x) -> constant; every remaining value gets its static shape.
+
+A node that cannot be typed keeps a reason in its attribute "error" and poisons what follows it;
+the conversion reports all of them at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.numpy_ops import KERNELS
+from mcuformer.ir.onnx_shapes import infer
+from mcuformer.ir.types import DTYPES, TensorType, Value
+
+MAX_ELEMENTS = 2**26  # of one tensor: no microcontroller holds a hundredth of it
+MAX_FOLDED_BYTES = 2**30  # of all folded constants together
+KERNEL_ERRORS = (ValueError, TypeError, IndexError, KeyError, AssertionError, AttributeError,
+                 ZeroDivisionError, OverflowError, MemoryError)  # fmt: skip
+
+
+def fold_constants(graph: Graph) -> Graph:
+    values = dict(graph.values)
+    kept: list[Op] = []
+    folded_bytes = 0
+    for op in graph.ops:
+        data = [graph_const(values, i) for i in op.inputs]
+        types = [None if i is None else values[i].type for i in op.inputs]
+        try:
+            results = _evaluate(op, types, data)
+        except KERNEL_ERRORS as error:
+            kept.append(_with_error(op, values, str(error) or type(error).__name__))
+            continue
+        if isinstance(results[0], np.ndarray):
+            folded_bytes += sum(r.nbytes for r in results if isinstance(r, np.ndarray))
+        if folded_bytes > MAX_FOLDED_BYTES:
+            kept.append(_with_error(op, values, "constants grow beyond 1 GiB"))
+            continue
+        for name, result in zip(op.outputs, results, strict=True):
+            if isinstance(result, TensorType):
+                values[name] = Value(name, result)
+            else:
+                values[name] = Value(name, TensorType(result.shape, str(result.dtype)), result)
+        if isinstance(results[0], TensorType):
+            kept.append(op)
+    return graph.replace(ops=tuple(kept), values=values)
+
+
+def graph_const(values: dict[str, Value], name: str | None) -> NDArray | None:
+    return None if name is None else values[name].data
+
+
+def _with_error(op: Op, values: dict[str, Value], reason: str) -> Op:
+    for name in op.outputs:
+        values[name] = Value(name, TensorType((-1,), "float32"))
+    return op.replace(attrs={**op.attrs, "error": reason})
+
+
+def _evaluate(
+    op: Op, types: list[TensorType | None], data: list[NDArray | None]
+) -> list[TensorType] | list[NDArray]:
+    """The results' values where all inputs are known, else their types."""
+    if op.kind not in KERNELS:
+        raise ValueError("")  # the conversion says it: an operator that the table does not know
+    if any(t is not None and -1 in t.shape for t in types):
+        raise ValueError("")  # poisoned by an earlier node
+    if op.kind == "Constant":
+        return list(KERNELS["Constant"](op.attrs, data, 1))
+    if op.kind in ("Shape", "Size") and types[0] is not None:
+        dummy = np.broadcast_to(np.zeros((), np.int8), types[0].shape)
+        return list(KERNELS[op.kind](op.attrs, [dummy], 1))
+    constant = all(t is None or d is not None for t, d in zip(types, data, strict=True))
+    if constant and op.kind in ("NonZero",):
+        return list(KERNELS[op.kind](op.attrs, data, 1))
+    inferred = infer(op, types, data)
+    _bounded(inferred)
+    if not constant:
+        return inferred
+    results = KERNELS[op.kind](op.attrs, data, len(op.outputs))
+    return [_supported(r) for r in results]
+
+
+def _bounded(types: list[TensorType]) -> None:
+    for t in types:
+        if any(d <= 0 for d in t.shape) and any(d < 0 for d in t.shape):
+            raise ValueError(f"negative dimension in shape {list(t.shape)}")
+        if t.dtype not in DTYPES:
+            raise ValueError(f"element type {t.dtype} is not supported")
+        if math.prod(t.shape) > MAX_ELEMENTS:
+            raise ValueError(f"a tensor of shape {list(t.shape)} is too large")
+
+
+def _supported(array: NDArray) -> NDArray:
+    if str(array.dtype) not in DTYPES:
+        raise ValueError(f"element type {array.dtype} is not supported")
+    return np.asarray(array)

@@ -1,0 +1,81 @@
+"""A chain of elementwise operators with scalar constants that computes a known function of one value -> Unary(fn).
+
+No spelling is matched: the chain is evaluated on sample points and compared with every known
+function, so erf and tanh GELUs, x*sigmoid(x), clipped ramps are found in whatever form they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.numpy_ops import KERNELS
+from mcuformer.ir.numpy_ops.special import UNARY
+from mcuformer.passes.fold_constants import KERNEL_ERRORS
+
+GRID = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
+TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
+MAX_CHAIN = 12  # the longest spelling met has 9 operators
+CHAINABLE = {
+    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Tanh", "Sigmoid", "Exp", "Sqrt", "Abs",
+    "Reciprocal", "Relu", "Clip", "Min", "Max", "HardSigmoid", "HardSwish", "Gelu", "QuickGelu",
+    "Softplus", "Identity", "Cast",
+}  # fmt: skip
+_TARGETS = {name: f(GRID) for name, f in UNARY.items()}
+Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
+
+
+def fuse_activations(graph: Graph) -> Graph:
+    known: dict[str, Samples] = {}
+    ops: list[Op] = []
+    for op in graph.ops:
+        samples = _derive(graph, op, known)
+        match = _match(graph, op, samples)
+        if match is not None:
+            root, fn = match
+            op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn})
+        known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
+        ops.append(op)
+    return graph.replace(ops=tuple(ops)).pruned()
+
+
+def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
+    """Samples of the result as a function of every value it depends on alone."""
+    if op.kind not in CHAINABLE or len(op.outputs) != 1 or "error" in op.attrs:
+        return {}
+    operands: list[Samples | NDArray | None] = []
+    for name in op.inputs:
+        data = graph.const(name)
+        if name is None:
+            operands.append(None)
+        elif data is None:
+            operands.append(known.get(name, {name: GRID}))
+        elif data.size == 1 and data.dtype.kind == "f":
+            operands.append(data.reshape(()).astype(np.float64))
+        else:
+            return {}
+    active = [o for o in operands if isinstance(o, dict)]
+    roots = [r for r in active[0] if all(r in o for o in active)] if active else []
+    result: Samples = {}
+    for root in roots[:MAX_CHAIN]:
+        arrays = [o[root] if isinstance(o, dict) else o for o in operands]
+        attrs = {**op.attrs, "to": "float64"} if op.kind == "Cast" else op.attrs
+        try:
+            result[root] = KERNELS[op.kind](attrs, arrays, 1)[0]
+        except KERNEL_ERRORS:
+            continue
+    return result
+
+
+def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
+    shape = graph.type(op.outputs[0]).shape
+    for root, values in samples.items():
+        if graph.type(root).shape != shape or not np.isfinite(values).all():
+            continue
+        for fn, target in _TARGETS.items():
+            if np.allclose(values, target, rtol=TOLERANCE, atol=TOLERANCE):
+                return root, fn
+    return None

@@ -1,0 +1,114 @@
+"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1); gamma and beta follow as Mul and Add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import TensorType, Value
+
+
+def fuse_layernorm(graph: Graph) -> Graph:
+    made = graph.producers()
+    values = dict(graph.values)
+    ops: list[Op] = []
+    for op in graph.ops:
+        found = _match(graph, made, op)
+        if found is not None:
+            x, eps = found
+            size = graph.type(x).shape[-1]
+            ones = f"{op.outputs[0]}\0ones"
+            data = np.ones(size, np.float32)
+            values[ones] = Value(ones, TensorType((size,), "float32"), data)
+            attrs = {"axis": -1, "epsilon": eps}
+            op = op.replace(kind="LayerNormalization", inputs=(x, ones), attrs=attrs)
+        ops.append(op)
+    return graph.replace(ops=tuple(ops), values=values).pruned()
+
+
+class _Reader:
+    """Small steps up the graph; every step gives None when the shape of the graph is another."""
+
+    def __init__(self, graph: Graph, made: Mapping[str, Op]) -> None:
+        self.graph, self.made = graph, made
+
+    def op(self, name: str | None, *kinds: str) -> Op | None:
+        op = self.made.get(name) if name is not None else None
+        return op if op is not None and op.kind in kinds else None
+
+    def scalar(self, name: str | None) -> float | None:
+        data = self.graph.const(name)
+        return float(data.reshape(-1)[0]) if data is not None and data.size == 1 else None
+
+    def mean(self, name: str | None) -> str | None:
+        """x of ReduceMean(x) over the last axis, kept."""
+        op = self.op(name, "ReduceMean")
+        if op is None or not op.attrs.get("keepdims", 1) or op.inputs[0] is None:
+            return None
+        axes = op.attrs.get("axes")
+        if len(op.inputs) > 1:
+            data = self.graph.const(op.inputs[1])
+            axes = None if data is None else data.tolist()
+        rank = len(self.graph.type(op.inputs[0]).shape)
+        last = axes is not None and [a % rank for a in axes] == [rank - 1]
+        return op.inputs[0] if last else None
+
+    def centred(self, name: str | None) -> str | None:
+        """x of x - mean(x)."""
+        op = self.op(name, "Sub")
+        if op is None or self.mean(op.inputs[1]) != op.inputs[0]:
+            return None
+        return op.inputs[0]
+
+    def variance(self, name: str | None) -> str | None:
+        """x of mean((x - mean(x))^2)."""
+        squared = self.mean(name)
+        op = self.op(squared, "Pow", "Mul")
+        if op is None:
+            return None
+        if op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0:
+            return self.centred(op.inputs[0])
+        return self.centred(op.inputs[0]) if op.inputs[0] == op.inputs[1] else None
+
+    def deviation(self, name: str | None) -> tuple[str, float] | None:
+        """(x, eps) of sqrt(variance(x) + eps), also as (...)^0.5."""
+        op = self.op(name, "Sqrt", "Pow")
+        if op is None or (op.kind == "Pow" and self.scalar(op.inputs[1]) != 0.5):
+            return None
+        return self.stabilised(op.inputs[0])
+
+    def stabilised(self, name: str | None) -> tuple[str, float] | None:
+        op = self.op(name, "Add")
+        if op is None:
+            return None
+        for var, eps in (op.inputs, op.inputs[::-1]):
+            x, value = self.variance(var), self.scalar(eps)
+            if x is not None and value is not None:
+                return x, value
+        return None
+
+    def inverse_deviation(self, name: str | None) -> tuple[str, float] | None:
+        """(x, eps) of 1 / deviation."""
+        op = self.op(name, "Reciprocal", "Div", "Pow")
+        if op is None:
+            return None
+        if op.kind == "Reciprocal":
+            return self.deviation(op.inputs[0])
+        if op.kind == "Div":
+            return self.deviation(op.inputs[1]) if self.scalar(op.inputs[0]) == 1.0 else None
+        return self.stabilised(op.inputs[0]) if self.scalar(op.inputs[1]) == -0.5 else None
+
+
+def _match(graph: Graph, made: Mapping[str, Op], op: Op) -> tuple[str, float] | None:
+    reader = _Reader(graph, made)
+    if op.kind == "Div":
+        found = reader.deviation(op.inputs[1])
+        return found if found and reader.centred(op.inputs[0]) == found[0] else None
+    if op.kind == "Mul":
+        for centred, inverse in (op.inputs, op.inputs[::-1]):
+            found = reader.inverse_deviation(inverse)
+            if found and reader.centred(centred) == found[0]:
+                return found
+    return None
