@@ -30,14 +30,14 @@ class Shape:
     d: int
     dv: int
     types: tuple[str, str, str, str]  # q, k, v, y
-    shared: tuple[bool, bool]  # all heads read the same k, v
+    shared: bool  # all heads read the same k and v
 
 
 def shape_of(op: Op, graph: Values) -> Shape:
     q, k, v = (graph.type(str(name)) for name in op.inputs[:3])
     y, heads = graph.type(op.outputs[0]), int(op.attrs["heads"])
     d, dv = q.shape[1] // heads, y.shape[1] // heads
-    shared = (k.shape[1] == d and heads > 1, v.shape[1] == dv and heads > 1)
+    shared = int(op.attrs.get("kv_heads", heads)) < heads
     types = (q.dtype, k.dtype, v.dtype, y.dtype)
     return Shape(q.shape[0], k.shape[0], heads, d, dv, types, shared)
 
@@ -61,8 +61,8 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "dv": s.dv,
         "bias_head": s.tq * s.tk if bias is not None and bias.shape[0] > 1 else 0,
         "q_head": s.d * size[0],
-        "k_head": 0 if s.shared[0] else s.d * size[1],
-        "v_head": 0 if s.shared[1] else s.dv * size[2],
+        "k_head": 0 if s.shared else s.d * size[1],
+        "v_head": 0 if s.shared else s.dv * size[2],
         "y_head": s.dv * size[3],
         "block": block_rows(s, panel),
         "k_zp": int(attrs.get("k_zp", 0)),

@@ -36,7 +36,7 @@ CPU_FLAGS = {
 HOST_FLAGS = ["-O2", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover"]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
 FENCE = b"\xa5" * 64
-SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
+SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "int64_t": 8}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def struct_bytes(data: KernelData, pointers: dict[str, int], word: int) -> bytes
         field = data.fields[name]
         value = pointers[field] if isinstance(field, str) else field
         out += (value % (1 << 8 * size)).to_bytes(size, "little")
-    return out + b"\0" * (-len(out) % word)
+    return out + b"\0" * (-len(out) % 8)
 
 
 def _flat_members(ctype: str) -> list[tuple[str, str]]:

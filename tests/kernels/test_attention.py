@@ -1,0 +1,101 @@
+"""mcf_attention against the integer interpreter: every type, block size and odd shape."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from attention_cases import VALUES, Case, Spec, make_case, specs
+from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcuformer.ir.int_ops_attention import EXP
+from mcuformer.kernels import attention
+
+DEVICES = ("host", "m7", "m4-O3", "m0")
+
+
+@functools.cache
+def device(name: str) -> HostDevice | UnicornDevice:
+    if name == "host":
+        return HostDevice(attention.SOURCES, HOST_FLAGS)
+    flags = {"m7": ("-O2",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
+    return UnicornDevice(attention.SOURCES, name[:2], flags)
+
+
+def padded(x: np.ndarray, pad: int) -> tuple[np.ndarray, int]:
+    """The rows of x, each after `pad` bytes, and their stride; the last row ends the buffer."""
+    stride = x[0].nbytes + pad
+    buffer = np.full((x.shape[0], stride), 0x5A, np.uint8)
+    buffer[:, pad:] = x.view(np.uint8).reshape(x.shape[0], -1)
+    return buffer.reshape(-1), stride
+
+
+def run(
+    case: Case,
+    where: str,
+    panel: int,
+    pad: int = 0,
+    rows: int = 1 << 30,
+    head_by_head: bool = False,
+) -> tuple[np.ndarray, int]:
+    """y and the executed instructions, by tiles of `rows` queries of unaligned operands."""
+    op, graph, total = case.op, case.graph, case.q.shape[0]
+    data = attention.pack(op, graph, panel=panel)
+    (q, qs), (k, ks), (v, vs) = (padded(x, pad * x.itemsize) for x in (case.q, case.k, case.v))
+    for x in (q, k, v):
+        x.flags.writeable = False
+    y, ys = padded(np.zeros_like(case.expected), pad * case.expected.itemsize)
+    heads = op.attrs["heads"]
+    scratch = np.zeros(attention.scratch_bytes(op, graph, min(rows, total), panel=panel), np.uint8)
+    count = 0
+    f = data.fields
+    for head0 in range(0, heads, 1 if head_by_head else heads):
+        for row in range(0, total, rows):
+            args = [data, head0, 1 if head_by_head else heads]
+            for x, stride, item, head, first in (
+                (q, qs, case.q.itemsize, "q_head", row),
+                (k, ks, case.k.itemsize, "k_head", 0),
+                (v, vs, case.v.itemsize, "v_head", 0),
+                (y, ys, case.expected.itemsize, "y_head", row),
+            ):
+                args += [Ptr(x, first * stride + pad * item + head0 * int(f[head])), stride]
+            args += [row, min(rows, total - row), scratch]
+            count += device(where).call("mcf_attention", args)
+    y = y.reshape(-1, ys)[:, pad * case.expected.itemsize :]
+    return np.ascontiguousarray(y).view(case.expected.dtype), count
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    spec=specs(),
+    panel=st.sampled_from((0, 4, 8, 200)),
+    pad=st.integers(0, 3),
+    rows=st.integers(1, 30),
+    head_by_head=st.booleans(),
+)
+def test_equals_the_interpreter(
+    where: str, spec: Spec, panel: int, pad: int, rows: int, head_by_head: bool
+) -> None:
+    case = make_case(spec)
+    y, _ = run(case, where, panel, pad, rows, head_by_head)
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("panel", (0, 24, 1000))
+def test_large(where: str, values: str, panel: int) -> None:
+    case = make_case(Spec(67, 67, 64, 64, values=values))
+    np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
+
+
+def test_table_is_the_interpreters() -> None:
+    text = (attention.SOURCES, "mcf_exp.c")
+    from mcuformer.paths import RUNTIME_C
+
+    body = (RUNTIME_C / "src" / text[1]).read_text().split("{", 1)[1].split("}")[0]
+    np.testing.assert_array_equal([int(x) for x in body.replace(",", " ").split()], EXP)

@@ -1,0 +1,190 @@
+"""Sums, products, tables, means, softmax and moves against the integer interpreter."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from row_cases import VALUES, Case, call_rows, fill, make, padded
+
+from mcuformer.ir.types import TensorType
+from mcuformer.kernels import elementwise
+
+DEVICES = ("host", "m7", "m4-O3", "m0")
+TYPES = st.sampled_from(("int8", "int8", "int16"))
+SMALL = settings(max_examples=50, deadline=None, derandomize=True)
+
+
+@functools.cache
+def device(name: str) -> HostDevice | UnicornDevice:
+    if name == "host":
+        return HostDevice(elementwise.SOURCES, HOST_FLAGS)
+    flags = {"m7": ("-O2",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
+    return UnicornDevice(elementwise.SOURCES, name[:2], flags)
+
+
+def numbers(rng: np.random.Generator, limit: int, channels: int) -> np.ndarray:
+    return rng.integers(-limit, limit + 1, channels).astype(np.int32)
+
+
+def add_case(data: st.DataObject, operands: int) -> Case:
+    rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    types = [data.draw(TYPES) for _ in range(operands)]
+    xs = [fill(rng, (rows, channels), t, data.draw(st.sampled_from(VALUES))) for t in types]
+    per = channels if data.draw(st.booleans()) else 1
+    mult = [numbers(rng, 2**29 // (128 if t == "int8" else 32768), per) for t in types]
+    inputs = [*xs, *mult, numbers(rng, 2**29, per)]
+    constant = [False] * operands + [True] * (operands + 1)
+    out = TensorType((rows, channels), data.draw(TYPES))
+    kind = "q_add" if operands == 2 else "q_requant"
+    return make(kind, inputs, constant, out, {"shift": data.draw(st.integers(1, 31))})
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
+    operands = data.draw(st.integers(1, 2))
+    case = add_case(data, operands)
+    packed = elementwise.pack(case.op, case.graph)
+    name = "mcf_add" if operands == 2 else "mcf_requant"
+    y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
+    rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    types = ("int8", data.draw(st.sampled_from(("int8", "int16"))))
+    xs = [fill(rng, (rows, channels), t, data.draw(st.sampled_from(VALUES))) for t in types]
+    attrs = {
+        "a_zp": int(rng.integers(-20, 20)),
+        "b_zp": int(rng.integers(-20, 20)),
+        "shift": data.draw(st.integers(1, 31)),
+        "acc_shift": data.draw(st.integers(0, 7)),
+    }
+    if types[1] == "int8":
+        attrs["acc_shift"] += 8
+    inputs = [*xs, np.abs(numbers(rng, 2**31 - 1, channels)), numbers(rng, 2**29, channels)]
+    out = TensorType((rows, channels), data.draw(TYPES))
+    case = make("q_mul", inputs, [False, False, True, True], out, attrs)
+    packed = elementwise.pack(case.op, case.graph)
+    y, _ = call_rows(
+        device(where), "mcf_mul", packed, list(case.inputs), case.expected, pad, in_place
+    )
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
+    rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = fill(rng, (rows, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
+    out = TensorType((rows, channels), data.draw(TYPES))
+    table = fill(rng, (256 if x.dtype == np.int8 else 4096,), out.dtype, "random")
+    case = make("q_unary", [x, table], [False, True], out, {})
+    packed = elementwise.pack(case.op, case.graph)
+    y, _ = call_rows(device(where), "mcf_unary", packed, [x], case.expected, pad, in_place)
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3), tile=st.integers(1, 9))
+def test_mean(where: str, data: st.DataObject, pad: int, tile: int) -> None:
+    """At once, and by tiles of rows."""
+    rows, channels = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 23))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = fill(rng, (rows, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
+    attrs = {"shift": data.draw(st.integers(1, 31)), "acc_shift": data.draw(st.integers(0, 7))}
+    inputs = [
+        x,
+        numbers(rng, 9999, channels),
+        np.abs(numbers(rng, 2**31 - 1, channels)),
+        numbers(rng, 2**29, channels),
+    ]
+    out = TensorType((1, channels), data.draw(TYPES))
+    case = make("q_mean", inputs, [False, True, True, True], out, attrs)
+    packed = elementwise.pack(case.op, case.graph)
+    buffer, stride = padded(x, pad)
+    y = np.zeros_like(case.expected)
+    scratch = np.zeros(elementwise.scratch_bytes(case.op, case.graph, rows), np.uint8)
+    device(where).call("mcf_mean", [packed, Ptr(buffer, pad * x.itemsize), stride, y, scratch])
+    np.testing.assert_array_equal(y, case.expected)
+    sums, y = np.ones(channels, np.int32), np.zeros_like(y)
+    device(where).call("mcf_zero", [sums, sums.nbytes])
+    for row in range(0, rows, tile):
+        args = [
+            Ptr(buffer, row * stride + pad * x.itemsize),
+            stride,
+            row,
+            min(tile, rows - row),
+            sums,
+        ]
+        device(where).call("mcf_mean_partial", [packed, *args])
+    device(where).call("mcf_mean_finish", [packed, sums, y])
+    np.testing.assert_array_equal(y, case.expected)
+
+
+def softmax_case(
+    rows: int, channels: int, x: str, y: str, values: str, spread: float, seed: int
+) -> Case:
+    rng = np.random.default_rng(seed)
+    data = fill(rng, (rows, channels), x, values)
+    pre_shift = 8 if x == "int8" else 2
+    unit = (128 if x == "int8" else 32768) * 2.0**pre_shift
+    attrs = {
+        "m": int(min(2**31 - 1, spread / unit * 2048 / 11 * 2**32)),
+        "pre_shift": pre_shift,
+        "o_mant": int(rng.integers(2**14, 2**15)),
+        "o_exp": 36 if y == "int8" else 29,
+        "zp": -128 if y == "int8" else 0,
+    }
+    return make("q_softmax", [data], [False], TensorType(data.shape, y), attrs)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
+    case = softmax_case(
+        data.draw(st.integers(1, 4)),
+        data.draw(st.integers(1, 50)),
+        data.draw(TYPES),
+        data.draw(TYPES),
+        data.draw(st.sampled_from(VALUES)),
+        data.draw(st.sampled_from((0.1, 4.0, 60.0))),
+        data.draw(st.integers(0, 99)),
+    )
+    scratch = np.zeros(elementwise.scratch_bytes(case.op, case.graph, 1), np.uint8)
+    packed = elementwise.pack(case.op, case.graph)
+    y, _ = call_rows(
+        device(where),
+        "mcf_softmax",
+        packed,
+        list(case.inputs),
+        case.expected,
+        pad,
+        in_place,
+        scratch,
+    )
+    np.testing.assert_array_equal(y, case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+def test_copy(where: str) -> None:
+    x, y = np.arange(60, dtype=np.uint8), np.zeros(50, np.uint8)
+    device(where).call("mcf_copy", [Ptr(x, 3), 11, Ptr(y, 1), 9, 7, 5])
+    for i in range(5):
+        np.testing.assert_array_equal(y[1 + 9 * i :][:7], x[3 + 11 * i :][:7])
+    assert y[8] == y[9] == y[0] == 0
