@@ -108,9 +108,9 @@ def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
     windows = _windows(scores, v)
     count, heads = len(windows), len(windows[0])
     order = np.asarray(windows)  # [windows, heads] -> score batch
-    q = _rows_of_heads(emit, scores.a, order)
-    k = _rows_of_heads(emit, scores.b, order)
-    values = _rows_of_heads(emit, v, order)
+    q = _rows_of_heads(emit, "q", scores.a, order)
+    k = _rows_of_heads(emit, "k", scores.b, order)
+    values = _rows_of_heads(emit, "v", v, order)
     operands: list[str | None] = [q.name, k.name, values.name]
     bias = _bias(scores.bias, order)
     if bias is not None:
@@ -144,12 +144,13 @@ def _tokens(x: View, b: int) -> bytes:
     return (x.index[b, :, 0] // x.base.shape[-1]).tobytes()
 
 
-def _rows_of_heads(emit: Emitter, x: View, order: NDArray) -> Tensor:
+def _rows_of_heads(emit: Emitter, letter: str, x: View, order: NDArray) -> Tensor:
     """x[B, T, d] element numbers -> the tensor [windows*T, heads*d]; the scale is kept out."""
     count, heads = order.shape
     t, d = x.shape[1:]
     target = x.index[order.reshape(-1)].reshape(count, heads, t, d).transpose(0, 2, 1, 3)
-    return emit.place(x, target.reshape(count * t, heads * d), keep_scale=True)
+    with emit.below(letter):
+        return emit.place(x, target.reshape(count * t, heads * d), keep_scale=True)
 
 
 def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:

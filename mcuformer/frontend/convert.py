@@ -117,7 +117,7 @@ def _convert_outputs(
 def _stem(graph: Graph, op: Op) -> str:
     """A readable name: the module it was exported from, else its weights', else the node's own."""
     weights = (names.module_of_weight(i) for i in op.inputs if i and graph.const(i) is not None)
-    return next((w for w in weights if w), "") or op.name or names.plain(op.origin[0])
+    return next((w for w in weights if w), op.name)
 
 
 def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand | None]:

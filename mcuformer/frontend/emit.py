@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,14 @@ class Emitter:
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)
+
+    @contextmanager
+    def below(self, part: str) -> Iterator[None]:
+        """Name what is emitted inside as a part of the current stem."""
+        outer = self.stem
+        self.stem = f"{outer}.{part}" if outer else part
+        yield
+        self.stem = outer
 
     # tensors
 

@@ -101,11 +101,13 @@ def _op(index: int, node: NodeProto, folder: Path | None) -> Op:
 
 
 def _module(node: NodeProto) -> str:
-    """The module a node belongs to, "" when nothing tells."""
+    """The module a node was exported from, "" for the model itself; else the node's own name."""
     for prop in node.metadata_props:
         if prop.key == "pkg.torch.onnx.name_scopes":
             return names.module_of_scopes(prop.value)
-    return names.module_of_path(node.name)
+    if node.name.startswith("/"):
+        return names.module_of_path(node.name)
+    return names.plain(node.name or node.op_type)
 
 
 def _attribute(a: AttributeProto, node: str, folder: Path | None) -> Any:

@@ -29,8 +29,6 @@ def shown(name: str) -> str:
 
 def module_of_path(node_name: str) -> str:
     """TorchScript exporter: "/blocks/blocks.0/attn/qkv/MatMul" -> "blocks.0.attn.qkv"."""
-    if not node_name.startswith("/"):
-        return ""
     parts: list[str] = []
     for part in node_name[1:400].split("/")[:-1]:
         if parts and part.startswith(parts[-1] + "."):

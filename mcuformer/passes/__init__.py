@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mcuformer.ir.graph import Graph
+from mcuformer.passes.absorb_affine import absorb_affine
+from mcuformer.passes.dedupe import dedupe
+from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
+from mcuformer.passes.pointwise_conv import pointwise_conv
+from mcuformer.passes.push_slice import push_slice
+from mcuformer.passes.split_linear import split_linear
+from mcuformer.passes.tidy_names import tidy_names
 
 Pass = Callable[[Graph], Graph]
 
@@ -16,7 +23,16 @@ ONNX_PASSES: tuple[Pass, ...] = (
     fuse_layernorm,  # before activations, which would take its Sqrt apart
     fuse_activations,
 )
-FLOAT_PASSES: tuple[Pass, ...] = ()
+FLOAT_PASSES: tuple[Pass, ...] = (
+    dedupe,  # first: readers are counted below
+    pointwise_conv,  # before the folds, which then meet one kind less
+    fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
+    absorb_affine,  # what is left into the layer behind
+    split_linear,  # after the folds, which want the whole layer; before push_slice: q moves without k, v
+    push_slice,
+    dedupe,  # push_slice leaves equal selections behind
+    tidy_names,  # last: names follow what the operators became
+)
 
 
 def run_onnx_passes(graph: Graph) -> Graph:

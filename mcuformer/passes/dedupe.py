@@ -1,0 +1,44 @@
+"""op(x), op(x) -> one op: equal operators on equal inputs are computed once; trivial moves vanish. Exact."""
+
+from __future__ import annotations
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.passes.edit import Edit
+
+
+def dedupe(graph: Graph) -> Graph:
+    edit = Edit(graph)
+    renamed: dict[str, str] = {}
+    first: dict[object, str] = {}
+    made: dict[str, Op] = {}
+    for op in graph.ops:
+        op = _simplified(edit, made, op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs)))
+        key = (op.kind, op.inputs, tuple(sorted(op.attrs.items())))
+        same = op.inputs[0] if _changes_nothing(edit, op) else first.get(key)
+        if same is not None and op.outputs[0] not in graph.outputs:
+            renamed[op.outputs[0]] = same
+            continue
+        first.setdefault(key, op.outputs[0])
+        made[op.outputs[0]] = op
+        edit.ops.append(op)
+    return edit.done()
+
+
+def _changes_nothing(edit: Edit, op: Op) -> bool:
+    if op.kind not in ("reshape", "slice"):
+        return False
+    return edit.values[str(op.inputs[0])].type.shape == edit.values[op.outputs[0]].type.shape
+
+
+def _simplified(edit: Edit, made: dict[str, Op], op: Op) -> Op:
+    """reshape(reshape(x)) -> reshape(x); slice(slice(x)) on one axis -> slice(x)."""
+    before = made.get(op.inputs[0] or "")
+    if before is None or before.kind != op.kind:
+        return op
+    if op.kind == "reshape":
+        return op.replace(inputs=before.inputs)
+    if op.kind == "slice" and op.attrs["axis"] == before.attrs["axis"]:
+        start = before.attrs["start"]
+        attrs = {**op.attrs, "start": op.attrs["start"] + start, "stop": op.attrs["stop"] + start}
+        return op.replace(inputs=before.inputs, attrs=attrs)
+    return op

@@ -1,0 +1,57 @@
+"""Every value takes its operator's name and every constant its reader's: names that say what a thing is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import CANONICAL
+from mcuformer.ir.types import Value
+
+
+def tidy_names(graph: Graph) -> Graph:
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in graph.inputs:
+        names[name] = _unique(name, taken)
+    for op in graph.ops:
+        own = _unique(op.name, taken)
+        for i, value in enumerate(op.inputs):
+            if value is not None and value not in names:
+                names[value] = _unique(f"{own}.{_operand(op, i)}", taken)
+        names[op.outputs[0]] = own
+    values = {names[n]: _renamed(v, names[n]) for n, v in graph.values.items() if n in names}
+    meta = dict(graph.meta)
+    for table in ("qdq", "qdq_weights"):
+        if table in meta:
+            meta[table] = {names[n]: v for n, v in meta[table].items() if n in names}
+    return graph.replace(
+        ops=tuple(_op(op, names) for op in graph.ops),
+        values=values,
+        inputs=tuple(names[n] for n in graph.inputs),
+        outputs=tuple(names[n] for n in graph.outputs),
+        meta=meta,
+    )
+
+
+def _unique(stem: str, taken: set[str]) -> str:
+    name, n = stem, 1
+    while name in taken:
+        name, n = f"{stem}.{n}", n + 1
+    taken.add(name)
+    return name
+
+
+def _operand(op: Op, i: int) -> str:
+    operands = CANONICAL[op.kind].operands
+    return "const" if op.kind in ("add", "mul", "concat") else operands[i].rstrip("?.")
+
+
+def _renamed(value: Value, name: str) -> Value:
+    return dataclasses.replace(value, name=name)
+
+
+def _op(op: Op, names: dict[str, str]) -> Op:
+    inputs = tuple(None if i is None else names[i] for i in op.inputs)
+    out = names[op.outputs[0]]
+    return op.replace(name=out, inputs=inputs, outputs=(out,))
