@@ -35,6 +35,7 @@ class Point:
     limit_bytes: int
     instructions: int
     choices: tuple[Choice, ...]
+    latent: bool = False  # some attention runs from its low-rank latent, K and V never exist
 
 
 def steps_instructions(steps: Sequence[Step]) -> int:
@@ -56,7 +57,7 @@ def steps_instructions(steps: Sequence[Step]) -> int:
 
 
 def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
-    """Every choice worth emitting for a region."""
+    """Every choice worth emitting for a region of the exact graph."""
     op = region.ops[-1]
     rows = fr.emitter.values[region.target].type.shape[0]
     if op.kind == "q_patch_embed":
@@ -77,13 +78,24 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
                 yield Choice("rows", tile=tile, budget=budget)
 
 
+def absorbed_candidates(fr: Frame, region: Region) -> Iterator[Choice]:
+    """The same for a region whose attention has absorbed weights."""
+    assert region.attention is not None
+    tq = fr.emitter.values[str(region.attention.inputs[0])].type.shape[0]
+    for budget in BUDGETS:
+        for query_tile in _tiles(tq):
+            yield Choice("absorbed", tile=query_tile, query_tile=query_tile, budget=budget)
+
+
 def _tiles(rows: int) -> list[int]:
     return sorted({min(t, rows) for t in TILES})
 
 
-def options(fr: Frame, region: Region) -> list[Option]:
-    """The Pareto set of a region, smallest peak first."""
+def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
+    """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
     found = [evaluate(fr, region, choice) for choice in candidates(fr, region)]
+    if other is not None and twin is not None and twin.attention is not None:
+        found += [evaluate(other, twin, choice) for choice in absorbed_candidates(other, twin)]
     found.sort(key=lambda o: (o.peak_bytes, o.instructions))
     kept: list[Option] = []
     for option in found:
@@ -190,14 +202,31 @@ def signature(fr: Frame, region: Region) -> tuple[object, ...]:
     return (repr(rows),)
 
 
-def trade_off(fr: Frame) -> list[Point]:
-    """Points with falling limits and rising instructions: what the model can trade."""
+def is_latent(fr: Frame, region: Region) -> bool:
+    """Whether the attention's k and v layers read a materialised value narrower than K (a latent)."""
+    assert region.attention is not None
+    k = str(region.attention.inputs[1])
+    made = next((o for o in region.ops if o.outputs[0] == k), None)
+    if made is None or made.inputs[0] not in fr.emitter.where:
+        return False
+    return fr.emitter.values[str(made.inputs[0])].type.shape[1] < fr.emitter.values[k].type.shape[1]
+
+
+def trade_off(fr: Frame, other: Frame | None = None) -> list[Point]:
+    """Points with rising instructions and falling limits: what the model can trade.
+
+    `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
+    """
     cache: dict[tuple[object, ...], list[Option]] = {}
     table: list[list[Option]] = []
+    twins = {r.target: r for r in other.regions} if other else {}
     for region in fr.regions:
-        key = signature(fr, region)
+        twin = twins.get(region.target)
+        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
+        twin = None if same else twin
+        key = (signature(fr, region), twin is not None)
         if key not in cache:
-            cache[key] = options(fr, region)
+            cache[key] = options(fr, region, other, twin)
         table.append(cache[key])
     beside = outside_live(fr)
     floor = max((b + o[0].peak_bytes for b, o in zip(beside, table, strict=True)), default=0)
@@ -212,7 +241,11 @@ def trade_off(fr: Frame) -> list[Point]:
         ]
         total = sum(o.instructions for o in chosen)
         if not points or total < points[-1].instructions:
-            points.append(Point(limit, total, tuple(o.choice for o in chosen)))
+            latent = any(
+                o.choice.schedule == "absorbed" and is_latent(fr, r)
+                for o, r in zip(chosen, fr.regions, strict=True)
+            )
+            points.append(Point(limit, total, tuple(o.choice for o in chosen), latent))
     return points[::-1]
 
 

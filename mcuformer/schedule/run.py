@@ -9,7 +9,8 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import plan
-from mcuformer.schedule.build import assemble, frame
+from mcuformer.quant.absorb import absorb, absorbable
+from mcuformer.schedule.build import Frame, assemble, frame
 from mcuformer.schedule.choose import Point, trade_off
 from mcuformer.schedule.program import Program
 from mcuformer.schedule.select import MODES, select
@@ -17,8 +18,12 @@ from mcuformer.schedule.select import MODES, select
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """The chosen program, its placement, and the whole curve that it was chosen from."""
+    """The chosen program, its placement, and the whole curve that it was chosen from.
 
+    `graph` is the int graph that defines its numbers: the given one, or with absorbed attentions.
+    """
+
+    graph: Graph
     program: Program
     plan: MemoryPlan
     point: Point
@@ -38,16 +43,20 @@ def build(
     `limit_bytes` caps the arena further (`--ram` less stack and static data).
     Raises DoesNotFitError naming the block and the bytes missing.
     """
-    fr = frame(graph, input_mode)
-    points = tuple(trade_off(fr))
+    exact = frame(graph, input_mode)
+    names = tuple(absorbable(graph))
+    other = frame(absorb(graph, names), input_mode) if names else None
+    points = tuple(trade_off(exact, other))
     room = sum(r.size_bytes for r in regions)
     limit = room if limit_bytes is None else min(room, limit_bytes)
     while True:
         point = select(points, optimize, limit, max_instructions)
-        program = assemble(fr, point.choices)
+        chosen = _absorbed(exact, point)
+        reference = absorb(graph, chosen) if chosen else graph
+        program = assemble(frame(reference, input_mode) if chosen else exact, point.choices)
         made = plan(program, regions)
         if made.fits and made.arena_bytes <= (room if limit_bytes is None else limit_bytes):
-            return Schedule(program, made, point, points)
+            return Schedule(reference, program, made, point, points)
         # Fragmentation, or a split memory: ask for a little less and place again.
         limit = point.limit_bytes - 1
         if limit < min(p.limit_bytes for p in points):
@@ -57,6 +66,12 @@ def build(
                 f"peak of {made.peak.live_bytes:,} B at {names.get(made.peak.layer, made.peak.kernel)}",
                 "try --input-mode bands, or a board with more SRAM",
             )
+
+
+def _absorbed(fr: Frame, point: Point) -> list[str]:
+    """Names of the attentions that run with absorbed weights."""
+    pairs = zip(fr.regions, point.choices, strict=True)
+    return [r.attention.name for r, c in pairs if r.attention is not None and c.schedule == "absorbed"]
 
 
 __all__ = ["MODES", "Schedule", "build"]

@@ -9,10 +9,11 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.schedule.choose import Point
 
 MODES = ("balanced", "ram", "speed")
-# `balanced` pays this much for less SRAM without asking what it gets ...
+# `balanced` pays this much for less SRAM ...
 SMALL_PRICE = 1.05
-# ... and up to this where a percent of instructions buys several percent of SRAM.
-LARGE_PRICE = 1.20
+# ... and up to this for running a low-rank attention from its latent, which is what it was factorised
+# for, where a percent of instructions buys two of SRAM.
+LATENT_PRICE = 1.20
 WORTH = 2.0
 # `ram` stops where the last bytes would cost more than this over the fastest schedule.
 DEAREST = 1.9
@@ -37,9 +38,8 @@ def select(points: Sequence[Point], optimize: str, limit_bytes: int, max_instruc
         return min(affordable, key=lambda p: p.limit_bytes)
     near = [p for p in legal if p.instructions <= SMALL_PRICE * fastest.instructions]
     base = min(near, key=lambda p: p.limit_bytes)
-    far = [p for p in legal if p.instructions <= LARGE_PRICE * fastest.instructions]
-    best = min(far, key=lambda p: _score(p))
-    return best if _score(best) < _score(base) and best.limit_bytes < base.limit_bytes else base
+    latent = [p for p in legal if p.latent and p.instructions <= LATENT_PRICE * fastest.instructions]
+    return min((base, *latent), key=_score)
 
 
 def _score(p: Point) -> float:

@@ -1,0 +1,212 @@
+"""Attention with absorbed weights: scores against the tokens themselves, no K and no V.
+
+q k^T = (W_k^T q) n^T up to a term that the softmax cancels, and P V = (P N) W_v^T + b_v (rows of P sum
+to one), where N is what the k and v layers read (docs/adr/0002, "Absorbed weights"). K and V are never
+rounded; W_k^T q and P N are, to 16 bits: a reference of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import QParams, TensorType, Value
+
+INT16_MAX = 32767
+INT32_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An attention and the two linear layers that make its k and v out of the same int8 tokens."""
+
+    attention: Op
+    k: Op
+    v: Op
+
+    @property
+    def tokens(self) -> str:
+        return str(self.k.inputs[0])
+
+
+def absorbable(graph: Graph) -> dict[str, Group]:
+    """Attentions by name whose k and v are plain linear layers on one int8 value."""
+    producers, consumers = graph.producers(), graph.consumers()
+    found = {}
+    for op in graph.ops:
+        if op.kind != "q_attention" or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]:
+            continue
+        k, v = (producers.get(str(n)) for n in op.inputs[1:3])
+        if k is None or v is None or not (_plain(graph, k) and _plain(graph, v)):
+            continue
+        alone = all(len(consumers[o.outputs[0]]) == 1 for o in (k, v)) and k is not v
+        if alone and k.inputs[0] == v.inputs[0] and graph.type(str(k.inputs[0])).dtype == "int8":
+            group = Group(op, k, v)
+            if _precision_bits(graph, group) >= 7:
+                found[op.name] = group
+    return found
+
+
+def _plain(graph: Graph, op: Op) -> bool:
+    if op.kind != "q_linear" or any(n is not None for n in op.inputs[5:]):
+        return False
+    return not op.attrs.get("k_split") and op.attrs.get("groups", 1) == 1
+
+
+def _precision_bits(graph: Graph, group: Group) -> int:
+    return min(15, _mixed_bits(graph, group))
+
+
+def absorb(graph: Graph, names: Iterable[str]) -> Graph:
+    """`graph` with the named attentions rewritten; the rest stays as it is."""
+    groups = absorbable(graph)
+    chosen = {name: groups[name] for name in names}
+    values = dict(graph.values)
+    dropped = {id(o) for g in chosen.values() for o in (g.k, g.v)}
+    ops: list[Op] = []
+    for op in graph.ops:
+        if id(op) in dropped:
+            continue
+        ops += _rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
+    return graph.replace(ops=tuple(ops), values=values).pruned()
+
+
+def _rewrite(graph: Graph, values: dict[str, Value], group: Group) -> list[Op]:
+    op, name = group.attention, group.attention.name
+    up, unit = _up(graph, values, group)
+    scores = _attention(graph, values, group, up.outputs[0], unit)
+    return [up, scores, _down(graph, values, group, scores.outputs[0], f"{name}.out")]
+
+
+def _factors(op: Op, graph: Graph) -> NDArray[np.float64]:
+    """Real output units per accumulator unit, per channel."""
+    mult = np.asarray(graph.const(op.inputs[3]), np.float64)
+    return mult * 2.0 ** (op.attrs.get("acc_shift", 0) - 32 - op.attrs["shift"])
+
+
+def _token_range(graph: Graph, group: Group) -> int:
+    """Largest |n - zero point|."""
+    return 128 + abs(int(group.k.attrs["x_zp"]))
+
+
+def _up(graph: Graph, values: dict[str, Value], group: Group) -> tuple[Op, NDArray[np.float64]]:
+    """q' = W_k^T q per head in int16, and each head's score units per unit of q'."""
+    op, heads = group.attention, group.attention.attrs["heads"]
+    w = np.asarray(graph.const(group.k.inputs[1]), np.float64)
+    matrix = (w * _factors(group.k, graph)[:, None]).reshape(heads, -1, w.shape[1])
+    matrix = np.swapaxes(matrix, 1, 2)  # [h, E, d]: score units per unit of q and of n
+    step = np.maximum(np.abs(matrix).max(axis=2, keepdims=True), 1e-30) / 127
+    weights = np.clip(np.floor(matrix / step + 0.5), -127, 127).astype(np.int8)
+    q = graph.type(str(op.inputs[0]))
+    q_max = 128 if q.dtype == "int8" else 32768
+    most = np.abs(weights).sum(axis=2, dtype=np.int64) * q_max * step[:, :, 0]  # [h, E]
+    limit = min(INT16_MAX, INT32_LIMIT // (_token_range(graph, group) * w.shape[1]))
+    unit = np.maximum(most.max(axis=1), 1e-30) / (limit - 1)
+    factors = (step[:, :, 0] / unit[:, None]).reshape(-1)
+    sums = np.abs(weights).sum(axis=2, dtype=np.int64).max() * q_max
+    wide = TensorType((q.shape[0], heads * w.shape[1]), "int16", _unit_qparams())
+    up = _linear(values, f"{op.name}.q", str(op.inputs[0]), weights.reshape(-1, weights.shape[2]),
+                 np.zeros(factors.size, np.int64), factors, np.zeros(factors.size), int(sums), wide,
+                 {"groups": heads, "clamp_min": -limit, "clamp_max": limit}, group.k.origin)
+    return up, unit
+
+
+def _attention(
+    graph: Graph, values: dict[str, Value], group: Group, q: str, unit: NDArray[np.float64]
+) -> Op:
+    op, n = group.attention, graph.type(group.tokens)
+    reach = _token_range(graph, group)
+    limit = min(INT16_MAX, INT32_LIMIT // (reach * n.shape[1]))
+    pre_shift = max(0, (INT32_LIMIT // (limit * reach * n.shape[1])).bit_length() - 1)
+    old = np.asarray(op.attrs["m"], np.float64) * 2.0 ** op.attrs["pre_shift"]
+    m = np.floor(old * unit * 2.0**-pre_shift + 0.5)
+    zp = int(group.k.attrs["x_zp"])
+    attrs = dict(op.attrs) | {
+        "kv_heads": 1, "k_zp": zp, "v_zp": zp, "pre_shift": pre_shift,
+        "m": tuple(int(v) for v in np.minimum(m, INT32_LIMIT)),
+        "p_shift": _p_shift(n.shape[0], reach),
+        # y = o / sum * 2^bits
+        "o_mant": (1 << 14,) * op.attrs["heads"],
+        "o_exp": (29 - _mixed_bits(graph, group),) * op.attrs["heads"],
+    }
+    out = f"{op.name}.pn"
+    width = op.attrs["heads"] * n.shape[1]
+    values[out] = Value(out, TensorType((graph.type(q).shape[0] if q in graph.values else values[q].type.shape[0], width), "int16", _unit_qparams()))
+    inputs = (q, group.tokens, group.tokens, *op.inputs[3:])
+    return replace(op, inputs=inputs, outputs=(out,), attrs=attrs)
+
+
+def _p_shift(tokens: int, reach: int) -> int:
+    shift = 0
+    while (INT16_MAX >> shift) * tokens * reach > INT32_LIMIT:
+        shift += 1
+    return shift
+
+
+def _mixed_bits(graph: Graph, group: Group) -> int:
+    """Fraction bits of P N in int16, also such that W_v's sums stay below 2^31."""
+    reach = _token_range(graph, group)
+    w = np.abs(np.asarray(graph.const(group.v.inputs[1]), np.int64)).sum(axis=1)
+    bias = np.abs(np.asarray(graph.const(group.v.inputs[2]), np.int64))
+    bits = (INT16_MAX // reach).bit_length() - 1
+    while bits > 0 and int(((bias << bits) + w * (reach << bits)).max()) > INT32_LIMIT:
+        bits -= 1
+    return bits
+
+
+def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: str) -> Op:
+    """W_v of each head on P N, scaled as the attention's output was."""
+    op, heads = group.attention, group.attention.attrs["heads"]
+    bits = _mixed_bits(graph, group)
+    w = np.asarray(graph.const(group.v.inputs[1]))
+    bias = np.asarray(graph.const(group.v.inputs[2]), np.int64) << bits
+    gain = np.asarray(op.attrs["o_mant"], np.float64) * 2.0 ** (15.0 - np.asarray(op.attrs["o_exp"]))
+    gain = np.repeat(np.broadcast_to(gain, heads), w.shape[0] // heads)
+    shift = group.v.attrs["shift"]
+    offset = np.broadcast_to(np.asarray(graph.const(group.v.inputs[4]), np.float64), w.shape[0])
+    rest = gain * (offset - 2.0 ** (shift - 1)) * 2.0**-shift
+    reach = _token_range(graph, group) << bits
+    sums = int((np.abs(bias) + np.abs(w.astype(np.int64)).sum(axis=1) * reach).max())
+    out = values[op.outputs[0]]
+    return _linear(values, name, pn, w, bias, gain * _factors(group.v, graph) * 2.0**-bits, rest, sums, out.type,
+                   {"groups": heads}, group.v.origin, out.name)
+
+
+def _linear(
+    values: dict[str, Value], name: str, x: str, w: NDArray, bias: NDArray, factors: NDArray, rest: NDArray,
+    sums: int, out: TensorType, attrs: Mapping[str, int], origin: tuple[str, ...], out_name: str | None = None,
+) -> Op:
+    """A q_linear with y = round(acc * factors + rest); |acc| <= sums."""
+    acc_shift, shift = _shifts(float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype)
+    mult = np.floor(factors * 2.0 ** (32 + shift - acc_shift) + 0.5).astype(np.int32)
+    offset = (np.floor(rest * 2.0**shift + 0.5) + (1 << (shift - 1))).astype(np.int32)
+    inputs = [x]
+    for suffix, data in (("w", w), ("b", bias.astype(np.int32)), ("m", mult), ("o", offset)):
+        key = f"{name}.{suffix}"
+        values[key] = Value(key, TensorType(data.shape, str(data.dtype)), data)
+        inputs.append(key)
+    value = out_name or name
+    values[value] = Value(value, out)
+    more = {"x_zp": 0, "shift": shift, "acc_shift": acc_shift, **attrs}
+    return Op("q_linear", name, (*inputs, None, None, None), (value,), more, origin)
+
+
+def _shifts(factor: float, rest: float, sums: int, dtype: str) -> tuple[int, int]:
+    """(acc_shift, shift): as many fraction bits as mult < 2^31 and t < 2^31 allow."""
+    most_acc = max(0, (INT32_LIMIT // max(sums, 1)).bit_length() - 1)
+    top = factor * sums + rest + 1
+    for shift in range(23 if dtype == "int8" else 15, 0, -1):
+        if top * 2.0**shift >= 2.0**31:
+            continue
+        for acc_shift in range(most_acc + 1):
+            if factor * 2.0 ** (32 + shift - acc_shift) < 2.0**31 - 1:
+                return acc_shift, shift
+    return most_acc, 1
+
+
+def _unit_qparams() -> QParams:
+    return QParams(np.float64(1.0), np.float64(0.0))
