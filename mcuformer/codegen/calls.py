@@ -63,8 +63,10 @@ class Printer:
         if call.trace is not None:
             index, span, first = call.trace
             where = self._addr(Addr(span.buffer, span.start))
-            yield (f"{pad}MCF_TRACE({index}, {where}, {span.stride}, {span.row_bytes}, "
-                   f"{self._expr(first)}, {self._expr(span.rows)});")
+            yield (
+                f"{pad}MCF_TRACE({index}, {where}, {span.stride}, {span.row_bytes}, "
+                f"{self._expr(first)}, {self._expr(span.rows)});"
+            )
 
     def _arg(self, arg: Arg) -> str:
         if isinstance(arg, Addr):
@@ -106,5 +108,7 @@ def slots(program: Program, plan: MemoryPlan) -> dict[str, Slot]:
     table = {}
     for (key, buffer), name in zip(program.buffers.items(), names, strict=True):
         place = plan.placements[key]
-        table[key] = Slot(f"AT_{name}", order[place.region], place.offset, buffer.size_bytes, c_comment(key))
+        table[key] = Slot(
+            f"AT_{name}", order[place.region], place.offset, buffer.size_bytes, c_comment(key)
+        )
     return table

@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.kernels.table import KERNELS
 from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.table import KERNELS
 from mcuformer.names import unique_identifiers
 from mcuformer.schedule.program import Param, Program
 
@@ -53,7 +53,9 @@ def words(data: NDArray) -> tuple[str, ...]:
     raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     raw += b"\0" * (-len(raw) % 4)
     text = [f"0x{w:08x}" for w in np.frombuffer(raw, "<u4").tolist()]
-    return tuple(", ".join(text[i : i + WORDS_PER_LINE]) + "," for i in range(0, len(text), WORDS_PER_LINE))
+    return tuple(
+        ", ".join(text[i : i + WORDS_PER_LINE]) + "," for i in range(0, len(text), WORDS_PER_LINE)
+    )
 
 
 def collect(program: Program) -> Constants:
@@ -72,17 +74,33 @@ def collect(program: Program) -> Constants:
             stored[key] = name
             weights += array.data.nbytes
             arrays.append(
-                CWords(name, array.data.nbytes, max(4, array.align), array.role, comment, words(array.data))
+                CWords(
+                    name,
+                    array.data.nbytes,
+                    max(4, array.align),
+                    array.role,
+                    comment,
+                    words(array.data),
+                )
             )
         return stored[key]
 
     for key in keys:
         param = program.params[key]
         packed = pack(param, program)
-        local = {a.suffix: store(f"{names[key]}_{a.suffix}", a, _comment(param, a)) for a in packed.arrays}
+        local = {
+            a.suffix: store(f"{names[key]}_{a.suffix}", a, _comment(param, a))
+            for a in packed.arrays
+        }
         fields = tuple((f, _field(v, local, packed)) for f, v in packed.fields.items())
         structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
-    bare = dict(zip(program.constants, unique_identifiers(["const " + c for c in program.constants]), strict=True))
+    bare = dict(
+        zip(
+            program.constants,
+            unique_identifiers(["const " + c for c in program.constants]),
+            strict=True,
+        )
+    )
     for value, name in bare.items():
         data = program.graph.values[value].data
         assert data is not None

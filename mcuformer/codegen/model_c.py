@@ -51,7 +51,9 @@ def generate(program: Program, plan: MemoryPlan, weights: str) -> Sources:
     fields = _fields(program, plan, constants, printer, body, weights)
     kernels = frozenset(p.kernel for p in program.params.values()) | {"elementwise"}
     fields["headers"] = sorted(HEADERS[k] for k in kernels)
-    files = {f: render(f"{f}.j2", **fields) for f in ("model.h", "model.c", "weights.h", "weights.c")}
+    files = {
+        f: render(f"{f}.j2", **fields) for f in ("model.h", "model.c", "weights.h", "weights.c")
+    }
     alias = f"{fields['name']}.h"
     if alias not in files:
         files[alias] = f'/* The interface of {fields["name"]}. */\n#include "model.h"\n'
@@ -59,7 +61,12 @@ def generate(program: Program, plan: MemoryPlan, weights: str) -> Sources:
 
 
 def _fields(
-    program: Program, plan: MemoryPlan, constants: Constants, printer: Printer, body: list[str], weights: str
+    program: Program,
+    plan: MemoryPlan,
+    constants: Constants,
+    printer: Printer,
+    body: list[str],
+    weights: str,
 ) -> dict[str, Any]:
     name = c_identifier(program.name).lower()
     out = program.graph.type(program.graph.outputs[0])
@@ -68,25 +75,49 @@ def _fields(
     digest = _model_id(constants, body)
     resident = program.input_buffer is not None
     return {
-        "title": c_comment(program.name), "version": __version__, "name": name, "guard": name.upper(),
-        "arena_bytes": used[0], "arena1_bytes": sum(used[1:]),
-        "lines": program.lines, "line_bytes": program.line_bytes,
-        "input_shape": "x".join(map(str, image.shape)), "input_note": _input_note(image),
-        "output_bytes": out.size_bytes, "output_count": out.size_bytes // DTYPES[out.dtype].itemsize,
-        "output_type": out.dtype, "output_ctype": CTYPES[out.dtype],
-        "output_scale": _scale(out), "output_zero_point": int(out.qparams.zero_point.flat[0]) if out.qparams else 0,
-        "layers": len(program.layers), "resident": resident, "invoke_note": INVOKE_NOTES[program.input_mode],
+        "title": c_comment(program.name),
+        "version": __version__,
+        "name": name,
+        "guard": name.upper(),
+        "arena_bytes": used[0],
+        "arena1_bytes": sum(used[1:]),
+        "lines": program.lines,
+        "line_bytes": program.line_bytes,
+        "input_shape": "x".join(map(str, image.shape)),
+        "input_note": _input_note(image),
+        "output_bytes": out.size_bytes,
+        "output_count": out.size_bytes // DTYPES[out.dtype].itemsize,
+        "output_type": out.dtype,
+        "output_ctype": CTYPES[out.dtype],
+        "output_scale": _scale(out),
+        "output_zero_point": int(out.qparams.zero_point.flat[0]) if out.qparams else 0,
+        "layers": len(program.layers),
+        "resident": resident,
+        "invoke_note": INVOKE_NOTES[program.input_mode],
         "input_mode_macro": MODES[program.input_mode],
         "slots": sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name)),
-        "id": ", ".join(f"0x{b:02x}" for b in digest), "raw_id": digest,
-        "structs": [{"name": s.name, "ctype": s.ctype, "comment": c_comment(s.comment), "fields": s.fields}
-                    for s in constants.structs],
-        "arrays": [{"name": a.name, "words": -(-a.size_bytes // 4) or 1, "align": a.align,
-                    "comment": c_comment(a.comment), "lines": a.lines or ("0,",),
-                    "macro": "MCF_WEIGHTS" if a.role == "weights" else ""} for a in constants.arrays],
+        "id": ", ".join(f"0x{b:02x}" for b in digest),
+        "raw_id": digest,
+        "structs": [
+            {"name": s.name, "ctype": s.ctype, "comment": c_comment(s.comment), "fields": s.fields}
+            for s in constants.structs
+        ],
+        "arrays": [
+            {
+                "name": a.name,
+                "words": -(-a.size_bytes // 4) or 1,
+                "align": a.align,
+                "comment": c_comment(a.comment),
+                "lines": a.lines or ("0,",),
+                "macro": "MCF_WEIGHTS" if a.role == "weights" else "",
+            }
+            for a in constants.arrays
+        ],
         "weights_attribute": '__attribute__((section(".qspi")))' if weights == "qspi" else "",
-        "body": body, "pulls": any("status = read" in line for line in body),
-        "input_body": _input_body(program, printer), "output_address": _output(program, printer),
+        "body": body,
+        "pulls": any("status = read" in line for line in body),
+        "input_body": _input_body(program, printer),
+        "output_address": _output(program, printer),
     }
 
 

@@ -41,7 +41,8 @@ def write_package(
     used = [u.used_bytes for u in plan.regions]
     image = program.lines * program.line_bytes if program.input_mode == "flash" else 0
     write_port(
-        directory, board,
+        directory,
+        board,
         PortPlan(used[0], len(program.layers), board.stack_bytes, weights == "qspi", image),
     )
     chip = board.family is not None
@@ -79,13 +80,17 @@ def copy_runtime(directory: Path, kernels: Iterable[str]) -> list[str]:
         for name in sorted(wanted - done):
             done.add(name)
             header = find_header(name)
-            shutil.copyfile(header, directory / ("src" if header.parent.name == "src" else "include") / name)
+            shutil.copyfile(
+                header, directory / ("src" if header.parent.name == "src" else "include") / name
+            )
             wanted |= includes(header)
     return names
 
 
 def includes(path: Path) -> set[str]:
-    return set(re.findall(r'^#include "(mcf_\w+\.h)"', path.read_text(encoding="utf-8"), re.MULTILINE))
+    return set(
+        re.findall(r'^#include "(mcf_\w+\.h)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
 
 
 def find_header(name: str) -> Path:

@@ -38,7 +38,10 @@ def absorbable(graph: Graph) -> dict[str, Group]:
     producers, consumers = graph.producers(), graph.consumers()
     found = {}
     for op in graph.ops:
-        if op.kind != "q_attention" or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]:
+        if (
+            op.kind != "q_attention"
+            or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]
+        ):
             continue
         k, v = (producers.get(str(n)) for n in op.inputs[1:3])
         if k is None or v is None or not (_plain(graph, k) and _plain(graph, v)):
@@ -109,9 +112,19 @@ def _up(graph: Graph, values: dict[str, Value], group: Group) -> tuple[Op, NDArr
     factors = (step[:, :, 0] / unit[:, None]).reshape(-1)
     sums = np.abs(weights).sum(axis=2, dtype=np.int64).max() * q_max
     wide = TensorType((q.shape[0], heads * w.shape[1]), "int16", _unit_qparams())
-    up = _linear(values, f"{op.name}.q", str(op.inputs[0]), weights.reshape(-1, weights.shape[2]),
-                 np.zeros(factors.size, np.int64), factors, np.zeros(factors.size), int(sums), wide,
-                 {"groups": heads, "clamp_min": -limit, "clamp_max": limit}, group.k.origin)
+    up = _linear(
+        values,
+        f"{op.name}.q",
+        str(op.inputs[0]),
+        weights.reshape(-1, weights.shape[2]),
+        np.zeros(factors.size, np.int64),
+        factors,
+        np.zeros(factors.size),
+        int(sums),
+        wide,
+        {"groups": heads, "clamp_min": -limit, "clamp_max": limit},
+        group.k.origin,
+    )
     return up, unit
 
 
@@ -126,7 +139,10 @@ def _attention(
     m = np.floor(old * unit * 2.0**-pre_shift + 0.5)
     zp = int(group.k.attrs["x_zp"])
     attrs = dict(op.attrs) | {
-        "kv_heads": 1, "k_zp": zp, "v_zp": zp, "pre_shift": pre_shift,
+        "kv_heads": 1,
+        "k_zp": zp,
+        "v_zp": zp,
+        "pre_shift": pre_shift,
         "m": tuple(int(v) for v in np.minimum(m, INT32_LIMIT)),
         "p_shift": _p_shift(n.shape[0], reach),
         # y = o / sum * 2^bits
@@ -135,7 +151,14 @@ def _attention(
     }
     out = f"{op.name}.pn"
     width = op.attrs["heads"] * n.shape[1]
-    values[out] = Value(out, TensorType((graph.type(q).shape[0] if q in graph.values else values[q].type.shape[0], width), "int16", _unit_qparams()))
+    values[out] = Value(
+        out,
+        TensorType(
+            (graph.type(q).shape[0] if q in graph.values else values[q].type.shape[0], width),
+            "int16",
+            _unit_qparams(),
+        ),
+    )
     inputs = (q, group.tokens, group.tokens, *op.inputs[3:])
     return replace(op, inputs=inputs, outputs=(out,), attrs=attrs)
 
@@ -164,7 +187,9 @@ def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: s
     bits = _mixed_bits(graph, group)
     w = np.asarray(graph.const(group.v.inputs[1]))
     bias = np.asarray(graph.const(group.v.inputs[2]), np.int64) << bits
-    gain = np.asarray(op.attrs["o_mant"], np.float64) * 2.0 ** (15.0 - np.asarray(op.attrs["o_exp"]))
+    gain = np.asarray(op.attrs["o_mant"], np.float64) * 2.0 ** (
+        15.0 - np.asarray(op.attrs["o_exp"])
+    )
     gain = np.repeat(np.broadcast_to(gain, heads), w.shape[0] // heads)
     shift = group.v.attrs["shift"]
     offset = np.broadcast_to(np.asarray(graph.const(group.v.inputs[4]), np.float64), w.shape[0])
@@ -172,16 +197,40 @@ def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: s
     reach = _token_range(graph, group) << bits
     sums = int((np.abs(bias) + np.abs(w.astype(np.int64)).sum(axis=1) * reach).max())
     out = values[op.outputs[0]]
-    return _linear(values, name, pn, w, bias, gain * _factors(group.v, graph) * 2.0**-bits, rest, sums, out.type,
-                   {"groups": heads}, group.v.origin, out.name)
+    return _linear(
+        values,
+        name,
+        pn,
+        w,
+        bias,
+        gain * _factors(group.v, graph) * 2.0**-bits,
+        rest,
+        sums,
+        out.type,
+        {"groups": heads},
+        group.v.origin,
+        out.name,
+    )
 
 
 def _linear(
-    values: dict[str, Value], name: str, x: str, w: NDArray, bias: NDArray, factors: NDArray, rest: NDArray,
-    sums: int, out: TensorType, attrs: Mapping[str, int], origin: tuple[str, ...], out_name: str | None = None,
+    values: dict[str, Value],
+    name: str,
+    x: str,
+    w: NDArray,
+    bias: NDArray,
+    factors: NDArray,
+    rest: NDArray,
+    sums: int,
+    out: TensorType,
+    attrs: Mapping[str, int],
+    origin: tuple[str, ...],
+    out_name: str | None = None,
 ) -> Op:
     """A q_linear with y = round(acc * factors + rest); |acc| <= sums."""
-    acc_shift, shift = _shifts(float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype)
+    acc_shift, shift = _shifts(
+        float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype
+    )
     mult = np.floor(factors * 2.0 ** (32 + shift - acc_shift) + 0.5).astype(np.int32)
     offset = (np.floor(rest * 2.0**shift + 0.5) + (1 << (shift - 1))).astype(np.int32)
     inputs = [x]
@@ -209,4 +258,4 @@ def _shifts(factor: float, rest: float, sums: int, dtype: str) -> tuple[int, int
 
 
 def _unit_qparams() -> QParams:
-    return QParams(np.float64(1.0), np.float64(0.0))
+    return QParams(np.array(1.0), np.array(0.0))

@@ -38,7 +38,9 @@ def sides(region: Region) -> Sides:
     return Sides(q, k, v, [o for o in region.ops if id(o) not in before])
 
 
-def head_columns(em: Emitter, ops: list[Op], value: str, start: int, stop: int) -> tuple[list[Op], str]:
+def head_columns(
+    em: Emitter, ops: list[Op], value: str, start: int, stop: int
+) -> tuple[list[Op], str]:
     """The chain `ops` that ends in `value`, restricted to channels [start, stop) back to its linear layer."""
     table = {op.outputs[0]: op for op in ops}
     op = table.get(value)
@@ -60,8 +62,13 @@ def shapes(em: Emitter, op: Op) -> tuple[int, int, int, int, int]:
     """Tq, Tk, heads, bytes of a head's q and k row, bytes of a head's v row."""
     q, k, v = (em.values[str(n)].type for n in op.inputs[:3])
     heads = op.attrs["heads"]
-    return (q.shape[0], k.shape[0], heads,
-            k.size_bytes // max(1, k.shape[0]) // heads, v.size_bytes // max(1, v.shape[0]) // heads)
+    return (
+        q.shape[0],
+        k.shape[0],
+        heads,
+        k.size_bytes // max(1, k.shape[0]) // heads,
+        v.size_bytes // max(1, v.shape[0]) // heads,
+    )
 
 
 def keep_kv(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
@@ -77,14 +84,23 @@ def keep_kv(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int
         name = "t"
         rows = Rows.tile(name, tk, tile)
         out = {n: loc.at(rows.first) for n, loc in whole.items()}
-        steps.append(Loop(name, tk, tile, tuple(em.chain(part.kv, {}, rows, out)), f"{op.name}: K and V"))
+        steps.append(
+            Loop(name, tk, tile, tuple(em.chain(part.kv, {}, rows, out)), f"{op.name}: K and V")
+        )
     k, v = _operand(em, kn, whole), _operand(em, vn, whole)
     steps += query_loop(em, region, part, k, v, target, query_tile, heads)
     return steps
 
 
 def query_loop(
-    em: Emitter, region: Region, part: Sides, k: Loc, v: Loc, target: Loc, query_tile: int, heads: int
+    em: Emitter,
+    region: Region,
+    part: Sides,
+    k: Loc,
+    v: Loc,
+    target: Loc,
+    query_tile: int,
+    heads: int,
 ) -> list[Step]:
     """Tiles of query rows: q, attention over all heads, and what follows, into the target rows."""
     op = region.attention
@@ -104,7 +120,9 @@ def query_loop(
     return [Loop(name, tq, query_tile, tuple(body), f"{op.name}: queries")]
 
 
-def head_by_head(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
+def head_by_head(
+    em: Emitter, region: Region, target: Loc, tile: int, query_tile: int
+) -> list[Step]:
     """One head's K and V at a time (2*T*d bytes) beside the rows of all heads' q, overwritten by the output.
 
     Row i of a head's output lands on row i of its q: token overwriting inside the attention.
@@ -121,8 +139,15 @@ def head_by_head(em: Emitter, region: Region, target: Loc, tile: int, query_tile
         q_whole = o if em.row_bytes(qn) == em.row_bytes(out) else em.rows_buffer(qn, tq)
         name = "t"
         rows = Rows.tile(name, tq, tile)
-        steps.append(Loop(name, tq, tile, tuple(em.chain(part.q, {}, rows, {qn: q_whole.at(rows.first)})),
-                          f"{op.name}: q of all heads"))
+        steps.append(
+            Loop(
+                name,
+                tq,
+                tile,
+                tuple(em.chain(part.q, {}, rows, {qn: q_whole.at(rows.first)})),
+                f"{op.name}: q of all heads",
+            )
+        )
     else:
         q_whole = em.where[qn]
     item = em.values[kn].type.size_bytes // max(1, tk * heads)
@@ -140,18 +165,34 @@ def head_by_head(em: Emitter, region: Region, target: Loc, tile: int, query_tile
         if ops:
             name = "t"
             rows = Rows.tile(name, tk, tile)
-            dest = {n: kv_whole[b].at(rows.first) for n, b in ((kv_k, "k"), (kv_v, "v")) if n is not None}
-            steps.append(Loop(name, tk, tile, tuple(em.chain(ops, {}, rows, dest)), f"{op.name}: K, V of head {h}"))
+            dest = {
+                n: kv_whole[b].at(rows.first)
+                for n, b in ((kv_k, "k"), (kv_v, "v"))
+                if n is not None
+            }
+            steps.append(
+                Loop(
+                    name,
+                    tk,
+                    tile,
+                    tuple(em.chain(ops, {}, rows, dest)),
+                    f"{op.name}: K, V of head {h}",
+                )
+            )
         k = kv_whole["k"] if kv_k is not None else em.where[kn].columns(h * kd, kd)
         v = kv_whole["v"] if kv_v is not None else em.where[vn].columns(h * vd, vd)
         q = q_whole.columns(h * (q_whole.row_bytes // heads), q_whole.row_bytes // heads)
         y = o.columns(h * (o.row_bytes // heads), o.row_bytes // heads)
         call = em.attention(op, q, k, v, y, Rows.all(tq), h, 1)
-        steps.append(replace(call, trace=call.trace and em.trace(out, y, Rows.all(tq), h * y.row_bytes)))
+        steps.append(
+            replace(call, trace=call.trace and em.trace(out, y, Rows.all(tq), h * y.row_bytes))
+        )
     if out != region.target:
         name = "t"
         rows = Rows.tile(name, tq, tile)
-        body = em.chain(part.after, {out: o.at(rows.first)}, rows, {region.target: target.at(rows.first)})
+        body = em.chain(
+            part.after, {out: o.at(rows.first)}, rows, {region.target: target.at(rows.first)}
+        )
         steps.append(Loop(name, tq, tile, tuple(body), f"{region.name}"))
     return steps
 
@@ -184,11 +225,19 @@ def absorbed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: in
     q = em.location(str(up.inputs[0]), tiles, rows)
     assert q is not None
     out = down.outputs[0]
-    o_tile = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows.full, f"{region.name}.o")
+    o_tile = (
+        target.at(rows.first)
+        if out == region.target
+        else em.rows_buffer(out, rows.full, f"{region.name}.o")
+    )
     for h in range(heads):
         up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
         wide = em.rows_buffer(up_h.outputs[0], rows.full, f"{op.name}.q{h}")
-        body.append(em.linear(up_h, q.columns(h * q.row_bytes // heads, q.row_bytes // heads), None, wide, rows))
+        body.append(
+            em.linear(
+                up_h, q.columns(h * q.row_bytes // heads, q.row_bytes // heads), None, wide, rows
+            )
+        )
         mixed = em.rows_buffer(down_h.inputs[0] or "", rows.full, f"{op.name}.pn{h}")
         call = em.attention(op, wide, n_loc, n_loc, mixed, rows, h, 1)
         body.append(replace(call, trace=em.trace(op.outputs[0], mixed, rows, h * mixed.row_bytes)))
@@ -201,7 +250,9 @@ def absorbed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: in
     return steps
 
 
-def _head_chain(em: Emitter, ops: list[Op], value: str, h: int, width: int) -> tuple[list[Op], str | None]:
+def _head_chain(
+    em: Emitter, ops: list[Op], value: str, h: int, width: int
+) -> tuple[list[Op], str | None]:
     if not ops:
         return [], None
     return head_columns(em, ops, value, h * width, (h + 1) * width)

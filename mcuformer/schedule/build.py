@@ -15,7 +15,7 @@ from mcuformer.schedule import attention, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.macs import op_macs, op_weight_bytes
-from mcuformer.schedule.program import Addr, Call, Expr, Layer, Loop, Program, Span, Step
+from mcuformer.schedule.program import Call, Expr, Layer, Loop, Program, Span, Step
 from mcuformer.schedule.regions import Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 
@@ -77,7 +77,9 @@ def _move(em: Emitter, op: Op, target: Loc) -> list[Step]:
     source = em.where[str(op.inputs[0])]
     if source.buffer == target.buffer:
         return []
-    raise UnsupportedModelError(f"{op.name}: this {op.kind} would have to move bytes that lie apart")
+    raise UnsupportedModelError(
+        f"{op.name}: this {op.kind} would have to move bytes that lie apart"
+    )
 
 
 def _patch_embed(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
@@ -93,12 +95,18 @@ def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     op = region.ops[-1]
     x = em.where[str(op.inputs[0])]
     shape = em.values[op.outputs[0]].type.shape
-    lines = em.values[op.outputs[0]].type.size_bytes // target.row_bytes if len(shape) == 2 else shape[0]
+    lines = (
+        em.values[op.outputs[0]].type.size_bytes // target.row_bytes
+        if len(shape) == 2
+        else shape[0]
+    )
     rows = Rows.all(lines)
     kernel = "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d"
     scratch, spans = em.scratch(op, KERNELS["conv"].scratch_bytes(op, em, lines))
     image = em.values[str(op.inputs[0])].type
-    reads = (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
+    reads = (
+        (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
+    )
     args = (x.addr, target.addr, Expr(0), Expr(KERNELS["conv"].output_lines(op, em)), scratch)
     return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {})]
 
@@ -118,13 +126,38 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     layer, key = em.layer_ids[op.name], em.param("elementwise", op)
     args = (x.addr, Expr(x.stride), rows.first, rows.count, acc.addr)
     one = Rows.all(1)
-    body.append(Call("mcf_mean_partial", layer, key, args, x.span(rows.count) + acc.span(one.count),
-                     acc.span(one.count), instructions=elementwise.instructions(op, em, rows.full),
-                     tail_instructions=elementwise.instructions(op, em, rows.tail), overwrites=True))
-    start = Call("mcf_zero", layer, None, (acc.addr, Expr(acc.row_bytes)), (), acc.span(one.count),
-                 instructions=acc.row_bytes // 4 + 8)
-    finish = Call("mcf_mean_finish", layer, key, (acc.addr, target.addr), acc.span(one.count), target.span(one.count),
-                  trace=em.trace(op.outputs[0], target, one), instructions=8 * t.shape[1])
+    body.append(
+        Call(
+            "mcf_mean_partial",
+            layer,
+            key,
+            args,
+            x.span(rows.count) + acc.span(one.count),
+            acc.span(one.count),
+            instructions=elementwise.instructions(op, em, rows.full),
+            tail_instructions=elementwise.instructions(op, em, rows.tail),
+            overwrites=True,
+        )
+    )
+    start = Call(
+        "mcf_zero",
+        layer,
+        None,
+        (acc.addr, Expr(acc.row_bytes)),
+        (),
+        acc.span(one.count),
+        instructions=acc.row_bytes // 4 + 8,
+    )
+    finish = Call(
+        "mcf_mean_finish",
+        layer,
+        key,
+        (acc.addr, target.addr),
+        acc.span(one.count),
+        target.span(one.count),
+        trace=em.trace(op.outputs[0], target, one),
+        instructions=8 * t.shape[1],
+    )
     return [start, Loop("t", t.shape[0], tile, tuple(body), f"{op.name}: sums over tokens"), finish]
 
 
@@ -152,8 +185,12 @@ def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str)
     op = region.ops[-1]
     x = em.where[str(op.inputs[0])]
     indices = [int(i) for i in np.asarray(op.attrs["indices"]).ravel()]
-    steps = [embed.copy_rows(em, op, x.at(i), target.at(n), Rows.all(1)) for n, i in enumerate(indices)]
-    return [replace(s, trace=s.trace and (s.trace[0], s.trace[1], Expr(n))) for n, s in enumerate(steps)]
+    steps = [
+        embed.copy_rows(em, op, x.at(i), target.at(n), Rows.all(1)) for n, i in enumerate(indices)
+    ]
+    return [
+        replace(s, trace=s.trace and (s.trace[0], s.trace[1], Expr(n))) for n, s in enumerate(steps)
+    ]
 
 
 _Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
@@ -184,7 +221,10 @@ def assemble(fr: Frame, choices: Sequence[Choice]) -> Program:
         input_mode=fr.mode,  # type: ignore[arg-type]
         buffers=em.buffers,
         steps=tuple(steps),
-        layers=tuple(_layer(fr.graph, op, i, labels) for i, op in enumerate(o for o in fr.graph.ops if o.kind not in MOVES)),
+        layers=tuple(
+            _layer(fr.graph, op, i, labels)
+            for i, op in enumerate(o for o in fr.graph.ops if o.kind not in MOVES)
+        ),
         graph=fr.graph.replace(values=em.values),
         params=em.params,
         constants=tuple(em.constants),
@@ -198,8 +238,15 @@ def assemble(fr: Frame, choices: Sequence[Choice]) -> Program:
 
 def replace_state(em: Emitter) -> Emitter:
     """A copy whose tables can grow without touching the original's."""
-    return replace(em, values=dict(em.values), buffers=dict(em.buffers), params=dict(em.params),
-                   constants=dict(em.constants), traces=list(em.traces), where=dict(em.where))
+    return replace(
+        em,
+        values=dict(em.values),
+        buffers=dict(em.buffers),
+        params=dict(em.params),
+        constants=dict(em.constants),
+        traces=list(em.traces),
+        where=dict(em.where),
+    )
 
 
 def _read_input(em: Emitter, fr: Frame) -> list[Step]:
@@ -210,7 +257,17 @@ def _read_input(em: Emitter, fr: Frame) -> list[Step]:
         return []
     t = em.values[name].type
     span = Span(str(where.buffer), where.start, t.size_bytes, t.size_bytes, Expr(1))
-    return [Call("read_lines", 0, None, (where.addr, Expr(0), Expr(t.shape[0])), (), (span,), checked=True)]
+    return [
+        Call(
+            "read_lines",
+            0,
+            None,
+            (where.addr, Expr(0), Expr(t.shape[0])),
+            (),
+            (span,),
+            checked=True,
+        )
+    ]
 
 
 def _label(region: Region, op: Op, choice: Choice) -> str:
@@ -220,8 +277,16 @@ def _label(region: Region, op: Op, choice: Choice) -> str:
 
 
 def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:
-    return Layer(index, op.name, op.kind, op.origin, graph.type(op.outputs[0]).shape,
-                 op_macs(graph, op), op_weight_bytes(graph, op), labels.get(op.name, ""))
+    return Layer(
+        index,
+        op.name,
+        op.kind,
+        op.origin,
+        graph.type(op.outputs[0]).shape,
+        op_macs(graph, op),
+        op_weight_bytes(graph, op),
+        labels.get(op.name, ""),
+    )
 
 
 __all__ = ["Choice", "Frame", "Loop", "assemble", "emit_region", "frame", "is_column_view"]

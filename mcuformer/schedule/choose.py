@@ -8,17 +8,32 @@ limit gives the model's whole trade-off curve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
 
 from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
 from mcuformer.schedule.embed import Grid, line_choices
-from mcuformer.schedule.program import Call, Loop, Step
+from mcuformer.schedule.program import Buffer, Call, Loop, Step
 from mcuformer.schedule.regions import Region
 
 TILES = (1 << 30, 96, 64, 48, 32, 24, 16, 8, 4, 2, 1)
-BUDGETS = (0, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152, 65536)
+BUDGETS = (
+    0,
+    512,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+    12288,
+    16384,
+    24576,
+    32768,
+    49152,
+    65536,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,8 @@ def steps_instructions(steps: Sequence[Step]) -> int:
         if tail:
             total += sum(
                 (c.instructions if c.tail_instructions is None else c.tail_instructions)
-                if isinstance(c, Call) else steps_instructions((c,))
+                if isinstance(c, Call)
+                else steps_instructions((c,))
                 for c in step.body
             )
     return total
@@ -61,7 +77,9 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
     op = region.ops[-1]
     rows = fr.emitter.values[region.target].type.shape[0]
     if op.kind == "q_patch_embed":
-        lines = line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
+        lines = (
+            line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
+        )
         for n in lines:
             for budget in BUDGETS:
                 yield Choice("rows", lines=n, budget=budget)
@@ -73,7 +91,9 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
                 for query_tile in _tiles(tq):
                     yield Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
     else:
-        for tile in _tiles(rows if op.kind != "q_mean" else fr.emitter.values[str(op.inputs[0])].type.shape[0]):
+        for tile in _tiles(
+            rows if op.kind != "q_mean" else fr.emitter.values[str(op.inputs[0])].type.shape[0]
+        ):
             for budget in BUDGETS:
                 yield Choice("rows", tile=tile, budget=budget)
 
@@ -111,7 +131,7 @@ def evaluate(fr: Frame, region: Region, choice: Choice) -> Option:
     return Option(choice, own_peak(steps, em.buffers, outside), steps_instructions(steps))
 
 
-def own_peak(steps: Sequence[Step], buffers: dict, outside: set[str]) -> int:  # type: ignore[type-arg]
+def own_peak(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]) -> int:
     """Most bytes of the region's own buffers that live at once, by static call position.
 
     A buffer touched in one loop only lives from its first to its last call there; one touched inside
@@ -194,11 +214,22 @@ def signature(fr: Frame, region: Region) -> tuple[object, ...]:
             t = values[name].type
             loc = fr.emitter.where.get(name)
             place = (loc.stride, loc.buffer is None, str(loc.start)) if loc else None
-            rows.append((index.setdefault(name, len(index)), t.shape, t.dtype, values[name].is_const, place))
+            rows.append(
+                (index.setdefault(name, len(index)), t.shape, t.dtype, values[name].is_const, place)
+            )
         skip = ("indices", "m", "o_mant", "o_exp")
-        rows.append((op.kind, tuple(sorted((k, str(v)) for k, v in op.attrs.items() if k not in skip))))
+        rows.append(
+            (op.kind, tuple(sorted((k, str(v)) for k, v in op.attrs.items() if k not in skip)))
+        )
     target = fr.emitter.where[region.target].buffer
-    rows.append([fr.emitter.where[n].buffer == target for op in region.ops for n in op.inputs if n in fr.emitter.where])
+    rows.append(
+        [
+            fr.emitter.where[n].buffer == target
+            for op in region.ops
+            for n in op.inputs
+            if n in fr.emitter.where
+        ]
+    )
     return (repr(rows),)
 
 
@@ -230,13 +261,18 @@ def trade_off(fr: Frame, other: Frame | None = None) -> list[Point]:
         table.append(cache[key])
     beside = outside_live(fr)
     floor = max((b + o[0].peak_bytes for b, o in zip(beside, table, strict=True)), default=0)
-    limits = sorted({b + o.peak_bytes for b, os in zip(beside, table, strict=True) for o in os} | {floor})
+    limits = sorted(
+        {b + o.peak_bytes for b, os in zip(beside, table, strict=True) for o in os} | {floor}
+    )
     points: list[Point] = []
     for limit in limits:
         if limit < floor:
             continue
         chosen = [
-            min((o for o in os if b + o.peak_bytes <= limit), key=lambda o: (o.instructions, o.peak_bytes))
+            min(
+                (o for o in os if b + o.peak_bytes <= limit),
+                key=lambda o: (o.instructions, o.peak_bytes),
+            )
             for b, os in zip(beside, table, strict=True)
         ]
         total = sum(o.instructions for o in chosen)

@@ -28,7 +28,9 @@ def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
     return TensorType((*t.shape[:-1], stop - start), t.dtype, qp)
 
 
-def take_columns(values: dict[str, Value], op: Op, start: int, stop: int, x: str | None = None) -> Op:
+def take_columns(
+    values: dict[str, Value], op: Op, start: int, stop: int, x: str | None = None
+) -> Op:
     """`op` restricted to output channels [start, stop); new constants are added to `values` (views, no copies).
 
     `x` replaces the activation input where the op is elementwise and its input was restricted too.
@@ -82,14 +84,23 @@ def split_column_views(graph: Graph) -> Graph:
     ops: list[Op] = []
     for op in graph.ops:
         users = consumers[op.outputs[0]]
-        if op.kind == "q_linear" and users and all(map(is_column_view, users)) and op.outputs[0] not in graph.outputs:
+        if (
+            op.kind == "q_linear"
+            and users
+            and all(map(is_column_view, users))
+            and op.outputs[0] not in graph.outputs
+        ):
             continue
         source = producers.get(op.inputs[0] or "")
         if is_column_view(op) and source is not None and source.kind == "q_linear":
             siblings = consumers[source.outputs[0]]
             if all(map(is_column_view, siblings)) and source.outputs[0] not in graph.outputs:
                 part = take_columns(values, source, op.attrs["start"], op.attrs["stop"])
-                ops.append(replace(part, name=op.name, outputs=op.outputs, origin=source.origin + op.origin))
+                ops.append(
+                    replace(
+                        part, name=op.name, outputs=op.outputs, origin=source.origin + op.origin
+                    )
+                )
                 continue
         ops.append(op)
     return graph.replace(ops=tuple(ops), values=values)

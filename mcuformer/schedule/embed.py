@@ -16,7 +16,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.kernels import linear
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.panels import linear_panel
-from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Span, Step, var
+from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,26 @@ class Grid:
 
 def as_linear(op: Op, grid: Grid) -> Op:
     """The patch embedding as a linear layer over rows of `ph` segments, one image line apart."""
-    attrs = {**op.attrs, "segments": grid.ph, "segment_bytes": grid.segment, "segment_stride": grid.line}
+    attrs = {
+        **op.attrs,
+        "segments": grid.ph,
+        "segment_bytes": grid.segment,
+        "segment_stride": grid.line,
+    }
     return replace(op, kind="q_linear", attrs=attrs)
 
 
 def read_lines(em: Emitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Call:
     span = Span(str(dst.buffer), dst.start, line * count, line * count, Expr(1))
-    return Call("read_lines", em.layer_ids[op.name], None, (dst.addr, first, Expr(count)), (), (span,), checked=True)
+    return Call(
+        "read_lines",
+        em.layer_ids[op.name],
+        None,
+        (dst.addr, first, Expr(count)),
+        (),
+        (span,),
+        checked=True,
+    )
 
 
 def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> list[Step]:
@@ -69,7 +82,10 @@ def _whole_band(
     band = grid.ph * grid.line
     if mode == "bands":
         x = Loc(Expr(), grid.segment, band, em.buffer(f"{op.name}.band", band))
-        return [read_lines(em, op, x, var("t") * grid.ph, grid.ph, grid.line), _linear(em, op, x, res, y, rows, band)]
+        return [
+            read_lines(em, op, x, var("t") * grid.ph, grid.ph, grid.line),
+            _linear(em, op, x, res, y, rows, band),
+        ]
     image = em.where[str(op.inputs[0])]
     x = Loc(image.start + var("t") * band, grid.segment, band, image.buffer, image.constant)
     if image.buffer is None or image.buffer != y.buffer:
@@ -87,10 +103,25 @@ def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, ba
 
 
 def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
-    args: tuple[Arg, ...] = (x.addr, Expr(x.stride), y.addr, Expr(y.stride), Expr(x.row_bytes), rows.count)
+    args: tuple[Arg, ...] = (
+        x.addr,
+        Expr(x.stride),
+        y.addr,
+        Expr(y.stride),
+        Expr(x.row_bytes),
+        rows.count,
+    )
     cost = rows.full * (x.row_bytes // 2 + 12)
-    return Call("mcf_copy", em.layer_ids[op.name], None, args, x.span(rows.count),
-                y.span(rows.count), trace=em.trace(op.outputs[0], y, rows), instructions=cost)
+    return Call(
+        "mcf_copy",
+        em.layer_ids[op.name],
+        None,
+        args,
+        x.span(rows.count),
+        y.span(rows.count),
+        trace=em.trace(op.outputs[0], y, rows),
+        instructions=cost,
+    )
 
 
 def _partial_sums(
@@ -99,7 +130,9 @@ def _partial_sums(
     """`lines` image lines at a time; int32 sums of one row of patches wait for the last of them."""
     n = em.values[op.outputs[0]].type.shape[-1]
     acc = Loc(Expr(), 4 * n, 4 * n, em.buffer(f"{op.name}.sums", 4 * n * grid.across))
-    x = Loc(Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines))
+    x = Loc(
+        Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines)
+    )
     panel = linear_panel(op, em, grid.across, em.budget)
     size = linear.partial_scratch_bytes(op, em, grid.across, lines, panel=panel)
     key = em.param("linear", op, panel=panel, lines=lines)
@@ -109,25 +142,55 @@ def _partial_sums(
         scratch, spans = em.scratch(op, size)
         line = first if isinstance(first, Expr) else Expr(first)
         seen = Span(str(x.buffer), Expr(), grid.line * lines, grid.line * lines, Expr(1))
-        args: tuple[Arg, ...] = (line, Expr(lines), x.addr, Expr(x.stride), acc.addr, rows.count, scratch)
+        args: tuple[Arg, ...] = (
+            line,
+            Expr(lines),
+            x.addr,
+            Expr(x.stride),
+            acc.addr,
+            rows.count,
+            scratch,
+        )
         call = Call(
-            "mcf_linear_partial", layer, key, args, (seen,) if start else (seen, *acc.span(rows.count)),
-            acc.span(rows.count), spans, None,
-            linear.partial_instructions(op, em, grid.across, lines, panel=panel), None,
-            linear.weight_bytes_read(op, em, grid.across, panel=panel) * lines // grid.ph, overwrites=not start,
+            "mcf_linear_partial",
+            layer,
+            key,
+            args,
+            (seen,) if start else (seen, *acc.span(rows.count)),
+            acc.span(rows.count),
+            spans,
+            None,
+            linear.partial_instructions(op, em, grid.across, lines, panel=panel),
+            None,
+            linear.weight_bytes_read(op, em, grid.across, panel=panel) * lines // grid.ph,
+            overwrites=not start,
         )
         return read_lines(em, op, x, var("t") * grid.ph + line, lines, grid.line), call
 
     finish = Call(
-        "mcf_linear_finish", layer, key,
-        (acc.addr, res.addr if res else "NULL", Expr(res.stride if res else 0), y.addr, Expr(y.stride), rows.count),
-        acc.span(rows.count) + (res.span(rows.count) if res else ()), y.span(rows.count), (),
-        em.trace(op.outputs[0], y, rows), linear.finish_instructions(op, em, grid.across),
+        "mcf_linear_finish",
+        layer,
+        key,
+        (
+            acc.addr,
+            res.addr if res else "NULL",
+            Expr(res.stride if res else 0),
+            y.addr,
+            Expr(y.stride),
+            rows.count,
+        ),
+        acc.span(rows.count) + (res.span(rows.count) if res else ()),
+        y.span(rows.count),
+        (),
+        em.trace(op.outputs[0], y, rows),
+        linear.finish_instructions(op, em, grid.across),
     )
     steps: list[Step] = [*partial(0, True)]
     if grid.ph > lines:
         rest = partial(var("l") + lines, False)
-        steps.append(Loop("l", grid.ph - lines, lines, rest, "the other lines of this row of patches"))
+        steps.append(
+            Loop("l", grid.ph - lines, lines, rest, "the other lines of this row of patches")
+        )
     return [*steps, finish]
 
 

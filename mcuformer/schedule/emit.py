@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from numpy.typing import NDArray
+
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.types import Value
+from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
 from mcuformer.schedule.panels import linear_panel
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
+
 
 @dataclass(frozen=True, slots=True)
 class Loc:
@@ -96,7 +99,9 @@ class Emitter:
 
     def param(self, kernel: str, op: Op, **choices: int) -> str:
         key, n = op.outputs[0], 1
-        while key in self.params and (self.params[key].op is not op or self.params[key].choices != choices):
+        while key in self.params and (
+            self.params[key].op is not op or self.params[key].choices != choices
+        ):
             key, n = f"{op.outputs[0]}.{n}", n + 1
         self.params[key] = Param(kernel, op, choices)
         return key
@@ -107,13 +112,18 @@ class Emitter:
         name = self.buffer(f"{op.name}.scratch", size, "scratch", "fast")
         return Addr(name), (Span.whole(self.buffers[name]),)
 
-    def trace(self, value: str, y: Loc, rows: Rows, first_byte: int = 0) -> tuple[int, Span, Expr] | None:
+    def trace(
+        self, value: str, y: Loc, rows: Rows, first_byte: int = 0
+    ) -> tuple[int, Span, Expr] | None:
         """A head's share `k[64:128]` of a value is shown as columns of the value."""
         span = y.span(rows.count)
         if not span:
             return None
         if value.endswith("]"):
-            whole, start = value[: value.rindex("[")], value[value.rindex("[") + 1 : value.rindex(":")]
+            whole, start = (
+                value[: value.rindex("[")],
+                value[value.rindex("[") + 1 : value.rindex(":")],
+            )
             first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
             value = whole
         trace = Trace(value, first_byte)
@@ -160,10 +170,15 @@ class Emitter:
         if op.kind in ("q_add", "q_mul"):
             other = self.location(op.inputs[1], tiles, rows)
             assert other is not None
-            if self.values[op.inputs[1] or ""].is_const and self.values[op.inputs[1] or ""].type.shape[0] == 1:
+            if (
+                self.values[op.inputs[1] or ""].is_const
+                and self.values[op.inputs[1] or ""].type.shape[0] == 1
+            ):
                 other = replace(self.constant(op.inputs[1] or ""), stride=0)
             return self.elementwise(op, "mcf_" + op.kind[2:], [x, other], y, rows)
-        name = {"q_unary": "mcf_unary", "q_requant": "mcf_requant", "q_softmax": "mcf_softmax"}[op.kind]
+        name = {"q_unary": "mcf_unary", "q_requant": "mcf_requant", "q_softmax": "mcf_softmax"}[
+            op.kind
+        ]
         return self.elementwise(op, name, [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
@@ -171,17 +186,50 @@ class Emitter:
         scratch, spans = self.scratch(op, linear.scratch_bytes(op, self, rows.full, panel=panel))
         reads = x.span(rows.count) + (res.span(rows.count) if res else ())
         args: tuple[Arg, ...] = (
-            x.addr, Expr(x.stride), res.addr if res else "NULL", Expr(res.stride if res else 0),
-            y.addr, Expr(y.stride), rows.count, scratch,
+            x.addr,
+            Expr(x.stride),
+            res.addr if res else "NULL",
+            Expr(res.stride if res else 0),
+            y.addr,
+            Expr(y.stride),
+            rows.count,
+            scratch,
         )
-        return self.call("mcf_linear", "linear", op, args, reads, y, rows, spans, {"panel": panel},
-                         overwrites=res is not None and res.buffer == y.buffer)
+        return self.call(
+            "mcf_linear",
+            "linear",
+            op,
+            args,
+            reads,
+            y,
+            rows,
+            spans,
+            {"panel": panel},
+            overwrites=res is not None and res.buffer == y.buffer,
+        )
 
     def layernorm(self, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
         scratch, spans = self.scratch(op, layernorm.scratch_bytes(op, self, rows.full))
-        args: tuple[Arg, ...] = (x.addr, Expr(x.stride), y.addr, Expr(y.stride), rows.count, scratch)
-        return self.call("mcf_layernorm", "layernorm", op, args, x.span(rows.count), y, rows, spans, {},
-                         overwrites=x.buffer == y.buffer)
+        args: tuple[Arg, ...] = (
+            x.addr,
+            Expr(x.stride),
+            y.addr,
+            Expr(y.stride),
+            rows.count,
+            scratch,
+        )
+        return self.call(
+            "mcf_layernorm",
+            "layernorm",
+            op,
+            args,
+            x.span(rows.count),
+            y,
+            rows,
+            spans,
+            {},
+            overwrites=x.buffer == y.buffer,
+        )
 
     def elementwise(self, op: Op, kernel: str, xs: list[Loc], y: Loc, rows: Rows) -> Call:
         args: list[Arg] = []
@@ -194,8 +242,18 @@ class Emitter:
             scratch, spans = self.scratch(op, size)
             args.append(scratch)
         reads = tuple(s for x in xs for s in x.span(rows.count))
-        return self.call(kernel, "elementwise", op, tuple(args), reads, y, rows, spans, {},
-                         overwrites=any(x.buffer == y.buffer for x in xs))
+        return self.call(
+            kernel,
+            "elementwise",
+            op,
+            tuple(args),
+            reads,
+            y,
+            rows,
+            spans,
+            {},
+            overwrites=any(x.buffer == y.buffer for x in xs),
+        )
 
     def attention(
         self, op: Op, q: Loc, k: Loc, v: Loc, y: Loc, rows: Rows, head0: int, heads: int
@@ -206,19 +264,53 @@ class Emitter:
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0])
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)
         args: tuple[Arg, ...] = (
-            Expr(head0), Expr(heads), q.addr, Expr(q.stride), k.addr, Expr(k.stride), v.addr, Expr(v.stride),
-            y.addr, Expr(y.stride), rows.first, rows.count, scratch,
+            Expr(head0),
+            Expr(heads),
+            q.addr,
+            Expr(q.stride),
+            k.addr,
+            Expr(k.stride),
+            v.addr,
+            Expr(v.stride),
+            y.addr,
+            Expr(y.stride),
+            rows.first,
+            rows.count,
+            scratch,
         )
-        call = self.call("mcf_attention", "attention", op, args, reads, y, rows, spans, choices,
-                         overwrites=q.buffer == y.buffer)
+        call = self.call(
+            "mcf_attention",
+            "attention",
+            op,
+            args,
+            reads,
+            y,
+            rows,
+            spans,
+            choices,
+            overwrites=q.buffer == y.buffer,
+        )
         total = op.attrs["heads"]
         scale = lambda n: n * heads // total  # noqa: E731
-        return replace(call, instructions=scale(call.instructions),
-                       tail_instructions=scale(call.tail_instructions or 0))
+        return replace(
+            call,
+            instructions=scale(call.instructions),
+            tail_instructions=scale(call.tail_instructions or 0),
+        )
 
     def call(
-        self, kernel: str, module: str, op: Op, args: tuple[Arg, ...], reads: tuple[Span, ...], y: Loc, rows: Rows,
-        scratch: tuple[Span, ...], choices: Mapping[str, int], overwrites: bool = False, first_byte: int = 0,
+        self,
+        kernel: str,
+        module: str,
+        op: Op,
+        args: tuple[Arg, ...],
+        reads: tuple[Span, ...],
+        y: Loc,
+        rows: Rows,
+        scratch: tuple[Span, ...],
+        choices: Mapping[str, int],
+        overwrites: bool = False,
+        first_byte: int = 0,
     ) -> Call:
         cost = KERNELS[module].instructions
         return Call(
@@ -237,10 +329,10 @@ class Emitter:
         )
 
     # The kernels' cost functions take a Graph; these two make the emitter one.
-    def type(self, name: str):  # type: ignore[no-untyped-def]
+    def type(self, name: str) -> TensorType:
         return self.values[name].type
 
-    def const(self, name: str | None):  # type: ignore[no-untyped-def]
+    def const(self, name: str | None) -> NDArray | None:
         return None if name is None else self.values[name].data
 
 

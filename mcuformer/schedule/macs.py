@@ -24,5 +24,8 @@ def op_weight_bytes(graph: Graph, op: Op) -> int:
     return sum(
         graph.type(str(n)).size_bytes
         for n in op.inputs[1:2]
-        if op.kind.startswith("q_") and n is not None and graph.values[n].is_const and op.kind != "q_add"
+        if op.kind.startswith("q_")
+        and n is not None
+        and graph.values[n].is_const
+        and op.kind != "q_add"
     )

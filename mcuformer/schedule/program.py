@@ -194,7 +194,9 @@ class Program:
         yield from _executions(self.steps, {})
 
 
-def _calls(steps: tuple[Step, ...], around: tuple[Loop, ...]) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
+def _calls(
+    steps: tuple[Step, ...], around: tuple[Loop, ...]
+) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
     for step in steps:
         if isinstance(step, Loop):
             yield from _calls(step.body, (*around, step))
@@ -202,7 +204,9 @@ def _calls(steps: tuple[Step, ...], around: tuple[Loop, ...]) -> Iterator[tuple[
             yield step, around
 
 
-def _executions(steps: tuple[Step, ...], env: dict[str, int]) -> Iterator[tuple[Call, dict[str, int]]]:
+def _executions(
+    steps: tuple[Step, ...], env: dict[str, int]
+) -> Iterator[tuple[Call, dict[str, int]]]:
     for step in steps:
         if isinstance(step, Loop):
             for inner in step.iterations(env):

@@ -60,10 +60,10 @@ def build(
         # Fragmentation, or a split memory: ask for a little less and place again.
         limit = point.limit_bytes - 1
         if limit < min(p.limit_bytes for p in points):
-            names = {layer.id: layer.name for layer in program.layers}
+            layers = {layer.id: layer.name for layer in program.layers}
             raise DoesNotFitError(
                 f"the arena needs {made.arena_bytes:,} B, free are {room:,} B: {made.missing_bytes:,} B missing; "
-                f"peak of {made.peak.live_bytes:,} B at {names.get(made.peak.layer, made.peak.kernel)}",
+                f"peak of {made.peak.live_bytes:,} B at {layers.get(made.peak.layer, made.peak.kernel)}",
                 "try --input-mode bands, or a board with more SRAM",
             )
 
@@ -71,7 +71,9 @@ def build(
 def _absorbed(fr: Frame, point: Point) -> list[str]:
     """Names of the attentions that run with absorbed weights."""
     pairs = zip(fr.regions, point.choices, strict=True)
-    return [r.attention.name for r, c in pairs if r.attention is not None and c.schedule == "absorbed"]
+    return [
+        r.attention.name for r, c in pairs if r.attention is not None and c.schedule == "absorbed"
+    ]
 
 
 __all__ = ["MODES", "Schedule", "build"]

@@ -19,14 +19,18 @@ WORTH = 2.0
 DEAREST = 1.9
 
 
-def select(points: Sequence[Point], optimize: str, limit_bytes: int, max_instructions: int | None = None) -> Point:
+def select(
+    points: Sequence[Point], optimize: str, limit_bytes: int, max_instructions: int | None = None
+) -> Point:
     """The point that the user asked for; `points` rise in instructions and fall in bytes.
 
     Raises DoesNotFitError where no point meets both limits; the message names the nearest one.
     """
     legal = [
-        p for p in points
-        if p.limit_bytes <= limit_bytes and (max_instructions is None or p.instructions <= max_instructions)
+        p
+        for p in points
+        if p.limit_bytes <= limit_bytes
+        and (max_instructions is None or p.instructions <= max_instructions)
     ]
     if not legal:
         raise DoesNotFitError(_nothing_fits(points, limit_bytes, max_instructions))
@@ -38,7 +42,9 @@ def select(points: Sequence[Point], optimize: str, limit_bytes: int, max_instruc
         return min(affordable, key=lambda p: p.limit_bytes)
     near = [p for p in legal if p.instructions <= SMALL_PRICE * fastest.instructions]
     base = min(near, key=lambda p: p.limit_bytes)
-    latent = [p for p in legal if p.latent and p.instructions <= LATENT_PRICE * fastest.instructions]
+    latent = [
+        p for p in legal if p.latent and p.instructions <= LATENT_PRICE * fastest.instructions
+    ]
     return min((base, *latent), key=_score)
 
 
@@ -49,9 +55,13 @@ def _score(p: Point) -> float:
 def _nothing_fits(points: Sequence[Point], limit_bytes: int, max_instructions: int | None) -> str:
     small = min(points, key=lambda p: p.limit_bytes)
     if small.limit_bytes > limit_bytes:
-        return (f"the smallest schedule keeps {small.limit_bytes:,} B in the arena, {limit_bytes:,} B are left: "
-                f"{small.limit_bytes - limit_bytes:,} B missing")
+        return (
+            f"the smallest schedule keeps {small.limit_bytes:,} B in the arena, {limit_bytes:,} B are left: "
+            f"{small.limit_bytes - limit_bytes:,} B missing"
+        )
     within = [p for p in points if p.limit_bytes <= limit_bytes]
     quick = min(within, key=lambda p: p.instructions)
-    return (f"the fastest schedule within {limit_bytes:,} B executes about {quick.instructions:,} instructions, "
-            f"the limit is {max_instructions:,}")
+    return (
+        f"the fastest schedule within {limit_bytes:,} B executes about {quick.instructions:,} instructions, "
+        f"the limit is {max_instructions:,}"
+    )

@@ -30,7 +30,9 @@ class Storage:
                 continue
             op = region.ops[-1]
             view = self._view(op)
-            self.em.where[value] = view or self._overwritten(region, i, last) or self._own(value, op)
+            self.em.where[value] = (
+                view or self._overwritten(region, i, last) or self._own(value, op)
+            )
 
     def _input(self) -> None:
         """The graph input: a buffer (resident; anything but patches wants it whole), or the caller's memory."""
@@ -79,7 +81,11 @@ class Storage:
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]
-        if op.kind != "q_patch_embed" or op.inputs[0] not in self.graph.inputs or any(op.attrs.get("pads", ())):
+        if (
+            op.kind != "q_patch_embed"
+            or op.inputs[0] not in self.graph.inputs
+            or any(op.attrs.get("pads", ()))
+        ):
             return False
         return may_overwrite(self.em, op, self.em.values[value].type, first)
 
@@ -111,7 +117,9 @@ class Storage:
         if region.target in self.graph.outputs:
             return None
         op, graph = region.ops[-1], self.graph
-        if not all(o.kind in TOKENWISE or is_column_view(o) or o is region.attention for o in region.ops):
+        if not all(
+            o.kind in TOKENWISE or is_column_view(o) or o is region.attention for o in region.ops
+        ):
             return None
         if region.attention is op:
             return None
@@ -125,8 +133,11 @@ class Storage:
             if op.kind == "q_linear" and name == op.inputs[0] and residual(graph, op) != name:
                 continue
             buffer = self.em.buffers[loc.buffer]
-            same = (loc.stride == loc.row_bytes == self.em.row_bytes(region.target)
-                    and loc.start == Expr() and self.em.values[name].type.shape[0] == rows)
+            same = (
+                loc.stride == loc.row_bytes == self.em.row_bytes(region.target)
+                and loc.start == Expr()
+                and self.em.values[name].type.shape[0] == rows
+            )
             holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
             if same and buffer.kind != "output" and all(last.get(v, -1) <= index for v in holders):
                 return loc
@@ -136,4 +147,6 @@ class Storage:
 def reads_by_bands(graph: Graph) -> bool:
     """Whether every reader of the graph input is an unpadded patch embedding."""
     users = graph.consumers()[graph.inputs[0]]
-    return bool(users) and all(u.kind == "q_patch_embed" and not any(u.attrs.get("pads", ())) for u in users)
+    return bool(users) and all(
+        u.kind == "q_patch_embed" and not any(u.attrs.get("pads", ())) for u in users
+    )
