@@ -1,0 +1,114 @@
+"""report.html: one self-contained page; the map and the curve are drawn by its own script.
+
+Nothing is fetched: styles, script and data are inside, and the page's content policy forbids more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from mcuformer.paths import TEMPLATES
+from mcuformer.report import LayerRow, Report
+from mcuformer.report_timeline import Timeline
+
+KB = 1024
+
+
+def page(report: Report, time: Timeline) -> str:
+    """The whole document."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "size": size, "join": ", ".join}
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        title=report.model.path.replace("\\", "/").rsplit("/", 1)[-1],
+        style=_inline("report.css"),
+        script=_inline("report.js"),
+        data=_data(report, time),
+        sram=sram_bar(report),
+        flash=flash_bar(report),
+        excess=_percent(report.memory.arena_bytes, report.memory.lower_bound_bytes),
+        peak_bytes=time.moments[time.peak].live_bytes if time.moments else None,
+        rows=[_row(layer, report.layers) for layer in report.layers],
+        reasons={d.where: d.message for d in report.diagnostics if d.code == "unknown"},
+        remarks=[d for d in report.diagnostics if d.code != "unknown"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a bar: its share of the whole in percent."""
+
+    name: str
+    size_bytes: int
+    percent: float
+
+
+def sram_bar(report: Report) -> list[Part]:
+    m = report.memory
+    parts = [
+        ("arena", m.arena_bytes), ("scratch", m.scratch_bytes), ("static", m.static_bytes),
+        ("stack", m.stack_bytes), ("input", m.input_bytes),
+    ]
+    return _bar(parts, m.sram_available_bytes)
+
+
+def flash_bar(report: Report) -> list[Part]:
+    f = report.flash
+    return _bar([("weights", f.weights_bytes), ("code", f.code_bytes)], report.board.flash_bytes)
+
+
+def _bar(parts: Iterable[tuple[str, int | None]], whole: int) -> list[Part]:
+    known = [(name, part) for name, part in parts if part]
+    whole = max(whole, sum(part for _, part in known), 1)
+    return [Part(name, part, round(100 * part / whole, 2)) for name, part in known]
+
+
+def _row(layer: LayerRow, layers: Iterable[LayerRow]) -> dict[str, object]:
+    """A layer with its shares of the largest live set and of the most expensive layer."""
+    live = max((other.live_bytes for other in layers), default=0)
+    work = max((other.estimated_instructions for other in layers), default=0)
+    return {
+        "layer": layer,
+        "live_percent": _percent_of(layer.live_bytes, live),
+        "work_percent": _percent_of(layer.estimated_instructions, work),
+    }
+
+
+def _percent_of(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+def _percent(value: int, base: int) -> str:
+    return f"{100 * (value - base) / base:.2f} %" if base else "0 %"
+
+
+def count(value: float | None) -> str:
+    """1234567 -> 1,234,567; a dash for what is not known."""
+    return "–" if value is None else f"{value:,}"
+
+
+def size(value: int | None) -> str:
+    """Bytes for headlines: KB of 1024 below ten megabytes, MB above."""
+    if value is None:
+        return "–"
+    if value >= 10 * KB * KB:
+        return f"{value / KB / KB:.1f} MB"
+    return f"{value / KB:.1f} KB" if value >= KB else f"{value} B"
+
+
+def _inline(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _data(report: Report, time: Timeline) -> Markup:
+    """JSON for the script; no `<` inside, so that no name can close the element."""
+    text = msgspec.json.encode({"time": time, "tradeoffs": report.tradeoffs}).decode()
+    return Markup(text.replace("<", "\\u003c"))
