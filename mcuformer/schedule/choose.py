@@ -16,7 +16,8 @@ from mcuformer.schedule.embed import Grid, line_choices
 from mcuformer.schedule.program import Buffer, Call, Loop, Step
 from mcuformer.schedule.regions import Region
 
-TILES = (1 << 30, 96, 64, 48, 32, 24, 16, 8, 4, 2, 1)
+# Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
+CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)
 BUDGETS = (
     0,
     512,
@@ -108,7 +109,8 @@ def absorbed_candidates(fr: Frame, region: Region) -> Iterator[Choice]:
 
 
 def _tiles(rows: int) -> list[int]:
-    return sorted({min(t, rows) for t in TILES})
+    """Rows of a tile, even (the kernels take rows in pairs); 1 only where there is one row."""
+    return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
 
 
 def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.schedule.choose import Point
 
 MODES = ("balanced", "ram", "speed")
-# `balanced` pays this much for less SRAM ...
-SMALL_PRICE = 1.05
-# ... and up to this for running a low-rank attention from its latent, which is what it was factorised
-# for, where a percent of instructions buys two of SRAM.
-LATENT_PRICE = 1.20
-WORTH = 2.0
+# `balanced` takes the least SRAM that costs this much over the fastest schedule (5 % in executed
+# instructions, less a margin for the cost model) ...
+SMALL_PRICE = 1.045
+# ... or this much where a low-rank attention runs from its latent, which is what it was factorised for
+# (20 %, less the margin).
+LATENT_PRICE = 1.19
 # `ram` stops where the last bytes would cost more than this over the fastest schedule.
 DEAREST = 1.9
 
@@ -40,16 +39,12 @@ def select(
     if optimize == "ram":
         affordable = [p for p in legal if p.instructions <= DEAREST * fastest.instructions]
         return min(affordable, key=lambda p: p.limit_bytes)
-    near = [p for p in legal if p.instructions <= SMALL_PRICE * fastest.instructions]
-    base = min(near, key=lambda p: p.limit_bytes)
-    latent = [
-        p for p in legal if p.latent and p.instructions <= LATENT_PRICE * fastest.instructions
+    near = [
+        p
+        for p in legal
+        if p.instructions <= (LATENT_PRICE if p.latent else SMALL_PRICE) * fastest.instructions
     ]
-    return min((base, *latent), key=_score)
-
-
-def _score(p: Point) -> float:
-    return math.log(p.limit_bytes) + WORTH * math.log(p.instructions)
+    return min(near, key=lambda p: p.limit_bytes)
 
 
 def _nothing_fits(points: Sequence[Point], limit_bytes: int, max_instructions: int | None) -> str:
