@@ -17,7 +17,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.kernels.base import CArray, KernelData
 
-SOURCES = ("mcf_linear.c", "mcf_gemm.c")
+SOURCES = ("mcf_linear.c", "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c")
 TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
 NO_TYPE = 3
 
@@ -155,7 +155,8 @@ def partial_scratch_bytes(op: Op, graph: Values, rows: int, lines: int, *, panel
     """A pair of rows, and from three rows on `panel` channels, all expanded to 16 bits."""
     _segments, segment, _stride = segments_of(op, graph)
     kn, n = lines * round4(segment), constant(graph, op.inputs[1]).shape[0]
-    return 4 * kn + (2 * kn * min(round4(panel), round4(n)) if rows > 2 else 0)
+    expanded = 2 * kn * min(round4(panel), round4(n)) if rows > 2 else 0
+    return 4 * kn + expanded + 8  # single loads (MCF_LDR) run 8 bytes ahead
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:

@@ -3,15 +3,10 @@
  * the bias only the total is proved to fit. */
 #include "mcf_gemm.h"
 
-static const int32_t *post_of(const mcf_linear_t *p, int32_t group)
-{
-    return p->post + group * (4 * p->chunks + (p->res_type == MCF_NONE ? 8 : 12));
-}
-
 void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_t count, const void *res, void *y)
 {
     const int32_t step = p->res_type == MCF_NONE ? 2 : 3;
-    const int32_t *post = post_of(p, n0 / 4) + 4 * p->chunks;
+    const int32_t *post = p->post + n0 / 4 * mcf_post_words(p) + 4 * p->chunks;
     for (int32_t c = 0; c < count; c++, post += step) {
         int32_t v = t[c] + post[1];
         if (step == 3)
@@ -25,7 +20,7 @@ void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_
     }
 }
 
-#if 1
+#if !MCF_DSP
 
 /* int4: byte k & 3 of word c / 2 holds two channels, the even one below; the value counts 16 times (mult is /16). */
 static int32_t weight(const mcf_linear_t *p, int32_t group, int32_t c, int32_t k)
@@ -36,13 +31,13 @@ static int32_t weight(const mcf_linear_t *p, int32_t group, int32_t c, int32_t k
     return c & 1 ? byte & ~15 : (int8_t)(uint8_t)((uint32_t)byte << 4);
 }
 
-void mcf_gemm_expand(const mcf_linear_t *p, int32_t group0, int32_t groups, int32_t k0, int32_t kn, void *panel)
+void mcf_gemm_expand(const mcf_gemm_t *g, void *panel)
 {
     int16_t *out = panel;
-    for (int32_t group = group0; group < group0 + groups; group++)
+    for (int32_t group = g->group0; group < g->group0 + g->groups; group++)
         for (int32_t c = 0; c < 4; c++)
-            for (int32_t k = k0; k < k0 + kn; k++)
-                *out++ = (int16_t)weight(p, group, c, k);
+            for (int32_t k = g->k0; k < g->k0 + g->kn; k++)
+                *out++ = (int16_t)weight(g->p, group, c, k);
 }
 
 void mcf_gemm_pair(const void *row0, const void *row1, int type, int32_t count, int32_t k, int32_t kn, void *pair)
@@ -56,56 +51,52 @@ void mcf_gemm_pair(const void *row0, const void *row1, int type, int32_t count, 
         a[i] = a[kn + i] = 0;
 }
 
-static uint32_t dot(const int16_t *a, const int16_t *w, int32_t kn)
+/* K positions k .. k+n-1 of the pair's `row` times one channel of the group. */
+static uint32_t dot(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c, int32_t k, int32_t n)
 {
+    const int16_t *a = (const int16_t *)g->pair + row * g->kn + k;
     uint32_t sum = 0;
-    for (int32_t k = 0; k < kn; k++)
-        sum += (uint32_t)(a[k] * w[k]);
+    if (g->panel) {
+        const int16_t *w = (const int16_t *)g->panel + ((group - g->group0) * 4 + c) * g->kn + k;
+        for (int32_t i = 0; i < n; i++)
+            sum += (uint32_t)(a[i] * w[i]);
+    } else {
+        for (int32_t i = 0; i < n; i++)
+            sum += (uint32_t)(a[i] * weight(g->p, group, c, g->k0 + k + i));
+    }
     return sum;
 }
 
-static uint32_t dot_packed(const mcf_linear_t *p, const int16_t *a, int32_t group, int32_t c, int32_t k0, int32_t kn)
+/* Sum over the chunks of K of hi(acc * mult) for one channel of one row. */
+static int32_t scaled(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c)
 {
-    uint32_t sum = 0;
-    for (int32_t k = 0; k < kn; k++)
-        sum += (uint32_t)(a[k] * weight(p, group, c, k0 + k));
-    return sum;
+    const mcf_linear_t *p = g->p;
+    const int32_t *post = p->post + group * mcf_post_words(p);
+    const int32_t mult = post[4 * p->chunks + (p->res_type == MCF_NONE ? 2 : 3) * c];
+    int32_t t = 0;
+    for (int32_t j = 0, k = 0; j < p->chunks; j++) {
+        const int32_t n = p->chunk_kp ? p->chunk_kp[j] : g->kn;
+        const uint32_t acc = (uint32_t)post[4 * j + c] + dot(g, row, group, c, k, n);
+        t += mcf_hi((int32_t)(acc << p->acc_shift), mult);
+        k += n;
+    }
+    return t;
 }
 
-/* Sum over K positions k .. k+n-1 (counted from k0) of one row and one channel. */
-static uint32_t piece(const mcf_linear_t *p, const int16_t *panel, const int16_t *a, int32_t k0, int32_t kn, int32_t k,
-                      int32_t n, int32_t group, int32_t group0, int32_t c)
+void mcf_gemm_dot(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows)
 {
-    if (panel == NULL)
-        return dot_packed(p, a + k, group, c, k0 + k, n);
-    return dot(a + k, panel + ((group - group0) * 4 + c) * kn + k, n);
-}
-
-void mcf_gemm_dot(const mcf_linear_t *p, const void *panel, const void *pair, int32_t k0, int32_t kn, int32_t group0,
-                  int32_t groups, const mcf_gemm_rows_t *rows)
-{
-    for (int32_t group = group0; group < group0 + groups; group++) {
-        const int32_t *post = post_of(p, group);
+    const mcf_linear_t *p = g->p;
+    for (int32_t group = g->group0; group < g->group0 + g->groups; group++) {
         const int32_t n0 = group * 4, count = p->n - n0 < 4 ? p->n - n0 : 4;
-        const int32_t step = p->res_type == MCF_NONE ? 2 : 3;
-        int32_t t[2][4] = {{0}};
+        int32_t t[2][4];
         for (int32_t row = 0; row < 2; row++) {
-            const int16_t *a = (const int16_t *)pair + row * kn;
-            for (int32_t c = 0; c < count; c++) {
-                if (rows->acc[row]) {
-                    const uint32_t start = (uint32_t)(rows->resume ? rows->acc[row][n0 + c] : post[c]);
-                    t[row][c] = (int32_t)(start + piece(p, panel, a, k0, kn, 0, kn, group, group0, c));
-                    continue;
-                }
-                for (int32_t j = 0, k = 0; j < p->chunks; k += p->chunk_kp ? p->chunk_kp[j] : kn, j++) {
-                    const int32_t length = p->chunk_kp ? p->chunk_kp[j] : kn;
-                    const uint32_t acc = (uint32_t)post[4 * j + c] + piece(p, panel, a, k0, kn, k, length, group, group0, c);
-                    t[row][c] += mcf_hi((int32_t)(acc << p->acc_shift), post[4 * p->chunks + step * c]);
-                }
-            }
+            const int32_t *start = rows->resume ? rows->acc[row] + n0 : p->post + group * mcf_post_words(p);
+            for (int32_t c = 0; c < count; c++)
+                t[row][c] = rows->acc[0] ? (int32_t)((uint32_t)start[c] + dot(g, row, group, c, 0, g->kn))
+                                         : scaled(g, row, group, c);
         }
         for (int32_t row = 0; row < 2; row++) {
-            if (rows->acc[row])
+            if (rows->acc[0])
                 __builtin_memcpy(rows->acc[row] + n0, t[row], 4 * (size_t)count);
             else if (row == 0 || rows->y[1] != rows->y[0])
                 mcf_gemm_finish(p, t[row], n0, count, rows->res[row], rows->y[row]);
