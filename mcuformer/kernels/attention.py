@@ -2,7 +2,7 @@
 
 `panel` is the number of query rows whose scores wait in scratch at a time: K and V are expanded to
 16 bits once per block, four keys or four channels at a time. Where the scratch of so many rows
-would hold all of K and V expanded as well, that is done instead, and the rows run in pairs.
+would hold all of K and V in 16 bits as well, they are expanded once and the blocks are short.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.linear import TYPES, Values, op_input, round4
 
-SOURCES = ("mcf_attention.c", "mcf_exp.c")
+SOURCES = ("mcf_attention.c", "mcf_attention_dsp.c", "mcf_attention_asm.c", "mcf_exp.c")
+KEEP_ROWS = 16  # query rows at a time where K and V stay expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def shape_of(op: Op, graph: Values) -> Shape:
 def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
     s = shape_of(op, graph)
     attrs = op.attrs
+    block, keep = block_rows(s, panel)
     rows = [attrs["m"], attrs["o_mant"], attrs["o_exp"]]
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
@@ -64,7 +66,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "k_head": 0 if s.shared else s.d * size[1],
         "v_head": 0 if s.shared else s.dv * size[2],
         "y_head": s.dv * size[3],
-        "block": block_rows(s, panel),
+        "block": block,
         "k_zp": int(attrs.get("k_zp", 0)),
         "v_zp": int(attrs.get("v_zp", 0)),
         "q_type": TYPES[s.types[0]],
@@ -73,6 +75,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "y_type": TYPES[s.types[3]],
         "pre_shift": int(attrs["pre_shift"]),
         "p_shift": int(attrs["p_shift"]),
+        "keep": int(keep),
     }
     return KernelData("mcf_attention_t", fields, tuple(arrays))
 
@@ -89,21 +92,25 @@ def block_bytes(s: Shape, rows: int) -> int:
     return pairs * pair_bytes(s) + panels
 
 
-def expanded_bytes(s: Shape) -> int:
-    """All of K and V in 16 bits, and one pair of query rows."""
-    return 2 * round4(s.tk) * (round4(s.d) + round4(s.dv)) + pair_bytes(s) + 4 * round4(s.d)
+def kept_bytes(s: Shape) -> int:
+    """All of K and V in 16 bits beside a short block."""
+    keys = round4(s.tk)
+    return (KEEP_ROWS // 2) * (pair_bytes(s) + 4 * round4(s.d)) + 2 * keys * (
+        round4(s.d) + round4(s.dv)
+    )
 
 
-def block_rows(s: Shape, panel: int) -> int:
-    """The struct's `block`: 0 stands for K and V expanded whole."""
+def block_rows(s: Shape, panel: int) -> tuple[int, bool]:
+    """The struct's `block` and `keep`."""
     rows = max(2, (panel + 1) & ~1)
-    return 0 if block_bytes(s, rows) >= expanded_bytes(s) else rows
+    keep = rows > KEEP_ROWS and block_bytes(s, rows) >= kept_bytes(s)
+    return (KEEP_ROWS if keep else rows), keep
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
     s = shape_of(op, graph)
-    block = block_rows(s, panel)
-    return expanded_bytes(s) if block == 0 else block_bytes(s, min(block, rows))
+    block, keep = block_rows(s, panel)
+    return kept_bytes(s) if keep else block_bytes(s, min(block, rows))
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -115,8 +122,8 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
 def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
     """Of one call for all heads on `rows` query rows."""
     s = shape_of(op, graph)
-    block = block_rows(s, panel)
-    blocks = 1 if block == 0 else -(-rows // block)
+    block, keep = block_rows(s, panel)
+    blocks = 1 if keep else -(-rows // block)
     pairs, keys, d, dv = (rows + 1) // 2, round4(s.tk), round4(s.d), round4(s.dv)
     expand = keys * (d + dv) * 5 // 4
     scores = pairs * (keys // 4) * (d * 11 // 2 + 36)

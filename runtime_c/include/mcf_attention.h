@@ -10,9 +10,10 @@ typedef struct {
     int32_t tq, tk, d, dv;
     int32_t bias_head;    /* elements from one head's bias to the next, 0: all share one */
     int32_t q_head, k_head, v_head, y_head; /* bytes from one head to the next in a row; k, v: 0 when shared */
-    int32_t block;        /* query rows whose scores are in scratch at a time, even; 0: two, with all of K and V expanded */
+    int32_t block;        /* query rows whose scores wait in scratch at a time, even */
     int16_t k_zp, v_zp;
     uint8_t q_type, k_type, v_type, y_type, pre_shift, p_shift;
+    uint8_t keep;         /* K and V are expanded to 16 bits once, not once per block */
 } mcf_attention_t;
 
 /* Query rows row0 .. row0+rows-1 of heads head0 .. head0+heads-1: q, k, v and y point at head0's first channel of their

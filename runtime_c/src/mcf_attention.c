@@ -1,6 +1,8 @@
 /* q_attention of docs/adr/0002 in plain C: one query row at a time. The Cortex-M code is in mcf_attention_dsp.c. */
 #include "mcf_attention.h"
 
+#if !MCF_DSP
+
 enum { CHUNK = 32 }; /* channels of the output summed at a time */
 
 static int32_t dot(const mcf_attention_t *p, const void *q, const void *k)
@@ -87,3 +89,5 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
     }
 }
 
+
+#endif

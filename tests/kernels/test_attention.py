@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels import attention
+from row_cases import padded
 
 DEVICES = ("host", "m7", "m4-O3", "m0")
 
@@ -23,14 +24,6 @@ def device(name: str) -> HostDevice | UnicornDevice:
         return HostDevice(attention.SOURCES, HOST_FLAGS)
     flags = {"m7": ("-O2",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
     return UnicornDevice(attention.SOURCES, name[:2], flags)
-
-
-def padded(x: np.ndarray, pad: int) -> tuple[np.ndarray, int]:
-    """The rows of x, each after `pad` bytes, and their stride; the last row ends the buffer."""
-    stride = x[0].nbytes + pad
-    buffer = np.full((x.shape[0], stride), 0x5A, np.uint8)
-    buffer[:, pad:] = x.view(np.uint8).reshape(x.shape[0], -1)
-    return buffer.reshape(-1), stride
 
 
 def run(
@@ -44,10 +37,10 @@ def run(
     """y and the executed instructions, by tiles of `rows` queries of unaligned operands."""
     op, graph, total = case.op, case.graph, case.q.shape[0]
     data = attention.pack(op, graph, panel=panel)
-    (q, qs), (k, ks), (v, vs) = (padded(x, pad * x.itemsize) for x in (case.q, case.k, case.v))
+    (q, qs), (k, ks), (v, vs) = (padded(x, pad) for x in (case.q, case.k, case.v))
     for x in (q, k, v):
         x.flags.writeable = False
-    y, ys = padded(np.zeros_like(case.expected), pad * case.expected.itemsize)
+    y, ys = padded(np.zeros_like(case.expected), pad)
     heads = op.attrs["heads"]
     scratch = np.zeros(attention.scratch_bytes(op, graph, min(rows, total), panel=panel), np.uint8)
     count = 0

@@ -1,0 +1,191 @@
+/* The loops of attention for Cortex-M4 and M7. One register block serves q K^T and P V: two rows A times four rows B,
+ * both as pairs of int16, one step being a pair of channels (of tokens in P V):
+ *
+ *     A: words [a0 a1] per step at r0            b0   b1   b2   b3
+ *     B: words [b0 b1 b2 b3] per step at r1  a0  r4   r5   r6   r7     a0, a1 in r2, r3;
+ *                                            a1  r8   r9   r10  r11    b0, b1, then b2, b3 in r12, lr
+ *
+ * 16 MACs in 8 SMLAD and 3 LDRD: 0.6875 instructions per MAC. -DMCF_LDR loads word by word instead (0.875), which the
+ * Cortex-M7 pairs with SMLAD. All pointers and counts beside r0, r1 wait on the stack. */
+#include "mcf_attention_dsp.h"
+
+#if MCF_DSP
+
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* naked functions find them in r0 to r3 */
+#define NAKED(name) MCF_HOT(name) __attribute__((naked, noinline, used))
+
+#define UNROLL 32
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+#ifdef MCF_LDR
+#define STEP_BYTES 56
+#define LOAD2(a, b, p) "ldr " #a ", [" #p "], #4\n ldr " #b ", [" #p "], #4\n"
+#else
+#define STEP_BYTES 44
+#define LOAD2(a, b, p) "ldrd " #a ", " #b ", [" #p "], #8\n"
+#endif
+
+#define FIRST(acc, a, b) "smuad " #acc ", " #a ", " #b "\n"
+#define NEXT(acc, a, b) "smlad " #acc ", " #a ", " #b ", " #acc "\n"
+#define STEP(MUL)                                                                                                      \
+    LOAD2(r2, r3, r0)                                                                                                  \
+    LOAD2(r12, lr, r1)                                                                                                 \
+    MUL(r4, r2, r12) MUL(r5, r2, lr) MUL(r8, r3, r12) MUL(r9, r3, lr)                                                  \
+    LOAD2(r12, lr, r1)                                                                                                 \
+    MUL(r6, r2, r12) MUL(r7, r2, lr) MUL(r10, r3, r12) MUL(r11, r3, lr)
+
+#define ROW0(op) op(r4) op(r5) op(r6) op(r7)
+#define ROW1(op) op(r8) op(r9) op(r10) op(r11)
+#define SHIFT(r) "lsl " #r ", " #r ", r3\n"
+#define SCALE(r) "smmul " #r ", " #r ", r3\n"
+#define SAT16(r) "ssat " #r ", #16, " #r "\n"
+#define SAT8(r) "ssat " #r ", #8, " #r "\n"
+#define NORMALISE(r) "smmla " #r ", " #r ", r2, r3\n asr " #r ", " #r ", r12\n"
+
+/* The steps after the first, entered in the middle so that the first pass takes the odd ones. sp: mcf_dots_t. */
+NAKED(attention_steps) static void steps(void)
+{
+    __asm__ volatile("0:\n"
+                     ".rept " TEXT(UNROLL) "\n" STEP(NEXT) ".endr\n"
+                     "ldr r2, [sp]\n"
+                     "cmp r1, r2\n"
+                     "bne 0b\n"
+                     "ldr pc, [sp, #4]\n");
+}
+
+mcf_dots_t mcf_dots(int32_t count, const uint32_t *end)
+{
+    const int32_t odd = (count - 1) % UNROLL;
+    const int32_t skipped = count > 1 && odd == 0 ? 0 : UNROLL - odd;
+    return (mcf_dots_t){end, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * count};
+}
+
+/* Stack: end, done, first, bytes, m, scores, stride, end of scores, pre_shift. */
+NAKED(attention_scores) void mcf_scores(const uint32_t *q, const uint32_t *k, const mcf_scores_t *args)
+{
+    __asm__ volatile("push {r4-r11, lr}\n"
+                     "ldm r2, {r3-r11}\n"
+                     "cmp r11, #0\n"
+                     "ite ne\n"
+                     "adrne.w r4, 2f\n"
+                     "adreq.w r4, 3f\n"
+                     "add r4, r4, #1\n" /* Thumb */
+                     "push {r3-r11}\n"
+                     "1:\n" STEP(FIRST)
+                     "ldr pc, [sp, #8]\n"
+                     "2:\n"
+                     "ldr r3, [sp, #32]\n" ROW0(SHIFT) ROW1(SHIFT)
+                     "3:\n"
+                     "ldrd r2, r3, [sp, #12]\n" /* bytes, m */
+                     "sub r1, r1, r2\n" ROW0(SCALE) ROW1(SCALE) ROW0(SAT16) ROW1(SAT16)
+                     "pkhbt r4, r4, r5, lsl #16\n"
+                     "pkhbt r6, r6, r7, lsl #16\n"
+                     "pkhbt r8, r8, r9, lsl #16\n"
+                     "pkhbt r10, r10, r11, lsl #16\n"
+                     "ldrd r2, r3, [sp, #20]\n" /* scores, stride */
+                     "strd r4, r8, [r2]\n"
+                     "strd r6, r10, [r2, #8]\n"
+                     "add r2, r2, r3\n"
+                     "str r2, [sp, #20]\n"
+                     "ldr r3, [sp, #28]\n"
+                     "cmp r2, r3\n"
+                     "bne 1b\n"
+                     "add sp, sp, #36\n"
+                     "pop {r4-r11, pc}\n");
+}
+
+/* Maxima in r4, r5, then exp(max - score): QSUB16 and USAT16 index the table, whose end is 0. Two words are two keys of
+ * both rows. */
+NAKED(attention_exponentials) void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table,
+                                                    uint32_t *sums)
+{
+#define MAX(m, w) "ssub16 r12, " #w ", " #m "\n sel " #m ", " #w ", " #m "\n"
+#define INDEX(w, m) "qsub16 " #w ", " #m ", " #w "\n usat16 " #w ", #11, " #w "\n"
+#define LOOK_UP(w, t, sum)                                                                                             \
+    "uxth " #t ", " #w "\n"                                                                                            \
+    "lsr " #w ", " #w ", #16\n"                                                                                        \
+    "ldrh " #t ", [r2, " #t ", lsl #1]\n"                                                                              \
+    "ldrh " #w ", [r2, " #w ", lsl #1]\n"                                                                              \
+    "pkhbt " #w ", " #t ", " #w ", lsl #16\n"                                                                          \
+    "smlad " #sum ", " #w ", r3, " #sum "\n"
+    __asm__ volatile("push {r0, r3-r11, lr}\n"
+                     "ldrd r4, r5, [r0]\n"
+                     "1:\n"
+                     "ldm r0!, {r6-r9}\n" MAX(r4, r6) MAX(r5, r7) MAX(r4, r8) MAX(r5, r9)
+                     "cmp r0, r1\n"
+                     "bne 1b\n"
+                     "ror r6, r4, #16\n"
+                     "ror r7, r5, #16\n" MAX(r4, r6) MAX(r5, r7)
+                     "ldr r0, [sp]\n"
+                     "mov r3, #0x00010001\n"
+                     "mov r6, #0\n"
+                     "mov r7, #0\n"
+                     "2:\n"
+                     "ldm r0, {r8-r11}\n" INDEX(r8, r4) INDEX(r9, r5) INDEX(r10, r4) INDEX(r11, r5)
+                     LOOK_UP(r8, r12, r6) LOOK_UP(r9, lr, r7) LOOK_UP(r10, r12, r6) LOOK_UP(r11, lr, r7)
+                     "stm r0!, {r8-r11}\n"
+                     "cmp r0, r1\n"
+                     "bne 2b\n"
+                     "pop {r0, r3}\n"
+                     "strd r6, r7, [r3]\n"
+                     "pop {r4-r11, pc}\n");
+}
+
+/* Stack: end, done, first, bytes, skip, norm, y, y_stride, pairs. */
+#define WEIGH(SATURATE_AND_STORE)                                                                                      \
+    __asm__ volatile("push {r4-r11, lr}\n"                                                                             \
+                     "ldm r2, {r3-r11}\n"                                                                              \
+                     "adr.w r4, 2f\n"                                                                                  \
+                     "add r4, r4, #1\n"                                                                                \
+                     "push {r3-r11}\n"                                                                                 \
+                     "1:\n" STEP(FIRST)                                                                                \
+                     "ldr pc, [sp, #8]\n"                                                                              \
+                     "2:\n"                                                                                            \
+                     "ldrd r2, r3, [sp, #12]\n" /* bytes, skip */                                                      \
+                     "sub r1, r1, r2\n"                                                                                \
+                     "add r0, r0, r3\n"                                                                                \
+                     "ldr lr, [sp, #20]\n"                                                                             \
+                     "ldm lr!, {r2, r3, r12}\n" ROW0(NORMALISE)                                                        \
+                     "ldm lr!, {r2, r3, r12}\n" ROW1(NORMALISE)                                                        \
+                     "str lr, [sp, #20]\n"                                                                             \
+                     "ldrd r2, r3, [sp, #24]\n" /* y, y_stride */                                                      \
+                     SATURATE_AND_STORE                                                                                \
+                     "add r2, r2, r3, lsl #1\n"                                                                        \
+                     "str r2, [sp, #24]\n"                                                                             \
+                     "ldr r3, [sp, #32]\n"                                                                             \
+                     "subs r3, r3, #1\n"                                                                               \
+                     "str r3, [sp, #32]\n"                                                                             \
+                     "bne 1b\n"                                                                                        \
+                     "add sp, sp, #36\n"                                                                               \
+                     "pop {r4-r11, pc}\n")
+
+/* Four bytes of a row into one word. */
+#define BYTES(a, b, c, d)                                                                                              \
+    "pkhbt " #a ", " #a ", " #c ", lsl #16\n"                                                                          \
+    "pkhbt " #b ", " #b ", " #d ", lsl #16\n"                                                                          \
+    "uxtb16 " #a ", " #a "\n"                                                                                          \
+    "uxtb16 " #b ", " #b "\n"                                                                                          \
+    "orr " #a ", " #a ", " #b ", lsl #8\n"
+#define HALVES(a, b, c, d)                                                                                             \
+    "pkhbt " #a ", " #a ", " #b ", lsl #16\n"                                                                          \
+    "pkhbt " #b ", " #c ", " #d ", lsl #16\n"
+
+NAKED(attention_weigh8) void mcf_weigh8(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args)
+{
+    WEIGH(ROW0(SAT8) ROW1(SAT8) BYTES(r4, r5, r6, r7) BYTES(r8, r9, r10, r11)
+          "str r4, [r2]\n"
+          "str r8, [r2, r3]\n");
+}
+
+NAKED(attention_weigh16) void mcf_weigh16(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args)
+{
+    WEIGH(ROW0(SAT16) ROW1(SAT16) HALVES(r4, r5, r6, r7) HALVES(r8, r9, r10, r11)
+          "str r4, [r2]\n"
+          "str r5, [r2, #4]\n"
+          "add r12, r2, r3\n"
+          "str r8, [r12]\n"
+          "str r9, [r12, #4]\n");
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* The loops of attention in Cortex-M assembly (mcf_attention_asm.c), called by mcf_attention_dsp.c. */
+#ifndef MCF_ATTENTION_DSP_H
+#define MCF_ATTENTION_DSP_H
+
+#include "mcf_attention.h"
+
+/* Where the sums of a block run: `first` is the code of the steps after the first one. */
+typedef struct {
+    const uint32_t *end; /* of B */
+    uintptr_t done;      /* set by the assembly */
+    uintptr_t first;
+    int32_t bytes;       /* of B */
+} mcf_dots_t;
+
+/* Steps (pairs of channels or of tokens) of both operands, B ending at `end`. */
+mcf_dots_t mcf_dots(int32_t steps, const uint32_t *end);
+
+typedef struct {
+    mcf_dots_t dots;
+    int32_t m;
+    uint32_t *scores;       /* of the first pair of rows; four words per pair: (row, keys) 0 01, 1 01, 0 23, 1 23 */
+    int32_t stride;         /* bytes to the scores of the next pair */
+    const uint32_t *end;    /* scores after the last pair */
+    int32_t pre_shift;
+} mcf_scores_t;
+
+/* q: pairs of rows, one after the other; k: four keys. */
+void mcf_scores(const uint32_t *q, const uint32_t *k, const mcf_scores_t *args);
+
+/* Scores of a pair of rows to exponentials, in place; sums[0..1]. */
+void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table, uint32_t *sums);
+
+typedef struct {
+    mcf_dots_t dots;
+    int32_t skip;           /* bytes of p between pairs of rows */
+    const mcf_norm_t *norm; /* per row */
+    void *y;                /* four channels of the first row */
+    int32_t y_stride;
+    int32_t pairs;
+} mcf_weigh_t;
+
+/* p: pairs of rows of probabilities; v: four channels. Four int8 or int16 outputs per row. */
+void mcf_weigh8(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args);
+void mcf_weigh16(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args);
+
+#endif
