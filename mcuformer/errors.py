@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class McuformerError(Exception):
     """What went wrong, where, and what to do about it.
@@ -12,6 +14,7 @@ class McuformerError(Exception):
 
     exit_code = 1
     json_printed = False  # a command has printed its own JSON document already
+    report: dict[str, Any] | None = None  # report.json of a model that does not fit
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -59,9 +59,10 @@ def cli(debug: bool) -> None:
 
 def invoke(args: Sequence[str]) -> int:
     """Run one command line; every failure becomes one message and its exit code."""
+    plain = [arg for arg in args if arg != "--debug"]  # understood before and after the command
     try:
         with terminate_as_interrupt():
-            cli.main(args=list(args), prog_name="mcuformer", standalone_mode=False)
+            cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
     except BaseException as error:
         return report_failure(error, args)
     return 0

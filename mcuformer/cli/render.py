@@ -101,8 +101,11 @@ def _tradeoffs(report: Report) -> str:
 
 
 def _diagnostics(report: Report) -> list[str]:
+    """Warnings and errors; why a figure is unknown stands in report.json."""
     lines = []
     for entry in report["diagnostics"]:
+        if entry["severity"] == "info":
+            continue
         hint = f"\n  hint: {entry['hint']}" if entry["hint"] else ""
         lines.append(f"{entry['severity']}: {printable(entry['message'], 500)}{hint}")
     return lines

@@ -1,0 +1,32 @@
+"""mcuformer ops"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from mcuformer.cli.console import print_json, table
+from mcuformer.cli.params import json_option
+
+MEANINGS = {
+    "compiled": "runs on the device",
+    "moved": "data movement: becomes an index map, costs nothing or one copy",
+    "folded": "computed at compile time: on constants and shapes only",
+    "removed": "has no effect on the result",
+}
+
+
+@click.command("ops")
+@json_option
+def command(as_json: bool) -> None:
+    """List the ONNX operators that can be compiled, and how each is used."""
+    from mcuformer.ir.optable import ONNX
+
+    specs = sorted(ONNX.values(), key=lambda s: (list(MEANINGS).index(s.use), s.name))
+    if as_json:
+        print_json([dataclasses.asdict(spec) for spec in specs])
+        return
+    print(table(["operator", "use", "limits"], [[s.name, s.use, s.notes] for s in specs]))
+    print()
+    print("\n".join(f"{use}: {meaning}" for use, meaning in MEANINGS.items()))

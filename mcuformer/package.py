@@ -1,0 +1,60 @@
+"""The directory that `compile` leaves, opened again: report, integer graph, board."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcuformer.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcuformer.ir.graph import Graph
+    from mcuformer.targets.board import Board
+
+REPORT = "report.json"
+GRAPH = "graph.npz"
+BOARD = "board.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPackage:
+    """`report` as in report.json; `graph` is the integer graph that the C was made from."""
+
+    directory: Path
+    report: dict[str, Any]
+    graph: Graph
+    board: Board
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the ONNX input, batch axis included."""
+        shape: tuple[int, ...] = tuple(self.graph.meta["input_shape"])
+        return shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = tuple(self.graph.meta["output_shape"])
+        return shape
+
+
+def open_package(directory: Path) -> CompiledPackage:
+    """Read what `compile` left; UsageError when `directory` is no compiled package."""
+    from mcuformer.ir.store import load_graph
+    from mcuformer.targets.board_file import load_board
+
+    try:
+        report = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"{directory} holds no compiled model ({REPORT}: {error.strerror})",
+            "mcuformer compile MODEL.onnx --board B -o DIR makes one",
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{directory / REPORT} is damaged: {error}", "compile again") from error
+    if not isinstance(report, dict) or report.get("schema_version") != 1:
+        raise UsageError(f"{directory / REPORT} has no schema_version 1", "compile again")
+    return CompiledPackage(
+        directory, report, load_graph(directory / GRAPH), load_board(directory / BOARD)
+    )

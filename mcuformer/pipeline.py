@@ -1,0 +1,191 @@
+"""compile and analyze: ONNX -> float graph -> int graph -> schedule -> C -> ELF -> report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from mcuformer import report as r
+from mcuformer.atomic import atomic_directory
+from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
+from mcuformer.ir.graph import Graph
+from mcuformer.options import CompileOptions
+from mcuformer.package import BOARD, GRAPH, REPORT
+from mcuformer.paths import BOARDS
+from mcuformer.pipeline_report import Figures, build_report
+from mcuformer.targets.board import Board
+
+CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables when weights go there
+
+
+class Progress(Protocol):
+    def __call__(self, stage: str, done: int = 0, total: int = 0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """`report` is report.json; `page()` its HTML; `log` says what the passes did."""
+
+    report: dict[str, Any]
+    page: Callable[[], str]
+    log: tuple[str, ...]
+    error: McuformerError | None
+
+
+def analyze_model(options: CompileOptions, progress: Progress) -> Result:
+    """The figures of compile with no toolchain; a model that does not fit has a report too."""
+    figures = plan_model(options, progress, needs_data=False)
+    return _result(figures)
+
+
+def compile_model(options: CompileOptions, output: Path, progress: Progress) -> Result:
+    """Write the package to `output`, whole or not at all; nothing where the model does not fit."""
+    with atomic_directory(output) as work:
+        figures = plan_model(options, progress, needs_data=True)
+        if figures.error is not None:
+            figures.error.report = _result(figures).report
+            raise figures.error
+        figures = _write(figures, work, progress)
+        result = _result(figures)
+        text = json.dumps(result.report, indent=2, allow_nan=False) + "\n"
+        (work / REPORT).write_text(text, encoding="utf-8")
+    return result
+
+
+def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) -> Figures:
+    """Everything up to the placed program; where it does not fit, the smallest and `error`."""
+    from mcuformer.frontend import load_model
+    from mcuformer.pipeline_quant import quantised
+    from mcuformer.targets.board_file import load_board
+
+    _check_options(options)
+    board = load_board(options.board)
+    progress("reading the model")
+    float_graph = load_model(options.model, options.input_shapes)
+    graph = quantised(options, float_graph, needs_data, progress)
+    progress("scheduling")
+    return _schedule(options, board, float_graph, graph)
+
+
+def _check_options(options: CompileOptions) -> None:
+    """Files first, so that a wrong name fails before minutes of work."""
+    for path, what in ((options.model, "model"), (options.calibration, "calibration data")):
+        if path is not None and not path.exists():
+            raise UsageError(f"{what} {path} does not exist")
+    if options.model.is_dir():
+        raise UsageError(f"{options.model} is a directory, not an ONNX file")
+    if options.weight_bits == "4":
+        raise UsageError("4-bit weights are not in this version", "use --weight-bits 8")
+
+
+def _schedule(
+    options: CompileOptions, board: Board, float_graph: Graph, graph: Graph
+) -> Figures:
+    from mcuformer.memory.model import UNLIMITED, Region
+    from mcuformer.schedule.run import build
+
+    static = static_estimate(len(graph.ops))
+    beside = static + board.stack_bytes
+    arenas = [
+        Region(a.name, a.base, a.size_bytes - (beside if i == 0 else 0), a.fast_bytes)
+        for i, a in enumerate(board.arenas)
+    ]
+    limit = None if options.ram is None else options.ram - beside
+    error: McuformerError | None = None
+    try:
+        schedule = build(
+            graph, arenas, options.input_mode, options.optimize, limit, options.max_instructions
+        )
+    except DoesNotFitError as caught:
+        error = caught
+        wide = [replace(arenas[0], size_bytes=UNLIMITED), *arenas[1:]]
+        schedule = build(graph, wide, options.input_mode, "ram")
+    weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
+    weights = choose_flash(options.weights, weights_bytes, board)
+    return Figures(
+        options=options,
+        board=board,
+        sha256=hashlib.sha256(options.model.read_bytes()).hexdigest(),
+        parameters=_parameters(float_graph),
+        graph=schedule.graph,
+        program=schedule.program,
+        plan=schedule.plan,
+        static_bytes=static,
+        weights=weights,
+        tradeoffs=(),
+        diagnostics=(),
+        weights_bytes=weights_bytes,
+        linked=None,
+        error=error,
+    )
+
+
+def _parameters(graph: Graph) -> int:
+    """Numbers that training has set: weights, biases, norms and embeddings of the float graph."""
+    return sum(int(v.data.size) for v in graph.values.values() if v.data is not None)
+
+
+def static_estimate(layers: int) -> int:
+    """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
+    return 4 * layers + 128
+
+
+def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
+    """"internal" or "qspi": the internal flash while the weights leave it room for code."""
+    if wanted == "qspi" and board.qspi_region is None:
+        raise UsageError(f"{board.name} has no QSPI flash", "use --weights internal")
+    if wanted != "auto" or board.qspi_region is None:
+        return "internal" if wanted == "auto" else wanted
+    return "internal" if weights_bytes + CODE_ROOM_BYTES <= board.flash.size_bytes else "qspi"
+
+
+def board_file(name: str, board: Board) -> Path:
+    """The file that `name` was loaded from: a path, or one that the package brings."""
+    own = name.endswith(".toml") or Path(name).name != name
+    return Path(name) if own else BOARDS / f"{board.name}.toml"
+
+
+def _write(figures: Figures, work: Path, progress: Progress) -> Figures:
+    """C package, firmware and what run and validate read later; the figures with linked sizes."""
+    from mcuformer.codegen.package import write_package
+    from mcuformer.ir.store import save_graph
+    from mcuformer.targets.elf import read_elf, usage
+    from mcuformer.targets.elf_checks import elf_problems
+    from mcuformer.targets.firmware import build_firmware
+
+    options, board = figures.options, figures.board
+    progress("writing C")
+    package = write_package(work, figures.program, figures.plan, board, figures.weights)
+    save_graph(figures.graph, work / GRAPH)
+    shutil.copyfile(board_file(options.board, board), work / BOARD)
+    figures = replace(figures, weights_bytes=package.weights_bytes)
+    if options.emit_only or board.core == "host":
+        return figures
+    progress("building the firmware")
+    elf = read_elf(build_firmware(work, board))
+    broken = elf_problems(elf)
+    if broken:
+        raise McuformerError("the firmware breaks its promises: " + "; ".join(broken))
+    if not options.save_temps:
+        shutil.rmtree(work / "build" / "objects", ignore_errors=True)
+    return replace(figures, linked=usage(elf, board))
+
+
+def _result(figures: Figures) -> Result:
+    report = build_report(figures)
+    wrong = r.problems(report)
+    if wrong:
+        raise McuformerError("the report contradicts itself: " + "; ".join(wrong))
+    return Result(r.to_dict(report), lambda: _page(figures, report), (), figures.error)
+
+
+def _page(figures: Figures, report: r.Report) -> str:
+    from mcuformer.report_html import page
+    from mcuformer.report_timeline import timeline
+
+    return page(report, timeline(figures.program, figures.plan))

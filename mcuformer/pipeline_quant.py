@@ -1,0 +1,77 @@
+"""From the float graph to the int graph: which data, which input format, which method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mcuformer.errors import UsageError
+from mcuformer.inputs.codec import InputCodec
+from mcuformer.inputs.dataset import load_dataset
+from mcuformer.ir.graph import Graph
+from mcuformer.options import CompileOptions
+from mcuformer.quant import InputFormat, calibrate, lower, synthetic_stats
+
+if TYPE_CHECKING:
+    from mcuformer.pipeline import Progress
+
+METADATA_MEAN, METADATA_STD = "mcuformer.mean", "mcuformer.std"
+_MOST_SAMPLES = 512
+_MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
+
+
+def quantised(
+    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
+) -> Graph:
+    """The int graph; a float model without data is refused where `needs_data`."""
+    pixels = input_format(options, graph)
+    if options.calibration is None:
+        if needs_data:
+            raise UsageError(
+                "a float model needs data to find the range of every activation",
+                "give --calibration an image folder, an .npz or an .npy of real inputs",
+            )
+        return lower(graph, synthetic_stats(graph), options.activations, pixels)
+    mean, std = (pixels.mean, pixels.std) if pixels else (None, None)
+    codec = InputCodec(graph, mean, std)
+    data = load_dataset(options.calibration, codec.sample_shape)
+    most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
+    samples = codec.to_float(data.take(data.spread(most)))
+    progress("calibrating")
+    stats = calibrate(graph, samples, options.calibration_method or "mse")
+    progress("quantising")
+    return lower(graph, stats, options.activations, pixels)
+
+
+def input_format(options: CompileOptions, graph: Graph) -> InputFormat | None:
+    """Raw pixels where mean and std of an image are known, from the options or the metadata."""
+    if graph.meta.get("input_layout") != "NCHW":
+        return None
+    mean = options.mean or _metadata(graph, METADATA_MEAN)
+    std = options.std or _metadata(graph, METADATA_STD)
+    if mean is None or std is None:
+        return None
+    channels = graph.type(graph.inputs[0]).shape[-1]
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise UsageError(f"{name} has {len(values)} numbers, the image {channels} channels")
+    spread = [v * channels if len(v) == 1 else v for v in (mean, std)]
+    return InputFormat(*spread)
+
+
+def _macs(graph: Graph) -> int:
+    """Of the layers with weights: their outputs times the weights of one output."""
+    total = 0
+    for op in graph.ops:
+        weights = graph.const(op.inputs[1]) if op.kind in ("linear", "conv2d") else None
+        if weights is not None:
+            outputs = math.prod(graph.type(op.outputs[0]).shape)
+            total += outputs * (weights.size // weights.shape[-1])
+    return total
+
+
+def _metadata(graph: Graph, key: str) -> tuple[float, ...] | None:
+    from mcuformer.cli.params import parse_floats
+
+    text = graph.meta.get("metadata_props", {}).get(key)
+    return None if text is None else parse_floats(str(text))

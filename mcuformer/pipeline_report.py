@@ -1,0 +1,167 @@
+"""report.json of a planned model, and of a linked one: every figure with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcuformer import __version__
+from mcuformer import report as r
+from mcuformer.errors import McuformerError
+from mcuformer.ir.graph import Graph
+from mcuformer.memory.model import MemoryPlan
+from mcuformer.options import CompileOptions
+from mcuformer.report_build import layer_rows, memory_section
+from mcuformer.schedule.program import Program
+from mcuformer.targets.board import Board
+from mcuformer.targets.elf import Usage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figures:
+    """What is known of a compilation; `linked` is None where there is no ELF."""
+
+    options: CompileOptions
+    board: Board
+    sha256: str
+    parameters: int
+    graph: Graph
+    program: Program
+    plan: MemoryPlan
+    static_bytes: int
+    weights: str  # "internal" or "qspi"
+    tradeoffs: tuple[r.TradeOff, ...]
+    diagnostics: tuple[r.Diagnostic, ...]
+    weights_bytes: int
+    linked: Usage | None
+    error: McuformerError | None
+
+
+def build_report(f: Figures) -> r.Report:
+    static = f.linked.static_bytes if f.linked else f.static_bytes
+    stack = f.board.stack_bytes
+    layers = layer_rows(f.program, f.plan)
+    memory = memory_section(
+        f.program, f.plan, regions=_sram_uses(f, static + stack),
+        available_bytes=f.board.sram_bytes, static_bytes=static, stack_bytes=stack,
+    )
+    flash = _flash(f)
+    full = [u for u in (*memory.regions, *flash.regions) if (u.used_bytes or 0) > u.size_bytes]
+    return r.Report(
+        tool=r.Tool(name="mcuformer", version=__version__),
+        model=_model(f, sum(layer.macs for layer in layers)),
+        board=r.Board(
+            name=f.board.name, sram_bytes=f.board.sram_bytes, flash_bytes=f.board.flash_bytes
+        ),
+        options=f.options.for_report() | {"weights_in": f.weights},
+        memory=memory,
+        flash=flash,
+        fits=f.error is None and not full,
+        layers=layers,
+        estimate=_estimate(f, layers),
+        tradeoffs=f.tradeoffs,
+        diagnostics=(*f.diagnostics, *_reasons(f), *_failure(f)),
+    )
+
+
+def _model(f: Figures, macs: int) -> r.Model:
+    meta = f.graph.meta
+    return r.Model(
+        path=str(f.options.model),
+        sha256=f.sha256,
+        opset=int(meta["opset"]),
+        parameters=f.parameters,
+        macs=macs,
+        inputs=tuple(_tensor(f.graph, n, meta["input_shape"]) for n in f.graph.inputs),
+        outputs=tuple(
+            _tensor(f.graph, n, shape)
+            for n, shape in zip(f.graph.outputs, meta["output_shapes"], strict=True)
+        ),
+    )
+
+
+def _tensor(graph: Graph, name: str, shape: Iterable[int]) -> r.Tensor:
+    """Scale and zero point where one pair holds for all channels (raw pixels have one each)."""
+    type_ = graph.type(name)
+    scale = np.unique(type_.qparams.scale) if type_.qparams else np.empty(0)
+    zero = np.unique(type_.qparams.zero_point) if type_.qparams else np.empty(0)
+    single = scale.size == 1 and zero.size == 1 and float(zero[0]).is_integer()
+    return r.Tensor(
+        name=name, shape=tuple(shape), dtype=type_.dtype,
+        scale=float(scale[0]) if single else None,
+        zero_point=int(zero[0]) if single else None,
+    )
+
+
+def _sram_uses(f: Figures, beside_bytes: int) -> list[r.Use]:
+    """Stack, .data and .bss lie in the first region, before its part of the arena."""
+    uses = []
+    for index, (region, use) in enumerate(zip(f.board.arenas, f.plan.regions, strict=True)):
+        used = use.used_bytes + (beside_bytes if index == 0 else 0)
+        uses.append(r.Use(name=region.name, used_bytes=used, size_bytes=region.size_bytes))
+    return uses
+
+
+def _flash(f: Figures) -> r.Flash:
+    regions = [m for m in f.board.memory if m.kind in ("flash", "qspi")]
+    if f.linked is None:
+        uses = tuple(r.Use(name=m.name, used_bytes=None, size_bytes=m.size_bytes) for m in regions)
+        return r.Flash(
+            weights_bytes=f.weights_bytes, code_bytes=None, total_bytes=None, regions=uses
+        )
+    used = f.linked.regions
+    total = sum(used[m.name] for m in regions)
+    return r.Flash(
+        weights_bytes=f.weights_bytes,
+        code_bytes=total - f.weights_bytes,
+        total_bytes=total,
+        regions=tuple(
+            r.Use(name=m.name, used_bytes=used[m.name], size_bytes=m.size_bytes) for m in regions
+        ),
+    )
+
+
+def _estimate(f: Figures, layers: Iterable[r.LayerRow]) -> r.Estimate:
+    """One cycle per instruction, and half a byte per clock for weights that come over QSPI."""
+    rows = list(layers)
+    instructions = sum(row.estimated_instructions for row in rows)
+    if f.board.clock is None:
+        return r.Estimate(instructions=instructions, seconds=None)
+    seconds = instructions / f.board.clock.cpu_hz
+    if f.weights == "qspi" and f.board.qspi is not None:
+        qspi_hz = f.board.clock.cpu_hz / f.board.qspi.prescaler
+        seconds += 2 * sum(row.weight_bytes_read for row in rows) / qspi_hz
+    return r.Estimate(instructions=instructions, seconds=seconds)
+
+
+def _reasons(f: Figures) -> list[r.Diagnostic]:
+    """Why each None in the report is one."""
+    reasons = []
+    if f.linked is None:
+        why = "known after linking only"
+        reasons += [r.unknown(f"flash.{n}", why) for n in ("code_bytes", "total_bytes")]
+        count = sum(m.kind in ("flash", "qspi") for m in f.board.memory)
+        reasons += [r.unknown(f"flash.regions.{i}.used_bytes", why) for i in range(count)]
+    if f.board.clock is None:
+        reasons.append(r.unknown("estimate.seconds", "the board file states no clock"))
+    for kind, names in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):
+        for i, name in enumerate(names):
+            if _tensor(f.graph, name, ()).scale is None:
+                why = "no single pair of integers: every channel has its own; graph.npz has them"
+                reasons += [
+                    r.unknown(f"model.{kind}.{i}.{n}", why) for n in ("scale", "zero_point")
+                ]
+    return reasons
+
+
+def _failure(f: Figures) -> list[r.Diagnostic]:
+    if f.error is None:
+        return []
+    return [
+        r.Diagnostic(
+            severity="error", code="does-not-fit", where=None, message=f.error.message,
+            hint=f.error.hint,
+        )
+    ]
