@@ -25,7 +25,7 @@ def page(report: Report, time: Timeline) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
         autoescape=True, trim_blocks=True, lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "size": size, "join": ", ".join}
+    environment.filters |= {"count": count, "size": size, "duration": duration, "join": ", ".join}
     return environment.get_template("report.html.j2").render(
         report=report,
         title=report.model.path.replace("\\", "/").rsplit("/", 1)[-1],
@@ -77,6 +77,7 @@ def _row(layer: LayerRow, layers: Iterable[LayerRow]) -> dict[str, object]:
     work = max((other.estimated_instructions for other in layers), default=0)
     return {
         "layer": layer,
+        "shape": "×".join(map(str, layer.shape)),
         "live_percent": _percent_of(layer.live_bytes, live),
         "work_percent": _percent_of(layer.estimated_instructions, work),
     }
@@ -102,6 +103,12 @@ def size(value: int | None) -> str:
     if value >= 10 * KB * KB:
         return f"{value / KB / KB:.1f} MB"
     return f"{value / KB:.1f} KB" if value >= KB else f"{value} B"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def _inline(name: str) -> Markup:

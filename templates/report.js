@@ -20,7 +20,7 @@ function item(parent, tag, text, style) {
   return parent.appendChild(made);
 }
 const fmt = v => v.toLocaleString("en-US");
-const kb = v => (v / 1024).toFixed(v < 10240 ? 1 : 0) + " KB";
+const kb = v => (v / 1024).toFixed(v && v < 10240 ? 1 : 0) + " KB";
 
 // Left edge of every call, and the right edge of the last: equal widths, or by estimated instructions.
 function edges() {
@@ -30,11 +30,12 @@ function edges() {
   for (const w of weights) result.push(result[result.length - 1] + w / total * width);
   return result;
 }
-function ticks(top) {
-  const raw = Math.max(top, 1) / 5, power = 2 ** Math.floor(Math.log2(raw));
-  const step = [1, 1.5, 2].map(k => k * power).find(s => s >= raw);
+// Round numbers from `low` to `high`, about `wanted` of them: binary for bytes, decimal for the rest.
+function ticks(low, high, wanted, base) {
+  const raw = Math.max(high - low, 1) / wanted, power = base ** Math.floor(Math.log(raw) / Math.log(base));
+  const step = (base === 2 ? [1, 1.5, 2] : [1, 2, 5, 10]).map(k => k * power).find(s => s >= raw);
   const result = [];
-  for (let v = 0; v <= top; v += step) result.push(v);
+  for (let v = Math.ceil(low / step) * step; v <= high; v += step) result.push(v);
   return result;
 }
 
@@ -98,7 +99,7 @@ function strip(svg) {
 // One region: offsets upwards, a box for every stretch in which a buffer matters.
 function panel(svg, region, r, y, height) {
   const top = Math.max(region.used_bytes, 1), base = y + height, at = v => base - v / top * height;
-  for (const v of ticks(top)) {
+  for (const v of ticks(0, top, Math.max(2, height / 75), 2)) {
     node(svg, "line", { class: "grid", x1: LEFT, x2: W - 8, y1: at(v), y2: at(v) });
     node(svg, "text", { x: LEFT - 8, y: at(v) + 4, "text-anchor": "end" }, kb(v));
   }
@@ -110,11 +111,17 @@ function panel(svg, region, r, y, height) {
       node(svg, "rect", { class: "box", x, y: at(track.offset + hi), width, height: Math.max(h, 0.8), rx: Math.min(2, h / 3),
         fill: `var(--${track.role})`, "data-track": index });
       const room = Math.floor((width - 8) / 5.8);
-      if (h > 13 && room > 3) node(svg, "text", { class: "name", x: x + 4, y: at(track.offset + hi) + 11.5 },
-        track.name.length > room ? track.name.slice(0, room - 1) + "…" : track.name);
+      const name = own(track.name, calls[first].block);
+      if (h > 13 && room >= Math.min(4, name.length)) node(svg, "text", { class: "name", x: x + 4, y: at(track.offset + hi) + 11.5 },
+        name.length > room ? name.slice(0, room - 1) + "…" : name);
     }
   });
   node(svg, "line", { class: "axis", x1: LEFT, x2: W - 8, y1: base, y2: base });
+}
+
+// A buffer's name without its block's, which the band below it shows.
+function own(name, block) {
+  return name.startsWith(block) && name.length > block.length ? name.slice(block.length).replace(/^[./_]+/, "") : name;
 }
 
 function pointer(svg, cross) {
@@ -169,22 +176,25 @@ function curve() {
   const points = [...tradeoffs].sort((a, b) => a.sram_total_bytes - b.sram_total_bytes), h = 230, w = 560;
   const span = key => { const v = points.map(p => p[key]), pad = Math.max(0.02 * Math.max(...v), (Math.max(...v) - Math.min(...v)) * 0.15, 1); return [Math.min(...v) - pad, Math.max(...v) + pad]; };
   const [x0, x1] = span("sram_total_bytes"), [y0, y1] = span("macs");
-  const px = p => 64 + (p.sram_total_bytes - x0) / (x1 - x0) * (w - 90), py = p => h - 34 - (p.macs - y0) / (y1 - y0) * (h - 60);
+  const px = p => 64 + (p.sram_total_bytes - x0) / (x1 - x0) * (w - 124), py = p => h - 34 - (p.macs - y0) / (y1 - y0) * (h - 60);
   const svg = node(holder, "svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": "trade-off curve" });
-  for (let k = 0; k <= 4; k++) {
-    const x = x0 + (x1 - x0) * k / 4, y = y0 + (y1 - y0) * k / 4, gx = 64 + k / 4 * (w - 90), gy = h - 34 - k / 4 * (h - 60);
-    node(svg, "line", { class: "grid", x1: 64, x2: w - 26, y1: gy, y2: gy });
-    node(svg, "line", { class: "grid", x1: gx, x2: gx, y1: 26, y2: h - 34 });
-    node(svg, "text", { x: gx, y: h - 18, "text-anchor": "middle" }, kb(x));
-    node(svg, "text", { x: 56, y: gy + 4, "text-anchor": "end" }, `${(y / 1e6).toFixed(y1 - y0 < 4e6 ? 2 : 0)} M`);
+  for (const v of ticks(x0, x1, 5, 2)) {
+    const x = px({ sram_total_bytes: v });
+    node(svg, "line", { class: "grid", x1: x, x2: x, y1: 26, y2: h - 34 });
+    node(svg, "text", { x, y: h - 18, "text-anchor": "middle" }, kb(v));
+  }
+  for (const v of ticks(y0, y1, 4, 10)) {
+    const y = py({ macs: v });
+    node(svg, "line", { class: "grid", x1: 64, x2: w - 60, y1: y, y2: y });
+    node(svg, "text", { x: 56, y: y + 4, "text-anchor": "end" }, `${parseFloat((v / 1e6).toPrecision(6))} M`);
   }
   node(svg, "text", { x: 64, y: 14 }, "MAC");
-  node(svg, "text", { x: w - 26, y: h - 4, "text-anchor": "end" }, "SRAM in all");
+  node(svg, "text", { x: w - 60, y: h - 4, "text-anchor": "end" }, "SRAM in all");
   node(svg, "path", { class: "edge", d: points.map((p, i) => `${i ? "L" : "M"}${px(p)},${py(p)}`).join("") });
   points.forEach((p, i) => {
     const dot = node(svg, "circle", { cx: px(p), cy: py(p), r: 4.5, fill: "var(--accent)" });
     node(dot, "title", {}, `${p.optimize}: ${fmt(p.sram_total_bytes)} B, ${fmt(p.macs)} MAC`);
-    if (p.optimize) node(svg, "text", { class: "strong", x: px(p) + (i === points.length - 1 ? -7 : 7), y: py(p) - 8, "text-anchor": i === points.length - 1 ? "end" : "start" }, p.optimize);
+    if (p.optimize) node(svg, "text", { class: "strong", x: px(p) + 7, y: py(p) + (i % 2 ? 16 : -8) }, p.optimize);
   });
 }
 

@@ -104,15 +104,16 @@ def _improve(
 ) -> Packing:
     """Place a buffer that ends at the top of its region earlier; keep what is no worse."""
     chance = random.Random(0)
-    for _ in range(rounds):
+    places = range(len(order))
+    for turn in range(rounds):
         if best.cost[:2] <= (0, bound):
             break
         top = [
             k for k, i in enumerate(order)
             if best.offset[i] + found[i].buffer.size_bytes == best.used[best.region[i]]
         ]
-        k = chance.choice(top or range(len(order)))
         trial = order[:]
+        k = chance.choice(top) if turn % 2 == 0 and top else chance.choice(places)
         trial.insert(chance.randrange(k + 1), trial.pop(k))
         made = pack(trial, found, regions, way)
         if made.cost <= best.cost:

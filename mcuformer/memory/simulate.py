@@ -52,6 +52,11 @@ class _Memory:
         for use in made.regions:
             self.origin[use.region.name] = total
             total += use.used_bytes + widest  # the slack lets a last row be viewed with its stride
+        for name, place in made.placements.items():
+            end = place.offset + program.buffers[name].size_bytes
+            used = next(u.used_bytes for u in made.regions if u.region.name == place.region)
+            if place.offset < 0 or end > used:
+                raise PlanError(f"buffer {name} leaves the {used} B of {place.region}")
         self.held: Stamps = np.zeros(total, np.int64)
         self.base = {n: self.origin[p.region] + p.offset for n, p in made.placements.items()}
         self.wrote: dict[str, Stamps] = {
@@ -70,7 +75,8 @@ class _Memory:
         before = [(s, self.view(self.wrote[s.buffer], s, env).copy()) for s in others]
         stamps = []
         for span in call.scratch:
-            self.stamp(span, env, self.next_stamp(f"{where} (scratch {span.buffer})"))
+            stamps.append((span, self.next_stamp(f"{where} (scratch {span.buffer})")))
+            self.stamp(span, env, stamps[-1][1])
         for span in own:
             self.compare(span, env, where)
         for buffer in dict.fromkeys(s.buffer for s in call.writes):
@@ -82,7 +88,7 @@ class _Memory:
         for span, expected in before:
             self.compare(span, env, where, expected)
         for span, stamp in stamps:
-            self.compare(span, env, f"{where} (its own result)", stamp)
+            self.compare(span, env, f"{where} (its own bytes)", stamp)
 
     def write(self, writes: list[Span], own: list[Span], env: Env, stamp: int, where: str) -> None:
         """Stamp the spans, row by row in step with the reads where they overwrite operands."""
@@ -90,13 +96,13 @@ class _Memory:
             for span in writes:
                 self.stamp(span, env, stamp)
             return
-        expected = [self.view(self.wrote[s.buffer], s, env).copy() for s in own]
+        before = self.wrote[own[0].buffer].copy()
         rows = max(s.rows.value(env) for s in writes)
         if any(s.rows.value(env) != rows for s in (*own, *writes)):
             raise PlanError(f"{where}: overwrites rows of {writes[0].buffer} of another count")
         for i in range(rows):
-            for span, values in zip(own, expected, strict=True):
-                self.compare(_row(span, i, env), env, f"{where} row {i}", values[i : i + 1])
+            for row in (_row(span, i, env) for span in own):
+                self.compare(row, env, f"{where} row {i}", self.view(before, row, env))
             for span in writes:
                 self.stamp(_row(span, i, env), env, stamp)
 
