@@ -1,0 +1,90 @@
+"""What happens to a batch before a step: the protocols `baseline` and `modern` (papers: 2605.16390).
+
+Every draw comes from torch's default generator, which the trainer seeds from seed, epoch and step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Protocol = Literal["none", "baseline", "modern"]
+CHUNK = 32  # kornia draws one auto-augment policy per call
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """`images(x)` before the normalisation, [B,C,H,W] in 0..1; `mix` after it, with soft labels."""
+
+    protocol: Protocol
+    mirror: bool
+    classes: int
+    smoothing: float = 0.0
+
+    def images(self, x: Tensor) -> Tensor:
+        if self.protocol == "none":
+            return x
+        if self.protocol == "modern":
+            return torch.cat([_policy(part, self.mirror) for part in x.split(CHUNK)])
+        return moved(x, mirror=self.mirror)
+
+    def mix(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """CutMix or MixUp for half of the batches each (modern); label smoothing."""
+        soft = F.one_hot(y, self.classes).to(x.dtype)
+        soft = soft * (1 - self.smoothing) + self.smoothing / self.classes
+        if self.protocol != "modern":
+            return x, soft
+        other = torch.randperm(len(x)).to(x.device)
+        if torch.rand(()) < 0.5:
+            x, share = cutmix(x, x[other])
+        else:
+            share = float(torch.distributions.Beta(0.8, 0.8).sample())
+            x = share * x + (1 - share) * x[other]
+        return x, share * soft + (1 - share) * soft[other]
+
+
+def moved(
+    x: Tensor, mirror: bool, shift: float = 0.1, turn: float = 0.15, zoom: float = 0.1
+) -> Tensor:
+    """Each image shifted (share of its size), turned (radians), zoomed, and mirrored by chance."""
+    n = len(x)
+    r = torch.rand(5, n) * 2 - 1
+    angle, size = turn * r[0], 1 + zoom * r[1]
+    flip = torch.where(r[4] < 0, -1.0, 1.0) if mirror else torch.ones(n)
+    cos, sin = angle.cos() * size, angle.sin() * size
+    rows = torch.stack(
+        [cos * flip, -sin, 2 * shift * r[2], sin * flip, cos, 2 * shift * r[3]], dim=1
+    )
+    grid = F.affine_grid(rows.reshape(n, 2, 3).to(x), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def cutmix(x: Tensor, other: Tensor) -> tuple[Tensor, float]:
+    """A box of `other` over `x`; the share of pixels that stay, after clipping the box."""
+    h, w = x.shape[-2:]
+    kept = float(torch.rand(()))  # Beta(1, 1)
+    side = math.sqrt(1 - kept)
+    cy, cx = (int(v) for v in (torch.rand(2) * torch.tensor([h, w])).tolist())
+    top, bottom = max(0, cy - round(h * side / 2)), min(h, cy + round(h * side / 2))
+    left, right = max(0, cx - round(w * side / 2)), min(w, cx + round(w * side / 2))
+    x = x.clone()
+    x[..., top:bottom, left:right] = other[..., top:bottom, left:right]
+    return x, 1 - (bottom - top) * (right - left) / (h * w)
+
+
+def _policy(x: Tensor, mirror: bool) -> Tensor:
+    """RandAugment and colour jitter of kornia on a chunk; grey images borrow three channels."""
+    import kornia.augmentation as K
+
+    grey = x.shape[1] == 1
+    rgb = x.expand(-1, 3, -1, -1) if grey else x
+    steps: list[Any] = [K.auto.RandAugment(n=2, m=9), K.ColorJitter(0.3, 0.3, 0.3, p=0.8)]
+    for step in steps:
+        rgb = step(rgb)
+    x = rgb.mean(dim=1, keepdim=True) if grey else rgb
+    return moved(x.clamp(0, 1), mirror, turn=0.0, zoom=0.0)

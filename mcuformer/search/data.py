@@ -1,0 +1,177 @@
+"""Image data for search and training: training and validation parts; the test part apart from both.
+
+`load` never touches test images: the search reads them once, at its end, through `load_test`.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import UsageError
+
+VALIDATION_SHARE = 0.15
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+DIGITS_SIZE = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """`x` uint8 [N, C, H, W], `y` int64 [N]."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: NDArray[np.int64]) -> Images:
+        return Images(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """`mean`, `std` per channel over 0..1; `mirror`: a mirrored image keeps its class."""
+
+    name: str
+    train: Images
+    validation: Images
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror: bool
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        _, c, h, w = self.train.x.shape
+        return h, w, c
+
+
+def load(spec: str, seed: int = 0) -> Data:
+    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size]; validation is cut from training."""
+    source, classes, mirror = _source(spec)
+    whole = source("train")
+    held = stratified(whole.y, VALIDATION_SHARE, seed)
+    train = whole.take(np.flatnonzero(~held))
+    pixels = train.x.astype(np.float64).transpose(1, 0, 2, 3).reshape(train.x.shape[1], -1) / 255
+    return Data(
+        spec.split(":")[0], train, whole.take(np.flatnonzero(held)), classes,
+        tuple(round(float(v), 6) for v in pixels.mean(axis=1)),
+        tuple(round(max(float(v), 1e-3), 6) for v in pixels.std(axis=1)), mirror,
+    )
+
+
+def load_test(spec: str) -> Images:
+    """The test part."""
+    return _source(spec)[0]("test")
+
+
+def stratified(y: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """A mask with `share` of every class, the same for the same seed."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    mask = np.zeros(len(y), np.bool_)
+    for label in np.unique(y):
+        index = rng.permutation(np.flatnonzero(y == label))
+        mask[index[: round(share * len(index))]] = True
+    return mask
+
+
+_Source = Callable[[str], Images]
+
+
+def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
+    """How to read a part, the classes, and whether mirroring keeps them."""
+    kind, _, rest = spec.partition(":")
+    if kind == "digits" and not rest:
+        return _digits, tuple("0123456789"), False
+    if kind == "fashion-mnist":
+        folder = Path(rest) if rest else FASHION
+        if not folder.is_dir():
+            raise UsageError(
+                f"no Fashion-MNIST at {folder}", "apt-get install dataset-fashion-mnist, or "
+                "fashion-mnist:PATH",
+            )
+        names = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
+                 "bag", "boot")
+        return lambda part: _idx(folder, part), names, True
+    if kind in ("cifar10", "imagefolder") and rest:
+        path, _, size = rest.partition(",")
+        if size and not size.isdigit():
+            raise UsageError(f"the size in {spec} is no number")
+        root = Path(path)
+        if not (root / "train").is_dir() or not (root / "test").is_dir():
+            raise UsageError(f"{root} has no train/ and test/", "lay it out as train/CLASS/*.jpg")
+        names = tuple(sorted(p.name for p in (root / "train").iterdir() if p.is_dir()))
+        pixels = int(size) if size else 32 if kind == "cifar10" else 64
+        return lambda part: _folder(root / part, names, pixels), names, True
+    raise UsageError(
+        f"unknown data {spec}", "digits, fashion-mnist, cifar10:PATH or imagefolder:PATH[,size]"
+    )
+
+
+def _digits(part: str) -> Images:
+    """scikit-learn's 1,797 digits of 8x8, enlarged bilinearly to 24x24; a fifth is for the test."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    y = found.target.astype(np.int64)
+    inside = stratified(y, 0.2, seed=0) == (part == "test")
+    small = found.images[inside].astype(np.float64) * (255 / 16)
+    at = np.clip((np.arange(DIGITS_SIZE) + 0.5) * 8 / DIGITS_SIZE - 0.5, 0, 7)
+    low = np.minimum(at.astype(int), 6)
+    weights = np.zeros((DIGITS_SIZE, 8))
+    weights[np.arange(DIGITS_SIZE), low] = 1 - (at - low)
+    weights[np.arange(DIGITS_SIZE), low + 1] += at - low
+    large = np.einsum("ia,nab,jb->nij", weights, small, weights)
+    return Images(np.floor(large + 0.5).astype(np.uint8)[:, None], y[inside])
+
+
+def _idx(folder: Path, part: str) -> Images:
+    stem = "train" if part == "train" else "t10k"
+    x = _read_idx(folder / f"{stem}-images-idx3-ubyte.gz")
+    y = _read_idx(folder / f"{stem}-labels-idx1-ubyte.gz")
+    return Images(x[:, None], y.astype(np.int64))
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """Two zero bytes, a type, the rank, big-endian sizes, then the bytes."""
+    raw = gzip.decompress(path.read_bytes())
+    sizes = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes)
+
+
+def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
+    """Images as RGB; others than `size` squared are resized by their short side and cut centrally."""
+    from PIL import Image
+
+    x, y = [], []
+    for label, name in enumerate(classes):
+        for path in sorted((root / name).iterdir()):
+            if path.suffix.lower() in SUFFIXES:
+                with Image.open(path) as opened:
+                    x.append(_square(opened.convert("RGB"), size))
+                y.append(label)
+    if not x:
+        raise UsageError(f"{root} holds no images")
+    return Images(np.stack(x).transpose(0, 3, 1, 2), np.asarray(y, np.int64))
+
+
+def _square(image: object, size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    w, h = image.size
+    if (w, h) != (size, size):
+        ratio = size / min(w, h)
+        wide, high = max(size, round(w * ratio)), max(size, round(h * ratio))
+        left, top = (wide - size) // 2, (high - size) // 2
+        image = image.resize((wide, high), Image.Resampling.BILINEAR)
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,55 @@
+"""One step of supernet training: the largest, the smallest and some random networks (sandwich rule).
+
+The largest learns from the labels (and a teacher, where one is given); the others learn from the
+largest one's answers to the same batch (in-place distillation).
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcuformer.search.arch import Arch
+from mcuformer.search.space import Space
+from mcuformer.search.supernet import Supernet
+
+RANDOM_NETWORKS = 2
+LABELS = 0.3  # share of the labels in the loss of a distilled network
+
+
+class Sandwich:
+    """A loss for Trainer; `teacher` answers for the largest network beside the labels."""
+
+    def __init__(self, teacher: nn.Module | None = None) -> None:
+        self.teacher = teacher.eval() if teacher else None
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+        assert isinstance(model, Supernet)
+        largest, *others = sample(model.space, random)
+        logits = model(x, largest)
+        loss = F.cross_entropy(logits, y)
+        if self.teacher is not None:
+            with torch.no_grad():
+                answers = self.teacher(x).softmax(dim=1)
+            loss = 0.5 * loss + 0.5 * F.cross_entropy(logits, answers)
+        loss.backward()
+        answers = logits.detach().softmax(dim=1)
+        for arch in others:
+            own = model(x, arch)
+            part = (1 - LABELS) * F.cross_entropy(own, answers) + LABELS * F.cross_entropy(own, y)
+            part.backward()
+        return float(loss.detach())
+
+
+def sample(space: Space, random: Random) -> list[Arch]:
+    """The largest first. Its patch, and the smallest one's, are drawn: each has weights of its own."""
+
+    def tokens() -> dict[str, object]:
+        return {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}
+
+    networks = [space.largest(**tokens())]
+    networks += [space.decode(space.draw(random)) for _ in range(RANDOM_NETWORKS)]
+    return [*networks, space.smallest(**tokens())]

@@ -1,0 +1,151 @@
+"""A search space: a small TOML file of choices, and its fixed-length encoding.
+
+Every gene is an index into a list of choices. The MLP ratio has one gene per block up to the largest
+depth; those behind a network's last block are inactive: they are kept, inherited and mutated, and
+mean nothing until a deeper network has them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from mcuformer.errors import UsageError
+from mcuformer.search.arch import Arch
+
+PRESETS = ("tiny", "cifar", "imagenet")
+CHOICES = (
+    "patch", "stem", "pool", "relative", "dim", "depth", "heads", "head_dim",
+    "rank_qkv", "rank_proj", "rank_fc1", "rank_fc2",
+)
+_DEFAULTS: dict[str, list[Any]] = {
+    "stem": ["patch"], "pool": ["mean"], "relative": [False], "rank_qkv": [1.0],
+    "rank_proj": [1.0], "rank_fc1": [1.0], "rank_fc2": [1.0],
+}
+
+Genes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """`choices[name]` rise in cost; `ratio` is the MLP width over `dim`, chosen per block."""
+
+    name: str
+    image: tuple[int, int, int]
+    classes: int
+    choices: Mapping[str, tuple[Any, ...]]
+    ratio: tuple[float, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the genes in the order of their vector."""
+        blocks = max(self.choices["depth"])
+        return (*CHOICES, *(f"ratio{i}" for i in range(blocks)))
+
+    def options(self, gene: str) -> tuple[Any, ...]:
+        return self.ratio if gene.startswith("ratio") else self.choices[gene]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(self.options(name)) for name in self.names)
+
+    def decode(self, genes: Sequence[int]) -> Arch:
+        table = {n: self.options(n)[g] for n, g in zip(self.names, genes, strict=True)}
+        ratios = [table.pop(n) for n in self.names if n.startswith("ratio")]
+        depth = table.pop("depth")
+        hidden = tuple(round(r * table["dim"] / 4) * 4 for r in ratios[:depth])
+        return Arch(image=self.image, classes=self.classes, hidden=hidden, **table)
+
+    def draw(self, random: Random) -> Genes:
+        return tuple(random.randrange(n) for n in self.sizes)
+
+    def active(self, genes: Sequence[int]) -> list[bool]:
+        """Which genes the network has."""
+        depth = self.choices["depth"][genes[self.names.index("depth")]]
+        return [not n.startswith("ratio") or int(n[5:]) < depth for n in self.names]
+
+    def canonical(self, genes: Sequence[int]) -> Genes:
+        """Inactive genes at 0: equal for equal networks."""
+        pairs = zip(genes, self.active(genes), strict=True)
+        return tuple(g if on else 0 for g, on in pairs)
+
+    def smallest(self, **fixed: Any) -> Arch:
+        return self._corner(0, fixed)
+
+    def largest(self, **fixed: Any) -> Arch:
+        return self._corner(-1, fixed)
+
+    def _corner(self, end: int, fixed: Mapping[str, Any]) -> Arch:
+        genes = [0 if end == 0 else n - 1 for n in self.sizes]
+        for name, value in fixed.items():
+            genes[self.names.index(name)] = self.options(name).index(value)
+        return self.decode(genes)
+
+    def grids(self) -> Iterator[Arch]:
+        """One network per way to make tokens: stem, patch and pool."""
+        for stem in self.choices["stem"]:
+            for patch in self.choices["patch"]:
+                if stem == "conv" and patch not in (2, 4, 8):
+                    continue
+                for pool in self.choices["pool"]:
+                    yield self.largest(stem=stem, patch=patch, pool=pool)
+
+    def sized(self, image: tuple[int, int, int], classes: int) -> Space:
+        return replace(self, image=image, classes=classes)
+
+    def with_choices(self, **choices: Sequence[Any]) -> Space:
+        """The same space with other lists for some genes."""
+        ratio = tuple(choices.pop("ratio", self.ratio))
+        table = {**self.choices, **{n: tuple(c) for n, c in choices.items()}}
+        return replace(self, choices=table, ratio=ratio)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "image": list(self.image), "classes": self.classes,
+            "choices": {n: list(c) for n, c in self.choices.items()}, "ratio": list(self.ratio),
+        }
+
+
+def load_space(name: str) -> Space:
+    """A preset by its name, or a TOML file."""
+    path = Path(__file__).parent / "spaces" / f"{name}.toml" if name in PRESETS else Path(name)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no space {name}", f"give a TOML file, or one of {', '.join(PRESETS)}"
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    return parse_space(path.stem, table)
+
+
+def parse_space(name: str, table: Mapping[str, Any]) -> Space:
+    known = {*CHOICES, "ratio", "image", "classes"}
+    if unknown := sorted(set(table) - known):
+        raise UsageError(f"space {name}: unknown {', '.join(unknown)}", f"known are {sorted(known)}")
+    choices = {**_DEFAULTS, **{n: table[n] for n in table if n in CHOICES}}
+    for gene in ("patch", "dim", "depth", "heads", "head_dim", "ratio"):
+        if not isinstance(table.get(gene), list) or not table[gene]:
+            raise UsageError(f"space {name}: {gene} needs a list of choices")
+    for gene in ("patch", "dim", "depth", "heads", "head_dim"):
+        if any(type(v) is not int or v < 1 for v in choices[gene]):
+            raise UsageError(f"space {name}: {gene} needs positive whole numbers")
+    for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
+        if any(not 0 < v <= 1 for v in choices[gene]):
+            raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
+    if set(choices["stem"]) - {"patch", "conv"} or set(choices["pool"]) - {"cls", "mean"}:
+        raise UsageError(f"space {name}: stem is patch or conv, pool is cls or mean")
+    if "conv" in choices["stem"] and set(choices["patch"]) - {2, 4, 8}:
+        raise UsageError(f"space {name}: with a conv stem, patch must be 2, 4 or 8")
+    if any(d % 4 for d in choices["dim"]):
+        raise UsageError(f"space {name}: dim must be a multiple of 4")
+    image = tuple(table.get("image", (24, 24, 1)))
+    return Space(
+        name, image, int(table.get("classes", 10)),
+        {n: tuple(choices[n]) for n in CHOICES}, tuple(table["ratio"]),
+    )

@@ -1,0 +1,202 @@
+"""One set of weights for every network of a space: entangled slices (AutoFormer, arXiv 2107.00651).
+
+A network's weights are the first channels of the largest network's. `slices` names them as
+`Network` does, so a subnet runs by the very code of the plain network, and `materialise` copies
+the same slices into one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mcuformer.search.arch import Arch, relative_entries
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.space import Space
+
+_SKELETONS = 256
+
+
+class Supernet(nn.Module):
+    """Weights of a space. Dense layers and their two factors are weights of their own."""
+
+    def __init__(self, space: Space, generator: torch.Generator) -> None:
+        super().__init__()
+        self.space = space
+        self.weights = nn.ParameterDict()
+        self._skeletons: OrderedDict[Arch, Network] = OrderedDict()
+        self._largest = (
+            max(space.choices["dim"]),
+            max(space.choices["heads"]) * max(space.choices["head_dim"]),
+            round(max(space.ratio) * max(space.choices["dim"]) / 4) * 4,
+        )
+        for arch in space.grids():
+            self._add_embedding(arch)
+        for i in range(max(space.choices["depth"])):
+            self._add_block(i)
+        dim = self._largest[0]
+        for name, shape in (
+            ("norm/weight", (dim,)), ("norm/bias", (dim,)),
+            ("head/weight", (space.classes, dim)), ("head/bias", (space.classes,)),
+        ):
+            self._add(name, *shape)
+        initialise(self, generator)
+        self.factorise()
+
+    def _add(self, name: str, *shape: int) -> None:
+        if name not in self.weights:
+            self.weights[name] = nn.Parameter(torch.empty(shape))
+
+    def _add_embedding(self, arch: Arch) -> None:
+        dim = self._largest[0]
+        channels = arch.image[2]
+        if arch.stem == "patch":
+            self._add(f"stem/{arch.patch}/weight", dim, channels, arch.patch, arch.patch)
+            self._add(f"stem/{arch.patch}/bias", dim)
+        else:
+            widths = (channels, *arch.stem_widths)
+            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+                self._add(f"stem/conv{arch.patch}/{i}/weight", b, a, 3, 3)
+                self._add(f"stem/conv{arch.patch}/{i}/bias", b)
+        if arch.pool == "cls":
+            self._add("cls", 1, 1, dim)
+        self._add(f"position/{_grid(arch)}", 1, arch.tokens, dim)
+
+    def _add_block(self, i: int) -> None:
+        dim, inner, hidden = self._largest
+        at = f"blocks/{i}"
+        for norm in ("norm1", "norm2"):
+            self._add(f"{at}/{norm}/weight", dim)
+            self._add(f"{at}/{norm}/bias", dim)
+        self._add(f"{at}/attn/qkv/weight", 3 * inner, dim)
+        self._add(f"{at}/attn/qkv/bias", 3 * inner)
+        for name, n, k in (("attn/proj", dim, inner), ("fc1", hidden, dim), ("fc2", dim, hidden)):
+            self._add(f"{at}/{name}/weight", n, k)
+            self._add(f"{at}/{name}/bias", n)
+        for name, n, k in self._factored():
+            rank = self._most_rank(name.split("/")[-1], n, k)
+            if rank:
+                self._add(f"{at}/{name}/down", rank, k)
+                self._add(f"{at}/{name}/up", n, rank)
+        if True in self.space.choices["relative"]:
+            heads = max(self.space.choices["heads"])
+            for arch in self.space.grids():
+                self._add(f"{at}/relative/{_grid(arch)}", heads, relative_entries(arch))
+
+    def _factored(self) -> tuple[tuple[str, int, int], ...]:
+        dim, inner, hidden = self._largest
+        return (
+            ("attn/qkv", 3 * inner, dim), ("attn/proj", dim, inner),
+            ("fc1", hidden, dim), ("fc2", dim, hidden),
+        )
+
+    def _most_rank(self, layer: str, n: int, k: int) -> int:
+        ratios = [r for r in self.space.choices[f"rank_{layer}"] if r < 1]
+        return max((max(4, round(r * min(n, k) / 4) * 4) for r in ratios), default=0)
+
+    @torch.no_grad()
+    def factorise(self) -> None:
+        """Both factors of every layer from the singular values of its dense matrix."""
+        for i in range(max(self.space.choices["depth"])):
+            for name, _, _ in self._factored():
+                at = f"blocks/{i}/{name}"
+                if f"{at}/down" not in self.weights:
+                    continue
+                u, s, vh = torch.linalg.svd(self.weights[f"{at}/weight"], full_matrices=False)
+                rank = self.weights[f"{at}/down"].shape[0]
+                root = s[:rank].sqrt()
+                self.weights[f"{at}/up"].copy_(u[:, :rank] * root)
+                self.weights[f"{at}/down"].copy_(root[:, None] * vh[:rank])
+
+    def slices(self, arch: Arch) -> dict[str, Tensor]:
+        """The weights of `arch`, named as in its Network; views wherever slicing gives them."""
+        w, e, q = self.weights, arch.dim, arch.inner
+        found: dict[str, Tensor] = {}
+        if arch.stem == "patch":
+            found["stem.weight"] = w[f"stem/{arch.patch}/weight"][:e]
+            found["stem.bias"] = w[f"stem/{arch.patch}/bias"][:e]
+        else:
+            before = arch.image[2]
+            for i, width in enumerate(arch.stem_widths):
+                at = f"stem/conv{arch.patch}/{i}"
+                found[f"stem.{i}.weight"] = w[f"{at}/weight"][:width, :before]
+                found[f"stem.{i}.bias"] = w[f"{at}/bias"][:width]
+                before = width
+        if arch.pool == "cls":
+            found["cls"] = w["cls"][:, :, :e]
+        found["position"] = w[f"position/{_grid(arch)}"][:, :, :e]
+        for i, hidden in enumerate(arch.hidden):
+            self._block_slices(arch, i, hidden, found)
+        for name in ("norm.weight", "norm.bias"):
+            found[name] = w[name.replace(".", "/")][:e]
+        found["head.weight"], found["head.bias"] = w["head/weight"][:, :e], w["head/bias"]
+        assert q <= self._largest[1]
+        return found
+
+    def _block_slices(self, arch: Arch, i: int, hidden: int, found: dict[str, Tensor]) -> None:
+        w, e, q, rank = self.weights, arch.dim, arch.inner, arch.ranks(i)
+        at, to = f"blocks/{i}", f"blocks.{i}"
+        for norm in ("norm1", "norm2"):
+            found[f"{to}.{norm}.weight"] = w[f"{at}/{norm}/weight"][:e]
+            found[f"{to}.{norm}.bias"] = w[f"{at}/{norm}/bias"][:e]
+        layers = (
+            ("attn/proj", e, q, rank.proj), ("fc1", hidden, e, rank.fc1), ("fc2", e, hidden, rank.fc2),
+        )
+        for name, n, k, r in layers:
+            layer = f"{to}.{name.replace('/', '.')}"
+            bias = w[f"{at}/{name}/bias"][:n]
+            if r:
+                found[f"{layer}.down.weight"] = w[f"{at}/{name}/down"][:r, :k]
+                found[f"{layer}.up.weight"] = w[f"{at}/{name}/up"][:n, :r]
+                found[f"{layer}.up.bias"] = bias
+            else:
+                found[f"{layer}.weight"] = w[f"{at}/{name}/weight"][:n, :k]
+                found[f"{layer}.bias"] = bias
+        layer, r = f"{to}.attn.qkv", rank.qkv
+        bias = _thirds(w[f"{at}/attn/qkv/bias"], q)
+        if r:
+            found[f"{layer}.down.weight"] = w[f"{at}/attn/qkv/down"][:r, :e]
+            found[f"{layer}.up.weight"] = _thirds(w[f"{at}/attn/qkv/up"], q)[:, :r]
+            found[f"{layer}.up.bias"] = bias
+        else:
+            found[f"{layer}.weight"] = _thirds(w[f"{at}/attn/qkv/weight"], q)[:, :e]
+            found[f"{layer}.bias"] = bias
+        if arch.relative:
+            found[f"{to}.attn.relative"] = w[f"{at}/relative/{_grid(arch)}"][: arch.heads]
+
+    def forward(self, x: Tensor, arch: Arch) -> Tensor:
+        """Logits of the subnet `arch`."""
+        return functional_call(self._skeleton(arch), self.slices(arch), (x,))
+
+    def _skeleton(self, arch: Arch) -> Network:
+        """The code of a subnet; its own weights are never read."""
+        made = self._skeletons.pop(arch, None)
+        if made is None:
+            made = Network(arch)
+            for p in made.parameters():
+                p.requires_grad_(False)
+        made.to(next(iter(self.weights.values())).device)
+        self._skeletons[arch] = made
+        if len(self._skeletons) > _SKELETONS:
+            self._skeletons.popitem(last=False)
+        return made
+
+    def materialise(self, arch: Arch) -> Network:
+        """A plain network with a copy of the subnet's weights."""
+        weights = {name: t.detach().clone() for name, t in self.slices(arch).items()}
+        network = Network(arch).to(next(iter(weights.values())).dtype)
+        network.load_state_dict(weights)
+        return network
+
+
+def _grid(arch: Arch) -> str:
+    down, across = arch.grid
+    return f"{down}x{across}{arch.pool}"
+
+
+def _thirds(t: Tensor, inner: int) -> Tensor:
+    """The first `inner` rows of each of q, k and v."""
+    return t.reshape(3, -1, *t.shape[1:])[:, :inner].reshape(3 * inner, *t.shape[1:])

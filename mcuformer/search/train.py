@@ -1,0 +1,282 @@
+"""The training loop: checkpoints every epoch, exact resume on a CPU, data parallel under torchrun.
+
+Schedules count steps. Every draw of a step comes from (seed, epoch, step), so a run that was killed
+and resumed from its last epoch ends with the same weights as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcuformer.errors import UsageError
+from mcuformer.search.augment import Augment
+from mcuformer.search.data import Data, Images
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`ema` 0: no moving average; `optimizer`: adamw (the papers') or muon (for short schedules)."""
+
+    epochs: int
+    batch: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 2.0
+    clip: float = 1.0
+    smoothing: float = 0.1
+    ema: float = 0.99
+    protocol: str = "baseline"
+    optimizer: str = "adamw"
+    amp: bool = False
+    seed: int = 0
+
+
+class Loss(Protocol):
+    """Runs forward and backward on one batch of normalised images and soft labels; the loss."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float: ...
+
+
+Report = Callable[[int, int, float, Mapping[str, float]], None]
+
+
+def plain_loss(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    return float(loss.detach())
+
+
+def distilled_loss(teacher: nn.Module, share: float = 0.5) -> Loss:
+    """Cross entropy beside the teacher's soft answers."""
+    teacher.eval()
+
+    def loss_of(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+        with torch.no_grad():
+            answers = teacher(x).softmax(dim=1)
+        logits = model(x)
+        loss = (1 - share) * F.cross_entropy(logits, y) + share * F.cross_entropy(logits, answers)
+        loss.backward()
+        return float(loss.detach())
+
+    return loss_of
+
+
+def device_of(name: str | None = None) -> torch.device:
+    if name:
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def normalised(data: Data, x: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """uint8 [N,C,H,W] as the network's input."""
+    t = torch.as_tensor(x, device=device).float() / 255
+    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.std))
+    return (t - mean) / std
+
+
+@torch.no_grad()
+def accuracy(
+    forward: Callable[[Tensor], Tensor], data: Data, images: Images, device: torch.device,
+    batch: int = 500,
+) -> float:
+    """Percent of images whose largest logit is the label."""
+    hits = 0
+    for i in range(0, len(images), batch):
+        logits = forward(normalised(data, images.x[i : i + batch], device))
+        hits += int((logits.argmax(1).cpu() == torch.from_numpy(images.y[i : i + batch])).sum())
+    return 100 * hits / len(images)
+
+
+class Trainer:
+    """Trains `model` under `recipe`; `directory` keeps last.pt. `finished` counts whole epochs."""
+
+    def __init__(
+        self, model: nn.Module, data: Data, recipe: Recipe, directory: Path,
+        loss: Loss = plain_loss, after_epoch: Callable[[nn.Module, int], None] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or device_of()
+        self.model, self.data, self.recipe, self.loss = model.to(self.device), data, recipe, loss
+        self.after_epoch = after_epoch
+        self.path = directory / "last.pt"
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.optimizers = _optimizers(model, recipe)
+        self.average = {n: p.detach().clone() for n, p in model.named_parameters()}
+        self.finished = 0
+        self.losses: list[float] = []
+        self._load()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, len(self.data.train) // self.recipe.batch)
+
+    def run(self, report: Report | None = None, until: int | None = None) -> nn.Module:
+        """Train the epochs that are missing; the model holds the averaged weights at the end."""
+        for epoch in range(self.finished, min(until or self.recipe.epochs, self.recipe.epochs)):
+            self._epoch(epoch, report)
+        if self.recipe.ema and self.finished == self.recipe.epochs:
+            self.use_average()
+        return self.model
+
+    @torch.no_grad()
+    def use_average(self) -> None:
+        for name, p in self.model.named_parameters():
+            p.copy_(self.average[name])
+
+    def _epoch(self, epoch: int, report: Report | None) -> None:
+        recipe, steps, total = self.recipe, self.steps_per_epoch, 0.0
+        order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(
+            len(self.data.train)
+        )
+        self.model.train()
+        for step in range(steps):
+            chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
+            total += self._step(epoch, step, chosen[self.rank :: self.world])
+            if report and self.rank == 0:
+                done, mean = epoch * steps + step + 1, total / (step + 1)
+                report(done, recipe.epochs * steps, mean, {"epoch": epoch + 1})
+        if self.after_epoch:
+            self.after_epoch(self.model, epoch)
+        self.losses.append(total / steps)
+        self.finished = epoch + 1
+        if self.rank == 0:
+            self._save()
+
+    def _step(self, epoch: int, step: int, chosen: np.ndarray) -> float:
+        recipe = self.recipe
+        name = f"{recipe.seed}/{epoch}/{step}"
+        torch.manual_seed(_number(f"{name}/{self.rank}"))
+        augment = Augment(
+            recipe.protocol,  # type: ignore[arg-type]
+            self.data.mirror, len(self.data.classes), recipe.smoothing,
+        )
+        x = torch.as_tensor(self.data.train.x[chosen], device=self.device).float() / 255
+        x = normalised(self.data, augment.images(x) * 255, self.device)
+        x, y = augment.mix(x, torch.as_tensor(self.data.train.y[chosen], device=self.device))
+        rate = self._rate(epoch * self.steps_per_epoch + step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
+            optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.amp):
+            loss = self.loss(self.model, x, y, Random(name))
+        self._reduce()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self._follow(epoch * self.steps_per_epoch + step)
+        return loss
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up, then a cosine to a hundredth."""
+        warm = self.recipe.warmup_epochs * self.steps_per_epoch
+        total = self.recipe.epochs * self.steps_per_epoch
+        if step < warm:
+            return self.recipe.lr * (step + 1) / warm
+        done = (step - warm) / max(1, total - warm)
+        return self.recipe.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _reduce(self) -> None:
+        """The mean of all processes' gradients: sandwich steps touch other weights in each step, so
+        gradients are joined once after the last backward instead of by hooks."""
+        if self.world == 1:
+            return
+        for p in self.model.parameters():
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.reshape(-1) for p in self.model.parameters() if p.grad is not None])
+        dist.all_reduce(flat)
+        at = 0
+        for p in self.model.parameters():
+            assert p.grad is not None
+            p.grad.copy_(flat[at : at + p.numel()].reshape(p.shape) / self.world)
+            at += p.numel()
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        for name, p in self.model.named_parameters():
+            self.average[name].lerp_(p, 1 - decay)
+
+    def _save(self) -> None:
+        state = {
+            "recipe": asdict(self.recipe), "finished": self.finished, "losses": self.losses,
+            "model": self.model.state_dict(), "average": self.average,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        save_atomically(state, self.path)
+
+    def _load(self) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, map_location=self.device, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise UsageError(f"{self.path} is of another recipe", "choose another directory")
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.average = {n: t.to(self.device) for n, t in state["average"].items()}
+        self.finished, self.losses = state["finished"], state["losses"]
+        if self.recipe.ema and self.finished == self.recipe.epochs:
+            self.use_average()
+
+
+def save_atomically(state: Any, path: Path) -> None:
+    """Whole or not at all, also when the process is killed."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def weights_sha256(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, t in sorted(model.state_dict().items()):
+        digest.update(name.encode() + t.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Decay for matrices only; `factor` scales the rate of a group."""
+    named = list(model.named_parameters())
+    matrices = [p for n, p in named if p.ndim == 2 and "blocks" in n and "relative" not in n]
+    taken = {id(p) for p in matrices} if recipe.optimizer == "muon" else set()
+    rest = [(n, p) for n, p in named if id(p) not in taken]
+    decayed = [p for n, p in rest if p.ndim >= 2 and "position" not in n and "relative" not in n]
+    kept = {id(p) for p in decayed}
+    plain = [p for _, p in rest if id(p) not in kept]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay, "factor": 1.0},
+        {"params": plain, "weight_decay": 0.0, "factor": 1.0},
+    ]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
+    if recipe.optimizer == "muon":
+        muon = torch.optim.Muon(
+            matrices, lr=recipe.lr, weight_decay=recipe.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        for group in muon.param_groups:
+            group["factor"] = 1.5
+        found.append(muon)
+    return found
