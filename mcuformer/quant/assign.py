@@ -1,0 +1,253 @@
+"""Scale, zero point and element type of every activation, before any operation is lowered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import UsageError
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import QParams
+from mcuformer.quant import attention_scales as scales
+from mcuformer.quant.calibrate import CalibrationStats, ValueStats
+from mcuformer.quant.policy import Mode, Policy, policies
+from mcuformer.quant.ranges import value_range
+
+INT16_MARGIN = 1.25  # int16 has levels to spare for what calibration did not see
+_STREAM_MAX = 127  # largest multiple `a` of a channel's scale
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """Raw uint8 pixels, real = (pixel / 255 - mean) / std per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def qparams(self) -> QParams:
+        std = np.asarray(self.std, np.float64)
+        return QParams(1.0 / (255.0 * std), 255.0 * np.asarray(self.mean, np.float64))
+
+
+@dataclass(slots=True)
+class Assignment:
+    """`qparams`, `dtypes` per activation; `multiples` a[C] of streams; `ratios` per attention."""
+
+    policies: Mapping[str, Policy]
+    qparams: dict[str, QParams] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+    multiples: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    ratios: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    limits: dict[str, scales.Limits] = field(default_factory=dict)
+
+
+def assign(stats: CalibrationStats, mode: Mode, input_format: InputFormat | None) -> Assignment:
+    """Everything from the statistics; ranges given by a QDQ model already replaced theirs there."""
+    graph = stats.graph
+    done = Assignment(policies(graph, mode))
+    if input_format is not None:
+        _assign_pixels(graph, input_format, done)
+    for op in graph.ops:
+        if op.kind == "attention":
+            _assign_operands(stats, op, done)
+    for name, policy in done.policies.items():
+        if name not in done.qparams:
+            _assign_class(stats, policy, done)
+    return done
+
+
+def _assign_pixels(graph: Graph, fmt: InputFormat, done: Assignment) -> None:
+    name = graph.inputs[0]
+    channels = graph.type(name).shape[-1]
+    if len(fmt.mean) != channels or len(fmt.std) != channels or min(fmt.std) <= 0:
+        raise UsageError(
+            f"mean and std need {channels} numbers each (std positive), got "
+            f"{list(fmt.mean)} and {list(fmt.std)}"
+        )
+    if any(op.kind not in ("conv2d", "patch_embed", "linear") for op in graph.consumers()[name]):
+        raise UsageError("raw pixels need a convolution or a linear layer as the first operator")
+    done.qparams[name], done.dtypes[name] = fmt.qparams(), "uint8"
+
+
+def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> None:
+    graph = stats.graph
+    name = max(policy.members, key=lambda n: math.prod(graph.type(n).shape))
+    value = merged(stats, policy, name)
+    producer = graph.producers().get(name)
+    if policy.dtype == "int16":
+        qparams = _int16(value)
+    elif policy.grain == "stream":
+        qparams, multiples = _stream(value, stats.method)
+        done.multiples.update({n: multiples for n in policy.members})
+    else:
+        weights = None if policy.grain == "channel" else reader_weights(graph, name)
+        qparams = _int8(value, stats.method, policy, weights, _limit(producer))
+    if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
+        qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
+    if producer is not None and producer.kind == "softmax":
+        step = 2.0**-15 if policy.dtype == "int16" else 2.0**-8
+        qparams = QParams(np.asarray(step), np.asarray(0.0 if policy.dtype == "int16" else -128.0))
+    for n in policy.members:
+        done.qparams[n], done.dtypes[n] = qparams, policy.dtype
+
+
+def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
+    """Statistics of the largest member, extremes of all of the same width."""
+    value = stats.values[name]
+    width = len(value.low)
+    others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
+    low = np.min([v.low for v in others], axis=0)
+    high = np.max([v.high for v in others], axis=0)
+    return ValueStats(low, high, value.rows)
+
+
+def _limit(producer: Op | None) -> float:
+    """Where the range of a value ends by definition (ReLU6), else infinity."""
+    fn = None if producer is None else producer.attrs.get("fn")
+    return 6.0 if fn == "relu6" else math.inf
+
+
+def _int16(value: ValueStats) -> QParams:
+    reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
+    return QParams(np.asarray(reach * INT16_MARGIN / 32767), np.asarray(0.0))
+
+
+def _int8(
+    value: ValueStats, method: str, policy: Policy, weights: NDArray | None, limit: float
+) -> QParams:
+    per_channel = policy.grain == "channel"
+    low, high = value_range(value, method, 256, per_channel, weights=weights)
+    if policy.zero:
+        low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+    scale = lively(np.maximum(np.minimum(high, limit) - low, 1e-9) / 255)
+    zero: NDArray[np.float64] = np.floor(-128 - low / scale + 0.5)
+    return QParams(scale, zero)
+
+
+def lively(scale: NDArray) -> NDArray[np.float64]:
+    """No channel finer than 1/128 of the coarsest: one that calibration never moved may move."""
+    return np.asarray(np.maximum(scale, np.max(scale) / 128), np.float64)
+
+
+def _stream(value: ValueStats, method: str) -> tuple[QParams, NDArray[np.int64]]:
+    """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16."""
+    low, high = value_range(value, method, 256, per_channel=True)
+    wanted = lively(np.maximum(high - low, 1e-9) / 255)
+    reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)
+    unit = max(float(wanted.max()) / _STREAM_MAX, float(reach.max()) * 1.05 / 32767)
+    multiples = np.clip(np.ceil(wanted / unit - 0.25), 1, _STREAM_MAX).astype(np.int64)
+    scale = unit * multiples
+    middle = (low + high) / 2
+    return QParams(scale, np.floor(-0.5 - middle / scale + 0.5)), multiples
+
+
+def reader_weights(graph: Graph, name: str) -> NDArray | None:
+    """Per channel of `name`, the squared weights of the linear layers that read it, or None."""
+    layers = [op for op in graph.consumers()[name] if op.kind == "linear" and op.inputs[0] == name]
+    found = [graph.const(op.inputs[1]) for op in layers]
+    energies = [np.square(w, dtype=np.float64).sum(axis=1) for w in found if w is not None]
+    total = sum(energies) if energies else None
+    return None if total is None or not np.any(total) else np.asarray(total)
+
+
+def snap_scale(graph: Graph, op: Op, scale: NDArray) -> NDArray[np.float64]:
+    """The nearest scale whose LayerNorm gain, G / s_y, is a 15-bit mantissa: no static error."""
+    mant, exponent = gain(graph, op, float(scale))
+    return np.asarray(group_size(graph, op) / (mant * 2.0**exponent))
+
+
+def group_size(graph: Graph, op: Op) -> int:
+    return graph.type(op.outputs[0]).shape[-1] // int(op.attrs["groups"])
+
+
+def gain(graph: Graph, op: Op, scale: float) -> tuple[int, int]:
+    """(mant, exp) with G / scale = mant * 2^exp, mant in 2^14 .. 2^15 - 1."""
+    real = group_size(graph, op) / scale
+    exponent = math.floor(math.log2(real)) - 14
+    return min(math.floor(real * 2.0**-exponent + 0.5), 32767), exponent
+
+
+def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
+    """q, k, v and the output of one attention, as far as no other reader has a say."""
+    graph = stats.graph
+    q, k, v = (str(n) for n in op.inputs[:3])
+    out, heads = op.outputs[0], int(op.attrs["heads"])
+    dtype = done.policies[q].dtype
+    limits = operand_limits(graph, op, dtype)
+    done.limits[op.name] = limits
+    if _is_free(graph, q, done) and _is_free(graph, k, done) and q != k:
+        pair = scales.exchange(stats.values[q], stats.values[k], heads, limits, stats.method)
+        done.qparams[q], done.qparams[k] = pair
+    else:
+        for name in (q, k):
+            low, high = stats.values[name].low, stats.values[name].high
+            reach = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-9)
+            done.qparams[name] = QParams(np.asarray(reach / limits.q), np.asarray(0.0))
+    weights = reader_weights(graph, out)
+    out_limit = 127 if dtype == "int8" else 32000
+    scale_v, ratio = scales.value_scales(
+        stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
+    )
+    if not _is_free(graph, v, done):
+        low, high = stats.values[v].low, stats.values[v].high
+        reach = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-9)
+        scale_v, ratio = QParams(np.asarray(reach / limits.v), np.asarray(0.0)), np.ones(heads)
+    done.qparams[v] = scale_v
+    exact = scales.snap_ratio(ratio)[2]
+    done.ratios[op.name] = exact
+    for name in (q, k, v):
+        done.dtypes[name] = dtype
+    if is_direct(graph, op, done):
+        done.qparams[out] = output_qparams(graph, op, scale_v, exact)
+        done.dtypes[out] = dtype
+
+
+def output_qparams(graph: Graph, op: Op, v: QParams, ratio: NDArray[np.float64]) -> QParams:
+    """Of the attention's own result: scale s_v / ratio, zero point ratio * zp_v, per channel."""
+    width = graph.type(op.outputs[0]).shape[-1]
+    per_channel = np.repeat(ratio, width // len(ratio))
+    return QParams(v.scale / per_channel, v.zero_point * per_channel)
+
+
+def is_direct(graph: Graph, op: Op, done: Assignment) -> bool:
+    """Whether linear layers alone read the attention: they fold any scale and zero point."""
+    out = op.outputs[0]
+    readers = graph.consumers()[out]
+    alone = len(done.policies[out].members) == 1 and out not in graph.outputs
+    return alone and all(r.kind == "linear" and out not in r.inputs[2:] for r in readers)
+
+
+def _is_free(graph: Graph, name: str, done: Assignment) -> bool:
+    """Written per channel for this attention alone."""
+    producer = graph.producers().get(name)
+    if producer is None or len(graph.consumers()[name]) != 1 or name in graph.outputs:
+        return False
+    if len(done.policies[name].members) != 1:
+        return False
+    if producer.kind == "layernorm":
+        return len(producer.inputs) > 1
+    return producer.kind == "linear" and producer.attrs["fn"] is None
+
+
+def operand_limits(graph: Graph, op: Op, dtype: str) -> scales.Limits:
+    """int8: 127. int16: as large as the proofs on scores and P V allow (ADR 0002)."""
+    if dtype == "int8":
+        return scales.Limits(127, 127, 127)
+    heads = int(op.attrs["heads"])
+    depth = graph.type(str(op.inputs[0])).shape[1] // heads
+    keys = graph.type(str(op.inputs[1])).shape[0]
+    score = min(32767, math.isqrt((2**31 - 1) // depth) - 1)
+    p_shift = attention_p_shift(dtype, keys)
+    return scales.Limits(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))
+
+
+def attention_p_shift(dtype: str, keys: int) -> int:
+    """Bits that probabilities give up: as few as the proof allows; int16 v has 11 bits or more."""
+    shift = 0
+    while (32767 >> shift) * keys * (128 if dtype == "int8" else 1024) >= 2**31:
+        shift += 1
+    return shift

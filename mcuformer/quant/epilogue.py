@@ -1,0 +1,96 @@
+"""The constants of an epilogue, with the proofs that no int32 overflows (docs/adr/0002)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError
+
+LIMIT = 2**31 - 1
+_MAX_SHIFT = 24
+_LEAST_SHIFT = 5  # bits below the result, so that the floor of the product does not show
+_RESIDUAL_SHIFT = 8  # precision that a residual's multiplier wants
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """real = scale * (q - zero), |q| <= reach; `data`: real rows of a constant (scale unused)."""
+
+    scale: NDArray
+    zero: NDArray
+    reach: int
+    data: NDArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """Attributes shift, acc_shift and constants mult, offset, rmult (N,); `res`: int16 constant."""
+
+    shift: int
+    acc_shift: int
+    mult: NDArray[np.int32]
+    offset: NDArray[np.int32]
+    rmult: NDArray[np.int32] | None = None
+    res: NDArray[np.int16] | None = None
+
+
+def solve(
+    acc_scale: NDArray, acc_bound: NDArray, scale: NDArray, zero: NDArray, wide: bool,
+    residual: Residual | None = None, chunks: int = 1, where: str = "",
+) -> Epilogue:
+    """y = scale * (t / 2^shift - zero) from accumulators of `acc_scale`, |acc| <= `acc_bound`.
+
+    `wide`: y needs more than 8 bits, so accumulators are shifted up as far as they go.
+    """
+    ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
+    room = max(0, math.floor(31 - math.log2(float(acc_bound.max()) + 1)))
+    free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9
+    least = _LEAST_SHIFT if residual is None else _RESIDUAL_SHIFT
+    acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
+    shift = min(_MAX_SHIFT, math.floor(free + acc_shift))
+    while shift >= 1:
+        done = _constants(ratio, scale, zero, shift, acc_shift, residual)
+        if _bound(done, acc_bound, residual, chunks) <= LIMIT:
+            return done
+        shift -= 1
+    raise McuformerError(f"{where}: no epilogue shift keeps the sum inside int32")
+
+
+def _constants(
+    ratio: NDArray, scale: NDArray, zero: NDArray, shift: int, acc_shift: int,
+    residual: Residual | None,
+) -> Epilogue:
+    mult = np.rint(ratio * 2.0 ** (32 + shift - acc_shift))
+    offset = np.broadcast_to(np.rint(zero * 2.0**shift), mult.shape) + 2.0 ** (shift - 1)
+    rmult: NDArray | None = None
+    res: NDArray | None = None
+    if residual is not None and residual.data is not None:
+        exact = residual.data / scale * 2.0**shift
+        over = np.abs(exact).max(axis=tuple(range(exact.ndim - 1))) / 32767
+        rmult = 2.0 ** np.ceil(np.log2(np.maximum(over, 1.0)))
+        res = np.clip(np.rint(exact / rmult), -32768, 32767).astype(np.int16)
+    elif residual is not None:
+        rmult = np.broadcast_to(np.rint(residual.scale / scale * 2.0**shift), mult.shape)
+        offset = offset - np.rint(residual.zero * rmult)
+    arrays = [a if a is None else _int32(a) for a in (mult, offset, rmult)]
+    assert arrays[0] is not None and arrays[1] is not None
+    return Epilogue(shift, acc_shift, arrays[0], arrays[1], arrays[2], res)
+
+
+def _int32(values: NDArray) -> NDArray[np.int32]:
+    """Clipped only where the bound that follows fails anyway."""
+    return np.clip(values, -LIMIT, LIMIT).astype(np.int32)
+
+
+def _bound(done: Epilogue, acc_bound: NDArray, residual: Residual | None, chunks: int) -> float:
+    """Largest |t| of any input."""
+    scaled = acc_bound.astype(np.float64) * 2.0**done.acc_shift
+    t = chunks * (scaled * done.mult / 2.0**32 + 1) + np.abs(done.offset.astype(np.float64))
+    if residual is not None and done.rmult is not None:
+        reach = 32768 if done.res is not None else residual.reach
+        t = t + reach * np.abs(done.rmult.astype(np.float64))
+    return math.inf if scaled.max() > LIMIT else float(t.max())

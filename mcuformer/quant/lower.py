@@ -1,0 +1,127 @@
+"""Float graph and statistics -> int graph, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.assign import InputFormat, assign
+from mcuformer.quant.calibrate import CalibrationStats
+from mcuformer.quant.context import Context
+from mcuformer.quant.float_eval import UNARY
+from mcuformer.quant.lower_attention import lower_attention, lower_softmax
+from mcuformer.quant.lower_linear import lower_weighted
+from mcuformer.quant.lower_norm import lower_layernorm
+from mcuformer.quant.lower_simple import (
+    lower_add,
+    lower_maxpool,
+    lower_mean,
+    lower_move,
+    lower_mul,
+    lower_unary,
+)
+from mcuformer.quant.policy import Mode
+
+REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
+_REFINE_MOST = 512
+
+_LOWER: Mapping[str, Callable[[Context, Op], None]] = {
+    "linear": lower_weighted,
+    "conv2d": lower_weighted,
+    "patch_embed": lower_weighted,
+    "layernorm": lower_layernorm,
+    "attention": lower_attention,
+    "softmax": lower_softmax,
+    "add": lower_add,
+    "mul": lower_mul,
+    "mean": lower_mean,
+    "unary": lower_unary,
+    "maxpool": lower_maxpool,
+    "concat": lower_move,
+    "slice": lower_move,
+    "gather": lower_move,
+    "reshape": lower_move,
+}
+
+
+def lower(
+    graph: Graph, stats: CalibrationStats, activations: Mode = "8",
+    input_format: InputFormat | None = None,
+) -> Graph:
+    """The integer graph of `graph` (canonical float stage) with the statistics of `calibrate`.
+
+    `activations`: "8", "mixed" (int16 residual stream and LayerNorm outputs) or "16".
+    `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
+    """
+    check_supported(stats.graph)
+    plan = assign(stats, activations, input_format)
+    ctx = Context(stats, plan, _sample_count(stats))
+    for index, op in enumerate(stats.graph.ops):
+        _LOWER[op.kind](ctx, op)
+        ctx.step(index, op)
+    return ctx.done({**graph.meta, "input": _input_meta(ctx, input_format),
+                     "activations": activations})
+
+
+def _sample_count(stats: CalibrationStats) -> int:
+    if stats.samples is None:
+        return 0
+    shapes = [v.type.shape for v in stats.graph.values.values() if not v.is_const]
+    rows = max((s[0] for s in shapes if len(s) == 2), default=1)
+    return min(_REFINE_MOST, len(stats.samples), max(4, REFINE_ROWS // rows))
+
+
+def _input_meta(ctx: Context, fmt: InputFormat | None) -> dict[str, Any]:
+    """What a caller has to know to fill the input."""
+    name = ctx.graph.inputs[0]
+    qparams = ctx.qparams(name)
+    return {
+        "name": name, "dtype": ctx.dtype(name),
+        "layout": ctx.graph.meta.get("input_layout", "tokens"),
+        "scale": np.asarray(qparams.scale).tolist(),
+        "zero_point": np.asarray(qparams.zero_point).tolist(),
+        "mean": None if fmt is None else list(fmt.mean),
+        "std": None if fmt is None else list(fmt.std),
+    }
+
+
+def check_supported(graph: Graph) -> None:
+    """Every operation that cannot be lowered, in one message."""
+    problems = [f"{_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))]
+    if problems:
+        raise UnsupportedModelError(
+            "operators that have no integer form:\n  " + "\n  ".join(problems)
+        )
+
+
+def _where(op: Op) -> str:
+    return f"{op.name} ({', '.join(op.origin)})" if op.origin else op.name
+
+
+def _problem(graph: Graph, op: Op) -> str | None:
+    if op.kind == "avgpool":
+        return "average pooling with padding"
+    if op.kind not in _LOWER:
+        return f"operator {op.kind}"
+    fn = op.attrs.get("fn")
+    if fn is not None and fn not in UNARY:
+        return f"function {fn}"
+    if op.kind == "attention" and any(graph.const(n) is not None for n in op.inputs[:3]):
+        return "attention over constants"
+    if op.kind == "attention" and len(op.inputs) > 3 and graph.const(op.inputs[3]) is None:
+        return "an attention bias that is computed"
+    weights = op.inputs[1:3] if op.kind in ("linear", "conv2d", "patch_embed") else ()
+    if any(n is not None and graph.const(n) is None for n in weights):
+        return "weights that are computed"
+    if op.kind in ("add", "mul") and _broadcasts(graph, op):
+        return "broadcasting of activations"
+    return None
+
+
+def _broadcasts(graph: Graph, op: Op) -> bool:
+    shapes = {graph.type(str(n)).shape for n in op.inputs if graph.const(n) is None}
+    return len(shapes) > 1

@@ -1,0 +1,95 @@
+"""attention -> q_attention and softmax -> q_softmax."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError, UnsupportedModelError
+from mcuformer.ir.graph import Op
+from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_RANGE
+from mcuformer.ir.types import TensorType
+from mcuformer.quant.assign import attention_p_shift, is_direct, output_qparams
+from mcuformer.quant.attention_scales import snap_ratio
+from mcuformer.quant.context import Context
+from mcuformer.quant.lower_simple import emit_requant
+
+STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
+
+
+def lower_attention(ctx: Context, op: Op) -> None:
+    q, k, v = (str(n) for n in op.inputs[:3])
+    heads, keys = int(op.attrs["heads"]), ctx.graph.type(k).shape[0]
+    dtype, limits = ctx.dtype(q), ctx.plan.limits[op.name]
+    product = np.broadcast_to(ctx.qparams(q).scale * ctx.qparams(k).scale, (_width(ctx, q),))
+    per_head = product.reshape(heads, -1)[:, 0] * float(op.attrs["scale"]) * STEPS
+    top = 128 if dtype == "int8" else 0
+    bound = _width(ctx, q) // heads * max(top, limits.q) * max(top, limits.k)
+    m, pre_shift = _score_multiplier(per_head, bound, op.name)
+    p_shift = attention_p_shift(dtype, keys)
+    ratio = ctx.plan.ratios[op.name]
+    mant, exponent, exact = snap_ratio(ratio)
+    _check_shifts(exponent, p_shift, keys, op.name)
+    attrs: dict[str, Any] = {
+        "heads": heads, "m": m, "pre_shift": pre_shift, "p_shift": p_shift,
+        "o_mant": mant, "o_exp": exponent,
+    }
+    inputs: list[str | None] = [q, k, v, _bias(ctx, op)]
+    out = op.outputs[0]
+    if is_direct(ctx.graph, op, ctx.plan):
+        ctx.emit("q_attention", op, inputs, attrs)
+        return
+    qparams = output_qparams(ctx.graph, op, ctx.qparams(v), exact)
+    raw = TensorType(ctx.graph.type(out).shape, dtype, qparams)
+    name = ctx.emit("q_attention", op, inputs, attrs, ctx.b.fresh(f"{out}.raw"), raw)
+    emit_requant(ctx, op, name, raw)
+
+
+def _width(ctx: Context, name: str) -> int:
+    return ctx.graph.type(name).shape[1]
+
+
+def _score_multiplier(
+    steps: NDArray[np.float64], bound: int, where: str
+) -> tuple[tuple[int, ...], int]:
+    """m per head and pre_shift with steps = m * 2^(pre_shift - 32), m below 2^31."""
+    pre_shift = max(0, math.ceil(math.log2(float(steps.max())) + 1 + 1e-9))
+    if bound << pre_shift >= 2**31:
+        raise McuformerError(f"{where}: scores are too coarse for int32")
+    return tuple(int(m) for m in np.rint(steps * 2.0 ** (32 - pre_shift))), pre_shift
+
+
+def _check_shifts(exponent: tuple[int, ...], p_shift: int, keys: int, where: str) -> None:
+    """1 <= o_exp - clz32(sum) <= 31 for the least and the largest sum of probabilities."""
+    most = 32 - (int(EXP[0]) >> p_shift).bit_length()
+    least = 32 - (keys * (int(EXP[0]) >> p_shift)).bit_length()
+    if min(exponent) - most < 1 or max(exponent) - least > 31:
+        raise McuformerError(f"{where}: the output's scale is out of reach")
+
+
+def _bias(ctx: Context, op: Op) -> str | None:
+    """A constant bias [1|h, Tq, Tk] in steps of the scores, int16."""
+    if len(op.inputs) < 4 or op.inputs[3] is None:
+        return None
+    data = ctx.const(op.inputs[3])
+    if data is None:
+        raise UnsupportedModelError(f"{op.name}: an attention bias that is computed")
+    steps = np.clip(np.rint(np.nan_to_num(data * STEPS, neginf=-32768)), -32768, 32767)
+    return ctx.b.const(f"{op.name}.bias", steps.astype(np.int16))
+
+
+def lower_softmax(ctx: Context, op: Op) -> None:
+    x, y = str(op.inputs[0]), op.outputs[0]
+    steps = float(ctx.qparams(x).scale) * STEPS
+    pre_shift = max(0, math.ceil(math.log2(steps) + 1 + 1e-9))
+    qparams = ctx.qparams(y)
+    mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
+    _check_shifts(exponent, 0, ctx.graph.type(x).shape[-1], op.name)
+    attrs = {
+        "m": round(steps * 2.0 ** (32 - pre_shift)), "pre_shift": pre_shift, "o_mant": mant[0],
+        "o_exp": exponent[0], "zp": int(qparams.zero_point),
+    }
+    ctx.emit("q_softmax", op, [x], attrs)

@@ -1,0 +1,214 @@
+"""linear, conv2d, patch_embed with fused epilogues -> q_linear, q_conv2d, q_dwconv2d ..."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.int_ops_linear import im2col
+from mcuformer.ir.types import DTYPES
+from mcuformer.quant import refine, tables
+from mcuformer.quant.context import Context
+from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
+from mcuformer.quant.float_eval import arguments, weighted_sum
+from mcuformer.quant.rewrites.expand_groups import is_depthwise
+
+_KINDS = {"linear": "q_linear", "conv2d": "q_conv2d", "patch_embed": "q_patch_embed"}
+
+
+@dataclass(slots=True)
+class Layer:
+    """A weighted sum on integer inputs: acc + bias ~ (x - x_zp) @ w + bias, all real per step of x.
+
+    w[K, N] float64; `zero` [K] real zero points; `reach` [K] is max |x| + |x_zp|.
+    """
+
+    w: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    x_zp: int
+    reach: int
+    depthwise: bool = False
+
+
+def lower_weighted(ctx: Context, op: Op) -> None:
+    """One layer: weights, epilogue, residual or table, clamps."""
+    layer = _layer(ctx, op)
+    weights = _integers(ctx, op, layer)
+    w_int = np.ascontiguousarray(weights.w.T).astype(np.int8)
+    out = op.outputs[0]
+    qparams, dtype = ctx.qparams(out), ctx.dtype(out)
+    fn = op.attrs["fn"]
+    table = None if fn in (None, *tables.CLAMPS) else tables.index_table(fn, qparams, dtype)
+    scale = np.asarray(table.scale) if table else qparams.scale
+    zero = np.asarray(table.zero) if table else qparams.zero_point
+    acc_scale, bias = _integer_bias(weights, scale)
+    chunks = _chunks(w_int, bias, layer.reach)
+    bound = _bound(w_int, bias, layer.reach, chunks)
+    end = solve(acc_scale, bound, np.broadcast_to(scale, bias.shape),
+                np.broadcast_to(zero, bias.shape), dtype == "int16", _residual(ctx, op),
+                len(chunks), op.name)
+    attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
+    if end.acc_shift:
+        attrs["acc_shift"] = end.acc_shift
+    if len(chunks) > 1:
+        attrs["k_split"] = tuple(chunks[:-1])
+    if table:
+        attrs["table_bits"] = table.bits
+    attrs |= _clamps(ctx, op) | _geometry(ctx, op)
+    inputs = _inputs(ctx, op, w_int, bias, end, None if table is None else table.data)
+    ctx.emit("q_dwconv2d" if layer.depthwise else _KINDS[op.kind], op, inputs, attrs)
+
+
+def _layer(ctx: Context, op: Op) -> Layer:
+    """Input scales folded into the weights, input zero points into the bias."""
+    w, b = ctx.const(op.inputs[1]), ctx.const(op.inputs[2])
+    assert w is not None
+    x = str(op.inputs[0])
+    qparams, info = ctx.qparams(x), np.iinfo(DTYPES[ctx.dtype(x)])
+    group = op.attrs.get("group", 1)
+    depthwise = group > 1 and is_depthwise(ctx.graph, group, str(op.inputs[1]))
+    channels = ctx.graph.type(x).shape[-1]
+    scale, zero = (np.broadcast_to(a, (channels,)) for a in (qparams.scale, qparams.zero_point))
+    x_zp = _common_zero(ctx, x)
+    flat = w.reshape(-1, w.shape[-1]).astype(np.float64)
+    if depthwise:
+        real = flat * scale
+        moved = real.sum(axis=0) * (x_zp - zero)
+    else:
+        taps = len(flat) // channels
+        real = flat * np.tile(scale, taps)[:, None]
+        moved = (x_zp - np.tile(zero, taps)) @ real
+    bias = moved + (0.0 if b is None else b.astype(np.float64))
+    return Layer(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), depthwise)
+
+
+def _common_zero(ctx: Context, x: str) -> int:
+    """The zero point the kernel subtracts; what is left goes into the bias. Pixels: mid-range."""
+    if ctx.dtype(x) == "uint8":
+        return 128
+    zero = ctx.qparams(x).zero_point
+    return int(zero) if np.ndim(zero) == 0 and float(zero).is_integer() else 0
+
+
+def _integers(ctx: Context, op: Op, layer: Layer) -> refine.IntWeights:
+    if ctx.trace is None or layer.depthwise:
+        return refine.plain(layer.w, layer.bias, ctx.weight_limit)
+    x, y = _samples(ctx, op, layer)
+    return refine.fitted(layer.w, x, y, ctx.weight_limit)
+
+
+def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
+    """Integer input rows [R, K], and what they should add up to [R, N]; R up to ROW_LIMIT."""
+    trace = ctx.trace
+    assert trace is not None
+    x = trace.ints[str(op.inputs[0])]
+    if op.kind != "linear":
+        rows = im2col(x, {**_geometry(ctx, op), "x_zp": layer.x_zp})
+        x = rows.reshape(*rows.shape[:-2], -1)
+    x = x.reshape(-1, x.shape[-1])
+    real = weighted_sum(op, arguments(ctx.graph, op, trace.real)[:3])
+    res = op.inputs[3]
+    if res is not None and ctx.const(res) is None:
+        missed = trace.real[res] - ctx.qparams(res).dequantise(trace.ints[res])
+        real = real + missed.astype(np.float32)
+    y = real.reshape(len(x), -1)
+    picked = np.random.default_rng(0).permutation(len(x))[: refine.ROW_LIMIT]
+    picked.sort()
+    return x[picked].astype(np.float32) - np.float32(layer.x_zp), y[picked]
+
+
+def _integer_bias(
+    weights: refine.IntWeights, scale: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """(accumulator scale, bias); tiny weights get a coarser scale, so that their bias fits."""
+    least = np.maximum(np.abs(weights.bias) * 2.0**-29, scale * 2.0**-40)
+    acc_scale = np.maximum(weights.scale, least)
+    weights.w[:] = np.rint(weights.w * (weights.scale / acc_scale))
+    return acc_scale, np.rint(weights.bias / acc_scale).astype(np.int32)
+
+
+def _chunks(w_int: NDArray, bias: NDArray, reach: int) -> list[int]:
+    """Ends of the K chunks whose accumulators are proved to fit, as few as possible."""
+    k = w_int.shape[1]
+    sums = np.abs(w_int.astype(np.int64))
+    for count in range(1, k + 1):
+        width = -(-k // count + 3) // 4 * 4 if count > 1 else k
+        ends = [*range(width, k, width), k]
+        starts = [0, *ends[:-1]]
+        worst = max(int(sums[:, a:b].sum(axis=1).max()) for a, b in zip(starts, ends, strict=True))
+        if worst * reach + int(np.abs(bias.astype(np.int64)).max()) <= LIMIT:
+            return ends
+    raise AssertionError("a chunk of one input always fits")
+
+
+def _bound(w_int: NDArray, bias: NDArray, reach: int, chunks: list[int]) -> NDArray[np.int64]:
+    """Largest |accumulator| of any chunk per output channel."""
+    sums = np.abs(w_int.astype(np.int64))
+    starts = [0, *chunks[:-1]]
+    parts = [sums[:, a:b].sum(axis=1) for a, b in zip(starts, chunks, strict=True)]
+    return np.max(parts, axis=0) * reach + np.abs(bias.astype(np.int64))
+
+
+def _residual(ctx: Context, op: Op) -> Residual | None:
+    name = op.inputs[3]
+    if name is None:
+        return None
+    data = ctx.const(name)
+    if data is not None:
+        shape = ctx.graph.type(op.outputs[0]).shape
+        rows = np.broadcast_to(data.astype(np.float64), shape)
+        return Residual(np.ones(()), np.zeros(()), 32768, rows)
+    qparams = ctx.qparams(name)
+    info = np.iinfo(DTYPES[ctx.dtype(name)])
+    return Residual(qparams.scale, qparams.zero_point, max(-info.min, info.max))
+
+
+def _clamps(ctx: Context, op: Op) -> dict[str, Any]:
+    """Limits other than the type's: a ReLU on int16, operands of an int16 attention."""
+    out = op.outputs[0]
+    if ctx.dtype(out) == "int8":
+        return {}
+    fn = op.attrs["fn"]
+    if fn in tables.CLAMPS:
+        top = 6.0 / float(ctx.qparams(out).scale) if fn == "relu6" else 32767
+        return {"clamp_min": 0, "clamp_max": int(min(32767, round(top)))}
+    for reader in ctx.graph.consumers()[out]:
+        if reader.kind == "attention" and out in reader.inputs[:3]:
+            limits = ctx.plan.limits[reader.name]
+            top = (limits.q, limits.k, limits.v)[reader.inputs.index(out)]
+            return {"clamp_min": -top, "clamp_max": top}
+    return {}
+
+
+def _geometry(ctx: Context, op: Op) -> dict[str, Any]:
+    """Attributes of a convolution."""
+    if op.kind == "linear":
+        return {}
+    x = str(op.inputs[0])
+    shape = ctx.graph.type(str(op.inputs[1])).shape
+    attrs: dict[str, Any] = {"kernel": tuple(shape[:2]), "strides": tuple(op.attrs["strides"])}
+    if op.kind == "conv2d":
+        attrs["pads"] = tuple(op.attrs["pads"])
+    if any(attrs.get("pads", ())):
+        info = np.iinfo(DTYPES[ctx.dtype(x)])
+        zero = np.broadcast_to(ctx.qparams(x).zero_point, (ctx.graph.type(x).shape[-1],))
+        attrs["pad_value"] = tuple(int(z) for z in np.clip(np.rint(zero), info.min, info.max))
+    return attrs
+
+
+def _inputs(
+    ctx: Context, op: Op, w_int: NDArray, bias: NDArray, end: Epilogue, table: NDArray | None
+) -> list[str | None]:
+    name = op.name
+    const = ctx.b.const
+    res = op.inputs[3] if end.res is None else const(f"{name}.res", end.res)
+    return [
+        op.inputs[0], const(f"{name}.w", w_int), const(f"{name}.bias", bias),
+        const(f"{name}.mult", end.mult), const(f"{name}.offset", end.offset), res,
+        None if end.rmult is None else const(f"{name}.rmult", end.rmult),
+        None if table is None else const(f"{name}.table", table),
+    ]

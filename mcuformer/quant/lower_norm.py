@@ -1,0 +1,110 @@
+"""layernorm -> q_layernorm: the gain, the fraction bits, and gamma and beta where they remain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError
+from mcuformer.ir.graph import Op
+from mcuformer.quant.assign import gain, group_size
+from mcuformer.quant.context import Context
+
+_MARGIN = 4.0  # rows may be this much flatter than the flattest sampled row before M saturates
+
+
+@dataclass(frozen=True, slots=True)
+class Centred:
+    """v = (x - z) * a with real = unit * v: constants a[C], z[C] or the scalar a."""
+
+    unit: float
+    a: NDArray[np.int16] | None
+    z: NDArray[np.int16] | None
+    scalar: int
+
+
+def lower_layernorm(ctx: Context, op: Op) -> None:
+    x, y = str(op.inputs[0]), op.outputs[0]
+    centred = _centred(ctx, x)
+    size = group_size(ctx.graph, op)
+    flattest = _flattest(ctx, x, int(op.attrs["groups"])) / centred.unit / _MARGIN
+    eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
+    attrs: dict[str, Any] = {"groups": int(op.attrs["groups"]), "eps_q": min(eps, 2**62)}
+    if centred.a is None:
+        attrs["a"] = centred.scalar
+    consts: list[NDArray | None] = [centred.a, centred.z, None, None]
+    if len(op.inputs) == 1:
+        attrs |= _plain(ctx, op, y, size, flattest)
+    else:
+        more, g, b = _affine(ctx, op, y, size, flattest)
+        attrs |= more
+        consts[2:] = [g, b]
+    names = [None if c is None else ctx.b.const(f"{op.name}.{s}", c)
+             for s, c in zip("azgb", consts, strict=True)]
+    ctx.emit("q_layernorm", op, [x, *names], attrs)
+
+
+def _centred(ctx: Context, x: str) -> Centred:
+    qparams, dtype = ctx.qparams(x), ctx.dtype(x)
+    channels = ctx.graph.type(x).shape[-1]
+    zero = np.broadcast_to(np.rint(qparams.zero_point), (channels,)).astype(np.int16)
+    z = zero if np.any(zero) else None
+    multiples = ctx.plan.multiples.get(x)
+    if multiples is not None:
+        unit = float(qparams.scale[0] / multiples[0])
+        return Centred(unit, multiples.astype(np.int16), z, 1)
+    scalar = 1 if dtype == "int16" else 256 if z is None else 128
+    if dtype == "uint8":
+        scalar = 64
+    return Centred(float(qparams.scale) / scalar, None, z, scalar)
+
+
+def _flattest(ctx: Context, x: str, groups: int) -> float:
+    """Least standard deviation of a sampled row (of a group)."""
+    rows = ctx.stats.values[x].rows
+    spread = rows.reshape(len(rows), groups, -1).std(axis=-1)
+    return max(float(spread.min()), 1e-6)
+
+
+def _fraction(size: int, scale: float, reach: float, flattest: float, most: int) -> int:
+    """Fraction bits F: u fits int32, and M for the flattest rows too."""
+    fits = 31 - math.log2((math.sqrt(size) / scale + reach + 2) * 1.001)
+    saturates = 15 + math.log2(flattest * scale)
+    return max(2, min(most, math.floor(fits), math.floor(saturates)))
+
+
+def _plain(ctx: Context, op: Op, y: str, size: int, flattest: float) -> dict[str, Any]:
+    """Without gamma and beta: one scale, the zero point in the row's offset."""
+    scale, zero = float(ctx.qparams(y).scale), float(ctx.qparams(y).zero_point)
+    mant, exponent = gain(ctx.graph, op, scale)
+    frac = _fraction(size, scale, abs(zero), flattest, 16)
+    return {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": round(zero)}
+
+
+def _affine(
+    ctx: Context, op: Op, y: str, size: int, flattest: float
+) -> tuple[dict[str, Any], NDArray[np.int16], NDArray[np.int32]]:
+    """u = normalised * 2^F, then y = (u*g >> 16) + b >> F2 with gamma and beta per channel."""
+    channels = ctx.graph.type(y).shape[-1]
+    gamma, beta = (ctx.const(n) for n in (*op.inputs[1:], None)[:2])
+    qparams = ctx.qparams(y)
+    factor = np.broadcast_to((1.0 if gamma is None else gamma) / qparams.scale, (channels,))
+    shift = (0.0 if beta is None else beta) / qparams.scale + qparams.zero_point
+    shift = np.broadcast_to(shift, (channels,))
+    most = _fraction(size, 1.0, 0.0, flattest, 24)
+    peak = max(float(np.abs(factor).max()), 1e-9)
+    for frac2 in range(16, 0, -1):
+        frac = max(2, math.ceil(math.log2(peak) + frac2 + 1 + 1e-6))
+        reach = math.sqrt(size) * peak * 2.0**frac2 + np.abs(shift).max() * 2.0**frac2 + 4
+        if frac <= most and reach * 1.001 < 2**31:
+            g = np.rint(factor * 2.0 ** (frac2 + 16 - frac)).astype(np.int16)
+            b = np.rint(shift * 2.0**frac2 + 2.0 ** (frac2 - 1)).astype(np.int32)
+            mant, exponent = gain(ctx.graph, op, 1.0)
+            attrs = {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": 0,
+                     "frac2": frac2}
+            return attrs, g, b
+    raise McuformerError(f"{op.name}: no fraction bits fit gamma up to {peak:.3g} output steps")

@@ -1,0 +1,145 @@
+"""add, mul, mean, unary, max-pooling and moves of the float graph -> their integer operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import DTYPES, QParams, TensorType
+from mcuformer.quant.context import Context
+from mcuformer.quant.epilogue import LIMIT, solve
+from mcuformer.quant.tables import value_table
+
+_MAX_SHIFT = 20
+
+
+def reach(dtype: str) -> int:
+    info = np.iinfo(DTYPES[dtype])
+    return max(-info.min, info.max)
+
+
+def _sum_constants(
+    terms: list[tuple[QParams, int]], out: QParams, channels: int, where: str
+) -> tuple[list[NDArray], NDArray, int]:
+    """Multipliers per term and offset (C,) of sum(q * m) + offset >> shift; the sum fits int32."""
+    for shift in range(_MAX_SHIFT, 0, -1):
+        mults = [np.broadcast_to(np.rint(q.scale / out.scale * 2.0**shift), (channels,))
+                 for q, _ in terms]
+        offset = np.broadcast_to(np.rint(out.zero_point * 2.0**shift), (channels,))
+        offset = offset + 2.0 ** (shift - 1)
+        for (q, _), m in zip(terms, mults, strict=True):
+            offset = offset - np.rint(q.zero_point * m)
+        bound = np.abs(offset)
+        for (_, most), m in zip(terms, mults, strict=True):
+            bound = bound + most * np.abs(m)
+        if bound.max() <= LIMIT:
+            return [m.astype(np.int32) for m in mults], offset.astype(np.int32), shift
+    raise McuformerError(f"{where}: the sum does not fit int32")
+
+
+def _constant(ctx: Context, op: Op, data: NDArray) -> tuple[str, QParams]:
+    """A constant operand as int16."""
+    scale = max(float(np.abs(data).max()), 1e-12) / 32767
+    qparams = QParams(np.asarray(scale), np.asarray(0.0))
+    return ctx.b.const(f"{op.name}.const", qparams.quantise(data, "int16")), qparams
+
+
+def _operands(ctx: Context, op: Op) -> list[tuple[str, QParams, int]]:
+    """(name, parameters, largest magnitude) of a and b; a constant comes second."""
+    found: list[tuple[str, QParams, int]] = []
+    for name in sorted(op.inputs, key=lambda n: ctx.const(n) is not None):
+        data = ctx.const(name)
+        if data is not None:
+            const, qparams = _constant(ctx, op, data)
+            found.append((const, qparams, 32768))
+        else:
+            found.append((str(name), ctx.qparams(str(name)), reach(ctx.dtype(str(name)))))
+    return found
+
+
+def lower_add(ctx: Context, op: Op) -> None:
+    y = op.outputs[0]
+    (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
+    channels = ctx.graph.type(y).shape[-1]
+    mults, offset, shift = _sum_constants(
+        [(qa, ra), (qb, rb)], ctx.qparams(y), channels, op.name
+    )
+    const = ctx.b.const
+    names = [const(f"{op.name}.{s}", m) for s, m in zip(("ma", "mb"), mults, strict=True)]
+    inputs: list[str | None] = [a, b, *names, const(f"{op.name}.offset", offset)]
+    ctx.emit("q_add", op, inputs, {"shift": shift})
+
+
+def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
+    """`source` of another scale -> the value that `op` writes."""
+    assert type_.qparams is not None
+    y = op.outputs[0]
+    (mult,), offset, shift = _sum_constants(
+        [(type_.qparams, reach(type_.dtype))], ctx.qparams(y), type_.shape[-1], op.name
+    )
+    const = ctx.b.const
+    inputs: list[str | None] = [source, const(f"{op.name}.ma", mult),
+                                const(f"{op.name}.offset", offset)]
+    ctx.emit("q_requant", op.replace(name=f"{op.name}.requant"), inputs, {"shift": shift})
+
+
+def lower_mul(ctx: Context, op: Op) -> None:
+    y = op.outputs[0]
+    (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
+    za, zb = int(qa.zero_point), int(qb.zero_point)
+    channels = ctx.graph.type(y).shape[-1]
+    bound = np.full(channels, (ra + abs(za)) * (rb + abs(zb)), np.int64)
+    _emit_scaled(ctx, op, "q_mul", [a, b], qa.scale * qb.scale, bound, {"a_zp": za, "b_zp": zb})
+
+
+def lower_mean(ctx: Context, op: Op) -> None:
+    x = str(op.inputs[0])
+    rows, channels = ctx.graph.type(x).shape
+    qparams = ctx.qparams(x)
+    bias = np.broadcast_to(np.rint(-rows * qparams.zero_point), (channels,)).astype(np.int32)
+    bound = np.abs(bias.astype(np.int64)) + rows * reach(ctx.dtype(x))
+    inputs = [x, ctx.b.const(f"{op.name}.bias", bias)]
+    _emit_scaled(ctx, op, "q_mean", inputs, qparams.scale / rows, bound, {})
+
+
+def _emit_scaled(
+    ctx: Context, op: Op, kind: str, inputs: list[str], acc_scale: NDArray, bound: NDArray,
+    attrs: dict[str, Any],
+) -> None:
+    """An accumulator through mult, offset and shift."""
+    qparams = ctx.qparams(op.outputs[0])
+    scale, zero = (np.broadcast_to(p, bound.shape) for p in (qparams.scale, qparams.zero_point))
+    end = solve(acc_scale, bound, scale, zero, wide=True, where=op.name)
+    const = ctx.b.const
+    names: list[str | None] = [*inputs, const(f"{op.name}.mult", end.mult),
+                               const(f"{op.name}.offset", end.offset)]
+    ctx.emit(kind, op, names, {**attrs, "shift": end.shift, "acc_shift": end.acc_shift})
+
+
+def lower_unary(ctx: Context, op: Op) -> None:
+    x, y = str(op.inputs[0]), op.outputs[0]
+    table = value_table(op.attrs["fn"], ctx.qparams(x), ctx.dtype(x), ctx.qparams(y), ctx.dtype(y))
+    ctx.emit("q_unary", op, [x, ctx.b.const(f"{op.name}.table", table)], {})
+
+
+def lower_maxpool(ctx: Context, op: Op) -> None:
+    attrs = {k: tuple(op.attrs[k]) for k in ("kernel", "strides", "pads")}
+    ctx.emit("q_maxpool", op, list(op.inputs), attrs)
+
+
+def lower_move(ctx: Context, op: Op) -> None:
+    """concat, slice, gather, reshape; constants take the parameters of the class."""
+    inputs: list[str | None] = []
+    for name in op.inputs:
+        data = ctx.const(name)
+        if data is None:
+            inputs.append(name)
+        else:
+            out = op.outputs[0]
+            q = ctx.qparams(out).quantise(data, ctx.dtype(out))
+            inputs.append(ctx.b.const(str(name), q))
+    ctx.emit(op.kind, op, inputs, dict(op.attrs))

@@ -1,0 +1,83 @@
+"""How each class of values may be quantised, from who writes and who reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.classes import changes_channels, value_classes
+
+Mode = Literal["8", "mixed", "16"]
+Grain = Literal["tensor", "stream", "channel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`grain`: one scale for all channels; per channel, integer multiples of one (LayerNorm reads
+    it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU)."""
+
+    members: tuple[str, ...]
+    dtype: str
+    grain: Grain
+    zero: bool
+
+
+def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
+    """Policy of every activation; members of a class share one object."""
+    producers, consumers = graph.producers(), graph.consumers()
+    table: dict[str, Policy] = {}
+    for members in dict.fromkeys(value_classes(graph).values()):
+        writers = [producers[n] for n in members if n in producers]
+        readers = [op for n in members for op in consumers[n]]
+        dtype = _dtype(graph, mode, members, writers, readers)
+        grain = _grain(graph, members, writers, readers)
+        relu = any(op.attrs.get("fn") in ("relu", "relu6") for op in writers)
+        zero = grain == "tensor" or relu or any(op.kind == "conv2d" for op in readers)
+        policy = Policy(members, dtype, "tensor" if dtype == "int16" else grain, zero)
+        table.update({n: policy for n in members})
+    return table
+
+
+def is_stream(members: tuple[str, ...], readers: list[Op]) -> bool:
+    """Read by a LayerNorm, or added to the result of a layer."""
+    return any(
+        op.kind in ("layernorm", "add")
+        or (op.kind != "attention" and any(n in members for n in op.inputs[3:4]))
+        for op in readers
+    )
+
+
+def _dtype(
+    graph: Graph, mode: Mode, members: tuple[str, ...], writers: list[Op], readers: list[Op]
+) -> str:
+    is_output = any(n in graph.outputs for n in members)
+    near_attention = any(op.kind == "attention" for op in (*writers, *readers))
+    if mode == "16":
+        return "int16"
+    if near_attention:
+        return "int8"
+    if mode == "mixed" and (
+        is_output or is_stream(members, readers) or any(op.kind == "layernorm" for op in writers)
+    ):
+        return "int16"
+    single = all(len(graph.type(n).shape) == 2 and graph.type(n).shape[0] == 1 for n in members)
+    from_input = any(n in graph.inputs for n in members)
+    return "int16" if single and not is_output and not from_input else "int8"
+
+
+def _grain(
+    graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]
+) -> Grain:
+    tables = any(op.attrs.get("fn") not in (None, "relu", "relu6") for op in writers
+                 if op.kind != "unary")
+    scalar_writer = any(
+        op.kind in ("unary", "softmax") or (op.kind == "layernorm" and len(op.inputs) == 1)
+        for op in writers
+    )
+    scalar_reader = any(op.kind in ("unary", "softmax", "mul", "attention") for op in readers)
+    moved = any(changes_channels(graph, op) for op in (*writers, *readers))
+    ends = any(n in graph.outputs or n in graph.inputs for n in members)
+    if tables or scalar_writer or scalar_reader or moved or ends:
+        return "tensor"
+    return "stream" if any(op.kind == "layernorm" for op in readers) else "channel"

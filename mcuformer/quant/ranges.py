@@ -1,0 +1,71 @@
+"""From sampled rows to a range: all, its percentiles, or where the squared error is least."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.quant.calibrate import ValueStats
+
+_PERCENT = 0.01  # each side
+_SHRINK = (1.0, 0.97, 0.94, 0.9, 0.86, 0.82, 0.78, 0.74, 0.7, 0.65, 0.6, 0.55, 0.5)
+Range = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def value_range(
+    stats: ValueStats, method: str, levels: int, per_channel: bool, symmetric: bool = False,
+    weights: NDArray | None = None,
+) -> Range:
+    """(low, high), each (C,) or (), of a value that gets `levels` integer levels.
+
+    `weights` (C,): how much a squared error in each channel matters when they share one range.
+    """
+    low, high = stats.low.astype(np.float64), stats.high.astype(np.float64)
+    if method == "percentile":
+        axis = 0 if per_channel else None
+        low, high = np.percentile(stats.rows, [_PERCENT, 100 - _PERCENT], axis=axis)
+    if not per_channel:
+        low, high = np.asarray(np.min(low)), np.asarray(np.max(high))
+    low, high = np.minimum(low, 0.0 if symmetric else low), np.maximum(high, low + 1e-9)
+    if symmetric:
+        high = np.maximum(np.abs(low), np.abs(high))
+        low = -high
+    if method == "mse" and levels <= 256:
+        return search(stats.rows, low, high, levels, symmetric, weights)
+    return np.asarray(low), np.asarray(high)
+
+
+def rounding_error(
+    rows: NDArray, low: NDArray, high: NDArray, levels: int, weights: NDArray | None
+) -> NDArray:
+    """Mean squared error per channel, or of all channels together when the range is shared."""
+    step = np.maximum((high - low) / (levels - 1), 1e-30).astype(np.float32)
+    low32 = np.asarray(low, np.float32)
+    q = np.clip(np.rint((rows - low32) / step), 0, levels - 1)
+    error = np.square(rows - low32 - q * step).mean(axis=0)
+    if np.ndim(low):
+        return error
+    return np.average(error, weights=weights)
+
+
+def search(
+    rows: NDArray, low: NDArray, high: NDArray, levels: int, symmetric: bool,
+    weights: NDArray | None = None,
+) -> Range:
+    """Shrink both ends together, then the upper, then the lower, as long as the error falls."""
+    best = (np.asarray(low, np.float64), np.asarray(high, np.float64))
+    ends = [(1, 1)] if symmetric else [(1, 1), (0, 1), (1, 0), (0, 1)]
+    error = rounding_error(rows, *best, levels, weights)
+    for at_low, at_high in ends:
+        start = best
+        centre = np.zeros_like(start[0]) if symmetric else (start[0] + start[1]) / 2
+        for factor in _SHRINK[1:]:
+            shrunk = [centre + (end - centre) * factor for end in start]
+            trial = (shrunk[0] if at_low else start[0], shrunk[1] if at_high else start[1])
+            now = rounding_error(rows, *trial, levels, weights)
+            better = now < error
+            if not np.any(better):
+                break
+            error = np.where(better, now, error)
+            best = (np.where(better, trial[0], best[0]), np.where(better, trial[1], best[1]))
+    return best

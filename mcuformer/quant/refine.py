@@ -1,0 +1,84 @@
+"""Weights fitted to the integers that really arrive: regression, rounding with feedback, bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.quant.gptq import gptq, round_weights, weight_scale
+
+ROW_LIMIT = 16384  # rows that enter the moments
+_RIDGES = (10.0, 1.0, 0.1, 0.01, 0.001)  # of the mean input variance
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Second moments of centred integer inputs x[R,K] and real targets y[R,N], and their means."""
+
+    xx: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    x_mean: NDArray[np.float64]
+    y_mean: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class IntWeights:
+    """w[K,N] integers (as float64), scale (N,), real bias (N,): y ~ x @ (w * scale) + bias."""
+
+    w: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+
+def moments(x: NDArray, y: NDArray) -> Moments:
+    x_mean, y_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+    xc, yc = (x - x_mean.astype(np.float32)), (y - y_mean.astype(np.float32))
+    return Moments(
+        (xc.T @ xc).astype(np.float64) / len(x), (xc.T @ yc).astype(np.float64) / len(x),
+        x_mean, y_mean,
+    )
+
+
+def plain(w: NDArray, bias: NDArray, limit: int) -> IntWeights:
+    """Without data: the nearest integers."""
+    scale = weight_scale(w, limit)
+    return IntWeights(round_weights(w, scale, limit), scale, bias)
+
+
+def fitted(w: NDArray, x: NDArray, y: NDArray, limit: int) -> IntWeights:
+    """w[K,N] adapted so that integer inputs x[R,K] (float32) best give the reals y[R,N]."""
+    both = moments(x, y)
+    better = w + _correction(w, x, y, both)
+    scale = weight_scale(better, limit, np.diag(both.xx))
+    q = gptq(better, both.xx, scale, limit)
+    return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
+
+
+def _correction(w: NDArray, x: NDArray, y: NDArray, both: Moments) -> NDArray:
+    """Ridge regression of what x @ w misses; the ridge that predicts the other half best, or none.
+
+    Rounded inputs err in ways that the weights can partly undo; with few rows they cannot, and
+    the held-out half says so.
+    """
+    if len(x) < 4:
+        return np.zeros_like(w)
+    half = len(x) // 2
+    fit, test = moments(x[:half], y[:half]), moments(x[half:], y[half:])
+    power = max(float(np.mean(np.diag(both.xx))), 1e-12)
+    best, least = np.inf, _loss(test, w)
+    for ridge in _RIDGES:
+        loss = _loss(test, w + _ridge(fit, w, ridge * power))
+        if loss < least:
+            best, least = ridge, loss
+    return np.zeros_like(w) if np.isinf(best) else _ridge(both, w, best * power)
+
+
+def _ridge(m: Moments, w: NDArray, ridge: float) -> NDArray:
+    return np.linalg.solve(m.xx + ridge * np.eye(len(m.xx)), m.xy - m.xx @ w)
+
+
+def _loss(m: Moments, w: NDArray) -> float:
+    """Mean squared error of x @ w less that of predicting nothing."""
+    return float(np.sum(w * (m.xx @ w - 2 * m.xy)))
