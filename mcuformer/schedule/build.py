@@ -107,8 +107,18 @@ def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     reads = (
         (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
     )
-    args = (x.addr, target.addr, Expr(0), Expr(KERNELS["conv"].output_lines(op, em)), scratch)
-    return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {})]
+    res = em.location(op.inputs[5] if len(op.inputs) > 5 else None, {}, rows)
+    reads += res.span(rows.count) if res else ()
+    args = (
+        x.addr,
+        res.addr if res else "NULL",
+        target.addr,
+        Expr(0),
+        Expr(KERNELS["conv"].output_lines(op, em)),
+        scratch,
+    )
+    overwrites = res is not None and res.buffer == target.buffer
+    return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {}, overwrites)]
 
 
 def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:

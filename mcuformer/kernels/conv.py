@@ -1,0 +1,117 @@
+"""mcf_conv2d and mcf_dwconv2d: convolutions over HWC images (runtime_c/include/mcf_conv.h).
+
+The operation is a q_conv2d (w[N, kh*kw*C]), a q_patch_embed with pads, or a q_dwconv2d
+(w[C, kh*kw]). `rows` counts lines of the output image, or pixels where the output is tokens [T, N].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import DTYPES
+from mcuformer.kernels import linear
+from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.linear import Values, constant, round4
+
+SOURCES = (
+    "mcf_conv2d.c", "mcf_dwconv2d.c", "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c",
+)  # fmt: skip
+
+
+def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> KernelData:
+    """`panel` None: all output channels."""
+    x = graph.type(str(op.inputs[0]))
+    (kh, kw), (sy, sx) = op.attrs["kernel"], op.attrs["strides"]
+    height, width, channels = x.shape
+    pads = tuple(op.attrs.get("pads", (0, 0, 0, 0)))
+    pad = op.attrs.get("pad_value", (op.attrs["x_zp"],) * channels)
+    core = linear.pack(as_linear(op), graph, panel=all_channels(op, graph, panel))
+    arrays = {a.suffix: a for a in core.arrays}
+    if op.kind == "q_dwconv2d":
+        arrays["w"] = CArray("w", "int8_t", pack_depthwise(op, graph), 4, "weights")
+    arrays["pad"] = CArray("pad", f"{x.dtype}_t", np.array(pad, DTYPES[x.dtype]))
+    fields = {f"core.{name}": value for name, value in core.fields.items()} | {
+        "pad": "pad",
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "out_width": out_width(op, graph),
+        "kernel_h": int(kh),
+        "kernel_w": int(kw),
+        "stride_h": int(sy),
+        "stride_w": int(sx),
+        "pad_top": int(pads[0]),
+        "pad_left": int(pads[1]),
+    }
+    return KernelData("mcf_conv2d_t", fields, tuple(arrays.values()))
+
+
+def as_linear(op: Op) -> Op:
+    """The layer over patches."""
+    drop = ("kernel", "strides", "pads", "pad_value")
+    return op.replace(
+        kind="q_linear", attrs={k: v for k, v in op.attrs.items() if k not in drop}
+    )
+
+
+def pack_depthwise(op: Op, graph: Values) -> np.ndarray:
+    """w[C, taps] in the order [C/4][taps][4]."""
+    w = linear.by_four(constant(graph, op.inputs[1]))
+    return np.ascontiguousarray(w.transpose(0, 2, 1)).astype(np.int8).reshape(-1)
+
+
+def all_channels(op: Op, graph: Values, panel: int | None) -> int:
+    return constant(graph, op.inputs[1]).shape[0] if panel is None else panel
+
+
+def out_width(op: Op, graph: Values) -> int:
+    """Output pixels of a line, also where the output type is rows of tokens."""
+    _top, left, _bottom, right = op.attrs.get("pads", (0, 0, 0, 0))
+    return _positions(op, graph, 1, left + right)
+
+
+def output_lines(op: Op, graph: Values) -> int:
+    top, _left, bottom, _right = op.attrs.get("pads", (0, 0, 0, 0))
+    return _positions(op, graph, 0, top + bottom)
+
+
+def _positions(op: Op, graph: Values, axis: int, pads: int) -> int:
+    size = graph.type(str(op.inputs[0])).shape[axis]
+    return int((size + pads - op.attrs["kernel"][axis]) // op.attrs["strides"][axis] + 1)
+
+
+def pixels_of(op: Op, graph: Values, rows: int) -> int:
+    lines = len(graph.type(op.outputs[0]).shape) == 3
+    return rows * out_width(op, graph) if lines else rows
+
+
+def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
+    if op.kind == "q_dwconv2d":
+        return 0
+    pixels = pixels_of(op, graph, rows)
+    x = DTYPES[graph.type(str(op.inputs[0])).dtype]
+    row = round4(constant(graph, op.inputs[1]).shape[1] * x.itemsize)
+    return 2 * row + linear.scratch_bytes(
+        as_linear(op), graph, pixels, panel=all_channels(op, graph, panel)
+    )
+
+
+def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Flash bytes of the weights one call reads; a depthwise kernel's few stay in the cache."""
+    if op.kind == "q_dwconv2d":
+        return int(constant(graph, op.inputs[1]).size)
+    return linear.weight_bytes_read(as_linear(op), graph, rows)
+
+
+def instructions(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
+    pixels = pixels_of(op, graph, rows)
+    n, k = constant(graph, op.inputs[1]).shape
+    if op.kind == "q_dwconv2d":
+        return pixels * n * (8 * k + 20)
+    width = all_channels(op, graph, panel)
+    panels = -(-n // width) if width else 1
+    dots = linear.instructions(as_linear(op), graph, pixels, panel=width)
+    return dots + panels * pixels * k

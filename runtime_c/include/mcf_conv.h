@@ -1,0 +1,24 @@
+/* 2-D convolutions over HWC images (docs/adr/0002: q_conv2d, q_dwconv2d; a q_patch_embed with pads runs here, too). */
+#ifndef MCF_CONV_H
+#define MCF_CONV_H
+
+#include "mcf_linear.h"
+
+/* `core` is the layer over rows of kernel_h*kernel_w*channels values (one segment); a depthwise kernel has
+ * core.weights int8 [ceil(channels/4)][kernel_h*kernel_w][4].
+ * Scratch: a pair of rows and a panel as in mcf_linear, and two rows of x's type; depthwise: none. */
+typedef struct {
+    mcf_linear_t core;
+    const void *pad; /* [channels] of x's type: what lies outside the image */
+    int32_t height, width, channels, out_width;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+} mcf_conv2d_t;
+
+/* Output lines y_row0 .. y_row0+y_rows-1 of the whole input image x. y and res (NULL without residual) point at the
+ * first of these lines; both are dense. y may be res. */
+void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
+                void *scratch);
+void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
+                  void *scratch);
+
+#endif

@@ -1,0 +1,121 @@
+"""mcf_conv2d and mcf_dwconv2d against the integer interpreter."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from harness import HOST_FLAGS, HostDevice, UnicornDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from linear_cases import VALUES, Case, Spec, finish_case, integers, layer, make_weights
+
+from mcuformer.ir.graph import Builder
+from mcuformer.ir.types import TensorType
+from mcuformer.kernels import conv
+
+
+@dataclass(frozen=True)
+class Image:
+    height: int
+    width: int
+    channels: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    out: int  # 0: depthwise
+
+
+@functools.cache
+def device(name: str) -> HostDevice | UnicornDevice:
+    if name == "host":
+        return HostDevice(conv.SOURCES, HOST_FLAGS)
+    flags = {"m7": ("-O2",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
+    return UnicornDevice(conv.SOURCES, name[:2], flags)
+
+
+def make_conv(image: Image, spec: Spec) -> Case:
+    rng = np.random.default_rng(spec.seed)
+    builder = Builder("case", "int")
+    shape = (image.height, image.width, image.channels)
+    x = builder.add_value("x", TensorType(shape, spec.x))
+    taps = image.kernel[0] * image.kernel[1]
+    n = image.out or image.channels
+    w = make_weights(rng, spec, n, taps * (image.channels if image.out else 1))
+    top, left, bottom, right = image.pads
+    out = (
+        (image.height + top + bottom - image.kernel[0]) // image.strides[0] + 1,
+        (image.width + left + right - image.kernel[1]) // image.strides[1] + 1,
+        n,
+    )
+    inputs, attrs = layer(rng, builder, spec, w, out)
+    attrs |= {"kernel": image.kernel, "strides": image.strides, "pads": image.pads}
+    attrs["pad_value"] = tuple(integers(rng, spec.x, (image.channels,), "random").tolist())
+    kind = "q_conv2d" if image.out else "q_dwconv2d"
+    y = builder.op(kind, "conv", [x, *inputs], TensorType(out, spec.y), attrs)
+    graph = builder.done([x], [y], {})
+    return finish_case(graph, rng, integers(rng, spec.x, shape, spec.values), spec)
+
+
+def run(case: Case, where: str, panel: int | None, lines: int) -> tuple[np.ndarray, int]:
+    """y, computed `lines` output lines at a time, and the executed instructions."""
+    op, graph = case.op, case.graph
+    name = "mcf_conv2d" if op.kind == "q_conv2d" else "mcf_dwconv2d"
+    data = conv.pack(op, graph, panel=panel)
+    parts, count = [], 0
+    for first in range(0, case.expected.shape[0], lines):
+        y = np.zeros_like(case.expected[first : first + lines])
+        res = None if case.res is None else case.res[first : first + lines].copy()
+        scratch = np.zeros(conv.scratch_bytes(op, graph, len(y), panel=panel), np.uint8)
+        args = [data, case.x, res, y, first, len(y), scratch]
+        count += device(where).call(name, args)
+        parts.append(y)
+    return np.concatenate(parts), count
+
+
+@st.composite
+def images(draw: st.DrawFn, depthwise: bool) -> Image:
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    pad = st.integers(0, 3)
+    return Image(
+        height=draw(st.integers(4, 7)),
+        width=draw(st.integers(4, 7)),
+        channels=draw(st.integers(1, 9)),
+        kernel=kernel,
+        strides=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        pads=(draw(pad), draw(pad), draw(pad), draw(pad)),
+        out=0 if depthwise else draw(st.integers(1, 9)),
+    )
+
+
+@st.composite
+def epilogues(draw: st.DrawFn) -> Spec:
+    table = draw(st.sampled_from((0, 0, 11)))
+    return Spec(
+        rows=0, k=0, n=0,
+        x=draw(st.sampled_from(("int8", "uint8", "int16"))),
+        y=draw(st.sampled_from(("int8", "int8", "int16"))),
+        res=draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None,
+        table_bits=table,
+        shift=draw(st.integers(1, 12)),
+        values=draw(st.sampled_from(VALUES)),
+        seed=draw(st.integers(0, 999)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ("host", "m7", "m4-ldr", "m0"))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(images(False), epilogues(), st.sampled_from((None, 0, 4)), st.integers(1, 6))
+def test_conv2d(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
+    case = make_conv(image, spec)
+    np.testing.assert_array_equal(run(case, where, panel, lines)[0], case.expected)
+
+
+@pytest.mark.parametrize("where", ("host", "m7", "m4-ldr", "m0"))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(images(True), epilogues(), st.integers(1, 6))
+def test_dwconv2d(where: str, image: Image, spec: Spec, lines: int) -> None:
+    case = make_conv(image, spec)
+    np.testing.assert_array_equal(run(case, where, None, lines)[0], case.expected)
