@@ -104,7 +104,7 @@ def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     kernel = "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d"
     scratch, spans = em.scratch(op, KERNELS["conv"].scratch_bytes(op, em, lines))
     image = em.values[str(op.inputs[0])].type
-    reads = (
+    reads: tuple[Span, ...] = (
         (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
     )
     res = em.location(op.inputs[5] if len(op.inputs) > 5 else None, {}, rows)
