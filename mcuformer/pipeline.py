@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mcuformer import report as r
 from mcuformer.atomic import atomic_directory
@@ -19,6 +20,10 @@ from mcuformer.package import BOARD, GRAPH, REPORT
 from mcuformer.paths import BOARDS
 from mcuformer.pipeline_report import Figures, build_report
 from mcuformer.targets.board import Board
+
+if TYPE_CHECKING:
+    from mcuformer.memory.model import Region
+    from mcuformer.schedule.run import Curve
 
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables when weights go there
 
@@ -67,6 +72,7 @@ def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) ->
     board = load_board(options.board)
     progress("reading the model")
     float_graph = load_model(options.model, options.input_shapes)
+    float_graph = float_graph.replace(name=options.model.stem)
     graph = quantised(options, float_graph, needs_data, progress)
     progress("scheduling")
     return _schedule(options, board, float_graph, graph)
@@ -87,7 +93,7 @@ def _schedule(
     options: CompileOptions, board: Board, float_graph: Graph, graph: Graph
 ) -> Figures:
     from mcuformer.memory.model import UNLIMITED, Region
-    from mcuformer.schedule.run import build
+    from mcuformer.schedule.run import curve, place
 
     static = static_estimate(len(graph.ops))
     beside = static + board.stack_bytes
@@ -96,28 +102,27 @@ def _schedule(
         for i, a in enumerate(board.arenas)
     ]
     limit = None if options.ram is None else options.ram - beside
+    trade = curve(graph, options.input_mode)
     error: McuformerError | None = None
     try:
-        schedule = build(
-            graph, arenas, options.input_mode, options.optimize, limit, options.max_instructions
-        )
+        schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)
     except DoesNotFitError as caught:
         error = caught
         wide = [replace(arenas[0], size_bytes=UNLIMITED), *arenas[1:]]
-        schedule = build(graph, wide, options.input_mode, "ram")
+        schedule = place(trade, wide, "ram")
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
     weights = choose_flash(options.weights, weights_bytes, board)
     return Figures(
         options=options,
         board=board,
         sha256=hashlib.sha256(options.model.read_bytes()).hexdigest(),
-        parameters=_parameters(float_graph),
+        parameters=_parameters(options.model),
         graph=schedule.graph,
         program=schedule.program,
         plan=schedule.plan,
         static_bytes=static,
         weights=weights,
-        tradeoffs=(),
+        tradeoffs=() if error else tradeoffs(trade, arenas, beside),
         diagnostics=(),
         weights_bytes=weights_bytes,
         linked=None,
@@ -125,9 +130,30 @@ def _schedule(
     )
 
 
-def _parameters(graph: Graph) -> int:
-    """Numbers that training has set: weights, biases, norms and embeddings of the float graph."""
-    return sum(int(v.data.size) for v in graph.values.values() if v.data is not None)
+def tradeoffs(trade: Curve, arenas: Sequence[Region], beside: int) -> tuple[r.TradeOff, ...]:
+    """SRAM and MACs of every `--optimize`, placed on this board; equal ones once."""
+    from mcuformer.schedule.run import MODES, place
+
+    found: dict[tuple[int, int], str] = {}
+    for mode in MODES:
+        program, plan = (made := place(trade, arenas, mode)).program, made.plan
+        key = (plan.arena_bytes + beside, sum(layer.macs for layer in program.layers))
+        found.setdefault(key, mode)
+    return tuple(
+        r.TradeOff(optimize=mode, sram_total_bytes=size, macs=macs)
+        for (size, macs), mode in found.items()
+    )
+
+
+def _parameters(path: Path) -> int:
+    """Elements of the file's weight tensors: initialisers of more than one float or int8."""
+    from onnx import TensorProto
+
+    from mcuformer.frontend.proto import read_model
+
+    kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT8)
+    tensors = [t for t in read_model(path).graph.initializer if t.data_type in kinds]
+    return sum(size for size in (math.prod(t.dims) for t in tensors) if size > 1)
 
 
 def static_estimate(layers: int) -> int:

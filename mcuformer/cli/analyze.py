@@ -23,6 +23,7 @@ from mcuformer.cli.params import json_option, verbose_option
 def command(report_file: Path | None, as_json: bool, verbose: bool, **values: Any) -> None:
     """Print what compile would print, with no toolchain; a float model needs no data."""
     options = read_options(values)
+    from mcuformer.cli.failure import reported
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.pipeline import analyze_model
 
@@ -37,4 +38,5 @@ def command(report_file: Path | None, as_json: bool, verbose: bool, **values: An
     else:
         print(as_text(result.report))
         print("\n" + layer_table(result.report))
-    result.require_fit(json_printed=as_json)
+    if result.error is not None:
+        raise reported(result.error, as_json)

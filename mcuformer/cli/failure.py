@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -43,11 +44,18 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
     if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
         traceback.print_exception(error)
     if "--json" in args and not _json_printed(error):
-        body = {"exit_code": failure.exit_code, "message": failure.message, "hint": failure.hint}
-        print(json.dumps({"schema_version": 1, "error": body}, indent=2))
+        print(json.dumps(_document(error, failure), indent=2))
     lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
     print("\n".join(lines), file=sys.stderr)
     return failure.exit_code
+
+
+def _document(error: BaseException, failure: Failure) -> dict[str, Any]:
+    """The report of a model that does not fit; for anything else the error by itself."""
+    if isinstance(error, McuformerError) and error.report is not None:
+        return error.report
+    body = {"exit_code": failure.exit_code, "message": failure.message, "hint": failure.hint}
+    return {"schema_version": 1, "error": body}
 
 
 def _json_printed(error: BaseException) -> bool:
