@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def product(emit: Emitter, a: View, b: View) -> View:
         out = _values(emit, _transposed(b), _transposed(a))
         return _transposed(out)
     if isinstance(a.base, Tensor) and isinstance(b.base, Tensor):
-        return _scores(a, _transposed(b), lead)
+        return _scores(emit, a, _transposed(b), lead)
     raise Unsupported("a product of two activations that is no attention")
 
 
@@ -37,19 +38,28 @@ def _transposed(x: View) -> View:
     return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
-def _scores(a: View, b: View, lead: tuple[int, ...]) -> View:
+def constant_query(emit: Emitter, q: NDArray, k: View) -> View:
+    """Scores of constant queries q[..., Tq, d] (attention pooling) against k[..., d, Tk]."""
+    rows = q.reshape(-1, *q.shape[-2:]).swapaxes(0, 1)  # [Tq, heads, d], as activations lie
+    name = emit.const("q", rows.reshape(q.shape[-2], -1))
+    index = np.arange(q.size).reshape(rows.shape).swapaxes(0, 1).reshape(q.shape)
+    return product(emit, View(Tensor(name, emit.builder.values[name].type.shape), index), k)
+
+
+def _scores(emit: Emitter, a: View, b: View, lead: tuple[int, ...]) -> View:
     batch = math.prod(lead)
     shape = (batch, a.shape[-2], b.shape[-2])
     flat_a = a.with_index(a.index.reshape(batch, *a.shape[-2:]))
     flat_b = b.with_index(b.index.reshape(batch, *b.shape[-2:]))
-    base = Scores(flat_a, flat_b, a.scale * b.scale, None, shape)
+    base = Scores(flat_a, flat_b, a.scale * b.scale, None, shape, emit.origin)
     return View(base, np.arange(math.prod(shape)).reshape(*lead, *shape[1:]))
 
 
-def softmax(view: View, axis: int) -> View:
+def softmax(emit: Emitter, view: View, axis: int) -> View:
     """Softmax over keys, whichever of the two operands they are."""
     scores = view.base
     assert isinstance(scores, Scores)
+    scores = replace(scores, origin=(*scores.origin, *emit.origin))
     if not view.is_bijective():
         raise Unsupported("softmax over a part of the attention scores")
     moved = np.moveaxis(view.index, axis, -1)
@@ -71,7 +81,7 @@ def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
         a, b, shape = b, a, (shape[0], shape[2], shape[1])
         bias = None if bias is None else bias.transpose(0, 2, 1)
     bias = None if bias is None else bias * scale
-    return Probs(Scores(a, b, scores.scale * scale, bias, shape), shape)
+    return Probs(Scores(a, b, scores.scale * scale, bias, shape, scores.origin), shape)
 
 
 def _values(emit: Emitter, p: View, v: View) -> View:
@@ -118,6 +128,7 @@ def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
     attrs: dict[str, object] = {"heads": heads, "scale": float(scores.scale)}
     if count > 1:
         attrs["windows"] = count
+    emit.origin = (*scores.origin, *emit.origin)
     out = emit.op("attention", operands, attrs)
     dv = v.shape[-1]
     numbers = np.arange(math.prod(out.shape)).reshape(count, tq, heads, dv)

@@ -31,10 +31,11 @@ MAX_LISTED = 40
 
 def convert(graph: Graph) -> Graph:
     builder = Builder(graph.name, "float")
-    emit = Emitter(builder)
+    emit = Emitter(graph, builder)
     env: dict[str, Operand | None] = {n: v.data for n, v in graph.values.items()}
     problems: list[str] = []
     layout, input_name = _convert_input(graph, builder, env)
+    _note_quantisation(emit, graph.inputs[0], env[graph.inputs[0]])
     for op in graph.ops:
         emit.stem, emit.origin = _stem(graph, op), tuple(names.origin(o) for o in op.origin)
         try:
@@ -44,6 +45,8 @@ def convert(graph: Graph) -> Graph:
                 problems.append(f"{op.kind} {shown(op.origin[0])}: {reason}")
             results = [None] * len(op.outputs)
         env.update(zip(op.outputs, results, strict=True))
+        for name in op.outputs:
+            _note_quantisation(emit, name, env[name])
     emit.stem, emit.origin = "output", ()
     outputs = _convert_outputs(graph, emit, env, problems)
     if problems:
@@ -55,6 +58,8 @@ def convert(graph: Graph) -> Graph:
         "output_shape": graph.type(graph.outputs[0]).shape,
         "output_shapes": tuple(graph.type(o).shape for o in graph.outputs),
     }
+    if "qdq" in meta:
+        meta |= {"qdq": emit.qdq, "qdq_weights": emit.weight_scales}
     return builder.done((input_name,), outputs, meta).pruned()
 
 
@@ -140,6 +145,29 @@ def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand 
     return [result, *[None] * (len(op.outputs) - 1)]
 
 
+def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
+    """Per output channel (`axis` of the weight), the scales that a QDQ file gives input `i`."""
+    table = emit.graph.meta.get("qdq_weights", {})
+    name = op.inputs[i]
+    if name not in table or name is None:
+        return None
+    scale, along = table[name]
+    shape = emit.graph.type(name).shape
+    if along is None:
+        return np.full(shape[axis], float(scale[0]))
+    return np.asarray(scale) if along == axis % len(shape) else None
+
+
+def _note_quantisation(emit: Emitter, onnx_name: str, value: Operand | None) -> None:
+    """The file's scale of an activation goes to the canonical value that holds it."""
+    params = emit.graph.meta.get("qdq", {}).get(onnx_name)
+    if params is None or not isinstance(value, View) or not isinstance(value.base, Tensor):
+        return
+    if value.scale > 0 and value.is_bijective():
+        scale, zero, dtype = params
+        emit.qdq.setdefault(value.base.name, (scale / value.scale, zero, dtype))
+
+
 def _view(args: Args, i: int) -> View:
     if i >= len(args) or not isinstance(args[i], View):
         raise Unsupported(f"input {i} is constant")
@@ -172,12 +200,16 @@ def _matmul(emit: Emitter, op: Op, args: Args) -> Operand:
     a, b = _both(args)
     if isinstance(a, View) and isinstance(b, View):
         return attention.product(emit, a, b)
-    return layers.matmul(emit, a, b)
+    if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
+        return attention.constant_query(emit, a, b)
+    left = isinstance(a, np.ndarray)
+    return layers.matmul(emit, a, b, _file_scales(emit, op, 0 if left else 1, -2 if left else -1))
 
 
 def _gemm(emit: Emitter, op: Op, args: Args) -> Operand:
     c = args[2] if len(args) > 2 else None
-    return layers.gemm(emit, _view(args, 0), _wanted(args, 1), c, op.attrs)
+    scales = _file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
+    return layers.gemm(emit, _view(args, 0), _wanted(args, 1), c, op.attrs, scales)
 
 
 def _sub(emit: Emitter, op: Op, args: Args) -> Operand:
@@ -210,11 +242,16 @@ def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
 
 def _softmax(emit: Emitter, op: Op, args: Args) -> Operand:
     x, axis = _view(args, 0), op.attrs.get("axis", -1)
-    return attention.softmax(x, axis) if isinstance(x.base, Scores) else layers.softmax(emit, x, axis)
+    return (
+        attention.softmax(emit, x, axis)
+        if isinstance(x.base, Scores)
+        else layers.softmax(emit, x, axis)
+    )
 
 
 def _conv(emit: Emitter, op: Op, args: Args) -> Operand:
-    return layers.conv(emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs)
+    scales = _file_scales(emit, op, 1, 0)
+    return layers.conv(emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales)
 
 
 def _reduce_axes(op: Op, args: Args, rank: int) -> list[int]:

@@ -21,21 +21,28 @@ from mcuformer.frontend.views import (
     granule,
     is_arange,
 )
-from mcuformer.ir.graph import Builder, Op
+from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.optable import CANONICAL, ShapeError
 from mcuformer.ir.types import TensorType
 
 
 class Emitter:
-    """`stem` and `origin` name what is being emitted now."""
+    """`stem` and `origin` name what is being emitted now; `graph` is the ONNX stage."""
 
-    def __init__(self, builder: Builder) -> None:
-        self.builder = builder
+    def __init__(self, graph: Graph, builder: Builder) -> None:
+        self.graph, self.builder = graph, builder
         self.stem, self.origin = "value", ("",)
         self.made: dict[str, Op] = {}
+        self.qdq: dict[
+            str, tuple[float, int, str]
+        ] = {}  # canonical activation -> file's quantisation
+        self.weight_scales: dict[str, NDArray] = {}  # canonical weight -> scale per output channel
 
     def op(
-        self, kind: str, inputs: Iterable[str | None], attrs: Mapping[str, Any] | None = None,
+        self,
+        kind: str,
+        inputs: Iterable[str | None],
+        attrs: Mapping[str, Any] | None = None,
         suffix: str | None = None,
     ) -> Tensor:
         """Emit one canonical operator; its name is the stem and `suffix` (default: the kind)."""
@@ -48,14 +55,28 @@ class Emitter:
         tail = kind if suffix is None else suffix
         name = ".".join(part for part in (self.stem, tail) if part) or kind
         out = self.builder.op(
-            kind, self.builder.fresh(name), operands, TensorType(shape, "float32"), attrs, self.origin
+            kind,
+            self.builder.fresh(name),
+            operands,
+            TensorType(shape, "float32"),
+            attrs,
+            self.origin,
         )
         self.made[out] = self.builder.ops[-1]
+        if kind in ("reshape", "slice", "gather") and operands[0] in self.qdq:
+            self.qdq[out] = self.qdq[str(operands[0])]
         return Tensor(out, shape)
 
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)
+
+    def weight(self, data: NDArray, scales: NDArray | None) -> str:
+        """A layer's weights, and the scales per output channel that a QDQ file gives them."""
+        name = self.const("w", data)
+        if scales is not None:
+            self.weight_scales[name] = scales
+        return name
 
     @contextmanager
     def below(self, part: str) -> Iterator[None]:
@@ -99,22 +120,36 @@ class Emitter:
             attrs = {"axis": 1, "start": int(cols[0]), "stop": int(cols[-1]) + 1}
             return self.op("slice", [x.name], attrs, "channels")
         producer = self.made.get(x.name)
-        if producer is not None and producer.kind == "linear":
-            return self._linear_columns(producer, cols)
+        if producer is not None and producer.kind in ("linear", "add", "mul", "unary"):
+            chosen = self._columns_of(producer, cols)
+            if chosen is not None:
+                return chosen
         index = np.arange(math.prod(x.shape)).reshape(x.shape)[:, cols]
         return self._by_granules(x, index)
 
-    def _linear_columns(self, producer: Op, cols: NDArray) -> Tensor:
-        """The chosen outputs of a linear layer, as a linear layer of its own."""
+    def _columns_of(self, producer: Op, cols: NDArray) -> Tensor | None:
+        """The chosen channels of a linear layer and what follows it, computed by themselves."""
         values = self.builder.values
-        x, w = producer.inputs[0], values[str(producer.inputs[1])].data
-        assert w is not None
-        operands = [x, self.const("w", w[:, cols])]
-        if len(producer.inputs) > 2 and producer.inputs[2] is not None:
-            bias = values[producer.inputs[2]].data
-            assert bias is not None
-            operands.append(self.const("b", bias[cols]))
-        return self.op("linear", operands, suffix="columns")
+        data = [None if i is None else values[i].data for i in producer.inputs]
+        if producer.kind == "linear":
+            x, w = producer.inputs[0], data[1]
+            assert w is not None
+            operands = [x, self.const("w", w[:, cols])]
+            old = self.weight_scales.get(str(producer.inputs[1]))
+            if old is not None:
+                self.weight_scales[str(operands[1])] = old[cols]
+            operands += [self.const("b", b[cols]) for b in data[2:] if b is not None]
+            return self.op("linear", operands, suffix="columns")
+        consts = [d for d in data if d is not None]
+        if producer.kind == "unary":
+            x, consts = producer.inputs[0], []
+        elif len(consts) == 1 and consts[0].ndim == 1:
+            x = producer.inputs[0] if data[0] is None else producer.inputs[1]
+        else:
+            return None
+        inner = self.columns(Tensor(str(x), values[str(x)].type.shape), cols)
+        operands = [inner.name, *(self.const("const", c[cols]) for c in consts)]
+        return self.op(producer.kind, operands, producer.attrs, suffix="columns")
 
     def _by_granules(self, x: Tensor, index2: Index) -> Tensor:
         """Any movement at all: pieces of equal length, gathered."""
@@ -134,6 +169,10 @@ class Emitter:
         return out if keep_scale else self.scaled(out, view.scale)
 
     def _placed(self, base: Tensor, target: Index) -> Tensor:
+        data = self.builder.values[base.name].data
+        if data is not None:
+            moved = np.append(data.reshape(-1), 0)[target]
+            return Tensor(self.const("const", moved), target.shape)
         if target.size == math.prod(base.shape) and is_arange(target):
             return self.reshape(base, target.shape)
         x, flat = self.tokens(base), target.reshape(-1, target.shape[-1])

@@ -6,6 +6,7 @@ Types of intermediate values are placeholders until `passes/fold_constants.py` h
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,29 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
         "opset": opset,
         "producer": names.origin(model.producer_name),
         "metadata_props": {p.key[:200]: p.value[:10_000] for p in model.metadata_props},
+        "parameters": _parameters(model),
         "input_dims": {info.name: _dims(info) for info in inputs},
     }
     return Graph(
         names.plain(graph.name) or "model", "onnx", tuple(i.name for i in inputs), outputs,
         tuple(ops), values, meta,
     )  # fmt: skip
+
+
+def _parameters(model: ModelProto) -> int:
+    """Trained numbers in the file: float weights, and the integers that DequantizeLinear turns into weights."""
+    quantised = {
+        n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input
+    }
+    scales = {i for n in model.graph.node if n.op_type in ("DequantizeLinear", "QuantizeLinear")
+              for i in n.input[1:]}  # fmt: skip
+    return sum(
+        math.prod(t.dims)
+        for t in model.graph.initializer
+        if t.dims
+        and t.name not in scales
+        and ((dtype_of(t.data_type) or "").startswith("float") or t.name in quantised)
+    )
 
 
 def _constant(name: str, data: NDArray) -> Value:
@@ -174,4 +192,3 @@ def _inputs_exist(ops: Iterable[Op], known: set[str]) -> None:
                     f"node {shown(op.origin[0])} ({op.kind}) reads {shown(name)}, "
                     "which no initialiser, input or node provides"
                 )
-

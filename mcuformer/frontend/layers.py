@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
-from mcuformer.ir.numpy_ops.nn import spatial_pads
 from mcuformer.ir.numpy_ops.base import Attrs
+from mcuformer.ir.numpy_ops.nn import spatial_pads
 
 
-def linear(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View:
+def linear(
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, scales: NDArray | None = None
+) -> View:
     """x[..., K] @ w[K, N] + b. Rows keep their order in the base where x merely permutes them."""
     lead, k, n = x.shape[:-1], w.shape[0], w.shape[1]
-    patches = _as_patches(emit, x, w, b)
+    scales = None if scales is None else np.abs(scales * x.scale)
+    patches = _as_patches(emit, x, w, b, scales)
     if patches is not None:
         return patches.with_index(patches.index.reshape(*lead, n))
     ordered = emit.ordered(x)
@@ -30,7 +33,7 @@ def linear(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View:
     else:
         assert isinstance(ordered.base, Tensor)
         source = emit.tokens(ordered.base)
-    operands = [source.name, emit.const("w", w * x.scale)]
+    operands = [source.name, emit.weight(w * x.scale, scales)]
     if b is not None:
         operands.append(emit.const("b", b))
     out = emit.op("linear", operands, suffix="")
@@ -47,7 +50,9 @@ def row_order(x: View, k: int) -> NDArray | None:
     return np.asarray(index[:, 0] // k)
 
 
-def _as_patches(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View | None:
+def _as_patches(
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, scales: NDArray | None
+) -> View | None:
     """A linear layer over the windows of an image is a convolution; rows in row-major order."""
     if not isinstance(x.base, Tensor) or len(x.base.shape) != 3:
         return None
@@ -71,7 +76,7 @@ def _as_patches(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View |
         return None
     kernel = np.zeros((kh, kw, c, w.shape[1]), w.dtype)
     kernel[y[0], px[0], ch[0]] = w * x.scale
-    operands = [x.base.name, emit.const("w", kernel)]
+    operands = [x.base.name, emit.weight(kernel, scales)]
     if b is not None:
         operands.append(emit.const("b", b))
     attrs = {"strides": strides, "pads": (0, 0, 0, 0), "group": 1}
@@ -79,25 +84,36 @@ def _as_patches(emit: Emitter, x: View, w: NDArray, b: NDArray | None) -> View |
     return whole(out) if out.shape[:2] == (len(ys), len(xs)) else None
 
 
-def gemm(emit: Emitter, a: View, b: NDArray, c: NDArray | View | None, attrs: Attrs) -> View:
+def gemm(
+    emit: Emitter,
+    a: View,
+    b: NDArray,
+    c: NDArray | View | None,
+    attrs: Attrs,
+    scales: NDArray | None,
+) -> View:
     if attrs.get("transA", 0):
         a = a.with_index(a.index.T)
-    w = (b.T if attrs.get("transB", 0) else b) * attrs.get("alpha", 1.0)
+    alpha = attrs.get("alpha", 1.0)
+    w = (b.T if attrs.get("transB", 0) else b) * alpha
+    scales = None if scales is None else np.abs(scales * alpha)
     beta = attrs.get("beta", 1.0)
     if isinstance(c, np.ndarray) and c.size == w.shape[1]:
-        return linear(emit, a, w, c.reshape(-1) * beta)
-    y = linear(emit, a, w, None)
+        return linear(emit, a, w, c.reshape(-1) * beta, scales)
+    y = linear(emit, a, w, None, scales)
     if c is None:
         return y
-    return arithmetic.add(emit, y, c * beta if isinstance(c, np.ndarray) else arithmetic.scaled(c, beta))
+    return arithmetic.add(
+        emit, y, c * beta if isinstance(c, np.ndarray) else arithmetic.scaled(c, beta)
+    )
 
 
-def matmul(emit: Emitter, a: View | NDArray, b: View | NDArray) -> View:
+def matmul(emit: Emitter, a: View | NDArray, b: View | NDArray, scales: NDArray | None) -> View:
     """One constant operand: a linear layer."""
     if isinstance(a, View) and isinstance(b, np.ndarray):
-        return linear(emit, a, _matrix(b), None)
+        return linear(emit, a, _matrix(b), None, scales)
     assert isinstance(a, np.ndarray) and isinstance(b, View)  # (W x)^T = x^T W^T
-    out = linear(emit, b.with_index(np.swapaxes(b.index, -1, -2)), _matrix(a).T, None)
+    out = linear(emit, b.with_index(np.swapaxes(b.index, -1, -2)), _matrix(a).T, None, scales)
     return out.with_index(np.swapaxes(out.index, -1, -2))
 
 
@@ -138,7 +154,9 @@ def layernorm(
     if (g != 1.0).any() or beta is not None:
         operands.append(emit.const("gamma", g))
     if beta is not None:
-        operands.append(emit.const("beta", np.tile(np.broadcast_to(beta, x.shape[axis:]).reshape(-1), groups)))
+        operands.append(
+            emit.const("beta", np.tile(np.broadcast_to(beta, x.shape[axis:]).reshape(-1), groups))
+        )
     out = emit.op("layernorm", operands, {"eps": eps, "groups": groups}, "")
     return View(out, result)
 
@@ -152,15 +170,20 @@ def batchnorm(emit: Emitter, x: View, params: Sequence[NDArray], eps: float) -> 
     return arithmetic.add(emit, y, (b - mean * k).reshape(shape))
 
 
-def conv(emit: Emitter, x: View, w: NDArray, b: NDArray | None, attrs: Attrs) -> View:
+def conv(
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, attrs: Attrs, scales: NDArray | None
+) -> View:
     """x[1, Ci, H, W] with w[Co, Ci/g, kh, kw] -> [1, Co, Ho, Wo]."""
     if w.ndim != 4 or x.shape[0] != 1:
-        raise Unsupported(f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1")
+        raise Unsupported(
+            f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1"
+        )
     if any(d != 1 for d in attrs.get("dilations") or ()):
         raise Unsupported("a dilated convolution")
     strides = tuple(attrs.get("strides") or (1, 1))
     image, pads = _image(emit, x, spatial_pads(attrs, x.shape[2:], w.shape[2:], strides, (1, 1)))
-    operands = [image.name, emit.const("w", w.transpose(2, 3, 1, 0) * x.scale)]
+    scales = None if scales is None else np.abs(scales * x.scale)
+    operands = [image.name, emit.weight(w.transpose(2, 3, 1, 0) * x.scale, scales)]
     if b is not None:
         operands.append(emit.const("b", b))
     spec = {"strides": strides, "pads": pads, "group": attrs.get("group", 1)}

@@ -112,5 +112,3 @@ def confined(location: str, folder: Path | None, where: str) -> Path:
     if missing:
         raise UnsupportedModelError(f"{where}: its external data file {shown(location)} is missing")
     return path
-
-

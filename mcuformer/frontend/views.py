@@ -36,6 +36,7 @@ class Scores:
     scale: float
     bias: NDArray | None
     shape: tuple[int, int, int]
+    origin: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -139,7 +139,9 @@ def _softmax_rows(x: NDArray) -> NDArray:
 
 def _slice(op: Op, args: Arrays) -> NDArray:
     cut = slice(op.attrs["start"], op.attrs["stop"])
-    return np.ascontiguousarray(_arg(args, 0)[cut] if op.attrs["axis"] == 0 else _arg(args, 0)[:, cut])
+    return np.ascontiguousarray(
+        _arg(args, 0)[cut] if op.attrs["axis"] == 0 else _arg(args, 0)[:, cut]
+    )
 
 
 def _pool(op: Op, args: Arrays) -> NDArray:

@@ -171,11 +171,15 @@ def _gather(op: Op, types: Sequence[TensorType | None], data: object) -> list[Sh
     return [(*x[:axis], *_shape(types, 1), *x[axis + 1 :])]
 
 
-def _expand(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]) -> list[Shape]:
+def _expand(
+    op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
+) -> list[Shape]:
     return [np.broadcast_shapes(_shape(types, 0), tuple(_ints(data, 1, "the shape")))]
 
 
-def _tile(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]) -> list[Shape]:
+def _tile(
+    op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
+) -> list[Shape]:
     repeats = _ints(data, 1, "the repeat count")
     return [tuple(s * r for s, r in zip(_shape(types, 0), repeats, strict=True))]
 
@@ -188,11 +192,15 @@ def _pad(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | No
     return [tuple(shape)]
 
 
-def _filled(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]) -> list[Shape]:
+def _filled(
+    op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
+) -> list[Shape]:
     return [tuple(_ints(data, 0, "the shape"))]
 
 
-def _range(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]) -> list[Shape]:
+def _range(
+    op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
+) -> list[Shape]:
     if any(d is None or d.size != 1 for d in data[:3]) or len(data) < 3:
         raise ValueError("Range wants three constant numbers")
     start, limit, delta = (float(d.reshape(-1)[0]) for d in data[:3] if d is not None)

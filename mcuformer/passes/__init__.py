@@ -7,25 +7,31 @@ from collections.abc import Callable, Sequence
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.absorb_affine import absorb_affine
 from mcuformer.passes.dedupe import dedupe
+from mcuformer.passes.drop_qdq import drop_qdq
 from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
+from mcuformer.passes.scale_into_sum import scale_into_sum
 from mcuformer.passes.split_linear import split_linear
+from mcuformer.passes.split_position import split_position
 from mcuformer.passes.tidy_names import tidy_names
 
 Pass = Callable[[Graph], Graph]
 
 ONNX_PASSES: tuple[Pass, ...] = (
-    fold_constants,  # first: gives every value its shape
+    drop_qdq,  # before constants are folded, while int8 weights still have their scales
+    fold_constants,  # gives every value its shape
     fuse_layernorm,  # before activations, which would take its Sqrt apart
     fuse_activations,
 )
 FLOAT_PASSES: tuple[Pass, ...] = (
     dedupe,  # first: readers are counted below
     pointwise_conv,  # before the folds, which then meet one kind less
+    split_position,  # class token + its position become one constant
+    scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
     split_linear,  # after the folds, which want the whole layer; before push_slice: q moves without k, v

@@ -29,7 +29,9 @@ def _only_linears_read(graph: Graph, readers: dict[str, list[Op]], op: Op) -> bo
         return False
     users = readers[op.outputs[0]]
     chain = ("linear",)
-    return bool(users) and all(u.kind in chain or _only_linears_read(graph, readers, u) for u in users)
+    return bool(users) and all(
+        u.kind in chain or _only_linears_read(graph, readers, u) for u in users
+    )
 
 
 def _absorb(edit: Edit, op: Op, absorbed: dict[str, Op]) -> Op:

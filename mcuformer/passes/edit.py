@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ class Edit:
         self.graph = graph
         self.values: dict[str, Value] = dict(graph.values)
         self.ops: list[Op] = []
+        self.qdq = dict(graph.meta.get("qdq", {}))
+        self.weight_scales = dict(graph.meta.get("qdq_weights", {}))
 
     def fresh(self, stem: str) -> str:
         name, n = stem, 1
@@ -32,17 +34,31 @@ class Edit:
         self.values[name] = Value(name, TensorType(array.shape, "float32"), array)
         return name
 
-    def activation(self, stem: str, shape: tuple[int, ...]) -> str:
+    def activation(self, stem: str, shape: tuple[int, ...], like: str | None = None) -> str:
+        """A new activation; `like` names a value whose quantisation it shares (QDQ models)."""
         name = self.fresh(stem)
         self.values[name] = Value(name, TensorType(shape, "float32"))
+        self.share(like, name)
         return name
+
+    def share(self, like: str | None, name: str) -> None:
+        if like in self.qdq and like is not None:
+            self.qdq.setdefault(name, self.qdq[like])
+
+    def scales(self, old: str | None, new: str, change: Callable[[NDArray], NDArray]) -> None:
+        """Weight scales per output channel follow from constant `old` to `new`."""
+        if old is not None and old in self.weight_scales:
+            self.weight_scales[new] = np.abs(change(self.weight_scales[old]))
 
     def data(self, name: str | None) -> NDArray | None:
         return None if name is None else self.values[name].data
 
     def done(self, ops: Iterable[Op] | None = None) -> Graph:
         kept = tuple(self.ops if ops is None else ops)
-        return self.graph.replace(ops=kept, values=self.values).pruned()
+        meta = dict(self.graph.meta)
+        if "qdq" in meta:
+            meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}
+        return self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
 
 
 def uses(graph: Graph) -> Counter[str]:

@@ -27,7 +27,9 @@ def fold_affine(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _host(edit: Edit, made: dict[str, int], reads: dict[str, int], op: Op) -> tuple[int, NDArray] | None:
+def _host(
+    edit: Edit, made: dict[str, int], reads: dict[str, int], op: Op
+) -> tuple[int, NDArray] | None:
     """The producer that can take `op` in, and op's constant."""
     if op.kind not in ("add", "mul"):
         return None
@@ -48,6 +50,7 @@ def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
     if op.kind == "mul":
         table = np.ones_like(wide) if weight is None else weight.astype(np.float64)
         second = edit.const(f"{host.name}.scaled", table * wide)
+        edit.scales(operand(host, 1), second, lambda s: s * wide)
         if bias is not None:
             third = edit.const(f"{host.name}.shifted", bias * wide)
     else:

@@ -30,16 +30,29 @@ Samples = dict[str, NDArray]  # root value -> the value's samples as a function 
 
 def fuse_activations(graph: Graph) -> Graph:
     known: dict[str, Samples] = {}
+    made = graph.producers()
     ops: list[Op] = []
     for op in graph.ops:
         samples = _derive(graph, op, known)
         match = _match(graph, op, samples)
         if match is not None:
             root, fn = match
-            op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn})
+            chain = _chain(graph, made, op, root)
+            op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn}, origin=chain)
         known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
         ops.append(op)
     return graph.replace(ops=tuple(ops)).pruned()
+
+
+def _chain(graph: Graph, made: Mapping[str, Op], op: Op, root: str) -> tuple[str, ...]:
+    """ONNX nodes from root to op."""
+    names: dict[str, None] = {}
+    stack = [op]
+    while stack:
+        current = stack.pop()
+        names.update(dict.fromkeys(current.origin))
+        stack += [made[i] for i in current.inputs if i is not None and i != root and i in made]
+    return tuple(reversed(names))
 
 
 def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:

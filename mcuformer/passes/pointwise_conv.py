@@ -26,12 +26,20 @@ def _as_linear(edit: Edit, op: Op) -> list[Op]:
     x, w = str(op.inputs[0]), edit.data(op.inputs[1])
     assert w is not None
     height, width, channels = edit.values[x].type.shape
-    rows = edit.activation(f"{op.name}.rows", (height * width, channels))
-    made = edit.activation(f"{op.name}.linear", (height * width, w.shape[3]))
+    rows = edit.activation(f"{op.name}.rows", (height * width, channels), x)
+    made = edit.activation(f"{op.name}.linear", (height * width, w.shape[3]), op.outputs[0])
     weights = edit.const(f"{op.name}.w", w[0, 0])
+    edit.scales(op.inputs[1], weights, lambda s: s)
     shape = edit.values[op.outputs[0]].type.shape
     return [
-        Op("reshape", f"{op.name}.rows", (x,), (rows,), {"shape": (height * width, channels)}, op.origin),
+        Op(
+            "reshape",
+            f"{op.name}.rows",
+            (x,),
+            (rows,),
+            {"shape": (height * width, channels)},
+            op.origin,
+        ),
         Op("linear", op.name, (rows, weights, *op.inputs[2:]), (made,), {}, op.origin),
         Op("reshape", f"{op.name}.image", (made,), op.outputs, {"shape": shape}, op.origin),
     ]

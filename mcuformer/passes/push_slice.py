@@ -72,7 +72,7 @@ def _push(graph: Graph, op: Op, cuts: list[Op], rows: list[int]) -> Graph:
     edit = Edit(graph)
     dropped = {c.outputs[0] for c in cuts}
     out = op.outputs[0]
-    small = edit.activation(f"{out}.rows", (len(rows), graph.type(out).shape[1]))
+    small = edit.activation(f"{out}.rows", (len(rows), graph.type(out).shape[1]), out)
     for old in graph.ops:
         if old is op:
             edit.ops.extend(_on_rows(edit, op, rows, small))
@@ -85,7 +85,9 @@ def _push(graph: Graph, op: Op, cuts: list[Op], rows: list[int]) -> Graph:
 def _again(cut: Op, small: str, rows: list[int]) -> Op:
     """The old selection, from the value that holds `rows` only."""
     place = {row: i for i, row in enumerate(rows)}
-    return _selection(cut.name, small, [place[r] for r in _selected(cut)], cut.outputs[0], cut.origin)
+    return _selection(
+        cut.name, small, [place[r] for r in _selected(cut)], cut.outputs[0], cut.origin
+    )
 
 
 def _selection(name: str, x: str, rows: list[int], out: str, origin: tuple[str, ...]) -> Op:
@@ -118,6 +120,6 @@ def _rows_of(edit: Edit, made: list[Op], op: Op, x: str, rows: list[int]) -> str
     data = edit.data(x)
     if data is not None:  # a constant: [C] has no rows
         return x if data.ndim == 1 else edit.const(f"{x}.rows", np.asarray(data)[rows])
-    out = edit.activation(f"{x}.rows", (len(rows), edit.values[x].type.shape[1]))
+    out = edit.activation(f"{x}.rows", (len(rows), edit.values[x].type.shape[1]), x)
     made.append(_selection(f"{x}.rows", x, rows, out, op.origin))
     return out

@@ -34,6 +34,8 @@ def _part(edit: Edit, layer: Op, cut: Op) -> Op:
     assert w is not None
     name = cut.name.removesuffix(".channels")
     inputs = [layer.inputs[0], edit.const(f"{name}.w", w[:, chosen])]
+    edit.scales(operand(layer, 1), str(inputs[1]), lambda s: s[chosen])
+    edit.share(layer.outputs[0], cut.outputs[0])
     if b is not None:
         inputs.append(edit.const(f"{name}.b", b[chosen]))
     origin = tuple(dict.fromkeys((*layer.origin, *cut.origin)))

@@ -27,7 +27,10 @@ def gemm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
 
 
 def spatial_pads(
-    attrs: Attrs, size: Sequence[int], kernel: Sequence[int], strides: Sequence[int],
+    attrs: Attrs,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
     dilations: Sequence[int],
 ) -> list[tuple[int, int]]:
     """(begin, end) of every spatial axis, auto_pad resolved."""
@@ -78,8 +81,10 @@ def pool(attrs: Attrs, args: Args, n_out: int, mean: bool) -> tuple[NDArray, ...
     n = len(kernel)
     strides, dilations = attrs.get("strides") or [1] * n, attrs.get("dilations") or [1] * n
     pads = spatial_pads(attrs, x.shape[2:], kernel, strides, dilations)
-    grown = [_ceil_grow(s, k, st, d, p) if attrs.get("ceil_mode", 0) else 0
-             for s, k, st, d, p in zip(x.shape[2:], kernel, strides, dilations, pads, strict=True)]
+    grown = [
+        _ceil_grow(s, k, st, d, p) if attrs.get("ceil_mode", 0) else 0
+        for s, k, st, d, p in zip(x.shape[2:], kernel, strides, dilations, pads, strict=True)
+    ]
     axes = tuple(range(2 + n, 2 + 2 * n))
 
     def windows(data: NDArray, inner: object, outer: object) -> NDArray:

@@ -1,0 +1,33 @@
+"""(a + b) * s -> a * s + b * s for a constant s, where a and b are linear layers that take it in: averaged heads."""
+
+from __future__ import annotations
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.passes.edit import Edit, uses
+
+
+def scale_into_sum(graph: Graph) -> Graph:
+    edit, reads, made = Edit(graph), uses(graph), graph.producers()
+    for op in graph.ops:
+        total = made.get(op.inputs[0] or "") if op.kind == "mul" else None
+        scale = graph.const(op.inputs[1]) if total is not None else None
+        if total is None or scale is None or not _takes_it(total, made, reads):
+            edit.ops.append(op)
+            continue
+        parts = []
+        for term in total.inputs:
+            shape = edit.values[str(term)].type.shape
+            part = edit.activation(f"{term}.scaled", shape)
+            edit.ops.append(
+                Op("mul", f"{total.name}.scaled", (term, op.inputs[1]), (part,), {}, op.origin)
+            )
+            parts.append(part)
+        edit.ops.append(total.replace(inputs=tuple(parts), outputs=op.outputs))
+    return edit.done()
+
+
+def _takes_it(total: Op, made: dict[str, Op], reads: dict[str, int]) -> bool:
+    if total.kind != "add" or reads[total.outputs[0]] != 1:
+        return False
+    terms = [made.get(i or "") for i in total.inputs]
+    return all(t is not None and t.kind == "linear" and reads[t.outputs[0]] == 1 for t in terms)
