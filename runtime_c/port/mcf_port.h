@@ -27,6 +27,7 @@ void mcf_mpu_open_late(void); /* QSPI has been mapped: allow it */
 void mcf_caches_enable(void);
 uint32_t mcf_cycles(void); /* wraps */
 
+void mcf_pin_function(uint32_t port, uint32_t pin, uint32_t function);
 void mcf_uart_init(uint32_t clock_hz);
 int mcf_uart_get(void); /* a byte, or -1 */
 void mcf_uart_put(uint8_t byte);

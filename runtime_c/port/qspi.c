@@ -20,7 +20,7 @@ enum { RESET_ENABLE = 0x66, RESET = 0x99, READ_ID = 0x9F };
 #define ONE_LINE_INSTRUCTION (1u << 8)
 #define ONE_LINE_DATA (1u << 24)
 #define FOUR_LINE_ADDRESS_DATA (3u << 24 | 3u << 10)
-#define ADDRESS_24_BIT (2u << 12)
+#define ADDRESS_SIZE ((MCF_QSPI_SIZE_LOG2 > 24 ? 3u : 2u) << 12) /* 32 or 24 bits */
 #define INDIRECT_READ (1u << 26)
 #define MEMORY_MAPPED (3u << 26)
 
@@ -57,7 +57,7 @@ const char *mcf_qspi_init(void) {
     uint32_t id = read_id();
     if (id == 0 || id == 0xFFFFFFu) return "qspi: no flash answers";
     if (!idle()) return "qspi: the controller stays busy";
-    MCF_REG(QUADSPI_CCR) = MEMORY_MAPPED | FOUR_LINE_ADDRESS_DATA | ADDRESS_24_BIT | ONE_LINE_INSTRUCTION |
+    MCF_REG(QUADSPI_CCR) = MEMORY_MAPPED | FOUR_LINE_ADDRESS_DATA | ADDRESS_SIZE | ONE_LINE_INSTRUCTION |
                            MCF_QSPI_DUMMY_CYCLES << 18 | MCF_QSPI_READ_COMMAND;
     mcf_mpu_open_late();
     return 0;

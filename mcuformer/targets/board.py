@@ -1,0 +1,125 @@
+"""A board as its TOML file states it: memory, clock, pins, and the tools that reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Core = Literal["cortex-m7", "cortex-m4", "host"]
+Kind = Literal["ram", "ccm", "itcm", "flash", "qspi"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`fast_bytes` at the start of a RAM are tightly coupled to the core (DTCM)."""
+
+    name: str
+    kind: Kind
+    base: int
+    size_bytes: int
+    fast_bytes: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size_bytes
+
+    @property
+    def is_sram(self) -> bool:
+        """Holds data that a plan may place."""
+        return self.kind in ("ram", "ccm")
+
+    @property
+    def executable(self) -> bool:
+        return self.kind in ("flash", "itcm")
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, int) and self.base <= address < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    hse_hz: int
+    hse_bypass: bool  # an external clock signal instead of a crystal
+    cpu_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uart:
+    """Pins are written as PA9; `*_af` is the alternate function that carries the USART there."""
+
+    name: str
+    tx: str
+    tx_af: int
+    rx: str
+    rx_af: int
+    baud: int
+
+
+@dataclass(frozen=True, slots=True)
+class Qspi:
+    """A quad SPI NOR flash that answers `read_command` with address and data on four lines.
+
+    `pins` are written as PB2/9 (pin / alternate function); the flash is clocked by HCLK / prescaler.
+    """
+
+    read_command: int
+    dummy_cycles: int
+    prescaler: int
+    pins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runners:
+    emulators: tuple[str, ...] = ("host",)
+    flash: tuple[str, ...] = ()
+    openocd_config: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """`family` names the start-up code in runtime_c/port; None for the host."""
+
+    name: str
+    aliases: tuple[str, ...]
+    description: str
+    core: Core
+    family: str | None
+    stack_bytes: int
+    memory: tuple[Region, ...]
+    clock: Clock | None
+    uart: Uart | None
+    qspi: Qspi | None
+    runners: Runners
+
+    @property
+    def arenas(self) -> tuple[Region, ...]:
+        """SRAM regions in the order of the arena sections `.mcf_arena`, `.mcf_arena1`, ...
+
+        The first also holds the stack, .data and .bss.
+        """
+        return tuple(r for r in self.memory if r.is_sram)
+
+    @property
+    def sram_bytes(self) -> int:
+        return sum(r.size_bytes for r in self.arenas)
+
+    @property
+    def flash(self) -> Region:
+        """The internal flash."""
+        return next(r for r in self.memory if r.kind == "flash")
+
+    @property
+    def qspi_region(self) -> Region | None:
+        return next((r for r in self.memory if r.kind == "qspi"), None)
+
+    @property
+    def itcm(self) -> Region | None:
+        return next((r for r in self.memory if r.kind == "itcm"), None)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Internal flash and QSPI together."""
+        return sum(r.size_bytes for r in self.memory if r.kind in ("flash", "qspi"))
+
+    def region_of(self, address: int) -> Region | None:
+        return next((r for r in self.memory if address in r), None)

@@ -1,0 +1,135 @@
+"""Nonsense that a well-formed board file may still hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from mcuformer.targets.board import Board, Region
+from mcuformer.targets.clocks import FAMILIES, clock_tree
+from mcuformer.targets.mpu import mpu_regions
+from mcuformer.targets.pins import pin, pin_function
+from mcuformer.targets.usarts import USARTS
+
+EMULATORS = ("unicorn", "qemu", "renode", "host")
+FLASHERS = ("st-flash", "openocd")
+_FAMILY_CORES = {"stm32f4": "cortex-m4", "stm32f7": "cortex-m7", "stm32h7": "cortex-m7"}
+# Address ranges of the ARMv7-M map where a kind of memory can lie.
+_PLACES = {
+    "ram": (0x20000000, 0x40000000),
+    "ccm": (0x10000000, 0x10100000),
+    "itcm": (0x00001000, 0x00010000),
+    "flash": (0x08000000, 0x10000000),
+    "qspi": (0x90000000, 0xA0000000),
+}
+
+
+def board_problems(board: Board) -> list[str]:
+    return [*_memory_problems(board), *(() if board.core == "host" else _chip_problems(board))]
+
+
+def _memory_problems(board: Board) -> Iterator[str]:
+    for region in board.memory:
+        if region.size_bytes <= 0:
+            yield f"memory {region.name}: size is {region.size_bytes}"
+        elif region.size_bytes % 1024:
+            yield f"memory {region.name}: size {region.size_bytes} is not a multiple of 1 KB"
+        if not 0 <= region.fast_bytes <= max(region.size_bytes, 0):
+            yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
+        if board.core != "host":
+            yield from _place_problems(region)
+    for first, second in itertools.combinations(board.memory, 2):
+        if first.base < second.end and second.base < first.end:
+            yield f"memory {first.name} and {second.name} overlap at 0x{max(first.base, second.base):08x}"
+        if first.name == second.name:
+            yield f"memory {first.name} is listed twice"
+    kinds = [region.kind for region in board.memory]
+    for kind in ("flash", "qspi", "itcm"):
+        if kinds.count(kind) > 1:
+            yield f"memory: {kinds.count(kind)} regions of kind {kind}, one is possible"
+    if "flash" not in kinds:
+        yield "memory: no region of kind flash"
+    if not board.arenas or board.arenas[0].kind != "ram":
+        yield "memory: the first SRAM region must be of kind ram (it holds stack and data)"
+    elif not 512 <= board.stack_bytes <= board.arenas[0].size_bytes // 2 or board.stack_bytes % 8:
+        yield f"stack_bytes: {board.stack_bytes} is not a multiple of 8 from 512 to half of the RAM"
+
+
+def _place_problems(region: Region) -> Iterator[str]:
+    low, high = _PLACES[region.kind]
+    if not (low <= region.base and region.end <= high):
+        yield (
+            f"memory {region.name}: 0x{region.base:08x}..0x{region.end:08x} is outside "
+            f"0x{low:08x}..0x{high:08x}, where {region.kind} lies"
+        )
+
+
+def _chip_problems(board: Board) -> Iterator[str]:
+    if board.family not in FAMILIES:
+        yield f"family: '{board.family}' is none of {', '.join(FAMILIES)}"
+        return
+    if _FAMILY_CORES[board.family] != board.core:
+        yield f"core: {board.family} is a {_FAMILY_CORES[board.family]}, not a {board.core}"
+    if board.clock is None:
+        yield "clock: missing"
+    else:
+        yield from _raised("clock", lambda: clock_tree(str(board.family), board.clock))  # type: ignore[arg-type]
+    yield from _raised("memory", lambda: mpu_regions(board))
+    yield from _uart_problems(board)
+    yield from _qspi_problems(board)
+    yield from _unknown("runners.emulators", board.runners.emulators, EMULATORS)
+    yield from _unknown("runners.flash", board.runners.flash, FLASHERS)
+    if "openocd" in board.runners.flash and not board.runners.openocd_config:
+        yield "runners.openocd_config: missing, the openocd runner needs it"
+
+
+def _uart_problems(board: Board) -> Iterator[str]:
+    uart = board.uart
+    if uart is None:
+        yield "uart: missing"
+        return
+    known = USARTS[str(board.family)]
+    if uart.name not in known:
+        yield f"uart.name: '{uart.name}' is none of {', '.join(known)}"
+    if not 1200 <= uart.baud <= 2_000_000:
+        yield f"uart.baud: {uart.baud} is not from 1,200 to 2,000,000"
+    for key, text, function in (("tx", uart.tx, uart.tx_af), ("rx", uart.rx, uart.rx_af)):
+        yield from _raised(f"uart.{key}", lambda text=text: pin(text))
+        if not 0 <= function <= 15:
+            yield f"uart.{key}_af: {function} is not from 0 to 15"
+
+
+def _qspi_problems(board: Board) -> Iterator[str]:
+    region, qspi = board.qspi_region, board.qspi
+    if (region is None) != (qspi is None):
+        yield "qspi: a [qspi] table and a memory region of kind qspi belong together"
+    if region is None or qspi is None:
+        return
+    if board.family != "stm32f7":
+        yield f"qspi: the start-up code for {board.family} does not drive a QSPI flash"
+    if region.size_bytes & (region.size_bytes - 1):
+        yield f"memory {region.name}: size {region.size_bytes} is no power of two"
+    for text in qspi.pins:
+        yield from _raised("qspi.pins", lambda text=text: pin_function(text))
+    if len(qspi.pins) != 6:
+        yield f"qspi.pins: {len(qspi.pins)} pins, six are needed (clock, select, four data)"
+    for key, value, low, high in (
+        ("read_command", qspi.read_command, 1, 255),
+        ("dummy_cycles", qspi.dummy_cycles, 0, 31),
+        ("prescaler", qspi.prescaler, 1, 256),
+    ):
+        if not low <= value <= high:
+            yield f"qspi.{key}: {value} is not from {low} to {high}"
+
+
+def _unknown(key: str, values: tuple[str, ...], known: tuple[str, ...]) -> Iterator[str]:
+    for value in values:
+        if value not in known:
+            yield f"{key}: '{value}' is none of {', '.join(known)}"
+
+
+def _raised(key: str, action: object) -> Iterator[str]:
+    try:
+        action()  # type: ignore[operator]
+    except ValueError as error:
+        yield f"{key}: {error}"

@@ -1,0 +1,185 @@
+"""The host's end of the UART protocol, over any byte stream: a serial port, a pty, an emulator."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcuformer.targets import frames
+from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.frames import Frame, Parser, encode
+
+PROTOCOL_VERSION = 1
+_INFO = struct.Struct("<5IHBB16s40s")
+_DONE = struct.Struct("<iQQ")
+INPUT_LOST = -1
+MODES = ("resident", "bands", "flash")
+
+
+class Port(Protocol):
+    """Bytes both ways. `read` returns what has come, or b"" after `timeout_s` without any.
+
+    `seconds` is the port's clock: an emulator's differs from the wall's.
+    """
+
+    def write(self, data: bytes) -> object: ...
+    def read(self, timeout_s: float) -> bytes: ...
+    def seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    name: str
+    model_id: str  # hex
+    input_mode: str
+    line_bytes: int
+    lines: int
+    output_bytes: int
+    arena_bytes: int
+    layers: int
+    profiled: bool
+    cycles_hz: int
+
+    @property
+    def input_bytes(self) -> int:
+        return self.line_bytes * self.lines
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRun:
+    """`cycles` of invoke without input and counting; `io_cycles` of fetching lines inside invoke."""
+
+    output: bytes
+    cycles: int
+    io_cycles: int
+    layers: tuple[int, ...] | None
+
+
+class Client:
+    """Stop and wait: every request is repeated until its answer comes unharmed."""
+
+    def __init__(self, port: Port, *, answer_s: float = 0.5, tries: int = 20, compute_s: float = 300.0) -> None:
+        self.port, self.answer_s, self.tries, self.compute_s = port, answer_s, tries, compute_s
+        self.parser = Parser()
+        self.sequence = secrets.randbelow(256)
+        self.run_number = secrets.randbelow(1 << 31) + 1
+        self.repeats = 0
+        self.lines: list[str] = []
+
+    def info(self) -> DeviceInfo:
+        answer = self._ask(frames.INFO, 0)
+        if answer.argument != PROTOCOL_VERSION:
+            raise FirmwareError(f"the device speaks protocol {answer.argument}, not {PROTOCOL_VERSION}")
+        line, lines, output, arena, hz, layers, mode, profiled, key, name = _INFO.unpack(answer.body)
+        return DeviceInfo(
+            name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines, output, arena,
+            layers, bool(profiled), hz,
+        )  # fmt: skip
+
+    def run(self, info: DeviceInfo, image: bytes) -> DeviceRun:
+        """One inference; `image` is what the device may ask for (ignored in input mode flash)."""
+        self.run_number = self.run_number % 0xFFFFFFFF + 1
+        done = self._run(image)
+        status, cycles, io_cycles = _DONE.unpack(done.body)
+        if status:
+            why = "the device did not get its input" if status == INPUT_LOST else "invoke failed"
+            raise FirmwareError(f"{why} (status {status})")
+        layers = None
+        if info.profiled:
+            layers = struct.unpack(f"<{info.layers}I", self._fetch(frames.LAYERS, 4 * info.layers))
+        return DeviceRun(self._fetch(frames.OUTPUT, info.output_bytes), cycles, io_cycles, layers)
+
+    def quit(self, status: int = 0) -> None:
+        """The firmware prints `@exit <status>` and sleeps until a reset."""
+        for _ in range(self.tries):
+            self._send(Frame(frames.QUIT, self._next_sequence(), status))
+            for _ in self._frames(self.answer_s):
+                pass
+            if any(line.startswith("@exit") for line in self.lines):
+                return
+
+    def _run(self, image: bytes) -> Frame:
+        """Answer the device's requests until it reports this run as done."""
+        request = Frame(frames.RUN, self._next_sequence(), self.run_number)
+        self._send(request)
+        last_heard = self.port.seconds()
+        while self.port.seconds() - last_heard < self.compute_s:
+            heard = False
+            for frame in self._frames(2 * self.answer_s):
+                heard = True
+                if frame.type == frames.READ:
+                    self._supply(frame, image)
+                elif frame.type == frames.DONE and frame.argument == self.run_number:
+                    return frame
+            if heard:
+                last_heard = self.port.seconds()
+            else:
+                self.repeats += 1
+                self._send(request)  # a lost request or a lost answer; else the device ignores it
+        raise FirmwareError(f"the device has said nothing for {self.compute_s:.0f} s")
+
+    def _supply(self, request: Frame, image: bytes) -> None:
+        (count,) = struct.unpack("<I", request.body)
+        data = image[request.argument : request.argument + count]
+        self._send(Frame(frames.DATA, request.sequence, request.argument, data))
+
+    def _fetch(self, kind: int, size_bytes: int) -> bytes:
+        result = b""
+        while len(result) < size_bytes:
+            result += self._ask(kind, len(result)).body
+        return result
+
+    def _ask(self, kind: int, argument: int) -> Frame:
+        for _ in range(self.tries):
+            request = Frame(kind, self._next_sequence(), argument)
+            self._send(request)
+            for frame in self._frames(self.answer_s):
+                if frame.sequence != request.sequence:
+                    continue
+                if frame.type == kind | frames.ANSWER:
+                    return frame
+                if frame.type == frames.REFUSED:
+                    raise FirmwareError(f"the device refuses request {kind} with argument {argument}")
+            self.repeats += 1
+        raise FirmwareError(f"the device does not answer ({self.tries} tries)")
+
+    def _frames(self, timeout_s: float) -> Iterator[Frame]:
+        """Frames as they come, until nothing has come for `timeout_s`."""
+        while data := self.port.read(timeout_s):
+            yield from self._note(self.parser.feed(data))
+        yield from self._note(self.parser.silence())
+
+    def _note(self, found: Iterator[Frame]) -> Iterator[Frame]:
+        yield from found
+        for line in self.parser.lines():
+            self.lines.append(line)
+            if line.startswith("@error"):
+                raise FirmwareError(f"the firmware reports: {line.removeprefix('@error').strip()}")
+
+    def _send(self, frame: Frame) -> None:
+        self.port.write(encode(frame))
+
+    def _next_sequence(self) -> int:
+        self.sequence = (self.sequence + 1) & 0xFF
+        return self.sequence
+
+
+@dataclass(slots=True)
+class StreamPort:
+    """A Port over blocking read and write functions, on the wall's clock."""
+
+    read_some: Callable[[float], bytes]
+    write_all: Callable[[bytes], object]
+
+    def write(self, data: bytes) -> object:
+        return self.write_all(data)
+
+    def read(self, timeout_s: float) -> bytes:
+        return self.read_some(timeout_s)
+
+    def seconds(self) -> float:
+        return time.monotonic()

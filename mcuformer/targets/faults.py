@@ -1,0 +1,9 @@
+"""What a firmware can do wrong while it runs."""
+
+from __future__ import annotations
+
+from mcuformer.errors import ValidationError
+
+
+class FirmwareError(ValidationError):
+    """The firmware stopped, complained or broke a rule of its chip."""

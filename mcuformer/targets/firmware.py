@@ -1,0 +1,112 @@
+"""From a package directory to an ELF: the very file that a board, Unicorn or Renode runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
+from mcuformer.targets.board import Board, Region
+from mcuformer.targets.objects import compile_objects
+from mcuformer.targets.port import PORT, PortPlan, linker_script
+from mcuformer.targets.toolchain import Toolchain, find_toolchain
+
+
+def build_firmware(
+    directory: Path,
+    board: Board,
+    toolchain: Toolchain | None = None,
+    *,
+    profile: bool = True,
+    trace: bool = False,
+    qemu: bool = False,
+    build: Path | None = None,
+    defines: Iterable[str] = (),
+) -> Path:
+    """Compile and link the package in `directory`; the ELF lies in `build` (DIR/build).
+
+    `profile` counts cycles per layer, `trace` shows every layer's rows to an emulator, `qemu` links
+    for the mps2-an500 machine instead of the board. DoesNotFitError when a region overflows.
+    """
+    if board.core == "host":
+        raise UsageError("the host board has no firmware", "build a host program instead")
+    toolchain = toolchain or find_toolchain()
+    build = build or directory / "build"
+    build.mkdir(parents=True, exist_ok=True)
+    name = "qemu" if qemu else "firmware"
+    name += ("" if profile else "-plain") + ("-trace" if trace else "")
+    sources = [*model_sources(directory), *(_qemu_sources(directory) if qemu else _port_sources(directory))]
+    script = _qemu_files(build / "qemu", board) if qemu else directory / "link.ld"
+    port_includes = [build / "qemu", PORT] if qemu else [directory / "port"]
+    includes = [directory, directory / "runtime" / "include", *port_includes]
+    flags = (
+        *(("-DMCF_PROFILE",) if profile else ()),
+        *(("-DMCF_TRACING",) if trace else ()),
+        *(f"-D{define}" for define in defines),
+        *(f"-I{path}" for path in includes),
+    )
+    objects = compile_objects(
+        sources, includes, (toolchain.name, toolchain.version, *toolchain.compile_flags(board.core), *flags),
+        build / "objects", lambda source, target: toolchain.compile(board.core, source, target, flags),
+    )  # fmt: skip
+    elf = build / f"{name}.elf"
+    try:
+        toolchain.link(board.core, objects, script, elf)
+    except McuformerError as error:
+        raise _overflow(error, board) from None
+    return elf
+
+
+def model_sources(directory: Path) -> list[Path]:
+    """The inference library: generated C, weights, and the kernels it uses."""
+    if not (directory / "model.c").is_file():
+        raise UsageError(f"{directory} holds no compiled model", "mcuformer compile MODEL.onnx -o DIR makes one")
+    found = (directory.glob("*.c"), directory.glob("*.S"), (directory / "runtime" / "src").glob("*.c"))
+    return [path for group in found for path in sorted(group)]
+
+
+def _port_sources(directory: Path) -> list[Path]:
+    return sorted((directory / "port").glob("*.c"))
+
+
+def _qemu_sources(directory: Path) -> list[Path]:
+    shared = [PORT / name for name in ("batch.c", "profile.c", "memory.c")]
+    return [directory / "port" / "main.c", *shared, *sorted((PORT / "qemu").glob("*.c"))]
+
+
+def qemu_board(board: Board) -> Board:
+    """The board's memory where mps2-an500 has some: code at 0, SRAM at 0x20000000, PSRAM for QSPI.
+
+    SRAM gets 64 KB more than the board has, for the stack of the semihosting code: what a plan
+    needs is measured in Unicorn, on the board's own map.
+    """
+    memory = [Region("flash", "flash", 0, 4 << 20)]
+    base = 0x20000000
+    for region in board.arenas:
+        extra = 64 << 10 if not memory[1:] else 0
+        memory.append(Region(region.name, "ram", base, region.size_bytes + extra))
+        base += 0x200000
+    memory.append(Region("qspi", "qspi", 0x60000000, 16 << 20))
+    return replace(board, memory=tuple(memory), family="qemu", stack_bytes=16 << 10)
+
+
+def _qemu_files(build: Path, board: Board) -> Path:
+    build.mkdir(parents=True, exist_ok=True)
+    script = build / "link.ld"
+    plan = PortPlan(arena_bytes=0, layers=0, stack_bytes=16 << 10, qspi=True)
+    script.write_text(linker_script(qemu_board(board), plan), encoding="utf-8")
+    return script
+
+
+def _overflow(error: McuformerError, board: Board) -> McuformerError:
+    """The linker's 'region `sram' overflowed by 512 bytes' as the error of the contract."""
+    found = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", error.message)
+    found += [(n, b) for n, b in re.findall(r"will not fit in region '(\w+)': overflowed by (\d+)", error.message)]
+    if not found:
+        return error
+    region, over = max(found, key=lambda f: int(f[1]))
+    size = next((r.size_bytes for r in board.memory if r.name == region), None)
+    has = f" of {size:,} B" if size else ""
+    return DoesNotFitError(f"{region}{has} overflows by {int(over):,} B at link time")

@@ -1,0 +1,81 @@
+"""The memory protection unit (ARMv7-M PMSA): regions that allow exactly what a board has.
+
+Region 0 forbids all 4 GB, so that neither a stray pointer nor a speculative read of the core
+reaches an address that is not there. The encoding is that of MPU_RBAR and MPU_RASR (ARM DDI 0403).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcuformer.targets.board import Board, Region
+
+_VALID = 1 << 4
+_XN = 1 << 28
+_NO_ACCESS, _READ_WRITE, _READ_ONLY = 0 << 24, 3 << 24, 6 << 24
+_CACHED_WRITE_BACK = 1 << 19 | 1 << 17 | 1 << 16  # TEX=1 C=1 B=1
+_DEVICE = 1 << 18 | 1 << 16  # S=1 B=1
+_ATTRIBUTES = {
+    "flash": _READ_ONLY | _CACHED_WRITE_BACK,
+    "itcm": _READ_ONLY | _CACHED_WRITE_BACK,
+    "ram": _READ_WRITE | _XN | _CACHED_WRITE_BACK,
+    "ccm": _READ_WRITE | _XN | _CACHED_WRITE_BACK,
+    "qspi": _READ_ONLY | _XN | _CACHED_WRITE_BACK,
+    "device": _READ_WRITE | _XN | _DEVICE,
+}
+MAX_REGIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MpuRegion:
+    rbar: int
+    rasr: int
+    late: bool = False  # opened after the QSPI has been mapped
+
+
+def mpu_regions(board: Board) -> tuple[MpuRegion, ...]:
+    """ValueError when the board's memory cannot be described in the unit's 8 regions."""
+    spans = [(0x40000000, 0x60000000, "device")]
+    if board.qspi_region is not None and board.family == "stm32f7":
+        spans.append((0xA0001000, 0xA0002000, "device"))  # QUADSPI's own registers
+    spans += [(r.base, r.end, r.kind) for r in sorted(board.memory, key=_qspi_last)]
+    result = [MpuRegion(_VALID, _rasr(_NO_ACCESS | _XN, 32, 0))]
+    for base, end, kind in spans:
+        for start, log2, disabled in cover(base, end):
+            number = len(result)
+            rasr = _rasr(_ATTRIBUTES[kind], log2, disabled)
+            result.append(MpuRegion(start | _VALID | number, rasr, late=kind == "qspi"))
+    if len(result) > MAX_REGIONS:
+        raise ValueError(f"memory needs {len(result)} MPU regions, the unit has {MAX_REGIONS}")
+    return tuple(result)
+
+
+def _qspi_last(region: Region) -> bool:
+    return region.kind == "qspi"
+
+
+def _rasr(attributes: int, log2: int, disabled: int) -> int:
+    return attributes | disabled << 8 | (log2 - 1) << 1 | 1
+
+
+def cover(base: int, end: int) -> list[tuple[int, int, int]]:
+    """[base, end) as aligned powers of two: (start, log2 of the size, mask of disabled eighths)."""
+    result = []
+    while base < end:
+        found = max((_block(base, end, log2) for log2 in range(8, 33)), key=lambda b: b[0])
+        if found[0] <= base:
+            raise ValueError(f"0x{base:08x} is not aligned finely enough for the MPU")
+        result.append(found[1:])
+        base = found[0]
+    return result
+
+
+def _block(base: int, end: int, log2: int) -> tuple[int, int, int, int]:
+    """How far one block of this size reaches from `base`: (reach, start, log2, disabled)."""
+    start, eighth = base >> log2 << log2, 1 << (log2 - 3)
+    if base % eighth:
+        return base, start, log2, 0
+    reach = min(start + (1 << log2), start + (end - start) // eighth * eighth)
+    enabled = range((base - start) // eighth, (reach - start) // eighth)
+    disabled = 0xFF & ~sum(1 << i for i in enabled)
+    return reach, start, log2, disabled

@@ -1,0 +1,107 @@
+"""The cross compiler: arm-none-eabi-gcc where it is installed, else zig from the `ziglang` wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from mcuformer.errors import McuformerError, ToolMissingError
+from mcuformer.targets.board import Core
+
+# Same meaning in every compiler: no fused multiply-add, so that floats (if any) give the same bits.
+COMMON_FLAGS = (
+    "-std=c11", "-O3", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections",
+    "-ffp-contract=off", "-fno-math-errno",
+)  # fmt: skip
+GCC_CORE_FLAGS: dict[str, tuple[str, ...]] = {
+    "cortex-m7": ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+    "cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+}
+# Plain -mcpu=cortex_m7 would silently compile soft float.
+ZIG_CORE_FLAGS: dict[str, tuple[str, ...]] = {
+    "cortex-m7": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7-fp64+fp_armv8d16sp"),
+    "cortex-m4": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
+}
+# memory.c's loops must not become calls of themselves.
+_NO_IDIOMS = {
+    "gcc": ("-fno-builtin", "-fno-tree-loop-distribute-patterns"),
+    "zig": ("-fno-builtin",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    name: Literal["gcc", "zig"]
+    command: tuple[str, ...]
+    version: str
+
+    def compile_flags(self, core: Core) -> tuple[str, ...]:
+        if self.name == "gcc":
+            return (*GCC_CORE_FLAGS[core], *COMMON_FLAGS)
+        # zig adds its own sanitizer traps and frame pointers unless told not to
+        return (*ZIG_CORE_FLAGS[core], *COMMON_FLAGS, "-fno-sanitize=undefined", "-fomit-frame-pointer")
+
+    def compile(self, core: Core, source: Path, target: Path, extra: tuple[str, ...]) -> None:
+        idioms = _NO_IDIOMS[self.name] if source.name == "memory.c" else ()
+        flags = (*self.compile_flags(core), *idioms, *extra)
+        run_tool([*self.command, *flags, "-c", str(source), "-o", str(target)], f"compiling {source.name}")
+
+    def link(self, core: Core, objects: list[Path], script: Path, target: Path) -> None:
+        flags = GCC_CORE_FLAGS[core] if self.name == "gcc" else ZIG_CORE_FLAGS[core]
+        link = ["-nostdlib", "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler"]
+        library = ["-lgcc", "-Wl,--no-warn-rwx-segments"] if self.name == "gcc" else []
+        names = [str(path) for path in objects]
+        run_tool([*self.command, *flags, *link, *names, *library, "-o", str(target)], f"linking {target.name}")
+
+
+@cache
+def find_toolchain(name: str | None = None) -> Toolchain:
+    """The preferred installed toolchain, or the one called `name` (gcc, zig)."""
+    candidates = [t for t in (_gcc(), _zig()) if t is not None and name in (None, t.name)]
+    if not candidates:
+        raise ToolMissingError(
+            f"no cross compiler for Cortex-M{f' called {name}' if name else ''}",
+            "apt-get install gcc-arm-none-eabi, or pip install ziglang",
+        )
+    return candidates[0]
+
+
+def run_tool(argv: list[str], what: str) -> str:
+    """Its stdout; a failure shows the tool's own words."""
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if result.returncode:
+        words = (result.stderr.strip() or result.stdout.strip())[-4000:]
+        raise McuformerError(f"{what} failed (exit {result.returncode}):\n{words}")
+    return result.stdout
+
+
+def first_line(argv: list[str]) -> str | None:
+    """A tool's version line, None when it does not run."""
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    return lines[0] if result.returncode == 0 and lines else None
+
+
+def _gcc() -> Toolchain | None:
+    path = shutil.which("arm-none-eabi-gcc")
+    line = path and first_line([path, "--version"])
+    match = re.search(r"(\d+\.\d+\.\d+)", line.split(")")[-1]) if line else None
+    return Toolchain("gcc", (path,), match[1] if match else str(line)) if path and line else None
+
+
+def _zig() -> Toolchain | None:
+    if importlib.util.find_spec("ziglang") is None:
+        return None
+    command = (sys.executable, "-m", "ziglang")
+    version = first_line([*command, "version"])
+    return Toolchain("zig", (*command, "cc"), version) if version else None

@@ -1,0 +1,27 @@
+/* Brings the chip up, part by part, then serves. A part that is not ready says so and ends here. */
+#include "mcf_board.h"
+#include "mcf_port.h"
+
+extern const mcf_firmware_t mcf_the_firmware; /* main.c */
+
+static void require(const char *error) {
+    if (!error) return;
+    mcf_uart_text("@error ");
+    mcf_uart_text(error);
+    mcf_uart_text("\r\n");
+    mcf_stop(2);
+}
+
+int main(void) {
+    mcf_mpu_init(); /* first: from here on no speculative read reaches the unconfigured QSPI */
+    const char *error = mcf_clock_init();
+    mcf_uart_init(error ? MCF_RESET_HZ : MCF_UART_CLOCK_HZ); /* without its PLL the chip still speaks */
+    require(error);
+    require(mcf_cycles_init());
+    mcf_caches_enable();
+    require(mcf_qspi_init());
+    mcf_uart_text("@mcuformer ");
+    mcf_uart_text(mcf_the_firmware.model->name);
+    mcf_uart_text("\r\n");
+    mcf_serve(&mcf_the_firmware);
+}

@@ -1,0 +1,131 @@
+/* Runs the model for whoever is at the other end of the UART. docs/uart.md has the protocol. */
+#include "mcf_board.h"
+#include "mcf_frame.h"
+#include "mcf_port.h"
+#include "mcf_profile.h"
+
+enum { ANSWER_WAIT_MS = 500, ASK_TIMES = 20, INPUT_LOST = -1, NO_INPUT = -2 };
+
+static struct {
+    const mcf_firmware_t *firmware;
+    uint32_t last_run; /* 0: none yet */
+    int32_t status;
+    uint8_t sequence; /* of our own requests */
+} serve;
+
+/* Fetches bytes of the input from the host, asking again until they come unharmed. */
+static int fetch(uint8_t *to, uint32_t offset, uint32_t count) {
+    mcf_frame_t got, wanted = {.type = MCF_DATA};
+    for (uint32_t done = 0; done < count; done += wanted.body_bytes) {
+        uint32_t left = count - done;
+        wanted.body_bytes = left < MCF_FRAME_MAX_BODY ? left : MCF_FRAME_MAX_BODY;
+        wanted.sequence = ++serve.sequence;
+        for (int asked = 0;; asked++) {
+            if (asked == ASK_TIMES) return INPUT_LOST;
+            mcf_frame_send(MCF_READ, wanted.sequence, offset + done, &wanted.body_bytes, 4);
+            if (mcf_frame_receive(&got, &wanted, to + done, ANSWER_WAIT_MS) && got.type == MCF_DATA &&
+                got.sequence == wanted.sequence && got.argument == offset + done && got.body_bytes == wanted.body_bytes)
+                break;
+        }
+    }
+    return 0;
+}
+
+static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
+    const mcf_model_t *model = ctx;
+    uint32_t before = mcf_cycles();
+    int status = fetch(to, first * model->line_bytes, count * model->line_bytes);
+    mcf_profile_io(mcf_cycles() - before);
+    return status;
+}
+
+static int32_t infer(const mcf_firmware_t *firmware) {
+    const mcf_model_t *model = firmware->model;
+    mcf_profile_begin(firmware->layer_cycles, model->layers);
+    int status = model->init(firmware->arena);
+    if (status) return status;
+    if (model->input_mode == MCF_INPUT_RESIDENT) {
+        uint8_t *input = model->input(firmware->arena);
+        if (!input) return NO_INPUT;
+        status = fetch(input, 0, model->lines * model->line_bytes);
+    }
+    if (status) return status;
+    int bands = model->input_mode == MCF_INPUT_BANDS;
+    void *ctx = bands ? (void *)model : model->input_mode == MCF_INPUT_FLASH ? (void *)firmware->image : 0;
+    mcf_profile_begin(firmware->layer_cycles, model->layers);
+    status = model->invoke(firmware->arena, bands ? read_lines : 0, ctx);
+    mcf_profile_end();
+    return status;
+}
+
+static void send_info(uint8_t sequence) {
+    const mcf_model_t *model = serve.firmware->model;
+    struct {
+        uint32_t line_bytes, lines, output_bytes, arena_bytes, cycles_hz;
+        uint16_t layers;
+        uint8_t input_mode, profiled, id[16];
+        char name[40];
+    } info = {
+        .line_bytes = model->line_bytes,
+        .lines = model->lines,
+        .output_bytes = model->output_bytes,
+        .arena_bytes = model->arena_bytes,
+        .cycles_hz = MCF_CPU_HZ,
+        .layers = model->layers,
+        .input_mode = model->input_mode,
+        .profiled = serve.firmware->layer_cycles != 0,
+    };
+    for (unsigned i = 0; i < sizeof info.id; i++) info.id[i] = model->id[i];
+    for (unsigned i = 0; i < sizeof info.name && model->name[i]; i++) info.name[i] = model->name[i];
+    mcf_frame_send(MCF_INFO | 0x80, sequence, 1, &info, sizeof info); /* the argument: the protocol's version */
+}
+
+static void send_done(uint8_t sequence) {
+    uint32_t body[5] = {(uint32_t)serve.status, (uint32_t)mcf_profile.total, (uint32_t)(mcf_profile.total >> 32),
+                        (uint32_t)mcf_profile.io, (uint32_t)(mcf_profile.io >> 32)};
+    mcf_frame_send(MCF_DONE, sequence, serve.last_run, body, sizeof body);
+}
+
+/* Answers with what lies from byte `offset` on, as much as fits a frame. */
+static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t total) {
+    uint32_t offset = request->argument, left = total - offset;
+    if (offset > total || !bytes || !serve.last_run) {
+        mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
+        return;
+    }
+    uint32_t count = left < MCF_FRAME_MAX_BODY ? left : MCF_FRAME_MAX_BODY;
+    mcf_frame_send(request->type | 0x80, request->sequence, offset, (const uint8_t *)bytes + offset, count);
+}
+
+static void handle(const mcf_frame_t *request) {
+    const mcf_firmware_t *firmware = serve.firmware;
+    switch (request->type) {
+    case MCF_INFO:
+        send_info(request->sequence);
+        break;
+    case MCF_RUN: /* the same number again: our answer was lost, the work is done */
+        if (request->argument != serve.last_run) {
+            serve.status = infer(firmware);
+            serve.last_run = request->argument;
+        }
+        send_done(request->sequence);
+        break;
+    case MCF_OUTPUT:
+        send_part(request, firmware->model->output(firmware->arena), firmware->model->output_bytes);
+        break;
+    case MCF_LAYERS:
+        send_part(request, firmware->layer_cycles, 4u * firmware->model->layers);
+        break;
+    case MCF_QUIT:
+        mcf_stop(request->argument);
+    default:
+        mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
+    }
+}
+
+_Noreturn void mcf_serve(const mcf_firmware_t *firmware) {
+    mcf_frame_t request;
+    serve.firmware = firmware;
+    for (;;)
+        if (mcf_frame_receive(&request, 0, 0, 0)) handle(&request);
+}
