@@ -51,6 +51,8 @@ class Frame:
 
 def frame(graph: Graph, mode: str) -> Frame:
     graph = split_column_views(graph)
+    names = [op.name for op in graph.ops]
+    assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in MOVES)}
     em = Emitter(graph, dict(graph.values), ids)

@@ -99,7 +99,10 @@ def _pushed(graph: Graph, op: Op, source: Op) -> Graph:
         elif source.kind == "concat":
             _select_part(edit, op, source)
         else:
-            edit.emit(source, _selected_inputs(edit, op, source), outputs=op.outputs)
+            # A LayerNorm may stay for its other readers: two operations, two names.
+            name = f"{source.name}.rows" if source.kind == "layernorm" else source.name
+            inputs = _selected_inputs(edit, op, source)
+            edit.emit(source.replace(name=name), inputs, outputs=op.outputs)
     return edit.done()
 
 
