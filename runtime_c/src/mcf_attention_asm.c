@@ -54,11 +54,78 @@ NAKED(attention_steps) static void steps(void)
                      "ldr pc, [sp, #4]\n");
 }
 
-mcf_dots_t mcf_dots(int32_t count, const uint32_t *end)
+mcf_dots_t mcf_dots(int32_t count)
 {
     const int32_t odd = (count - 1) % UNROLL;
     const int32_t skipped = count > 1 && odd == 0 ? 0 : UNROLL - odd;
-    return (mcf_dots_t){end, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * count};
+    return (mcf_dots_t){NULL, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * count};
+}
+
+#define LOW(out, w) "sxtab16 " #out ", r5, " #w "\n"
+#define HIGH(out, w) "sxtab16 " #out ", r5, " #w ", ror #8\n"
+
+/* 17 instructions for 16 numbers. */
+NAKED(attention_keys) void mcf_expand_keys(const uint8_t *const *rows, uint32_t *out, uint32_t zero, int32_t words)
+{
+    __asm__ volatile("push {r4-r11, lr}\n"
+                     "ldr r12, [r0]\n"
+                     "add r12, r12, r3, lsl #2\n" /* end of row 0 */
+                     "push {r12}\n"
+                     "mov r4, r1\n"
+                     "mov r5, r2\n"
+                     "ldm r0, {r0-r3}\n"
+                     "1:\n"
+                     "ldr r6, [r0], #4\n"
+                     "ldr r7, [r1], #4\n"
+                     "ldr r8, [r2], #4\n"
+                     "ldr r9, [r3], #4\n" LOW(r10, r6) LOW(r11, r7) LOW(r12, r8) LOW(lr, r9)
+                     "stm r4!, {r10, r11, r12, lr}\n" HIGH(r6, r6) HIGH(r7, r7) HIGH(r8, r8) HIGH(r9, r9)
+                     "stm r4!, {r6-r9}\n"
+                     "ldr r10, [sp]\n"
+                     "cmp r0, r10\n"
+                     "bne 1b\n"
+                     "add sp, sp, #4\n"
+                     "pop {r4-r11, pc}\n");
+}
+
+NAKED(attention_queries) void mcf_expand_queries(const uint8_t *row0, const uint8_t *row1, uint32_t *out,
+                                                 const uint8_t *end)
+{
+    __asm__ volatile("push {r4-r9}\n"
+                     "1:\n"
+                     "ldr r4, [r0], #4\n"
+                     "ldr r5, [r1], #4\n"
+                     "sxtb16 r6, r4\n"
+                     "sxtb16 r7, r5\n"
+                     "sxtb16 r8, r4, ror #8\n"
+                     "sxtb16 r9, r5, ror #8\n"
+                     "stm r2!, {r6-r9}\n"
+                     "cmp r0, r3\n"
+                     "bne 1b\n"
+                     "pop {r4-r9}\n"
+                     "bx lr\n");
+}
+
+/* Bytes 0 to 3 of tokens a and b: [b1 b0 a1 a0] and [b3 b2 a3 a2], then sign extension. 21 instructions for 16. */
+NAKED(attention_tokens) void mcf_expand_tokens(const uint8_t *v, int32_t stride, uint32_t *out, uint32_t zero,
+                                               int32_t quads)
+{
+#define TOKENS(a, b)                                                                                                   \
+    "ldr r7, [r0" a "]\n"                                                                                              \
+    "ldr r8, [r0, " b "]\n"                                                                                            \
+    "pkhbt lr, r7, r8, lsl #16\n"                                                                                      \
+    "pkhtb r8, r8, r7, asr #16\n" LOW(r9, lr) HIGH(r10, lr) LOW(r11, r8) HIGH(r12, r8)                                 \
+    "stm r2!, {r9-r12}\n"
+    __asm__ volatile("push {r4-r11, lr}\n"
+                     "mov r5, r3\n"
+                     "ldr r6, [sp, #36]\n"
+                     "lsl r3, r1, #1\n"
+                     "add r4, r3, r1\n"
+                     "1:\n" TOKENS("", "r1") TOKENS(", r3", "r4")
+                     "add r0, r0, r1, lsl #2\n"
+                     "subs r6, r6, #1\n"
+                     "bne 1b\n"
+                     "pop {r4-r11, pc}\n");
 }
 
 /* Stack: end, done, first, bytes, m, scores, stride, end of scores, pre_shift. */

@@ -17,19 +17,17 @@ static inline uint32_t high_halves(uint32_t a, uint32_t b) { return (a >> 16) | 
 static inline uint32_t bytes02(uint32_t w, uint32_t zero) { return __sxtab16(zero, w); }
 static inline uint32_t bytes13(uint32_t w, uint32_t zero) { return __sxtab16(zero, (w >> 8) | (w << 24)); }
 
-/* Channels 0, 2 and 1, 3 of the next four at *p, less a zero point in both halves of `zero`. */
-static inline void next4(const uint8_t **p, int type, uint32_t zero, uint32_t *even, uint32_t *odd)
+/* Channels 0, 2 and 1, 3 of four, less a zero point whose negative is in both halves of `zero`. */
+static inline void next4(const uint8_t *p, int type, uint32_t zero, uint32_t *even, uint32_t *odd)
 {
-    const uint32_t w = load32(*p);
+    const uint32_t w = load32(p);
     if (type == MCF_S8) {
         *even = bytes02(w, zero);
         *odd = bytes13(w, zero);
-        *p += 4;
     } else {
-        const uint32_t w1 = load32(*p + 4);
+        const uint32_t w1 = load32(p + 4);
         *even = __sadd16(low_halves(w, w1), zero);
         *odd = __sadd16(high_halves(w, w1), zero);
-        *p += 8;
     }
 }
 
@@ -37,45 +35,47 @@ static inline void next4(const uint8_t **p, int type, uint32_t zero, uint32_t *e
 static void last4(const uint8_t *p, int32_t count, int type, uint32_t zero, uint32_t *even, uint32_t *odd)
 {
     uint8_t rest[8] = {0};
-    const uint8_t *r = rest;
     __builtin_memcpy(rest, p, (size_t)(count * mcf_size(type)));
-    next4(&r, type, zero, even, odd);
+    next4(rest, type, zero, even, odd);
 }
 
-static inline __attribute__((always_inline)) uint32_t *expand_rows(const uint8_t *row, int32_t stride, int32_t last,
-                                                                   const int rows, int32_t d, const int type,
-                                                                   uint32_t zero, uint32_t *out)
+/* Channels c to d of `rows` (2 or 4) rows; out is where channel c goes. */
+static void expand_rest(const uint8_t *const *rows, int count, int32_t c, int32_t d, int type, uint32_t zero,
+                        uint32_t *out)
 {
-    const uint8_t *p[4];
-    for (int i = 0; i < rows; i++)
-        p[i] = row + (ptrdiff_t)stride * (i < last ? i : last);
-    for (int32_t c = 0; c + 4 <= d; c += 4, out += 2 * rows)
-        for (int i = 0; i < rows; i++)
-            next4(&p[i], type, zero, out + i, out + rows + i);
-    if (d & 3) {
-        for (int i = 0; i < rows; i++)
-            last4(p[i], d & 3, type, zero, out + i, out + rows + i);
-        out += 2 * rows;
+    for (; c < d; c += 4, out += 2 * count) {
+        for (int i = 0; i < count; i++) {
+            const uint8_t *p = rows[i] + c * mcf_size(type);
+            if (d - c < 4)
+                last4(p, d - c, type, zero, out + i, out + count + i);
+            else
+                next4(p, type, zero, out + i, out + count + i);
+        }
     }
-    return out;
 }
 
-/* `rows` (2 or 4) rows of d channels to steps of `rows` words; rows after `last` repeat it. */
-MCF_HOT(attention_expand2)
-static uint32_t *expand2(const uint8_t *row, int32_t stride, int32_t last, int32_t d, int type, uint32_t *out)
+/* A pair of query rows (the first one twice without a second) to steps of two words. */
+static void expand_pair(const uint8_t *row, const uint8_t *second, int32_t d, int type, uint32_t *out)
 {
-    if (type == MCF_S8)
-        return expand_rows(row, stride, last, 2, d, MCF_S8, 0, out);
-    return expand_rows(row, stride, last, 2, d, MCF_S16, 0, out);
+    const uint8_t *const rows[2] = {row, second};
+    const int32_t c = type == MCF_S8 ? d & ~3 : 0;
+    if (c)
+        mcf_expand_queries(row, second, out, row + c);
+    if (c < d)
+        expand_rest(rows, 2, c, d, type, 0, out + c);
 }
 
-MCF_HOT(attention_expand4)
-static void expand4(const uint8_t *row, int32_t stride, int32_t last, int32_t d, int type, uint32_t zero, uint32_t *out)
+/* Four keys to steps of four words; keys after `last` repeat it. */
+static void expand_four(const uint8_t *row, int32_t stride, int32_t last, int32_t d, int type, uint32_t zero,
+                        uint32_t *out)
 {
-    if (type == MCF_S8)
-        expand_rows(row, stride, last, 4, d, MCF_S8, zero, out);
-    else
-        expand_rows(row, stride, last, 4, d, MCF_S16, zero, out);
+    const uint8_t *const b = last > 0 ? row + stride : row, *const c = last > 1 ? b + stride : b;
+    const uint8_t *const rows[4] = {row, b, c, last > 2 ? c + stride : c};
+    const int32_t whole = type == MCF_S8 ? d & ~3 : 0;
+    if (whole)
+        mcf_expand_keys(rows, out, zero, whole >> 2);
+    if (whole < d)
+        expand_rest(rows, 4, whole, d, type, zero, out + 2 * whole);
 }
 
 /* Four channels of two tokens to a step: every word holds one channel of both. */
@@ -103,15 +103,13 @@ static void expand_v(const uint8_t *v, int32_t stride, int32_t count, int32_t ch
                      uint32_t *out)
 {
     if (channels == 4) {
-        int32_t j = 0;
-        if (type == MCF_S8)
-            for (; j + 2 <= count; j += 2, v += 2 * stride, out += 4)
-                tokens(v, v + stride, MCF_S8, zero, out);
-        else
-            for (; j + 2 <= count; j += 2, v += 2 * stride, out += 4)
-                tokens(v, v + stride, MCF_S16, zero, out);
-        if (j < count)
-            tokens(v, v, type, zero, out);
+        const int32_t quads = type == MCF_S8 ? count >> 2 : 0;
+        if (quads)
+            mcf_expand_tokens(v, stride, out, zero, quads);
+        v += (ptrdiff_t)4 * quads * stride;
+        out += 8 * quads;
+        for (count -= 4 * quads; count > 0; count -= 2, v += 2 * stride, out += 4)
+            tokens(v, count > 1 ? v + stride : v, type, zero, out);
         return;
     }
     const size_t size = (size_t)(channels * mcf_size(type));
@@ -148,19 +146,30 @@ static void add_bias(const mcf_attention_t *p, const int16_t *bias, int32_t twin
     }
 }
 
+/* Sets the `count` half-words after the last key in the last four words of a pair's scores. */
+static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value)
+{
+    const uint32_t high = value & 0xffff0000u;
+    if (count > 2) {
+        last[0] = (last[0] & 0xffff) | high;
+        last[1] = (last[1] & 0xffff) | high;
+    }
+    last[2] = count > 1 ? value : (last[2] & 0xffff) | high;
+    last[3] = count > 1 ? value : (last[3] & 0xffff) | high;
+}
+
 /* Scores of a pair of rows to probabilities, and their normalisers. */
 static void softmax(const mcf_attention_t *p, const int32_t *head, const block_t *b, uint32_t *scores, mcf_norm_t *norm)
 {
-    uint32_t sums[2], *end = scores + b->tk4;
-    for (int32_t j = p->tk; j < b->tk4; j++)
-        for (int32_t row = 0; row < 2; row++)
-            mcf_store(scores, at(row, j), MCF_S16, -32768);
+    uint32_t sums[2], *const end = scores + b->tk4;
+    const int32_t rest = b->tk4 - p->tk;
+    if (rest)
+        fill_rest(end - 4, rest, 0x80008000u);
     mcf_exponentials(scores, end, mcf_exp, sums);
-    for (int32_t j = p->tk; j < b->tk4; j++) {
-        for (int32_t row = 0; row < 2; row++) {
-            sums[row] -= (uint32_t)mcf_load(scores, at(row, j), MCF_S16);
-            mcf_store(scores, at(row, j), MCF_S16, 0);
-        }
+    if (rest) { /* exponentials of the lowest score: 0, unless all are as low */
+        sums[0] -= (uint32_t)rest * (end[-2] >> 16);
+        sums[1] -= (uint32_t)rest * (end[-1] >> 16);
+        fill_rest(end - 4, rest, 0);
     }
     if (p->p_shift) {
         const uint32_t mask = (0xffffu >> p->p_shift) * 0x10001u;
@@ -176,16 +185,16 @@ static void softmax(const mcf_attention_t *p, const int32_t *head, const block_t
     norm[1] = mcf_normaliser(sums[1], head[1], head[2]);
 }
 
-/* All scores of the block; `expand`: k is not in 16 bits yet. */
-static void score(const mcf_attention_t *p, int32_t m, const block_t *b, const uint8_t *k, int32_t k_stride, int expand)
+/* All scores of the block; `fresh`: k is not in 16 bits yet. */
+static void score(const mcf_attention_t *p, int32_t m, const block_t *b, const uint8_t *k, int32_t k_stride, int fresh)
 {
     const uint32_t zero = (uint16_t)-p->k_zp * 0x10001u;
-    mcf_scores_t args = {.m = m, .stride = 4 * b->tk4, .pre_shift = p->pre_shift};
+    mcf_scores_t args = {.dots = mcf_dots(b->d4 / 2), .m = m, .stride = 4 * b->tk4, .pre_shift = p->pre_shift};
     for (int32_t j = 0; j < p->tk; j += 4) {
         uint32_t *panel = b->k + (p->keep ? j / 2 * b->d4 : 0);
-        if (expand)
-            expand4(k + (ptrdiff_t)j * k_stride, k_stride, p->tk - j - 1, p->d, p->k_type, zero, panel);
-        args.dots = mcf_dots(b->d4 / 2, panel + 2 * b->d4);
+        if (fresh)
+            expand_four(k + (ptrdiff_t)j * k_stride, k_stride, p->tk - j - 1, p->d, p->k_type, zero, panel);
+        args.dots.end = panel + 2 * b->d4;
         args.scores = b->scores + j;
         args.end = args.scores + b->pairs * b->tk4;
         mcf_scores(b->q, panel, &args);
@@ -211,19 +220,21 @@ static void weigh_rest(const block_t *b, mcf_weigh_t args, int type, uint32_t *p
     }
 }
 
-/* All outputs of the block; `expand`: v is not in 16 bits yet. */
+/* All outputs of the block; `fresh`: v is not in 16 bits yet. */
 static void weigh(const mcf_attention_t *p, const block_t *b, const uint8_t *v, int32_t v_stride, uint8_t *y,
-                  int32_t y_stride, int expand)
+                  int32_t y_stride, int fresh)
 {
     const int32_t steps = (p->tk + 1) >> 1, full = b->pairs - b->odd;
     const uint32_t zero = (uint16_t)-p->v_zp * 0x10001u;
+    const mcf_dots_t dots = mcf_dots(steps);
     for (int32_t c = 0; c < p->dv; c += 4) {
         uint32_t *panel = b->v + (p->keep ? c / 2 * b->tk4 : 0);
         const int32_t channels = p->dv - c < 4 ? p->dv - c : 4;
-        if (expand)
+        if (fresh)
             expand_v(v + c * mcf_size(p->v_type), v_stride, p->tk, channels, p->v_type, zero, panel);
-        mcf_weigh_t args = {mcf_dots(steps, panel + 4 * steps), 4 * b->tk4 - 8 * steps, b->norm,
+        mcf_weigh_t args = {dots, 4 * b->tk4 - 8 * steps, b->norm,
                             y + c * mcf_size(p->y_type), y_stride, full};
+        args.dots.end = panel + 4 * steps;
         if (channels < 4) {
             weigh_rest(b, args, p->y_type, panel, channels * mcf_size(p->y_type));
             continue;
@@ -242,45 +253,52 @@ static void weigh(const mcf_attention_t *p, const block_t *b, const uint8_t *v, 
     }
 }
 
-static block_t layout(const mcf_attention_t *p, int32_t rows, void *scratch)
+/* The parts of the scratch for blocks of `rows`, and the block of `count` of them. */
+static block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, void *scratch)
 {
-    block_t b = {.pairs = (rows + 1) >> 1, .odd = rows & 1, .tk4 = (p->tk + 3) & ~3, .d4 = (p->d + 3) & ~3};
-    b.scores = scratch;
-    b.norm = (mcf_norm_t *)(b.scores + b.pairs * b.tk4);
-    b.q = (uint32_t *)(b.norm + 2 * b.pairs);
-    b.k = b.q + b.pairs * b.d4;
+    const int32_t pairs = (rows + 1) >> 1;
+    block_t b = {(count + 1) >> 1, count & 1, (p->tk + 3) & ~3, (p->d + 3) & ~3, scratch, NULL, NULL, NULL, NULL};
+    b.norm = (mcf_norm_t *)(b.scores + pairs * b.tk4);
+    b.q = (uint32_t *)(b.norm + 2 * pairs);
+    b.k = b.q + pairs * b.d4;
     b.v = p->keep ? b.k + b.tk4 / 2 * b.d4 : b.q;
     return b;
+}
+
+/* Query rows row0.. of one head; `fresh`: K and V are not in 16 bits yet. */
+static void attend(const mcf_attention_t *p, int32_t h, const block_t *b, const uint8_t *q, int32_t q_stride,
+                   const uint8_t *k, int32_t k_stride, const uint8_t *v, int32_t v_stride, uint8_t *y, int32_t y_stride,
+                   int32_t row0, int fresh)
+{
+    const int32_t *head = p->head + 3 * h;
+    const int16_t *bias = p->bias;
+    if (bias)
+        bias += (ptrdiff_t)h * p->bias_head + (ptrdiff_t)row0 * p->tk;
+    for (int32_t i = 0; i < b->pairs; i++) {
+        const uint8_t *row = q + (ptrdiff_t)2 * i * q_stride;
+        expand_pair(row, b->odd && i == b->pairs - 1 ? row : row + q_stride, p->d, p->q_type, b->q + i * b->d4);
+    }
+    score(p, head[0], b, k, k_stride, fresh);
+    for (int32_t i = 0; i < b->pairs; i++) {
+        uint32_t *scores = b->scores + i * b->tk4;
+        if (bias)
+            add_bias(p, bias + (ptrdiff_t)2 * i * p->tk, b->odd && i == b->pairs - 1, scores);
+        softmax(p, head, b, scores, b->norm + 2 * i);
+    }
+    weigh(p, b, v, v_stride, y, y_stride, fresh);
 }
 
 void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const void *q, int32_t q_stride,
                    const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
                    int32_t row0, int32_t rows, void *scratch)
 {
-    const int32_t block = p->block < rows ? p->block : rows;
+    const int32_t step = p->block < rows ? p->block : rows;
     for (int32_t h = 0; h < heads; h++) {
-        const int32_t *head = p->head + 3 * (head0 + h);
-        for (int32_t i = 0; i < rows; i += block) {
-            const int32_t count = rows - i < block ? rows - i : block;
-            const block_t first = layout(p, block, scratch);
-            block_t b = first;
-            b.pairs = (count + 1) >> 1;
-            b.odd = count & 1;
-            const uint8_t *qi = (const uint8_t *)q + (ptrdiff_t)i * q_stride + h * p->q_head;
-            uint32_t *out = b.q;
-            for (int32_t r = 0; r < count; r += 2)
-                out = expand2(qi + (ptrdiff_t)r * q_stride, q_stride, count - r - 1, p->d, p->q_type, out);
-            const int expand = i == 0 || !p->keep;
-            score(p, head[0], &b, (const uint8_t *)k + h * p->k_head, k_stride, expand);
-            for (int32_t r = 0; r < b.pairs; r++) {
-                uint32_t *scores = b.scores + r * b.tk4;
-                if (p->bias)
-                    add_bias(p, p->bias + (ptrdiff_t)(head0 + h) * p->bias_head + (ptrdiff_t)(row0 + i + 2 * r) * p->tk,
-                             b.odd && r == b.pairs - 1, scores);
-                softmax(p, head, &b, scores, b.norm + 2 * r);
-            }
-            weigh(p, &b, (const uint8_t *)v + h * p->v_head, v_stride,
-                  (uint8_t *)y + (ptrdiff_t)i * y_stride + h * p->y_head, y_stride, expand);
+        for (int32_t i = 0; i < rows; i += step) {
+            const block_t b = layout(p, step, rows - i < step ? rows - i : step, scratch);
+            attend(p, head0 + h, &b, (const uint8_t *)q + (ptrdiff_t)i * q_stride + h * p->q_head, q_stride,
+                   (const uint8_t *)k + h * p->k_head, k_stride, (const uint8_t *)v + h * p->v_head, v_stride,
+                   (uint8_t *)y + (ptrdiff_t)i * y_stride + h * p->y_head, y_stride, row0 + i, i == 0 || !p->keep);
         }
     }
 }

@@ -12,8 +12,15 @@ typedef struct {
     int32_t bytes;       /* of B */
 } mcf_dots_t;
 
-/* Steps (pairs of channels or of tokens) of both operands, B ending at `end`. */
-mcf_dots_t mcf_dots(int32_t steps, const uint32_t *end);
+/* For sums over `steps` pairs of channels or of tokens; the caller sets `end`. */
+mcf_dots_t mcf_dots(int32_t steps);
+
+/* int8 to int16, less a zero point (its negative in both halves of `zero`), as steps of the block.
+ * Four bytes 0 1 2 3 of a row become the channel pairs 0 2 and 1 3. */
+void mcf_expand_keys(const uint8_t *const *rows, uint32_t *out, uint32_t zero, int32_t words); /* four rows */
+void mcf_expand_queries(const uint8_t *row0, const uint8_t *row1, uint32_t *out, const uint8_t *end);
+/* Four channels of 4*quads rows; a step is one pair of rows. */
+void mcf_expand_tokens(const uint8_t *v, int32_t stride, uint32_t *out, uint32_t zero, int32_t quads);
 
 typedef struct {
     mcf_dots_t dots;

@@ -10,10 +10,12 @@ from attention_cases import VALUES, Case, Spec, make_case, specs
 from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from row_cases import padded
 
 from mcuformer.ir.int_ops_attention import EXP
+from mcuformer.ir.interp_int import run_op
 from mcuformer.kernels import attention
-from row_cases import padded
+from mcuformer.paths import RUNTIME_C
 
 DEVICES = ("host", "m7", "m4-O3", "m0")
 
@@ -86,9 +88,18 @@ def test_large(where: str, values: str, panel: int) -> None:
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
-def test_table_is_the_interpreters() -> None:
-    text = (attention.SOURCES, "mcf_exp.c")
-    from mcuformer.paths import RUNTIME_C
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("tk", (5, 6, 7, 8))
+def test_lowest_scores(where: str, tk: int) -> None:
+    """Every score saturates at the lowest: what fills the last group of keys must not count."""
+    case = make_case(Spec(3, tk, 8, 4, values="highest"))
+    k = np.full_like(case.k, -128)
+    op = case.op.replace(attrs={**case.op.attrs, "m": (2**31 - 1,)})
+    env = {"q": case.q, "k": k, "v": case.v}
+    case = Case(case.graph, op, case.q, k, case.v, run_op(case.graph, op, env))
+    np.testing.assert_array_equal(run(case, where, 2)[0], case.expected)
 
-    body = (RUNTIME_C / "src" / text[1]).read_text().split("{", 1)[1].split("}")[0]
+
+def test_table_is_the_interpreters() -> None:
+    body = (RUNTIME_C / "src/mcf_exp.c").read_text().split("{", 1)[1].split("}")[0]
     np.testing.assert_array_equal([int(x) for x in body.replace(",", " ").split()], EXP)
