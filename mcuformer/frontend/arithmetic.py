@@ -99,7 +99,7 @@ def power(emit: Emitter, a: Operand, b: Operand) -> View:
 
 
 def in_base_order(view: View, const: NDArray) -> NDArray:
-    """const, which broadcasts against the bijective view, as [C] where rows agree, else base-shaped."""
+    """const, broadcast to the bijective view: [C] where all rows agree, else of the base's shape."""
     flat = np.empty(view.base_size, np.float64)
     flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
     table = flat.reshape(-1, view.base.shape[-1])

@@ -64,7 +64,7 @@ def softmax(emit: Emitter, view: View, axis: int) -> View:
         raise Unsupported("softmax over a part of the attention scores")
     moved = np.moveaxis(view.index, axis, -1)
     keys = moved.reshape(-1, moved.shape[-1])
-    batch, m, n = scores.shape
+    _, m, n = scores.shape
     if moved.shape[-1] == n and (np.diff(keys) == 1).all() and (keys[:, 0] % n == 0).all():
         return View(_probs(scores, view.scale, swap=False), view.index)
     if moved.shape[-1] == m and (m == 1 or (np.diff(keys) == n).all()):
@@ -85,7 +85,7 @@ def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
 
 
 def _values(emit: Emitter, p: View, v: View) -> View:
-    """Emit the attention operator for probabilities `p` [..., Tq, Tk] and values `v` [..., Tk, dv]."""
+    """Emit the operator for probabilities p[..., Tq, Tk] and values v[..., Tk, dv]."""
     probs = p.base
     assert isinstance(probs, Probs)
     batch, tq, tk = probs.shape
@@ -114,7 +114,7 @@ def _whole_heads(p: View, batch: int, size: int) -> NDArray:
 
 def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
     """The operator, and for every score batch [Tq, dv] the element numbers of its result."""
-    batch, tq, tk = scores.shape
+    batch, tq, _ = scores.shape
     windows = _windows(scores, v)
     count, heads = len(windows), len(windows[0])
     order = np.asarray(windows)  # [windows, heads] -> score batch
@@ -138,7 +138,7 @@ def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
 
 
 def _windows(scores: Scores, v: View) -> list[list[int]]:
-    """Score batches that read the same tokens are heads of one window; order of first appearance."""
+    """Score batches that read the same tokens are heads of one window; first one first."""
     groups: dict[bytes, list[int]] = {}
     for b in range(scores.shape[0]):
         key = b"".join(_tokens(x, b) for x in (scores.a, scores.b, v))

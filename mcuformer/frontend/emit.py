@@ -1,4 +1,4 @@
-"""Writes canonical operators, and turns a View into a tensor that holds its elements in a wanted order."""
+"""Writes canonical operators, and makes a View a tensor with its elements in a wanted order."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Emitter:
     # views
 
     def place(self, view: View, target: Index, keep_scale: bool = False) -> Tensor:
-        """A tensor of target's shape holding base elements `target`; the view's scale is applied."""
+        """A tensor of target's shape holding base elements `target`, the view's scale applied."""
         base = self._tensor(view)
         if target.size == 0:
             raise Unsupported("a tensor without elements")
@@ -197,7 +197,7 @@ class Emitter:
         return view.base
 
     def ordered(self, view: View) -> View:
-        """The same tensor over a base that holds its elements once each: other elements are cut off."""
+        """The same tensor over a base that holds just its elements, each once."""
         base = self._tensor(view)
         if len(view.shape) < 4:  # no image any more: [H, W, C] goes on as tokens
             base = self.tokens(base)

@@ -1,4 +1,4 @@
-"""ModelProto -> raw Graph at stage "onnx": nodes in order, weights as constants, shapes not yet known.
+"""ModelProto -> raw Graph at stage "onnx": nodes in order, weights as constants.
 
 Types of intermediate values are placeholders until `passes/fold_constants.py` has run.
 """
@@ -65,7 +65,7 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
 
 
 def _parameters(model: ModelProto) -> int:
-    """Trained numbers in the file: float weights, and the integers that DequantizeLinear turns into weights."""
+    """Trained numbers in the file: float weights, and integers that DequantizeLinear reads."""
     quantised = {
         n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input
     }

@@ -1,4 +1,4 @@
-"""Operators that move elements: they run on index maps. Concat of several tensors joins their rows."""
+"""Operators that move elements run on index maps; Concat of several tensors joins their rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Unsupported, View
 from mcuformer.ir.graph import Op
-from mcuformer.ir.numpy_ops import movement
+from mcuformer.ir.numpy_ops import KERNELS, movement
 
-MOVES = frozenset(movement.KERNELS) - {"Trilu", "ScatterND"}
+MOVES = (frozenset(movement.KERNELS) - {"Trilu", "ScatterND"}) | {"Resize"}
 
 
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
@@ -26,7 +26,9 @@ def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
     if op.kind == "Pad":
         rest = _zero_padding(op, rest)
     arrays = [a for a in rest if not isinstance(a, View)]
-    moved = movement.KERNELS[op.kind](op.attrs, [x.index, *arrays], len(op.outputs))
+    if op.kind == "Resize" and op.attrs.get("mode", "nearest") != "nearest":
+        raise Unsupported("resizing an activation other than to the nearest cell")
+    moved = KERNELS[op.kind](op.attrs, [x.index, *arrays], len(op.outputs))
     return [x.with_index(index) for index in moved]
 
 

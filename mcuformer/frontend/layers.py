@@ -56,7 +56,7 @@ def _as_patches(
     """A linear layer over the windows of an image is a convolution; rows in row-major order."""
     if not isinstance(x.base, Tensor) or len(x.base.shape) != 3:
         return None
-    height, width, c = x.base.shape
+    _, width, c = x.base.shape
     index = x.index.reshape(-1, w.shape[0])
     if index.min() < 0 or w.shape[0] == c:
         return None
@@ -199,7 +199,7 @@ def _planar(image: Tensor) -> View:
 def _image(
     emit: Emitter, x: View, pads: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, tuple[int, int, int, int]]:
-    """x[1, C, H, W] as a tensor [H, W, C], and (top, left, bottom, right); borders of zeros become padding."""
+    """x[1, C, H, W] as [H, W, C], and (top, left, bottom, right): zero borders become padding."""
     index = x.index[0].transpose(1, 2, 0)
     (top, bottom), (left, right) = pads
     zero = (index < 0).all(2)

@@ -1,4 +1,4 @@
-"""Readable, harmless names. Nothing that comes out of a file reaches C, a path or a terminal raw."""
+"""Readable, harmless names: nothing out of a file reaches C, a path or a terminal raw."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def module_of_path(node_name: str) -> str:
 
 
 def module_of_scopes(scopes: str) -> str:
-    """Dynamo exporter: metadata "['', 'blocks.0', 'blocks.0.norm1', 'layer_norm']" -> "blocks.0.norm1"."""
+    """Dynamo exporter: "['', 'blocks.0', 'blocks.0.norm1', 'layer_norm']" -> "blocks.0.norm1"."""
     parts = re.findall(r"'([^']*)'", scopes[:4000])
     return plain(parts[-2]) if len(parts) >= 2 else ""
 

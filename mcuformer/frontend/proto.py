@@ -1,4 +1,4 @@
-"""Bytes of a file -> ModelProto, or one clear error. Nothing in the model is executed or allocated."""
+"""Bytes of a file -> ModelProto, or one clear error. Nothing is executed or allocated."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from onnx import ModelProto
 from mcuformer.errors import UnsupportedModelError, UsageError
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
-MIN_OPSET, MAX_OPSET = 13, 25
+MIN_OPSET, MAX_OPSET = 13, 28
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelProto:
-    """Parse an ONNX file; UsageError when it cannot be read, UnsupportedModelError when it is no model."""
+    """Parse an ONNX file: UsageError where unreadable, UnsupportedModelError where no model."""
     file = Path(path)
     try:
         if not file.is_file():

@@ -94,7 +94,7 @@ def _external(
 
 
 def confined(location: str, folder: Path | None, where: str) -> Path:
-    """The file `location` names, which must lie inside the model's folder, symbolic links resolved."""
+    """The file `location` names: inside the model's folder, symbolic links resolved."""
     if folder is None:
         raise UnsupportedModelError(f"{where}: external data is not allowed here")
     root = folder.resolve()

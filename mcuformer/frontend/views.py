@@ -1,7 +1,7 @@
 """What a converted ONNX tensor is: elements of a canonical tensor, named one by one.
 
 `View.index` has the ONNX tensor's shape and holds flat element numbers of its base, so every
-Reshape, Transpose, Split, Slice, Concat is the same operation on `index` (docs/adr/0001). -1 is a zero.
+Reshape, Transpose, Split, Slice is the same operation on `index` (docs/adr/0001). -1 is a zero.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def is_arange(index: NDArray) -> bool:
 
 
 def granule(index2: Index, channels: int) -> int:
-    """Length of the longest aligned runs that index2[M, K] moves as pieces; divides K and `channels`."""
+    """Length of the longest aligned runs that index2[M, K] moves; divides K and `channels`."""
     g = math.gcd(index2.shape[1], channels)
     for size in sorted((d for d in range(1, g + 1) if g % d == 0), reverse=True):
         runs = index2.reshape(-1, size)

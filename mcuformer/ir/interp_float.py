@@ -30,7 +30,7 @@ def run_onnx(graph: Graph, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 
 def canonical_input(graph: Graph, x: NDArray) -> NDArray:
-    """One ONNX input (batch 1, or without its batch axis) as the graph's own [H, W, C] or [T, C]."""
+    """One ONNX input (with its batch axis of 1, or without) as the graph's [H, W, C] or [T, C]."""
     shape = tuple(graph.meta["input_shape"])
     if x.shape not in (shape, shape[1:]):
         raise UsageError(f"the model's input has shape {list(shape)}, the data {list(x.shape)}")

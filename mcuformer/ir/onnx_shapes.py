@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.numpy_ops import KERNELS, elementwise, nn
+from mcuformer.ir.numpy_ops import KERNELS, elementwise, nn, resize
 from mcuformer.ir.types import TensorType
 
 Shape = tuple[int, ...]
@@ -23,7 +23,7 @@ _INDICES = {"Shape", "Size", "ArgMax", "ArgMin", "NonZero"}
 def infer(
     op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
 ) -> list[TensorType]:
-    """Types of the results; `data` holds the inputs that are constants. ValueError where ill-formed."""
+    """Types of the results; `data`: the inputs that are constants. ValueError where ill-formed."""
     rule = _RULES.get(op.kind, _by_dummy)
     if op.kind in elementwise.KERNELS and op.kind not in _RULES:
         rule = _broadcast
@@ -74,7 +74,7 @@ def _broadcast(op: Op, types: Sequence[TensorType | None], data: object) -> list
 def _by_dummy(
     op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
 ) -> list[Shape]:
-    """Run the operator on zeros that occupy one byte: for those that only view or shrink their input."""
+    """Run the operator on zeros that occupy one byte: for those that view or shrink their input."""
     if op.kind not in KERNELS:
         raise ValueError(f"operator {op.kind} is unknown")
     if types[0] is None:
@@ -192,6 +192,18 @@ def _pad(op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | No
     return [tuple(shape)]
 
 
+def _resize(
+    op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
+) -> list[Shape]:
+    shape = list(_shape(types, 0))
+    axes = [a % len(shape) for a in op.attrs.get("axes") or range(len(shape))]
+    scales, sizes = (data[i] if len(data) > i else None for i in (2, 3))
+    _, out = resize.target_sizes(op.attrs, shape, axes, scales, sizes)
+    for axis, size in zip(axes, out, strict=True):
+        shape[axis] = size
+    return [tuple(shape)]
+
+
 def _filled(
     op: Op, types: Sequence[TensorType | None], data: Sequence[NDArray | None]
 ) -> list[Shape]:
@@ -214,5 +226,5 @@ _RULES: dict[str, Rule] = {
     "DequantizeLinear": _same, "CumSum": _same, "Cast": _same, "Shape": _dims_of,
     "Size": lambda op, types, data: [()], "Concat": _concat, "Gather": _gather,
     "Expand": _expand, "Tile": _tile, "Pad": _pad, "ConstantOfShape": _filled, "Range": _range,
-    "ScatterND": _same,
+    "ScatterND": _same, "Resize": _resize,
 }  # fmt: skip

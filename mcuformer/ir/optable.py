@@ -1,4 +1,4 @@
-"""The op tables: what ONNX operators the compiler takes, and the canonical operators with their shape rules.
+"""The op tables: the ONNX operators that the compiler takes, the canonical ones with shape rules.
 
 `mcuformer ops` prints both; the importer, the verifier and the node tests read them. A new
 operator is a row here, a kernel in `ir/numpy_ops` (ONNX) or `ir/interp_float.py` (canonical).
@@ -32,8 +32,11 @@ class OpSpec:
 
 @dataclass(frozen=True, slots=True)
 class OnnxSpec:
-    """An ONNX operator. `use`: "compiled" runs on the device, "moved" becomes an index map that costs
-    nothing or little, "folded" is understood on constants and shapes only, "removed" is the identity."""
+    """An ONNX operator.
+
+    `use`: "compiled" runs on the device; "moved" becomes an index map, which costs nothing or one
+    copy; "folded" is understood on constants and shapes only; "removed" is the identity.
+    """
 
     name: str
     use: Literal["compiled", "moved", "folded", "removed"]
@@ -201,9 +204,11 @@ ONNX: dict[str, OnnxSpec] = {
             "moved", Reshape="", Transpose="", Squeeze="", Unsqueeze="", Flatten="", Slice="",
             Split="", Concat="", Gather="constant indices", GatherElements="constant indices",
             GatherND="constant indices", Expand="", Tile="", Pad="with zeros", DepthToSpace="",
-            SpaceToDepth="",
+            SpaceToDepth="", Resize="nearest; any on constants",
         ),
-        *_onnx("removed", Identity="", Dropout="", Cast="between float types", IsNaN="always false"),
+        *_onnx(
+            "removed", Identity="", Dropout="", Cast="between float types", IsNaN="always false",
+        ),
         *_onnx(
             "folded", Constant="", ConstantOfShape="", Shape="", Size="", Range="", Equal="",
             Less="", Greater="", LessOrEqual="", GreaterOrEqual="", And="", Or="", Xor="", Not="",

@@ -7,8 +7,8 @@
     y = linear(x, w, _) {} : float32[4x2]
     output y
 
-A constant is a number (all elements), a [list], or rand(seed) when parsed; big ones print as crc(...),
-which compares but does not parse. `_` is an absent operand; attributes are Python literals.
+A constant is a number (all elements), a [list], or rand(seed) when parsed; big ones print as
+crc(...), which compares but does not parse. `_` is an absent operand; attributes are Python literals.
 """
 
 from __future__ import annotations

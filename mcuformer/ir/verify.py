@@ -1,4 +1,4 @@
-"""What must hold of a graph at every stage border; the first violation names op, origin and reason."""
+"""What must hold of a graph at every stage border; a violation names op, origin and reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class VerifyError(McuformerError):
 
 
 def verify(graph: Graph) -> Graph:
-    """Raise VerifyError unless names resolve, order holds and canonical shapes agree; return the graph."""
+    """The graph; VerifyError unless names resolve, order holds and canonical shapes agree."""
     defined = set(graph.inputs) | {n for n, v in graph.values.items() if v.is_const}
     for name, value in graph.values.items():
         if value.name != name:

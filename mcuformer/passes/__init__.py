@@ -34,7 +34,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
-    split_linear,  # after the folds, which want the whole layer; before push_slice: q moves without k, v
+    split_linear,  # after the folds, which want the whole layer
     push_slice,
     dedupe,  # push_slice leaves equal selections behind
     tidy_names,  # last: names follow what the operators became

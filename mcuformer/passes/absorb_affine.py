@@ -1,4 +1,4 @@
-"""linear(x * s + c) -> linear'(x) for constants s, c per channel, where linear layers are the only readers."""
+"""linear(x * s + c) -> linear'(x) for constants s, c per channel that only linear layers read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""op(x), op(x) -> one op: equal operators on equal inputs are computed once; trivial moves vanish. Exact."""
+"""op(x), op(x) -> one op; moves that change nothing vanish. Exact."""
 
 from __future__ import annotations
 

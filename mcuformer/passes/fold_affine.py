@@ -1,4 +1,7 @@
-"""L(x) * s + c -> L'(x) for L in linear, conv2d, layernorm and constants s, c per channel: biases, LayerScale, BatchNorm."""
+"""L(x) * s + c -> L'(x) for L in linear, conv2d, layernorm and constants s, c per channel.
+
+Takes in biases, LayerScale and BatchNorm.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chain of elementwise operators with scalar constants that computes a known function of one value -> Unary(fn).
+"""Elementwise operators with scalar constants that compute a known function of x -> Unary(x, fn).
 
 No spelling is matched: the chain is evaluated on sample points and compared with every known
 function, so erf and tanh GELUs, x*sigmoid(x), clipped ramps are found in whatever form they come.

@@ -1,4 +1,7 @@
-"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1); gamma and beta follow as Mul and Add."""
+"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1).
+
+Gamma and beta follow as Mul and Add, which `fold_affine` takes in later.
+"""
 
 from __future__ import annotations
 

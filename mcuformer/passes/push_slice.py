@@ -1,6 +1,6 @@
-"""rows(f(x)) -> f(rows(x)) for token-wise f, and for the queries of attention: rows that no output needs are not computed. Exact.
+"""rows(f(x)) -> f(rows(x)) for token-wise f, and for the queries of attention. Exact.
 
-A class token taken after the last block moves up to its queries and its residual stream.
+Rows that no output needs are not computed: a class token taken after the last block moves up to its queries and its residual stream.
 """
 
 from __future__ import annotations

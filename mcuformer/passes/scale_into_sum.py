@@ -1,4 +1,4 @@
-"""(a + b) * s -> a * s + b * s for a constant s, where a and b are linear layers that take it in: averaged heads."""
+"""(a + b) * s -> a * s + b * s for a constant s and linear layers a, b: averaged heads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""concat(c, x) + p -> concat(c + p[:n], x + p[n:]) for constants c, p: the class token with its position is a constant. Exact.
+"""concat(c, x) + p -> concat(c + p[:n], x + p[n:]) for constants c, p. Exact.
 
-Each part may be constant or not; a part [C]-wide p adds to all rows. Only where nothing else reads the concat.
+The class token with its position becomes one constant. Parts may be constant or not; p of shape
+[C] adds to all rows. Only where nothing else reads the concat.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every value takes its operator's name and every constant its reader's: names that say what a thing is."""
+"""Every value takes its operator's name and every constant its reader's."""
 
 from __future__ import annotations
 

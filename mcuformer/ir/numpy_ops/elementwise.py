@@ -133,6 +133,7 @@ KERNELS: dict[str, Kernel] = {
     "Tanh": unary(np.tanh), "Sigmoid": unary(special.sigmoid), "Relu": unary(special.relu),
     "HardSwish": unary(special.hardswish), "HardSigmoid": hard_sigmoid,
     "Softplus": unary(lambda x: np.logaddexp(x, np.zeros_like(x))),
-    "Unary": named_unary, "Gelu": gelu, "QuickGelu": quick_gelu, "Clip": clip, "Where": where, "Cast": cast,
+    "Unary": named_unary, "Gelu": gelu, "QuickGelu": quick_gelu, "Clip": clip, "Where": where,
+    "Cast": cast,
     "IsInf": is_inf, "IsNaN": is_nan, "Identity": identity, "Dropout": dropout,
 }  # fmt: skip

@@ -136,7 +136,8 @@ def depth_to_space(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
 def space_to_depth(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x, b = need(args, 0), attrs["blocksize"]
     n, c, h, w = x.shape
-    y = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    y = x.reshape(n, c, h // b, b, w // b, b)
+    y = y.transpose((0, 3, 5, 1, 2, 4) if attrs.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4))
     return (y.reshape(n, c * b * b, h // b, w // b),)
 
 
@@ -146,11 +147,19 @@ def trilu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.triu(x, k) if attrs.get("upper", 1) else np.tril(x, k),)
 
 
+_SCATTER: dict[str, np.ufunc | None] = {
+    "none": None, "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
+}  # fmt: skip
+
+
 def scatter_nd(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x, index, updates = need(args, 0).copy(), need(args, 1), need(args, 2)
-    if attrs.get("reduction", "none") != "none":
-        raise ValueError("ScatterND with a reduction")
-    x[tuple(np.moveaxis(index, -1, 0))] = updates
+    where = tuple(np.moveaxis(index, -1, 0))
+    combine = _SCATTER[attrs.get("reduction", "none")]
+    if combine is None:
+        x[where] = updates
+    else:
+        combine.at(x, where, updates)
     return (x,)
 
 

@@ -111,9 +111,36 @@ def _ceil_grow(size: int, kernel: int, stride: int, dilation: int, pads: tuple[i
 
 
 def max_pool(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
-    if n_out > 1:
-        raise ValueError("MaxPool with an Indices output")
-    return pool(attrs, args, n_out, mean=False)
+    largest = pool(attrs, args, n_out, mean=False)
+    if n_out == 1:
+        return largest
+    x = need(args, 0)
+    numbers = np.arange(x.size, dtype=np.float64).reshape(x.shape)
+    if attrs.get("storage_order", 0):  # column-major within an image
+        numbers = _column_major(x.shape)
+    return (*largest, _where_largest(x, numbers, attrs))
+
+
+def _column_major(shape: tuple[int, ...]) -> NDArray:
+    image = np.arange(math.prod(shape[2:]), dtype=np.float64).reshape(shape[:1:-1]).T
+    start = np.arange(shape[0] * shape[1]) * math.prod(shape[2:])
+    return image + start.reshape(*shape[:2], *[1] * image.ndim)
+
+
+def _where_largest(x: NDArray, numbers: NDArray, attrs: Attrs) -> NDArray:
+    """The flat element number of each window's maximum, the first one where several are equal."""
+    n = len(attrs["kernel_shape"])
+    strides, dilations = attrs.get("strides") or [1] * n, attrs.get("dilations") or [1] * n
+    pads = spatial_pads(attrs, x.shape[2:], attrs["kernel_shape"], strides, dilations)
+    grow = [(0, 0), (0, 0), *pads]
+
+    def flat(data: NDArray, fill: float) -> NDArray:
+        padded = np.pad(data.astype(np.float64), grow, constant_values=fill)
+        view = _windows(padded, attrs["kernel_shape"], strides, dilations)
+        return view.reshape(*view.shape[: 2 + n], -1)
+
+    best = flat(x, -np.inf).argmax(-1)[..., None]
+    return np.take_along_axis(flat(numbers, -1), best, -1)[..., 0].astype(np.int64)
 
 
 def average_pool(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

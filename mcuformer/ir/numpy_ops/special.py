@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-# Rational approximations of erf on [0, 1] and erfc on [1, 8) (Cephes ndtr.c, S. Moshier); relative error 1e-15.
+# Rational approximations of erf on [0, 1] and erfc on [1, 8): Cephes ndtr.c (S. Moshier); 1e-15.
 _T = (
     9.60497373987051638749e0,
     9.00260197203842689217e1,

@@ -1,0 +1,138 @@
+"""Resize (nearest, linear, cubic, antialiased): one matrix per axis, applied in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, need, optional
+
+
+def resize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x = need(args, 0)
+    axes = [a % x.ndim for a in attrs.get("axes") or range(x.ndim)]
+    scales, sizes = target_sizes(attrs, x.shape, axes, optional(args, 2), optional(args, 3))
+    roi = optional(args, 1)
+    crops = attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None
+    y, outside = x.astype(np.float64), np.zeros((1,) * x.ndim, np.bool_)
+    for i, axis in enumerate(axes):
+        window = (0.0, 1.0)
+        if crops and roi is not None:
+            window = (float(roi[i]), float(roi[i + len(axes)]))
+        if sizes[i] == x.shape[axis] and scales[i] == 1.0 and not crops:
+            continue
+        where = _coordinates(attrs, x.shape[axis], sizes[i], scales[i], window)
+        matrix = _matrix(attrs, where, x.shape[axis], scales[i])
+        y = np.moveaxis(np.moveaxis(y, axis, -1) @ matrix.T, -1, axis)
+        beyond = (where < 0) | (where > x.shape[axis] - 1)
+        outside = outside | beyond.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+    if crops:
+        y = np.where(outside, attrs.get("extrapolation_value", 0.0), y)
+    if np.issubdtype(x.dtype, np.integer):
+        info = np.iinfo(x.dtype)
+        y = np.clip(np.rint(y), info.min, info.max)
+    return (y.astype(x.dtype),)
+
+
+def target_sizes(
+    attrs: Attrs,
+    shape: Sequence[int],
+    axes: list[int],
+    scales: NDArray | None,
+    sizes: NDArray | None,
+) -> tuple[list[float], list[int]]:
+    """Scale and output size of every axis in `axes`."""
+    if scales is not None and scales.size:
+        given = [float(s) for s in scales]
+        return given, [int(np.floor(shape[a] * s)) for a, s in zip(axes, given, strict=True)]
+    if sizes is None:
+        raise ValueError("Resize has neither scales nor sizes")
+    wanted = [int(s) for s in sizes]
+    factors = [w / shape[a] for a, w in zip(axes, wanted, strict=True)]
+    policy = attrs.get("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch":
+        one = min(factors) if policy == "not_larger" else max(factors)
+        factors = [one] * len(axes)
+        wanted = [int(np.floor(shape[a] * one + 0.5)) for a in axes]
+    return factors, wanted
+
+
+def _coordinates(
+    attrs: Attrs, size: int, out: int, scale: float, window: tuple[float, float]
+) -> NDArray:
+    """Where each output sample lies in the input, in input cells."""
+    i = np.arange(out, dtype=np.float64)
+    match attrs.get("coordinate_transformation_mode", "half_pixel"):
+        case "half_pixel":
+            return (i + 0.5) / scale - 0.5
+        case "half_pixel_symmetric":
+            centre = size / 2 * (1 - out / (size * scale))
+            return centre + (i + 0.5) / scale - 0.5
+        case "pytorch_half_pixel":
+            return (i + 0.5) / scale - 0.5 if out > 1 else np.full(out, -0.5)
+        case "align_corners":
+            return i * (size - 1) / (size * scale - 1) if size * scale > 1 else np.zeros(out)
+        case "asymmetric":
+            return i / scale
+        case "tf_crop_and_resize":
+            start, end = window
+            if out > 1:
+                return start * (size - 1) + i * (end - start) * (size - 1) / (out - 1)
+            return np.full(out, 0.5 * (start + end) * (size - 1))
+        case other:
+            raise ValueError(f"Resize with coordinate mode {other}")
+
+
+def _matrix(attrs: Attrs, where: NDArray, size: int, scale: float) -> NDArray:
+    """[out, size] weights; cells beyond the border count as the border, or not at all."""
+    mode = attrs.get("mode", "nearest")
+    if mode == "nearest":
+        chosen = np.clip(_nearest(attrs, where), 0, size - 1).astype(np.int64)
+        return np.eye(size)[chosen]
+    if mode not in ("linear", "cubic"):
+        raise ValueError(f"Resize of mode {mode}")
+    alpha = attrs.get("cubic_coeff_a", -0.75)
+    kernel: Callable[[NDArray], NDArray] = _tent if mode == "linear" else lambda t: _cubic(t, alpha)
+    stretch = min(scale, 1.0) if attrs.get("antialias", 0) else 1.0
+    reach = int(np.ceil((1 if mode == "linear" else 2) / stretch)) + 1
+    cells = np.floor(where).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+    weights = kernel((cells - where[:, None]) * stretch)
+    inside = (cells >= 0) & (cells < size)
+    if attrs.get("exclude_outside", 0):
+        weights = np.where(inside, weights, 0.0)
+    weights /= weights.sum(1, keepdims=True)
+    matrix = np.zeros((len(where), size))
+    rows = np.broadcast_to(np.arange(len(where))[:, None], cells.shape)
+    np.add.at(matrix, (rows, np.clip(cells, 0, size - 1)), weights)
+    return matrix
+
+
+def _nearest(attrs: Attrs, where: NDArray) -> NDArray:
+    match attrs.get("nearest_mode", "round_prefer_floor"):
+        case "round_prefer_floor":
+            return np.ceil(where - 0.5)
+        case "round_prefer_ceil":
+            return np.floor(where + 0.5)
+        case "floor":
+            return np.floor(where)
+        case "ceil":
+            return np.ceil(where)
+        case other:
+            raise ValueError(f"Resize with nearest mode {other}")
+
+
+def _tent(t: NDArray) -> NDArray:
+    return np.maximum(1.0 - np.abs(t), 0.0)
+
+
+def _cubic(t: NDArray, a: float) -> NDArray:
+    """Keys' cubic convolution kernel."""
+    t = np.abs(t)
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+    return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+
+
+KERNELS: dict[str, Kernel] = {"Resize": resize}
