@@ -10,8 +10,10 @@ from pathlib import Path
 from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
 from mcuformer.targets.board import Board, Region
 from mcuformer.targets.objects import compile_objects
-from mcuformer.targets.port import PORT, PortPlan, linker_script
+from mcuformer.targets.port import PORT, PortPlan, linker_script, mpu_header
 from mcuformer.targets.toolchain import Toolchain, find_toolchain
+
+_PSRAM = {"cortex-m7": 0x60000000, "cortex-m4": 0x21000000}  # mps2-an500, mps2-an386
 
 
 def build_firmware(
@@ -28,7 +30,7 @@ def build_firmware(
     """Compile and link the package in `directory`; the ELF lies in `build` (DIR/build).
 
     `profile` counts cycles per layer, `trace` shows every layer's rows to an emulator, `qemu` links
-    for the mps2-an500 machine instead of the board. DoesNotFitError when a region overflows.
+    for QEMU's mps2 machine instead of the board. DoesNotFitError when a region overflows.
     """
     if board.core == "host":
         raise UsageError("the host board has no firmware", "build a host program instead")
@@ -40,7 +42,7 @@ def build_firmware(
     sources = [*model_sources(directory), *(_qemu_sources(directory) if qemu else _port_sources(directory))]
     script = _qemu_files(build / "qemu", board) if qemu else directory / "link.ld"
     port_includes = [build / "qemu", PORT] if qemu else [directory / "port"]
-    includes = [directory, directory / "runtime" / "include", *port_includes]
+    includes = [directory, directory / "runtime" / "include", directory / "runtime" / "src", *port_includes]
     flags = (
         *(("-DMCF_PROFILE",) if profile else ()),
         *(("-DMCF_TRACING",) if trace else ()),
@@ -48,8 +50,8 @@ def build_firmware(
         *(f"-I{path}" for path in includes),
     )
     objects = compile_objects(
-        sources, includes, (toolchain.name, toolchain.version, *toolchain.compile_flags(board.core), *flags),
-        build / "objects", lambda source, target: toolchain.compile(board.core, source, target, flags),
+        sources, includes, lambda source: toolchain.compile_command(board.core, source, flags),
+        toolchain.version, build / "objects",
     )  # fmt: skip
     elf = build / f"{name}.elf"
     try:
@@ -72,12 +74,12 @@ def _port_sources(directory: Path) -> list[Path]:
 
 
 def _qemu_sources(directory: Path) -> list[Path]:
-    shared = [PORT / name for name in ("batch.c", "profile.c", "memory.c")]
+    shared = [PORT / name for name in ("startup.c", "mpu.c", "batch.c", "profile.c", "memory.c")]
     return [directory / "port" / "main.c", *shared, *sorted((PORT / "qemu").glob("*.c"))]
 
 
 def qemu_board(board: Board) -> Board:
-    """The board's memory where mps2-an500 has some: code at 0, SRAM at 0x20000000, PSRAM for QSPI.
+    """The board's memory where QEMU's mps2 has some: code at 0, SRAM at 0x20000000, PSRAM for QSPI.
 
     SRAM gets 64 KB more than the board has, for the stack of the semihosting code: what a plan
     needs is measured in Unicorn, on the board's own map.
@@ -88,7 +90,7 @@ def qemu_board(board: Board) -> Board:
         extra = 64 << 10 if not memory[1:] else 0
         memory.append(Region(region.name, "ram", base, region.size_bytes + extra))
         base += 0x200000
-    memory.append(Region("qspi", "qspi", 0x60000000, 16 << 20))
+    memory.append(Region("qspi", "qspi", _PSRAM[board.core], 16 << 20))
     return replace(board, memory=tuple(memory), family="qemu", stack_bytes=16 << 10)
 
 
@@ -96,7 +98,9 @@ def _qemu_files(build: Path, board: Board) -> Path:
     build.mkdir(parents=True, exist_ok=True)
     script = build / "link.ld"
     plan = PortPlan(arena_bytes=0, layers=0, stack_bytes=16 << 10, qspi=True)
-    script.write_text(linker_script(qemu_board(board), plan), encoding="utf-8")
+    machine = qemu_board(board)
+    script.write_text(linker_script(machine, plan), encoding="utf-8")
+    (build / "mcf_board.h").write_text(mpu_header(machine), encoding="utf-8")
     return script
 
 

@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-Compile = Callable[[Path, Path], None]  # source, object
+from mcuformer.targets.toolchain import run_tool
 
 
 def compile_objects(
-    sources: Iterable[Path], include_dirs: Iterable[Path], flags: tuple[str, ...], cache: Path, compile_: Compile
+    sources: Iterable[Path],
+    include_dirs: Iterable[Path],
+    command: Callable[[Path], tuple[str, ...]],
+    version: str,
+    cache: Path,
 ) -> list[Path]:
     """One object per source in `cache`, compiled on two threads unless it is there already.
 
-    The key holds the flags, the source, every header of the include directories, and every file
+    `command` gives a source's compiler call without the names of source and object. The key holds
+    it, the compiler's version, the source, every header of the include directories, and every file
     that an assembly source may pull in by .incbin (all .bin files beside it).
     """
     cache.mkdir(parents=True, exist_ok=True)
@@ -24,12 +29,12 @@ def compile_objects(
 
     def build(source: Path) -> Path:
         parts = [source, *(sorted(source.parent.glob("*.bin")) if source.suffix == ".S" else ())]
-        key = hashlib.sha256(repr((flags, headers, _digest(parts))).encode()).hexdigest()[:20]
+        key = hashlib.sha256(repr((command(source), version, headers, _digest(parts))).encode()).hexdigest()[:20]
         target = cache / f"{source.stem}-{key}.o"
         if not target.exists():
             work = target.with_suffix(f".{os.getpid()}.tmp.o")
             try:
-                compile_(source, work)
+                run_tool([*command(source), str(source), "-o", str(work)], f"compiling {source.name}")
                 os.replace(work, target)
             finally:
                 work.unlink(missing_ok=True)

@@ -29,7 +29,8 @@ ZIG_CORE_FLAGS: dict[str, tuple[str, ...]] = {
     "cortex-m7": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7-fp64+fp_armv8d16sp"),
     "cortex-m4": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
 }
-# memory.c's loops must not become calls of themselves.
+# Loops that must not become library calls: of themselves in memory.c, of strlen in semihost.c.
+_PLAIN_LOOPS = ("memory.c", "semihost.c")
 _NO_IDIOMS = {
     "gcc": ("-fno-builtin", "-fno-tree-loop-distribute-patterns"),
     "zig": ("-fno-builtin",),
@@ -48,10 +49,10 @@ class Toolchain:
         # zig adds its own sanitizer traps and frame pointers unless told not to
         return (*ZIG_CORE_FLAGS[core], *COMMON_FLAGS, "-fno-sanitize=undefined", "-fomit-frame-pointer")
 
-    def compile(self, core: Core, source: Path, target: Path, extra: tuple[str, ...]) -> None:
-        idioms = _NO_IDIOMS[self.name] if source.name == "memory.c" else ()
-        flags = (*self.compile_flags(core), *idioms, *extra)
-        run_tool([*self.command, *flags, "-c", str(source), "-o", str(target)], f"compiling {source.name}")
+    def compile_command(self, core: Core, source: Path, extra: tuple[str, ...]) -> tuple[str, ...]:
+        """All but the names of source and object."""
+        idioms = _NO_IDIOMS[self.name] if source.name in _PLAIN_LOOPS else ()
+        return (*self.command, *self.compile_flags(core), *idioms, *extra, "-c")
 
     def link(self, core: Core, objects: list[Path], script: Path, target: Path) -> None:
         flags = GCC_CORE_FLAGS[core] if self.name == "gcc" else ZIG_CORE_FLAGS[core]

@@ -1,0 +1,85 @@
+"""Builds the generated C for this machine and runs it on many inputs, on all cores."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mcuformer.errors import ToolMissingError
+from mcuformer.targets.batch import read_inferences, write_inputs
+from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.firmware import model_sources
+from mcuformer.targets.objects import compile_objects
+from mcuformer.targets.port import PORT
+from mcuformer.targets.result import Inference, RunResult
+from mcuformer.targets.toolchain import first_line, run_tool
+
+_FAST = ("-O3", "-march=native")
+_CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+_WHY = "the host does not count instructions"
+
+
+def build_host(
+    directory: Path, *, trace: bool = False, sanitize: bool = False, build: Path | None = None
+) -> Path:
+    """The package as a program that reads inputs.bin and writes outputs.bin (runtime_c/port/mcf_batch.h)."""
+    compiler = host_compiler()
+    build = build or directory / "build"
+    includes = [directory, directory / "runtime" / "include", directory / "runtime" / "src",
+                directory / "port", PORT]  # fmt: skip
+    flags = (
+        "-std=c11", *(_CHECKED if sanitize else _FAST), "-Wall", "-Wextra", "-ffp-contract=off", "-DMCF_SECTION(name)=",
+        *(("-DMCF_TRACING",) if trace else ()), *(f"-I{path}" for path in includes),
+    )  # fmt: skip
+    sources = [
+        *model_sources(directory), directory / "port" / "main.c",
+        PORT / "batch.c", PORT / "profile.c", PORT / "host" / "host.c",
+    ]  # fmt: skip
+
+    version = first_line([compiler, "--version"]) or ""
+    objects = compile_objects(
+        sources, includes, lambda _: (compiler, *flags, "-c"), version, build / "objects"
+    )
+    program = build / ("host" + ("-checked" if sanitize else "") + ("-trace" if trace else ""))
+    link = [compiler, *(_CHECKED if sanitize else _FAST), *map(str, objects), "-o", str(program)]
+    run_tool(link, f"linking {program.name}")
+    return program
+
+
+def host_compiler() -> str:
+    for name in ("cc", "gcc", "clang"):
+        if path := shutil.which(name):
+            return path
+    raise ToolMissingError("no host C compiler", "apt-get install gcc")
+
+
+def run(
+    program: Path, inputs: Sequence[bytes], *, trace: bool = False, processes: int | None = None
+) -> RunResult:
+    """Inputs are shared out evenly to as many processes as there are cores (or `processes`)."""
+    count = max(1, min(processes or len(os.sched_getaffinity(0)), len(inputs)))
+    size = -(-len(inputs) // count) if inputs else 0
+    parts = [inputs[i : i + size] for i in range(0, len(inputs), size)] if inputs else []
+    with ThreadPoolExecutor(max_workers=count) as pool:
+        results = list(pool.map(lambda part: _run_part(program, part, trace), parts))
+    why = dict.fromkeys(("instructions", "io_instructions", "layers"), _WHY)
+    why |= dict.fromkeys(("sram_high_water_bytes", "stack_high_water_bytes"), "the host has no SRAM to measure")
+    return RunResult("host", tuple(i for part in results for i in part), why=why)
+
+
+def _run_part(program: Path, inputs: Sequence[bytes], trace: bool) -> list[Inference]:
+    with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
+        folder = Path(name)
+        write_inputs(folder, inputs)
+        result = subprocess.run(
+            [str(program.resolve())], cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
+        if result.returncode:
+            words = result.stderr.strip()[-4000:] or f"exit {result.returncode}"
+            raise FirmwareError(f"the host program failed: {words}")
+        return read_inferences(folder, len(inputs), trace, None)

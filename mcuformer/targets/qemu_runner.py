@@ -1,0 +1,58 @@
+"""Runs the package's objects in QEMU's mps2-an500 (Cortex-M7), a machine of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcuformer.errors import ToolMissingError
+from mcuformer.targets.batch import read_inferences, write_inputs
+from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.result import RunResult
+
+_TICK_NS, _INSTRUCTION_NS = 40, 64  # of the 25 MHz timer; of -icount shift=6
+_WHY = "QEMU's machine has another memory map: Unicorn measures on the board's own"
+
+
+def run(
+    elf: Path, inputs: Sequence[bytes], *, trace: bool = False, core: str = "cortex-m7", timeout_s: float = 3600
+) -> RunResult:
+    """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too."""
+    with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
+        folder = Path(name)
+        write_inputs(folder, inputs)
+        _qemu(elf, core, folder, timeout_s)
+        inferences = read_inferences(folder, len(inputs), trace, _instructions)
+    why = dict.fromkeys(("sram_high_water_bytes", "stack_high_water_bytes"), _WHY)
+    return RunResult("qemu", tuple(inferences), why=why)
+
+
+def qemu_command() -> str:
+    path = shutil.which("qemu-system-arm")
+    if path is None:
+        raise ToolMissingError("qemu-system-arm is not installed", "apt-get install qemu-system-arm")
+    return path
+
+
+def _qemu(elf: Path, core: str, folder: Path, timeout_s: float) -> None:
+    machine = {"cortex-m7": "mps2-an500", "cortex-m4": "mps2-an386"}[core]
+    argv = [
+        qemu_command(), "-M", machine, "-nographic", "-monitor", "none", "-serial", "none",
+        "-semihosting-config", "enable=on,target=native", "-icount", "shift=6", "-kernel", str(elf.resolve()),
+    ]  # fmt: skip
+    try:
+        result = subprocess.run(
+            argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise FirmwareError(f"QEMU did not end within {timeout_s:.0f} s") from None
+    if result.returncode:
+        words = (result.stdout + result.stderr).strip()[-2000:] or f"exit {result.returncode}"
+        raise FirmwareError(f"QEMU: {words}")
+
+
+def _instructions(ticks: int) -> int:
+    return round(ticks * _TICK_NS / _INSTRUCTION_NS)

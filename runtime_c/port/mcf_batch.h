@@ -1,0 +1,18 @@
+/* Files in, files out: how QEMU and the host run many inferences in one go.
+ * inputs.bin holds whole inputs one after the other; outputs.bin and counts.bin get one record of each,
+ * trace.bin (MCF_TRACING) every finished tile: layer, first row, count, row bytes as uint32, then the rows. */
+#ifndef MCF_BATCH_H
+#define MCF_BATCH_H
+
+#include <stdint.h>
+
+int mcf_file_open(const char *name, int for_writing); /* < 0: failed */
+int32_t mcf_file_size(int file);                      /* < 0: failed */
+int mcf_file_read_at(int file, uint32_t offset, void *to, uint32_t count); /* 0: all of it */
+int mcf_file_append(int file, const void *from, uint32_t count);
+/* Input mode flash: puts an input where the model reads it; NULL when it cannot. */
+const uint8_t *mcf_image_put(const uint8_t *image, int file, uint32_t offset, uint32_t count);
+uint32_t mcf_cycles(void);
+void mcf_cycles_start(void);
+
+#endif
