@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from mcuformer.memory.spans import Missing, apart, bind, corners, covers, hull, over_loop
 from mcuformer.schedule.program import Call, Loop, Program, Span, Step
@@ -18,8 +19,7 @@ from mcuformer.schedule.program import Call, Loop, Program, Span, Step
 Env = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """Bytes [lo, hi) of a buffer matter at positions first..last (inclusive).
 
     A buffer that holds the image and then the tokens written over it shrinks on the way: its
@@ -154,7 +154,7 @@ def _calls_in(steps: tuple[Step, ...]) -> Iterator[Call]:
 def _staircase(rects: list[Live]) -> tuple[Live, ...]:
     """At every moment the hull of the bytes that matter; neighbours of equal extent joined."""
     extents: dict[tuple[int, int], list[Live]] = defaultdict(list)
-    for r in sorted(set(rects), key=lambda r: (r.first, r.last)):
+    for r in sorted(set(rects)):  # by first, then last position
         _append(extents[r.lo, r.hi], r)
     if len(extents) == 1:
         return tuple(*extents.values())

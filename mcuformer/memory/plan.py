@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mcuformer.errors import DoesNotFitError
+from mcuformer.memory.collapse import collapse
 from mcuformer.memory.conflicts import Item, items, live_bytes, lower_bound
 from mcuformer.memory.lifetimes import lifetimes
 from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Region, RegionUse
@@ -19,7 +21,7 @@ from mcuformer.schedule.program import Program
 ANYWHERE = (Region("arena", 0, UNLIMITED),)
 
 
-def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 200) -> MemoryPlan:
+def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 300) -> MemoryPlan:
     """The placement of all buffers; `missing_bytes` of the result tells what does not fit.
 
     `rounds` bounds the local search, which stops where the lower bound is met.
@@ -65,6 +67,25 @@ def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> 
 def _best(
     found: list[Item], regions: Sequence[Region], levels: list[int], bound: int, rounds: int
 ) -> Packing:
+    """Greedy orders; where they miss the bound, a search that moves alike buffers together."""
+    best = _greedy(found, regions, levels, bound)
+    if best[0].cost[:2] <= (0, bound) or not rounds:
+        return best[0]
+    few, group = collapse(found)
+    alike = _improve(*_greedy(few, regions, levels, bound), few, regions, bound, rounds)
+    if alike.cost < best[0].cost:
+        return replace(
+            alike,
+            region=tuple(alike.region[g] for g in group),
+            offset=tuple(alike.offset[g] for g in group),
+        )
+    return best[0]
+
+
+def _greedy(
+    found: list[Item], regions: Sequence[Region], levels: list[int], bound: int
+) -> tuple[Packing, list[int], tuple[int, ...]]:
+    """The best packing over a few orders, its order, and how it tried the regions."""
     ways = [tuple(range(len(regions)))]
     if len(regions) > 1:
         ways.append(ways[0][::-1])
@@ -77,32 +98,32 @@ def _best(
         if best and best[0].cost <= (0, bound, 0):
             break
     assert best is not None
-    return _improve(*best, found, regions, bound, rounds)
+    return best
 
 
 def _orders(found: list[Item], levels: list[int]) -> Iterator[list[int]]:
     """Orders that leave small or short-lived buffers to fill the gaps."""
-    begin = [min((live.first for live in i.lives), default=0) for i in found]
-    span = [sum(live.last - live.first + 1 for live in i.lives) for i in found]
-    size = [i.buffer.size_bytes for i in found]
-    crowd = [
-        max((max(levels[live.first : live.last + 1]) for live in i.lives), default=0) for i in found
-    ]
-    slow = [i.buffer.hint != "fast" for i in found]
     every = range(len(found))
+    begin = [min((live.first for live in i.lives), default=0) for i in found]
+    size = [i.buffer.size_bytes for i in found]
+    slow = [i.buffer.hint != "fast" for i in found]
     yield sorted(every, key=lambda i: (-size[i], begin[i]))
     yield sorted(every, key=lambda i: (slow[i], -size[i], begin[i]))
-    yield sorted(every, key=lambda i: (-crowd[i], -size[i], begin[i]))
+    span = [sum(live.last - live.first + 1 for live in i.lives) for i in found]
     yield sorted(every, key=lambda i: (-span[i], -size[i], begin[i]))
     yield sorted(every, key=lambda i: (-span[i] * size[i], begin[i]))
     yield sorted(every, key=lambda i: (begin[i], -span[i], -size[i]))
+    crowd = [
+        max((max(levels[live.first : live.last + 1]) for live in i.lives), default=0) for i in found
+    ]
+    yield sorted(every, key=lambda i: (-crowd[i], -size[i], begin[i]))
 
 
 def _improve(
     best: Packing, order: list[int], way: tuple[int, ...], found: list[Item],
     regions: Sequence[Region], bound: int, rounds: int,
 ) -> Packing:
-    """Place a buffer that ends at the top of its region earlier; keep what is no worse."""
+    """Move a buffer, often one that ends at the top, in the order; keep what is no worse."""
     chance = random.Random(0)
     places = range(len(order))
     for turn in range(rounds):
@@ -114,7 +135,7 @@ def _improve(
         ]
         trial = order[:]
         k = chance.choice(top) if turn % 2 == 0 and top else chance.choice(places)
-        trial.insert(chance.randrange(k + 1), trial.pop(k))
+        trial.insert(chance.randrange(len(order)), trial.pop(k))
         made = pack(trial, found, regions, way)
         if made.cost <= best.cost:
             best, order = made, trial

@@ -7,8 +7,8 @@ short iteration of a loop bound every iteration between them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from mcuformer.schedule.program import Env, Expr, Loop, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Rect:
+class Rect(NamedTuple):
     """Concrete bytes: `rows` pieces of `width` bytes, `stride` apart; one piece when contiguous."""
 
     start: int
@@ -31,8 +30,11 @@ class Rect:
 
 
 def rect(span: Span, env: Env) -> Rect:
-    start = span.start.value(env) if span.start.terms else span.start.const
-    rows = span.rows.value(env) if span.rows.terms else span.rows.const
+    start, rows = span.start.const, span.rows.const
+    for name, k in span.start.terms:
+        start += k * env[name]
+    for name, k in span.rows.terms:
+        rows += k * env[name]
     if rows > 1 and span.stride > span.row_bytes:
         return Rect(start, span.stride, span.row_bytes, rows)
     width = (rows - 1) * span.stride + span.row_bytes
@@ -58,7 +60,7 @@ def hull(span: Span, envs: Sequence[Env]) -> tuple[int, int]:
         only = rect(span, envs[0])
         return only.start, only.end
     rects = [rect(span, env) for env in envs]
-    return min(r.start for r in rects), max(r.end for r in rects)
+    return min([r.start for r in rects]), max([r.end for r in rects])
 
 
 def covers(outer: Span, inner: Span, envs: Sequence[Env]) -> bool:
