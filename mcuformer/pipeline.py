@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mcuformer.memory.model import Region
     from mcuformer.schedule.run import Curve
 
+MOVES = frozenset({"reshape", "slice"})  # operations that are no layer: views of bytes
+PORT_STATE_BYTES = 64  # serial port, profile; linked: 56
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables when weights go there
 
 
@@ -95,7 +97,7 @@ def _schedule(
     from mcuformer.memory.model import UNLIMITED, Region
     from mcuformer.schedule.run import curve, place
 
-    static = static_estimate(len(graph.ops))
+    static = static_estimate(graph)
     beside = static + board.stack_bytes
     arenas = [
         Region(a.name, a.base, a.size_bytes - (beside if i == 0 else 0), a.fast_bytes)
@@ -117,12 +119,12 @@ def _schedule(
         board=board,
         sha256=hashlib.sha256(options.model.read_bytes()).hexdigest(),
         parameters=_parameters(options.model),
-        graph=schedule.graph,
+        graph=schedule.program.graph,
         program=schedule.program,
         plan=schedule.plan,
         static_bytes=static,
         weights=weights,
-        tradeoffs=() if error else tradeoffs(trade, arenas, beside),
+        tradeoffs=() if error else tradeoffs(trade, arenas),
         diagnostics=(),
         weights_bytes=weights_bytes,
         linked=None,
@@ -130,19 +132,16 @@ def _schedule(
     )
 
 
-def tradeoffs(trade: Curve, arenas: Sequence[Region], beside: int) -> tuple[r.TradeOff, ...]:
-    """SRAM and MACs of every `--optimize`, placed on this board; equal ones once."""
+def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, int], ...]:
+    """(mode, arena bytes, MACs) of every `--optimize`, placed on this board; equal ones once."""
     from mcuformer.schedule.run import MODES, place
 
     found: dict[tuple[int, int], str] = {}
     for mode in MODES:
-        program, plan = (made := place(trade, arenas, mode)).program, made.plan
-        key = (plan.arena_bytes + beside, sum(layer.macs for layer in program.layers))
-        found.setdefault(key, mode)
-    return tuple(
-        r.TradeOff(optimize=mode, sram_total_bytes=size, macs=macs)
-        for (size, macs), mode in found.items()
-    )
+        made = place(trade, arenas, mode)
+        macs = sum(layer.macs for layer in made.program.layers)
+        found.setdefault((made.plan.arena_bytes, macs), mode)
+    return tuple((mode, size, macs) for (size, macs), mode in found.items())
 
 
 def _parameters(path: Path) -> int:
@@ -156,9 +155,9 @@ def _parameters(path: Path) -> int:
     return sum(size for size in (math.prod(t.dims) for t in tensors) if size > 1)
 
 
-def static_estimate(layers: int) -> int:
+def static_estimate(graph: Graph) -> int:
     """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
-    return 4 * layers + 128
+    return 4 * sum(op.kind not in MOVES for op in graph.ops) + PORT_STATE_BYTES
 
 
 def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
@@ -187,7 +186,7 @@ def _write(figures: Figures, work: Path, progress: Progress) -> Figures:
     options, board = figures.options, figures.board
     progress("writing C")
     package = write_package(work, figures.program, figures.plan, board, figures.weights)
-    save_graph(figures.graph, work / GRAPH)
+    save_graph(figures.program.graph, work / GRAPH)
     shutil.copyfile(board_file(options.board, board), work / BOARD)
     figures = replace(figures, weights_bytes=package.weights_bytes)
     if options.emit_only or board.core == "host":

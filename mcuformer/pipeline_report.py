@@ -32,7 +32,7 @@ class Figures:
     plan: MemoryPlan
     static_bytes: int
     weights: str  # "internal" or "qspi"
-    tradeoffs: tuple[r.TradeOff, ...]
+    tradeoffs: tuple[tuple[str, int, int], ...]  # --optimize, arena bytes, MACs
     diagnostics: tuple[r.Diagnostic, ...]
     weights_bytes: int
     linked: Usage | None
@@ -61,7 +61,10 @@ def build_report(f: Figures) -> r.Report:
         fits=f.error is None and not full,
         layers=layers,
         estimate=_estimate(f, layers),
-        tradeoffs=f.tradeoffs,
+        tradeoffs=tuple(
+            r.TradeOff(optimize=mode, sram_total_bytes=arena + static + stack, macs=macs)
+            for mode, arena, macs in f.tradeoffs
+        ),
         diagnostics=(*f.diagnostics, *_reasons(f), *_failure(f)),
     )
 

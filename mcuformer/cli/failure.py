@@ -73,7 +73,7 @@ def classify(error: BaseException) -> Failure:
         return Failure(USAGE, error.format_message())
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Failure(INTERRUPTED, "interrupted; nothing was written")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
     if isinstance(error, MemoryError):
         return Failure(USAGE, "this machine has too little memory", "try a smaller model")

@@ -1,0 +1,45 @@
+"""The result of `mcuformer validate` as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcuformer.cli.console import table
+from mcuformer.names import printable
+
+
+def as_text(document: dict[str, Any]) -> str:
+    exact, accuracy = document["bit_exact"], document["accuracy"]
+    found, why = document["agreement"] or {}, document["why"]
+    differing = len(exact["differing"])
+    equal = "all equal" if exact["equal"] else f"{differing} differ"
+    rows = [
+        ["samples", f"{document['samples']:,}", f"of {document['samples_available']:,}"],
+        ["accuracy", _number(accuracy["percent"], "%"), why.get("accuracy", "")],
+        ["accuracy of the float model", _number(accuracy["float_percent"], "%"), ""],
+        ["top-1 agreement with float", _number(found.get("top1_percent"), "%"),
+         why.get("agreement", "")],
+        ["SQNR of the outputs", _number(found.get("sqnr_db"), "dB"), ""],
+        ["cosine", _number(found.get("cosine"), "", 5), ""],
+        ["rmse", _number(found.get("rmse"), "", 5), ""],
+        ["bits against the interpreter", equal, f"{exact['samples']} samples"],
+    ]  # fmt: skip
+    head = f"{printable(document['model'])} for {document['board']}, run in {document['emulator']}"
+    parts = [head, table(["", "", ""], rows)]
+    if "layers" in document:
+        parts.append(_layers(document["layers"]))
+    return "\n\n".join(parts)
+
+
+def _layers(layers: list[dict[str, Any]]) -> str:
+    words = {True: "equal", False: "DIFFERS", None: "not traced"}
+    rows = [
+        [str(row["id"]), printable(row["name"], 40), row["op"], _number(row["sqnr_db"], "dB"),
+         words[row["equal"]]]
+        for row in layers
+    ]  # fmt: skip
+    return table(["id", "layer", "op", "SQNR", "bits"], rows)
+
+
+def _number(value: float | None, unit: str, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()

@@ -1,0 +1,64 @@
+"""mcuformer validate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mcuformer.cli.console import Progress, print_json
+from mcuformer.cli.params import directory_argument, emulator_option, json_option
+
+EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
+
+
+@click.command("validate")
+@directory_argument
+@click.option(
+    "--data", required=True, metavar="PATH", type=click.Path(path_type=Path),
+    help="An image folder (class order: sorted folder names), an .npz with x and y, or a .npy.",
+)
+@emulator_option
+@click.option("--target", metavar="SERIAL", help="A board on this serial port, not an emulator.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N",
+    help="At most N samples, evenly spread; 0 for all.  [default: 100, all on the host]",
+)
+@click.option("--per-layer", is_flag=True, help="SQNR and bit-equality of every layer.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), metavar="MODEL.onnx",
+    help="Where the float model is now.  [default: where it was compiled from]",
+)
+@click.option("--min-sqnr", type=float, metavar="DB", help="Exit 5 below this SQNR of the outputs.")
+@click.option("--min-agreement", type=float, metavar="PERCENT", help="Exit 5 below this agreement.")
+@json_option
+def command(
+    directory: str, data: Path, emulator: str, target: str | None, limit: int | None,
+    per_layer: bool, model: Path | None, min_sqnr: float | None, min_agreement: float | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Compare the compiled model in DIR with labels, the float model and the interpreter."""
+    from mcuformer.cli.failure import reported
+    from mcuformer.cli.render_validate import as_text
+    from mcuformer.package import open_package
+    from mcuformer.validate.device import make_device
+    from mcuformer.validate.per_layer import per_layer as layers_of
+    from mcuformer.validate.run import validate
+    from mcuformer.validate.verdict import verdict
+
+    package = open_package(Path(directory))
+    runner = f"target {target}" if target else emulator
+    if limit is None and runner != "host":
+        limit = EMULATED_SAMPLES
+    with Progress() as progress, make_device(package, emulator, target) as device:
+        document = validate(package, data, limit or None, model, runner, device, progress)
+        if per_layer:
+            progress("comparing layers")
+            document["layers"] = layers_of(package, data, model, emulator)
+    if as_json:
+        print_json(document)
+    else:
+        print(as_text(document))
+    error = verdict(document, min_sqnr, min_agreement)
+    if error is not None:
+        raise reported(error, as_json)

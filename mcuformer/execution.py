@@ -1,0 +1,160 @@
+"""Running a compiled package: input file -> device bytes -> an emulator -> outputs and counts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.atomic import atomic_file
+from mcuformer.errors import UsageError
+from mcuformer.inputs.codec import InputCodec
+from mcuformer.ir.types import DTYPES
+from mcuformer.package import CompiledPackage
+
+if TYPE_CHECKING:
+    from mcuformer.pipeline import Progress
+    from mcuformer.targets.result import Inference, RunResult
+
+
+def run_once(
+    package: CompiledPackage, input_file: Path, raw: bool, emulator: str, progress: Progress
+) -> dict[str, Any]:
+    """The document of `run --json`."""
+    sample = read_sample(codec_of(package), input_file, raw)
+    progress(f"running in {emulator}")
+    with Executor(package, emulator) as executor:
+        result = executor.run([sample])
+    inference = result.inferences[0]
+    why = dict(result.why)
+    cycles = estimated_cycles(package, result, why)
+    return {
+        "schema_version": 1,
+        "emulator": result.emulator,
+        "outputs": [_output(package, inference)],
+        "instructions": inference.instructions,
+        "io_instructions": inference.io_instructions,
+        "estimated_cycles": cycles,
+        "sram_high_water_bytes": result.sram_high_water_bytes,
+        "stack_high_water_bytes": result.stack_high_water_bytes,
+        "layers": _layers(package, inference),
+        "why": why,
+    }
+
+
+def codec_of(package: CompiledPackage) -> InputCodec:
+    known = package.graph.meta.get("input", {})
+    return InputCodec(package.graph, known.get("mean"), known.get("std"))
+
+
+def read_sample(codec: InputCodec, path: Path, raw: bool) -> NDArray:
+    """Device integers of the one input in a .npy."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UsageError(f"input {path} does not exist") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path} is no .npy file: {str(error).splitlines()[0][:200]}") from error
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{path} holds several arrays", "save one array with numpy.save")
+    if raw:
+        return codec.raw(array)
+    if array.dtype.kind != "f":
+        raise UsageError(f"{path} holds {array.dtype}, not floats", "give --raw for integers")
+    if not np.isfinite(array).all():
+        raise UsageError(f"{path} holds NaN or infinite numbers")
+    return codec.to_int(codec.one(array.astype(np.float32)))[0]
+
+
+class Executor:
+    """Runs device integers of one package in one emulator; what it builds lives as long as it does.
+
+    `trace` also brings every layer's rows.
+    """
+
+    def __init__(self, package: CompiledPackage, emulator: str, trace: bool = False) -> None:
+        offered = package.board.runners.emulators
+        if emulator not in (*offered, "host"):
+            known = ", ".join(offered)
+            raise UsageError(f"{package.board.name} does not run in {emulator}", f"but in {known}")
+        self._package, self._emulator, self._trace = package, emulator, trace
+        self._folder = tempfile.TemporaryDirectory(prefix="mcuformer-")
+        self._program: Path | None = None
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._folder.cleanup()
+
+    def run(self, inputs: Sequence[NDArray]) -> RunResult:
+        from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
+
+        images = [np.ascontiguousarray(x).tobytes() for x in inputs]
+        program, board, trace = self.program(), self._package.board, self._trace
+        if self._emulator == "host":
+            return host_runner.run(program, images, trace=trace)
+        if self._emulator == "qemu":
+            return qemu_runner.run(program, images, trace=trace, core=board.core)
+        return unicorn_runner.run(program, board, images, trace=trace)
+
+    def program(self) -> Path:
+        """The package's own ELF where that will do, else one built for this emulator."""
+        from mcuformer.targets.firmware import build_firmware
+        from mcuformer.targets.host_runner import build_host
+
+        directory, work = self._package.directory, Path(self._folder.name)
+        ready = directory / "build" / "firmware.elf"
+        if self._program is None:
+            if self._emulator == "host":
+                self._program = build_host(directory, trace=self._trace, build=work)
+            elif ready.is_file() and not self._trace and self._emulator != "qemu":
+                self._program = ready
+            else:
+                qemu, board = self._emulator == "qemu", self._package.board
+                self._program = build_firmware(
+                    directory, board, trace=self._trace, qemu=qemu, build=work
+                )
+        return self._program
+
+
+def output_values(package: CompiledPackage, data: bytes) -> tuple[NDArray, NDArray[np.float64]]:
+    """The output's integers and the real numbers they stand for, in the ONNX output's shape."""
+    type_ = package.graph.type(package.graph.outputs[0])
+    ints = np.frombuffer(data, DTYPES[type_.dtype]).reshape(type_.shape)
+    assert type_.qparams is not None
+    reals = type_.qparams.dequantise(ints)
+    shape = package.output_shape
+    return ints.reshape(shape), reals.reshape(shape)
+
+
+def save_output(document: dict[str, Any], path: Path) -> None:
+    """The first output as float32 .npy."""
+    with atomic_file(path) as work, work.open("wb") as file:
+        np.save(file, np.asarray(document["outputs"][0]["data"], np.float32))
+
+
+def estimated_cycles(
+    package: CompiledPackage, result: RunResult, why: dict[str, str]
+) -> int | None:
+    """LLVM's Cortex-M7 model over the executed blocks; None and `why` where it cannot be had."""
+    why["estimated_cycles"] = "no model of the core's pipeline is applied"
+    return None
+
+
+def _output(package: CompiledPackage, inference: Inference) -> dict[str, Any]:
+    ints, reals = output_values(package, inference.output)
+    name = package.graph.meta.get("output_names", package.graph.outputs)[0]
+    return {
+        "name": name, "shape": list(reals.shape), "data": reals.tolist(), "data_int8": ints.tolist()
+    }
+
+
+def _layers(package: CompiledPackage, inference: Inference) -> list[dict[str, Any]] | None:
+    if inference.layers is None:
+        return None
+    return [{"id": i, "instructions": count} for i, count in enumerate(inference.layers)]

@@ -1,0 +1,58 @@
+"""SQNR of every layer's output against the float graph: where quantisation hurts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.layout import to_canonical
+from mcuformer.quant.float_eval import eval_steps
+from mcuformer.quant.rewrites import prepare
+from mcuformer.validate.metrics import sqnr_db
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """`sqnr_db` None: no float value of this name exists (`why`), or there is no error at all."""
+
+    id: int
+    name: str
+    op: str
+    sqnr_db: float | None
+    why: str | None = None
+
+
+def layer_errors(
+    graph: Graph, float_graph: Graph, floats: NDArray, ints: Mapping[str, NDArray]
+) -> list[LayerError]:
+    """`floats` [n, ...] are ONNX inputs, `ints` the interpreter's values [n, ...] for the same.
+
+    Ids are those of report.json: operations that move no byte are not counted.
+    """
+    expected = _float_values(float_graph, floats, {op.outputs[0] for op in graph.ops})
+    rows: list[LayerError] = []
+    for op in graph.ops:
+        if op.kind in ("reshape", "slice"):
+            continue
+        name, type_ = op.outputs[0], graph.type(op.outputs[0])
+        if name not in expected or type_.qparams is None:
+            why = "the float graph has no such value"
+            rows.append(LayerError(len(rows), op.name, op.kind, None, why))
+            continue
+        got = type_.qparams.dequantise(ints[name])
+        error = sqnr_db(expected[name].reshape(got.shape), got)
+        rows.append(LayerError(len(rows), op.name, op.kind, error))
+    return rows
+
+
+def _float_values(graph: Graph, floats: NDArray, wanted: set[str]) -> dict[str, NDArray]:
+    prepared = prepare(graph)
+    values = {}
+    for op, env in eval_steps(prepared, to_canonical(prepared, floats)):
+        if op.outputs[0] in wanted:
+            values[op.outputs[0]] = np.array(env[op.outputs[0]])
+    return values

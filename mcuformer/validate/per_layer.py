@@ -1,0 +1,67 @@
+"""`validate --per-layer`: SQNR of every layer, and the first layer whose bits differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.execution import Executor, codec_of
+from mcuformer.frontend import load_model
+from mcuformer.inputs.dataset import load_dataset
+from mcuformer.ir.interp_int import run_int
+from mcuformer.package import CompiledPackage
+from mcuformer.validate.layers import LayerError, layer_errors
+from mcuformer.validate.run import interpreter_samples
+
+
+def per_layer(
+    package: CompiledPackage, data: Path, model: Path | None, emulator: str
+) -> list[dict[str, Any]]:
+    """One row per layer of report.json: `sqnr_db` over some samples, `equal` for the first one."""
+    codec = codec_of(package)
+    dataset = load_dataset(data, codec.sample_shape)
+    samples = dataset.take(dataset.spread(interpreter_samples(package)))
+    ints = codec.to_int(samples)
+    values = run_int(package.graph, ints)
+    errors = {e.name: e for e in _errors(package, model, codec.to_float(samples), values)}
+    with Executor(package, emulator, trace=True) as executor:
+        trace = executor.run([ints[0]]).inferences[0].trace or {}
+    outputs = {op.name: op.outputs[0] for op in package.graph.ops}
+    rows = []
+    for layer in package.report["layers"]:
+        expected = values[outputs[layer["name"]]][0]
+        found = trace.get(layer["id"])
+        error = errors.get(layer["name"])
+        rows.append(
+            {
+                "id": layer["id"], "name": layer["name"], "op": layer["op"],
+                "sqnr_db": error.sqnr_db if error else None,
+                "equal": None if found is None else same_bytes(found, expected),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def same_bytes(found: NDArray[np.uint8], expected: NDArray) -> bool:
+    return found.tobytes() == np.ascontiguousarray(expected).tobytes()
+
+
+def first_difference(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((row for row in rows if row["equal"] is False), None)
+
+
+def _errors(
+    package: CompiledPackage, model: Path | None, floats: NDArray, ints: Mapping[str, NDArray]
+) -> list[LayerError]:
+    path = model or Path(package.report["model"]["path"])
+    if not path.is_file():
+        return []
+    shapes = {k: tuple(v) for k, v in package.report["options"]["input_shapes"].items()}
+    return layer_errors(package.graph, load_model(path, shapes), floats, ints)
+
+
+__all__ = ["first_difference", "per_layer", "same_bytes"]
