@@ -8,8 +8,10 @@ limit gives the model's whole trade-off curve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, product
 
 from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
 from mcuformer.schedule.embed import Grid, line_choices
@@ -74,7 +76,7 @@ def steps_instructions(steps: Sequence[Step]) -> int:
 
 
 def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
-    """Every choice worth emitting for a region of the exact graph."""
+    """Every choice worth emitting for a region of the exact graph, but `kv` (see keep_options)."""
     op = region.ops[-1]
     rows = fr.emitter.values[region.target].type.shape[0]
     if op.kind == "q_patch_embed":
@@ -89,8 +91,6 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
         for budget in BUDGETS[2:]:
             for tile in _tiles(tk):
                 yield Choice("heads", tile=tile, query_tile=tq, budget=budget)
-                for query_tile in _tiles(tq):
-                    yield Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
     else:
         for tile in _tiles(
             rows if op.kind != "q_mean" else fr.emitter.values[str(op.inputs[0])].type.shape[0]
@@ -116,6 +116,8 @@ def _tiles(rows: int) -> list[int]:
 def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
     """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
     found = [evaluate(fr, region, choice) for choice in candidates(fr, region)]
+    if region.attention is not None:
+        found += keep_options(fr, region)
     if other is not None and twin is not None and twin.attention is not None:
         found += [evaluate(other, twin, choice) for choice in absorbed_candidates(other, twin)]
     found.sort(key=lambda o: (o.peak_bytes, o.instructions))
@@ -126,15 +128,47 @@ def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None)
     return kept
 
 
+def keep_options(fr: Frame, region: Region) -> Iterator[Option]:
+    """Schedule `kv` under every tile, query tile and budget.
+
+    Its two loops share K and V only, which live through both: each loop is emitted once per tile of
+    its own, and a choice costs the sum of both loops and peaks where the higher one does.
+    """
+    assert region.attention is not None
+    tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
+    tiles, query_tiles = _tiles(tk), _tiles(tq)
+    for budget in BUDGETS[2:]:
+
+        def loops(tile: int, query_tile: int, budget: int = budget) -> list[tuple[int, int]]:
+            choice = Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
+            return list(step_figures(fr, region, choice))
+
+        first = {tile: loops(tile, query_tiles[0])[:-1] for tile in tiles}
+        second = {tile: loops(tiles[0], tile)[-1:] for tile in query_tiles}
+        for tile, query_tile in product(tiles, query_tiles):
+            both = first[tile] + second[query_tile]
+            choice = Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
+            yield Option(choice, max(p for p, _ in both), sum(n for _, n in both))
+
+
 def evaluate(fr: Frame, region: Region, choice: Choice) -> Option:
+    found = list(step_figures(fr, region, choice))
+    return Option(choice, max((p for p, _ in found), default=0), sum(n for _, n in found))
+
+
+def step_figures(fr: Frame, region: Region, choice: Choice) -> Iterator[tuple[int, int]]:
+    """(peak of the region's own bytes, instructions) of each step."""
     em = replace_state(fr.emitter)
     outside = set(em.buffers)
     steps = emit_region(em, region, choice, fr.mode)
-    return Option(choice, own_peak(steps, em.buffers, outside), steps_instructions(steps))
+    peaks = own_peaks(steps, em.buffers, outside)
+    return zip(peaks, (steps_instructions((step,)) for step in steps), strict=True)
 
 
-def own_peak(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]) -> int:
-    """Most bytes of the region's own buffers that live at once, by static call position.
+def own_peaks(
+    steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]
+) -> list[int]:
+    """Most bytes of the region's own buffers that live at once during each step.
 
     A buffer touched in one loop only lives from its first to its last call there; one touched inside
     and outside lives through the whole loop. (The planner proves the exact figure.)
@@ -166,11 +200,8 @@ def own_peak(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[
         size = -(-buffers[name].size_bytes // 8) * 8
         events[first] += size
         events[last + 1] -= size
-    peak = live = 0
-    for delta in events:
-        live += delta
-        peak = max(peak, live)
-    return peak
+    levels = list(accumulate(events))
+    return [max(levels[a : b + 1], default=0) for a, b in bounds.values()]
 
 
 def _flat(step: Step) -> Iterator[Call]:
@@ -245,12 +276,16 @@ def is_latent(fr: Frame, region: Region) -> bool:
     return fr.emitter.values[str(made.inputs[0])].type.shape[1] < fr.emitter.values[k].type.shape[1]
 
 
-def trade_off(fr: Frame, other: Frame | None = None) -> list[Point]:
+Memo = MutableMapping[tuple[object, ...], list[Option]]
+
+
+def trade_off(fr: Frame, other: Frame | None = None, memo: Memo | None = None) -> list[Point]:
     """Points with rising instructions and falling limits: what the model can trade.
 
     `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
+    `memo` keeps the options of regions from one model to the next (the search plans thousands).
     """
-    cache: dict[tuple[object, ...], list[Option]] = {}
+    memo = {} if memo is None else memo
     table: list[list[Option]] = []
     twins = {r.target: r for r in other.regions} if other else {}
     for region in fr.regions:
@@ -258,32 +293,24 @@ def trade_off(fr: Frame, other: Frame | None = None) -> list[Point]:
         same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
         twin = None if same else twin
         key = (signature(fr, region), twin is not None)
-        if key not in cache:
-            cache[key] = options(fr, region, other, twin)
-        table.append(cache[key])
+        if key not in memo:
+            memo[key] = options(fr, region, other, twin)
+        table.append(memo[key])
     beside = outside_live(fr)
-    floor = max((b + o[0].peak_bytes for b, o in zip(beside, table, strict=True)), default=0)
-    limits = sorted(
-        {b + o.peak_bytes for b, os in zip(beside, table, strict=True) for o in os} | {floor}
-    )
+    # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
+    peaks = [[b + o.peak_bytes for o in os] for b, os in zip(beside, table, strict=True)]
+    floor = max((p[0] for p in peaks), default=0)
+    latent = [r.attention is not None and is_latent(fr, r) for r in fr.regions]
     points: list[Point] = []
-    for limit in limits:
-        if limit < floor:
-            continue
-        chosen = [
-            min(
-                (o for o in os if b + o.peak_bytes <= limit),
-                key=lambda o: (o.instructions, o.peak_bytes),
-            )
-            for b, os in zip(beside, table, strict=True)
-        ]
+    for limit in sorted({p for ps in peaks for p in ps if p > floor} | {floor}):
+        chosen = [os[bisect_right(ps, limit) - 1] for os, ps in zip(table, peaks, strict=True)]
         total = sum(o.instructions for o in chosen)
         if not points or total < points[-1].instructions:
-            latent = any(
-                o.choice.schedule == "absorbed" and is_latent(fr, r)
-                for o, r in zip(chosen, fr.regions, strict=True)
+            choices = tuple(o.choice for o in chosen)
+            from_latent = any(
+                yes and c.schedule == "absorbed" for yes, c in zip(latent, choices, strict=True)
             )
-            points.append(Point(limit, total, tuple(o.choice for o in chosen), latent))
+            points.append(Point(limit, total, choices, from_latent))
     return points[::-1]
 
 

@@ -11,7 +11,7 @@ from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import plan
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Frame, assemble, frame
-from mcuformer.schedule.choose import Point, trade_off
+from mcuformer.schedule.choose import Memo, Point, trade_off
 from mcuformer.schedule.program import Program
 from mcuformer.schedule.select import MODES, select
 
@@ -52,11 +52,12 @@ def build(
     return place(curve(graph, input_mode), regions, optimize, limit_bytes, max_instructions)
 
 
-def curve(graph: Graph, input_mode: str) -> Curve:
+def curve(graph: Graph, input_mode: str, memo: Memo | None = None) -> Curve:
+    """`memo` may be shared between models (see trade_off)."""
     exact = frame(graph, input_mode)
     names = tuple(absorbable(graph))
     other = frame(absorb(graph, names), input_mode) if names else None
-    return Curve(graph, input_mode, exact, tuple(trade_off(exact, other)))
+    return Curve(graph, input_mode, exact, tuple(trade_off(exact, other, memo)))
 
 
 def place(
