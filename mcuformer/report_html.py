@@ -5,7 +5,7 @@ Nothing is fetched: styles, script and data are inside, and the page's content p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import jinja2
@@ -29,6 +29,7 @@ def page(report: Report, time: Timeline) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         title=report.model.path.replace("\\", "/").rsplit("/", 1)[-1],
+        chips=list(_chips(report)),
         style=_inline("report.css"),
         script=_inline("report.js"),
         data=_data(report, time),
@@ -40,6 +41,13 @@ def page(report: Report, time: Timeline) -> str:
         reasons={d.where: d.message for d in report.diagnostics if d.code == "unknown"},
         remarks=[d for d in report.diagnostics if d.code != "unknown"],
     )
+
+
+def _chips(report: Report) -> Iterator[tuple[str, object]]:
+    """Options that were given or have a default, but those that stand elsewhere on the page."""
+    for key, value in report.options.items():
+        if key != "input_mode" and value not in (None, "", [], {}):
+            yield key.replace("_", " "), value
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,17 +111,18 @@ function panel(svg, region, r, y, height) {
       node(svg, "rect", { class: "box", x, y: at(track.offset + hi), width, height: Math.max(h, 0.8), rx: Math.min(2, h / 3),
         fill: `var(--${track.role})`, "data-track": index });
       const room = Math.floor((width - 8) / 5.8);
-      const name = own(track.name, calls[first].block);
-      if (h > 13 && room >= Math.min(4, name.length)) node(svg, "text", { class: "name", x: x + 4, y: at(track.offset + hi) + 11.5 },
-        name.length > room ? name.slice(0, room - 1) + "…" : name);
+      const name = label(track.name, calls[first].block, room);
+      if (h > 13 && name) node(svg, "text", { class: "name", x: x + 4, y: at(track.offset + hi) + 11.5 }, name);
     }
   });
   node(svg, "line", { class: "axis", x1: LEFT, x2: W - 8, y1: base, y2: base });
 }
 
-// A buffer's name without its block's, which the band below it shows.
-function own(name, block) {
-  return name.startsWith(block) && name.length > block.length ? name.slice(block.length).replace(/^[./_]+/, "") : name;
+// As much of a buffer's name as fits: without its block's name, its last word, or the start of that.
+function label(name, block, room) {
+  const own = name.startsWith(block) && name.length > block.length ? name.slice(block.length).replace(/^[./_]+/, "") : name;
+  const last = own.split(/[./]/).filter(part => !/^\d*$/.test(part)).pop() || own;
+  return [own, last].find(text => text.length <= room) || (room > 3 ? last.slice(0, room - 1) + "…" : "");
 }
 
 function pointer(svg, cross) {
