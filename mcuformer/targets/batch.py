@@ -21,7 +21,7 @@ def write_inputs(folder: Path, inputs: Sequence[bytes]) -> None:
 def read_inferences(
     folder: Path, count: int, trace: bool, instructions: Callable[[int], int] | None
 ) -> list[Inference]:
-    """The results of `count` inputs; `instructions` converts counter ticks (None: nothing counts)."""
+    """The results of `count` inputs; `instructions` converts ticks (None: nothing counts)."""
     outputs = _records(folder / OUTPUTS, count)
     counts = _records(folder / COUNTS, count)
     traces: Sequence[Trace | None] = read_traces(folder / TRACE, count) if trace else [None] * count

@@ -59,7 +59,7 @@ class Uart:
 class Qspi:
     """A quad SPI NOR flash that answers `read_command` with address and data on four lines.
 
-    `pins` are written as PB2/9 (pin / alternate function); the flash is clocked by HCLK / prescaler.
+    `pins` are written as PB2/9 (pin / alternate function); its clock is HCLK / prescaler.
     """
 
     read_command: int

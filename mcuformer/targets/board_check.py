@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from mcuformer.targets.board import Board, Region
 from mcuformer.targets.clocks import FAMILIES, clock_tree
@@ -25,7 +27,21 @@ _PLACES = {
 
 
 def board_problems(board: Board) -> list[str]:
-    return [*_memory_problems(board), *(() if board.core == "host" else _chip_problems(board))]
+    return [
+        *_name_problems(board),
+        *_memory_problems(board),
+        *(() if board.core == "host" else _chip_problems(board)),
+    ]
+
+
+def _name_problems(board: Board) -> Iterator[str]:
+    """Names go into file names, linker scripts and C comments."""
+    for name in (board.name, *board.aliases):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+            yield f"name: '{name[:60]}' is not made of at most 40 letters, digits, '.', '_', '-'"
+    for region in board.memory:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,19}", region.name):
+            yield f"memory: '{region.name[:60]}' is no name of lower-case letters, digits and '_'"
 
 
 def _memory_problems(board: Board) -> Iterator[str]:
@@ -40,7 +56,8 @@ def _memory_problems(board: Board) -> Iterator[str]:
             yield from _place_problems(region)
     for first, second in itertools.combinations(board.memory, 2):
         if first.base < second.end and second.base < first.end:
-            yield f"memory {first.name} and {second.name} overlap at 0x{max(first.base, second.base):08x}"
+            at = max(first.base, second.base)
+            yield f"memory {first.name} and {second.name} overlap at 0x{at:08x}"
         if first.name == second.name:
             yield f"memory {first.name} is listed twice"
     kinds = [region.kind for region in board.memory]
@@ -70,10 +87,11 @@ def _chip_problems(board: Board) -> Iterator[str]:
         return
     if _FAMILY_CORES[board.family] != board.core:
         yield f"core: {board.family} is a {_FAMILY_CORES[board.family]}, not a {board.core}"
-    if board.clock is None:
+    family, clock = board.family, board.clock
+    if clock is None:
         yield "clock: missing"
     else:
-        yield from _raised("clock", lambda: clock_tree(str(board.family), board.clock))  # type: ignore[arg-type]
+        yield from _raised("clock", lambda: clock_tree(family, clock))
     yield from _raised("memory", lambda: mpu_regions(board))
     yield from _uart_problems(board)
     yield from _qspi_problems(board)
@@ -94,7 +112,7 @@ def _uart_problems(board: Board) -> Iterator[str]:
     if not 1200 <= uart.baud <= 2_000_000:
         yield f"uart.baud: {uart.baud} is not from 1,200 to 2,000,000"
     for key, text, function in (("tx", uart.tx, uart.tx_af), ("rx", uart.rx, uart.rx_af)):
-        yield from _raised(f"uart.{key}", lambda text=text: pin(text))
+        yield from _raised(f"uart.{key}", partial(pin, text))
         if not 0 <= function <= 15:
             yield f"uart.{key}_af: {function} is not from 0 to 15"
 
@@ -110,7 +128,7 @@ def _qspi_problems(board: Board) -> Iterator[str]:
     if region.size_bytes & (region.size_bytes - 1):
         yield f"memory {region.name}: size {region.size_bytes} is no power of two"
     for text in qspi.pins:
-        yield from _raised("qspi.pins", lambda text=text: pin_function(text))
+        yield from _raised("qspi.pins", partial(pin_function, text))
     if len(qspi.pins) != 6:
         yield f"qspi.pins: {len(qspi.pins)} pins, six are needed (clock, select, four data)"
     for key, value, low, high in (
@@ -128,8 +146,8 @@ def _unknown(key: str, values: tuple[str, ...], known: tuple[str, ...]) -> Itera
             yield f"{key}: '{value}' is none of {', '.join(known)}"
 
 
-def _raised(key: str, action: object) -> Iterator[str]:
+def _raised(key: str, action: Callable[[], object]) -> Iterator[str]:
     try:
-        action()  # type: ignore[operator]
+        action()
     except ValueError as error:
         yield f"{key}: {error}"

@@ -16,7 +16,7 @@ from mcuformer.targets.board_check import board_problems
 
 
 def load_board(name: str | Path) -> Board:
-    """The board with this name or alias, or from this file (anything with a / or ending in .toml)."""
+    """The board with this name or alias, or from this file (with a / or ending in .toml)."""
     text = str(name)
     path = Path(text)
     if text.endswith(".toml") or path.name != text:
@@ -153,8 +153,13 @@ def _memory(top: _Table) -> tuple[Region, ...]:
         table = _Table(row, f"memory[{index}].", top.problems)
         kind = table.choice("kind", get_args(Kind))
         regions.append(
-            Region(table.take("name", str), kind, table.size("base"), table.size("size"),
-                   table.size("fast", 0))
+            Region(
+                table.take("name", str),
+                kind,
+                table.size("base"),
+                table.size("size"),
+                table.size("fast", 0),
+            )
         )
         table.finish()
     return tuple(regions)
@@ -174,8 +179,12 @@ def _uart(table: _Table | None) -> Uart | None:
     if table is None:
         return None
     uart = Uart(
-        table.take("name", str), table.take("tx", str), table.take("tx_af", int),
-        table.take("rx", str), table.take("rx_af", int), table.take("baud", int, 115_200),
+        table.take("name", str),
+        table.take("tx", str),
+        table.take("tx_af", int),
+        table.take("rx", str),
+        table.take("rx_af", int),
+        table.take("baud", int, 115_200),
     )
     table.finish()
     return uart
@@ -185,8 +194,10 @@ def _qspi(table: _Table | None) -> Qspi | None:
     if table is None:
         return None
     qspi = Qspi(
-        table.take("read_command", int), table.take("dummy_cycles", int),
-        table.take("prescaler", int), table.strings("pins"),
+        table.take("read_command", int),
+        table.take("dummy_cycles", int),
+        table.take("prescaler", int),
+        table.strings("pins"),
     )
     table.finish()
     return qspi
@@ -196,7 +207,8 @@ def _runners(table: _Table | None) -> Runners:
     if table is None:
         return Runners()
     runners = Runners(
-        table.strings("emulators", ["host"]), table.strings("flash", []),
+        table.strings("emulators", ["host"]),
+        table.strings("flash", []),
         table.take("openocd_config", str, None),
     )
     table.finish()

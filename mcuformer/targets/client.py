@@ -51,7 +51,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """`cycles` of invoke without input and counting; `io_cycles` of fetching lines inside invoke."""
+    """`cycles` of invoke without input and counting; `io_cycles` of fetching lines in it."""
 
     output: bytes
     cycles: int
@@ -62,7 +62,9 @@ class DeviceRun:
 class Client:
     """Stop and wait: every request is repeated until its answer comes unharmed."""
 
-    def __init__(self, port: Port, *, answer_s: float = 0.5, tries: int = 20, compute_s: float = 300.0) -> None:
+    def __init__(
+        self, port: Port, *, answer_s: float = 0.5, tries: int = 20, compute_s: float = 300.0
+    ) -> None:
         self.port, self.answer_s, self.tries, self.compute_s = port, answer_s, tries, compute_s
         self.parser = Parser()
         self.sequence = secrets.randbelow(256)
@@ -73,11 +75,15 @@ class Client:
     def info(self) -> DeviceInfo:
         answer = self._ask(frames.INFO, 0)
         if answer.argument != PROTOCOL_VERSION:
-            raise FirmwareError(f"the device speaks protocol {answer.argument}, not {PROTOCOL_VERSION}")
-        line, lines, output, arena, hz, layers, mode, profiled, key, name = _INFO.unpack(answer.body)
+            raise FirmwareError(
+                f"the device speaks protocol {answer.argument}, not {PROTOCOL_VERSION}"
+            )
+        line, lines, output, arena, hz, layers, mode, profiled, key, name = _INFO.unpack(
+            answer.body
+        )
         return DeviceInfo(
-            name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines, output, arena,
-            layers, bool(profiled), hz,
+            name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines,
+            output, arena, layers, bool(profiled), hz,
         )  # fmt: skip
 
     def run(self, info: DeviceInfo, image: bytes) -> DeviceRun:
@@ -143,7 +149,9 @@ class Client:
                 if frame.type == kind | frames.ANSWER:
                     return frame
                 if frame.type == frames.REFUSED:
-                    raise FirmwareError(f"the device refuses request {kind} with argument {argument}")
+                    raise FirmwareError(
+                        f"the device refuses request {kind} with argument {argument}"
+                    )
             self.repeats += 1
         raise FirmwareError(f"the device does not answer ({self.tries} tries)")
 

@@ -80,7 +80,9 @@ class Elf:
     def code(self, section: Section) -> bytes:
         """The bytes of a stored section."""
         with self.path.open("rb") as file:
-            return bytes(ELFFile(file).get_section_by_name(section.name).data())
+            found = ELFFile(file).get_section_by_name(section.name)
+            assert found is not None
+            return bytes(found.data())
 
 
 def read_elf(path: Path) -> Elf:
@@ -111,7 +113,11 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, str], .
             kind, address = s["st_info"]["type"], s["st_value"]
             if s.name[:2] in ("$t", "$d", "$a"):
                 mapping.append((address, s.name[1]))
-            elif s.name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE") and s["st_shndx"] != "SHN_UNDEF":
+            elif (
+                s.name
+                and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+                and s["st_shndx"] != "SHN_UNDEF"
+            ):
                 thumb = 1 if kind == "STT_FUNC" else 0
                 symbols.append(Symbol(s.name, address & ~thumb, s["st_size"]))
     symbols.sort(key=lambda s: (s.address, -s.size_bytes, s.name))
@@ -120,14 +126,13 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, str], .
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Linked bytes. `static_bytes`: .data and .bss; `code_bytes`: code and constants in internal flash
-    (weights included where they lie there), with the load images of .data and ITCM code."""
+    """Linked bytes."""
 
-    static_bytes: int
+    static_bytes: int  # .data and .bss
     arena_bytes: int  # all arena sections
     stack_bytes: int
     code_bytes: int  # executable sections
-    constants_bytes: int  # read-only data in internal flash
+    constants_bytes: int  # read-only data in internal flash, weights included where they lie there
     qspi_bytes: int
     regions: dict[str, int]  # region name -> used bytes, images copied at start-up in flash too
 

@@ -39,7 +39,7 @@ def _f64_problems(elf: Elf) -> Iterator[str]:
 
 
 def f64_instructions(elf: Elf, section: Section) -> Iterator[int]:
-    """Addresses of VFP data processing on doubles (coprocessor 11); the FPU has single precision only.
+    """Addresses of VFP data processing on doubles (coprocessor 11): the FPU has none.
 
     Loads, stores and moves of a D register also use coprocessor 11 but work on this FPU.
     """

@@ -39,10 +39,18 @@ def build_firmware(
     build.mkdir(parents=True, exist_ok=True)
     name = "qemu" if qemu else "firmware"
     name += ("" if profile else "-plain") + ("-trace" if trace else "")
-    sources = [*model_sources(directory), *(_qemu_sources(directory) if qemu else _port_sources(directory))]
+    sources = [
+        *model_sources(directory),
+        *(_qemu_sources(directory) if qemu else _port_sources(directory)),
+    ]
     script = _qemu_files(build / "qemu", board) if qemu else directory / "link.ld"
     port_includes = [build / "qemu", PORT] if qemu else [directory / "port"]
-    includes = [directory, directory / "runtime" / "include", directory / "runtime" / "src", *port_includes]
+    includes = [
+        directory,
+        directory / "runtime" / "include",
+        directory / "runtime" / "src",
+        *port_includes,
+    ]
     flags = (
         *(("-DMCF_PROFILE",) if profile else ()),
         *(("-DMCF_TRACING",) if trace else ()),
@@ -64,8 +72,14 @@ def build_firmware(
 def model_sources(directory: Path) -> list[Path]:
     """The inference library: generated C, weights, and the kernels it uses."""
     if not (directory / "model.c").is_file():
-        raise UsageError(f"{directory} holds no compiled model", "mcuformer compile MODEL.onnx -o DIR makes one")
-    found = (directory.glob("*.c"), directory.glob("*.S"), (directory / "runtime" / "src").glob("*.c"))
+        raise UsageError(
+            f"{directory} holds no compiled model", "mcuformer compile MODEL.onnx -o DIR makes one"
+        )
+    found = (
+        directory.glob("*.c"),
+        directory.glob("*.S"),
+        (directory / "runtime" / "src").glob("*.c"),
+    )
     return [path for group in found for path in sorted(group)]
 
 
@@ -107,7 +121,12 @@ def _qemu_files(build: Path, board: Board) -> Path:
 def _overflow(error: McuformerError, board: Board) -> McuformerError:
     """The linker's 'region `sram' overflowed by 512 bytes' as the error of the contract."""
     found = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", error.message)
-    found += [(n, b) for n, b in re.findall(r"will not fit in region '(\w+)': overflowed by (\d+)", error.message)]
+    found += [
+        (n, b)
+        for n, b in re.findall(
+            r"will not fit in region '(\w+)': overflowed by (\d+)", error.message
+        )
+    ]
     if not found:
         return error
     region, over = max(found, key=lambda f: int(f[1]))

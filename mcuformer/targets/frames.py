@@ -44,7 +44,7 @@ class Parser:
             yield frame
 
     def silence(self) -> Iterator[Frame]:
-        """Nothing more comes: what still waits for its end will not get it, but may hide a frame."""
+        """Nothing more comes: what waits for its end will not get it, but may hide a frame."""
         while self.pending:
             self._skip(1)
             yield from self.feed(b"")

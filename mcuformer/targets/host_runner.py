@@ -20,20 +20,27 @@ from mcuformer.targets.result import Inference, RunResult
 from mcuformer.targets.toolchain import first_line, run_tool
 
 _FAST = ("-O3", "-march=native")
-_CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+_CHECKED = (
+    "-O1",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+)
 _WHY = "the host does not count instructions"
 
 
 def build_host(
     directory: Path, *, trace: bool = False, sanitize: bool = False, build: Path | None = None
 ) -> Path:
-    """The package as a program that reads inputs.bin and writes outputs.bin (runtime_c/port/mcf_batch.h)."""
+    """The package as a program that reads inputs.bin and writes outputs.bin (mcf_batch.h)."""
     compiler = host_compiler()
     build = build or directory / "build"
     includes = [directory, directory / "runtime" / "include", directory / "runtime" / "src",
                 directory / "port", PORT]  # fmt: skip
     flags = (
-        "-std=c11", *(_CHECKED if sanitize else _FAST), "-Wall", "-Wextra", "-ffp-contract=off", "-DMCF_SECTION(name)=",
+        "-std=c11", *(_CHECKED if sanitize else _FAST), "-Wall", "-Wextra", "-ffp-contract=off",
+        "-DMCF_SECTION(name)=",
         *(("-DMCF_TRACING",) if trace else ()), *(f"-I{path}" for path in includes),
     )  # fmt: skip
     sources = [
@@ -68,7 +75,9 @@ def run(
     with ThreadPoolExecutor(max_workers=count) as pool:
         results = list(pool.map(lambda part: _run_part(program, part, trace), parts))
     why = dict.fromkeys(("instructions", "io_instructions", "layers"), _WHY)
-    why |= dict.fromkeys(("sram_high_water_bytes", "stack_high_water_bytes"), "the host has no SRAM to measure")
+    why |= dict.fromkeys(
+        ("sram_high_water_bytes", "stack_high_water_bytes"), "the host has no SRAM to measure"
+    )
     return RunResult("host", tuple(i for part in results for i in part), why=why)
 
 
@@ -77,7 +86,12 @@ def _run_part(program: Path, inputs: Sequence[bytes], trace: bool) -> list[Infer
         folder = Path(name)
         write_inputs(folder, inputs)
         result = subprocess.run(
-            [str(program.resolve())], cwd=folder, capture_output=True, text=True, errors="replace", check=False
+            [str(program.resolve())],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         if result.returncode:
             words = result.stderr.strip()[-4000:] or f"exit {result.returncode}"

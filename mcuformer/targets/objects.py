@@ -29,12 +29,16 @@ def compile_objects(
 
     def build(source: Path) -> Path:
         parts = [source, *(sorted(source.parent.glob("*.bin")) if source.suffix == ".S" else ())]
-        key = hashlib.sha256(repr((command(source), version, headers, _digest(parts))).encode()).hexdigest()[:20]
+        key = hashlib.sha256(
+            repr((command(source), version, headers, _digest(parts))).encode()
+        ).hexdigest()[:20]
         target = cache / f"{source.stem}-{key}.o"
         if not target.exists():
             work = target.with_suffix(f".{os.getpid()}.tmp.o")
             try:
-                run_tool([*command(source), str(source), "-o", str(work)], f"compiling {source.name}")
+                run_tool(
+                    [*command(source), str(source), "-o", str(work)], f"compiling {source.name}"
+                )
                 os.replace(work, target)
             finally:
                 work.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The firmware around a model: port files, mcf_board.h, main.c and link.ld of a package directory."""
+"""The firmware around a model: port files, mcf_board.h, main.c and link.ld of a package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RESET_HZ = {"stm32f4": 16_000_000, "stm32f7": 16_000_000, "stm32h7": 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """What the firmware must know of a compiled model. `image_bytes` > 0 only in input mode flash."""
+    """What the firmware must know of a model. `image_bytes` > 0 only in input mode flash."""
 
     arena_bytes: int
     layers: int
@@ -37,7 +37,7 @@ class PortPlan:
 
 
 def write_port(directory: Path, board: Board, plan: PortPlan) -> None:
-    """Write DIR/port/ and, for a chip, DIR/link.ld. On the host board only port/main.c and its headers."""
+    """Write DIR/port/ and, for a chip, DIR/link.ld; on the host board only main.c and headers."""
     port = directory / "port"
     port.mkdir(parents=True, exist_ok=True)
     chip = board.family is not None
@@ -51,8 +51,11 @@ def write_port(directory: Path, board: Board, plan: PortPlan) -> None:
 
 
 def main_c(plan: PortPlan) -> str:
-    return _template("main.c.j2").render(
-        arena_bytes=plan.arena_bytes, layers=max(plan.layers, 1), image_bytes=plan.image_bytes
+    return render_template(
+        "main.c.j2",
+        arena_bytes=plan.arena_bytes,
+        layers=max(plan.layers, 1),
+        image_bytes=plan.image_bytes,
     )
 
 
@@ -60,10 +63,16 @@ def linker_script(board: Board, plan: PortPlan) -> str:
     """Places everything in the board's regions; what does not fit is a link error."""
     used = [r for r in board.memory if r.kind != "qspi" or plan.qspi]
     flags = {"flash": "rx", "qspi": "r", "itcm": "rwx"}
-    return _template("link.ld.j2").render(
+    return render_template(
+        "link.ld.j2",
         board_name=board.name,
         regions=[
-            {"name": r.name, "flags": flags.get(r.kind, "rw"), "base": r.base, "size_bytes": r.size_bytes}
+            {
+                "name": r.name,
+                "flags": flags.get(r.kind, "rw"),
+                "base": r.base,
+                "size_bytes": r.size_bytes,
+            }
             for r in used
         ],
         flash=board.flash.name,
@@ -118,7 +127,7 @@ def _divider_code(divider: int) -> int:
 
 
 def _flash_acr(family: str, tree: ClockTree) -> int:
-    """Wait states and what hides them: F4 prefetch and caches, F7 prefetch and ART, H7 signal delay."""
+    """Wait states and what goes with them: F4 prefetch and caches, F7 prefetch and ART, H7 delay."""
     extra = {"stm32f4": 7 << 8, "stm32f7": 3 << 8, "stm32h7": 2 << 4}[family]
     return extra | tree.wait_states
 
@@ -147,7 +156,7 @@ def _qspi_macros(board: Board, used: bool) -> dict[str, object]:
     if not used or board.qspi is None or board.qspi_region is None:
         return {"HAS_QSPI": 0}
     qspi: Qspi = board.qspi
-    pins = ", ".join("{%d, %d, %d}" % pin_function(text) for text in qspi.pins)
+    pins = ", ".join(f"{{{a}, {b}, {c}}}" for a, b, c in map(pin_function, qspi.pins))
     return {
         "HAS_QSPI": 1,
         "QSPI_SIZE_LOG2": board.qspi_region.size_bytes.bit_length() - 1,
@@ -156,6 +165,10 @@ def _qspi_macros(board: Board, used: bool) -> dict[str, object]:
         "QSPI_DUMMY_CYCLES": qspi.dummy_cycles,
         "QSPI_PINS": f"{{{pins}}}",
     }
+
+
+def render_template(name: str, **values: object) -> str:
+    return _template(name).render(**values)
 
 
 @cache

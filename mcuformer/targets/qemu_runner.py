@@ -18,7 +18,12 @@ _WHY = "QEMU's machine has another memory map: Unicorn measures on the board's o
 
 
 def run(
-    elf: Path, inputs: Sequence[bytes], *, trace: bool = False, core: str = "cortex-m7", timeout_s: float = 3600
+    elf: Path,
+    inputs: Sequence[bytes],
+    *,
+    trace: bool = False,
+    core: str = "cortex-m7",
+    timeout_s: float = 3600,
 ) -> RunResult:
     """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too."""
     with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
@@ -33,7 +38,9 @@ def run(
 def qemu_command() -> str:
     path = shutil.which("qemu-system-arm")
     if path is None:
-        raise ToolMissingError("qemu-system-arm is not installed", "apt-get install qemu-system-arm")
+        raise ToolMissingError(
+            "qemu-system-arm is not installed", "apt-get install qemu-system-arm"
+        )
     return path
 
 
@@ -41,11 +48,18 @@ def _qemu(elf: Path, core: str, folder: Path, timeout_s: float) -> None:
     machine = {"cortex-m7": "mps2-an500", "cortex-m4": "mps2-an386"}[core]
     argv = [
         qemu_command(), "-M", machine, "-nographic", "-monitor", "none", "-serial", "none",
-        "-semihosting-config", "enable=on,target=native", "-icount", "shift=6", "-kernel", str(elf.resolve()),
+        "-semihosting-config", "enable=on,target=native", "-icount", "shift=6",
+        "-kernel", str(elf.resolve()),
     ]  # fmt: skip
     try:
         result = subprocess.run(
-            argv, cwd=folder, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+            argv,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise FirmwareError(f"QEMU did not end within {timeout_s:.0f} s") from None

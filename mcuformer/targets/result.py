@@ -46,7 +46,7 @@ class Tile:
 
 
 def assemble(tiles: list[Tile]) -> Trace:
-    """Each layer's whole output from its tiles; rows that came twice must have come equal or count last."""
+    """Each layer's whole output from its tiles; of rows that came twice the last count."""
     result: Trace = {}
     for layer in sorted({tile.layer for tile in tiles}):
         own = [tile for tile in tiles if tile.layer == layer]

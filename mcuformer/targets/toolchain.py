@@ -1,4 +1,4 @@
-"""The cross compiler: arm-none-eabi-gcc where it is installed, else zig from the `ziglang` wheel."""
+"""The cross compiler: arm-none-eabi-gcc where installed, else zig from the `ziglang` wheel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,12 @@ class Toolchain:
         if self.name == "gcc":
             return (*GCC_CORE_FLAGS[core], *COMMON_FLAGS)
         # zig adds its own sanitizer traps and frame pointers unless told not to
-        return (*ZIG_CORE_FLAGS[core], *COMMON_FLAGS, "-fno-sanitize=undefined", "-fomit-frame-pointer")
+        return (
+            *ZIG_CORE_FLAGS[core],
+            *COMMON_FLAGS,
+            "-fno-sanitize=undefined",
+            "-fomit-frame-pointer",
+        )
 
     def compile_command(self, core: Core, source: Path, extra: tuple[str, ...]) -> tuple[str, ...]:
         """All but the names of source and object."""
@@ -59,7 +64,10 @@ class Toolchain:
         link = ["-nostdlib", "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler"]
         library = ["-lgcc", "-Wl,--no-warn-rwx-segments"] if self.name == "gcc" else []
         names = [str(path) for path in objects]
-        run_tool([*self.command, *flags, *link, *names, *library, "-o", str(target)], f"linking {target.name}")
+        run_tool(
+            [*self.command, *flags, *link, *names, *library, "-o", str(target)],
+            f"linking {target.name}",
+        )
 
 
 @cache

@@ -16,8 +16,6 @@ from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.result import Inference, RunResult, Tile, assemble
 
 if TYPE_CHECKING:
-    from unicorn import Uc
-
     from mcuformer.targets.chip.machine import Machine
 
 
@@ -32,9 +30,9 @@ def run(
 ) -> RunResult:
     """Each input is the whole image (or sequence) as bytes, lines in order.
 
-    `trace` needs an ELF built with trace=True. `dead` names ready bits that never come, `seed` draws
-    the noise that RAM holds at first. FirmwareError when the firmware complains, faults, or writes
-    a byte of RAM that belongs to nothing.
+    `trace` needs an ELF built with trace=True. `dead` names ready bits that never come, `seed`
+    draws the noise that RAM holds at first. FirmwareError when the firmware complains, faults, or
+    writes a byte of RAM that belongs to nothing.
     """
     device = EmulatedDevice(read_elf(elf), board, trace=trace, dead=dead, seed=seed)
     inferences = tuple(device.infer(image) for image in inputs)
@@ -48,19 +46,27 @@ class EmulatedDevice:
     """A booted board, and the client that talks to it."""
 
     def __init__(
-        self, elf: Elf, board: Board, *, trace: bool = False, dead: Collection[str] = (), seed: int = 0
+        self,
+        elf: Elf,
+        board: Board,
+        *,
+        trace: bool = False,
+        dead: Collection[str] = (),
+        seed: int = 0,
     ) -> None:
         self.machine = _machine(elf, board, dead, seed)
         self.tiles: list[Tile] | None = [] if trace else None
         if trace:
-            self.machine.call_hook(elf.address("mcf_trace"), self._trace)
+            self.machine.engine.on_instruction(elf.address("mcf_trace"), self._trace)
         # no other party shares the line: what is lost is lost for good, so few tries are enough
         self.client = Client(EmulatedPort(self.machine), tries=4, compute_s=30.0)
         self.info: DeviceInfo = self.client.info()
 
     def infer(self, image: bytes) -> Inference:
         if len(image) != self.info.input_bytes:
-            raise FirmwareError(f"the input has {len(image):,} B, the model takes {self.info.input_bytes:,} B")
+            raise FirmwareError(
+                f"the input has {len(image):,} B, the model takes {self.info.input_bytes:,} B"
+            )
         if self.tiles is not None:
             self.tiles.clear()
         if self.info.input_mode == "flash":
@@ -72,7 +78,7 @@ class EmulatedDevice:
     def high_water(self) -> tuple[int, int]:
         """Bytes of SRAM and of stack in use, from the outermost bytes that changed.
 
-        A byte that got the value it had before is not seen: noise as first content makes that 1 in 256.
+        A byte that got the value it had before is not seen: with noise there, one in 256.
         """
         sram = stack = 0
         top = self.machine.elf.address("mcf_stack_top")
@@ -100,16 +106,12 @@ class EmulatedDevice:
                     f"(behind {self.machine.elf.where(address)})"
                 )
 
-    def _trace(self, uc: Uc) -> None:
-        """mcf_trace(layer, rows, stride, row_bytes, first_row, count): four registers, two stack words."""
-        from unicorn.arm_const import (
-            UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_SP,
-        )  # fmt: skip
-
-        layer, address, stride, row_bytes = (
-            uc.reg_read(r) for r in (UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3)
-        )
-        stack = np.frombuffer(self.machine.read(uc.reg_read(UC_ARM_REG_SP), 8), dtype="<u4")
+    def _trace(self) -> None:
+        """mcf_trace(layer, rows, stride, row_bytes, first_row, count): four in registers."""
+        engine = self.machine.engine
+        layer, address = engine.get("r0"), engine.get("r1")
+        stride, row_bytes = engine.get("r2"), engine.get("r3")
+        stack = np.frombuffer(self.machine.read(engine.get("sp"), 8), dtype="<u4")
         first, count = int(stack[0]), int(stack[1])
         rows = [self.machine.read(address + stride * i, row_bytes) for i in range(count)]
         tile = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(count, row_bytes)
@@ -144,5 +146,7 @@ def _machine(elf: Elf, board: Board, dead: Collection[str], seed: int) -> Machin
     try:
         from mcuformer.targets.chip.machine import Machine
     except ImportError as error:
-        raise ToolMissingError(f"Unicorn cannot be loaded: {error}", "pip install 'mcuformer[emulate]'") from None
+        raise ToolMissingError(
+            f"Unicorn cannot be loaded: {error}", "pip install 'mcuformer[emulate]'"
+        ) from None
     return Machine(elf, board, dead, seed)

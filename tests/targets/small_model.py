@@ -39,7 +39,7 @@ static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
     for (unsigned i = 0; i < LINES; i++) {
         int status = read ? read(ctx, lines + i * LINE_BYTES, i, 1) : 0;
         if (status) return status;
-        const uint8_t *line = @MODE@ == MCF_INPUT_FLASH ? (const uint8_t *)ctx + i * LINE_BYTES : lines + i * LINE_BYTES;
+        const uint8_t *line = (@MODE@ == MCF_INPUT_FLASH ? (uint8_t *)ctx : lines) + i * LINE_BYTES;
         sums[i] = dot(line);
         MCF_TRACE(0, sums + i, 4, 4, (int32_t)i, 1);
     }
@@ -53,24 +53,34 @@ static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
 
 extern const mcf_model_t mcf_the_model;
 const mcf_model_t mcf_the_model = {
-    .name = "small", .id = id, .arena_bytes = LINES * LINE_BYTES + LINES * 4, .line_bytes = LINE_BYTES, .lines = LINES,
-    .output_bytes = LINES * 4, .layers = 2, .input_mode = @MODE@,
+    .name = "small", .id = id, .arena_bytes = LINES * LINE_BYTES + LINES * 4,
+    .line_bytes = LINE_BYTES, .lines = LINES, .output_bytes = LINES * 4, .layers = 2, .input_mode = @MODE@,
     .init = init, .input = input, .invoke = invoke, .output = output,
 };
 """
 
 
 def write_small_model(
-    directory: Path, board: Board, *, mode: str = "bands", qspi: bool = False, hot: bool = True,
-    extra: str = "", body: str = "", arena_bytes: int = ARENA_BYTES, stack_bytes: int | None = None,
+    directory: Path,
+    board: Board,
+    *,
+    mode: str = "bands",
+    qspi: bool = False,
+    hot: bool = True,
+    extra: str = "",
+    body: str = "",
+    arena_bytes: int = ARENA_BYTES,
+    stack_bytes: int | None = None,
 ) -> Path:
-    """The package directory of the model; `extra` and `body` go into its source and its last layer."""
+    """The package directory; `extra` and `body` go into the source and its last layer."""
     source = SOURCE
     for key, value in {
         "SECTION": ".qspi" if qspi else ".rodata.weights",
         "HOT": ".mcf_itcm" if hot else ".text.dot",
         "WEIGHTS": ", ".join(map(str, WEIGHTS)),
-        "MODE": str(MODES[mode]), "EXTRA": extra, "BODY": body,
+        "MODE": str(MODES[mode]),
+        "EXTRA": extra,
+        "BODY": body,
     }.items():
         source = source.replace(f"@{key}@", value)
     include = directory / "runtime" / "include"
@@ -78,7 +88,10 @@ def write_small_model(
     (directory / "model.c").write_text(source)
     (include / "mcf_model.h").write_text((RUNTIME_C / "include" / "mcf_model.h").read_text())
     plan = PortPlan(
-        arena_bytes=arena_bytes, layers=2, stack_bytes=stack_bytes or board.stack_bytes, qspi=qspi,
+        arena_bytes=arena_bytes,
+        layers=2,
+        stack_bytes=stack_bytes or board.stack_bytes,
+        qspi=qspi,
         image_bytes=INPUT_BYTES if mode == "flash" else 0,
     )
     write_port(directory, board, plan)

@@ -1,6 +1,7 @@
 """RCC, PWR and the flash's wait states: a clock that a real chip would not survive is an error.
 
-`dead` names ready bits that never come: hse, pll, voltage, overdrive, overdrive-switch, switch, latency.
+`dead` names ready bits that never come: hse, pll, voltage, overdrive, overdrive-switch,
+switch, latency.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class PwrF4F7(Device):
     def __init__(self, dead: Collection[str]) -> None:
         super().__init__()
         self.pairs = {
-            bit: bit for bit, name in ((16, "overdrive"), (17, "overdrive-switch")) if name not in dead
+            bit: bit
+            for bit, name in ((16, "overdrive"), (17, "overdrive-switch"))
+            if name not in dead
         }
 
     def read(self, offset: int) -> int:
@@ -100,7 +103,9 @@ class Rcc(Device):
         self.cpu_hz = vco // p
         self.ahb_hz = self.cpu_hz // self.limits.cpu_per_bus
         if self.cpu_hz > self.limits.cpu_hz:
-            raise FirmwareError(f"core clock of {self.cpu_hz:,} Hz is over {self.limits.cpu_hz:,} Hz")
+            raise FirmwareError(
+                f"core clock of {self.cpu_hz:,} Hz is over {self.limits.cpu_hz:,} Hz"
+            )
         needed = -(-self.ahb_hz // self.limits.wait_state_hz) - 1
         if self.flash.wait_states < needed:
             raise FirmwareError(f"{self.flash.wait_states} flash wait states, {needed} are needed")

@@ -1,4 +1,4 @@
-"""Counts executed instructions by basic block: a native hook where a host compiler is, else Python."""
+"""Counts executed instructions by basic block: natively where a host compiler is, else in Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from unicorn import UC_HOOK_BLOCK, Uc
 
 from mcuformer.paths import RUNTIME_C
+from mcuformer.targets.chip.engine import Engine
 
 _SOURCE = RUNTIME_C / "port" / "host" / "block_count.c"
 
@@ -30,26 +28,31 @@ class Code:
 
 
 class _Block(ctypes.Structure):
-    _fields_ = [("instructions", ctypes.c_uint32), ("bytes", ctypes.c_uint32), ("executions", ctypes.c_uint64)]  # noqa: RUF012
+    _fields_ = [
+        ("instructions", ctypes.c_uint32),
+        ("bytes", ctypes.c_uint32),
+        ("executions", ctypes.c_uint64),
+    ]
 
 
 class _Range(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        ("base", ctypes.c_uint64), ("bytes", ctypes.c_uint64), ("code", ctypes.c_void_p), ("blocks", ctypes.c_void_p),
+    _fields_ = [
+        ("base", ctypes.c_uint64), ("bytes", ctypes.c_uint64),
+        ("code", ctypes.c_void_p), ("blocks", ctypes.c_void_p),
     ]  # fmt: skip
 
 
 class _Counter(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        ("instructions", ctypes.c_uint64), ("ranges", ctypes.c_uint32), ("repeated", ctypes.c_uint32),
-        ("range", _Range * 4),
+    _fields_ = [
+        ("instructions", ctypes.c_uint64), ("ranges", ctypes.c_uint32),
+        ("repeated", ctypes.c_uint32), ("range", _Range * 4),
     ]  # fmt: skip
 
 
 class NativeCounter:
     """Exact and fast (about 390 M instructions a second)."""
 
-    def __init__(self, uc: Uc, codes: list[Code]) -> None:
+    def __init__(self, engine: Engine, codes: list[Code]) -> None:
         self.state = _Counter(ranges=len(codes))
         self.codes = codes
         self.blocks = [(_Block * (code.size_bytes // 2))() for code in codes]
@@ -59,14 +62,14 @@ class NativeCounter:
             entry.blocks = ctypes.addressof(blocks)
         library = native_hook()
         assert library is not None
-        _add_native_hook(uc, library.mcf_count_block, ctypes.addressof(self.state))
+        engine.on_block_native(library.mcf_count_block, ctypes.addressof(self.state))
 
     @property
     def instructions(self) -> int:
         return self.state.instructions
 
     def repeat(self) -> None:
-        """The engine stopped inside a block that is counted whole: its rest runs next, as a block."""
+        """The engine stopped inside a block that is counted whole: its rest runs next."""
         self.state.repeated = 1
 
     def block_counts(self) -> dict[int, tuple[int, int]]:
@@ -82,15 +85,15 @@ class NativeCounter:
 class PythonCounter:
     """The same counts without a host compiler, some twenty times slower."""
 
-    def __init__(self, uc: Uc, codes: list[Code]) -> None:
+    def __init__(self, engine: Engine, codes: list[Code]) -> None:
         self.instructions = 0
         self.repeated = False
         self.codes = codes
         self.sizes: dict[tuple[int, int], int] = {}
         self.executions: dict[tuple[int, int], int] = {}
-        uc.hook_add(UC_HOOK_BLOCK, self._block)
+        engine.on_block(self._block)
 
-    def _block(self, _uc: Uc, address: int, size: int, _user: Any) -> None:
+    def _block(self, address: int, size: int) -> None:
         key = (address, size)
         if key not in self.sizes:
             self.sizes[key] = self._count(address, size)
@@ -119,13 +122,13 @@ class PythonCounter:
 Counter = NativeCounter | PythonCounter
 
 
-def make_counter(uc: Uc, codes: list[Code]) -> Counter:
-    return NativeCounter(uc, codes) if native_hook() is not None else PythonCounter(uc, codes)
+def make_counter(engine: Engine, codes: list[Code]) -> Counter:
+    return NativeCounter(engine, codes) if native_hook() else PythonCounter(engine, codes)
 
 
 @cache
 def native_hook() -> ctypes.CDLL | None:
-    """The hook as a shared library, built once per version of its source; None without a host cc."""
+    """The hook as a shared library, built once per version; None without a host compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
@@ -151,16 +154,3 @@ def _cache_folder() -> Path:
     except OSError:
         pass
     return Path(tempfile.mkdtemp(prefix="mcuformer-"))
-
-
-def _add_native_hook(uc: Uc, function: Any, user: int) -> None:
-    """uc_hook_add with a C function pointer, which the Python binding has no call for."""
-    from unicorn.unicorn_py3.unicorn import uclib
-
-    handle = ctypes.c_size_t()
-    status = uclib.uc_hook_add(
-        uc._uch, ctypes.byref(handle), UC_HOOK_BLOCK, ctypes.cast(function, ctypes.c_void_p),
-        ctypes.c_void_p(user), ctypes.c_uint64(1), ctypes.c_uint64(0),
-    )  # fmt: skip
-    if status:
-        raise RuntimeError(f"uc_hook_add failed with {status}")

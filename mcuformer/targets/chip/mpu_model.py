@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 READ, WRITE, EXECUTE = 1, 2, 4
@@ -46,7 +47,7 @@ class MpuModel:
             cuts |= {start + i * eighth for i in range(9) if base < start + i * eighth < end}
         ordered = sorted(cuts)
         pieces: list[tuple[int, int, int]] = []
-        for start, stop in zip(ordered, ordered[1:], strict=False):
+        for start, stop in itertools.pairwise(ordered):
             allowed = self.allowed(start)
             if pieces and pieces[-1][2] == allowed:
                 pieces[-1] = (pieces[-1][0], stop, allowed)

@@ -21,10 +21,19 @@ class Ppb(Device):
     """
 
     def __init__(
-        self, has_lock: bool, dead: Collection[str], ticks: Callable[[], int], mpu_changed: Callable[[], None]
+        self,
+        has_lock: bool,
+        dead: Collection[str],
+        ticks: Callable[[], int],
+        mpu_changed: Callable[[], None],
     ) -> None:
         super().__init__({_CCSIDR: _CACHE_4K_4_WAYS})
-        self.locked, self.dead, self.ticks, self.mpu_changed = has_lock, "dwt" in dead, ticks, mpu_changed
+        self.locked, self.dead, self.ticks, self.mpu_changed = (
+            has_lock,
+            "dwt" in dead,
+            ticks,
+            mpu_changed,
+        )
         self.mpu = MpuModel()
         self.zero = 0
 

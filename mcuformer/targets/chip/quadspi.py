@@ -19,7 +19,11 @@ class Quadspi(Device):
     """`dead`: qspi-busy (the controller never gets idle), qspi-flash (nothing answers)."""
 
     def __init__(
-        self, qspi: Qspi, size_bytes: int, dead: Collection[str], gpio: Callable[[int], Gpio],
+        self,
+        qspi: Qspi,
+        size_bytes: int,
+        dead: Collection[str],
+        gpio: Callable[[int], Gpio],
         mapped: Callable[[bool], None],
     ) -> None:
         super().__init__()

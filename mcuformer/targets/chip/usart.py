@@ -27,20 +27,38 @@ class Usart(Device):
     """`sent` collects what the firmware transmits; `received` waits for it.
 
     The third poll of the status in a row with nothing received and nothing sent calls `starving`
-    (the last poll of a receiver that gave up and one poll before sending are two). The baud rate register is checked against the
-    bus clock, and both pins against the board, at the first byte.
+    (the last poll of a receiver that gave up and one poll before sending are two). The baud rate
+    register is checked against the bus clock, and both pins against the board, at the first byte.
     """
 
     def __init__(
-        self, uart: Uart, has_isr: bool, bus_hz: Callable[[], int], gpio: Callable[[int], Gpio],
+        self,
+        uart: Uart,
+        has_isr: bool,
+        bus_hz: Callable[[], int],
+        gpio: Callable[[int], Gpio],
         starving: Callable[[], None],
     ) -> None:
         super().__init__()
         self.uart, self.bus_hz, self.gpio, self.starving = uart, bus_hz, gpio, starving
         if has_isr:
-            self.status, self.rdr, self.tdr, self.brr, self.cr1, self.on = 0x1C, 0x24, 0x28, 0x0C, 0x00, 0xD
+            self.status, self.rdr, self.tdr, self.brr, self.cr1, self.on = (
+                0x1C,
+                0x24,
+                0x28,
+                0x0C,
+                0x00,
+                0xD,
+            )
         else:
-            self.status, self.rdr, self.tdr, self.brr, self.cr1, self.on = 0x00, 0x04, 0x04, 0x08, 0x0C, 0x200C
+            self.status, self.rdr, self.tdr, self.brr, self.cr1, self.on = (
+                0x00,
+                0x04,
+                0x04,
+                0x08,
+                0x0C,
+                0x200C,
+            )
         self.sent = bytearray()
         self.received: deque[int] = deque()
         self.polls = 0
@@ -72,7 +90,9 @@ class Usart(Device):
             raise FirmwareError(f"{self.uart.name} is used before it is switched on")
         baud = self.bus_hz() / max(self.values.get(self.brr, 0), 1)
         if abs(baud / self.uart.baud - 1) > 0.02:
-            raise FirmwareError(f"{self.uart.name} runs at {baud:,.0f} baud, not at {self.uart.baud:,}")
+            raise FirmwareError(
+                f"{self.uart.name} runs at {baud:,.0f} baud, not at {self.uart.baud:,}"
+            )
         for name, function in ((self.uart.tx, self.uart.tx_af), (self.uart.rx, self.uart.rx_af)):
             port, bit = pin(name)
             if self.gpio(port).function(bit) != function:
