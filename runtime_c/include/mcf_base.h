@@ -27,7 +27,16 @@ enum { MCF_S8 = 0, MCF_U8 = 1, MCF_S16 = 2, MCF_NONE = 3 }; /* element types */
 static inline int32_t mcf_size(int type) { return type == MCF_S16 ? 2 : 1; }
 
 /* floor(a * b / 2^32): SMMUL */
+#if MCF_DSP
+static inline int32_t mcf_hi(int32_t a, int32_t b)
+{
+    int32_t high; /* compilers sometimes extend the factors to 64 bits first */
+    __asm__("smmul %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+    return high;
+}
+#else
 static inline int32_t mcf_hi(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
+#endif
 
 static inline int32_t mcf_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 

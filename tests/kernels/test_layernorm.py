@@ -129,3 +129,27 @@ def test_equals_the_interpreter(where: str, data: st.DataObject) -> None:
 def test_wide_rows(where: str, channels: int, scaled: bool) -> None:
     for values in VALUES:
         check(make_case(2, channels, a=scaled, z=scaled, values=values), where, 0, False)
+
+
+COUNTED = [
+    {},
+    {"a": True},
+    {"g": True},
+    {"x": "int16"},
+    {"x": "int16", "y": "int16"},
+    {"groups": 3},
+]
+
+
+@pytest.mark.parametrize("options", COUNTED)
+@pytest.mark.parametrize("channels", (96, 192, 384))
+def test_cost_model(options: dict, channels: int) -> None:
+    case = make_case(8, channels, **options)
+    count = check(case, "m7", 0, False)
+    assert layernorm.instructions(case.op, case.graph, 8) == pytest.approx(count, rel=0.03)
+
+
+def test_instructions_per_element() -> None:
+    """C = 192: at most 8 instructions per element, the plain rows at most 6."""
+    assert check(make_case(32, 192), "m7", 0, False) <= 6 * 32 * 192
+    assert check(make_case(32, 192, a=True, z=True), "m7", 0, False) <= 8 * 32 * 192
