@@ -16,9 +16,7 @@ from mcuformer.kernels import linear
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.linear import Values, constant, round4
 
-SOURCES = (
-    "mcf_conv2d.c", "mcf_dwconv2d.c", "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c",
-)  # fmt: skip
+SOURCES = ("mcf_conv2d.c", "mcf_dwconv2d.c", *linear.GEMM_SOURCES)
 
 
 def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> KernelData:

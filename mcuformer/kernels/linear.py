@@ -17,7 +17,10 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.kernels.base import CArray, KernelData
 
-SOURCES = ("mcf_linear.c", "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c")
+GEMM_SOURCES = (
+    "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
+)  # fmt: skip
+SOURCES = ("mcf_linear.c", *GEMM_SOURCES)
 TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
 NO_TYPE = 3
 
@@ -119,7 +122,7 @@ def pack_weights(w: NDArray, bits: int) -> NDArray[np.int8]:
 
 
 def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDArray[np.int32]:
-    """Per 4 channels: each chunk's bias - x_zp * sum(w), then (mult, offset[, rmult]) of each."""
+    """Per 4 channels: each chunk's bias - x_zp * sum(w), then 4 (mult, offset)[, then 4 rmult]."""
     n = padded.shape[0]
     four_bit = op.attrs.get("weight_bits", 8) == 4
     scale = 16 if four_bit else 1  # nibbles are expanded to 16 * w
@@ -130,13 +133,12 @@ def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDAr
     mult = constant(graph, op.inputs[3]).astype(np.int64)
     assert not (mult % scale).any(), f"{op.name}: mult must be a multiple of 16 for int4 weights"
     offset = np.broadcast_to(constant(graph, op.inputs[4]), n)
-    columns = [mult // scale, offset]
+    parts = [by_four(bias * scale).transpose(0, 2, 1)]
+    parts.append(by_four(np.stack([mult // scale, offset], axis=1)))
     rmult = graph.const(op_input(op, 6))
     if rmult is not None:
-        columns.append(np.broadcast_to(rmult, n))
-    tail = np.stack(columns, axis=1).astype(np.int64)
-    biases = by_four(bias * scale).transpose(0, 2, 1)
-    blocks = [b.reshape(b.shape[0], -1) for b in (biases, by_four(tail))]
+        parts.append(by_four(np.broadcast_to(rmult, n)))
+    blocks = [p.reshape(p.shape[0], -1) for p in parts]
     return np.concatenate(blocks, axis=1).astype(np.int32).reshape(-1)
 
 

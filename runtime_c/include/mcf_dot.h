@@ -8,40 +8,47 @@
 
 typedef void mcf_dot_label_t(void); /* a place inside mcf_dot, never called from C */
 
-/* Passed by value: the struct becomes the stack frame of mcf_dot, which knows its offsets. */
+/* mcf_dot copies it to its stack frame and knows the offsets. */
 typedef struct {
     const void *w, *pair, *pair_end;
-    const int32_t *post;      /* behind the first group's biases */
+    const int32_t *post;     /* at the first group's biases */
     const void *w_end;
-    uint32_t entry;           /* address in one of the unrolled loops over K */
-    mcf_dot_label_t *finish;  /* what becomes of the sums of a group */
-    uint32_t shift;           /* for the sums: bytes from one group's biases to the next */
-    void *y0, *y1;
-    const void *res0, *res1;
+    uint32_t entry;          /* address in one of the unrolled loops over K */
+    mcf_dot_label_t *finish; /* what becomes of the sums of a group */
+    uint32_t shift;          /* for the sums: bytes from a group's multipliers to the next group's biases */
+    void *y[2];
+    const void *res[2];
     const void *table;
-    const void *pair_entry;   /* MCF_LDR: pair, less what the entry skips */
-    uint32_t w_skip;          /* MCF_LDR: bytes of weights that the entry skips */
+    uint32_t acc_shift;
+    int32_t clamp_min, clamp_max;
+    const void *pair_entry;  /* MCF_LDR: pair, less what the entry skips */
+    uint32_t w_skip;         /* MCF_LDR: bytes of weights that the entry skips */
 } mcf_dot_t;
 
-void mcf_dot(mcf_dot_t d);
+void mcf_dot(const mcf_dot_t *d);
 
-/* The unrolled loops: a step is 4 K positions. */
+/* The unrolled loops: steps of 4 K positions. */
 #ifdef MCF_LDR
-enum { MCF_DOT_UNROLL = 16, MCF_DOT_STEP_BYTES = 112 };
+enum { MCF_DOT_UNROLL = 24, MCF_DOT_STEP_BYTES = 112 };
 #else
-enum { MCF_DOT_UNROLL = 16, MCF_DOT_STEP_BYTES = 88 };
+enum { MCF_DOT_UNROLL = 24, MCF_DOT_STEP_BYTES = 88 };
 #endif
-enum { MCF_DOT_PACKED_UNROLL = 4, MCF_DOT_PACKED_STEP_BYTES = 120 };
-mcf_dot_label_t mcf_dot_loop, mcf_dot_packed_loop;
+enum { MCF_DOT_PACKED_UNROLL = 4, MCF_DOT_PACKED8_STEP_BYTES = 120, MCF_DOT_PACKED4_STEP_BYTES = 184 };
+mcf_dot_label_t mcf_dot_loop, mcf_dot_packed8_loop, mcf_dot_packed4_loop;
 
-/* The finishes, named by the type of y; `_1`: for shift 1, which costs nothing. */
+/* The finishes, named by the type of y, table bits, type of the residual. _fixed: for the shifts below, which cost no
+ * instruction; _up: with acc_shift, which those of 16 bits always have. */
+enum { MCF_DOT_SHIFT = 2, MCF_DOT_RES_SHIFT = 8 };
 mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums;
-mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_1, mcf_dot_s8_res8, mcf_dot_s8_res16;
+mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_fixed, mcf_dot_s8_res8, mcf_dot_s8_res8_fixed, mcf_dot_s8_res8_up;
+mcf_dot_label_t mcf_dot_s8_res16, mcf_dot_s8_res16_up;
 mcf_dot_label_t mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
-mcf_dot_label_t mcf_dot_s8_table10_1, mcf_dot_s8_table12_1;
+mcf_dot_label_t mcf_dot_s8_table10_fixed, mcf_dot_s8_table11_fixed, mcf_dot_s8_table12_fixed;
+mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table12;
 
-/* `count` blocks of 16 packed weights to 16 bits. */
-void mcf_dot_expand(const void *packed, void *panel, int32_t count);
+/* `count` blocks of 16 packed weights (8 or 4 bits each) to 16 bits. */
+void mcf_dot_expand8(const void *packed, void *panel, int32_t count);
+void mcf_dot_expand4(const void *packed, void *panel, int32_t count);
 
 /* Interleaves 4*count elements (count > 0) of two rows as pairs of int16; _aligned: rows at multiples of 4. */
 typedef void mcf_dot_pair_t(const void *row0, const void *row1, void *pair, int32_t count);

@@ -10,7 +10,7 @@
  * panel 0: weights are expanded in the loop, slower and with the small scratch. */
 typedef struct {
     const int8_t *weights;       /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
-    const int32_t *post;         /* per 4 channels: chunks x 4 biases, then (mult, offset) or (mult, offset, rmult) x 4 */
+    const int32_t *post;         /* per 4 channels: chunks x 4 biases, 4 x (mult, offset), with res: 4 rmult */
     const void *table;           /* 2^table_bits entries of y's type, or NULL */
     const uint16_t *chunk_kp;    /* lengths of the K chunks where their sums are scaled apart, or NULL */
     int32_t n, kp, panel;

@@ -40,37 +40,42 @@ static void gather(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy, int32_t 
     }
 }
 
+/* Two output pixels at a time, from line oy on. */
+static void multiply_panel(mcf_gemm_t *g, const mcf_conv2d_t *p, const uint8_t *x, mcf_gemm_rows_t at, int32_t oy,
+                           int32_t pixels, uint8_t *row0)
+{
+    const mcf_linear_t *core = &p->core;
+    const int32_t y_bytes = core->n * mcf_size(core->y_type);
+    const int32_t res_bytes = core->res_type == MCF_NONE ? 0 : core->n * mcf_size(core->res_type);
+    uint8_t *row1 = row0 + ((core->segment * mcf_size(core->x_type) + 3) & ~3);
+    for (int32_t ox = 0; pixels > 0; pixels -= 2) {
+        const int32_t next = pixels > 1;
+        for (int32_t i = 0; i <= next; i++) {
+            gather(p, x, oy, ox, i ? row1 : row0);
+            if (++ox == p->out_width)
+                ox = 0, oy++;
+        }
+        at.y[1] = at.y[0] + next * y_bytes;
+        at.res[1] = at.res[0] + next * res_bytes;
+        mcf_gemm_pair(g, row0, next ? row1 : row0, core->segment, 0);
+        mcf_gemm_dot(g, &at);
+        at.y[0] += 2 * y_bytes;
+        at.res[0] += 2 * res_bytes;
+    }
+}
+
 void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
                 void *scratch)
 {
     const mcf_linear_t *core = &p->core;
     const int32_t pixels = y_rows * p->out_width, all = (core->n + 3) / 4;
     const int32_t expand = core->panel && pixels > 2, groups = expand ? core->panel / 4 : all;
-    const int32_t y_bytes = core->n * mcf_size(core->y_type), res_bytes = core->n * mcf_size(core->res_type);
-    uint8_t *panel = (uint8_t *)scratch + 4 * core->kp, *row0 = panel + (expand ? 8 * core->kp * groups : 0);
-    uint8_t *row1 = row0 + ((core->segment * mcf_size(core->x_type) + 3) & ~3);
-    for (int32_t group = 0; group < all; group += groups) {
-        const int32_t here = all - group < groups ? all - group : groups;
-        const mcf_gemm_t g = {core, expand ? panel : NULL, scratch, 0, core->kp, group, here};
-        if (expand)
-            mcf_gemm_expand(&g, panel);
-        for (int32_t i = 0, oy = y_row0, ox = 0; i < pixels; i += 2) {
-            const int32_t next = i + 1 < pixels;
-            gather(p, x, oy, ox, row0);
-            if (++ox == p->out_width)
-                ox = 0, oy++;
-            if (next)
-                gather(p, x, oy, ox, row1);
-            if (++ox == p->out_width)
-                ox = 0, oy++;
-            mcf_gemm_pair(row0, next ? row1 : row0, core->x_type, core->segment, 0, core->kp, scratch);
-            mcf_gemm_rows_t rows = {{NULL, NULL}, {(uint8_t *)y + i * y_bytes, (uint8_t *)y + (i + next) * y_bytes},
-                                    {NULL, NULL}, 0};
-            if (res) {
-                rows.res[0] = (const uint8_t *)res + i * res_bytes;
-                rows.res[1] = (const uint8_t *)res + (i + next) * res_bytes;
-            }
-            mcf_gemm_dot(&g, &rows);
-        }
+    uint8_t *const panel = (uint8_t *)scratch + 4 * core->kp;
+    const mcf_gemm_rows_t at = {{res ? res : y, NULL}, {y, NULL}};
+    mcf_gemm_t g = {.p = core, .kn = core->kp, .pair = scratch, .panel = expand ? panel : NULL};
+    for (; g.group0 < all; g.group0 += groups) {
+        g.groups = all - g.group0 < groups ? all - g.group0 : groups;
+        mcf_gemm_start(&g);
+        multiply_panel(&g, p, x, at, y_row0, pixels, panel + (expand ? 8 * core->kp * groups : 0));
     }
 }

@@ -19,7 +19,7 @@ static void sums(const mcf_conv2d_t *p, const void *x, int32_t oy, int32_t ox, i
                                      : mcf_load(p->pad, 4 * group + c, core->x_type);
                 acc += (uint32_t)(v * w[(ky * p->kernel_w + kx) * 4 + c]);
             }
-        t[c] = mcf_hi((int32_t)(acc << core->acc_shift), post[4 + (core->res_type == MCF_NONE ? 2 : 3) * c]);
+        t[c] = mcf_hi((int32_t)(acc << core->acc_shift), post[4 + 2 * c]);
     }
 }
 

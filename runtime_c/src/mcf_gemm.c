@@ -5,12 +5,11 @@
 
 void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_t count, const void *res, void *y)
 {
-    const int32_t step = p->res_type == MCF_NONE ? 2 : 3;
     const int32_t *post = p->post + n0 / 4 * mcf_post_words(p) + 4 * p->chunks;
-    for (int32_t c = 0; c < count; c++, post += step) {
-        int32_t v = t[c] + post[1];
-        if (step == 3)
-            v += mcf_load(res, n0 + c, p->res_type) * post[2];
+    for (int32_t c = 0; c < count; c++) {
+        int32_t v = t[c] + post[2 * c + 1];
+        if (p->res_type != MCF_NONE)
+            v += mcf_load(res, n0 + c, p->res_type) * post[8 + c];
         v >>= p->shift;
         if (p->table)
             v = mcf_load(p->table, mcf_clamp(v, 0, (1 << p->table_bits) - 1), p->y_type);
@@ -31,24 +30,25 @@ static int32_t weight(const mcf_linear_t *p, int32_t group, int32_t c, int32_t k
     return c & 1 ? byte & ~15 : (int8_t)(uint8_t)((uint32_t)byte << 4);
 }
 
-void mcf_gemm_expand(const mcf_gemm_t *g, void *panel)
+void mcf_gemm_start(mcf_gemm_t *g)
 {
-    int16_t *out = panel;
-    for (int32_t group = g->group0; group < g->group0 + g->groups; group++)
+    int16_t *out = g->panel;
+    for (int32_t group = g->group0; out && group < g->group0 + g->groups; group++)
         for (int32_t c = 0; c < 4; c++)
             for (int32_t k = g->k0; k < g->k0 + g->kn; k++)
                 *out++ = (int16_t)weight(g->p, group, c, k);
 }
 
-void mcf_gemm_pair(const void *row0, const void *row1, int type, int32_t count, int32_t k, int32_t kn, void *pair)
+void mcf_gemm_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k)
 {
-    int16_t *a = (int16_t *)pair + k;
-    for (int32_t i = 0; i < count; i++) {
-        a[i] = (int16_t)mcf_load(row0, i, type);
-        a[kn + i] = (int16_t)mcf_load(row1, i, type);
+    const uint8_t *row[2] = {row0, row1};
+    for (int32_t r = 0; r < 2; r++) {
+        int16_t *a = (int16_t *)g->pair + r * g->kn + k;
+        for (int32_t i = 0; i < count; i++)
+            a[i] = (int16_t)mcf_load(row[r], i, g->p->x_type);
+        for (int32_t i = count; i & 3; i++)
+            a[i] = 0;
     }
-    for (int32_t i = count; i & 3; i++)
-        a[i] = a[kn + i] = 0;
 }
 
 /* K positions k .. k+n-1 of the pair's `row` times one channel of the group. */
@@ -72,34 +72,35 @@ static int32_t scaled(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c
 {
     const mcf_linear_t *p = g->p;
     const int32_t *post = p->post + group * mcf_post_words(p);
-    const int32_t mult = post[4 * p->chunks + (p->res_type == MCF_NONE ? 2 : 3) * c];
     int32_t t = 0;
     for (int32_t j = 0, k = 0; j < p->chunks; j++) {
         const int32_t n = p->chunk_kp ? p->chunk_kp[j] : g->kn;
         const uint32_t acc = (uint32_t)post[4 * j + c] + dot(g, row, group, c, k, n);
-        t += mcf_hi((int32_t)(acc << p->acc_shift), mult);
+        t += mcf_hi((int32_t)(acc << p->acc_shift), post[4 * p->chunks + 2 * c]);
         k += n;
     }
     return t;
 }
 
-void mcf_gemm_dot(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows)
+void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows)
 {
     const mcf_linear_t *p = g->p;
+    const int32_t last = rows->y[1] != rows->y[0];
     for (int32_t group = g->group0; group < g->group0 + g->groups; group++) {
         const int32_t n0 = group * 4, count = p->n - n0 < 4 ? p->n - n0 : 4;
-        int32_t t[2][4];
-        for (int32_t row = 0; row < 2; row++) {
-            const int32_t *start = rows->resume ? rows->acc[row] + n0 : p->post + group * mcf_post_words(p);
+        for (int32_t row = 0; row <= last; row++) {
+            int32_t t[4], start[4] = {0};
+            if (g->mode == MCF_GEMM_OUTPUTS) {
+                for (int32_t c = 0; c < count; c++)
+                    t[c] = scaled(g, row, group, c);
+                mcf_gemm_finish(p, t, n0, count, rows->res[row], rows->y[row]);
+                continue;
+            }
+            __builtin_memcpy(start, g->mode == MCF_GEMM_SUMS ? (const uint8_t *)(p->post + group * mcf_post_words(p))
+                                                             : rows->y[row] + 4 * n0, 4 * (size_t)count);
             for (int32_t c = 0; c < count; c++)
-                t[row][c] = rows->acc[0] ? (int32_t)((uint32_t)start[c] + dot(g, row, group, c, 0, g->kn))
-                                         : scaled(g, row, group, c);
-        }
-        for (int32_t row = 0; row < 2; row++) {
-            if (rows->acc[0])
-                __builtin_memcpy(rows->acc[row] + n0, t[row], 4 * (size_t)count);
-            else if (row == 0 || rows->y[1] != rows->y[0])
-                mcf_gemm_finish(p, t[row], n0, count, rows->res[row], rows->y[row]);
+                t[c] = (int32_t)((uint32_t)start[c] + dot(g, row, group, c, 0, g->kn));
+            __builtin_memcpy(rows->y[row] + 4 * n0, t, 4 * (size_t)count);
         }
     }
 }

@@ -92,7 +92,7 @@ def _flat_members(ctype: str) -> list[tuple[str, str]]:
 def _build(command: list[str], inputs: list[Path], suffix: str) -> Path:
     """Runs a compiler once for each command line and content."""
     digest = hashlib.sha256(repr(command).encode())
-    for path in [*inputs, *sorted(INCLUDE.glob("*.h"))]:
+    for path in [*inputs, *sorted(INCLUDE.glob("*.h")), *sorted(SRC.glob("*.h"))]:
         digest.update(path.read_bytes())
     folder = Path(tempfile.gettempdir()) / f"mcuformer-kernels-{os.getuid()}"
     folder.mkdir(exist_ok=True)

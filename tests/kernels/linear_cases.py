@@ -59,7 +59,7 @@ def specs(draw: st.DrawFn, max_k: int = 70, max_n: int = 21, max_rows: int = 7) 
         clamp=table == 0 and draw(st.sampled_from((False, False, True))),
         gain=draw(st.sampled_from((0.5, 1.0, 4.0))),
         shift=draw(st.integers(1, 14)),
-        weight_bits=draw(st.sampled_from((8, 8))),
+        weight_bits=draw(st.sampled_from((8, 8, 4))) if x != "int16" else 8,
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
     )

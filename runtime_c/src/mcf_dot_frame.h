@@ -1,0 +1,33 @@
+/* Inside mcf_dot*.c: the stack frame, a copy of mcf_dot_t, and what every piece of assembler needs. */
+#ifndef MCF_DOT_FRAME_H
+#define MCF_DOT_FRAME_H
+
+#include "mcf_dot.h"
+
+#if MCF_DSP
+
+#define W "[sp]"
+#define PAIR "[sp, #4]"
+#define PAIR_END "[sp, #8]"
+#define POST "[sp, #12]"
+#define W_END "[sp, #16]"
+#define ENTRY "[sp, #20]"
+#define FINISH "[sp, #24]"
+#define SHIFT "[sp, #28]"
+#define Y "[sp, #32]"
+#define RES "[sp, #40]"
+#define TABLE "[sp, #48]"
+#define ACC_SHIFT "[sp, #52]"
+#define CLAMP "[sp, #56]"
+#define PAIR_ENTRY "[sp, #64]"
+#define W_SKIP "[sp, #68]"
+#define FRAME_BYTES "72"
+_Static_assert(offsetof(mcf_dot_t, table) == 48 && offsetof(mcf_dot_t, w_skip) == 68, "frame of mcf_dot");
+_Static_assert(sizeof(mcf_dot_t) == 72, "frame of mcf_dot");
+
+#define SECTION(name) ".syntax unified\n.thumb\n.section .text.mcf_hot." #name ",\"ax\",%progbits\n.balign 4\n"
+#define LABEL(name) ".global " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"
+#define END ".previous\n"
+
+#endif
+#endif
