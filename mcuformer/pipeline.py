@@ -23,6 +23,7 @@ from mcuformer.targets.board import Board
 
 if TYPE_CHECKING:
     from mcuformer.memory.model import Region
+    from mcuformer.schedule.program import Program
     from mcuformer.schedule.run import Curve
 
 MOVES = frozenset({"reshape", "slice"})  # operations that are no layer: views of bytes
@@ -144,6 +145,12 @@ def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, i
     return tuple((mode, size, macs) for (size, macs), mode in found.items())
 
 
+def with_traces(program: Program) -> Graph:
+    """The program's int graph; its meta says what each trace of the firmware shows."""
+    traces = tuple((t.value, t.first_byte) for t in program.traces)
+    return program.graph.replace(meta={**program.graph.meta, "traces": traces})
+
+
 def _parameters(path: Path) -> int:
     """Elements of the file's weight tensors: initialisers of more than one float or int8."""
     from onnx import TensorProto
@@ -186,7 +193,7 @@ def _write(figures: Figures, work: Path, progress: Progress) -> Figures:
     options, board = figures.options, figures.board
     progress("writing C")
     package = write_package(work, figures.program, figures.plan, board, figures.weights)
-    save_graph(figures.program.graph, work / GRAPH)
+    save_graph(with_traces(figures.program), work / GRAPH)
     shutil.copyfile(board_file(options.board, board), work / BOARD)
     figures = replace(figures, weights_bytes=package.weights_bytes)
     if options.emit_only or board.core == "host":

@@ -48,7 +48,10 @@ def note(text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns two spaces apart; a column whose every entry starts with a digit is right-aligned."""
+    """Columns two spaces apart; a column whose every entry starts with a digit is right-aligned.
+
+    An empty header is left out.
+    """
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     is_number = [all(_number(row[i]) for row in cells[1:]) for i in range(len(header))]
@@ -58,6 +61,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in cells
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
+    if not any(header):
+        del lines[:2]
     return "\n".join(line.rstrip() for line in lines)
 
 

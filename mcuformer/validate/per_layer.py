@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mcuformer.frontend import load_model
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
 from mcuformer.package import CompiledPackage
+from mcuformer.targets.result import Trace
 from mcuformer.validate.layers import LayerError, layer_errors
 from mcuformer.validate.run import interpreter_samples
 
@@ -30,24 +31,33 @@ def per_layer(
     errors = {e.name: e for e in _errors(package, model, codec.to_float(samples), values)}
     with Executor(package, emulator, trace=True) as executor:
         trace = executor.run([ints[0]]).inferences[0].trace or {}
+    first = {name: value[0] for name, value in values.items()}
+    equal = traced_equal(package.graph.meta["traces"], trace, first)
     outputs = {op.name: op.outputs[0] for op in package.graph.ops}
     rows = []
     for layer in package.report["layers"]:
-        expected = values[outputs[layer["name"]]][0]
-        found = trace.get(layer["id"])
         error = errors.get(layer["name"])
         rows.append(
             {
                 "id": layer["id"], "name": layer["name"], "op": layer["op"],
                 "sqnr_db": error.sqnr_db if error else None,
-                "equal": None if found is None else same_bytes(found, expected),
+                "equal": equal.get(outputs[layer["name"]]),
             }
         )  # fmt: skip
     return rows
 
 
-def same_bytes(found: NDArray[np.uint8], expected: NDArray) -> bool:
-    return found.tobytes() == np.ascontiguousarray(expected).tobytes()
+def traced_equal(
+    meanings: Sequence[tuple[str, int]], trace: Trace, values: Mapping[str, NDArray]
+) -> dict[str, bool]:
+    """Whether all that was traced of a value equals it; `meanings`: (value, first byte of a row)."""
+    equal: dict[str, bool] = {}
+    for number, rows in trace.items():
+        name, first = meanings[number]
+        whole = np.ascontiguousarray(values[name]).view(np.uint8)
+        expected = whole.reshape(len(rows), -1)[:, first : first + rows.shape[1]]
+        equal[name] = equal.get(name, True) and np.array_equal(rows, expected)
+    return equal
 
 
 def first_difference(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -64,4 +74,4 @@ def _errors(
     return layer_errors(package.graph, load_model(path, shapes), floats, ints)
 
 
-__all__ = ["first_difference", "per_layer", "same_bytes"]
+__all__ = ["first_difference", "per_layer", "traced_equal"]
