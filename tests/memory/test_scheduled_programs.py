@@ -1,0 +1,78 @@
+"""Programs of the real scheduler, over drawn networks, input modes and the whole trade-off curve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from util_models import VitConfig, sequence_model, vit
+
+from mcuformer.ir.graph import Graph
+from mcuformer.memory.check import check
+from mcuformer.memory.model import UNLIMITED, Region
+from mcuformer.memory.simulate import simulate
+from mcuformer.quant import lower, synthetic_stats
+from mcuformer.schedule.run import curve, place
+
+ANYWHERE = (Region("sram", 0x20000000, UNLIMITED),)
+drawn = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> VitConfig:
+    heads, head_dim = draw(st.integers(1, 4)), draw(st.integers(3, 9))
+    pool = draw(st.sampled_from(("token", "mean", "none")))
+    return VitConfig(
+        image=(4 * draw(st.integers(1, 4)), 4 * draw(st.integers(1, 4))),
+        width=draw(st.integers(5, 24)),
+        heads=heads,
+        head_dim=head_dim,
+        hidden=draw(st.integers(7, 40)),
+        blocks=2 if pool == "token" else draw(st.integers(1, 2)),
+        pre_norm=pool == "token" or draw(st.booleans()),
+        pool=pool,
+        activation=draw(st.sampled_from(("gelu", "relu"))),
+        qk_norm=draw(st.booleans()),
+        rank=draw(st.sampled_from((None, None, 6))),
+        seed=draw(st.integers(0, 99)),
+    )
+
+
+def prove(graph: Graph, mode: str, activations: str) -> None:
+    """Every setting of the trade-off, placed, checked and replayed."""
+    trade = curve(lower(graph, synthetic_stats(graph), activations), mode)
+    seen = set()
+    for optimize in ("ram", "balanced", "speed"):
+        made = place(trade, ANYWHERE, optimize)
+        if id(made.point) in seen:
+            continue
+        seen.add(id(made.point))
+        check(made.program, made.plan)
+        simulate(made.program, made.plan)
+        slack = 64  # small nets: a few bytes of alignment are more than one percent
+        assert made.plan.arena_bytes <= 1.01 * made.plan.lower_bound_bytes + slack
+
+
+@settings(drawn, max_examples=8)
+@given(configs(), st.sampled_from(("bands", "resident", "flash")), st.sampled_from(("8", "mixed")))
+def test_image_models(config: VitConfig, mode: str, activations: str) -> None:
+    prove(vit(config), mode, activations)
+
+
+@settings(drawn, max_examples=4)
+@given(configs(), st.integers(1, 13))
+def test_sequence_models(config: VitConfig, tokens: int) -> None:
+    prove(sequence_model(replace(config, pool="mean"), tokens), "resident", "8")
+
+
+@pytest.mark.long
+@settings(drawn, max_examples=60)
+@given(
+    configs(),
+    st.sampled_from(("bands", "resident", "flash")),
+    st.sampled_from(("8", "mixed", "16")),
+)
+def test_many_image_models(config: VitConfig, mode: str, activations: str) -> None:
+    prove(vit(config), mode, activations)
