@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
 from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
 from mcuformer.schedule.embed import Grid, line_choices
+from mcuformer.schedule.emit import NO_BUDGET
 from mcuformer.schedule.program import Buffer, Call, Loop, Step
 from mcuformer.schedule.regions import Region
 
@@ -115,17 +116,28 @@ def _tiles(rows: int) -> list[int]:
 
 def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
     """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
-    found = [evaluate(fr, region, choice) for choice in candidates(fr, region)]
+    found = list(_evaluated(fr, region, candidates(fr, region)))
     if region.attention is not None:
         found += keep_options(fr, region)
     if other is not None and twin is not None and twin.attention is not None:
-        found += [evaluate(other, twin, choice) for choice in absorbed_candidates(other, twin)]
+        found += _evaluated(other, twin, absorbed_candidates(other, twin))
     found.sort(key=lambda o: (o.peak_bytes, o.instructions))
     kept: list[Option] = []
     for option in found:
         if not kept or option.instructions < kept[-1].instructions:
             kept.append(option)
     return kept
+
+
+def _evaluated(fr: Frame, region: Region, choices: Iterator[Choice]) -> Iterator[Option]:
+    """Budgets rise; one under which no kernel chooses otherwise than under the last is left out."""
+    enough: dict[Choice, int] = {}
+    for choice in choices:
+        apart = replace(choice, budget=0)
+        if choice.budget >= enough.get(apart, 0):
+            found, enough[apart] = step_figures(fr, region, choice)
+            peak = max((p for p, _ in found), default=0)
+            yield Option(choice, peak, sum(n for _, n in found))
 
 
 def keep_options(fr: Frame, region: Region) -> Iterator[Option]:
@@ -137,32 +149,38 @@ def keep_options(fr: Frame, region: Region) -> Iterator[Option]:
     assert region.attention is not None
     tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
     tiles, query_tiles = _tiles(tk), _tiles(tq)
+    first: dict[int, _Loops] = {}
+    second: dict[int, _Loops] = {}
     for budget in BUDGETS[2:]:
-
-        def loops(tile: int, query_tile: int, budget: int = budget) -> list[tuple[int, int]]:
-            choice = Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
-            return list(step_figures(fr, region, choice))
-
-        first = {tile: loops(tile, query_tiles[0])[:-1] for tile in tiles}
-        second = {tile: loops(tiles[0], tile)[-1:] for tile in query_tiles}
-        for tile, query_tile in product(tiles, query_tiles):
-            both = first[tile] + second[query_tile]
+        changed = False
+        for table, pairs, part in (
+            (first, [(t, query_tiles[0]) for t in tiles], slice(None, -1)),
+            (second, [(tiles[0], t) for t in query_tiles], slice(-1, None)),
+        ):
+            for pair in pairs:
+                at = pair[0] if table is first else pair[1]
+                if at not in table or budget >= table[at][1]:
+                    choice = Choice("kv", tile=pair[0], query_tile=pair[1], budget=budget)
+                    found, enough = step_figures(fr, region, choice)
+                    table[at], changed = (found[part], enough), True
+        for tile, query_tile in product(tiles, query_tiles) if changed else ():
+            both = first[tile][0] + second[query_tile][0]
             choice = Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
             yield Option(choice, max(p for p, _ in both), sum(n for _, n in both))
 
 
-def evaluate(fr: Frame, region: Region, choice: Choice) -> Option:
-    found = list(step_figures(fr, region, choice))
-    return Option(choice, max((p for p, _ in found), default=0), sum(n for _, n in found))
+_Loops = tuple[list[tuple[int, int]], int]
 
 
-def step_figures(fr: Frame, region: Region, choice: Choice) -> Iterator[tuple[int, int]]:
-    """(peak of the region's own bytes, instructions) of each step."""
+def step_figures(fr: Frame, region: Region, choice: Choice) -> _Loops:
+    """(peak of the region's own bytes, instructions) of each step, and the least budget under which
+    they may differ."""
     em = replace_state(fr.emitter)
+    em.next_budget = NO_BUDGET
     outside = set(em.buffers)
     steps = emit_region(em, region, choice, fr.mode)
     peaks = own_peaks(steps, em.buffers, outside)
-    return zip(peaks, (steps_instructions((step,)) for step in steps), strict=True)
+    return list(zip(peaks, (steps_instructions((s,)) for s in steps), strict=True)), em.next_budget
 
 
 def own_peaks(

@@ -11,9 +11,12 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
-from mcuformer.schedule.panels import linear_panel
+from mcuformer.schedule.panels import attention_panel, linear_panel
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
+
+
+NO_BUDGET = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Emitter:
     values: dict[str, Value]
     layer_ids: Mapping[str, int]
     budget: int = 0  # scratch bytes that one kernel may take
+    next_budget: int = NO_BUDGET  # the least one under which a kernel would choose otherwise
     prefix: str = ""
     buffers: dict[str, Buffer] = field(default_factory=dict)
     params: dict[str, Param] = field(default_factory=dict)
@@ -259,7 +263,7 @@ class Emitter:
         self, op: Op, q: Loc, k: Loc, v: Loc, y: Loc, rows: Rows, head0: int, heads: int
     ) -> Call:
         """`rows` query rows of heads head0.. ; locations point at head0's first channel."""
-        choices = {"panel": attention.best_panel(op, self, rows.full, self.budget)}
+        choices = {"panel": attention_panel(op, self, rows.full, self.budget)}
         scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0])
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)
