@@ -36,7 +36,9 @@ def round4(n: int) -> int:
     return (n + 3) & ~3
 
 
-def pack(op: Op, graph: Values, *, panel: int = 0, lines: int = 0) -> KernelData:
+def pack(
+    op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
+) -> KernelData:
     """Struct and arrays of one layer. `lines` (partial sums) changes nothing here."""
     segments, segment, stride = segments_of(op, graph)
     weights = constant(graph, op.inputs[1])
@@ -61,6 +63,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, lines: int = 0) -> KernelData
         "n": weights.shape[0],
         "kp": kp,
         "panel": min(round4(panel), round4(weights.shape[0])),
+        "tile": tile + tile % 2,
         "segments": segments,
         "segment": segment,
         "segment_stride": stride,
@@ -148,17 +151,23 @@ def by_four(a: NDArray) -> NDArray:
     return padded.reshape(-1, 4, *a.shape[1:])
 
 
-def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+def scratch_bytes(
+    op: Op, graph: Values, rows: int, *, panel: int = 0, tile: int = 2, **_: Any
+) -> int:
     segments, _segment, _stride = segments_of(op, graph)
-    return partial_scratch_bytes(op, graph, rows, segments, panel=panel)
+    return partial_scratch_bytes(op, graph, rows, segments, panel=panel, tile=tile)
 
 
-def partial_scratch_bytes(op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0) -> int:
-    """A pair of rows, and from three rows on `panel` channels, all expanded to 16 bits."""
+def partial_scratch_bytes(
+    op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0, tile: int = 2
+) -> int:
+    """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
     _segments, segment, _stride = segments_of(op, graph)
     kn, n = lines * round4(segment), constant(graph, op.inputs[1]).shape[0]
-    expanded = 2 * kn * min(round4(panel), round4(n)) if rows > 2 else 0
-    return 4 * kn + expanded + 8  # single loads (MCF_LDR) run 8 bytes ahead
+    ahead = 8  # single loads (MCF_LDR) run ahead
+    if rows <= 2 or panel == 0:
+        return 4 * kn + ahead
+    return 2 * kn * (tile + tile % 2 + min(round4(panel), round4(n))) + ahead
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -168,18 +177,23 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
     return round4(n) * segments * round4(segment) * op.attrs.get("weight_bits", 8) // 8
 
 
-def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+def instructions(
+    op: Op, graph: Values, rows: int, *, panel: int = 0, tile: int = 2, **_: Any
+) -> int:
     segments, _segment, _stride = segments_of(op, graph)
-    return partial_instructions(op, graph, rows, segments, panel=panel)
+    return partial_instructions(op, graph, rows, segments, panel=panel, tile=tile)
 
 
-def partial_instructions(op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0) -> int:
+def partial_instructions(
+    op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0, tile: int = 2
+) -> int:
     _segments, segment, _stride = segments_of(op, graph)
     kn, n = lines * round4(segment), round4(constant(graph, op.inputs[1]).shape[0])
     panels = -(-n // panel) if panel else 1
     pairs = -(-rows // 2)
-    dots = pairs * n // 4 * (kn * 22 // 4 + 50) if panel else pairs * n // 4 * (kn * 30 // 4 + 50)
-    return dots + panels * pairs * (7 * kn // 4 + 60) + (n * kn * 3 // 4 if panel else 0)
+    dots = pairs * n // 4 * (kn * 22 // 4 + 46) if panel else pairs * n // 4 * (kn * 30 // 4 + 46)
+    loads = 1 if rows <= tile else panels
+    return dots + loads * pairs * (6 * kn // 4 + 60) + (n * kn * 21 // 32 if panel else 0)
 
 
 def finish_instructions(op: Op, graph: Values, rows: int) -> int:

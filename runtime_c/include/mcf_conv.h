@@ -6,7 +6,7 @@
 
 /* `core` is the layer over rows of kernel_h*kernel_w*channels values (one segment); a depthwise kernel has
  * core.weights int8 [ceil(channels/4)][kernel_h*kernel_w][4].
- * Scratch: a pair of rows and a panel as in mcf_linear, and two rows of x's type; depthwise: none. */
+ * Scratch: that of mcf_linear, and two rows of x's type; depthwise: none. */
 typedef struct {
     mcf_linear_t core;
     const void *pad; /* [channels] of x's type: what lies outside the image */

@@ -23,8 +23,11 @@ typedef struct {
     int32_t clamp_min, clamp_max;
     const void *pair_entry;  /* MCF_LDR: pair, less what the entry skips */
     uint32_t w_skip;         /* MCF_LDR: bytes of weights that the entry skips */
+    int32_t pairs;           /* how many pairs of rows, one behind the other */
+    int32_t pair_bytes, y_step, res_step, post_back; /* from the end of a pair of rows to the start of the next */
 } mcf_dot_t;
 
+/* Every pair of rows against every group of channels between w and w_end. */
 void mcf_dot(const mcf_dot_t *d);
 
 /* The unrolled loops: steps of 4 K positions. */

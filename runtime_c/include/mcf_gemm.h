@@ -12,7 +12,7 @@ enum { MCF_GEMM_OUTPUTS, MCF_GEMM_SUMS, MCF_GEMM_ADD_SUMS }; /* sums: int32, fro
 typedef struct {
     const mcf_linear_t *p;
     void *panel; /* 8*kn bytes a group; NULL: weights are expanded in the loop */
-    void *pair;  /* 4*kn bytes */
+    void *pairs; /* 4*kn bytes for each pair of rows */
     int32_t k0, kn, group0, groups, mode;
 #if MCF_DSP
     mcf_dot_t dot;
@@ -20,11 +20,12 @@ typedef struct {
 #endif
 } mcf_gemm_t;
 
-/* Where a pair of rows goes: pointers to channel 0. An odd last row is its own partner. Without residual, res is any
- * pointer. For sums y points to int32. */
+/* Where rows go: row 0, channel 0, and bytes from row to row. Without residual, res is any pointer with stride 0. For
+ * sums y points to int32. */
 typedef struct {
-    const uint8_t *res[2];
-    uint8_t *y[2];
+    const uint8_t *res;
+    uint8_t *y;
+    int32_t res_stride, y_stride;
 } mcf_gemm_rows_t;
 
 static inline int32_t mcf_post_words(const mcf_linear_t *p) /* per group of 4 channels */
@@ -35,10 +36,11 @@ static inline int32_t mcf_post_words(const mcf_linear_t *p) /* per group of 4 ch
 /* Expands the panel. */
 void mcf_gemm_start(mcf_gemm_t *g);
 
-/* `count` elements of two rows, padded to a multiple of 4, to position k (multiple of 4) of the pair. */
-void mcf_gemm_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k);
+/* `count` elements of two rows, padded to a multiple of 4, to position k (multiple of 4) of a pair. */
+void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k);
 
-void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows);
+/* The first `count` rows of the pairs; an odd last row is its own partner. */
+void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count);
 
 /* Scaled sums t of `count` channels from channel n0 to outputs: offset, residual, shift, clamp or table. */
 void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_t count, const void *res, void *y);

@@ -40,27 +40,24 @@ static void gather(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy, int32_t 
     }
 }
 
-/* Two output pixels at a time, from line oy on. */
+/* Output pixels from line oy on, `tile` at a time. */
 static void multiply_panel(mcf_gemm_t *g, const mcf_conv2d_t *p, const uint8_t *x, mcf_gemm_rows_t at, int32_t oy,
-                           int32_t pixels, uint8_t *row0)
+                           int32_t pixels, int32_t tile, uint8_t *row0)
 {
     const mcf_linear_t *core = &p->core;
-    const int32_t y_bytes = core->n * mcf_size(core->y_type);
-    const int32_t res_bytes = core->res_type == MCF_NONE ? 0 : core->n * mcf_size(core->res_type);
     uint8_t *row1 = row0 + ((core->segment * mcf_size(core->x_type) + 3) & ~3);
-    for (int32_t ox = 0; pixels > 0; pixels -= 2) {
-        const int32_t next = pixels > 1;
-        for (int32_t i = 0; i <= next; i++) {
-            gather(p, x, oy, ox, i ? row1 : row0);
+    for (int32_t ox = 0, count; pixels > 0; pixels -= count) {
+        count = pixels < tile ? pixels : tile;
+        for (int32_t i = 0; i < count; i++) {
+            gather(p, x, oy, ox, i & 1 ? row1 : row0);
             if (++ox == p->out_width)
                 ox = 0, oy++;
+            if (i & 1 || i + 1 == count)
+                mcf_gemm_pair(g, i / 2, row0, i & 1 ? row1 : row0, core->segment, 0);
         }
-        at.y[1] = at.y[0] + next * y_bytes;
-        at.res[1] = at.res[0] + next * res_bytes;
-        mcf_gemm_pair(g, row0, next ? row1 : row0, core->segment, 0);
-        mcf_gemm_dot(g, &at);
-        at.y[0] += 2 * y_bytes;
-        at.res[0] += 2 * res_bytes;
+        mcf_gemm_dot(g, &at, count);
+        at.y += count * at.y_stride;
+        at.res += count * at.res_stride;
     }
 }
 
@@ -70,12 +67,14 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, 
     const mcf_linear_t *core = &p->core;
     const int32_t pixels = y_rows * p->out_width, all = (core->n + 3) / 4;
     const int32_t expand = core->panel && pixels > 2, groups = expand ? core->panel / 4 : all;
-    uint8_t *const panel = (uint8_t *)scratch + 4 * core->kp;
-    const mcf_gemm_rows_t at = {{res ? res : y, NULL}, {y, NULL}};
-    mcf_gemm_t g = {.p = core, .kn = core->kp, .pair = scratch, .panel = expand ? panel : NULL};
+    const int32_t tile = expand ? core->tile : 2;
+    uint8_t *const panel = (uint8_t *)scratch + 2 * core->kp * tile;
+    const mcf_gemm_rows_t at = {res ? res : y, y, res ? core->n * mcf_size(core->res_type) : 0,
+                                core->n * mcf_size(core->y_type)};
+    mcf_gemm_t g = {.p = core, .kn = core->kp, .pairs = scratch, .panel = expand ? panel : NULL};
     for (; g.group0 < all; g.group0 += groups) {
         g.groups = all - g.group0 < groups ? all - g.group0 : groups;
         mcf_gemm_start(&g);
-        multiply_panel(&g, p, x, at, y_row0, pixels, panel + (expand ? 8 * core->kp * groups : 0));
+        multiply_panel(&g, p, x, at, y_row0, pixels, tile, panel + (expand ? 8 * core->kp * groups : 0));
     }
 }

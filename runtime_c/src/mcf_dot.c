@@ -27,6 +27,7 @@
 #define LOOP ".rept 2*24\n" STEP ".endr\n"
 #define LOOP_START
 #define LOOP_END
+#define ENTRY_NEXT
 
 #else
 
@@ -48,6 +49,7 @@
     "ldr r12, [r0]\n"          \
     "sub r0, lr\n"
 #define LOOP_END "add.w r0, #16*2*24\n add.w r1, #8*2*24\n"
+#define ENTRY_NEXT "ldr r2, " PAIR_ENTRY "\n add r2, r12\n str r2, " PAIR_ENTRY "\n"
 
 #endif
 
@@ -78,8 +80,8 @@ __asm(SECTION(dot)
       "push {r4-r11, lr}\n"
       "sub sp, #" FRAME_BYTES "\n"
       "ldm r0!, {r1-r8}\n stm sp, {r1-r8}\n"
-      "add r12, sp, #32\n"
-      "ldm r0, {r1-r10}\n stm r12, {r1-r10}\n"
+      "ldm r0!, {r1-r8}\n add r12, sp, #32\n stm r12, {r1-r8}\n"
+      "ldm r0, {r1-r7}\n add r12, sp, #64\n stm r12, {r1-r7}\n"
       "ldr r0, " W "\n"
       "ldr r1, " POST "\n"
       LABEL(mcf_dot_group) /* r0: weights, r1: biases */
@@ -91,7 +93,18 @@ __asm(SECTION(dot)
       LABEL(mcf_dot_loop) LOOP LOOP_END LOOP_WHILE("mcf_dot_loop", "lr")
       LABEL(mcf_dot_packed8_loop) PACKED8_LOOP LOOP_WHILE("mcf_dot_packed8_loop", "r12")
       LABEL(mcf_dot_packed4_loop) PACKED4_LOOP LOOP_WHILE("mcf_dot_packed4_loop", "r12")
-      LABEL(mcf_dot_exit)
+      LABEL(mcf_dot_next_pair)
+      "ldr r2, " PAIRS "\n"
+      "subs r2, #1\n"
+      "beq 1f\n"
+      "str r2, " PAIRS "\n"
+      "ldr r2, " PAIR_END "\n ldr r12, " PAIR_BYTES "\n add r3, r2, r12\n strd r2, r3, " PAIR "\n" ENTRY_NEXT
+      "ldrd r2, r3, " Y "\n ldr r12, " Y_STEP "\n add r2, r12\n add r3, r12\n strd r2, r3, " Y "\n"
+      "ldrd r2, r3, " RES "\n ldr r12, " RES_STEP "\n add r2, r12\n add r3, r12\n strd r2, r3, " RES "\n"
+      "ldr r12, " POST_BACK "\n sub r1, r12\n"
+      "ldr r0, " W "\n"
+      "b.w mcf_dot_group\n"
+      "1:\n"
       "add sp, #" FRAME_BYTES "\n"
       "pop {r4-r11, pc}\n" END);
 

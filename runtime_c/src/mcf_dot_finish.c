@@ -28,14 +28,14 @@
     load " r0, [r2], #" size "\n mla " row0 ", r0, " rmult ", " row0 "\n"       \
     load " r0, [r3], #" size "\n mla " row1 ", r0, " rmult ", " row1 "\n"
 #define RES_ADD(load, size)                                                                     \
-    "str r0, " W "\n"                                                                           \
+    "str r0, " SAVED "\n"                                                                           \
     "ldrd r2, r3, " RES "\n"                                                                    \
     "ldrd r12, lr, [r1], #8\n"                                                                  \
     RES_ONE("r4", "r8", load, size, "r12") RES_ONE("r5", "r9", load, size, "lr")                \
     "ldrd r12, lr, [r1], #8\n"                                                                  \
     RES_ONE("r6", "r10", load, size, "r12") RES_ONE("r7", "r11", load, size, "lr")              \
     "strd r2, r3, " RES "\n"                                                                    \
-    "ldr r0, " W "\n"
+    "ldr r0, " SAVED "\n"
 #define RES8 RES_ADD("ldrsb", "1")
 #define RES16 RES_ADD("ldrsh", "2")
 
@@ -54,7 +54,7 @@
     "ldr r12, " W_END "\n"   \
     "cmp r0, r12\n"          \
     "bne.w mcf_dot_group\n"  \
-    "b.w mcf_dot_exit\n"
+    "b.w mcf_dot_next_pair\n"
 
 #define FINISH_AS(name, code) __asm(SECTION(dot) LABEL(name) code NEXT_GROUP END);
 

@@ -21,9 +21,15 @@
 #define CLAMP "[sp, #56]"
 #define PAIR_ENTRY "[sp, #64]"
 #define W_SKIP "[sp, #68]"
-#define FRAME_BYTES "72"
+#define PAIRS "[sp, #72]"
+#define PAIR_BYTES "[sp, #76]"
+#define Y_STEP "[sp, #80]"
+#define RES_STEP "[sp, #84]"
+#define POST_BACK "[sp, #88]"
+#define SAVED "[sp, #92]"
+#define FRAME_BYTES "96"
 _Static_assert(offsetof(mcf_dot_t, table) == 48 && offsetof(mcf_dot_t, w_skip) == 68, "frame of mcf_dot");
-_Static_assert(sizeof(mcf_dot_t) == 72, "frame of mcf_dot");
+_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 92, "frame of mcf_dot");
 
 #define SECTION(name) ".syntax unified\n.thumb\n.section .text.mcf_hot." #name ",\"ax\",%progbits\n.balign 4\n"
 #define LABEL(name) ".global " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"

@@ -39,11 +39,11 @@ void mcf_gemm_start(mcf_gemm_t *g)
                 *out++ = (int16_t)weight(g->p, group, c, k);
 }
 
-void mcf_gemm_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k)
+void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k)
 {
     const uint8_t *row[2] = {row0, row1};
     for (int32_t r = 0; r < 2; r++) {
-        int16_t *a = (int16_t *)g->pair + r * g->kn + k;
+        int16_t *a = (int16_t *)g->pairs + (2 * pair + r) * g->kn + k;
         for (int32_t i = 0; i < count; i++)
             a[i] = (int16_t)mcf_load(row[r], i, g->p->x_type);
         for (int32_t i = count; i & 3; i++)
@@ -51,10 +51,10 @@ void mcf_gemm_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1
     }
 }
 
-/* K positions k .. k+n-1 of the pair's `row` times one channel of the group. */
+/* K positions k .. k+n-1 of a row times one channel of the group. */
 static uint32_t dot(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c, int32_t k, int32_t n)
 {
-    const int16_t *a = (const int16_t *)g->pair + row * g->kn + k;
+    const int16_t *a = (const int16_t *)g->pairs + row * g->kn + k;
     uint32_t sum = 0;
     if (g->panel) {
         const int16_t *w = (const int16_t *)g->panel + ((group - g->group0) * 4 + c) * g->kn + k;
@@ -82,25 +82,25 @@ static int32_t scaled(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c
     return t;
 }
 
-void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows)
+void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count)
 {
     const mcf_linear_t *p = g->p;
-    const int32_t last = rows->y[1] != rows->y[0];
     for (int32_t group = g->group0; group < g->group0 + g->groups; group++) {
-        const int32_t n0 = group * 4, count = p->n - n0 < 4 ? p->n - n0 : 4;
-        for (int32_t row = 0; row <= last; row++) {
-            int32_t t[4], start[4] = {0};
+        const int32_t n0 = group * 4, channels = p->n - n0 < 4 ? p->n - n0 : 4;
+        const int32_t *bias = p->post + group * mcf_post_words(p);
+        for (int32_t row = 0; row < count; row++) {
+            uint8_t *y = rows->y + row * rows->y_stride;
+            int32_t t[4], start[4];
             if (g->mode == MCF_GEMM_OUTPUTS) {
-                for (int32_t c = 0; c < count; c++)
+                for (int32_t c = 0; c < channels; c++)
                     t[c] = scaled(g, row, group, c);
-                mcf_gemm_finish(p, t, n0, count, rows->res[row], rows->y[row]);
+                mcf_gemm_finish(p, t, n0, channels, rows->res + row * rows->res_stride, y);
                 continue;
             }
-            __builtin_memcpy(start, g->mode == MCF_GEMM_SUMS ? (const uint8_t *)(p->post + group * mcf_post_words(p))
-                                                             : rows->y[row] + 4 * n0, 4 * (size_t)count);
-            for (int32_t c = 0; c < count; c++)
+            __builtin_memcpy(start, g->mode == MCF_GEMM_SUMS ? (const uint8_t *)bias : y + 4 * n0, 4 * (size_t)channels);
+            for (int32_t c = 0; c < channels; c++)
                 t[c] = (int32_t)((uint32_t)start[c] + dot(g, row, group, c, 0, g->kn));
-            __builtin_memcpy(rows->y[row] + 4 * n0, t, 4 * (size_t)count);
+            __builtin_memcpy(y + 4 * n0, t, 4 * (size_t)channels);
         }
     }
 }

@@ -4,13 +4,13 @@
 
 #if MCF_DSP
 
-void mcf_gemm_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k)
+void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k)
 {
     static mcf_dot_pair_t *const pairs[2][3] = {{mcf_dot_pair_s8, mcf_dot_pair_u8, mcf_dot_pair_s16},
                                                 {mcf_dot_pair_s8_aligned, mcf_dot_pair_u8_aligned, mcf_dot_pair_s16}};
     const int type = g->p->x_type;
     const int32_t whole = count & ~3, size = mcf_size(type);
-    uint8_t *out = (uint8_t *)g->pair + 4 * k;
+    uint8_t *out = (uint8_t *)g->pairs + 4 * (pair * g->kn + k);
     if (whole)
         pairs[(((uintptr_t)row0 | (uintptr_t)row1) & 3) == 0][type](row0, row1, out, whole / 4);
     if (count == whole)
@@ -53,10 +53,11 @@ static mcf_dot_label_t *finish_of(const mcf_linear_t *p)
     return p->shift == MCF_DOT_RES_SHIFT ? mcf_dot_s8_res8_fixed : mcf_dot_s8_res8;
 }
 
-/* Weights, pair and entry for `groups` groups from `group` (counted from group0) over K positions k .. k+kn-1 of g. */
-static void set_range(const mcf_gemm_t *g, mcf_dot_t *d, int32_t group, int32_t groups, int32_t k, int32_t kn)
+/* `groups` groups from `group` (counted from group0) over the K positions k .. k+kn-1 of g, from one pair on. */
+static void set_range(const mcf_gemm_t *g, mcf_dot_t *d, int32_t pair_index, int32_t group, int32_t groups, int32_t k,
+                      int32_t kn)
 {
-    const uint8_t *pair = (const uint8_t *)g->pair + 4 * k;
+    const uint8_t *pair = (const uint8_t *)g->pairs + 4 * (pair_index * g->kn + k);
     const int32_t bits = g->p->weight_bits, unroll = g->panel ? MCF_DOT_UNROLL : MCF_DOT_PACKED_UNROLL;
     const int32_t skip = (unroll - kn / 4 % unroll) % unroll;
     int32_t group_bytes = 8 * kn;
@@ -106,6 +107,7 @@ void mcf_gemm_start(mcf_gemm_t *g)
     d->clamp_min = p->clamp_min;
     d->clamp_max = p->clamp_max;
     d->finish = finish_of(p);
+    d->pair_bytes = 4 * g->kn;
     g->y_at = n0 * (g->mode == MCF_GEMM_OUTPUTS ? mcf_size(p->y_type) : 4);
     g->res_at = n0 * mcf_size(p->res_type);
     if (g->mode == MCF_GEMM_SUMS) {
@@ -116,65 +118,79 @@ void mcf_gemm_start(mcf_gemm_t *g)
         d->post = zeros;
     }
     g->whole = !d->finish || !contiguous ? 0 : whole < g->groups ? whole : g->groups;
-    set_range(g, d, 0, g->whole, 0, g->kn);
+    d->post_back = g->mode == MCF_GEMM_ADD_SUMS ? 0 : 4 * g->whole * mcf_post_words(p);
+    set_range(g, d, 0, 0, g->whole, 0, g->kn);
 }
 
-/* Sums of one group over one range of K. */
-static void sums(const mcf_gemm_t *g, int32_t group, int32_t k, int32_t kn, const int32_t *bias, int32_t out[2][4])
+/* Sums of one group over one range of K, for one pair of rows. */
+static void sums(const mcf_gemm_t *g, int32_t pair, int32_t group, int32_t k, int32_t kn, const int32_t *bias,
+                 int32_t out[2][4])
 {
-    mcf_dot_t d = {.finish = mcf_dot_sums, .post = bias, .y = {out[0], out[1]}};
-    set_range(g, &d, group, 1, k, kn);
+    mcf_dot_t d = {.finish = mcf_dot_sums, .post = bias, .y = {out[0], out[1]}, .pairs = 1};
+    set_range(g, &d, pair, group, 1, k, kn);
     mcf_dot(&d);
 }
 
-static void partial_group(const mcf_gemm_t *g, int32_t group, int32_t n0, int32_t count, const mcf_gemm_rows_t *rows)
-{
-    int32_t acc[2][4], before[2][4] = {{0}};
-    const int32_t *bias = g->mode == MCF_GEMM_SUMS ? g->p->post + n0 / 4 * mcf_post_words(g->p) : zeros;
-    sums(g, group, 0, g->kn, bias, acc);
-    for (int32_t row = 0; row < 2 && g->mode == MCF_GEMM_ADD_SUMS; row++)
-        __builtin_memcpy(before[row], rows->y[row] + 4 * n0, 4 * (size_t)count);
-    for (int32_t row = 0; row < 2; row++) {
-        for (int32_t c = 0; c < count; c++)
-            acc[row][c] = (int32_t)((uint32_t)acc[row][c] + (uint32_t)before[row][c]);
-        __builtin_memcpy(rows->y[row] + 4 * n0, acc[row], 4 * (size_t)count);
-    }
-}
-
 /* A group by itself: fewer than 4 channels, split K, or an epilogue that mcf_dot has not. */
-static void output_group(const mcf_gemm_t *g, int32_t group, int32_t n0, int32_t count, const mcf_gemm_rows_t *rows)
+static void output_group(const mcf_gemm_t *g, int32_t pair, int32_t group, int32_t n0, int32_t t[2][4])
 {
     const mcf_linear_t *p = g->p;
     const int32_t *post = p->post + n0 / 4 * mcf_post_words(p), *mult = post + 4 * p->chunks;
-    int32_t acc[2][4], t[2][4] = {{0}};
+    int32_t acc[2][4];
     for (int32_t j = 0, k = 0; j < p->chunks; j++) {
         const int32_t kn = p->chunk_kp ? p->chunk_kp[j] : g->kn;
-        sums(g, group, k, kn, post + 4 * j, acc);
-        for (int32_t i = 0; i < 8; i++)
-            t[i >> 2][i & 3] += mcf_hi((int32_t)((uint32_t)acc[i >> 2][i & 3] << p->acc_shift), mult[(i & 3) * 2]);
+        sums(g, pair, group, k, kn, post + 4 * j, acc);
+        for (int32_t i = 0; i < 8; i++) {
+            const int32_t part = mcf_hi((int32_t)((uint32_t)acc[i >> 2][i & 3] << p->acc_shift), mult[(i & 3) * 2]);
+            t[i >> 2][i & 3] = j ? t[i >> 2][i & 3] + part : part;
+        }
         k += kn;
     }
-    mcf_gemm_finish(p, t[0], n0, count, rows->res[0], rows->y[0]);
-    if (rows->y[1] != rows->y[0])
-        mcf_gemm_finish(p, t[1], n0, count, rows->res[1], rows->y[1]);
 }
 
-void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows)
+static void one_group(const mcf_gemm_t *g, int32_t group, const mcf_gemm_rows_t *rows, int32_t count)
 {
-    if (g->whole) {
-        for (int32_t i = 0; i < 2; i++) {
-            g->dot.y[i] = rows->y[i] + g->y_at;
-            g->dot.res[i] = rows->res[i] + g->res_at;
+    const mcf_linear_t *p = g->p;
+    const int32_t n0 = 4 * (g->group0 + group), channels = p->n - n0 < 4 ? p->n - n0 : 4;
+    const int32_t *bias = g->mode == MCF_GEMM_SUMS ? p->post + n0 / 4 * mcf_post_words(p) : zeros;
+    for (int32_t row = 0; row < count; row++) {
+        int32_t t[2][4], before[4] = {0};
+        uint8_t *y = rows->y + row * rows->y_stride;
+        if ((row & 1) == 0 && g->mode == MCF_GEMM_OUTPUTS)
+            output_group(g, row / 2, group, n0, t);
+        else if ((row & 1) == 0)
+            sums(g, row / 2, group, 0, g->kn, bias, t);
+        if (g->mode == MCF_GEMM_OUTPUTS) {
+            mcf_gemm_finish(p, t[row & 1], n0, channels, rows->res + row * rows->res_stride, y);
+            continue;
         }
-        mcf_dot(&g->dot);
+        if (g->mode == MCF_GEMM_ADD_SUMS)
+            __builtin_memcpy(before, y + 4 * n0, 4 * (size_t)channels);
+        for (int32_t c = 0; c < channels; c++)
+            before[c] = (int32_t)((uint32_t)before[c] + (uint32_t)t[row & 1][c]);
+        __builtin_memcpy(y + 4 * n0, before, 4 * (size_t)channels);
     }
-    for (int32_t group = g->whole; group < g->groups; group++) {
-        const int32_t n0 = 4 * (g->group0 + group), count = g->p->n - n0 < 4 ? g->p->n - n0 : 4;
-        if (g->mode == MCF_GEMM_OUTPUTS)
-            output_group(g, group, n0, count, rows);
-        else
-            partial_group(g, group, n0, count, rows);
+}
+
+void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count)
+{
+    mcf_dot_t *d = &g->dot;
+    for (int32_t row = 0; g->whole && row < count; row += 2 * d->pairs) {
+        const int32_t y_next = count - row > 1 ? rows->y_stride : 0, res_next = count - row > 1 ? rows->res_stride : 0;
+        const int32_t bytes = 4 * g->whole * (g->mode == MCF_GEMM_OUTPUTS ? mcf_size(g->p->y_type) : 4);
+        d->pairs = count - row > 1 ? (count - row) / 2 : 1;
+        d->y[0] = rows->y + row * rows->y_stride + g->y_at;
+        d->y[1] = (uint8_t *)d->y[0] + y_next;
+        d->res[0] = rows->res + row * rows->res_stride + g->res_at;
+        d->res[1] = (const uint8_t *)d->res[0] + res_next;
+        d->y_step = 2 * rows->y_stride - bytes;
+        d->res_step = 2 * rows->res_stride - (g->p->res_type == MCF_NONE ? 0 : 4 * g->whole * mcf_size(g->p->res_type));
+        if (row)
+            set_range(g, d, row / 2, 0, g->whole, 0, g->kn);
+        mcf_dot(d);
     }
+    for (int32_t group = g->whole; group < g->groups; group++)
+        one_group(g, group, rows, count);
 }
 
 #endif

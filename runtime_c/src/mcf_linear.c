@@ -3,49 +3,41 @@
 
 #include "mcf_gemm.h"
 
-typedef struct {
-    int32_t x, res, y; /* bytes from one row to the next */
-} strides_t;
-
-static inline void load_pair(const mcf_gemm_t *g, const uint8_t *row0, const uint8_t *row1)
+static inline void load_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1)
 {
     const mcf_linear_t *p = g->p;
     const int32_t length = (p->segment + 3) & ~3;
     for (int32_t k = 0; k < g->kn; k += length) {
-        mcf_gemm_pair(g, row0, row1, p->segment, k);
+        mcf_gemm_pair(g, pair, row0, row1, p->segment, k);
         row0 += p->segment_stride;
         row1 += p->segment_stride;
     }
 }
 
-/* The channels of g for every row. */
-static void multiply_panel(mcf_gemm_t *g, const uint8_t *x, const uint8_t *res, uint8_t *y, const strides_t *step,
-                           int32_t rows)
-{
-    for (; rows > 0; rows -= 2) {
-        const int32_t next = rows > 1;
-        const mcf_gemm_rows_t at = {{res, next ? res + step->res : res}, {y, next ? y + step->y : y}};
-        load_pair(g, x, next ? x + step->x : x);
-        mcf_gemm_dot(g, &at);
-        x += 2 * step->x;
-        res += 2 * step->res;
-        y += 2 * step->y;
-    }
-}
-
-/* Every row against every channel. Weights are expanded once per panel and call; for one or two rows that costs more
- * than it saves. */
-static void multiply(mcf_gemm_t *g, const void *x, const void *res, void *y, const strides_t *step, int32_t rows,
+/* Every row against every channel: panel by panel, `tile` rows at a time. Weights are expanded once per panel and call;
+ * for one or two rows that costs more than it saves. Rows are expanded once per panel, or once where the tile holds all
+ * of them. */
+static void multiply(mcf_gemm_t *g, const uint8_t *x, int32_t x_stride, const mcf_gemm_rows_t *out, int32_t rows,
                      void *scratch)
 {
-    const int32_t all = (g->p->n + 3) / 4, expand = g->p->panel && rows > 2;
-    const int32_t groups = expand ? g->p->panel / 4 : all;
-    g->pair = scratch;
-    g->panel = expand ? (uint8_t *)scratch + 4 * g->kn : NULL;
+    const mcf_linear_t *p = g->p;
+    const int32_t all = (p->n + 3) / 4, expand = p->panel && rows > 2, tile = expand ? p->tile : 2;
+    const int32_t groups = expand ? p->panel / 4 : all;
+    g->pairs = scratch;
+    g->panel = expand ? (uint8_t *)scratch + 2 * g->kn * tile : NULL;
     for (g->group0 = 0; g->group0 < all; g->group0 += groups) {
+        mcf_gemm_rows_t at = *out;
         g->groups = all - g->group0 < groups ? all - g->group0 : groups;
         mcf_gemm_start(g);
-        multiply_panel(g, x, res ? res : y, y, step, rows);
+        for (int32_t first = 0; first < rows; first += tile) {
+            const int32_t count = rows - first < tile ? rows - first : tile;
+            const uint8_t *row = x + first * x_stride;
+            for (int32_t i = 0; i < count && (rows > tile || g->group0 == 0); i += 2, row += 2 * x_stride)
+                load_pair(g, i / 2, row, i + 1 < count ? row + x_stride : row);
+            mcf_gemm_dot(g, &at, count);
+            at.y += tile * at.y_stride;
+            at.res += tile * at.res_stride;
+        }
     }
 }
 
@@ -53,8 +45,8 @@ void mcf_linear(const mcf_linear_t *p, const void *x, int32_t x_stride, const vo
                 int32_t y_stride, int32_t rows, void *scratch)
 {
     mcf_gemm_t g = {.p = p, .kn = p->kp, .mode = MCF_GEMM_OUTPUTS};
-    const strides_t step = {x_stride, res ? res_stride : 0, y_stride};
-    multiply(&g, x, res, y, &step, rows, scratch);
+    const mcf_gemm_rows_t out = {res ? res : y, y, res ? res_stride : 0, y_stride};
+    multiply(&g, x, x_stride, &out, rows, scratch);
 }
 
 void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, const void *x, int32_t x_stride,
@@ -62,8 +54,8 @@ void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, 
 {
     const int32_t length = (p->segment + 3) & ~3, mode = segment0 ? MCF_GEMM_ADD_SUMS : MCF_GEMM_SUMS;
     mcf_gemm_t g = {.p = p, .k0 = segment0 * length, .kn = count * length, .mode = mode};
-    const strides_t step = {x_stride, 0, 4 * p->n};
-    multiply(&g, x, NULL, acc, &step, rows, scratch);
+    const mcf_gemm_rows_t out = {(const uint8_t *)acc, (uint8_t *)acc, 0, 4 * p->n};
+    multiply(&g, x, x_stride, &out, rows, scratch);
 }
 
 void mcf_linear_finish(const mcf_linear_t *p, const int32_t *acc, const void *res, int32_t res_stride, void *y,

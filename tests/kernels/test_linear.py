@@ -32,10 +32,12 @@ def unaligned_rows(x: np.ndarray, stride: int, offset: int) -> np.ndarray:
     return buffer
 
 
-def run(case: Case, where: str, panel: int, pad: int, in_place: bool) -> tuple[np.ndarray, int]:
+def run(
+    case: Case, where: str, panel: int, tile: int = 2, pad: int = 0, in_place: bool = False
+) -> tuple[np.ndarray, int]:
     """y and the executed instructions; rows of x lie `pad` bytes apart and unaligned."""
     op, graph, rows = case.op, case.graph, case.x.shape[0]
-    data = linear.pack(op, graph, panel=panel)
+    data = linear.pack(op, graph, panel=panel, tile=tile)
     step = case.x[0].nbytes + pad
     x = unaligned_rows(case.x, step, pad)
     x.flags.writeable = False
@@ -43,7 +45,7 @@ def run(case: Case, where: str, panel: int, pad: int, in_place: bool) -> tuple[n
     res = case.res
     if res is not None and in_place and res.dtype == y.dtype:
         y = res = res.copy()
-    scratch = np.zeros(linear.scratch_bytes(op, graph, rows, panel=panel), np.uint8)
+    scratch = np.zeros(linear.scratch_bytes(op, graph, rows, panel=panel, tile=tile), np.uint8)
     args = [data, Ptr(x, pad), step, res, res[0].nbytes if res is not None else 0]
     count = device(where).call("mcf_linear", [*args, y, y[0].nbytes, rows, scratch])
     return y, count
@@ -51,10 +53,18 @@ def run(case: Case, where: str, panel: int, pad: int, in_place: bool) -> tuple[n
 
 @pytest.mark.parametrize("where", DEVICES)
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(spec=specs(), panel=st.sampled_from((0, 4, 8, 32)), pad=st.integers(0, 3), in_place=st.booleans())
-def test_equals_the_interpreter(where: str, spec: Spec, panel: int, pad: int, in_place: bool) -> None:
+@given(
+    spec=specs(),
+    panel=st.sampled_from((0, 4, 8, 32)),
+    tile=st.sampled_from((2, 2, 4, 8)),
+    pad=st.integers(0, 3),
+    in_place=st.booleans(),
+)
+def test_equals_the_interpreter(
+    where: str, spec: Spec, panel: int, tile: int, pad: int, in_place: bool
+) -> None:
     case = make_case(spec)
-    y, _ = run(case, where, panel, pad * case.x.itemsize, in_place)
+    y, _ = run(case, where, panel, tile, pad * case.x.itemsize, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
 
@@ -66,4 +76,4 @@ def test_long_rows(where: str, panel: int, x: str, values: str) -> None:
     """K = 4096; with int16 rows the sums are split to stay inside int32."""
     case = make_case(Spec(3, 4096, 6, x, values=values, shift=10))
     assert ("k_split" in case.op.attrs) == (x == "int16")
-    np.testing.assert_array_equal(run(case, where, panel, 0, False)[0], case.expected)
+    np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
