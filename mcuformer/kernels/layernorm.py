@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_norm import mean_reciprocal
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.linear import TYPES, Values, op_input, round4
+from mcuformer.kernels.linear import TYPES, Values, op_input
 
 SOURCES = ("mcf_layernorm.c", "mcf_layernorm_dsp.c", "mcf_layernorm_asm.c")
 LANES = (0, 2, 1, 3)  # how SXTB16 takes four bytes apart
@@ -63,7 +63,7 @@ def scaled(op: Op) -> bool:
 
 
 def path(op: Op, graph: Values) -> str:
-    """How the Cortex-M code runs this op: "plain" and "scaled" rows of int8, "wide" ones of int16, or "any"."""
+    """The way of the Cortex-M code: "plain" or "scaled" int8 rows, "wide" int16 rows, or "any"."""
     x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
     whole = x.shape[1] // int(op.attrs["groups"]) % 4 == 0
     quick = op_input(op, 3) is None and int(op.attrs["frac"]) == 16 and whole

@@ -40,6 +40,16 @@ static inline int32_t mcf_hi(int32_t a, int32_t b) { return (int32_t)(((int64_t)
 
 static inline int32_t mcf_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
+/* v in the range of an int8 or int16 type */
+static inline int32_t mcf_saturate(int32_t v, int type)
+{
+#if MCF_DSP
+    return type == MCF_S16 ? __ssat(v, 16) : __ssat(v, 8);
+#else
+    return type == MCF_S16 ? mcf_clamp(v, -32768, 32767) : mcf_clamp(v, -128, 127);
+#endif
+}
+
 /* Element i of a row of the given type. */
 static inline int32_t mcf_load(const void *row, int32_t i, int type)
 {

@@ -50,7 +50,6 @@ static uint32_t exponentials(const mcf_attention_t *p, int32_t max, int16_t *t)
 static void weigh(const mcf_attention_t *p, mcf_norm_t norm, const int16_t *t, const uint8_t *v, int32_t v_stride,
                   void *y)
 {
-    const int32_t limit = p->y_type == MCF_S16 ? 32767 : 127;
     for (int32_t first = 0; first < p->dv; first += CHUNK) {
         const int32_t count = p->dv - first < CHUNK ? p->dv - first : CHUNK;
         int32_t o[CHUNK] = {0};
@@ -65,7 +64,7 @@ static void weigh(const mcf_attention_t *p, mcf_norm_t norm, const int16_t *t, c
         }
         for (int32_t c = 0; c < count; c++) {
             const int32_t value = (mcf_hi(o[c], norm.factor) + norm.half) >> norm.shift;
-            mcf_store(y, first + c, p->y_type, mcf_clamp(value, -limit - 1, limit));
+            mcf_store(y, first + c, p->y_type, mcf_saturate(value, p->y_type));
         }
     }
 }

@@ -60,12 +60,11 @@ static void group(const mcf_layernorm_t *p, const void *x, void *y, int32_t firs
         s2 += (int64_t)v * v;
     }
     const mcf_affine_t f = mcf_layernorm_affine(p, size, s1, s2);
-    const int32_t limit = p->y_type == MCF_S16 ? 32767 : 127;
     for (int32_t c = first; c < first + size; c++) {
         int32_t u = (int32_t)(((int64_t)f.m * scaled(p, x, c)) >> 16) + f.o;
         if (p->g)
             u = (int32_t)(((int64_t)u * p->g[c]) >> 16) + p->b[c];
-        mcf_store(y, c, p->y_type, mcf_clamp(u >> p->shift, -limit - 1, limit));
+        mcf_store(y, c, p->y_type, mcf_saturate(u >> p->shift, p->y_type));
     }
 }
 

@@ -116,8 +116,6 @@ static mcf_affine_t row_affine(const mcf_layernorm_t *p, const int16_t *v, int32
     return mcf_layernorm_affine(p, size, s1, s2);
 }
 
-static inline int32_t saturate(int32_t u, const int type) { return type == MCF_S16 ? __ssat(u, 16) : __ssat(u, 8); }
-
 static inline __attribute__((always_inline)) void outputs(const mcf_layernorm_t *p, mcf_affine_t f, const int16_t *v,
                                                           void *y, int32_t first, int32_t size, const int type,
                                                           const int gamma)
@@ -126,8 +124,8 @@ static inline __attribute__((always_inline)) void outputs(const mcf_layernorm_t 
     int32_t c = first;
     for (; !gamma && c + 2 <= end; c += 2) {
         const int32_t w = (int32_t)load32(v + c);
-        const int32_t low = saturate(__smlawb(f.m, w, f.o) >> shift, type);
-        const int32_t high = saturate(__smlawt(f.m, w, f.o) >> shift, type);
+        const int32_t low = mcf_saturate(__smlawb(f.m, w, f.o) >> shift, type);
+        const int32_t high = mcf_saturate(__smlawt(f.m, w, f.o) >> shift, type);
         mcf_store(y, c, type, low);
         mcf_store(y, c + 1, type, high);
     }
@@ -135,7 +133,7 @@ static inline __attribute__((always_inline)) void outputs(const mcf_layernorm_t 
         int32_t u = __smlawb(f.m, v[c], f.o);
         if (gamma)
             u = __smlawb(u, p->g[c], p->b[c]);
-        mcf_store(y, c, type, saturate(u >> shift, type));
+        mcf_store(y, c, type, mcf_saturate(u >> shift, type));
     }
 }
 

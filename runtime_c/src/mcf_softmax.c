@@ -1,43 +1,69 @@
 /* q_softmax of docs/adr/0002: the exponentials of a row wait in scratch for their sum. */
-#include "mcf_attention.h"
-#include "mcf_elementwise.h"
+#include "mcf_softmax_dsp.h"
 
-static int32_t maximum(const mcf_softmax_t *p, const void *x)
+
+/* Channels from..: their maximum joins `max`. */
+static int32_t maximum(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max)
 {
-    int32_t max = mcf_load(x, 0, p->x_type);
-    for (int32_t c = 1; c < p->channels; c++) {
+    for (int32_t c = from; c < p->channels; c++) {
         const int32_t v = mcf_load(x, c, p->x_type);
         max = v > max ? v : max;
     }
     return max;
 }
 
-static uint32_t exponential(const mcf_softmax_t *p, int32_t delta)
+static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max, uint16_t *e)
 {
-    if (p->table)
-        return p->table[delta];
-    const int32_t scaled = delta > (0x7fffffff >> p->pre_shift) ? 0x7fffffff : delta << p->pre_shift;
-    return mcf_exp[mcf_clamp(mcf_hi(scaled, p->m), 0, 2047)];
+    const int32_t highest = 0x7fffffff >> p->pre_shift;
+    uint32_t sum = 0;
+    for (int32_t c = from; c < p->channels; c++) {
+        const int32_t delta = max - mcf_load(x, c, p->x_type);
+        if (p->table)
+            e[c] = p->table[delta];
+        else
+            e[c] = mcf_exp[mcf_clamp(mcf_hi(delta > highest ? 0x7fffffff : delta << p->pre_shift, p->m), 0, 2047)];
+        sum = sum + e[c];
+    }
+    return sum;
+}
+
+static void outputs(const mcf_softmax_t *p, const mcf_norm_t *norm, const uint16_t *e, int32_t from, void *y)
+{
+    for (int32_t c = from; c < p->channels; c++) {
+        const int32_t value = ((mcf_hi(e[c] << 16, norm->factor) + norm->half) >> norm->shift) + p->zp;
+        mcf_store(y, c, p->y_type, mcf_saturate(value, p->y_type));
+    }
 }
 
 void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
                  void *scratch)
 {
-    const int32_t limit = p->y_type == MCF_S16 ? 32767 : 127;
+    const int32_t lowest = p->x_type == MCF_S16 ? -32768 : -128;
     uint16_t *e = scratch;
+    int32_t words = 0; /* four channels each, in assembly */
+#if MCF_DSP
+    if (p->table && p->y_type == MCF_S8 && p->o_exp >= 32) /* outputs fit int16 before they saturate */
+        words = p->channels >> 2;
+#endif
     for (int32_t i = 0; i < rows; i++) {
-        const int32_t max = maximum(p, x);
+        int32_t max = lowest;
         uint32_t sum = 0;
-        for (int32_t c = 0; c < p->channels; c++) {
-            const uint32_t value = exponential(p, max - mcf_load(x, c, p->x_type));
-            e[c] = (uint16_t)value;
-            sum += value;
-        }
+#if MCF_DSP
+        if (words)
+            max = mcf_softmax_max(x, words);
+#endif
+        max = maximum(p, x, 4 * words, max);
+#if MCF_DSP
+        if (words)
+            sum = mcf_softmax_exp(x, e, words, max, p->table);
+#endif
+        sum += exponentials(p, x, 4 * words, max, e);
         const mcf_norm_t norm = mcf_normaliser(sum, p->o_mant, p->o_exp);
-        for (int32_t c = 0; c < p->channels; c++) {
-            const int32_t value = ((mcf_hi(e[c] << 16, norm.factor) + norm.half) >> norm.shift) + p->zp;
-            mcf_store(y, c, p->y_type, mcf_clamp(value, -limit - 1, limit));
-        }
+#if MCF_DSP
+        if (words)
+            mcf_softmax_out(e, y, words, &norm, p->zp);
+#endif
+        outputs(p, &norm, e, 4 * words, y);
         x = (const uint8_t *)x + x_stride;
         y = (uint8_t *)y + y_stride;
     }

@@ -188,3 +188,45 @@ def test_copy(where: str) -> None:
     for i in range(5):
         np.testing.assert_array_equal(y[1 + 9 * i :][:7], x[3 + 11 * i :][:7])
     assert y[8] == y[9] == y[0] == 0
+
+
+def counted(case: Case, function: str) -> int:
+    size = elementwise.scratch_bytes(case.op, case.graph, 1)
+    scratch = np.zeros(size, np.uint8) if function == "mcf_softmax" else None
+    packed = elementwise.pack(case.op, case.graph)
+    y, count = call_rows(
+        device("m7"), function, packed, list(case.inputs), case.expected, scratch=scratch
+    )
+    np.testing.assert_array_equal(y, case.expected)
+    return count
+
+
+@pytest.mark.parametrize("kind", ("q_add", "q_requant", "q_mul", "q_unary"))
+@pytest.mark.parametrize("dtype", ("int8", "int16"))
+def test_cost_model(kind: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    rows, channels = 16, 192
+    xs = [
+        fill(rng, (rows, channels), dtype, "random")
+        for _ in range(1 + (kind[2:] in ("add", "mul")))
+    ]
+    if kind == "q_unary":
+        rest = [fill(rng, (256 if dtype == "int8" else 4096,), dtype, "random")]
+    else:
+        rest = [numbers(rng, 999, channels) for _ in range(2 + (kind == "q_add"))]
+        rest = [np.abs(x) for x in rest]
+    attrs = {"shift": 9, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
+    constant = [False] * len(xs) + [True] * len(rest)
+    case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
+    count = counted(case, "mcf_" + kind[2:])
+    assert elementwise.instructions(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+
+
+@pytest.mark.parametrize("channels", (50, 197, 1000))
+def test_softmax_instructions(channels: int) -> None:
+    """Rows of 197 cost at most 12 instructions per element."""
+    case = softmax_case(16, channels, "int8", "int8", "random", 4.0, 0)
+    count = counted(case, "mcf_softmax")
+    assert elementwise.instructions(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
+    if channels == 197:
+        assert count <= 12 * 16 * channels
