@@ -14,7 +14,7 @@ from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.types import DTYPES
-from mcuformer.package import CompiledPackage
+from mcuformer.package import ELF, CompiledPackage
 
 if TYPE_CHECKING:
     from mcuformer.pipeline import Progress
@@ -78,7 +78,7 @@ class Executor:
 
     def __init__(self, package: CompiledPackage, emulator: str, trace: bool = False) -> None:
         offered = package.board.runners.emulators
-        if emulator not in (*offered, "host"):
+        if emulator not in offered:
             known = ", ".join(offered)
             raise UsageError(f"{package.board.name} does not run in {emulator}", f"but in {known}")
         self._package, self._emulator, self._trace = package, emulator, trace
@@ -92,7 +92,7 @@ class Executor:
         self._folder.cleanup()
 
     def run(self, inputs: Sequence[NDArray]) -> RunResult:
-        from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
+        from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 
         images = [np.ascontiguousarray(x).tobytes() for x in inputs]
         program, board, trace = self.program(), self._package.board, self._trace
@@ -100,6 +100,8 @@ class Executor:
             return host_runner.run(program, images, trace=trace)
         if self._emulator == "qemu":
             return qemu_runner.run(program, images, trace=trace, core=board.core)
+        if self._emulator == "renode":
+            return renode_runner.run(program, board, images, trace=trace)
         return unicorn_runner.run(program, board, images, trace=trace)
 
     def program(self) -> Path:
@@ -108,7 +110,7 @@ class Executor:
         from mcuformer.targets.host_runner import build_host
 
         directory, work = self._package.directory, Path(self._folder.name)
-        ready = directory / "build" / "firmware.elf"
+        ready = directory / ELF
         if self._program is None:
             if self._emulator == "host":
                 self._program = build_host(directory, trace=self._trace, build=work)
@@ -120,6 +122,16 @@ class Executor:
                     directory, board, trace=self._trace, qemu=qemu, build=work
                 )
         return self._program
+
+
+def own_firmware(package: CompiledPackage) -> Path:
+    """The package's ELF; UsageError where `compile` made none."""
+    elf = package.directory / ELF
+    if elf.is_file():
+        return elf
+    if package.board.core == "host":
+        raise UsageError(f"{package.board.name} has no firmware")
+    raise UsageError(f"{elf} is missing", "compile without --emit-only")
 
 
 def output_values(package: CompiledPackage, data: bytes) -> tuple[NDArray, NDArray[np.float64]]:

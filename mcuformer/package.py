@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 GRAPH = "graph.npz"
 BOARD = "board.toml"
+ELF = "build/firmware.elf"
 
 
 @dataclass(frozen=True, slots=True)

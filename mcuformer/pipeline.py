@@ -145,10 +145,11 @@ def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, i
     return tuple((mode, size, macs) for (size, macs), mode in found.items())
 
 
-def with_traces(program: Program) -> Graph:
-    """The program's int graph; its meta says what each trace of the firmware shows."""
+def annotated(program: Program, model_id: bytes) -> Graph:
+    """The program's int graph; its meta says what each trace of the firmware shows, and its id."""
     traces = tuple((t.value, t.first_byte) for t in program.traces)
-    return program.graph.replace(meta={**program.graph.meta, "traces": traces})
+    meta = {**program.graph.meta, "traces": traces, "model_id": model_id.hex()}
+    return program.graph.replace(meta=meta)
 
 
 def _parameters(path: Path) -> int:
@@ -193,7 +194,7 @@ def _write(figures: Figures, work: Path, progress: Progress) -> Figures:
     options, board = figures.options, figures.board
     progress("writing C")
     package = write_package(work, figures.program, figures.plan, board, figures.weights)
-    save_graph(with_traces(figures.program), work / GRAPH)
+    save_graph(annotated(figures.program, package.model_id), work / GRAPH)
     shutil.copyfile(board_file(options.board, board), work / BOARD)
     figures = replace(figures, weights_bytes=package.weights_bytes)
     if options.emit_only or board.core == "host":

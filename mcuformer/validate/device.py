@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from numpy.typing import NDArray
+
+from mcuformer.errors import UsageError
 from mcuformer.execution import Executor
 from mcuformer.package import CompiledPackage
 from mcuformer.validate.run import Device
@@ -16,5 +19,20 @@ def make_device(
 ) -> Iterator[Device]:
     """A function from device integers to output bytes; ValidationError when a board fails."""
 
+    if target is not None:
+        from mcuformer.targets import serial_device
+
+        uart = package.board.uart
+        if uart is None:
+            raise UsageError(f"{package.board.name} has no serial port")
+        baud, key = uart.baud, package.graph.meta["model_id"]
+
+        def on_board(inputs: Sequence[NDArray]) -> list[bytes]:
+            images = [x.tobytes() for x in inputs]
+            result = serial_device.run(target, baud, images, model_id=key)
+            return [i.output for i in result.inferences]
+
+        yield on_board
+        return
     with Executor(package, emulator) as executor:
         yield lambda inputs: [i.output for i in executor.run(inputs).inferences]

@@ -50,7 +50,7 @@ def per_layer(
 def traced_equal(
     meanings: Sequence[tuple[str, int]], trace: Trace, values: Mapping[str, NDArray]
 ) -> dict[str, bool]:
-    """Whether all that was traced of a value equals it; `meanings`: (value, first byte of a row)."""
+    """Whether all that was traced of a value equals it; `meanings`: (value, first byte)."""
     equal: dict[str, bool] = {}
     for number, rows in trace.items():
         name, first = meanings[number]

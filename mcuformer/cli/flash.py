@@ -1,0 +1,32 @@
+"""mcuformer flash"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mcuformer.cli.params import directory_argument
+
+
+@click.command("flash")
+@directory_argument
+@click.option(
+    "--runner", type=click.Choice(["st-flash", "openocd"]),
+    help="The tool that writes internal flash; QSPI is always openocd's.  [default: the board's]",
+)
+@click.option("--dry-run", is_flag=True, help="Print every step's command line, run none.")
+def command(directory: str, runner: str | None, dry_run: bool) -> None:
+    """Write the firmware in DIR to a board."""
+    from mcuformer.execution import own_firmware
+    from mcuformer.package import open_package
+    from mcuformer.targets.flash import flash, plan_flash
+
+    package = open_package(Path(directory))
+    elf = own_firmware(package)
+    steps = plan_flash(elf, package.board, elf.parent, runner)
+    for step in steps:
+        print(step if dry_run else f"writing {step.what}")
+    if not dry_run:
+        flash(steps)
+        print("done")
