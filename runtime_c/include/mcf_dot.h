@@ -19,12 +19,13 @@ typedef struct {
     void *y[2];
     const void *res[2];
     const void *table;
-    uint32_t acc_shift;
+    uint32_t acc_shift;      /* mcf_dot_up: left shift of the sums, */
     int32_t clamp_min, clamp_max;
     const void *pair_entry;  /* MCF_LDR: pair, less what the entry skips */
     uint32_t w_skip;         /* MCF_LDR: bytes of weights that the entry skips */
     int32_t pairs;           /* how many pairs of rows, one behind the other */
     int32_t pair_bytes, y_step, res_step, post_back; /* from the end of a pair of rows to the start of the next */
+    mcf_dot_label_t *after_up; /* then on to this finish */
 } mcf_dot_t;
 
 /* Every pair of rows against every group of channels between w and w_end. */
@@ -39,14 +40,14 @@ enum { MCF_DOT_UNROLL = 24, MCF_DOT_STEP_BYTES = 88 };
 enum { MCF_DOT_PACKED_UNROLL = 4, MCF_DOT_PACKED8_STEP_BYTES = 120, MCF_DOT_PACKED4_STEP_BYTES = 184 };
 mcf_dot_label_t mcf_dot_loop, mcf_dot_packed8_loop, mcf_dot_packed4_loop;
 
-/* The finishes, named by the type of y, table bits, type of the residual. _fixed: for the shifts below, which cost no
- * instruction; _up: with acc_shift, which those of 16 bits always have. */
-enum { MCF_DOT_SHIFT = 2, MCF_DOT_RES_SHIFT = 8 };
-mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums;
-mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_fixed, mcf_dot_s8_res8, mcf_dot_s8_res8_fixed, mcf_dot_s8_res8_up;
-mcf_dot_label_t mcf_dot_s8_res16, mcf_dot_s8_res16_up;
+/* The finishes, named by the type of y, bits of the table, type of the residual. Those with a shift in their name save
+ * its instructions: MCF_DOT_SHIFT without residual, 8 to 11 with one. */
+enum { MCF_DOT_SHIFT = 3 };
+mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums, mcf_dot_up;
+mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_shift3, mcf_dot_s8_res8, mcf_dot_s8_res16;
+mcf_dot_label_t mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_shift10, mcf_dot_s8_res8_shift11;
 mcf_dot_label_t mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
-mcf_dot_label_t mcf_dot_s8_table10_fixed, mcf_dot_s8_table11_fixed, mcf_dot_s8_table12_fixed;
+mcf_dot_label_t mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3, mcf_dot_s8_table12_shift3;
 mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table12;
 
 /* `count` blocks of 16 packed weights (8 or 4 bits each) to 16 bits. */

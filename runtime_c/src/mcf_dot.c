@@ -81,7 +81,7 @@ __asm(SECTION(dot)
       "sub sp, #" FRAME_BYTES "\n"
       "ldm r0!, {r1-r8}\n stm sp, {r1-r8}\n"
       "ldm r0!, {r1-r8}\n add r12, sp, #32\n stm r12, {r1-r8}\n"
-      "ldm r0, {r1-r7}\n add r12, sp, #64\n stm r12, {r1-r7}\n"
+      "ldm r0, {r1-r8}\n add r12, sp, #64\n stm r12, {r1-r8}\n"
       "ldr r0, " W "\n"
       "ldr r1, " POST "\n"
       LABEL(mcf_dot_group) /* r0: weights, r1: biases */

@@ -20,7 +20,6 @@
     "smmla " a0 ", " a0 ", r2, r3\n smmla " a1 ", " a1 ", r2, r3\n"                 \
     "smmla " b0 ", " b0 ", r12, lr\n smmla " b1 ", " b1 ", r12, lr\n"
 #define SCALE "ldr r1, " POST "\n" SCALE_TWO("r4", "r8", "r5", "r9") SCALE_TWO("r6", "r10", "r7", "r11")
-#define UP "ldr r12, " ACC_SHIFT "\n" EACH(SHIFT_BY, "lsl")
 #define DOWN "ldr r12, " SHIFT "\n" EACH(SHIFT_BY, "asr")
 
 /* t += res * rmult; the weight pointer waits in the frame */
@@ -58,14 +57,18 @@
 
 #define FINISH_AS(name, code) __asm(SECTION(dot) LABEL(name) code NEXT_GROUP END);
 
+/* before any other: sums of layers with acc_shift */
+__asm(SECTION(dot) LABEL(mcf_dot_up) "ldr r12, " ACC_SHIFT "\n" EACH(SHIFT_BY, "lsl") "ldr.w pc, " AFTER_UP "\n" END);
+
 /* int8 results */
 FINISH_AS(mcf_dot_s8, SCALE DOWN EACH(SSAT, "8", "") STORE8)
-FINISH_AS(mcf_dot_s8_fixed, SCALE EACH(SSAT, "8", ", asr #2") STORE8)
-FINISH_AS(mcf_dot_s8_res8, SCALE RES8 DOWN EACH(SSAT, "8", "") STORE8)
-FINISH_AS(mcf_dot_s8_res8_fixed, SCALE RES8 EACH(SSAT, "8", ", asr #8") STORE8)
-FINISH_AS(mcf_dot_s8_res8_up, UP SCALE RES8 DOWN EACH(SSAT, "8", "") STORE8)
+FINISH_AS(mcf_dot_s8_shift3, SCALE EACH(SSAT, "8", ", asr #3") STORE8)
 FINISH_AS(mcf_dot_s8_res16, SCALE RES16 DOWN EACH(SSAT, "8", "") STORE8)
-FINISH_AS(mcf_dot_s8_res16_up, UP SCALE RES16 DOWN EACH(SSAT, "8", "") STORE8)
+FINISH_AS(mcf_dot_s8_res8, SCALE RES8 DOWN EACH(SSAT, "8", "") STORE8)
+FINISH_AS(mcf_dot_s8_res8_shift8, SCALE RES8 EACH(SSAT, "8", ", asr #8") STORE8)
+FINISH_AS(mcf_dot_s8_res8_shift9, SCALE RES8 EACH(SSAT, "8", ", asr #9") STORE8)
+FINISH_AS(mcf_dot_s8_res8_shift10, SCALE RES8 EACH(SSAT, "8", ", asr #10") STORE8)
+FINISH_AS(mcf_dot_s8_res8_shift11, SCALE RES8 EACH(SSAT, "8", ", asr #11") STORE8)
 
 /* int8 results from a table of 2^bits entries: all end in the same look-up */
 #define LOOK_UP(r, load) load " " r ", [r12, " r "]\n"
@@ -77,16 +80,16 @@ FINISH_TABLE(mcf_dot_s8_table9, "9", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table10, "10", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table11, "11", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table12, "12", DOWN, "")
-FINISH_TABLE(mcf_dot_s8_table10_fixed, "10", "", ", asr #2")
-FINISH_TABLE(mcf_dot_s8_table11_fixed, "11", "", ", asr #2")
-FINISH_TABLE(mcf_dot_s8_table12_fixed, "12", "", ", asr #2")
+FINISH_TABLE(mcf_dot_s8_table10_shift3, "10", "", ", asr #3")
+FINISH_TABLE(mcf_dot_s8_table11_shift3, "11", "", ", asr #3")
+FINISH_TABLE(mcf_dot_s8_table12_shift3, "12", "", ", asr #3")
 
 /* int16 results */
 #define LOOK_UP16(r, load) load " " r ", [r12, " r ", lsl #1]\n"
-FINISH_AS(mcf_dot_s16, UP SCALE DOWN EACH(SSAT, "16", "") STORE16)
-FINISH_AS(mcf_dot_s16_clamp, UP SCALE DOWN "ldrd r2, r3, " CLAMP "\n" EACH(LIMIT, "r2", "r3") STORE16)
-FINISH_AS(mcf_dot_s16_res16, UP SCALE RES16 DOWN EACH(SSAT, "16", "") STORE16)
-FINISH_AS(mcf_dot_s16_table12, UP SCALE DOWN EACH(USAT, "12", "") "ldr r12, " TABLE "\n" EACH(LOOK_UP16, "ldrh") STORE16)
+FINISH_AS(mcf_dot_s16, SCALE DOWN EACH(SSAT, "16", "") STORE16)
+FINISH_AS(mcf_dot_s16_clamp, SCALE DOWN "ldrd r2, r3, " CLAMP "\n" EACH(LIMIT, "r2", "r3") STORE16)
+FINISH_AS(mcf_dot_s16_res16, SCALE RES16 DOWN EACH(SSAT, "16", "") STORE16)
+FINISH_AS(mcf_dot_s16_table12, SCALE DOWN EACH(USAT, "12", "") "ldr r12, " TABLE "\n" EACH(LOOK_UP16, "ldrh") STORE16)
 
 /* The sums themselves. Both rows are read before either is written: an odd last row is its own partner. Sums that go on
  * start from zero biases, always the same. */

@@ -26,10 +26,11 @@
 #define Y_STEP "[sp, #80]"
 #define RES_STEP "[sp, #84]"
 #define POST_BACK "[sp, #88]"
-#define SAVED "[sp, #92]"
-#define FRAME_BYTES "96"
+#define AFTER_UP "[sp, #92]"
+#define SAVED "[sp, #96]"
+#define FRAME_BYTES "100"
 _Static_assert(offsetof(mcf_dot_t, table) == 48 && offsetof(mcf_dot_t, w_skip) == 68, "frame of mcf_dot");
-_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 92, "frame of mcf_dot");
+_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 96, "frame of mcf_dot");
 
 #define SECTION(name) ".syntax unified\n.thumb\n.section .text.mcf_hot." #name ",\"ax\",%progbits\n.balign 4\n"
 #define LABEL(name) ".global " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"

@@ -21,36 +21,51 @@ void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const
     pairs[1][type](rest[0], rest[1], out + 4 * whole, 1);
 }
 
-/* The finish of the layer's whole groups, or NULL where mcf_dot has none. */
-static mcf_dot_label_t *finish_of(const mcf_linear_t *p)
+/* The finish of int8 outputs with a residual, or NULL. */
+static mcf_dot_label_t *finish_of_res8(const mcf_linear_t *p)
+{
+    static mcf_dot_label_t *const shifts[4] = {mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_shift10,
+                                               mcf_dot_s8_res8_shift11};
+    if (p->res_type == MCF_S16)
+        return mcf_dot_s8_res16;
+    if (p->res_type != MCF_S8)
+        return NULL;
+    return p->shift >= 8 && p->shift < 12 ? shifts[p->shift - 8] : mcf_dot_s8_res8;
+}
+
+static mcf_dot_label_t *finish_of_s8(const mcf_linear_t *p)
 {
     static mcf_dot_label_t *const tables[2][5] = {
         {mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12},
-        {mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10_fixed, mcf_dot_s8_table11_fixed,
-         mcf_dot_s8_table12_fixed},
+        {mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3,
+         mcf_dot_s8_table12_shift3},
     };
-    const int wide = p->y_type == MCF_S16, type = p->res_type;
-    const int clamps = !p->table && (p->clamp_min != (wide ? -32768 : -128) || p->clamp_max != (wide ? 32767 : 127));
-    if (p->chunks > 1 || (p->table && type != MCF_NONE) || type == MCF_U8)
-        return NULL;
-    if (wide) {
-        if (p->table)
-            return p->table_bits == 12 ? mcf_dot_s16_table12 : NULL;
-        if (type == MCF_NONE)
-            return clamps ? mcf_dot_s16_clamp : mcf_dot_s16;
-        return type == MCF_S16 && !clamps ? mcf_dot_s16_res16 : NULL;
-    }
-    if (clamps || (p->acc_shift && type == MCF_NONE))
-        return NULL;
+    const int fixed = p->shift == MCF_DOT_SHIFT;
     if (p->table)
-        return tables[p->shift == MCF_DOT_SHIFT][p->table_bits - 8];
-    if (type == MCF_S16)
-        return p->acc_shift ? mcf_dot_s8_res16_up : mcf_dot_s8_res16;
-    if (type == MCF_NONE)
-        return p->shift == MCF_DOT_SHIFT ? mcf_dot_s8_fixed : mcf_dot_s8;
-    if (p->acc_shift)
-        return mcf_dot_s8_res8_up;
-    return p->shift == MCF_DOT_RES_SHIFT ? mcf_dot_s8_res8_fixed : mcf_dot_s8_res8;
+        return p->res_type == MCF_NONE ? tables[fixed][p->table_bits - 8] : NULL;
+    if (p->clamp_min != -128 || p->clamp_max != 127)
+        return NULL;
+    if (p->res_type != MCF_NONE)
+        return finish_of_res8(p);
+    return fixed ? mcf_dot_s8_shift3 : mcf_dot_s8;
+}
+
+static mcf_dot_label_t *finish_of_s16(const mcf_linear_t *p)
+{
+    const int clamps = p->clamp_min != -32768 || p->clamp_max != 32767;
+    if (p->table)
+        return p->res_type == MCF_NONE && p->table_bits == 12 ? mcf_dot_s16_table12 : NULL;
+    if (p->res_type == MCF_NONE)
+        return clamps ? mcf_dot_s16_clamp : mcf_dot_s16;
+    return p->res_type == MCF_S16 && !clamps ? mcf_dot_s16_res16 : NULL;
+}
+
+/* The finish of the layer's whole groups, or NULL where mcf_dot has none. */
+static mcf_dot_label_t *finish_of(const mcf_linear_t *p)
+{
+    if (p->chunks > 1)
+        return NULL;
+    return p->y_type == MCF_S16 ? finish_of_s16(p) : finish_of_s8(p);
 }
 
 /* `groups` groups from `group` (counted from group0) over the K positions k .. k+kn-1 of g, from one pair on. */
@@ -106,7 +121,8 @@ void mcf_gemm_start(mcf_gemm_t *g)
     d->acc_shift = p->acc_shift;
     d->clamp_min = p->clamp_min;
     d->clamp_max = p->clamp_max;
-    d->finish = finish_of(p);
+    d->after_up = finish_of(p);
+    d->finish = p->acc_shift && d->after_up ? mcf_dot_up : d->after_up;
     d->pair_bytes = 4 * g->kn;
     g->y_at = n0 * (g->mode == MCF_GEMM_OUTPUTS ? mcf_size(p->y_type) : 4);
     g->res_at = n0 * mcf_size(p->res_type);
