@@ -13,6 +13,9 @@ from mcuformer.cli.failure import report_failure
 from mcuformer.cli.signals import terminate_as_interrupt
 
 COMMANDS = {
+    "search": "Find a network within the chip's limits; train, compile and check it.",
+    "train": "Train one network, or continue.",
+    "export": "Write a trained network as ONNX.",
     "compile": "Compile an ONNX model to C, firmware and a report.",
     "analyze": "Print the figures of compile with no toolchain and no data.",
     "run": "Run the compiled firmware on one input in an emulator.",

@@ -1,0 +1,55 @@
+"""mcuformer train"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.params import json_option
+
+
+@click.command("train")
+@click.argument("arch_file", metavar="ARCH.json", type=click.Path(path_type=Path))
+@click.option("--data", required=True, metavar="D",
+              help="digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size].")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Where last.pt goes after every epoch; a run found there is continued.")
+@click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option("--lr", type=float, default=4e-3, show_default=True)
+@click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="muon",
+              show_default=True, help="muon reaches more in short schedules.")
+@click.option("--protocol", type=click.Choice(["none", "baseline", "modern"]), default="baseline",
+              show_default=True)
+@click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
+@click.option("--until", type=click.IntRange(min=1), metavar="EPOCH",
+              help="Stop after this epoch; the same command without it goes on.")
+@json_option
+def command(
+    arch_file: Path, data: str, output: Path, epochs: int, batch: int, lr: float, optimizer: str,
+    protocol: str, ema: float, seed: int, threads: int, amp: bool, until: int | None,
+    as_json: bool,
+) -> None:
+    """Train the network in ARCH.json (or the `arch` of a search.json); data parallel under torchrun."""
+    from mcuformer.cli.need_torch import need_torch
+
+    need_torch()
+    from mcuformer.search.train import Recipe
+    from mcuformer.search.train_one import train_one
+
+    recipe = Recipe(
+        epochs=epochs, batch=batch, lr=lr, optimizer=optimizer, protocol=protocol, ema=ema,
+        seed=seed, amp=amp,
+    )
+    with Progress() as progress:
+        document = train_one(arch_file, data, output, recipe, threads, until, progress)
+    if as_json:
+        print_json(document)
+    elif document:
+        note(json.dumps(document))

@@ -1,0 +1,176 @@
+"""The architecture search: trials in one Optuna storage, by any number of workers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import MaxTrialsCallback
+from optuna.trial import FrozenTrial, TrialState
+
+from mcuformer.errors import DoesNotFitError, UsageError
+from mcuformer.search.arch import Arch
+from mcuformer.search.figures import Cost, Illegal, Planner
+from mcuformer.search.sampler import LegalSampler, suggested
+from mcuformer.search.space import Genes, Space
+
+HEARTBEAT_S, GRACE_S = 10, 30
+OBJECTIVES = {"accuracy": "maximize", "sram": "minimize", "flash": "minimize",
+              "instructions": "minimize"}
+
+Evaluate = Callable[[Arch], float]
+
+
+@dataclass(slots=True, eq=False)
+class Judge:
+    """Plans each network once; networks that differ in inactive genes only are the same."""
+
+    space: Space
+    planner: Planner
+    known: dict[Genes, Cost | Illegal] = field(default_factory=dict)
+
+    def cost(self, genes: Genes) -> Cost | Illegal:
+        key = self.space.canonical(genes)
+        if key not in self.known:
+            self.known[key] = self.planner.cost(self.space.decode(genes))
+        return self.known[key]
+
+    def legal(self, genes: Genes) -> bool:
+        return isinstance(self.cost(genes), Cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    number: int
+    arch: Arch
+    accuracy: float
+    cost: Cost
+
+
+def explore(
+    judge: Judge, evaluate: Evaluate, storage: str, candidates: int, *, seed: int = 0,
+    population: int = 24, alone: bool = True, objectives: Sequence[str] = ("accuracy",),
+    name: str = "search", report: Callable[[int, float], None] | None = None,
+) -> list[Candidate]:
+    """Run until `candidates` trials are complete in the storage; all complete ones, by number."""
+    study = open_study(judge, storage, seed, population, alone, objectives, name)
+
+    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+        genes = suggested(judge.space, trial)
+        cost = judge.cost(genes)
+        assert isinstance(cost, Cost)
+        arch = judge.space.decode(genes)
+        trial.set_user_attr("arch", arch.as_dict())
+        trial.set_user_attr("cost", asdict(cost))
+        accuracy = evaluate(arch)
+        trial.set_user_attr("accuracy", accuracy)
+        values = {
+            "accuracy": accuracy, "sram": cost.sram_total_bytes, "flash": cost.flash_total_bytes,
+            "instructions": cost.instructions,
+        }
+        return tuple(float(values[o]) for o in objectives)
+
+    def told(study: optuna.Study, trial: FrozenTrial) -> None:
+        if report and trial.state == TrialState.COMPLETE:
+            report(len(completed(study)), trial.user_attrs["accuracy"])
+
+    if len(completed(study)) < candidates:
+        stop = MaxTrialsCallback(candidates, states=(TrialState.COMPLETE,))
+        study.optimize(objective, callbacks=[told, stop])
+    return completed(study)
+
+
+def open_study(
+    judge: Judge, storage: str, seed: int, population: int, alone: bool,
+    objectives: Sequence[str], name: str,
+) -> optuna.Study:
+    """Create or join the study; a lone worker clears away what a killed one left running."""
+    if unknown := [o for o in objectives if o not in OBJECTIVES]:
+        raise UsageError(f"unknown objectives {', '.join(unknown)}", f"known are {list(OBJECTIVES)}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    backend = optuna.storages.RDBStorage(
+        storage, heartbeat_interval=None if alone else HEARTBEAT_S,
+        grace_period=None if alone else GRACE_S,
+    )
+    study = optuna.create_study(
+        study_name=name, storage=backend, load_if_exists=True,
+        directions=[OBJECTIVES[o] for o in objectives],
+        sampler=LegalSampler(judge.space, judge.legal, seed, population, alone),
+    )
+    if alone:
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def completed(study: optuna.Study) -> list[Candidate]:
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [_candidate(t) for t in trials]
+
+
+def _candidate(trial: FrozenTrial) -> Candidate:
+    a: dict[str, Any] = trial.user_attrs
+    return Candidate(trial.number, Arch.from_dict(a["arch"]), a["accuracy"], Cost(**a["cost"]))
+
+
+def winner(found: Sequence[Candidate]) -> Candidate:
+    """The best validation accuracy; of equals the one with less SRAM, then the first."""
+    return max(found, key=lambda c: (c.accuracy, -c.cost.sram_total_bytes, -c.number))
+
+
+def pareto(found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that no other beats in accuracy with as little SRAM."""
+    best, front = -1.0, []
+    for c in sorted(found, key=lambda c: (c.cost.sram_total_bytes, -c.accuracy)):
+        if c.accuracy > best:
+            best = c.accuracy
+            front.append(c)
+    return front
+
+
+def random_search(
+    judge: Judge, evaluate: Evaluate, candidates: int, seed: int
+) -> list[Candidate]:
+    """As many legal networks drawn at random: what the search is measured against."""
+    random, found, taken = Random(f"random/{seed}"), [], set()
+    for _ in range(100 * candidates):
+        genes = judge.space.canonical(judge.space.draw(random))
+        cost = judge.cost(genes)
+        if genes in taken or not isinstance(cost, Cost):
+            continue
+        taken.add(genes)
+        arch = judge.space.decode(genes)
+        found.append(Candidate(len(found), arch, evaluate(arch), cost))
+        if len(found) == candidates:
+            break
+    return found
+
+
+def check_possible(judge: Judge) -> None:
+    """DoesNotFitError at once where even the smallest networks break a limit."""
+    refusals: dict[str, Illegal] = {}
+    for largest in judge.space.grids():
+        fixed = {"stem": largest.stem, "patch": largest.patch, "pool": largest.pool}
+        cost = judge.planner.cost(judge.space.smallest(**fixed))
+        if isinstance(cost, Cost):
+            return
+        old = refusals.get(cost.where)
+        if old is None or cost.needs < old.needs:
+            refusals[cost.where] = cost
+    least = "; ".join(
+        f"{i.where}: the smallest network needs {i.needs:,}, the limit is {i.limit:,}"
+        for i in refusals.values()
+    )
+    raise DoesNotFitError(f"no network of this space is legal ({least})", "raise the limit")
+
+
+def legal_share(judge: Judge, draws: int, seed: int) -> float:
+    """Share of random draws that are legal."""
+    random = Random(f"share/{seed}")
+    return sum(judge.legal(judge.space.draw(random)) for _ in range(draws)) / draws

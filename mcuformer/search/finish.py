@@ -1,0 +1,97 @@
+"""After the search: export, compile, and check on the emulator and on all test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from mcuformer.options import CompileOptions
+from mcuformer.search.data import Data, Images
+from mcuformer.search.figures import Planner
+from mcuformer.search.net import Network
+
+OPSET = 17
+CALIBRATION_IMAGES = 256
+
+Say = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Accuracies in percent of all test images; `emulator`: of `emulated` of them in Unicorn."""
+
+    float_percent: float
+    int8_percent: float
+    emulator_percent: float
+    emulated: int
+    bit_exact: bool
+    report: dict[str, Any]
+
+
+def export(network: Network, data: Data, path: Path, dynamo: bool = False) -> None:
+    """ONNX by either of torch's exporters; mean, std and classes go into the metadata."""
+    h, w, c = network.arch.image
+    network = network.cpu().eval()
+    x = torch.zeros(1, c, h, w)
+    names = {"input_names": ["image"], "output_names": ["logits"]}
+    if dynamo:
+        torch.onnx.export(network, (x,), str(path), dynamo=True, external_data=False, **names)
+    else:
+        torch.onnx.export(network, (x,), str(path), dynamo=False, opset_version=OPSET, **names)
+    proto = onnx.load(path)
+    notes = {
+        "mcuformer.mean": ",".join(f"{v:.6f}" for v in data.mean),
+        "mcuformer.std": ",".join(f"{v:.6f}" for v in data.std),
+        "mcuformer.classes": ",".join(data.classes),
+    }
+    onnx.helper.set_model_props(proto, notes)
+    onnx.save(proto, path)
+
+
+def calibration(data: Data, path: Path) -> None:
+    """Training images, evenly spread."""
+    index = np.linspace(0, len(data.train) - 1, min(CALIBRATION_IMAGES, len(data.train)))
+    np.savez_compressed(path, x=data.train.x[index.round().astype(np.int64)])
+
+
+def compile_found(planner: Planner, board: str, model: Path, calibrate: Path, output: Path,
+                  say: Say) -> dict[str, Any]:
+    """report.json of the compiled network, under the options that the search planned with."""
+    from mcuformer.pipeline import compile_model
+
+    limits = planner.limits
+    options = CompileOptions(
+        model=model, board=board, calibration=calibrate, ram=limits.ram,
+        max_instructions=limits.max_instructions,
+        input_mode=planner.input_mode, optimize=planner.optimize,  # type: ignore[arg-type]
+    )
+    return compile_model(options, output, say).report
+
+
+def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, say: Say) -> Outcome:
+    """All test images by the generated C on the host, the first `emulated` in Unicorn too."""
+    from mcuformer.package import open_package
+    from mcuformer.validate.device import make_device
+    from mcuformer.validate.run import validate
+
+    package = open_package(build)
+    whole, part = build / "test.npz", build / "test_emulated.npz"
+    np.savez_compressed(whole, x=test.x, y=test.y, classes=np.array(classes))
+    np.savez_compressed(part, x=test.x[:emulated], y=test.y[:emulated], classes=np.array(classes))
+    documents = []
+    for runner, data in (("host", whole), ("unicorn", part)):
+        with make_device(package, runner, None) as device:
+            documents.append(validate(package, data, None, None, runner, device, say))
+    host, chip = documents
+    return Outcome(
+        float_percent=host["accuracy"]["float_percent"], int8_percent=host["accuracy"]["percent"],
+        emulator_percent=chip["accuracy"]["percent"], emulated=chip["samples"],
+        bit_exact=host["bit_exact"]["equal"] and chip["bit_exact"]["equal"],
+        report=package.report,
+    )

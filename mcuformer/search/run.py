@@ -1,0 +1,261 @@
+"""The whole search, stage by stage in one directory; what is finished there is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from mcuformer.atomic import atomic_file
+from mcuformer.errors import UsageError
+from mcuformer.search import data as sources
+from mcuformer.search.arch import Arch
+from mcuformer.search.budget import Budget, budget_of
+from mcuformer.search.data import Data
+from mcuformer.search.evolve import evolve
+from mcuformer.search.explore import (
+    Candidate,
+    Judge,
+    check_possible,
+    explore,
+    legal_share,
+    winner,
+)
+from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.finish import Outcome, calibration, check, compile_found, export
+from mcuformer.search.net import Network
+from mcuformer.search.sandwich import Sandwich
+from mcuformer.search.space import Space, load_space, parse_space
+from mcuformer.search.supernet import Supernet
+from mcuformer.search.train import Trainer, accuracy, device_of
+from mcuformer.targets.board_file import load_board
+
+SETTINGS, RESULT = "settings.json", "search.json"
+Say = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides the result; kept in the directory for `--resume`."""
+
+    ram: int | None
+    flash: int | None = None
+    max_instructions: int | None = None
+    board: str = "stm32f746"
+    space: str = "tiny"
+    data: str = "digits"
+    budget: str = "normal"
+    protocol: str = "baseline"
+    objectives: tuple[str, ...] = ("accuracy",)
+    input_mode: str = "bands"
+    optimize: str = "balanced"
+    seed: int = 0
+    threads: int = 2
+    amp: bool = False
+    storage: str | None = None
+
+
+def save_settings(settings: Settings, directory: Path) -> None:
+    """Into a new directory; an old one must be of the same search."""
+    path = directory / SETTINGS
+    if path.exists() and read_settings(directory) != settings:
+        raise UsageError(
+            f"{directory} holds another search", f"--resume {directory} continues it; or another -o"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as part:
+        part.write_text(json.dumps(asdict(settings), indent=1))
+
+
+def read_settings(directory: Path) -> Settings:
+    path = directory / SETTINGS
+    if not path.is_file():
+        raise UsageError(f"{directory} holds no search", "start one with -o")
+    table = json.loads(path.read_text())
+    return Settings(**{**table, "objectives": tuple(table["objectives"])})
+
+
+class Search:
+    """One search in `directory`. Every stage leaves a file and starts from what it finds."""
+
+    def __init__(self, settings: Settings, directory: Path, say: Say) -> None:
+        self.settings, self.directory, self.say = settings, directory, say
+        torch.set_num_threads(settings.threads)
+        self.device = device_of()
+        self.data: Data = sources.load(settings.data, settings.seed)
+        self.budget: Budget = budget_of(
+            settings.budget, settings.seed, settings.protocol, settings.amp
+        )
+        self.space: Space = load_space(settings.space).sized(
+            self.data.image, len(self.data.classes)
+        )
+        limits = Limits(settings.ram, settings.flash, settings.max_instructions)
+        self.planner = Planner(
+            load_board(settings.board), limits, settings.input_mode, settings.optimize
+        )
+
+    @property
+    def storage(self) -> str:
+        return self.settings.storage or f"sqlite:///{(self.directory / 'search.db').absolute()}"
+
+    def run(self) -> dict[str, Any]:
+        """All stages; the document of `search --json`."""
+        judge = Judge(self.space, self.planner)
+        check_possible(judge)
+        share = self._legal_share(judge)
+        supernet = self.supernet()
+        space, history = self._space(judge, supernet)
+        found = self.candidates(Judge(space, self.planner), supernet)
+        best = winner(found)
+        network, validation = self.finetuned(supernet, best.arch)
+        outcome = self._finish(network)
+        document = self._document(best, validation, outcome, share, len(found))
+        self._show(found, best, history, document)
+        with atomic_file(self.directory / RESULT) as part:
+            part.write_text(json.dumps(document, indent=1))
+        return document
+
+    def _legal_share(self, judge: Judge) -> float:
+        path = self.directory / "legal_share.json"
+        if not path.exists():
+            self.say("counting legal networks")
+            share = legal_share(judge, self.budget.share_draws, self.settings.seed)
+            with atomic_file(path) as part:
+                part.write_text(json.dumps(share))
+        return float(json.loads(path.read_text()))
+
+    def supernet(self) -> Supernet:
+        """Trained, from the last finished epoch on."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        model = Supernet(self.space, generator)
+        epochs = self.budget.supernet.epochs
+        trainer = Trainer(
+            model, self.data, self.budget.supernet, self.directory / "supernet", Sandwich(),
+            after_epoch=lambda m, e: m.factorise() if e == epochs // 4 else None,  # type: ignore
+            device=self.device,
+        )
+        trainer.run(self._training("training the supernet"))
+        return model.eval()
+
+    def evaluate(self, supernet: Supernet, arch: Arch) -> float:
+        """Validation accuracy of a subnet, in percent."""
+        return accuracy(
+            lambda x: supernet(x, arch), self.data, self.data.validation, self.device
+        )
+
+    def _space(self, judge: Judge, supernet: Supernet) -> tuple[Space, list[dict[str, Any]]]:
+        path = self.directory / "space.json"
+        space, history = evolve(
+            judge, lambda a: self.evaluate(supernet, a), self.budget.rounds, self.settings.seed,
+            self.directory / "evolution.json",
+            lambda done, total: self.say("evolving the space", done, total),
+        )
+        if not path.exists():
+            with atomic_file(path) as part:
+                part.write_text(json.dumps(space.as_dict(), indent=1))
+        table = json.loads(path.read_text())
+        kept = parse_space(
+            table["name"], {**table["choices"], "ratio": table["ratio"], "image": table["image"],
+                            "classes": table["classes"]},
+        )
+        return kept.sized(self.data.image, len(self.data.classes)), history
+
+    def candidates(self, judge: Judge, supernet: Supernet) -> list[Candidate]:
+        best = 0.0
+
+        def report(done: int, percent: float) -> None:
+            nonlocal best
+            best = max(best, percent)
+            self.say(f"searching (best {best:.1f} %)", done, self.budget.candidates)
+
+        return explore(
+            judge, lambda a: self.evaluate(supernet, a), self.storage, self.budget.candidates,
+            seed=self.settings.seed, population=self.budget.population,
+            alone=self.settings.storage is None, objectives=self.settings.objectives,
+            report=report,
+        )
+
+    def work(self) -> None:
+        """Evaluate candidates of a search whose supernet and space are ready; another one finishes."""
+        if not (self.directory / "space.json").exists():
+            raise UsageError(f"the search in {self.directory} has no trained supernet yet")
+        supernet = self.supernet()
+        space, _ = self._space(Judge(self.space, self.planner), supernet)
+        self.candidates(Judge(space, self.planner), supernet)
+
+    def finetuned(self, supernet: Supernet, arch: Arch) -> tuple[Network, float]:
+        """The subnet by itself, trained on from its slice; its validation accuracy."""
+        network = supernet.materialise(arch)
+        trainer = Trainer(
+            network, self.data, self.budget.finetune, self.directory / f"finetune-{arch.key()}",
+            device=self.device,
+        )
+        trainer.run(self._training("fine-tuning"))
+        network.eval()
+        return network, accuracy(network, self.data, self.data.validation, self.device)
+
+    def _finish(self, network: Network) -> Outcome:
+        """The only place that reads test images."""
+        model, data = self.directory / "model.onnx", self.directory / "calibration.npz"
+        self.say("exporting")
+        export(network, self.data, model)
+        calibration(self.data, data)
+        build = self.directory / "build"
+        compile_found(self.planner, self.settings.board, model, data, build, self.say)
+        test = sources.load_test(self.settings.data)
+        order = list(range(len(test)))
+        Random(0).shuffle(order)  # the first of them go to the emulator: all classes
+        test = test.take(torch.tensor(order).numpy())
+        return check(build, test, self.data.classes, self.budget.emulated, self.say)
+
+    def _training(self, stage: str) -> Callable[..., None]:
+        def report(done: int, total: int, loss: float, more: object) -> None:
+            self.say(f"{stage} (loss {loss:.3f})", done, total)
+
+        return report
+
+    def _document(
+        self, best: Candidate, validation: float, outcome: Outcome, share: float, count: int
+    ) -> dict[str, Any]:
+        report = outcome.report
+        planned: Cost = best.cost
+        return {
+            "schema_version": 1,
+            "arch": best.arch.as_dict(),
+            "parameters": best.arch.parameters,
+            "accuracy": {
+                "supernet_validation": best.accuracy, "validation": validation,
+                "float": outcome.float_percent, "int8": outcome.int8_percent,
+                "emulator": outcome.emulator_percent, "emulator_samples": outcome.emulated,
+            },
+            "bit_exact": outcome.bit_exact,
+            "sram_total_bytes": report["memory"]["sram_total_bytes"],
+            "flash_total_bytes": report["flash"]["total_bytes"],
+            "instructions": report["estimate"]["instructions"],
+            "planned": asdict(planned) | {
+                "sram_total_bytes": planned.sram_total_bytes,
+                "flash_total_bytes": planned.flash_total_bytes,
+            },
+            "limits": asdict(self.planner.limits),
+            "legal_share": share,
+            "candidates": count,
+            "data": self.settings.data,
+            "seed": self.settings.seed,
+            "model": str(self.directory / "model.onnx"),
+            "build_dir": str(self.directory / "build"),
+        }
+
+    def _show(
+        self, found: list[Candidate], best: Candidate, history: list[dict[str, Any]],
+        document: dict[str, Any],
+    ) -> None:
+        from mcuformer.search.picture import draw, page
+
+        pictures = draw(found, best, history, self.planner.ram, self.directory)
+        with atomic_file(self.directory / "search.html") as part:
+            part.write_text(page(document, pictures), encoding="utf-8")

@@ -1,0 +1,123 @@
+"""Evolution over legal networks only: a small subclass of Optuna's NSGA-II.
+
+Optuna keeps generations, selection and storage. What it does not do is done here: a candidate is
+drawn, crossed and mutated as a fixed-length vector of genes (depth does not change its length) and
+rejected by the planner before it becomes the parameters of a trial. Its constraints see finished
+trials only, its crossover drops parameters that not all parents have, and enqueued trials never
+enter a population (all three seen on Optuna 5.0.0, which constraints.txt pins).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import NSGAIISampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mcuformer.errors import DoesNotFitError
+from mcuformer.search.space import Genes, Space
+
+TRIES = 2000  # draws in which a legal, new network must be found
+BRED = 200  # of them by crossover and mutation
+MUTATION = 0.15
+
+Legal = Callable[[Genes], bool]
+
+
+class LegalSampler(NSGAIISampler):
+    """`legal(genes)` decides; every draw comes from `seed` and the count of trials before it.
+
+    One worker counts finished trials, so that a killed and resumed search draws the same networks;
+    several count all trials, so that no two of them draw the same.
+    """
+
+    def __init__(self, space: Space, legal: Legal, seed: int, population: int, alone: bool) -> None:
+        super().__init__(population_size=population, seed=seed)
+        self.space, self.legal, self.seed, self.alone = space, legal, seed, alone
+        self.drawn = self.refused = 0
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return distributions(self.space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        generation = self.get_trial_generation(study, trial)
+        parents = self.get_parent_population(study, generation)
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        if self.alone:
+            others = [t for t in others if t.state == TrialState.COMPLETE]
+        count = len(others) if self.alone else trial.number
+        random = Random(f"{self.seed}/{count}")
+        taken = {genes_of(self.space, t.params) for t in others if t.params}
+        genes = self._draw(random, parents, study.directions, taken)
+        return dict(zip(self.space.names, genes, strict=True))
+
+    def _draw(
+        self, random: Random, parents: list[FrozenTrial], directions: Sequence[StudyDirection],
+        taken: set[Genes],
+    ) -> Genes:
+        for turn in range(TRIES):
+            if parents and turn < BRED:
+                genes = self._child(random, parents, directions)
+            else:
+                genes = self.space.draw(random)
+            if self.space.canonical(genes) in taken:
+                continue
+            self.drawn += 1
+            if self.legal(genes):
+                return genes
+            self.refused += 1
+        raise DoesNotFitError(
+            f"{TRIES} draws found no legal network that was not tried before",
+            "raise the limits, or give a smaller --budget",
+        )
+
+    def _child(
+        self, random: Random, parents: list[FrozenTrial], directions: Sequence[StudyDirection]
+    ) -> Genes:
+        """Uniform crossover of two winners of tournaments, then mutation."""
+        a, b = (
+            genes_of(self.space, self._winner(random, parents, directions).params, False)
+            for _ in range(2)
+        )
+        mixed = [x if random.random() < 0.5 else y for x, y in zip(a, b, strict=True)]
+        return tuple(
+            random.randrange(n) if random.random() < MUTATION else g
+            for g, n in zip(mixed, self.space.sizes, strict=True)
+        )
+
+    def _winner(
+        self, random: Random, parents: list[FrozenTrial], directions: Sequence[StudyDirection]
+    ) -> FrozenTrial:
+        a, b = random.choice(parents), random.choice(parents)
+        signs = [1 if d == StudyDirection.MAXIMIZE else -1 for d in directions]
+        better = [s * (y - x) for s, x, y in zip(signs, a.values, b.values, strict=True)]
+        return b if min(better) >= 0 and max(better) > 0 else a
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    return {
+        name: IntDistribution(0, size - 1)
+        for name, size in zip(space.names, space.sizes, strict=True)
+    }
+
+
+def genes_of(space: Space, params: dict[str, Any], canonical: bool = True) -> Genes:
+    genes = tuple(int(params[name]) for name in space.names)
+    return space.canonical(genes) if canonical else genes
+
+
+def suggested(space: Space, trial: optuna.Trial) -> Genes:
+    """The genes of a trial, as the sampler drew them."""
+    return tuple(
+        trial.suggest_int(name, 0, size - 1)
+        for name, size in zip(space.names, space.sizes, strict=True)
+    )

@@ -1,0 +1,92 @@
+"""`train` and `export`: the steps of a search by hand, for one network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from mcuformer.errors import UsageError
+from mcuformer.search import data as sources
+from mcuformer.search.arch import Arch
+from mcuformer.search.finish import calibration, export
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, weights_sha256
+
+INFO = "train.json"
+
+
+def read_arch(path: Path) -> Arch:
+    """A network as JSON, by itself or as the `arch` of a search.json."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return Arch.from_dict(table.get("arch", table))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} describes no network: {error}") from error
+
+
+def join_group() -> bool:
+    """Join the processes of torchrun; whether there are others."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return dist.is_initialized()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return True
+
+
+def train_one(
+    arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
+    until: int | None, say: Callable[..., None],
+) -> dict[str, Any]:
+    """Train to the end of the recipe or to epoch `until`; empty on all but the first process."""
+    torch.set_num_threads(threads)
+    together = join_group()
+    data = sources.load(data_name, recipe.seed)
+    arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
+    network = Network(arch)
+    initialise(network, torch.Generator().manual_seed(recipe.seed))
+    trainer = Trainer(network, data, recipe, output)
+    trainer.run(
+        lambda done, total, loss, more: say(f"training (loss {loss:.3f})", done, total), until
+    )
+    network.eval()
+    document: dict[str, Any] = {}
+    if trainer.rank == 0:
+        document = {
+            "arch": arch.as_dict(), "data": data_name, "recipe": asdict(recipe),
+            "epochs": trainer.finished,
+            "validation": accuracy(network, data, data.validation, trainer.device),
+            "weights_sha256": weights_sha256(network),
+        }
+        (output / INFO).write_text(json.dumps(document, indent=1))
+    if together:
+        dist.barrier()
+        dist.destroy_process_group()
+    return document
+
+
+def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: bool) -> None:
+    """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
+    if not (directory / INFO).is_file():
+        raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
+    info = json.loads((directory / INFO).read_text())
+    state = torch.load(directory / "last.pt", map_location="cpu", weights_only=True)
+    network = Network(Arch.from_dict(info["arch"]))
+    network.load_state_dict(state["model"])
+    with torch.no_grad():
+        for name, p in network.named_parameters():
+            if state["recipe"]["ema"]:
+                p.copy_(state["average"][name])
+    data = sources.load(info["data"], state["recipe"]["seed"])
+    export(network, data, model, dynamo)
+    if calibrate is not None:
+        calibration(data, calibrate)
