@@ -160,7 +160,7 @@ def estimated_cycles(
 
 def _output(package: CompiledPackage, inference: Inference) -> dict[str, Any]:
     ints, reals = output_values(package, inference.output)
-    name = package.graph.meta.get("output_names", package.graph.outputs)[0]
+    name = package.graph.meta["output_names"][0]
     return {
         "name": name, "shape": list(reals.shape), "data": reals.tolist(), "data_int8": ints.tolist()
     }

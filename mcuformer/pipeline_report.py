@@ -77,17 +77,22 @@ def _model(f: Figures, macs: int) -> r.Model:
         opset=int(meta["opset"]),
         parameters=f.parameters,
         macs=macs,
-        inputs=tuple(_tensor(f.graph, n, meta["input_shape"]) for n in f.graph.inputs),
+        inputs=tuple(
+            _tensor(f.graph, value, name, meta["input_shape"])
+            for value, name in zip(f.graph.inputs, meta["input_names"], strict=True)
+        ),
         outputs=tuple(
-            _tensor(f.graph, n, shape)
-            for n, shape in zip(f.graph.outputs, meta["output_shapes"], strict=True)
+            _tensor(f.graph, *row)
+            for row in zip(
+                f.graph.outputs, meta["output_names"], meta["output_shapes"], strict=True
+            )
         ),
     )
 
 
-def _tensor(graph: Graph, name: str, shape: Iterable[int]) -> r.Tensor:
-    """Scale and zero point where one pair holds for all channels (raw pixels have one each)."""
-    type_ = graph.type(name)
+def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tensor:
+    """`name` is the ONNX one. Scale and zero point where one pair holds for all channels (raw pixels have one each)."""
+    type_ = graph.type(value)
     scale = np.unique(type_.qparams.scale) if type_.qparams else np.empty(0)
     zero = np.unique(type_.qparams.zero_point) if type_.qparams else np.empty(0)
     single = scale.size == 1 and zero.size == 1 and float(zero[0]).is_integer()
@@ -149,9 +154,9 @@ def _reasons(f: Figures) -> list[r.Diagnostic]:
         reasons += [r.unknown(f"flash.regions.{i}.used_bytes", why) for i in range(count)]
     if f.board.clock is None:
         reasons.append(r.unknown("estimate.seconds", "the board file states no clock"))
-    for kind, names in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):
-        for i, name in enumerate(names):
-            if _tensor(f.graph, name, ()).scale is None:
+    for kind, values in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):
+        for i, value in enumerate(values):
+            if _tensor(f.graph, value, "", ()).scale is None:
                 why = "no single pair of integers: every channel has its own; graph.npz has them"
                 reasons += [
                     r.unknown(f"model.{kind}.{i}.{n}", why) for n in ("scale", "zero_point")

@@ -19,7 +19,7 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Scores, Tensor, Unsupported, View
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.numpy_ops.base import axes_of
+from mcuformer.ir.numpy_ops.base import axes_of, wrapped
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import TensorType
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
@@ -56,6 +56,8 @@ def convert(graph: Graph) -> Graph:
         "input_layout": layout,
         "input_shape": graph.type(graph.inputs[0]).shape,
         "output_shape": graph.type(graph.outputs[0]).shape,
+        "input_names": tuple(graph.inputs),
+        "output_names": tuple(graph.outputs),
         "output_shapes": tuple(graph.type(o).shape for o in graph.outputs),
     }
     if "qdq" in meta:
@@ -230,7 +232,7 @@ def _sum(emit: Emitter, op: Op, args: Args) -> Operand:
 
 def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
     x = _view(args, 0)
-    axis = op.attrs.get("axis", -1) % len(x.shape)
+    axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
     eps = op.attrs.get("epsilon", 1e-5)
     return layers.layernorm(emit, x, _wanted(args, 1), _const(args, 2), eps, axis)
 
