@@ -91,7 +91,7 @@ def _model(f: Figures, macs: int) -> r.Model:
 
 
 def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tensor:
-    """`name` is the ONNX one. Scale and zero point where one pair holds for all channels (raw pixels have one each)."""
+    """`name` is the ONNX one; scale and zero point stand where one pair holds for all channels."""
     type_ = graph.type(value)
     scale = np.unique(type_.qparams.scale) if type_.qparams else np.empty(0)
     zero = np.unique(type_.qparams.zero_point) if type_.qparams else np.empty(0)
