@@ -42,18 +42,19 @@ def _key(op: Op) -> tuple[Any, ...]:
 
 
 def _merge_equal(graph: Graph) -> Graph:
-    """One operation for equal selections of one value."""
+    """One operation for equal selections of one value, and for equal LayerNorms of those rows."""
     edit = Edit(graph)
     seen: dict[tuple[Any, ...], str] = {}
     for op in graph.ops:
-        if not is_row_selection(op):
+        if not is_row_selection(op) and op.kind != "layernorm":
             edit.keep(op)
             continue
-        key = _key(op.replace(inputs=(edit.resolve(str(op.inputs[0])),)))
+        inputs = tuple(None if n is None else edit.resolve(n) for n in op.inputs)
+        key = (inputs, _key(op.replace(inputs=inputs)))
         if key in seen and op.outputs[0] not in graph.outputs:
             edit.rename(op.outputs[0], seen[key])
         else:
-            seen[key] = op.outputs[0]
+            seen[key] = edit.resolve(op.outputs[0])
             edit.keep(op)
     return edit.done()
 
@@ -72,7 +73,9 @@ def _may_push(edit: Edit, op: Op, source: Op) -> bool:
     if value in edit.graph.outputs:
         return False
     if source.kind == "concat":
-        return _concat_part(edit.graph, op, source) is not None
+        # Rows of a constant part stay a view of the whole: queries are activations everywhere.
+        found = _concat_part(edit.graph, op, source)
+        return found is not None and edit.graph.const(found[0]) is None
     alone = all(is_row_selection(r) and _key(r) == _key(op) for r in edit.consumers[value])
     if source.kind == "attention":
         bias = source.inputs[3] if len(source.inputs) > 3 else None
@@ -111,10 +114,7 @@ def _select_part(edit: Edit, op: Op, source: Op) -> None:
     assert found is not None
     part, first = found
     start, stop = op.attrs["start"] - first, op.attrs["stop"] - first
-    data = edit.graph.const(part)
-    if data is not None:
-        edit.rename(op.outputs[0], edit.const(f"{part}.rows", data[start:stop]))
-    elif stop - start == edit.graph.type(part).shape[0]:
+    if stop - start == edit.graph.type(part).shape[0]:
         edit.rename(op.outputs[0], part)
     else:
         edit.emit(op, [part], attrs={**op.attrs, "start": start, "stop": stop})

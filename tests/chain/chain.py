@@ -1,0 +1,71 @@
+"""The chain of one model: interpreter == host C (sanitized) == Unicorn == QEMU, every traced row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.codegen.package import write_package
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_int import run_int
+from mcuformer.memory.check import check
+from mcuformer.memory.model import Region
+from mcuformer.memory.simulate import simulate
+from mcuformer.schedule.run import Schedule, build
+from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
+from mcuformer.targets.board_file import load_board
+from mcuformer.targets.firmware import build_firmware
+from mcuformer.targets.result import RunResult
+from mcuformer.validate.per_layer import traced_equal
+
+SEED = 20240229
+
+
+def draw_input(graph: Graph, seed: int = SEED) -> NDArray:
+    """Any bytes are a legal input: extremes and noise of the input's own type."""
+    t = graph.type(graph.inputs[0])
+    info = np.iinfo(t.dtype)
+    return np.random.default_rng(seed).integers(info.min, info.max + 1, t.shape).astype(t.dtype)
+
+
+def scheduled(graph: Graph, mode: str, optimize: str) -> Schedule:
+    """Placed, checked by the independent checker, replayed byte by byte."""
+    made = build(graph, [Region("sram", 0x20000000, 300_000)], mode, optimize)
+    check(made.program, made.plan)
+    simulate(made.program, made.plan)
+    return made
+
+
+def follow(made: Schedule, work: Path, emulators: tuple[str, ...], board: str = "stm32f746") -> None:
+    """Compile for host and board and compare every traced value with the interpreter's."""
+    package = work / "package"
+    package.mkdir()
+    target = load_board(board)
+    write_package(package, made.program, made.plan, target)
+    x = draw_input(made.graph)
+    values = run_int(made.graph, x)
+    expected = values[made.graph.outputs[0]].tobytes()
+    meanings = [(t.value, t.first_byte) for t in made.program.traces]
+    for name in emulators:
+        result = run(name, package, work / "objects", target, x)
+        inference = result.inferences[0]
+        trace = inference.trace or {}
+        assert set(range(len(meanings))) == set(trace), f"{name}: untraced values"
+        wrong = [n for n, same in traced_equal(meanings, trace, values).items() if not same]
+        assert not wrong, f"{name} differs from the interpreter first at {wrong[0]}"
+        assert inference.output == expected, f"{name}: output differs"
+        if result.sram_high_water_bytes is not None:
+            total = made.plan.arena_bytes + target.stack_bytes + 4096
+            assert result.sram_high_water_bytes <= total
+
+
+def run(name: str, package: Path, objects: Path, board, x: NDArray) -> RunResult:  # type: ignore[no-untyped-def]
+    if name == "host":
+        program = host_runner.build_host(package, trace=True, sanitize=True, build=objects)
+        return host_runner.run(program, [x.tobytes()], trace=True)
+    elf = build_firmware(package, board, trace=True, qemu=name == "qemu", build=objects)
+    if name == "qemu":
+        return qemu_runner.run(elf, [x.tobytes()], trace=True, core=board.core)
+    return unicorn_runner.run(elf, board, [x.tobytes()], trace=True)
