@@ -2,7 +2,8 @@
 
 A network's weights are the first channels of the largest network's. `slices` names them as
 `Network` does, so a subnet runs by the very code of the plain network, and `materialise` copies
-the same slices into one.
+the same slices into one. All patch sizes share one kernel and one grid of positions, resized: with
+kernels of their own the patches speak different languages and the shared blocks hardly learn.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -35,6 +37,14 @@ class Supernet(nn.Module):
         )
         for arch in space.grids():
             self._add_embedding(arch)
+        patches = [a.patch for a in space.grids() if a.stem == "patch"]
+        if patches:
+            channels = space.image[2]
+            self._add("stem/weight", self._largest[0], channels, max(patches), max(patches))
+            self._add("stem/bias", self._largest[0])
+        self._add("position/cls", 1, 1, self._largest[0])
+        down, across = max(a.grid for a in space.grids())
+        self._add("position/grid", 1, self._largest[0], down, across)
         for i in range(max(space.choices["depth"])):
             self._add_block(i)
         dim = self._largest[0]
@@ -52,18 +62,13 @@ class Supernet(nn.Module):
 
     def _add_embedding(self, arch: Arch) -> None:
         dim = self._largest[0]
-        channels = arch.image[2]
-        if arch.stem == "patch":
-            self._add(f"stem/{arch.patch}/weight", dim, channels, arch.patch, arch.patch)
-            self._add(f"stem/{arch.patch}/bias", dim)
-        else:
-            widths = (channels, *arch.stem_widths)
+        if arch.stem == "conv":
+            widths = (arch.image[2], *arch.stem_widths)
             for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
                 self._add(f"stem/conv{arch.patch}/{i}/weight", b, a, 3, 3)
                 self._add(f"stem/conv{arch.patch}/{i}/bias", b)
         if arch.pool == "cls":
             self._add("cls", 1, 1, dim)
-        self._add(f"position/{_grid(arch)}", 1, arch.tokens, dim)
 
     def _add_block(self, i: int) -> None:
         dim, inner, hidden = self._largest
@@ -116,8 +121,8 @@ class Supernet(nn.Module):
         w, e, q = self.weights, arch.dim, arch.inner
         found: dict[str, Tensor] = {}
         if arch.stem == "patch":
-            found["stem.weight"] = w[f"stem/{arch.patch}/weight"][:e]
-            found["stem.bias"] = w[f"stem/{arch.patch}/bias"][:e]
+            found["stem.weight"] = resized_patch(w["stem/weight"][:e], arch.patch)
+            found["stem.bias"] = w["stem/bias"][:e]
         else:
             before = arch.image[2]
             for i, width in enumerate(arch.stem_widths):
@@ -127,7 +132,7 @@ class Supernet(nn.Module):
                 before = width
         if arch.pool == "cls":
             found["cls"] = w["cls"][:, :, :e]
-        found["position"] = w[f"position/{_grid(arch)}"][:, :, :e]
+        found["position"] = self._positions(arch)
         for i, hidden in enumerate(arch.hidden):
             self._block_slices(arch, i, hidden, found)
         for name in ("norm.weight", "norm.bias"):
@@ -135,6 +140,16 @@ class Supernet(nn.Module):
         found["head.weight"], found["head.bias"] = w["head/weight"][:, :e], w["head/bias"]
         assert q <= self._largest[1]
         return found
+
+    def _positions(self, arch: Arch) -> Tensor:
+        """[1, T, dim] from the finest grid; the class token has its own."""
+        w, e = self.weights, arch.dim
+        grid = F.interpolate(
+            w["position/grid"][:, :e], arch.grid, mode="bilinear", align_corners=False,
+            antialias=True,
+        )
+        rows = grid.flatten(2).transpose(1, 2)
+        return rows if arch.pool == "mean" else torch.cat([w["position/cls"][:, :, :e], rows], 1)
 
     def _block_slices(self, arch: Arch, i: int, hidden: int, found: dict[str, Tensor]) -> None:
         w, e, q, rank = self.weights, arch.dim, arch.inner, arch.ranks(i)
@@ -190,6 +205,17 @@ class Supernet(nn.Module):
         network = Network(arch).to(next(iter(weights.values())).dtype)
         network.load_state_dict(weights)
         return network
+
+
+def resized_patch(weight: Tensor, patch: int) -> Tensor:
+    """One kernel for all patch sizes (FlexiViT, arXiv 2212.08013): equal tokens of a flat image."""
+    size = weight.shape[-1]
+    if size == patch:
+        return weight
+    small = F.interpolate(
+        weight, (patch, patch), mode="bilinear", align_corners=False, antialias=True
+    )
+    return small * (size / patch) ** 2
 
 
 def _grid(arch: Arch) -> str:
