@@ -21,7 +21,7 @@ from mcuformer.schedule.program import Program
 ANYWHERE = (Region("arena", 0, UNLIMITED),)
 
 
-def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 300) -> MemoryPlan:
+def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1000) -> MemoryPlan:
     """The placement of all buffers; `missing_bytes` of the result tells what does not fit.
 
     `rounds` bounds the local search, which stops where the lower bound is met.
@@ -123,20 +123,30 @@ def _improve(
     best: Packing, order: list[int], way: tuple[int, ...], found: list[Item],
     regions: Sequence[Region], bound: int, rounds: int,
 ) -> Packing:
-    """Move a buffer, often one that ends at the top, in the order; keep what is no worse."""
+    """Local search over the order: a move is kept unless it makes things worse."""
     chance = random.Random(0)
-    places = range(len(order))
     for turn in range(rounds):
-        if best.cost[:2] <= (0, bound):
+        near = 1.001 if turn > rounds // 4 else 1.0  # the last bytes are not worth the time
+        if best.cost[0] == 0 and best.cost[1] <= near * bound:
             break
-        top = [
-            k for k, i in enumerate(order)
-            if best.offset[i] + found[i].buffer.size_bytes == best.used[best.region[i]]
-        ]
         trial = order[:]
-        k = chance.choice(top) if turn % 2 == 0 and top else chance.choice(places)
-        trial.insert(chance.randrange(len(order)), trial.pop(k))
+        ends = [best.offset[i] + item.buffer.size_bytes for i, item in enumerate(found)]
+        top = chance.choice([i for i in order if ends[i] == best.used[best.region[i]]])
+        beside = list(found[top].against)
+        if turn % 4 == 0:  # anything, anywhere
+            _move(trial, chance.choice(order), chance.randrange(len(order)))
+        elif turn % 2 == 0 or not beside:  # a buffer at the top, anywhere
+            _move(trial, top, chance.randrange(len(order)))
+        elif turn % 4 == 1:  # a buffer at the top, before one that it keeps apart from
+            _move(trial, top, order.index(chance.choice(beside)))
+        else:  # one that a buffer at the top keeps apart from, anywhere
+            _move(trial, chance.choice(beside), chance.randrange(len(order)))
         made = pack(trial, found, regions, way)
         if made.cost <= best.cost:
             best, order = made, trial
     return best
+
+
+def _move(order: list[int], item: int, place: int) -> None:
+    order.remove(item)
+    order.insert(place, item)
