@@ -140,9 +140,9 @@ def _stream(value: ValueStats, method: str) -> tuple[QParams, NDArray[np.int64]]
     reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)
     unit = max(float(wanted.max()) / _STREAM_MAX, float(reach.max()) * 1.05 / 32767)
     multiples = np.clip(np.ceil(wanted / unit - 0.25), 1, _STREAM_MAX).astype(np.int64)
-    scale = unit * multiples
-    middle = (low + high) / 2
-    return QParams(scale, np.floor(-0.5 - middle / scale + 0.5)), multiples
+    scale: NDArray[np.float64] = np.asarray(unit * multiples, np.float64)
+    zero: NDArray[np.float64] = np.floor(-(low + high) / 2 / scale)
+    return QParams(scale, zero), multiples
 
 
 def reader_weights(graph: Graph, name: str) -> NDArray | None:

@@ -13,6 +13,7 @@ from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
 from mcuformer.quant.rewrites.patch_embed import patch_embed
 from mcuformer.quant.rewrites.push_add_into_concat import push_add_into_concat
 from mcuformer.quant.rewrites.push_row_selection import push_row_selection
+from mcuformer.quant.rewrites.rotate_stream import rotate_stream
 from mcuformer.quant.rewrites.split_linear import split_linear
 
 
@@ -31,4 +32,5 @@ def prepare(graph: Graph, given: Collection[str] = (), trim: bool = True) -> Gra
     if trim:
         graph = push_row_selection(graph)
     graph = fold_layernorm_affine(graph, given)  # after the pushes: all readers are linear layers
-    return fuse_epilogue(graph)
+    graph = fuse_epilogue(graph)
+    return rotate_stream(graph, given)  # last: the residual sums are inputs of their layers now

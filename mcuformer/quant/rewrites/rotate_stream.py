@@ -1,0 +1,154 @@
+"""The residual stream in another orthonormal basis, in which no channel stands out.
+
+As QuaRot (Ashkboos et al., 2024) does for RMSNorm; here the rotation keeps the vector of ones, so
+it commutes with LayerNorm's mean as well and costs nothing at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.push_row_selection import is_row_selection
+
+_SEED = 0
+
+
+@cache
+def rotation(size: int) -> NDArray[np.float64]:
+    """A fixed random orthogonal Q with 1 Q = 1 (rows are vectors)."""
+    q = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(size, size)))[0]
+    ones = np.ones(size) / np.sqrt(size)
+    mirror = ones @ q - ones
+    length = float(mirror @ mirror)
+    if length < 1e-12:
+        return q
+    return q - np.outer(q @ mirror, mirror) * (2.0 / length)
+
+
+@dataclass(slots=True)
+class Web:
+    """Values that share one basis, and who writes and reads them; not `ok`: others do."""
+
+    values: set[str] = field(default_factory=set)
+    writers: dict[str, Op] = field(default_factory=dict)
+    readers: dict[str, Op] = field(default_factory=dict)
+    moves: dict[str, Op] = field(default_factory=dict)
+    ok: bool = True
+
+
+def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
+    """linear -> w Q, b Q, positions Q; layernorm of the stream unchanged; linear' -> Q^T w.
+
+    For every connected residual stream that only linear layers and patch embeddings write, and
+    only LayerNorms without gamma in front of linear layers (or linear layers themselves) read.
+    """
+    edit = Edit(graph)
+    done: set[str] = set()
+    webs: list[Web] = []
+    for op in graph.ops:
+        start = str(op.inputs[0])
+        if op.kind == "layernorm" and start not in done:
+            web = _web(edit, start)
+            done |= web.values
+            if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
+                webs.append(web)
+    touching = {name: w for w in webs for name in (*w.writers, *w.readers, *w.moves)}
+    for op in graph.ops:
+        found = touching.get(op.outputs[0])
+        edit.keep(op if found is None else _rotated(edit, op, found))
+    return edit.done()
+
+
+def _web(edit: Edit, start: str) -> Web:
+    """Everything connected to `start` by residual sums and by moves of rows."""
+    web, stack = Web(), [start]
+    while stack and web.ok:
+        value = stack.pop()
+        if value in web.values:
+            continue
+        web.values.add(value)
+        producer = edit.producers.get(value)
+        web.ok = producer is not None and _add_writer(edit, web, producer, stack)
+        for op in edit.consumers[value]:
+            web.ok = web.ok and _add_reader(edit, web, op, value, stack)
+    return web
+
+
+def _activations(edit: Edit, names: Collection[str | None]) -> list[str]:
+    return [n for n in names if n is not None and edit.graph.const(n) is None]
+
+
+def _is_move(op: Op) -> bool:
+    return op.kind in ("concat", "add", "mean") or is_row_selection(op)
+
+
+def _add_writer(edit: Edit, web: Web, op: Op, stack: list[str]) -> bool:
+    if op.kind in ("linear", "patch_embed") and op.attrs["fn"] is None:
+        web.writers[op.outputs[0]] = op
+        stack += _activations(edit, op.inputs[3:])
+        return True
+    if _is_move(op):
+        web.moves[op.outputs[0]] = op
+        stack += _activations(edit, op.inputs)
+        return True
+    return False
+
+
+def _add_reader(edit: Edit, web: Web, op: Op, value: str, stack: list[str]) -> bool:
+    if op.kind in ("linear", "patch_embed") and value in op.inputs[3:]:
+        stack.append(op.outputs[0])
+        return value != op.inputs[0] and op.attrs["fn"] is None
+    if _is_move(op):
+        stack.append(op.outputs[0])
+    elif op.kind == "linear":
+        web.readers[op.outputs[0]] = op
+    elif op.kind == "layernorm" and len(op.inputs) == 1 and op.attrs["groups"] == 1:
+        return _add_norm_readers(edit, web, op.outputs[0])
+    else:
+        return False
+    return True
+
+
+def _add_norm_readers(edit: Edit, web: Web, value: str) -> bool:
+    if value in edit.graph.outputs:
+        return False
+    for op in edit.consumers[value]:
+        if op.kind == "linear" and value not in op.inputs[3:]:
+            web.readers[op.outputs[0]] = op
+        elif op.kind != "mean" and not is_row_selection(op):
+            return False
+        elif not _add_norm_readers(edit, web, op.outputs[0]):
+            return False
+    return True
+
+
+def _rotated(edit: Edit, op: Op, web: Web) -> Op:
+    """`op` with its constants in the new basis."""
+    name = op.outputs[0]
+    inputs = list(op.inputs)
+
+    if name in web.readers:
+        data = edit.graph.const(inputs[1])
+        assert data is not None
+        turned = rotation(len(data)).T @ data
+        inputs[1] = edit.const(f"{inputs[1]}.turned", turned.astype(np.float32))
+    written = range(1, 4) if name in web.writers else range(len(inputs) * (name in web.moves))
+    for i in written:
+        _turn_written(edit, inputs, i)
+    return op.replace(inputs=tuple(inputs))
+
+
+def _turn_written(edit: Edit, inputs: list[str | None], i: int) -> None:
+    """Constant `i`, whose last axis is the stream's channels, times Q."""
+    name = inputs[i]
+    data = None if name is None else edit.b.values[name].data
+    if data is not None:
+        turned = data @ rotation(data.shape[-1])
+        inputs[i] = edit.const(f"{name}.turned", turned.astype(np.float32))
