@@ -37,10 +37,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """`report` is report.json; `page()` its HTML; `log` says what the passes did."""
+    """`report` is report.json; `page()` its HTML; `chart()` memory over time as text."""
 
     report: dict[str, Any]
     page: Callable[[], str]
+    chart: Callable[[], str]
     log: tuple[str, ...]
     error: McuformerError | None
 
@@ -214,7 +215,13 @@ def _result(figures: Figures) -> Result:
     wrong = r.problems(report)
     if wrong:
         raise McuformerError("the report contradicts itself: " + "; ".join(wrong))
-    return Result(r.to_dict(report), lambda: _page(figures, report), (), figures.error)
+    return Result(
+        report=r.to_dict(report),
+        page=lambda: _page(figures, report),
+        chart=lambda: _chart(figures),
+        log=(),
+        error=figures.error,
+    )
 
 
 def _page(figures: Figures, report: r.Report) -> str:
@@ -222,3 +229,9 @@ def _page(figures: Figures, report: r.Report) -> str:
     from mcuformer.report_timeline import timeline
 
     return page(report, timeline(figures.program, figures.plan))
+
+
+def _chart(figures: Figures) -> str:
+    from mcuformer.report_timeline import chart, timeline
+
+    return chart(timeline(figures.program, figures.plan))

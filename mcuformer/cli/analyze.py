@@ -37,6 +37,6 @@ def command(report_file: Path | None, as_json: bool, verbose: bool, **values: An
         print_json(result.report)
     else:
         print(as_text(result.report))
-        print("\n" + layer_table(result.report))
+        print(f"\n{result.chart()}\n\n{layer_table(result.report)}")
     if result.error is not None:
         raise reported(result.error, as_json)
