@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 
@@ -41,7 +42,8 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     inputs = [info for info in graph.input if info.name not in values]
     for info in inputs:
         values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
-    ops = _ordered([_op(i, node, folder) for i, node in enumerate(graph.node)], set(values))
+    nodes = [_op(i, node, folder, opset) for i, node in enumerate(graph.node)]
+    ops = _ordered(nodes, set(values))
     for op in ops:
         for out in op.outputs:
             if out in values:
@@ -104,18 +106,39 @@ def _dims(info: ValueInfoProto) -> tuple[Dim, ...] | None:
     return tuple(dims)
 
 
-def _op(index: int, node: NodeProto, folder: Path | None) -> Op:
+def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:
     kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
     raw = node.name or f"{node.op_type}_{index}"
     attrs: dict[str, Any] = {}
     for attribute in node.attribute:
         attrs[attribute.name] = _attribute(attribute, raw, folder)
+    broken = _breaks_schema(node, opset)
+    if broken:
+        attrs["error"] = broken
     if kind == "Cast" and "to" in attrs:
         attrs["to"] = dtype_of(int(attrs["to"])) or "unsupported"
     return Op(
         kind, _module(node), tuple(i or None for i in node.input),
         tuple(node.output), attrs, (raw,),
     )  # fmt: skip
+
+
+def _breaks_schema(node: NodeProto, opset: int) -> str | None:
+    """What the ONNX standard says against the node's numbers of inputs and outputs, or attributes."""
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset):
+        return None
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    given = len(node.input)
+    if not schema.min_input <= given <= schema.max_input:
+        return f"malformed: {given} inputs, want {schema.min_input} to {schema.max_input}"
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        return f"malformed: {len(node.output)} outputs"
+    missing = next((i for i in range(schema.min_input) if not node.input[i]), None)
+    if missing is not None:
+        return f"malformed: input {missing} is missing"
+    names = {a.name for a in node.attribute}
+    lost = [n for n, a in schema.attributes.items() if a.required and n not in names]
+    return f"malformed: attribute {lost[0]} is missing" if lost else None
 
 
 def _module(node: NodeProto) -> str:

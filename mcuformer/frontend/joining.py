@@ -13,6 +13,7 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Unsupported, View
 from mcuformer.ir.graph import Op
 from mcuformer.ir.numpy_ops import KERNELS, movement
+from mcuformer.ir.numpy_ops.base import wrapped
 
 MOVES = (frozenset(movement.KERNELS) - {"Trilu", "ScatterND"}) | {"Resize"}
 
@@ -48,7 +49,7 @@ def _concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
     if same:
         joined = [p.index for p in parts if isinstance(p, View)]
         return first.with_index(np.concatenate(joined, axis))
-    axis %= len(first.shape)
+    axis = wrapped(axis, len(first.shape))
     last = axis == len(first.shape) - 1
     width = math.gcd(*(p.shape[-1] for p in parts)) if last else first.shape[-1]
     names, numbers, offset = [], [], 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
-from mcuformer.ir.numpy_ops.base import Attrs
+from mcuformer.ir.numpy_ops.base import Attrs, wrapped
 from mcuformer.ir.numpy_ops.nn import spatial_pads
 
 
@@ -235,7 +235,7 @@ def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
 
 def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     """Mean over axes: those elements become rows, all others channels."""
-    reduced = sorted(a % len(x.shape) for a in axes)
+    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
     kept = [a for a in range(len(x.shape)) if a not in reduced]
     count = math.prod(x.shape[a] for a in reduced)
     shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)

@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend.bind import bind_inputs
 from mcuformer.frontend.convert import convert
 from mcuformer.frontend.import_graph import import_graph
@@ -30,4 +33,12 @@ def load_model(
 
     `input_shapes` binds dynamic axes other than the batch: {"tokens": (1, 64, 192)}.
     """
-    return verify(run_float_passes(verify(convert(load_onnx_stage(path, input_shapes)))))
+    graph = convert(load_onnx_stage(path, input_shapes))
+    return _finite(verify(run_float_passes(verify(graph))))
+
+
+def _finite(graph: Graph) -> Graph:
+    for name, value in graph.values.items():
+        if value.data is not None and not np.isfinite(value.data).all():
+            raise UnsupportedModelError(f"weights {name} hold NaN or infinite values")
+    return graph

@@ -46,6 +46,7 @@ def module_of_scopes(scopes: str) -> str:
 
 def module_of_weight(weight_name: str) -> str:
     """An initialiser "blocks.0.norm1.weight" -> "blocks.0.norm1"."""
-    if "." not in weight_name[:400] or "::" in weight_name[:400]:
+    derived = weight_name.startswith("/") or "::" in weight_name[:400]  # folded from other nodes
+    if derived or "." not in weight_name[:400]:
         return ""
     return plain(weight_name[:400].rpartition(".")[0])

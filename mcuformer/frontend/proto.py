@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -37,9 +38,32 @@ def parse_model(data: bytes, name: str) -> ModelProto:
         model.ParseFromString(data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise UnsupportedModelError(f"{name} is no ONNX model: {error}") from error
+    if any(isinstance(text, bytes) for text in _texts(model)):  # protobuf's sign of bad UTF-8
+        raise UnsupportedModelError(f"{name} is no ONNX model: a name in it is not UTF-8")
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise UnsupportedModelError(f"{name} is no ONNX model: it holds no graph")
     return model
+
+
+def _texts(model: ModelProto) -> Iterator[str | bytes]:
+    """Every string that the importer reads."""
+    graph = model.graph
+    yield model.producer_name
+    yield graph.name
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (d.dim_param for d in info.type.tensor_type.shape.dim)
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+    tensors = [*graph.initializer]
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (text for p in node.metadata_props for text in (p.key, p.value))
+        yield from (a.name for a in node.attribute)
+        tensors += [a.t for a in node.attribute if a.HasField("t")]
+    for tensor in tensors:
+        yield tensor.name
+        yield from (text for e in tensor.external_data for text in (e.key, e.value))
 
 
 def opset_of(model: ModelProto) -> int:

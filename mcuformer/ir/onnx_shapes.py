@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.numpy_ops import KERNELS, elementwise, nn, resize
+from mcuformer.ir.numpy_ops.base import wrapped
 from mcuformer.ir.types import TensorType
 
 Shape = tuple[int, ...]
@@ -145,7 +146,7 @@ def _global(op: Op, types: Sequence[TensorType | None], data: object) -> list[Sh
 def _same(op: Op, types: Sequence[TensorType | None], data: object) -> list[Shape]:
     x = _shape(types, 0)
     if op.kind == "LayerNormalization":
-        axis = op.attrs.get("axis", -1) % len(x)
+        axis = wrapped(op.attrs.get("axis", -1), len(x))
         return [x, *[(*x[:axis], *[1] * (len(x) - axis))] * 2][: len(op.outputs)]
     return [x] * len(op.outputs)
 
@@ -157,7 +158,7 @@ def _dims_of(op: Op, types: Sequence[TensorType | None], data: object) -> list[S
 
 def _concat(op: Op, types: Sequence[TensorType | None], data: object) -> list[Shape]:
     shapes = [t.shape for t in types if t is not None]
-    axis = op.attrs["axis"] % len(shapes[0])
+    axis = wrapped(op.attrs["axis"], len(shapes[0]))
     rests = {(*s[:axis], *s[axis + 1 :]) for s in shapes}
     if len(rests) != 1 or any(len(s) != len(shapes[0]) for s in shapes):
         raise ValueError(f"cannot join {shapes} along axis {axis}")
@@ -167,7 +168,7 @@ def _concat(op: Op, types: Sequence[TensorType | None], data: object) -> list[Sh
 
 def _gather(op: Op, types: Sequence[TensorType | None], data: object) -> list[Shape]:
     x, axis = _shape(types, 0), op.attrs.get("axis", 0)
-    axis = axis % len(x)
+    axis = wrapped(axis, len(x))
     return [(*x[:axis], *_shape(types, 1), *x[axis + 1 :])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from mcuformer.ir.graph import Graph
@@ -50,6 +51,24 @@ def run_float_passes(graph: Graph) -> Graph:
 
 
 def _run(graph: Graph, passes: Sequence[Pass]) -> Graph:
+    """meta["notes"] gains a line for every pass that changed something or says why it did not."""
+    notes: tuple[str, ...] = tuple(graph.meta.get("notes", ()))
     for rewrite in passes:
+        before = Counter(op.kind for op in graph.ops)
         graph = rewrite(graph).pruned()
+        skipped = graph.meta.get("skipped", ())
+        line = _note(before, Counter(op.kind for op in graph.ops), skipped)
+        if line:
+            notes += (f"{rewrite.__name__.replace('_', '-')}: {line}",)
+        meta = {k: v for k, v in graph.meta.items() if k != "skipped"}
+        graph = graph.replace(meta={**meta, "notes": notes})
     return graph
+
+
+def _note(before: Counter[str], after: Counter[str], skipped: Sequence[str]) -> str:
+    kinds = sorted(k for k in before | after if before[k] != after[k])
+    parts = [f"{k} {before[k]} to {after[k]}" for k in kinds]
+    if skipped:
+        shown = "; ".join("".join(c if c.isprintable() else "_" for c in s[:200]) for s in skipped)
+        parts.append(f"{len(skipped)} skipped ({shown})")
+    return ", ".join(parts)

@@ -23,7 +23,7 @@ def drop_qdq(graph: Graph) -> Graph:
     for op in graph.ops:
         op = op.replace(inputs=tuple(same.get(i or "", i) for i in op.inputs))
         kept.append(op)
-        if op.kind != "DequantizeLinear" or op.inputs[0] is None:
+        if op.kind != "DequantizeLinear" or "error" in op.attrs or op.inputs[0] is None:
             continue
         if graph.const(op.inputs[0]) is not None:
             _note_weights(graph, op, weights)
@@ -31,6 +31,8 @@ def drop_qdq(graph: Graph) -> Graph:
         source = made.get(op.inputs[0])
         params = _per_tensor(graph, op)
         if source is None or source.kind != "QuantizeLinear" or params is None:
+            continue
+        if "error" in source.attrs:
             continue
         x = same.get(source.inputs[0] or "", source.inputs[0])
         if x is None or graph.const(x) is not None:

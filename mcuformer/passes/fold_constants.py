@@ -31,6 +31,8 @@ def fold_constants(graph: Graph) -> Graph:
         types = [None if i is None else values[i].type for i in op.inputs]
         try:
             results = _evaluate(op, types, data)
+            if len(results) != len(op.outputs):
+                raise ValueError(f"malformed: {len(op.outputs)} outputs")
         except KERNEL_ERRORS as error:
             kept.append(_with_error(op, values, str(error) or type(error).__name__))
             continue
@@ -63,6 +65,8 @@ def _evaluate(
     op: Op, types: list[TensorType | None], data: list[NDArray | None]
 ) -> list[TensorType] | list[NDArray]:
     """The results' values where all inputs are known, else their types."""
+    if "error" in op.attrs:
+        raise ValueError(op.attrs["error"])
     if op.kind not in KERNELS:
         raise ValueError("")  # the conversion says it: an operator that the table does not know
     if any(t is not None and -1 in t.shape for t in types):

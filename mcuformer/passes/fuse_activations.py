@@ -41,7 +41,10 @@ def fuse_activations(graph: Graph) -> Graph:
             op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn}, origin=chain)
         known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
         ops.append(op)
-    return graph.replace(ops=tuple(ops)).pruned()
+    fused = graph.replace(ops=tuple(ops)).pruned()
+    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp", "Softplus")]
+    skipped = tuple(f"{op.origin[0]}: {op.kind} in no known function" for op in left)
+    return fused.replace(meta={**fused.meta, "skipped": skipped})
 
 
 def _chain(graph: Graph, made: Mapping[str, Op], op: Op, root: str) -> tuple[str, ...]:

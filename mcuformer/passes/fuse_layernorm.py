@@ -17,8 +17,15 @@ def fuse_layernorm(graph: Graph) -> Graph:
     made = graph.producers()
     values = dict(graph.values)
     ops: list[Op] = []
+    skipped: list[str] = []
     for op in graph.ops:
+        if "error" in op.attrs or -1 in graph.type(op.outputs[0]).shape:
+            ops.append(op)
+            continue
         found = _match(graph, made, op)
+        reason = _near_miss(graph, made, op) if found is None else None
+        if reason is not None:
+            skipped.append(f"{op.origin[0]}: {reason}")
         if found is not None:
             x, eps = found
             size = graph.type(x).shape[-1]
@@ -28,7 +35,8 @@ def fuse_layernorm(graph: Graph) -> Graph:
             attrs = {"axis": -1, "epsilon": eps}
             op = op.replace(kind="LayerNormalization", inputs=(x, ones), attrs=attrs)
         ops.append(op)
-    return graph.replace(ops=tuple(ops), values=values).pruned()
+    meta = {**graph.meta, "skipped": tuple(skipped)}
+    return graph.replace(ops=tuple(ops), values=values, meta=meta).pruned()
 
 
 class _Reader:
@@ -39,7 +47,8 @@ class _Reader:
 
     def op(self, name: str | None, *kinds: str) -> Op | None:
         op = self.made.get(name) if name is not None else None
-        return op if op is not None and op.kind in kinds else None
+        ok = op is not None and op.kind in kinds and "error" not in op.attrs
+        return op if ok else None
 
     def scalar(self, name: str | None) -> float | None:
         data = self.graph.const(name)
@@ -115,3 +124,20 @@ def _match(graph: Graph, made: Mapping[str, Op], op: Op) -> tuple[str, float] | 
             if found and reader.centred(centred) == found[0]:
                 return found
     return None
+
+
+def _near_miss(graph: Graph, made: Mapping[str, Op], op: Op) -> str | None:
+    """Why x / sqrt(mean(...) + eps) is no LayerNorm, None where it does not look like one."""
+    reader = _Reader(graph, made)
+    root = reader.op(op.inputs[1], "Sqrt") if op.kind == "Div" else None
+    shifted = reader.op(root.inputs[0], "Add") if root is not None else None
+    if shifted is None:
+        return None
+    mean = next((m for i in shifted.inputs if (m := reader.op(i, "ReduceMean"))), None)
+    if mean is None:
+        return None
+    if reader.mean(mean.outputs[0]) is None:
+        return "its mean is not over the last axis alone"
+    if reader.variance(mean.outputs[0]) is None:
+        return "its divisor is no standard deviation"
+    return "its dividend is not x - mean(x)"

@@ -121,5 +121,7 @@ def _rows_of(edit: Edit, made: list[Op], op: Op, x: str, rows: list[int]) -> str
     if data is not None:  # a constant: [C] has no rows
         return x if data.ndim == 1 else edit.const(f"{x}.rows", np.asarray(data)[rows])
     out = edit.activation(f"{x}.rows", (len(rows), edit.values[x].type.shape[1]), x)
-    made.append(_selection(f"{x}.rows", x, rows, out, op.origin))
+    source = edit.graph.producers().get(x)  # a value may have taken a later operator's name
+    stem = x if source is None else source.name
+    made.append(_selection(f"{stem}.rows", x, rows, out, op.origin))
     return out

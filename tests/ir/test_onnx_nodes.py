@@ -129,7 +129,9 @@ def count() -> tuple[int, Counter[str]]:
 
 def summary(passed: int, reasons: Counter[str]) -> str:
     total = passed + sum(reasons.values())
-    lines = [f"ONNX node tests of the {len(ONNX)} operators in the op table: {passed} of {total} pass"]
+    lines = [
+        f"ONNX node tests of the {len(ONNX)} operators in the op table: {passed} of {total} pass"
+    ]
     return "\n".join([*lines, *(f"  left out, {r}: {n}" for r, n in reasons.most_common())])
 
 

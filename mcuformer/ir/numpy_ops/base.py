@@ -48,3 +48,10 @@ def stable(f: Callable[..., NDArray]) -> Callable[..., NDArray]:
             return f(*args)
 
     return quiet
+
+
+def wrapped(axis: int, rank: int) -> int:
+    """An ONNX axis, which may count from the end, as 0..rank-1."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} of a tensor with {rank} axes")
+    return axis % rank

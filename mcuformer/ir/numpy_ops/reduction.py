@@ -102,7 +102,7 @@ def constant(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
                        ("value_int", np.int64), ("value_ints", np.int64)):  # fmt: skip
         if key in attrs:
             return (np.asarray(attrs[key], dtype),)
-    if "value" not in attrs:
+    if not isinstance(attrs.get("value"), np.ndarray):
         raise ValueError("Constant holds no numeric value")
     return (attrs["value"],)
 
