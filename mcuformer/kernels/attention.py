@@ -119,17 +119,35 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
     return 0 if bias is None else 2 * rows * bias.shape[2] * int(op.attrs["heads"])
 
 
+def dot_instructions(steps: int) -> int:
+    """Sums of one 2 x 4 block: 11 per step, 32 of them unrolled (mcf_attention_asm.c)."""
+    return 11 * steps + 3 * max(1, -(-(steps - 1) // 32)) + 2
+
+
 def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
-    """Of one call for all heads on `rows` query rows."""
+    """Of one call for all heads on `rows` query rows; per block of code as the assembly counts.
+
+    What the compiler makes of the C around it was fitted to counts (see test_cost_model).
+    """
     s = shape_of(op, graph)
     block, keep = block_rows(s, panel)
-    blocks = 1 if keep else -(-rows // block)
-    pairs, keys, d, dv = (rows + 1) // 2, round4(s.tk), round4(s.d), round4(s.dv)
-    expand = keys * (d + dv) * 5 // 4
-    scores = pairs * (keys // 4) * (d * 11 // 2 + 36)
-    softmax = pairs * 2 * keys * 6
-    weigh = pairs * (dv // 4) * (keys * 11 // 2 + 60)
-    return s.heads * (blocks * expand + scores + softmax + weigh + pairs * d * 3)
+    blocks = -(-rows // block)
+    expanded = 1 if keep else blocks
+    pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
+    keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
+    scores = dot_instructions(d // 2) + (39 if int(op.attrs["pre_shift"]) else 30)
+    weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
+    biased = op_input(op, 3) is not None
+    shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0
+    softmax = 49 * keys + 90 + shifted + (2 * keys * 28 if biased else 0)
+    queries = d // 4 * (9 if small[0] else 29)
+    expand_k = 45 + d // 4 * (17 if small[1] else 70) + (180 if s.d % 4 else 0)
+    expand_v = 64 + s.tk // 4 * (21 if small[2] else 54)
+    rest = pairs * 85 + expanded * s.tk * 28 if s.dv % 4 else 0
+    per_pair = keys * scores + softmax + groups * weigh + queries
+    per_block = keys * 31 + groups * 79 + 299
+    expand = keys * expand_k + groups * expand_v
+    return s.heads * (pairs * per_pair + rest + blocks * per_block + expanded * expand) + 400
 
 
 def best_panel(op: Op, graph: Values, rows: int, budget: int) -> int:

@@ -6,7 +6,8 @@
  *                                            a1  r8   r9   r10  r11    b0, b1, then b2, b3 in r12, lr
  *
  * 16 MACs in 8 SMLAD and 3 LDRD: 0.6875 instructions per MAC. -DMCF_LDR loads word by word instead (0.875), which the
- * Cortex-M7 pairs with SMLAD. All pointers and counts beside r0, r1 wait on the stack. */
+ * Cortex-M7 pairs with SMLAD. All pointers and counts beside r0, r1 wait on the stack: sp points to a copy of the
+ * arguments, which start with mcf_dots_t (end, done, first, skip, bytes). */
 #include "mcf_attention_dsp.h"
 
 #if MCF_DSP
@@ -18,22 +19,41 @@
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
-#ifdef MCF_LDR
-#define STEP_BYTES 56
-#define LOAD2(a, b, p) "ldr " #a ", [" #p "], #4\n ldr " #b ", [" #p "], #4\n"
-#else
-#define STEP_BYTES 44
-#define LOAD2(a, b, p) "ldrd " #a ", " #b ", [" #p "], #8\n"
-#endif
-
 #define FIRST(acc, a, b) "smuad " #acc ", " #a ", " #b "\n"
 #define NEXT(acc, a, b) "smlad " #acc ", " #a ", " #b ", " #acc "\n"
+
+#ifndef MCF_LDR
+
+#define STEP_BYTES 44
 #define STEP(MUL)                                                                                                      \
-    LOAD2(r2, r3, r0)                                                                                                  \
-    LOAD2(r12, lr, r1)                                                                                                 \
-    MUL(r4, r2, r12) MUL(r5, r2, lr) MUL(r8, r3, r12) MUL(r9, r3, lr)                                                  \
-    LOAD2(r12, lr, r1)                                                                                                 \
-    MUL(r6, r2, r12) MUL(r7, r2, lr) MUL(r10, r3, r12) MUL(r11, r3, lr)
+    "ldrd r2, r3, [r0], #8\n"                                                                                          \
+    "ldrd r12, lr, [r1], #8\n" MUL(r4, r2, r12) MUL(r5, r2, lr) MUL(r8, r3, r12) MUL(r9, r3, lr)                       \
+    "ldrd r12, lr, [r1], #8\n" MUL(r6, r2, r12) MUL(r7, r2, lr) MUL(r10, r3, r12) MUL(r11, r3, lr)
+#define FIRST_STEP STEP(FIRST) "ldr pc, [sp, #8]\n"
+#define STEPS ".rept " TEXT(UNROLL) "\n" STEP(NEXT) ".endr\n"
+
+#else /* single loads, each beside an SMLAD; offsets instead of write-back, so the pointers start below the entry */
+
+#define STEP_BYTES 56
+#define STEP(MUL)                                                                                                      \
+    "ldr.w r2, [r0, #8*i]\n"                                                                                           \
+    "ldr.w r12, [r1, #16*i]\n"                                                                                         \
+    "ldr.w lr, [r1, #16*i+4]\n" MUL(r4, r2, r12) "ldr.w r3, [r0, #8*i+4]\n" MUL(r5, r2, lr) MUL(r8, r3, r12)           \
+    "ldr.w r12, [r1, #16*i+8]\n" MUL(r9, r3, lr) "ldr.w lr, [r1, #16*i+12]\n" MUL(r6, r2, r12) MUL(r10, r3, r12)       \
+    MUL(r7, r2, lr) MUL(r11, r3, lr) ".set i, i+1\n"
+#define FIRST_STEP                                                                                                     \
+    ".set i, 0\n" STEP(FIRST)                                                                                          \
+    "ldr r2, [sp, #12]\n" /* skip */                                                                                   \
+    "sub r1, r1, r2\n"                                                                                                 \
+    "sub r0, r0, r2, asr #1\n"                                                                                         \
+    "ldr pc, [sp, #8]\n"
+#define STEPS                                                                                                          \
+    ".set i, 0\n"                                                                                                      \
+    ".rept " TEXT(UNROLL) "\n" STEP(NEXT) ".endr\n"                                                                    \
+    "add.w r0, r0, #8*" TEXT(UNROLL) "\n"                                                                              \
+    "add.w r1, r1, #16*" TEXT(UNROLL) "\n"
+
+#endif
 
 #define ROW0(op) op(r4) op(r5) op(r6) op(r7)
 #define ROW1(op) op(r8) op(r9) op(r10) op(r11)
@@ -46,8 +66,7 @@
 /* The steps after the first, entered in the middle so that the first pass takes the odd ones. sp: mcf_dots_t. */
 NAKED(attention_steps) static void steps(void)
 {
-    __asm__ volatile("0:\n"
-                     ".rept " TEXT(UNROLL) "\n" STEP(NEXT) ".endr\n"
+    __asm__ volatile("0:\n" STEPS
                      "ldr r2, [sp]\n"
                      "cmp r1, r2\n"
                      "bne 0b\n"
@@ -58,7 +77,7 @@ mcf_dots_t mcf_dots(int32_t count)
 {
     const int32_t odd = (count - 1) % UNROLL;
     const int32_t skipped = count > 1 && odd == 0 ? 0 : UNROLL - odd;
-    return (mcf_dots_t){NULL, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * count};
+    return (mcf_dots_t){NULL, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * (skipped - 1), 16 * count};
 }
 
 #define LOW(out, w) "sxtab16 " #out ", r5, " #w "\n"
@@ -128,37 +147,36 @@ NAKED(attention_tokens) void mcf_expand_tokens(const uint8_t *v, int32_t stride,
                      "pop {r4-r11, pc}\n");
 }
 
-/* Stack: end, done, first, bytes, m, scores, stride, end of scores, pre_shift. */
+/* Stack: dots, m (20), scores, stride (28), end of scores, pre_shift (36). */
 NAKED(attention_scores) void mcf_scores(const uint32_t *q, const uint32_t *k, const mcf_scores_t *args)
 {
     __asm__ volatile("push {r4-r11, lr}\n"
-                     "ldm r2, {r3-r11}\n"
-                     "cmp r11, #0\n"
+                     "ldm r2, {r3-r12}\n"
+                     "cmp r12, #0\n"
                      "ite ne\n"
                      "adrne.w r4, 2f\n"
                      "adreq.w r4, 3f\n"
                      "add r4, r4, #1\n" /* Thumb */
-                     "push {r3-r11}\n"
-                     "1:\n" STEP(FIRST)
-                     "ldr pc, [sp, #8]\n"
+                     "push {r3-r12}\n"
+                     "1:\n" FIRST_STEP
                      "2:\n"
-                     "ldr r3, [sp, #32]\n" ROW0(SHIFT) ROW1(SHIFT)
+                     "ldr r3, [sp, #36]\n" ROW0(SHIFT) ROW1(SHIFT)
                      "3:\n"
-                     "ldrd r2, r3, [sp, #12]\n" /* bytes, m */
+                     "ldrd r2, r3, [sp, #16]\n" /* bytes, m */
                      "sub r1, r1, r2\n" ROW0(SCALE) ROW1(SCALE) ROW0(SAT16) ROW1(SAT16)
                      "pkhbt r4, r4, r5, lsl #16\n"
                      "pkhbt r6, r6, r7, lsl #16\n"
                      "pkhbt r8, r8, r9, lsl #16\n"
                      "pkhbt r10, r10, r11, lsl #16\n"
-                     "ldrd r2, r3, [sp, #20]\n" /* scores, stride */
+                     "ldrd r2, r3, [sp, #24]\n" /* scores, stride */
                      "strd r4, r8, [r2]\n"
                      "strd r6, r10, [r2, #8]\n"
                      "add r2, r2, r3\n"
-                     "str r2, [sp, #20]\n"
-                     "ldr r3, [sp, #28]\n"
+                     "str r2, [sp, #24]\n"
+                     "ldr r3, [sp, #32]\n"
                      "cmp r2, r3\n"
                      "bne 1b\n"
-                     "add sp, sp, #36\n"
+                     "add sp, sp, #40\n"
                      "pop {r4-r11, pc}\n");
 }
 
@@ -199,32 +217,31 @@ NAKED(attention_exponentials) void mcf_exponentials(uint32_t *scores, const uint
                      "pop {r4-r11, pc}\n");
 }
 
-/* Stack: end, done, first, bytes, skip, norm, y, y_stride, pairs. */
+/* Stack: dots, gap (20), norm, y (28), y_stride, pairs (36). */
 #define WEIGH(SATURATE_AND_STORE)                                                                                      \
     __asm__ volatile("push {r4-r11, lr}\n"                                                                             \
-                     "ldm r2, {r3-r11}\n"                                                                              \
+                     "ldm r2, {r3-r12}\n"                                                                              \
                      "adr.w r4, 2f\n"                                                                                  \
                      "add r4, r4, #1\n"                                                                                \
-                     "push {r3-r11}\n"                                                                                 \
-                     "1:\n" STEP(FIRST)                                                                                \
-                     "ldr pc, [sp, #8]\n"                                                                              \
+                     "push {r3-r12}\n"                                                                                 \
+                     "1:\n" FIRST_STEP                                                                                 \
                      "2:\n"                                                                                            \
-                     "ldrd r2, r3, [sp, #12]\n" /* bytes, skip */                                                      \
+                     "ldrd r2, r3, [sp, #16]\n" /* bytes, gap */                                                        \
                      "sub r1, r1, r2\n"                                                                                \
                      "add r0, r0, r3\n"                                                                                \
-                     "ldr lr, [sp, #20]\n"                                                                             \
+                     "ldr lr, [sp, #24]\n"                                                                             \
                      "ldm lr!, {r2, r3, r12}\n" ROW0(NORMALISE)                                                        \
                      "ldm lr!, {r2, r3, r12}\n" ROW1(NORMALISE)                                                        \
-                     "str lr, [sp, #20]\n"                                                                             \
-                     "ldrd r2, r3, [sp, #24]\n" /* y, y_stride */                                                      \
+                     "str lr, [sp, #24]\n"                                                                             \
+                     "ldrd r2, r3, [sp, #28]\n" /* y, y_stride */                                                      \
                      SATURATE_AND_STORE                                                                                \
                      "add r2, r2, r3, lsl #1\n"                                                                        \
-                     "str r2, [sp, #24]\n"                                                                             \
-                     "ldr r3, [sp, #32]\n"                                                                             \
+                     "str r2, [sp, #28]\n"                                                                             \
+                     "ldr r3, [sp, #36]\n"                                                                             \
                      "subs r3, r3, #1\n"                                                                               \
-                     "str r3, [sp, #32]\n"                                                                             \
+                     "str r3, [sp, #36]\n"                                                                             \
                      "bne 1b\n"                                                                                        \
-                     "add sp, sp, #36\n"                                                                               \
+                     "add sp, sp, #40\n"                                                                               \
                      "pop {r4-r11, pc}\n")
 
 /* Four bytes of a row into one word. */

@@ -40,18 +40,25 @@ static void last4(const uint8_t *p, int32_t count, int type, uint32_t zero, uint
 }
 
 /* Channels c to d of `rows` (2 or 4) rows; out is where channel c goes. */
+static inline __attribute__((always_inline)) void expand_typed(const uint8_t *const *rows, const int count, int32_t c,
+                                                               int32_t d, const int type, uint32_t zero, uint32_t *out)
+{
+    for (; c + 4 <= d; c += 4, out += 2 * count)
+        for (int i = 0; i < count; i++)
+            next4(rows[i] + c * mcf_size(type), type, zero, out + i, out + count + i);
+    for (int i = 0; i < count && c < d; i++)
+        last4(rows[i] + c * mcf_size(type), d - c, type, zero, out + i, out + count + i);
+}
+
 static void expand_rest(const uint8_t *const *rows, int count, int32_t c, int32_t d, int type, uint32_t zero,
                         uint32_t *out)
 {
-    for (; c < d; c += 4, out += 2 * count) {
-        for (int i = 0; i < count; i++) {
-            const uint8_t *p = rows[i] + c * mcf_size(type);
-            if (d - c < 4)
-                last4(p, d - c, type, zero, out + i, out + count + i);
-            else
-                next4(p, type, zero, out + i, out + count + i);
-        }
-    }
+    if (type == MCF_S8)
+        expand_typed(rows, count, c, d, MCF_S8, zero, out);
+    else if (count == 2)
+        expand_typed(rows, 2, c, d, MCF_S16, zero, out);
+    else
+        expand_typed(rows, 4, c, d, MCF_S16, zero, out);
 }
 
 /* A pair of query rows (the first one twice without a second) to steps of two words. */
@@ -108,7 +115,11 @@ static void expand_v(const uint8_t *v, int32_t stride, int32_t count, int32_t ch
             mcf_expand_tokens(v, stride, out, zero, quads);
         v += (ptrdiff_t)4 * quads * stride;
         out += 8 * quads;
-        for (count -= 4 * quads; count > 0; count -= 2, v += 2 * stride, out += 4)
+        count -= 4 * quads;
+        if (type == MCF_S16)
+            for (; count > 1; count -= 2, v += 2 * stride, out += 4)
+                tokens(v, v + stride, MCF_S16, zero, out);
+        for (; count > 0; count -= 2, v += 2 * stride, out += 4)
             tokens(v, count > 1 ? v + stride : v, type, zero, out);
         return;
     }

@@ -9,6 +9,7 @@ typedef struct {
     const uint32_t *end; /* of B */
     uintptr_t done;      /* set by the assembly */
     uintptr_t first;
+    int32_t skip;        /* bytes of B that `first` leaves out, less the first step (MCF_LDR) */
     int32_t bytes;       /* of B */
 } mcf_dots_t;
 
@@ -39,7 +40,7 @@ void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *tab
 
 typedef struct {
     mcf_dots_t dots;
-    int32_t skip;           /* bytes of p between pairs of rows */
+    int32_t gap;            /* bytes of p between pairs of rows */
     const mcf_norm_t *norm; /* per row */
     void *y;                /* four channels of the first row */
     int32_t y_stride;

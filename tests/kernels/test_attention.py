@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attention_cases import VALUES, Case, Spec, make_case, specs
 from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from row_cases import padded
 
@@ -17,14 +17,14 @@ from mcuformer.ir.interp_int import run_op
 from mcuformer.kernels import attention
 from mcuformer.paths import RUNTIME_C
 
-DEVICES = ("host", "m7", "m4-O3", "m0")
+DEVICES = ("host", "m7", "m4-ldr")
 
 
 @functools.cache
 def device(name: str) -> HostDevice | UnicornDevice:
     if name == "host":
         return HostDevice(attention.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
+    flags = {"m7": ("-O2",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
     return UnicornDevice(attention.SOURCES, name[:2], flags)
 
 
@@ -64,7 +64,7 @@ def run(
 
 
 @pytest.mark.parametrize("where", DEVICES)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     spec=specs(),
     panel=st.sampled_from((0, 4, 8, 200)),
@@ -88,6 +88,20 @@ def test_large(where: str, values: str, panel: int) -> None:
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_plain_c_on_cortex_m0(seed: int) -> None:
+    case = make_case(Spec(5, 7, 6, 5, heads=2, bias=2, zero_points=True, seed=seed))
+    np.testing.assert_array_equal(run(case, "m0", 2)[0], case.expected)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("tk", (1, 2, 4, 62, 64, 65, 66, 130, 132))
+def test_lengths(where: str, tk: int) -> None:
+    """Around multiples of the unrolled steps."""
+    case = make_case(Spec(2, tk, tk, 4))
+    np.testing.assert_array_equal(run(case, where, 2)[0], case.expected)
+
+
 @pytest.mark.parametrize("where", DEVICES)
 @pytest.mark.parametrize("tk", (5, 6, 7, 8))
 def test_lowest_scores(where: str, tk: int) -> None:
@@ -103,3 +117,31 @@ def test_lowest_scores(where: str, tk: int) -> None:
 def test_table_is_the_interpreters() -> None:
     body = (RUNTIME_C / "src/mcf_exp.c").read_text().split("{", 1)[1].split("}")[0]
     np.testing.assert_array_equal([int(x) for x in body.replace(",", " ").split()], EXP)
+
+
+COUNTED = (
+    (Spec(50, 50, 32, 32, heads=3), 16),
+    (Spec(65, 65, 64, 64), 2),
+    (Spec(65, 65, 64, 64), 1000),
+    (Spec(49, 49, 32, 32, heads=2, bias=2, pre_shift=3), 8),
+    (Spec(33, 50, 30, 33), 8),
+    (Spec(50, 50, 32, 32, q="int16", k="int16", v="int16", y="int16"), 16),
+    (Spec(50, 50, 96, 96, heads=2, q="int16", y="int16", shared=True, zero_points=True), 8),
+)
+
+
+@pytest.mark.parametrize("spec,panel", COUNTED)
+def test_cost_model(spec: Spec, panel: int) -> None:
+    case = make_case(spec)
+    y, count = run(case, "m7", panel)
+    np.testing.assert_array_equal(y, case.expected)
+    estimate = attention.instructions(case.op, case.graph, spec.tq, panel=panel)
+    assert estimate == pytest.approx(count, rel=0.02)
+
+
+def test_instructions_of_a_head() -> None:
+    """197 tokens, d = 64: at most 4.9 M instructions in 9.5 KB of scratch, 4.2 M in 22.5 KB."""
+    case = make_case(Spec(197, 197, 64, 64))
+    for panel, limit, size in ((16, 4_900_000, 9_728), (40, 4_200_000, 23_040)):
+        assert run(case, "m7", panel)[1] <= limit
+        assert attention.scratch_bytes(case.op, case.graph, 197, panel=panel) <= size
