@@ -1,0 +1,143 @@
+"""Training: exact resume after SIGKILL, data parallel in two processes, the sandwich, the protocols."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from random import Random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+
+from mcuformer.search import sandwich  # noqa: E402
+from mcuformer.search.augment import Augment, cutmix  # noqa: E402
+from mcuformer.search.data import Data, Images  # noqa: E402
+from mcuformer.search.net import Network, initialise  # noqa: E402
+from mcuformer.search.space import load_space  # noqa: E402
+from mcuformer.search.supernet import Supernet  # noqa: E402
+from mcuformer.search.train import Recipe, Trainer, weights_sha256  # noqa: E402
+
+SPACE = load_space("tiny").with_choices(dim=(8, 16), depth=(1,), heads=(1, 2), patch=(8, 6))
+
+
+def small_data(n=96):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 10, n)
+    x = (rng.integers(0, 60, (n, 1, 24, 24)) + 15 * y[:, None, None, None]).astype(np.uint8)
+    images = Images(x, y.astype(np.int64))
+    return Data("small", images, images, tuple("0123456789"), (0.4,), (0.2,), False)
+
+
+def plain(tmp_path, recipe, seed=0):
+    network = Network(SPACE.smallest())
+    initialise(network, torch.Generator().manual_seed(seed))
+    return Trainer(network, small_data(), recipe, tmp_path)
+
+
+def test_stopped_and_resumed_equals_unbroken(tmp_path):
+    recipe = Recipe(epochs=4, batch=32, optimizer="muon")
+    whole = plain(tmp_path / "a", recipe).run()
+    plain(tmp_path / "b", recipe).run(until=2)
+    resumed = plain(tmp_path / "b", recipe, seed=9)  # other weights: the checkpoint decides
+    assert resumed.finished == 2
+    assert weights_sha256(resumed.run()) == weights_sha256(whole)
+    again = plain(tmp_path / "b", recipe)
+    assert weights_sha256(again.run()) == weights_sha256(whole)
+
+
+def test_another_recipe_does_not_continue_a_checkpoint(tmp_path):
+    plain(tmp_path, Recipe(epochs=1, batch=32)).run()
+    with pytest.raises(Exception, match="another recipe"):
+        plain(tmp_path, Recipe(epochs=2, batch=32))
+
+
+def test_losses_fall(tmp_path):
+    trainer = plain(tmp_path, Recipe(epochs=8, batch=32, lr=5e-3, protocol="none", smoothing=0))
+    trainer.run()
+    assert trainer.losses[-1] < 0.7 * trainer.losses[0]
+
+
+def test_the_sandwich_trains_all_of_the_space(tmp_path):
+    net = Supernet(SPACE, torch.Generator().manual_seed(0))
+    before = {n: p.detach().clone() for n, p in net.named_parameters()}
+    Trainer(net, small_data(), Recipe(epochs=2, batch=32), tmp_path, sandwich.Sandwich()).run()
+    idle = {n for n, p in net.named_parameters() if torch.equal(p, before[n])}
+    assert not {n for n in idle if "relative" not in n and "cls" not in n}
+
+
+def test_the_sandwich_starts_with_the_largest_and_ends_with_the_smallest():
+    first, *others, last = sandwich.sample(SPACE, Random(0))
+    assert first.dim == 16 and last.dim == 8 and len(others) == sandwich.RANDOM_NETWORKS
+
+
+def test_cutmix_keeps_the_share_of_pixels_that_it_says():
+    torch.manual_seed(3)
+    for _ in range(20):
+        x, share = cutmix(torch.zeros(1, 1, 17, 23), torch.ones(1, 1, 17, 23))
+        assert abs((1 - x.mean()).item() - share) < 1e-6
+
+
+def test_modern_labels_stay_distributions():
+    pytest.importorskip("kornia", reason="the extra `search` (kornia) is not installed")
+    augment = Augment("modern", True, 10, 0.1)
+    torch.manual_seed(0)
+    x = augment.images(torch.rand(40, 3, 32, 32))
+    assert x.shape == (40, 3, 32, 32) and 0 <= x.min() and x.max() <= 1
+    mixed, y = augment.mix(x, torch.arange(40) % 10)
+    assert mixed.shape == x.shape and torch.allclose(y.sum(1), torch.ones(40))
+
+
+@pytest.fixture
+def arch_file(tmp_path):
+    arch = load_space("tiny").with_choices(depth=(1,), dim=(16,)).smallest()
+    path = tmp_path / "arch.json"
+    path.write_text(json.dumps(arch.as_dict()))
+    return path
+
+
+def train_command(arch_file, output, *more):
+    return [sys.executable, "-m", "mcuformer", "train", str(arch_file), "--data", "digits",
+            "-o", str(output), "--epochs", "6", "--threads", "1", "--json", *more]
+
+
+@pytest.mark.long
+def test_sigkill_then_the_same_command_gives_the_same_weights(tmp_path, arch_file):
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    run = subprocess.run(train_command(arch_file, tmp_path / "a"), capture_output=True, check=True)
+    wanted = json.loads(run.stdout)["weights_sha256"]
+    kills = 0
+    for delay in (0.5, 1.5, 0.9):
+        process = subprocess.Popen(train_command(arch_file, tmp_path / "b"),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.time() + 120
+        while not (tmp_path / "b" / "last.pt").exists() and time.time() < deadline:
+            time.sleep(0.05)
+        time.sleep(delay)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills
+    run = subprocess.run(train_command(arch_file, tmp_path / "b"), capture_output=True, check=True)
+    assert json.loads(run.stdout)["weights_sha256"] == wanted
+
+
+@pytest.mark.long
+def test_two_processes_train_as_one(tmp_path, arch_file):
+    """Without augmentation the mean of two halves' gradients is the whole batch's."""
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    more = ("--protocol", "none", "--epochs", "2", "--optimizer", "adamw", "--lr", "1e-3")
+    subprocess.run(train_command(arch_file, tmp_path / "one", *more), capture_output=True, check=True)
+    module = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+              "--master-port", str(29500 + os.getpid() % 500), "-m", "mcuformer"]
+    command = module + train_command(arch_file, tmp_path / "two", *more)[3:]
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
+    one, two = (
+        torch.load(tmp_path / n / "last.pt", weights_only=True)["model"] for n in ("one", "two")
+    )
+    for name, t in one.items():
+        assert torch.allclose(t, two[name], atol=2e-3), name
