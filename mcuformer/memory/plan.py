@@ -1,7 +1,7 @@
 """Places every buffer of a program: the best of a few greedy orders, then a little local search.
 
 No solver: on every vision transformer tried this meets the lower bound or CP-SAT's optimum
-(tests/memory/test_plan.py compares).
+(tests/memory/test_memory_plan.py compares).
 """
 
 from __future__ import annotations
