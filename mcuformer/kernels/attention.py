@@ -75,9 +75,17 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "y_type": TYPES[s.types[3]],
         "pre_shift": int(attrs["pre_shift"]),
         "p_shift": int(attrs["p_shift"]),
+        "narrow": int(is_narrow(op, s)),
         "keep": int(keep),
     }
     return KernelData("mcf_attention_t", fields, tuple(arrays))
+
+
+def is_narrow(op: Op, s: Shape) -> bool:
+    """Whether scores of any int8 q and k stay inside int16, so that none has to be saturated."""
+    k_reach = 128 + abs(int(op.attrs.get("k_zp", 0)))
+    score = s.d * 128 * k_reach * max(op.attrs["m"]) >> 32
+    return s.types[:2] == ("int8", "int8") and score < 32767 and not op.attrs["pre_shift"]
 
 
 def pair_bytes(s: Shape) -> int:
@@ -135,7 +143,9 @@ def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) 
     expanded = 1 if keep else blocks
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
-    scores = dot_instructions(d // 2) + (39 if int(op.attrs["pre_shift"]) else 30)
+    scores = dot_instructions(d // 2) + (
+        40 if int(op.attrs["pre_shift"]) else 22 if is_narrow(op, s) else 31
+    )
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
     biased = op_input(op, 3) is not None
     shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0

@@ -22,7 +22,7 @@ def pack(op: Op, graph: Values) -> KernelData:
     channels, groups = x.shape[1], int(op.attrs["groups"])
     inv, inv_shift = mean_reciprocal(channels // groups)
     arrays = []
-    if scaled(op):
+    if scaled(op, graph):
         minus_z = np.zeros(channels, np.int32) if z is None else -z.astype(np.int32)
         scale = np.full(channels, op.attrs.get("a", 1)) if a is None else a
         pre = np.concatenate([lanes(minus_z), lanes(scale)], axis=1)
@@ -32,7 +32,7 @@ def pack(op: Op, graph: Values) -> KernelData:
         arrays.append(CArray("b", "int32_t", b.astype(np.int32)))
     frac, zp = int(op.attrs["frac"]), int(op.attrs["zp"])
     fields: dict[str, int | str] = {
-        "pre": "pre" if scaled(op) else "NULL",
+        "pre": "pre" if scaled(op, graph) else "NULL",
         "g": "NULL" if g is None else "g",
         "b": "NULL" if g is None else "b",
         "eps_q": int(op.attrs["eps_q"]),
@@ -57,19 +57,28 @@ def lanes(values: NDArray) -> NDArray[np.int16]:
     return padded.reshape(-1, 4)[:, LANES]
 
 
-def scaled(op: Op) -> bool:
-    """Whether channels have scales or zero points of their own."""
-    return op_input(op, 1) is not None or op_input(op, 2) is not None
+def scaled(op: Op, graph: Values) -> bool:
+    """Whether the struct holds a scale per channel: given, or so that the quick code applies."""
+    given = op_input(op, 1) is not None or op_input(op, 2) is not None
+    return given or (small_words(op, graph) and int(op.attrs["frac"]) != 16)
+
+
+def small_words(op: Op, graph: Values) -> bool:
+    """int8 rows without gamma whose groups are whole words."""
+    x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
+    whole = x.shape[1] // int(op.attrs["groups"]) % 4 == 0
+    return x.dtype == y.dtype == "int8" and op_input(op, 3) is None and whole
 
 
 def path(op: Op, graph: Values) -> str:
-    """The way of the Cortex-M code: "plain" or "scaled" int8 rows, "wide" int16 rows, or "any"."""
-    x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
-    whole = x.shape[1] // int(op.attrs["groups"]) % 4 == 0
-    quick = op_input(op, 3) is None and int(op.attrs["frac"]) == 16 and whole
-    if x.dtype == y.dtype == "int8" and quick and (scaled(op) or op.attrs.get("a", 1) == 256):
-        return "scaled" if scaled(op) else "plain"
-    return "wide" if x.dtype == "int16" and not scaled(op) and op.attrs.get("a", 1) == 1 else "any"
+    """The way of the Cortex-M code: "plain", "scaled", "shifted" int8 rows, "wide" int16, "any"."""
+    power = op.attrs.get("a", 1)
+    if small_words(op, graph) and scaled(op, graph):
+        return "scaled" if int(op.attrs["frac"]) == 16 else "shifted"
+    if small_words(op, graph) and power == 256:
+        return "plain"
+    wide = graph.type(str(op.inputs[0])).dtype == "int16"
+    return "wide" if wide and not scaled(op, graph) and power == 1 else "any"
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -86,8 +95,12 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Fitted to counts of the Cortex-M code (tests/kernels/test_layernorm.py)."""
     way, channels = path(op, graph), graph.type(str(op.inputs[0])).shape[1]
     gamma, wide = op_input(op, 3) is not None, graph.type(op.outputs[0]).dtype == "int16"
-    each = {"plain": 5.06, "scaled": 7.0, "wide": 8.25 + wide / 2, "any": 15 + 1.25 * scaled(op)}[
-        way
-    ]
+    each = {
+        "plain": 5.06,
+        "scaled": 7.0,
+        "shifted": 8.5,
+        "wide": 8.25 + wide / 2,
+        "any": 15 + 1.25 * scaled(op, graph),
+    }[way]
     each += 6.5 * gamma if way in ("wide", "any") else 0
     return int(rows * (channels * each + int(op.attrs["groups"]) * 116 + 45) + 25)

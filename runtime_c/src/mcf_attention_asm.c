@@ -152,18 +152,27 @@ NAKED(attention_scores) void mcf_scores(const uint32_t *q, const uint32_t *k, co
 {
     __asm__ volatile("push {r4-r11, lr}\n"
                      "ldm r2, {r3-r12}\n"
+                     "adr.w r4, 2f\n"
+                     "adr.w r2, 3f\n"
                      "cmp r12, #0\n"
-                     "ite ne\n"
-                     "adrne.w r4, 2f\n"
-                     "adreq.w r4, 3f\n"
+                     "it eq\n"
+                     "moveq r4, r2\n"
+                     "adr.w r2, 4f\n"
+                     "it lt\n"
+                     "movlt r4, r2\n"
                      "add r4, r4, #1\n" /* Thumb */
                      "push {r3-r12}\n"
                      "1:\n" FIRST_STEP
-                     "2:\n"
+                     "2:\n" /* done, pre_shift > 0 */
                      "ldr r3, [sp, #36]\n" ROW0(SHIFT) ROW1(SHIFT)
-                     "3:\n"
+                     "3:\n" /* done, pre_shift 0 */
                      "ldrd r2, r3, [sp, #16]\n" /* bytes, m */
                      "sub r1, r1, r2\n" ROW0(SCALE) ROW1(SCALE) ROW0(SAT16) ROW1(SAT16)
+                     "b 5f\n"
+                     "4:\n" /* done, no score can saturate */
+                     "ldrd r2, r3, [sp, #16]\n"
+                     "sub r1, r1, r2\n" ROW0(SCALE) ROW1(SCALE)
+                     "5:\n"
                      "pkhbt r4, r4, r5, lsl #16\n"
                      "pkhbt r6, r6, r7, lsl #16\n"
                      "pkhbt r8, r8, r9, lsl #16\n"

@@ -200,7 +200,7 @@ static void softmax(const mcf_attention_t *p, const int32_t *head, const block_t
 static void score(const mcf_attention_t *p, int32_t m, const block_t *b, const uint8_t *k, int32_t k_stride, int fresh)
 {
     const uint32_t zero = (uint16_t)-p->k_zp * 0x10001u;
-    mcf_scores_t args = {.dots = mcf_dots(b->d4 / 2), .m = m, .stride = 4 * b->tk4, .pre_shift = p->pre_shift};
+    mcf_scores_t args = {.dots = mcf_dots(b->d4 / 2), .m = m, .stride = 4 * b->tk4, .pre_shift = p->narrow ? -1 : p->pre_shift};
     for (int32_t j = 0; j < p->tk; j += 4) {
         uint32_t *panel = b->k + (p->keep ? j / 2 * b->d4 : 0);
         if (fresh)

@@ -29,7 +29,7 @@ typedef struct {
     uint32_t *scores;       /* of the first pair of rows; four words per pair: (row, keys) 0 01, 1 01, 0 23, 1 23 */
     int32_t stride;         /* bytes to the scores of the next pair */
     const uint32_t *end;    /* scores after the last pair */
-    int32_t pre_shift;
+    int32_t pre_shift;      /* -1: none, and no score leaves int16 */
 } mcf_scores_t;
 
 /* q: pairs of rows, one after the other; k: four keys. */

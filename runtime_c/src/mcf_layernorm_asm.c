@@ -121,4 +121,23 @@ NAKED(normalise_scaled) void mcf_normalise_scaled(const int16_t *v, void *y, int
                      "pop {r4-r11, pc}\n");
 }
 
+/* 17 instructions for 4 channels: the result is not the upper half of u. */
+NAKED(normalise_shifted) void mcf_normalise_shifted(const int16_t *v, void *y, int32_t words, const mcf_affine_t *f,
+                                                    int32_t shift)
+{
+#define SHIFTED(r, half, w, at)                                                                                        \
+    "smlaw" #half " " #r ", r4, " #w ", r5\n"                                                                          \
+    "asr " #r ", " #r ", r6\n"                                                                                         \
+    "ssat " #r ", #8, " #r "\n"                                                                                        \
+    "strb " #r ", [r1, #" #at "]\n"
+#define FROM_V_SHIFTED                                                                                                 \
+    "ldrd r7, r8, [r0], #8\n" SHIFTED(r9, b, r7, 0) SHIFTED(r10, t, r7, 2) SHIFTED(r11, b, r8, 1)                      \
+        SHIFTED(r12, t, r8, 3) "add r1, r1, #4\n"
+    __asm__ volatile("push {r4-r11, lr}\n"
+                     "ldrd r4, r5, [r3]\n"
+                     "ldr r6, [sp, #36]\n" WORDS(r2, r3, FROM_V_SHIFTED,
+                                                 FROM_V_SHIFTED FROM_V_SHIFTED FROM_V_SHIFTED FROM_V_SHIFTED)
+                     "pop {r4-r11, pc}\n");
+}
+
 #endif

@@ -4,11 +4,11 @@
 
 #if MCF_DSP
 
-/* int8 to int8 with the result in the upper half of u: scales in `pre`, or all 256. */
+/* int8 to int8 with scales in `pre`, or all 256 and the result in the upper half of u. */
 static int is_fast(const mcf_layernorm_t *p, int32_t size)
 {
-    return p->x_type == MCF_S8 && p->y_type == MCF_S8 && !p->g && p->shift == 16 && (p->pre || p->a == 256) &&
-           (size & 3) == 0;
+    return p->x_type == MCF_S8 && p->y_type == MCF_S8 && !p->g && (size & 3) == 0 &&
+           (p->pre || (p->a == 256 && p->shift == 16));
 }
 
 static void plain_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, int32_t size)
@@ -28,7 +28,10 @@ static void scaled_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, i
         mcf_moments_t s;
         mcf_scaled_moments(x + c, p->pre + 2 * c, v, size >> 2, &s);
         const mcf_affine_t f = mcf_layernorm_affine(p, size, s.s1, s.s2);
-        mcf_normalise_scaled(v, y + c, size >> 2, &f);
+        if (p->shift == 16)
+            mcf_normalise_scaled(v, y + c, size >> 2, &f);
+        else
+            mcf_normalise_shifted(v, y + c, size >> 2, &f, p->shift);
     }
 }
 

@@ -25,7 +25,8 @@ typedef struct {
     int64_t s2;
 } mcf_moments_t;
 void mcf_scaled_moments(const void *x, const int16_t *pre, int16_t *v, int32_t words, mcf_moments_t *moments);
-void mcf_normalise_scaled(const int16_t *v, void *y, int32_t words, const mcf_affine_t *f);
+void mcf_normalise_scaled(const int16_t *v, void *y, int32_t words, const mcf_affine_t *f); /* shift 16 */
+void mcf_normalise_shifted(const int16_t *v, void *y, int32_t words, const mcf_affine_t *f, int32_t shift);
 #endif
 
 #endif

@@ -44,6 +44,7 @@ def make_case(
     values: str = "random",
     sigmas: float = 6.0,
     eps: int = 1,
+    frac: int = 16,
     seed: int = 0,
 ) -> Case:
     rng = np.random.default_rng(seed)
@@ -52,7 +53,7 @@ def make_case(
     zero = rng.integers(-127, 128, channels).astype(np.int16) if z and x == "int8" else None
     scale = rng.integers(1, 128, channels).astype(np.int16) if a and x == "int8" else None
     top = 127 if y == "int8" else 32767
-    frac = 16 if y == "int8" and x == "int8" else 9
+    frac = frac if y == "int8" and x == "int8" else 9
     step = max(sigmas / top, 1.01 * math.sqrt(size) / (2 ** (31 - frac) - 2**frac * 128))
     zp = 0 if g or y == "int16" else int(rng.integers(-9, 10))
     gain, gain_exp = gain_of(2.0 ** (frac - 15) * size / (step if not g else 2.0**-6))
@@ -118,6 +119,7 @@ def test_equals_the_interpreter(where: str, data: st.DataObject) -> None:
         values=data.draw(st.sampled_from(VALUES)),
         sigmas=data.draw(st.sampled_from((0.5, 6.0, 20.0))),
         eps=data.draw(st.sampled_from((1, 1000, 2**40))),
+        frac=data.draw(st.sampled_from((16, 16, 13))),
         seed=data.draw(st.integers(0, 99)),
     )
     check(case, where, data.draw(st.integers(0, 3)), data.draw(flag))
@@ -141,6 +143,7 @@ def test_wide_rows(where: str, channels: int, scaled: bool) -> None:
 COUNTED = [
     {},
     {"a": True},
+    {"frac": 13},
     {"g": True},
     {"x": "int16"},
     {"x": "int16", "y": "int16"},
