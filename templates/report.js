@@ -41,8 +41,8 @@ function ticks(low, high, wanted, base) {
 
 function draw() {
   xs = edges();
-  const used = time.regions.map(r => Math.max(r.used_bytes, 1)), all = used.reduce((a, b) => a + b, 0);
-  const heights = used.map(u => Math.max(48, MAP * u / all));
+  const used = time.regions.map(r => r.used_bytes), all = used.reduce((a, b) => a + b, 0) || 1;
+  const heights = used.map(u => u ? Math.max(48, MAP * u / all) : 2);
   const height = STRIP + GAP + heights.reduce((a, b) => a + b + GAP, 0) + BLOCKS;
   const holder = document.getElementById("map");
   holder.replaceChildren();
@@ -99,7 +99,7 @@ function strip(svg) {
 // One region: offsets upwards, a box for every stretch in which a buffer matters.
 function panel(svg, region, r, y, height) {
   const top = Math.max(region.used_bytes, 1), base = y + height, at = v => base - v / top * height;
-  for (const v of ticks(0, top, Math.max(2, height / 75), 2)) {
+  for (const v of region.used_bytes ? ticks(0, top, Math.max(2, height / 75), 2) : []) {
     node(svg, "line", { class: "grid", x1: LEFT, x2: W - 8, y1: at(v), y2: at(v) });
     node(svg, "text", { x: LEFT - 8, y: at(v) + 4, "text-anchor": "end" }, kb(v));
   }
