@@ -56,7 +56,7 @@ def corners(loops: Iterable[Loop]) -> tuple[dict[str, int], ...]:
 
 def hull(span: Span, envs: Sequence[Env]) -> tuple[int, int]:
     """Lowest and one past the highest byte over all iterations."""
-    if len(envs) == 1:
+    if len(envs) == 1 or not (span.start.terms or span.rows.terms):
         only = rect(span, envs[0])
         return only.start, only.end
     rects = [rect(span, env) for env in envs]
