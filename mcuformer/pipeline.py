@@ -96,6 +96,7 @@ def _check_options(options: CompileOptions) -> None:
 def _schedule(
     options: CompileOptions, board: Board, float_graph: Graph, graph: Graph
 ) -> Figures:
+    from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, Region
     from mcuformer.schedule.run import curve, place
 
@@ -116,6 +117,8 @@ def _schedule(
         schedule = place(trade, wide, "ram")
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
     weights = choose_flash(options.weights, weights_bytes, board)
+    error = error or flash_error(weights, weights_bytes, board)
+    check(schedule.program, schedule.plan)
     return Figures(
         options=options,
         board=board,
@@ -176,6 +179,19 @@ def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
     if wanted != "auto" or board.qspi_region is None:
         return "internal" if wanted == "auto" else wanted
     return "internal" if weights_bytes + CODE_ROOM_BYTES <= board.flash.size_bytes else "qspi"
+
+
+def flash_error(weights: str, weights_bytes: int, board: Board) -> DoesNotFitError | None:
+    """Weights alone are more than their flash holds: known before anything is packed or linked."""
+    qspi = board.qspi_region
+    region = qspi if weights == "qspi" and qspi is not None else board.flash
+    if weights_bytes <= region.size_bytes or board.core == "host":
+        return None
+    return DoesNotFitError(
+        f"flash: the weights take {weights_bytes:,} B, {region.name} of {board.name} has "
+        f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing",
+        "use a smaller model, or a board with more flash",
+    )
 
 
 def board_file(name: str, board: Board) -> Path:

@@ -54,7 +54,8 @@ static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
 extern const mcf_model_t mcf_the_model;
 const mcf_model_t mcf_the_model = {
     .name = "small", .id = id, .arena_bytes = LINES * LINE_BYTES + LINES * 4,
-    .line_bytes = LINE_BYTES, .lines = LINES, .output_bytes = LINES * 4, .layers = 2, .input_mode = @MODE@,
+    .line_bytes = LINE_BYTES, .lines = LINES, .output_bytes = LINES * 4,
+    .layers = 2, .input_mode = @MODE@,
     .init = init, .input = input, .invoke = invoke, .output = output,
 };
 """
@@ -76,7 +77,7 @@ def write_small_model(
     source = SOURCE
     for key, value in {
         "SECTION": ".qspi" if qspi else ".rodata.weights",
-        "HOT": ".mcf_itcm" if hot else ".text.dot",
+        "HOT": ".text.mcf_hot.pair" if hot else ".text.dot",
         "WEIGHTS": ", ".join(map(str, WEIGHTS)),
         "MODE": str(MODES[mode]),
         "EXTRA": extra,
