@@ -99,7 +99,7 @@ def power(emit: Emitter, a: Operand, b: Operand) -> View:
 
 
 def in_base_order(view: View, const: NDArray) -> NDArray:
-    """const, broadcast to the bijective view: [C] where all rows agree, else of the base's shape."""
+    """const, broadcast to the bijective view: [C] where all rows agree, else shaped as the base."""
     flat = np.empty(view.base_size, np.float64)
     flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
     table = flat.reshape(-1, view.base.shape[-1])

@@ -82,6 +82,7 @@ def _convert_input(
     onnx_name = graph.inputs[0]
     type_ = graph.type(onnx_name)
     shape = type_.shape
+    base_shape: tuple[int, ...]
     if not type_.dtype.startswith("float"):
         raise UnsupportedModelError(f"input {shown(onnx_name)} is {type_.dtype}, want float")
     if len(shape) == 4 and shape[0] == 1:

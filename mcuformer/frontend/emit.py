@@ -31,7 +31,8 @@ class Emitter:
 
     def __init__(self, graph: Graph, builder: Builder) -> None:
         self.graph, self.builder = graph, builder
-        self.stem, self.origin = "value", ("",)
+        self.stem = "value"
+        self.origin: tuple[str, ...] = ()
         self.made: dict[str, Op] = {}
         self.qdq: dict[
             str, tuple[float, int, str]

@@ -115,8 +115,8 @@ def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:
     broken = _breaks_schema(node, opset)
     if broken:
         attrs["error"] = broken
-    if kind == "Cast" and "to" in attrs:
-        attrs["to"] = dtype_of(int(attrs["to"])) or "unsupported"
+    for key in {"to", "output_dtype"} & set(attrs):
+        attrs[key] = dtype_of(int(attrs[key])) or "unsupported"
     return Op(
         kind, _module(node), tuple(i or None for i in node.input),
         tuple(node.output), attrs, (raw,),
@@ -124,7 +124,7 @@ def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:
 
 
 def _breaks_schema(node: NodeProto, opset: int) -> str | None:
-    """What the ONNX standard says against the node's numbers of inputs and outputs, or attributes."""
+    """What the ONNX standard says against the node's inputs, outputs and attributes."""
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset):
         return None
     schema = onnx.defs.get_schema(node.op_type, opset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,9 @@ def _stored_values(
         raise UnsupportedModelError(
             f"{where}: shape {list(proto.dims)} claims {count:,} elements, the file holds {held:,}"
         )
-    values = next((getattr(proto, f) for f in _FIELDS if len(getattr(proto, f))), [])
+    values: Sequence[float] = next(
+        (getattr(proto, f) for f in _FIELDS if len(getattr(proto, f))), []
+    )
     half = proto.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
     if half:  # stored as bit patterns in int32_data
         return np.asarray(values, np.int64).astype(np.uint16).view(dtype)

@@ -28,8 +28,12 @@ def infer(
     rule = _RULES.get(op.kind, _by_dummy)
     if op.kind in elementwise.KERNELS and op.kind not in _RULES:
         rule = _broadcast
-    dtype = _dtype(op, types, data)
-    return [TensorType(tuple(int(d) for d in shape), dtype) for shape in rule(op, types, data)]
+    first = _dtype(op, types, data)
+    later = {"Dropout": "bool", "MaxPool": "int64", "LayerNormalization": "float32"}
+    return [
+        TensorType(tuple(int(d) for d in shape), later.get(op.kind, first) if i else first)
+        for i, shape in enumerate(rule(op, types, data))
+    ]
 
 
 def _dtype(
@@ -41,9 +45,12 @@ def _dtype(
         return "int64"
     if op.kind == "Cast":
         return str(op.attrs["to"])
+    if op.kind == "ConstantOfShape":
+        return str(np.asarray(op.attrs.get("value", np.zeros(1, np.float32))).dtype)
     if op.kind == "QuantizeLinear":
         zero = data[2] if len(data) > 2 else None
-        return "uint8" if zero is None else str(zero.dtype)
+        chosen = op.attrs.get("output_dtype", "uint8")
+        return str(chosen) if zero is None else str(zero.dtype)
     first = {"Where": 1, "DequantizeLinear": 1}.get(op.kind, 0)
     present = [t for t in types[first:] if t is not None]
     return present[0].dtype if present else "float32"
@@ -122,7 +129,8 @@ def _windowed(op: Op, size: Shape, kernel: Shape) -> Shape:
     if min(spans) < 0:
         raise ValueError(f"kernel {kernel} is larger than the padded image {size}")
     if op.attrs.get("ceil_mode", 0):
-        return tuple(-(-span // st) + 1 for span, st in zip(spans, strides, strict=True))
+        rows = zip(size, spans, strides, pads, strict=True)
+        return tuple(nn.ceil_count(s, span, st, p[0]) for s, span, st, p in rows)
     return tuple(span // st + 1 for span, st in zip(spans, strides, strict=True))
 
 

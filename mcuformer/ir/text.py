@@ -8,7 +8,8 @@
     output y
 
 A constant is a number (all elements), a [list], or rand(seed) when parsed; big ones print as
-crc(...), which compares but does not parse. `_` is an absent operand; attributes are Python literals.
+crc(...), which compares but does not parse. `_` is an absent operand; attributes are Python
+literals.
 """
 
 from __future__ import annotations

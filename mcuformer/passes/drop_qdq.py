@@ -1,4 +1,4 @@
-"""DequantizeLinear(QuantizeLinear(x)) -> x, its scale and zero point noted; weight scales noted too.
+"""DequantizeLinear(QuantizeLinear(x)) -> x; scales and zero points are noted.
 
 Runs before constants are folded. meta["qdq"]: {value: (scale, zero_point, dtype)} of activations;
 meta["qdq_weights"]: {value: (scales, axis or None)} of symmetric weights (QDQ models as

@@ -41,14 +41,16 @@ def fold_constants(graph: Graph) -> Graph:
         if folded_bytes > MAX_FOLDED_BYTES:
             kept.append(_with_error(op, values, "constants grow beyond 1 GiB"))
             continue
-        for name, result in zip(op.outputs, results, strict=True):
-            if isinstance(result, TensorType):
-                values[name] = Value(name, result)
-            else:
-                values[name] = Value(name, TensorType(result.shape, str(result.dtype)), result)
+        values |= {n: _value(n, r) for n, r in zip(op.outputs, results, strict=True)}
         if isinstance(results[0], TensorType):
             kept.append(op)
     return graph.replace(ops=tuple(kept), values=values)
+
+
+def _value(name: str, result: TensorType | NDArray) -> Value:
+    if isinstance(result, TensorType):
+        return Value(name, result)
+    return Value(name, TensorType(result.shape, str(result.dtype)), result)
 
 
 def graph_const(values: dict[str, Value], name: str | None) -> NDArray | None:
@@ -63,7 +65,7 @@ def _with_error(op: Op, values: dict[str, Value], reason: str) -> Op:
 
 def _evaluate(
     op: Op, types: list[TensorType | None], data: list[NDArray | None]
-) -> list[TensorType] | list[NDArray]:
+) -> list[TensorType | NDArray]:
     """The results' values where all inputs are known, else their types."""
     if "error" in op.attrs:
         raise ValueError(op.attrs["error"])
@@ -82,7 +84,7 @@ def _evaluate(
     inferred = infer(op, types, data)
     _bounded(inferred)
     if not constant:
-        return inferred
+        return [*inferred]
     results = KERNELS[op.kind](op.attrs, data, len(op.outputs))
     return [_supported(r) for r in results]
 

@@ -1,6 +1,7 @@
 """rows(f(x)) -> f(rows(x)) for token-wise f, and for the queries of attention. Exact.
 
-Rows that no output needs are not computed: a class token taken after the last block moves up to its queries and its residual stream.
+Rows that no output needs are not computed: a class token taken after the last block moves up to
+its queries and its residual stream.
 """
 
 from __future__ import annotations
@@ -72,11 +73,17 @@ def _push(graph: Graph, op: Op, cuts: list[Op], rows: list[int]) -> Graph:
     edit = Edit(graph)
     dropped = {c.outputs[0] for c in cuts}
     out = op.outputs[0]
-    small = edit.activation(f"{out}.rows", (len(rows), graph.type(out).shape[1]), out)
+    alone = len(cuts) == 1 and _selected(cuts[0]) == rows
+    if alone:
+        small = cuts[0].outputs[0]
+        edit.share(out, small)
+    else:
+        small = edit.activation(f"{out}.rows", (len(rows), graph.type(out).shape[1]), out)
     for old in graph.ops:
         if old is op:
             edit.ops.extend(_on_rows(edit, op, rows, small))
-            edit.ops.extend(_again(c, small, rows) for c in cuts)
+            if not alone:
+                edit.ops.extend(_again(c, small, rows) for c in cuts)
         elif old.outputs[0] not in dropped:
             edit.ops.append(old)
     return edit.done()

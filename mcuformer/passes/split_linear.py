@@ -1,6 +1,7 @@
 """slice(linear(x, w, b), channels a..z) -> linear(x, w[:, a..z], b[a..z]). Exact.
 
-q, k and v become layers of their own. Only where every reader of the layer is such a slice and no channel is computed twice.
+q, k and v become layers of their own. Only where every reader of the layer is such a slice and no
+channel is computed twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Exports the zoo: small seeded random transformers, by both torch exporters, as tests/data/zoo/*.onnx.
+"""Exports the zoo: small seeded random transformers, by both torch exporters.
 
-Needs torch, timm, transformers, onnxscript, onnxruntime (an environment of its own); the tests read the
-files only. Run as `python tests/data/make_zoo.py [name part ...]`. expected.npz holds what torch computes
-for the input that `zoo_input` draws.
+Writes tests/data/zoo/*.onnx. Needs torch, timm, transformers, onnxscript and onnxruntime (an
+environment of its own); the tests read the files only. `python tests/data/make_zoo.py [part of a
+name ...]`. expected.npz holds what torch computes for the input that `zoo_input` draws.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Sequence(nn.Module):
 
 
 class Patchify(nn.Module):
-    """Patches by reshape and permute, then a linear layer; separate q, k, v; heads by einsum-free reshapes."""
+    """Patches by reshape and permute, then a linear layer; q, k, v chunked or interleaved."""
 
     def __init__(self, interleaved: bool = False) -> None:
         super().__init__()
@@ -227,13 +227,17 @@ def export(model: nn.Module, entry: Entry, how: str, path: Path) -> None:
     names = {"input_names": ["x"], "output_names": ["y"]}
     if how.startswith("ts"):
         dynamic = {"x": axes} if axes else None
-        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=opset, dynamic_axes=dynamic,
-                          do_constant_folding=folding, **names)  # fmt: skip
+        options = {"dynamic_axes": dynamic, "do_constant_folding": folding}
+        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=opset, **options, **names)
         return
     shapes = {i: torch.export.Dim(n) for i, n in axes.items()}
     example = torch.cat([x, x]) if batch else x
-    torch.onnx.export(model, (example,), path, dynamo=True, opset_version=opset, verbose=False,
-                      dynamic_shapes=(shapes,) if shapes else None, external_data=False, **names)  # fmt: skip
+    options = {
+        "verbose": False,
+        "external_data": False,
+        "dynamic_shapes": (shapes,) if shapes else None,
+    }
+    torch.onnx.export(model, (example,), path, dynamo=True, opset_version=opset, **options, **names)
     strip_stack_traces(path)
 
 

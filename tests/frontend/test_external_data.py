@@ -120,8 +120,15 @@ def test_without_a_folder_external_data_is_refused() -> None:
         read_tensor(tensor, None)
 
 
-@pytest.mark.parametrize(("dtype", "code"), [("float16", TensorProto.FLOAT16), ("float64", TensorProto.DOUBLE),
-                                             ("uint32", TensorProto.UINT32), ("int8", TensorProto.INT8)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "code"),
+    [
+        ("float16", TensorProto.FLOAT16),
+        ("float64", TensorProto.DOUBLE),
+        ("uint32", TensorProto.UINT32),
+        ("int8", TensorProto.INT8),
+    ],
+)
 def test_element_types(dtype: str, code: int) -> None:
     values = np.asarray([[1, 2], [3, 100]], dtype)
     tensor = TensorProto(name="w", data_type=code, dims=[2, 2], raw_data=values.tobytes())

@@ -1,4 +1,4 @@
-"""Broken and hostile files: one clear error of the contract's kind, no crash, no allocation on a claim."""
+"""Broken and hostile files: one clear error of the contract's kind, no crash, no big allocation."""
 
 from __future__ import annotations
 
@@ -137,7 +137,10 @@ def growing(kind: str) -> tuple[list, dict]:
     huge = np.asarray([2**20, 2**20])
     node = build.node
     return {
-        "ConstantOfShape": ([node("ConstantOfShape", "s", "c"), node("Add", "x c", "y")], {"s": huge}),
+        "ConstantOfShape": (
+            [node("ConstantOfShape", "s", "c"), node("Add", "x c", "y")],
+            {"s": huge},
+        ),
         "Expand": ([node("Expand", "x s", "y")], {"s": np.asarray([2**40, 4, 6])}),
         "Tile": ([node("Tile", "x s", "y")], {"s": np.asarray([2**20, 2**20, 1])}),
         "Range": (
@@ -192,7 +195,7 @@ def test_empty_intermediate(tmp_path: Path) -> None:
 
 
 def test_all_unsupported_nodes_are_listed_at_once(tmp_path: Path) -> None:
-    """Each with its ONNX name, its operator and the reason; what follows one of them is not blamed."""
+    """Each with its ONNX name, operator and reason; what follows one of them is not blamed."""
     nodes = [
         build.node("LSTM", "x w r", "a _", hidden_size=3),
         build.node("Relu", "a", "b"),

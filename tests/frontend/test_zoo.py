@@ -49,7 +49,7 @@ def test_all_exports_of_a_model_give_one_graph() -> None:
 
 @pytest.mark.parametrize("name", zoo.PLAIN)
 def test_fully_fused(name: str) -> None:
-    """q, k, v, the projection and both MLP layers are linear; nothing is left of exporters' detours."""
+    """q, k, v, the projection and both MLP layers are linear; no detour of an exporter is left."""
     graph = load_model(zoo.path(name), {"x": zoo.shape(name)})
     kinds = Counter(op.kind for op in graph.ops)
     assert kinds["mul"] == kinds["gather"] == kinds["softmax"] == 0
@@ -62,8 +62,15 @@ def test_fully_fused(name: str) -> None:
             assert set(sources) <= {"linear", "layernorm"}
 
 
-@pytest.mark.parametrize(("name", "rows"), [("vit_cls.ts17", 1), ("hf_vit_class.dyn18", 1),
-                                            ("vit_distilled.ts17", 2), ("vit_reg.ts18", 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("vit_cls.ts17", 1),
+        ("hf_vit_class.dyn18", 1),
+        ("vit_distilled.ts17", 2),
+        ("vit_reg.ts18", 1),
+    ],
+)
 def test_last_block_computes_the_class_rows_only(name: str, rows: int) -> None:
     graph = load_model(zoo.path(name))
     last = [op for op in graph.ops if op.kind == "attention"][-1]

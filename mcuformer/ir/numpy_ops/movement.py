@@ -120,7 +120,9 @@ def pad(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     if mode == "constant":
         value = x.dtype.type(0) if fill is None else fill.reshape(-1)[0]
         return (np.pad(x, grow, constant_values=value),)
-    return (np.pad(x, grow, mode={"reflect": "reflect", "edge": "edge", "wrap": "wrap"}[mode]),)
+    if mode not in ("reflect", "edge", "wrap"):
+        raise ValueError(f"padding of mode {mode}")
+    return (np.pad(x, grow, mode=mode),)
 
 
 def depth_to_space(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

@@ -104,10 +104,13 @@ def _ceil_grow(size: int, kernel: int, stride: int, dilation: int, pads: tuple[i
     """Extra cells at the end so that the last partial window exists (ceil_mode)."""
     extent = (kernel - 1) * dilation + 1
     span = size + sum(pads) - extent
+    return max((ceil_count(size, span, stride, pads[0]) - 1) * stride - span, 0)
+
+
+def ceil_count(size: int, span: int, stride: int, begin: int) -> int:
+    """Windows under ceil_mode: the last one must start inside the image or its left padding."""
     out = -(-span // stride) + 1
-    if (out - 1) * stride >= size + pads[0]:  # a window must start inside the image or left pad
-        out -= 1
-    return max((out - 1) * stride - span, 0)
+    return out - 1 if (out - 1) * stride >= size + begin else out
 
 
 def max_pool(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

@@ -1,0 +1,102 @@
+"""Every spelling of an activation is found; what is no known function stays."""
+
+import numpy as np
+import pytest
+
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import run_onnx
+from mcuformer.ir.text import parse_graph
+from mcuformer.passes.fuse_activations import fuse_activations
+
+CONSTS = {
+    "half": 0.5, "one": 1.0, "three": 3.0, "six": 6.0, "zero": 0.0, "root2": 1.4142135,
+    "root_half": 0.70710677, "cubic": 0.044715, "slope": 0.7978846, "quick": 1.702, "two": 2.0,
+}  # fmt: skip
+
+
+def graph_of(*lines: str) -> Graph:
+    """Lines "v = Op(args) {attrs}" over x[2, 3]; the last one is the output."""
+    head = ["graph g onnx", "input x: float32[2x3]"]
+    head += [f"const {n}: float32[] = {v!r}" for n, v in CONSTS.items()]
+    body = [f"{line if line.endswith('}') else line + ' {}'} : float32[2x3]" for line in lines]
+    return parse_graph("\n".join([*head, *body, f"output {lines[-1].split(' ')[0]}"]))
+
+
+SPELLINGS = {
+    "gelu torch": ("gelu", ["a = Div(x, root2)", "b = Erf(a)", "c = Add(b, one)", "d = Mul(x, c)",
+                            "e = Mul(d, half)"]),
+    "gelu half first": ("gelu", ["a = Mul(x, root_half)", "b = Erf(a)", "c = Add(one, b)",
+                                 "h = Mul(half, c)", "e = Mul(h, x)"]),
+    "gelu by halves": ("gelu", ["h = Mul(half, x)", "a = Div(x, root2)", "b = Erf(a)",
+                                "m = Mul(h, b)", "e = Add(h, m)"]),
+    "gelu native": ("gelu", ["e = Gelu(x)"]),
+    "gelu tanh power": ("gelu_tanh", ["p = Pow(x, three)", "m = Mul(p, cubic)", "s = Add(x, m)",
+                                      "k = Mul(s, slope)", "t = Tanh(k)", "u = Add(t, one)",
+                                      "h = Mul(x, half)", "e = Mul(h, u)"]),
+    "gelu tanh products": ("gelu_tanh", ["q = Mul(x, x)", "p = Mul(q, x)", "m = Mul(cubic, p)",
+                                         "s = Add(m, x)", "k = Mul(s, slope)", "t = Tanh(k)",
+                                         "u = Add(one, t)", "h = Mul(half, u)", "e = Mul(x, h)"]),
+    "gelu tanh native": ("gelu_tanh", ["e = Gelu(x) {'approximate': 'tanh'}"]),
+    "quick gelu": ("quick_gelu", ["a = Mul(x, quick)", "b = Sigmoid(a)", "e = Mul(x, b)"]),
+    "silu": ("silu", ["b = Sigmoid(x)", "e = Mul(x, b)"]),
+    "silu by exp": ("silu", ["n = Neg(x)", "p = Exp(n)", "d = Add(p, one)", "e = Div(x, d)"]),
+    "hardswish": ("hardswish", ["a = Add(x, three)", "c = Clip(a, zero, six)", "m = Mul(x, c)",
+                                "e = Div(m, six)"]),
+    "hardswish native": ("hardswish", ["e = HardSwish(x)"]),
+    "hardsigmoid": ("hardsigmoid", ["e = HardSigmoid(x) {'alpha': 0.16666667, 'beta': 0.5}"]),
+    "relu6": ("relu6", ["e = Clip(x, zero, six)"]),
+    "relu by max": ("relu", ["e = Max(x, zero)"]),
+    "relu": ("relu", ["e = Relu(x)"]),
+    "tanh": ("tanh", ["e = Tanh(x)"]),
+    "sigmoid": ("sigmoid", ["e = Sigmoid(x)"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_spelling(name: str) -> None:
+    fn, lines = SPELLINGS[name]
+    before = graph_of(*lines)
+    after = fuse_activations(before)
+    assert [(op.kind, op.attrs["fn"]) for op in after.ops] == [("Unary", fn)]
+    assert set(after.ops[0].origin) == {line.split(" ")[0] for line in lines}
+    x = np.linspace(-6, 6, 6, dtype=np.float32).reshape(2, 3)
+    old, new = run_onnx(before, {"x": x}), run_onnx(after, {"x": x})
+    np.testing.assert_allclose(old[before.outputs[0]], new[after.outputs[0]], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a = Div(x, two)", "b = Erf(a)", "c = Add(b, one)", "d = Mul(x, c)", "e = Mul(d, half)"],
+        ["a = Mul(x, half)", "b = Add(a, one)"],
+        ["a = Mul(x, three)", "b = Sigmoid(a)", "e = Mul(x, b)"],
+    ],
+)
+def test_near_misses(lines: list[str]) -> None:
+    after = fuse_activations(graph_of(*lines))
+    assert not any(op.attrs.get("fn") in ("gelu", "silu", "quick_gelu") for op in after.ops)
+
+
+def test_reasons_for_no_match() -> None:
+    after = fuse_activations(graph_of("a = Mul(x, half)", "b = Erf(a)"))
+    assert after.meta["skipped"] == ("b: Erf in no known function",)
+
+
+def test_scaled_argument_is_no_part_of_the_function() -> None:
+    """gelu(3x): the factor stays outside."""
+    lines = ["s = Mul(x, three)", "a = Div(s, root2)", "b = Erf(a)", "c = Add(b, one)",
+             "d = Mul(s, c)", "e = Mul(d, half)"]  # fmt: skip
+    after = fuse_activations(graph_of(*lines))
+    assert [op.kind for op in after.ops] == ["Mul", "Unary"]
+
+
+def test_a_gate_of_two_values_is_no_activation() -> None:
+    graph = parse_graph("""
+graph g onnx
+input x: float32[2x3]
+input z: float32[2x3]
+b = Sigmoid(x) {} : float32[2x3]
+e = Mul(z, b) {} : float32[2x3]
+output e
+""")
+    assert [op.kind for op in fuse_activations(graph).ops] == ["Unary", "Mul"]
