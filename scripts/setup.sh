@@ -42,13 +42,14 @@ install arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 case $what in
 demo) extras=emulate,validate ;;
 test)
-    extras=emulate,validate,plot,dev
+    extras=emulate,validate,plot,search,dev
     install cc gcc libc6-dev
     install qemu-system-arm qemu-system-arm
     install cmake cmake
     install clang-format clang-format
     install chromium chromium
     install llvm-mca-19 llvm-19
+    [ -d /usr/lib/postgresql ] || install no-such-command postgresql
     ;;
 *)
     echo "setup: demo or test, not $what" >&2
