@@ -143,7 +143,7 @@ def _packed(graph: Graph, op: Op) -> int:
         padded = pieces * (-(-(k // pieces) // 4) * 4)
         post = 4 * (3 + (op.inputs[6] is not None))
         others = sum(
-            graph.type(str(i)).size_bytes for i in op.inputs[5:] if i and graph.values[i].is_const
+            graph.type(str(i)).size_bytes for i in op.inputs[5::2] if i and graph.values[i].is_const
         )
         return rows * (padded + post) + others + struct
     return struct + sum(

@@ -1,0 +1,198 @@
+"""The search: only legal networks become trials, resume, workers that die, hopeless limits."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna", reason="the extra `search` (optuna) is not installed")
+
+from mcuformer.errors import DoesNotFitError  # noqa: E402
+from mcuformer.search.evolve import evolve, plane, subspace  # noqa: E402
+from mcuformer.search.explore import (  # noqa: E402
+    Judge,
+    check_possible,
+    explore,
+    pareto,
+    random_search,
+    winner,
+)
+from mcuformer.search.figures import Cost, Limits, Planner  # noqa: E402
+from mcuformer.search.space import load_space  # noqa: E402
+from mcuformer.targets.board_file import load_board  # noqa: E402
+
+SPACE = load_space("tiny").with_choices(
+    depth=(1, 2), relative=(False,), pool=("mean",), patch=(8, 6), heads=(1, 2), head_dim=(8,),
+    dim=(16, 24, 32, 48, 64), rank_qkv=(1.0,), rank_proj=(1.0,), ratio=(1.0, 2.0),
+)
+PLANNER_MEMO = {}  # one for all tests: regions of equal shape are planned once
+
+
+def judge(ram=8 * 1024, space=SPACE):
+    board = load_board("stm32f746")
+    return Judge(space, Planner(board, Limits(ram=ram), memo=PLANNER_MEMO))
+
+
+def worth(arch):
+    """A landscape of its own: wide, shallow, dense networks with middle patches are best."""
+    return 60 + arch.dim / 4 - 3 * arch.depth - abs(arch.patch - 4) + 3 * arch.rank_fc1
+
+
+def storage(tmp_path):
+    return f"sqlite:///{tmp_path / 'trials.db'}"
+
+
+def test_only_legal_networks_are_tried_and_none_twice(tmp_path):
+    limit = 5 * 1024
+    found = explore(judge(limit), worth, storage(tmp_path), 24, seed=1, population=8)
+    assert len(found) == 24
+    assert all(c.cost.sram_total_bytes <= limit for c in found)
+    assert len({c.arch for c in found}) == 24
+    assert winner(found).accuracy == max(c.accuracy for c in found)
+    front = pareto(found)
+    assert all(a.accuracy < b.accuracy for a, b in zip(front[:-1], front[1:], strict=True))
+
+
+def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path):
+    whole = explore(judge(), worth, storage(tmp_path), 20, seed=3, population=6)
+
+    class Stop(Exception):
+        pass
+
+    calls = 0
+
+    def dies(arch):
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise Stop
+        return worth(arch)
+
+    (tmp_path / "b").mkdir()
+    with pytest.raises(Stop):
+        explore(judge(), dies, storage(tmp_path / "b"), 20, seed=3, population=6)
+    resumed = explore(judge(), worth, storage(tmp_path / "b"), 20, seed=3, population=6)
+    assert [c.arch for c in resumed] == [c.arch for c in whole]
+    assert winner(resumed).arch == winner(whole).arch
+
+
+def test_later_generations_are_better_than_chance(tmp_path):
+    shared = judge()
+    found = explore(shared, worth, storage(tmp_path), 40, seed=0, population=8)
+    chance = random_search(shared, worth, 40, seed=0)
+    assert len(chance) == 40
+    late = [c.accuracy for c in found[20:]]
+    assert sum(late) / 20 > sum(c.accuracy for c in chance) / 40 + 1
+
+
+def test_a_pareto_search_keeps_both_objectives(tmp_path):
+    found = explore(
+        judge(), worth, storage(tmp_path), 16, population=6, objectives=("accuracy", "sram")
+    )
+    assert len(found) == 16
+
+
+def test_a_hopeless_limit_names_the_smallest_that_is_possible():
+    with pytest.raises(DoesNotFitError, match="the smallest network needs"):
+        check_possible(judge(2100))
+    check_possible(judge(64 * 1024))
+
+
+def test_space_evolution_is_logged_and_resumed(tmp_path):
+    shared, log = judge(), tmp_path / "log.json"
+    evolve(shared, worth, 1, 0, log)
+    resumed, history = evolve(shared, worth, 2, 0, log)
+    other, again = evolve(shared, worth, 2, 0, tmp_path / "other.json")
+    assert history == again and resumed == other and len(history) == 2
+    assert set(resumed.choices["dim"]) <= set(SPACE.choices["dim"])
+
+
+def test_the_plane_follows_the_scores_and_forgives_an_outlier():
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.random((40, 3))
+    y = 5 * x[:, 0] - 2 * x[:, 1] + 1
+    y[7] += 100
+    assert np.allclose(plane(x, y), [5, -2, 0], atol=1)
+
+
+def test_subspaces_never_run_empty():
+    space = subspace(SPACE, (0.0, 0.5, 1.0, 0.97))
+    assert all(space.choices.values())
+    assert space.choices["patch"] == (8,) and max(space.choices["dim"]) == 64
+
+
+WORKER = """
+    import sys, time
+    from mcuformer.search.explore import explore
+    sys.path.insert(0, {tests!r})
+    from test_explore import judge, worth
+
+    def slow(arch):
+        time.sleep(0.2)
+        return worth(arch)
+
+    explore(judge(), slow, sys.argv[1], 18, seed=5, population=6, alone=False)
+"""
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory):
+    """A server of its own on a free port; initdb refuses root, so it runs as user postgres."""
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not homes:
+        pytest.skip("no PostgreSQL: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    folder = Path("/tmp") / f"mcuformer-pg-{os.getpid()}"
+    folder.mkdir(mode=0o777)
+    as_root = os.getuid() == 0
+    if as_root:
+        shutil.chown(folder, "postgres")
+
+    def run(*command):
+        line = [str(homes[-1] / command[0]), *command[1:]]
+        if as_root:
+            line = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *line]
+        subprocess.run(line, check=True, capture_output=True, cwd=folder)
+
+    port = 20000 + os.getpid() % 20000
+    run("initdb", "-D", str(folder / "data"), "-U", "search", "-A", "trust")
+    run("pg_ctl", "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o",
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", "start")
+    try:
+        yield f"postgresql+psycopg://search@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+@pytest.mark.long
+def test_three_workers_on_postgresql_one_killed(tmp_path, postgresql):
+    import optuna
+    from optuna.trial import TrialState
+
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(WORKER.format(tests=str(Path(__file__).parent))))
+    explore(judge(), worth, postgresql, 1, seed=5, population=6, alone=False)  # makes the tables
+    workers = [subprocess.Popen([sys.executable, str(script), postgresql]) for _ in range(3)]
+    study = optuna.load_study(study_name="search", storage=postgresql)
+    deadline = time.time() + 240
+    while time.time() < deadline:
+        if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 6:
+            break
+        time.sleep(0.2)
+    workers[0].send_signal(signal.SIGKILL)
+    assert [w.wait(timeout=300) for w in workers[1:]] == [0, 0]
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    assert 18 <= len(done) <= 20  # workers that were at it when the last one finished
+    lost = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.COMPLETE]
+    assert len(lost) <= 1
+    assert len({str(t.user_attrs["arch"]) for t in done}) == len(done)
+    assert all(isinstance(Cost(**t.user_attrs["cost"]), Cost) for t in done)

@@ -1,0 +1,107 @@
+"""A candidate's figures are `analyze`'s, from shapes alone."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from mcuformer.options import CompileOptions
+from mcuformer.pipeline import analyze_model
+from mcuformer.search.figures import Cost, Illegal, Limits, Planner
+from mcuformer.search.space import load_space
+from mcuformer.targets.board_file import load_board
+
+
+def quiet(*_):
+    pass
+
+
+def exported(arch, path):
+    torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+    from mcuformer.search.net import Network, initialise
+
+    network = Network(arch).eval()
+    initialise(network, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for block in network.blocks:
+            if block.attn.relative is not None:  # zeros would be folded away
+                block.attn.relative.normal_()
+    h, w, c = arch.image
+    torch.onnx.export(network, (torch.zeros(1, c, h, w),), str(path), dynamo=False,
+                      opset_version=17, input_names=["image"], output_names=["logits"])
+    return path
+
+
+def compare(arch, tmp_path, mode, flash=None):
+    board = load_board("stm32f746")
+    planner = Planner(board, Limits(flash=flash), mode)
+    cost = planner.cost(arch)
+    c = arch.image[2]
+    options = CompileOptions(
+        model=exported(arch, tmp_path / f"{arch.key()}.onnx"), board="stm32f746", input_mode=mode,
+        mean=(0.4,) * c, std=(0.3,) * c,
+    )
+    report = analyze_model(options, quiet).report
+    memory = report["memory"]
+    if isinstance(cost, Illegal):
+        assert not report["fits"] or cost.where == "flash"
+        return
+    assert memory["arena_bytes"] == cost.arena_bytes, arch
+    assert memory["scratch_bytes"] == memory["input_bytes"] == 0  # both lie in the arena
+    assert memory["static_bytes"] == cost.static_bytes, arch
+    assert memory["sram_total_bytes"] == cost.sram_total_bytes, arch
+    assert report["flash"]["weights_bytes"] == cost.weights_bytes, arch
+    # The cost of a LayerNorm or attention depends a little on its constants, which analyze guesses.
+    assert report["estimate"]["instructions"] == pytest.approx(cost.instructions, rel=0.02), arch
+
+
+def drawn(space, seed, count):
+    random = Random(seed)
+    return [space.decode(space.draw(random)) for _ in range(count)]
+
+
+def test_random_networks_cost_what_analyze_says(tmp_path):
+    for i, arch in enumerate(drawn(load_space("tiny"), 11, 3)):
+        compare(arch, tmp_path, ("bands", "resident")[i % 2])
+
+
+@pytest.mark.parametrize("case", ["padded", "conv", "cls depth 1", "low rank cls"])
+def test_corners_of_the_space_cost_what_analyze_says(tmp_path, case):
+    space = load_space("tiny")
+    arch = {
+        "padded": replace(space.smallest(), patch=5),
+        "conv": replace(space.smallest(), stem="conv", patch=4),
+        "cls depth 1": space.smallest(pool="cls"),
+        "low rank cls": replace(space.smallest(pool="cls"), rank_qkv=0.5, hidden=(16, 32)),
+    }[case]
+    compare(arch, tmp_path, "bands")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("preset", ["tiny", "cifar"])
+def test_200_random_networks_cost_what_analyze_says(tmp_path, preset):
+    space = load_space(preset)
+    if preset == "tiny":
+        space = space.with_choices(patch=(8, 7, 6, 5, 4, 3))  # with padded patches
+    for i, arch in enumerate(drawn(space, 5, 100)):
+        compare(arch, tmp_path, ("bands", "resident")[i % 2], 16 << 20)
+
+
+def test_each_limit_is_named_where_it_is_broken():
+    board, arch = load_board("stm32f746"), load_space("tiny").largest()
+    for limits, where in (
+        (Limits(ram=4096), "ram"), (Limits(flash=60 * 1024), "flash"),
+        (Limits(max_instructions=1000), "instructions"),
+    ):
+        found = Planner(board, limits).cost(arch)
+        assert isinstance(found, Illegal) and found.where == where and found.needs > found.limit
+
+
+def test_less_ram_is_never_exceeded():
+    board, arch = load_board("stm32f746"), load_space("tiny").largest()
+    free = Planner(board, Limits()).cost(arch)
+    assert isinstance(free, Cost)
+    for ram in range(free.sram_total_bytes, 8 * 1024, -2048):
+        found = Planner(board, Limits(ram=ram)).cost(arch)
+        if isinstance(found, Cost):
+            assert found.sram_total_bytes <= ram and found.instructions >= free.instructions
