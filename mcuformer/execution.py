@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.atomic import atomic_file
-from mcuformer.errors import UsageError
+from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.types import DTYPES
 from mcuformer.package import ELF, CompiledPackage
@@ -27,11 +27,16 @@ def run_once(
     """The document of `run --json`."""
     sample = read_sample(codec_of(package), input_file, raw)
     progress(f"running in {emulator}")
+    why: dict[str, str] = {}
+    cycles = None
     with Executor(package, emulator) as executor:
         result = executor.run([sample])
+        try:
+            cycles = estimated_cycles(package, executor.program(), result)
+        except ToolMissingError as error:
+            why["estimated_cycles"] = error.message
     inference = result.inferences[0]
-    why = dict(result.why)
-    cycles = estimated_cycles(package, result, why)
+    why |= result.why
     return {
         "schema_version": 1,
         "emulator": result.emulator,
@@ -150,12 +155,19 @@ def save_output(document: dict[str, Any], path: Path) -> None:
         np.save(file, np.asarray(document["outputs"][0]["data"], np.float32))
 
 
-def estimated_cycles(
-    package: CompiledPackage, result: RunResult, why: dict[str, str]
-) -> int | None:
-    """LLVM's Cortex-M7 model over the executed blocks; None and `why` where it cannot be had."""
-    why["estimated_cycles"] = "no model of the core's pipeline is applied"
-    return None
+def estimated_cycles(package: CompiledPackage, elf: Path, result: RunResult) -> int:
+    """Of one inference by LLVM's model of the core; ToolMissingError says why there is none."""
+    from mcuformer.targets.cycles import estimate_cycles, port_functions
+    from mcuformer.targets.elf import read_elf
+
+    if result.blocks is None:
+        raise ToolMissingError(f"{result.emulator} does not tell which blocks it executed")
+    found, port = read_elf(elf), port_functions(package.directory / "port")
+    blocks = {
+        address: block for address, block in result.blocks.items()
+        if found.where(address).split("+")[0] not in port
+    }  # fmt: skip
+    return estimate_cycles(found, blocks, package.board.core)
 
 
 def _output(package: CompiledPackage, inference: Inference) -> dict[str, Any]:
