@@ -3,6 +3,8 @@
 `panel` is the number of query rows whose scores wait in scratch at a time: K and V are expanded to
 16 bits once per block, four keys or four channels at a time. Where the scratch of so many rows
 would hold all of K and V in 16 bits as well, they are expanded once and the blocks are short.
+A `panel` of 0 or less (-rows) takes the keys as they are, two at a time: slower from four rows on,
+with the smallest scratch.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def shape_of(op: Op, graph: Values) -> Shape:
 def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
     s = shape_of(op, graph)
     attrs = op.attrs
-    block, keep = block_rows(s, panel)
+    how = layout(op, s, panel)
     rows = [attrs["m"], attrs["o_mant"], attrs["o_exp"]]
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
@@ -66,7 +68,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "k_head": 0 if s.shared else s.d * size[1],
         "v_head": 0 if s.shared else s.dv * size[2],
         "y_head": s.dv * size[3],
-        "block": block,
+        "block": how.block,
         "k_zp": int(attrs.get("k_zp", 0)),
         "v_zp": int(attrs.get("v_zp", 0)),
         "q_type": TYPES[s.types[0]],
@@ -76,7 +78,8 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "pre_shift": int(attrs["pre_shift"]),
         "p_shift": int(attrs["p_shift"]),
         "narrow": int(is_narrow(op, s)),
-        "keep": int(keep),
+        "direct": int(how.direct),
+        "keep": int(how.keep),
     }
     return KernelData("mcf_attention_t", fields, tuple(arrays))
 
@@ -93,32 +96,42 @@ def pair_bytes(s: Shape) -> int:
     return 4 * round4(s.tk) + 24
 
 
-def block_bytes(s: Shape, rows: int) -> int:
-    """Score rows, then the q rows and four keys, or four channels of V, as 16-bit pairs."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Query rows at a time; whether K and V stay expanded; whether K is not expanded at all."""
+
+    block: int
+    keep: bool = False
+    direct: bool = False
+
+
+def layout(op: Op, s: Shape, panel: int) -> Layout:
+    """The struct's fields for a choice of `panel`."""
+    rows = max(2, (abs(panel) + 1) & ~1)
+    if panel <= 0 and s.types[1] == "int8" and s.d % 4 == 0 and not op.attrs["pre_shift"]:
+        return Layout(rows, direct=True)
+    if rows > KEEP_ROWS and block_bytes(s, Layout(rows), rows) >= kept_bytes(s):
+        return Layout(KEEP_ROWS, keep=True)
+    return Layout(rows)
+
+
+def block_bytes(s: Shape, how: Layout, rows: int) -> int:
+    """Score rows, then q rows (and four keys), or four channels of V, as 16-bit pairs."""
     pairs = (rows + 1) // 2
-    panels = max(4 * round4(s.d) * (pairs + 2), 8 * round4(s.tk))
+    panels = max(4 * round4(s.d) * (pairs + (0 if how.direct else 2)), 8 * round4(s.tk))
     return pairs * pair_bytes(s) + panels
 
 
 def kept_bytes(s: Shape) -> int:
     """All of K and V in 16 bits beside a short block."""
-    keys = round4(s.tk)
-    return (KEEP_ROWS // 2) * (pair_bytes(s) + 4 * round4(s.d)) + 2 * keys * (
-        round4(s.d) + round4(s.dv)
-    )
-
-
-def block_rows(s: Shape, panel: int) -> tuple[int, bool]:
-    """The struct's `block` and `keep`."""
-    rows = max(2, (panel + 1) & ~1)
-    keep = rows > KEEP_ROWS and block_bytes(s, rows) >= kept_bytes(s)
-    return (KEEP_ROWS if keep else rows), keep
+    values = 2 * round4(s.tk) * (round4(s.d) + round4(s.dv))
+    return (KEEP_ROWS // 2) * (pair_bytes(s) + 4 * round4(s.d)) + values
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
     s = shape_of(op, graph)
-    block, keep = block_rows(s, panel)
-    return kept_bytes(s) if keep else block_bytes(s, min(block, rows))
+    how = layout(op, s, panel)
+    return kept_bytes(s) if how.keep else block_bytes(s, how, min(how.block, rows))
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -132,20 +145,26 @@ def dot_instructions(steps: int) -> int:
     return 11 * steps + 3 * max(1, -(-(steps - 1) // 32)) + 2
 
 
+def score_instructions(op: Op, s: Shape, direct: bool) -> int:
+    """All scores of a pair of rows."""
+    words = round4(s.d) // 4
+    if direct:
+        return (s.tk + 1) // 2 * (15 * words + 3 * -(-words // 8) + 31) + 60
+    finish = 40 if int(op.attrs["pre_shift"]) else 22 if is_narrow(op, s) else 31
+    return (s.tk + 3) // 4 * (dot_instructions(2 * words) + finish)
+
+
 def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
     """Of one call for all heads on `rows` query rows; per block of code as the assembly counts.
 
     What the compiler makes of the C around it was fitted to counts (see test_cost_model).
     """
     s = shape_of(op, graph)
-    block, keep = block_rows(s, panel)
-    blocks = -(-rows // block)
-    expanded = 1 if keep else blocks
+    how = layout(op, s, panel)
+    blocks = -(-rows // how.block)
+    expanded = 1 if how.keep else blocks
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
-    scores = dot_instructions(d // 2) + (
-        40 if int(op.attrs["pre_shift"]) else 22 if is_narrow(op, s) else 31
-    )
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
     biased = op_input(op, 3) is not None
     shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0
@@ -154,22 +173,18 @@ def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) 
     expand_k = 45 + d // 4 * (17 if small[1] else 70) + (180 if s.d % 4 else 0)
     expand_v = 64 + s.tk // 4 * (21 if small[2] else 54)
     rest = pairs * 85 + expanded * s.tk * 28 if s.dv % 4 else 0
-    per_pair = keys * scores + softmax + groups * weigh + queries
-    per_block = keys * 31 + groups * 79 + 299
-    expand = keys * expand_k + groups * expand_v
+    per_pair = score_instructions(op, s, how.direct) + softmax + groups * weigh + queries
+    per_block = (0 if how.direct else keys * 31) + groups * 79 + 299
+    expand = (0 if how.direct else keys * expand_k) + groups * expand_v
     return s.heads * (pairs * per_pair + rest + blocks * per_block + expanded * expand) + 400
 
 
 def best_panel(op: Op, graph: Values, rows: int, budget: int) -> int:
-    """The smallest panel with the fewest instructions whose scratch fits; 2 where none does."""
-    best, cost = 2, instructions(op, graph, rows, panel=2)
-    for parts in range(1, rows // 2 + 1):
-        panel = (-(-rows // parts) + 1) & ~1
-        if scratch_bytes(op, graph, rows, panel=panel) > budget:
-            continue
+    """The panel with the fewest instructions whose scratch fits; 0 where none does."""
+    best, cost = 0, instructions(op, graph, rows, panel=0)
+    sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
+    for panel in [p for size in sizes for p in (-size, size)]:
         total = instructions(op, graph, rows, panel=panel)
-        if total <= cost:
+        if total < cost and scratch_bytes(op, graph, rows, panel=panel) <= budget:
             best, cost = panel, total
-        else:
-            break
     return best

@@ -14,6 +14,7 @@ typedef struct {
     int16_t k_zp, v_zp;
     uint8_t q_type, k_type, v_type, y_type, pre_shift, p_shift;
     uint8_t narrow;       /* pre_shift is 0 and no score can leave int16 */
+    uint8_t direct;       /* int8 keys are not expanded: d % 4 == 0, pre_shift 0 */
     uint8_t keep;         /* K and V are expanded to 16 bits once, not once per block */
 } mcf_attention_t;
 

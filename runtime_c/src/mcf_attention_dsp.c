@@ -212,6 +212,32 @@ static void score(const mcf_attention_t *p, int32_t m, const block_t *b, const u
     }
 }
 
+/* All scores of the block straight from int8 keys. */
+static void score_directly(const mcf_attention_t *p, int32_t m, const block_t *b, const uint8_t *k, int32_t k_stride)
+{
+    const int32_t full = p->tk >> 1;
+    for (int32_t i = 0; i < b->pairs; i++) {
+        const uint32_t *q = b->q + i * b->d4;
+        mcf_direct_t args = {.first = mcf_direct_first(p->d >> 2), .bytes = p->d, .m = m};
+        for (int32_t w = 0; w < b->d4 && p->k_zp; w += 2)
+            for (int32_t row = 0; row < 2; row++)
+                args.start[row] -= p->k_zp * __smuad((int16x2_t)q[w + row], 0x10001);
+        args.scores = b->scores + i * b->tk4;
+        if (full) {
+            args.pitch = k_stride;
+            args.next = 2 * k_stride - p->d;
+            args.count = full;
+            mcf_direct(q, k, &args);
+        }
+        if (p->tk & 1) { /* the last key, twice */
+            args.pitch = 0;
+            args.scores += 2 * full;
+            args.count = 1;
+            mcf_direct(q, k + (ptrdiff_t)2 * full * k_stride, &args);
+        }
+    }
+}
+
 /* Channels that do not fill a word, pair by pair by way of the stack. */
 static void weigh_rest(const block_t *b, mcf_weigh_t args, int type, uint32_t *panel, int32_t bytes)
 {
@@ -289,7 +315,10 @@ static void attend(const mcf_attention_t *p, int32_t h, const block_t *b, const 
         const uint8_t *row = q + (ptrdiff_t)2 * i * q_stride;
         expand_pair(row, b->odd && i == b->pairs - 1 ? row : row + q_stride, p->d, p->q_type, b->q + i * b->d4);
     }
-    score(p, head[0], b, k, k_stride, fresh);
+    if (p->direct)
+        score_directly(p, head[0], b, k, k_stride);
+    else
+        score(p, head[0], b, k, k_stride, fresh);
     for (int32_t i = 0; i < b->pairs; i++) {
         uint32_t *scores = b->scores + i * b->tk4;
         if (bias)

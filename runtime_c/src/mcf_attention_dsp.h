@@ -35,6 +35,22 @@ typedef struct {
 /* q: pairs of rows, one after the other; k: four keys. */
 void mcf_scores(const uint32_t *q, const uint32_t *k, const mcf_scores_t *args);
 
+/* Scores of one pair of rows straight from int8 keys, two at a time; d is a multiple of 4. */
+typedef struct {
+    uintptr_t done;         /* set by the assembly */
+    uintptr_t first;        /* mcf_direct_first */
+    int32_t bytes;          /* d */
+    int32_t next;           /* from the end of a key to the start of the next but one */
+    int32_t pitch;          /* from key to key */
+    int32_t m;
+    int32_t start[2];       /* of the sums of both rows: -k_zp times the sum of q */
+    uint32_t *scores;
+    int32_t count;          /* of pairs of keys */
+} mcf_direct_t;
+
+uintptr_t mcf_direct_first(int32_t words);
+void mcf_direct(const uint32_t *q, const uint8_t *k, const mcf_direct_t *args);
+
 /* Scores of a pair of rows to exponentials, in place; sums[0..1]. */
 void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table, uint32_t *sums);
 

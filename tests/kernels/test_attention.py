@@ -67,7 +67,7 @@ def run(
 @settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     spec=specs(),
-    panel=st.sampled_from((0, 4, 8, 200)),
+    panel=st.sampled_from((-6, 0, 2, 4, 8, 200)),
     pad=st.integers(0, 3),
     rows=st.integers(1, 30),
     head_by_head=st.booleans(),
@@ -82,7 +82,7 @@ def test_equals_the_interpreter(
 
 @pytest.mark.parametrize("where", DEVICES)
 @pytest.mark.parametrize("values", VALUES)
-@pytest.mark.parametrize("panel", (0, 24, 1000))
+@pytest.mark.parametrize("panel", (0, 2, 24, 1000))
 def test_large(where: str, values: str, panel: int) -> None:
     case = make_case(Spec(67, 67, 64, 64, values=values))
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
@@ -98,8 +98,9 @@ def test_plain_c_on_cortex_m0(seed: int) -> None:
 @pytest.mark.parametrize("tk", (1, 2, 4, 62, 64, 65, 66, 130, 132))
 def test_lengths(where: str, tk: int) -> None:
     """Around multiples of the unrolled steps."""
-    case = make_case(Spec(2, tk, tk, 4))
-    np.testing.assert_array_equal(run(case, where, 2)[0], case.expected)
+    case = make_case(Spec(2, tk, tk, 4, zero_points=True))
+    for panel in (0, 2):
+        np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
 @pytest.mark.parametrize("where", DEVICES)
@@ -121,12 +122,15 @@ def test_table_is_the_interpreters() -> None:
 
 COUNTED = (
     (Spec(50, 50, 32, 32, heads=3), 16),
+    (Spec(65, 65, 64, 64), 0),
     (Spec(65, 65, 64, 64), 2),
+    (Spec(33, 49, 32, 32), -8),
     (Spec(65, 65, 64, 64), 1000),
     (Spec(49, 49, 32, 32, heads=2, bias=2, pre_shift=3), 8),
     (Spec(33, 50, 30, 33), 8),
     (Spec(50, 50, 32, 32, q="int16", k="int16", v="int16", y="int16"), 16),
     (Spec(50, 50, 96, 96, heads=2, q="int16", y="int16", shared=True, zero_points=True), 8),
+    (Spec(4, 65, 96, 96, heads=3, q="int16", y="int16", shared=True, zero_points=True), -4),
 )
 
 
