@@ -24,11 +24,11 @@ def test_block_text() -> None:
 
 
 @needs_mca
-def test_dependent_multiplies_cost_more_than_free_ones() -> None:
-    chain = "\n".join(["smlad r0, r1, r2, r0"] * 8)
-    free = "\n".join(f"smlad r{n}, r1, r2, r{n}" for n in (0, 3, 4, 5, 6, 7, 8, 9))
+def test_dependent_multiplies_cost_more_than_free_additions() -> None:
+    chain = "\n".join(["mul r0, r0, r1"] * 8)
+    free = "\n".join(f"add r{n}, r1, r2" for n in (0, 3, 4, 5, 6, 7, 8, 9))
     slow, fast = block_cycles([chain, free], "cortex-m7")
-    assert slow >= 8 and fast < slow
+    assert slow >= 16 and 3.9 < fast < 8
 
 
 def test_port_functions(tmp_path: Path) -> None:
