@@ -17,6 +17,7 @@ PROTOCOL_VERSION = 1
 _INFO = struct.Struct("<5IHBB16s40s")
 _DONE = struct.Struct("<iQQ")
 INPUT_LOST = -1
+_PAUSE_S = 0.1
 MODES = ("resident", "bands", "flash")
 
 
@@ -156,10 +157,20 @@ class Client:
         raise FirmwareError(f"the device does not answer ({self.tries} tries)")
 
     def _frames(self, timeout_s: float) -> Iterator[Frame]:
-        """Frames as they come, until nothing has come for `timeout_s`."""
-        while data := self.port.read(timeout_s):
-            yield from self._note(self.parser.feed(data))
-        yield from self._note(self.parser.silence())
+        """Frames as they come, until nothing has come for `timeout_s`.
+
+        A frame comes in one piece: after a short pause inside one, its end is not waited for.
+        """
+        until = self.port.seconds() + timeout_s
+        while (left := until - self.port.seconds()) > 0:
+            data = self.port.read(min(left, _PAUSE_S) if self.parser.pending else left)
+            if data:
+                until = self.port.seconds() + timeout_s
+                yield from self._note(self.parser.feed(data))
+            elif self.parser.pending:
+                yield from self._note(self.parser.silence())
+            else:
+                return
 
     def _note(self, found: Iterator[Frame]) -> Iterator[Frame]:
         yield from found

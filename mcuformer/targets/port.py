@@ -127,7 +127,7 @@ def _divider_code(divider: int) -> int:
 
 
 def _flash_acr(family: str, tree: ClockTree) -> int:
-    """Wait states and what goes with them: F4 prefetch and caches, F7 prefetch and ART, H7 delay."""
+    """Wait states; beside them F4 has prefetch and caches, F7 prefetch and ART, H7 a delay."""
     extra = {"stm32f4": 7 << 8, "stm32f7": 3 << 8, "stm32h7": 2 << 4}[family]
     return extra | tree.wait_states
 

@@ -4,7 +4,7 @@
 #include "mcf_port.h"
 #include "mcf_profile.h"
 
-enum { ANSWER_WAIT_MS = 500, ASK_TIMES = 20, INPUT_LOST = -1, NO_INPUT = -2 };
+enum { ANSWER_WAIT_MS = 500, ASK_TIMES = 20, SMALLEST_PIECE = 32, LARGEST_ANSWER = 256, INPUT_LOST = -1, NO_INPUT = -2 };
 
 static struct {
     const mcf_firmware_t *firmware;
@@ -13,19 +13,28 @@ static struct {
     uint8_t sequence; /* of our own requests */
 } serve;
 
-/* Fetches bytes of the input from the host, asking again until they come unharmed. */
+/* Asks once for `wanted->body_bytes` bytes of the input from `offset` on; 1 when they came unharmed. */
+static int ask(mcf_frame_t *wanted, uint8_t *to, uint32_t offset) {
+    mcf_frame_t got;
+    wanted->sequence = ++serve.sequence; /* a late answer to an earlier try is not taken for this one */
+    mcf_frame_send(MCF_READ, wanted->sequence, offset, &wanted->body_bytes, 4);
+    return mcf_frame_receive(&got, wanted, to, ANSWER_WAIT_MS) && got.type == MCF_DATA && got.sequence == wanted->sequence &&
+           got.argument == offset && got.body_bytes == wanted->body_bytes;
+}
+
+/* Fetches bytes of the input from the host, in smaller pieces while the line is bad. */
 static int fetch(uint8_t *to, uint32_t offset, uint32_t count) {
-    mcf_frame_t got, wanted = {.type = MCF_DATA};
-    for (uint32_t done = 0; done < count; done += wanted.body_bytes) {
-        uint32_t left = count - done;
-        wanted.body_bytes = left < MCF_FRAME_MAX_BODY ? left : MCF_FRAME_MAX_BODY;
-        wanted.sequence = ++serve.sequence;
-        for (int asked = 0;; asked++) {
-            if (asked == ASK_TIMES) return INPUT_LOST;
-            mcf_frame_send(MCF_READ, wanted.sequence, offset + done, &wanted.body_bytes, 4);
-            if (mcf_frame_receive(&got, &wanted, to + done, ANSWER_WAIT_MS) && got.type == MCF_DATA &&
-                got.sequence == wanted.sequence && got.argument == offset + done && got.body_bytes == wanted.body_bytes)
-                break;
+    mcf_frame_t wanted = {.type = MCF_DATA};
+    uint32_t piece = MCF_FRAME_MAX_BODY, done = 0;
+    for (int failed = 0; done < count;) {
+        wanted.body_bytes = count - done < piece ? count - done : piece;
+        if (ask(&wanted, to + done, offset + done)) {
+            done += wanted.body_bytes;
+            failed = 0;
+            if (piece < MCF_FRAME_MAX_BODY) piece *= 2;
+        } else {
+            if (++failed == ASK_TIMES) return INPUT_LOST;
+            piece = wanted.body_bytes / 2 > SMALLEST_PIECE ? wanted.body_bytes / 2 : SMALLEST_PIECE;
         }
     }
     return 0;
@@ -86,14 +95,14 @@ static void send_done(uint8_t sequence) {
     mcf_frame_send(MCF_DONE, sequence, serve.last_run, body, sizeof body);
 }
 
-/* Answers with what lies from byte `offset` on, as much as fits a frame. */
+/* Answers with what lies from byte `offset` on; in short frames, which a bad line harms less often. */
 static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t total) {
     uint32_t offset = request->argument, left = total - offset;
     if (offset > total || !bytes || !serve.last_run) {
         mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
         return;
     }
-    uint32_t count = left < MCF_FRAME_MAX_BODY ? left : MCF_FRAME_MAX_BODY;
+    uint32_t count = left < LARGEST_ANSWER ? left : LARGEST_ANSWER;
     mcf_frame_send(request->type | 0x80, request->sequence, offset, (const uint8_t *)bytes + offset, count);
 }
 

@@ -27,7 +27,9 @@ def test_objects_are_compiled_once(tmp_path: Path) -> None:
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "build" / "objects").iterdir()}
 
 
-@pytest.mark.parametrize(("arena_bytes", "fits"), [(327_680 - 2048 - 64, True), (327_680 - 2048, False)])
+@pytest.mark.parametrize(
+    ("arena_bytes", "fits"), [(327_680 - 2048 - 64, True), (327_680 - 2048, False)]
+)
 def test_an_overflow_is_a_link_error(tmp_path: Path, arena_bytes: int, fits: bool) -> None:
     package = write_small_model(tmp_path, F746, arena_bytes=arena_bytes)
     if fits:
@@ -38,9 +40,9 @@ def test_an_overflow_is_a_link_error(tmp_path: Path, arena_bytes: int, fits: boo
 
 
 def test_code_beyond_itcm_is_a_link_error(tmp_path: Path) -> None:
-    extra = 'MCF_SECTION(".text.mcf_hot.attention_big") __attribute__((used)) static const char big[13000] = {1};'
-    extra = extra.replace("static const char big[13000] = {1};", 'static void big(void) { __asm(".space 13000"); }')
-    package = write_small_model(tmp_path, F746, extra=extra)
+    extra = 'MCF_SECTION(".text.mcf_hot.attention_big") __attribute__((noinline))'
+    extra += ' static void big(void) { __asm volatile(".space 13000"); }'
+    package = write_small_model(tmp_path, F746, extra=extra, body="big();")
     with pytest.raises(DoesNotFitError, match="itcm of 12,288 B overflows"):
         build_firmware(package, F746)
 

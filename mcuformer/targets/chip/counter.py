@@ -1,4 +1,4 @@
-"""Counts executed instructions by basic block: natively where a host compiler is, else in Python."""
+"""Counts executed instructions by basic block: natively where a host compiler is."""
 
 from __future__ import annotations
 

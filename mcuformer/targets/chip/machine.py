@@ -119,7 +119,7 @@ class Machine:
                 self.write(segment.load_address, segment.data)
             except FirmwareError:
                 raise FirmwareError(
-                    f"a segment at 0x{segment.load_address:08x} is in no memory of {self.board.name}"
+                    f"a segment at 0x{segment.load_address:08x} is in no memory of this board"
                 ) from None
 
     def _codes(self) -> list[Code]:

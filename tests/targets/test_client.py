@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+
+import pytest
+from noisy_port import Noise, NoisyPort
+from small_model import INPUT_BYTES, expected
+
+from mcuformer.targets import frames
+from mcuformer.targets.chip.machine import Machine
+from mcuformer.targets.client import Client
+from mcuformer.targets.elf import read_elf
+from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.frames import Frame
+from mcuformer.targets.unicorn_runner import EmulatedPort
+
+IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(8)]
+
+
+def device(firmware: Callable, **choices: object) -> EmulatedPort:
+    elf, board = firmware(**choices)
+    return EmulatedPort(Machine(read_elf(elf), board))
+
+
+def test_info(firmware: Callable) -> None:
+    info = Client(device(firmware)).info()
+    assert (info.name, info.input_mode, info.layers, info.profiled) == ("small", "bands", 2, True)
+    assert info.model_id == bytes(range(1, 17)).hex() and info.cycles_hz == 216_000_000
+    assert (info.input_bytes, info.output_bytes) == (240, 24)
+
+
+@pytest.mark.parametrize("mode", ["bands", "resident"])
+@pytest.mark.parametrize(
+    "kinds", [("drop",), ("double",), ("corrupt",), ("drop", "double", "corrupt")]
+)
+def test_a_bad_line_costs_time_but_no_bits(
+    firmware: Callable, kinds: tuple[str, ...], mode: str
+) -> None:
+    noise = Noise(kinds, every=100, seed=len(mode))
+    client = Client(NoisyPort(device(firmware, mode=mode), noise))
+    info = client.info()
+    for image in IMAGES:
+        done = client.run(info, image)
+        assert list(struct.unpack("<6i", done.output)) == expected(image)[1]
+        assert done.layers is not None and 0 < done.cycles - sum(done.layers) < 100
+    assert noise.harmed > 10 and client.repeats > 0
+
+
+def test_a_run_is_never_repeated_by_the_device(firmware: Callable) -> None:
+    port = device(firmware, mode="resident")
+    client = Client(port)
+    info = client.info()
+    client.run(info, IMAGES[0])
+    before = port.machine.instructions
+    client._send(Frame(frames.RUN, 99, client.run_number))  # as if its answer had been lost
+    (done,) = client._frames(0.1)
+    assert (done.type, done.sequence, done.argument) == (frames.DONE, 99, client.run_number)
+    assert port.machine.instructions - before < 10_000
+
+
+def test_a_silent_host_ends_the_run(firmware: Callable) -> None:
+    port = device(firmware)
+    client = Client(port)
+    info = client.info()
+    client._supply = lambda request, image: None  # type: ignore[method-assign]
+    with pytest.raises(FirmwareError, match=r"the device did not get its input \(status -1\)"):
+        client.run(info, IMAGES[0])
+    del client._supply
+    assert client.run(info, IMAGES[0]).output  # and it works again
+
+
+def test_requests_that_make_no_sense_are_refused(firmware: Callable) -> None:
+    client = Client(device(firmware))
+    with pytest.raises(FirmwareError, match="refuses request 77"):
+        client._ask(77, 0)
+    with pytest.raises(FirmwareError, match="refuses request 4"):
+        client._ask(frames.OUTPUT, 0)  # nothing has run yet
+    info = client.info()
+    client.run(info, IMAGES[0])
+    with pytest.raises(FirmwareError, match="refuses request 4"):
+        client._ask(frames.OUTPUT, 25)
+
+
+def test_a_dead_line_is_an_error(firmware: Callable) -> None:
+    noise = Noise(("drop",), every=1, seed=0)
+    with pytest.raises(FirmwareError, match="does not answer"):
+        Client(NoisyPort(device(firmware), noise), tries=2).info()
+
+
+def test_quit_prints_exit_and_sleeps(firmware: Callable) -> None:
+    port = device(firmware)
+    client = Client(port)
+    client.quit(3)
+    assert client.lines[-1] == "@exit 3" and port.asleep
