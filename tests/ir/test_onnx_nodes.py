@@ -121,7 +121,6 @@ def test_count() -> None:
         "sequence or optional, no tensor",
         f"operator version before opset {MIN_OPSET}",
     }
-    }  # fmt: skip
 
 
 def count() -> tuple[int, Counter[str]]:

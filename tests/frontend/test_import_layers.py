@@ -1,0 +1,233 @@
+"""Operators and exporters' habits, each as a small model against onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zoo
+from onnx import NodeProto
+
+import build
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import onnx_outputs, run_float
+
+I = np.asarray  # noqa: E741
+
+
+def check(tmp_path: Path, nodes: list[NodeProto], weights: dict, x: list[int]) -> Graph:
+    """Import, run, compare; the canonical graph for a look at its structure."""
+    proto = build.model(nodes, weights, x=x)
+    graph = build.load(tmp_path, proto)
+    data = build.rand(*x, seed=9)
+    (ours,) = onnx_outputs(graph, run_float(graph, data))
+    (reference,) = zoo.onnxruntime_outputs(proto.SerializeToString(), data)
+    assert ours.shape == reference.shape
+    assert zoo.relative(ours, reference) < 2e-5
+    return graph
+
+
+def kinds(graph: Graph) -> list[str]:
+    return [op.kind for op in graph.ops]
+
+
+def test_gemm_forms(tmp_path: Path) -> None:
+    for attrs in ({}, {"transB": 1}, {"alpha": 0.5, "beta": 2.0, "transB": 1}):
+        w = build.rand(6, 5).T if attrs.get("transB") else build.rand(6, 5)
+        nodes = [build.node("Gemm", "x w b", "y", **attrs)]
+        assert kinds(check(tmp_path, nodes, {"w": w, "b": build.rand(5)}, [1, 6])) == ["linear"]
+
+
+def test_gemm_without_bias_and_scalar_bias(tmp_path: Path) -> None:
+    check(tmp_path, [build.node("Gemm", "x w", "y")], {"w": build.rand(6, 5)}, [1, 6])
+    check(
+        tmp_path,
+        [build.node("Gemm", "x w b", "y")],
+        {"w": build.rand(6, 5), "b": build.rand(1)},
+        [1, 6],
+    )
+
+
+def test_constant_on_the_left(tmp_path: Path) -> None:
+    """W x mixes tokens: a linear layer of the transposed input."""
+    check(tmp_path, [build.node("MatMul", "w x", "y")], {"w": build.rand(7, 4)}, [1, 4, 6])
+
+
+def test_linear_bias_and_scales_fold(tmp_path: Path) -> None:
+    nodes = [
+        build.node("Div", "x c", "s"),
+        build.node("MatMul", "s w", "a"),
+        build.node("Add", "b a", "d"),
+        build.node("Mul", "d g", "e"),
+        build.node("Sub", "e b", "y"),
+    ]
+    weights = {"c": I(np.float32(3)), "w": build.rand(6, 5), "b": build.rand(5), "g": build.rand(5)}
+    assert kinds(check(tmp_path, nodes, weights, [1, 4, 6])) == ["linear"]
+
+
+@pytest.mark.parametrize("group", [1, 2, 6])
+def test_convolution_batchnorm_relu(tmp_path: Path, group: int) -> None:
+    nodes = [
+        build.node("Conv", "x w", "c", strides=[2, 1], pads=[1, 0, 2, 1], group=group),
+        build.node("BatchNormalization", "c g b m v", "n", epsilon=1e-3),
+        build.node("Relu", "n", "y"),
+    ]
+    weights = {
+        "w": build.rand(6, 6 // group, 3, 2),
+        "g": build.rand(6),
+        "b": build.rand(6),
+        "m": build.rand(6),
+        "v": abs(build.rand(6)) + 0.5,
+    }
+    graph = check(tmp_path, nodes, weights, [1, 6, 7, 8])
+    assert kinds(graph)[:2] == ["conv2d", "unary"]
+
+
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_automatic_padding(tmp_path: Path, auto: str) -> None:
+    nodes = [build.node("Conv", "x w", "y", auto_pad=auto, strides=[2, 2], kernel_shape=[3, 3])]
+    check(tmp_path, nodes, {"w": build.rand(4, 3, 3, 3)}, [1, 3, 8, 7])
+
+
+def test_pad_goes_into_the_convolution(tmp_path: Path) -> None:
+    nodes = [build.node("Pad", "x p", "a"), build.node("Conv", "a w", "y")]
+    weights = {"p": I([0, 0, 1, 2, 0, 0, 3, 0]), "w": build.rand(4, 3, 3, 3)}
+    graph = check(tmp_path, nodes, weights, [1, 3, 6, 6])
+    assert kinds(graph)[0] == "conv2d" and graph.ops[0].attrs["pads"] == (1, 2, 3, 0)
+
+
+def test_pointwise_convolution_is_linear(tmp_path: Path) -> None:
+    graph = check(
+        tmp_path, [build.node("Conv", "x w", "y")], {"w": build.rand(4, 3, 1, 1)}, [1, 3, 5, 5]
+    )
+    assert "linear" in kinds(graph) and "conv2d" not in kinds(graph)
+
+
+def test_pools(tmp_path: Path) -> None:
+    for kind in ("MaxPool", "AveragePool"):
+        nodes = [build.node(kind, "x", "y", kernel_shape=[2, 3], strides=[2, 1])]
+        check(tmp_path, nodes, {}, [1, 3, 6, 7])
+    nodes = [
+        build.node("MaxPool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    ]
+    check(tmp_path, nodes, {}, [1, 3, 6, 7])
+    assert "mean" in kinds(
+        check(tmp_path, [build.node("GlobalAveragePool", "x", "y")], {}, [1, 3, 6, 7])
+    )
+
+
+@pytest.mark.parametrize(("axes", "keep"), [([1], 1), ([1], 0), ([2, 1], 0), ([-1], 1)])
+def test_means(tmp_path: Path, axes: list[int], keep: int) -> None:
+    nodes = [build.node("ReduceMean", "x", "y", axes=axes, keepdims=keep)]
+    check(tmp_path, nodes, {}, [1, 4, 6])
+
+
+def test_sum_is_a_scaled_mean(tmp_path: Path) -> None:
+    nodes = [build.node("ReduceSum", "x a", "s"), build.node("MatMul", "s w", "y")]
+    graph = check(tmp_path, nodes, {"a": I([1]), "w": build.rand(6, 3)}, [1, 4, 6])
+    assert kinds(graph) == ["mean", "linear"]
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_layernorm_axes(tmp_path: Path, axis: int) -> None:
+    shape = (6,) if axis == -1 else (4, 6)
+    nodes = [build.node("LayerNormalization", "x g b", "y", axis=axis)]
+    check(tmp_path, nodes, {"g": build.rand(*shape), "b": build.rand(*shape)}, [1, 4, 6])
+
+
+def test_layernorm_of_a_scaled_input(tmp_path: Path) -> None:
+    for factor in (3.0, -0.5):
+        nodes = [build.node("Mul", "x c", "a"), build.node("LayerNormalization", "a g", "y")]
+        graph = check(tmp_path, nodes, {"c": I(np.float32(factor)), "g": build.rand(6)}, [1, 4, 6])
+        assert kinds(graph) == ["layernorm"]
+
+
+def test_channels_first_norm(tmp_path: Path) -> None:
+    """LayerNorm2d: transposed to the last axis and back, which costs nothing on [H, W, C]."""
+    nodes = [
+        build.node("Conv", "x w", "c"),
+        build.node("Transpose", "c", "t", perm=[0, 2, 3, 1]),
+        build.node("LayerNormalization", "t g", "n"),
+        build.node("Transpose", "n", "u", perm=[0, 3, 1, 2]),
+        build.node("Conv", "u v", "y"),
+    ]
+    weights = {"w": build.rand(6, 3, 2, 2), "g": build.rand(6), "v": build.rand(5, 6, 2, 2)}
+    graph = check(tmp_path, nodes, weights, [1, 3, 6, 6])
+    assert [k for k in kinds(graph) if k != "reshape"][:3] == ["conv2d", "layernorm", "conv2d"]
+
+
+def test_plain_softmax(tmp_path: Path) -> None:
+    for axis in (-1, 1):
+        assert "softmax" in kinds(
+            check(tmp_path, [build.node("Softmax", "x", "y", axis=axis)], {}, [1, 4, 6])
+        )
+
+
+def test_gate_of_two_halves(tmp_path: Path) -> None:
+    """SwiGLU: the two halves become layers of their own."""
+    nodes = [
+        build.node("MatMul", "x w", "a"),
+        build.node("Split", "a", "u v", axis=-1, num_outputs=2),
+        build.node("Sigmoid", "u", "s"),
+        build.node("Mul", "u s", "g"),
+        build.node("Mul", "g v", "y"),
+    ]
+    proto = build.model(nodes, {"w": build.rand(6, 8)}, opset=18)
+    graph = build.load(tmp_path, proto)
+    assert sorted(kinds(graph)) == ["linear", "linear", "mul", "unary"]
+    x = build.rand(1, 4, 6)
+    want = zoo.onnxruntime_outputs(proto.SerializeToString(), x)[0]
+    assert zoo.relative(onnx_outputs(graph, run_float(graph, x))[0], want) < 1e-5
+
+
+def test_dropout_identity_cast_vanish(tmp_path: Path) -> None:
+    nodes = [
+        build.node("Identity", "x", "a"),
+        build.node("Dropout", "a", "b c"),
+        build.node("Cast", "b", "d", to=1),
+        build.node("Relu", "d", "y"),
+    ]
+    assert kinds(check(tmp_path, nodes, {}, [1, 4, 6])) == ["unary"]
+
+
+def test_upsampling_is_movement(tmp_path: Path) -> None:
+    nodes = [
+        build.node(
+            "Resize",
+            "x _ s",
+            "a",
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+        build.node("Conv", "a w", "y"),
+    ]
+    weights = {"s": I([1, 1, 2, 2], np.float32), "w": build.rand(4, 3, 2, 2)}
+    graph = check(tmp_path, nodes, weights, [1, 3, 4, 4])
+    assert set(kinds(graph)) <= {"reshape", "gather", "conv2d"}
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        (build.node("Div", "c x", "y"), "division by an activation"),
+        (build.node("Pow", "x c", "y"), "power"),
+        (build.node("Pad", "x p f", "y"), "other than 0"),
+        (build.node("Greater", "x c", "y"), "depends on the image"),
+        (build.node("Conv", "x k", "y"), "want 2-D"),
+        (build.node("Where", "m x z", "y"), "choice between activations"),
+    ],
+)
+def test_reasons(tmp_path: Path, node: NodeProto, reason: str) -> None:
+    weights = {
+        "c": I(np.float32(3)),
+        "p": I([0, 1, 0, 0, 0, 0]),
+        "f": I(np.float32(7)),
+        "k": build.rand(2, 4, 3),
+        "m": I([[True], [False], [True], [False]]),
+        "z": build.rand(1, 4, 6),
+    }
+    with pytest.raises(UnsupportedModelError, match=reason):
+        build.load(tmp_path, build.model([node], weights))
