@@ -57,7 +57,6 @@ def convert(graph: Graph) -> Graph:
         "input_shape": graph.type(graph.inputs[0]).shape,
         "output_shape": graph.type(graph.outputs[0]).shape,
         "input_names": tuple(graph.inputs),
-        "output_names": tuple(graph.outputs),
         "output_shapes": tuple(graph.type(o).shape for o in graph.outputs),
     }
     if "qdq" in meta:
