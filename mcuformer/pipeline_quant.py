@@ -10,7 +10,7 @@ from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
-from mcuformer.quant import InputFormat, calibrate, lower, synthetic_stats
+from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 
 if TYPE_CHECKING:
     from mcuformer.pipeline import Progress
@@ -23,28 +23,49 @@ _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 def quantised(
     options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
 ) -> Graph:
-    """The int graph; a float model without data is refused where `needs_data`."""
-    pixels = input_format(options, graph)
+    """The int graph; a float model without data is refused where `needs_data`.
+
+    A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std.
+    """
+    known = normalisation(options, graph)
+    graph = graph.replace(meta={**graph.meta, "normalisation": known and (known.mean, known.std)})
+    return lower(
+        graph,
+        _statistics(options, graph, known, needs_data, progress),
+        options.activations,
+        known if known and takes_pixels(options, graph) else None,
+    )
+
+
+def _statistics(
+    options: CompileOptions, graph: Graph, known: InputFormat | None, needs_data: bool,
+    progress: Progress,
+) -> CalibrationStats:  # fmt: skip
     if options.calibration is None:
-        if needs_data:
+        if needs_data and "qdq" not in graph.meta:
             raise UsageError(
                 "a float model needs data to find the range of every activation",
                 "give --calibration an image folder, an .npz or an .npy of real inputs",
             )
-        return lower(graph, synthetic_stats(graph), options.activations, pixels)
-    mean, std = (pixels.mean, pixels.std) if pixels else (None, None)
-    codec = InputCodec(graph, mean, std)
+        progress("quantising")
+        return synthetic_stats(graph)
+    codec = InputCodec(graph, *((known.mean, known.std) if known else (None, None)))
     data = load_dataset(options.calibration, codec.sample_shape)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
     samples = codec.to_float(data.take(data.spread(most)))
     progress("calibrating")
     stats = calibrate(graph, samples, options.calibration_method or "mse")
     progress("quantising")
-    return lower(graph, stats, options.activations, pixels)
+    return stats
 
 
-def input_format(options: CompileOptions, graph: Graph) -> InputFormat | None:
-    """Raw pixels where mean and std of an image are known, from the options or the metadata."""
+def takes_pixels(options: CompileOptions, graph: Graph) -> bool:
+    """Raw uint8 pixels are the input, unless a QDQ model says how its input is quantised."""
+    return "qdq" not in graph.meta or options.mean is not None
+
+
+def normalisation(options: CompileOptions, graph: Graph) -> InputFormat | None:
+    """Mean and std per channel of an image, from the options or the model's metadata."""
     if graph.meta.get("input_layout") != "NCHW":
         return None
     mean = options.mean or _metadata(graph, METADATA_MEAN)

@@ -13,7 +13,7 @@ def to_canonical(graph: Graph, x: NDArray) -> NDArray:
     """Samples [N, ...] or one [...] in the ONNX input's layout -> [N, ...] of the graph's input."""
     shape = graph.type(graph.inputs[0]).shape
     onnx = tuple(graph.meta.get("input_shape", (1, *shape)))
-    inner = onnx[1:] if len(onnx) > len(shape) else onnx
+    inner = onnx[1:] if onnx[:1] == (1,) else onnx
     if x.size == 0 or x.shape[x.ndim - len(inner) :] != inner:
         raise UsageError(
             f"samples of shape {list(x.shape)} do not match the model's input {list(onnx)}",
@@ -25,7 +25,7 @@ def to_canonical(graph: Graph, x: NDArray) -> NDArray:
 
 
 def quantise_input(graph: Graph, x: NDArray) -> NDArray:
-    """Reals in the ONNX input's layout [N, ...] -> integers [N, ...] as the int graph reads them."""
+    """Reals in the ONNX layout [N, ...] -> integers [N, ...] as the int graph reads them."""
     type_ = graph.type(graph.inputs[0])
     assert type_.qparams is not None
     return type_.qparams.quantise(to_canonical(graph, x), type_.dtype)

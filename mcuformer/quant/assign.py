@@ -80,11 +80,11 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     producer = graph.producers().get(name)
     if policy.dtype == "int16":
         qparams = _int16(value)
-    elif policy.grain == "stream":
+    elif policy.grain == "stream" and not value.given:
         qparams, multiples = _stream(value, stats.method)
         done.multiples.update({n: multiples for n in policy.members})
     else:
-        weights = None if policy.grain == "channel" else reader_weights(graph, name)
+        weights = reader_weights(graph, name) if policy.grain == "tensor" else None
         qparams = _int8(value, stats.method, policy, weights, _limit(producer))
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
@@ -96,8 +96,11 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
 
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
-    """Statistics of the largest member, extremes of all of the same width."""
-    value = stats.values[name]
+    """Statistics of the largest member, extremes of all of the same width; or the given range."""
+    value = next((stats.values[n] for n in policy.members if stats.values[n].given),
+                 stats.values[name])
+    if value.given:
+        return value
     width = len(value.low)
     others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)
@@ -121,6 +124,8 @@ def _int8(
 ) -> QParams:
     per_channel = policy.grain == "channel"
     low, high = value_range(value, method, 256, per_channel, weights=weights)
+    if value.given:
+        low, high = low.min(), high.max()
     if policy.zero:
         low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     scale = lively(np.maximum(np.minimum(high, limit) - low, 1e-9) / 255)
@@ -176,26 +181,23 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     graph = stats.graph
     q, k, v = (str(n) for n in op.inputs[:3])
     out, heads = op.outputs[0], int(op.attrs["heads"])
-    dtype = done.policies[q].dtype
+    dtype = done.policies[k].dtype
+    q_stats = query_stats(stats, q)
     limits = operand_limits(graph, op, dtype)
     done.limits[op.name] = limits
     if _is_free(graph, q, done) and _is_free(graph, k, done) and q != k:
-        pair = scales.exchange(stats.values[q], stats.values[k], heads, limits, stats.method)
+        pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
-        for name in (q, k):
-            low, high = stats.values[name].low, stats.values[name].high
-            reach = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-9)
-            done.qparams[name] = QParams(np.asarray(reach / limits.q), np.asarray(0.0))
+        done.qparams[q] = _symmetric(q_stats, limits.q)
+        done.qparams[k] = _symmetric(stats.values[k], limits.k)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
     scale_v, ratio = scales.value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
     if not _is_free(graph, v, done):
-        low, high = stats.values[v].low, stats.values[v].high
-        reach = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-9)
-        scale_v, ratio = QParams(np.asarray(reach / limits.v), np.asarray(0.0)), np.ones(heads)
+        scale_v, ratio = _symmetric(stats.values[v], limits.v), np.ones(heads)
     done.qparams[v] = scale_v
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
@@ -204,6 +206,20 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     if is_direct(graph, op, done):
         done.qparams[out] = output_qparams(graph, op, scale_v, exact)
         done.dtypes[out] = dtype
+
+
+def query_stats(stats: CalibrationStats, name: str) -> ValueStats:
+    """Of q, which may be a constant (a learned query)."""
+    data = stats.graph.const(name)
+    if data is None:
+        return stats.values[name]
+    return ValueStats(data.min(axis=0), data.max(axis=0), data)
+
+
+def _symmetric(value: ValueStats, limit: int) -> QParams:
+    """One scale for all channels, zero point 0."""
+    reach = max(float(np.abs(value.low).max()), float(np.abs(value.high).max()), 1e-9)
+    return QParams(np.asarray(reach / limit), np.asarray(0.0))
 
 
 def output_qparams(graph: Graph, op: Op, v: QParams, ratio: NDArray[np.float64]) -> QParams:
@@ -223,6 +239,8 @@ def is_direct(graph: Graph, op: Op, done: Assignment) -> bool:
 
 def _is_free(graph: Graph, name: str, done: Assignment) -> bool:
     """Written per channel for this attention alone."""
+    if graph.const(name) is not None:
+        return True
     producer = graph.producers().get(name)
     if producer is None or len(graph.consumers()[name]) != 1 or name in graph.outputs:
         return False

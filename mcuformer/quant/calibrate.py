@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,20 @@ METHODS = ("minmax", "percentile", "mse")
 _ROW_BUDGET = 2**19  # sampled numbers per value: 2 MB
 _BATCH_BYTES = 2**27  # of the widest value in one batch
 _BATCH = 32
+_ROOM = 1.5
 
 
 @dataclass(slots=True)
 class ValueStats:
-    """`low`, `high`: extremes per channel (C,); `rows`: a sample [R, C] of the value's rows."""
+    """`low`, `high`: extremes per channel (C,); `rows`: a sample [R, C] of the value's rows.
 
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
+    `given`: the extremes are what a QDQ model's scale can hold, not to be searched.
+    """
+
+    low: NDArray
+    high: NDArray
     rows: NDArray[np.float32]
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,26 +41,17 @@ class CalibrationStats:
     method: str
     values: dict[str, ValueStats]
     samples: NDArray[np.float32] | None = None
-    given: frozenset[str] = field(default_factory=frozenset)
 
 
-def calibrate(
-    graph: Graph, samples: NDArray, method: str = "mse", given: Collection[str] = (),
-    trim: bool = True,
-) -> CalibrationStats:
-    """Run the float graph over `samples` (ONNX layout, [N, ...]) and keep what lowering needs.
-
-    `given` names values whose scales a QDQ model fixes; see `rewrites.prepare` for `trim`.
-    """
+def calibrate(graph: Graph, samples: NDArray, method: str = "mse") -> CalibrationStats:
+    """Run the float graph over `samples` (ONNX layout, [N, ...]) and keep what lowering needs."""
     if method not in METHODS:
         raise UsageError(f"unknown calibration method {method!r}", f"one of {', '.join(METHODS)}")
     inputs = to_canonical(graph, samples)
     if not np.isfinite(inputs).all():
         raise UsageError("the calibration samples hold NaN or infinite numbers")
-    prepared = prepare(graph, given, trim)
-    return CalibrationStats(
-        prepared, method, collect(prepared, inputs), inputs, frozenset(given)
-    )
+    prepared = prepare(graph)
+    return CalibrationStats(prepared, method, collect(prepared, inputs), inputs)
 
 
 def collect(graph: Graph, inputs: NDArray) -> dict[str, ValueStats]:
@@ -71,7 +66,17 @@ def collect(graph: Graph, inputs: NDArray) -> dict[str, ValueStats]:
         _update(values, graph.inputs[0], x, share, rng)
         for op, env in eval_steps(graph, x):
             _update(values, op.outputs[0], env[op.outputs[0]], share, rng)
+    for name, (scale, zero, dtype) in graph.meta.get("qdq", {}).items():
+        if name in values:
+            values[name] = _given(values[name], float(scale), int(zero), dtype)
     return values
+
+
+def _given(value: ValueStats, scale: float, zero: int, dtype: str) -> ValueStats:
+    """The range that a QDQ model's scale and zero point span, instead of what was seen."""
+    info = np.iinfo(dtype)
+    low, high = (np.full(value.low.shape, scale * (q - zero)) for q in (info.min, info.max))
+    return ValueStats(low, high, value.rows, given=True)
 
 
 def _update(
@@ -89,13 +94,32 @@ def _update(
     old.rows = np.concatenate([old.rows, sample])
 
 
-def synthetic_stats(graph: Graph, given: Collection[str] = ()) -> CalibrationStats:
-    """Plausible ranges without data, for `analyze`: two smooth random inputs, no refinement."""
+def synthetic_stats(graph: Graph) -> CalibrationStats:
+    """Plausible ranges without data: a few random inputs, no refinement.
+
+    For `analyze`, and for the values of a QDQ model that have no scale of their own; those get
+    some room, because real inputs reach further than random ones.
+    """
+    given = "qdq" in graph.meta
+    inputs = _synthetic_inputs(graph, 16 if given else 2)
+    prepared = prepare(graph)
+    values = collect(prepared, inputs)
+    for value in values.values() if given else ():
+        if not value.given:
+            value.low, value.high = value.low * _ROOM, value.high * _ROOM
+    return CalibrationStats(prepared, "minmax", values)
+
+
+def _synthetic_inputs(graph: Graph, count: int) -> NDArray[np.float32]:
+    """Noise, every other sample smooth; it fills the range that a QDQ model gives its input."""
     rng = np.random.default_rng(0)
-    shape = graph.type(graph.inputs[0]).shape
-    coarse = rng.normal(size=(2, *(-(-n // 8) for n in shape[:-1]), shape[-1]))
+    name = graph.inputs[0]
+    shape = graph.type(name).shape
+    x = rng.normal(size=(count, *shape))
     for axis, n in enumerate(shape[:-1]):
-        coarse = np.repeat(coarse, 8, axis=axis + 1).take(np.arange(n), axis=axis + 1)
-    inputs = np.clip(coarse, -2.5, 2.5).astype(np.float32)
-    prepared = prepare(graph, given)
-    return CalibrationStats(prepared, "minmax", collect(prepared, inputs), None, frozenset(given))
+        x[::2] = x[::2].take(np.arange(n) // 8 * 8, axis=axis + 1)
+    if name not in graph.meta.get("qdq", {}):
+        return np.clip(x, -2.5, 2.5).astype(np.float32)
+    scale, zero, dtype = graph.meta["qdq"][name]
+    low, high = (scale * (q - zero) for q in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+    return np.clip((low + high) / 2 + x * (high - low) / 6, low, high).astype(np.float32)

@@ -110,8 +110,8 @@ def _problem(graph: Graph, op: Op) -> str | None:
     fn = op.attrs.get("fn")
     if fn is not None and fn not in UNARY:
         return f"function {fn}"
-    if op.kind == "attention" and any(graph.const(n) is not None for n in op.inputs[:3]):
-        return "attention over constants"
+    if op.kind == "attention" and any(graph.const(n) is not None for n in op.inputs[1:3]):
+        return "attention over constant keys or values"
     if op.kind == "attention" and len(op.inputs) > 3 and graph.const(op.inputs[3]) is None:
         return "an attention bias that is computed"
     weights = op.inputs[1:3] if op.kind in ("linear", "conv2d", "patch_embed") else ()

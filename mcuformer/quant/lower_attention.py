@@ -23,7 +23,7 @@ STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 def lower_attention(ctx: Context, op: Op) -> None:
     q, k, v = (str(n) for n in op.inputs[:3])
     heads, keys = int(op.attrs["heads"]), ctx.graph.type(k).shape[0]
-    dtype, limits = ctx.dtype(q), ctx.plan.limits[op.name]
+    dtype, limits = ctx.dtype(k), ctx.plan.limits[op.name]
     product = np.broadcast_to(ctx.qparams(q).scale * ctx.qparams(k).scale, (_width(ctx, q),))
     per_head = product.reshape(heads, -1)[:, 0] * float(op.attrs["scale"]) * STEPS
     top = 128 if dtype == "int8" else 0
@@ -37,6 +37,9 @@ def lower_attention(ctx: Context, op: Op) -> None:
         "heads": heads, "m": m, "pre_shift": pre_shift, "p_shift": p_shift,
         "o_mant": mant, "o_exp": exponent,
     }
+    data = ctx.const(q)
+    if data is not None:
+        q = ctx.b.const(q, ctx.qparams(q).quantise(data, dtype))
     inputs: list[str | None] = [q, k, v, _bias(ctx, op)]
     out = op.outputs[0]
     if is_direct(ctx.graph, op, ctx.plan):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.classes import changes_channels, value_classes
+from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 Mode = Literal["8", "mixed", "16"]
 Grain = Literal["tensor", "stream", "channel"]
@@ -39,8 +40,10 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     return table
 
 
-def is_stream(members: tuple[str, ...], readers: list[Op]) -> bool:
-    """Read by a LayerNorm, or added to the result of a layer."""
+def is_stream(members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> bool:
+    """Read by a LayerNorm, added to the result of a layer, or such a sum."""
+    if any(op.kind == "add" or (op.kind in PRODUCERS and op.inputs[3]) for op in writers):
+        return True
     return any(
         op.kind in ("layernorm", "add")
         or (op.kind != "attention" and any(n in members for n in op.inputs[3:4]))
@@ -58,7 +61,7 @@ def _dtype(
     if near_attention:
         return "int8"
     if mode == "mixed" and (
-        is_output or is_stream(members, readers) or any(op.kind == "layernorm" for op in writers)
+        is_output or is_stream(members, writers, readers) or any(op.kind == "layernorm" for op in writers)
     ):
         return "int16"
     single = all(len(graph.type(n).shape) == 2 and graph.type(n).shape[0] == 1 for n in members)

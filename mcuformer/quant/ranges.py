@@ -24,6 +24,7 @@ def value_range(
     `weights` (C,): how much a squared error in each channel matters when they share one range.
     """
     low, high = stats.low.astype(np.float64), stats.high.astype(np.float64)
+    method = "minmax" if stats.given else method
     if method == "percentile":
         axis = 0 if per_channel else None
         low, high = np.percentile(stats.rows, [_PERCENT, 100 - _PERCENT], axis=axis)

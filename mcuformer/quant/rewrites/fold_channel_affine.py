@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,19 +19,19 @@ def _channel_const(graph: Graph, op: Op) -> tuple[str, NDArray] | None:
     return None
 
 
-def fold_channel_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
+def fold_channel_affine(graph: Graph) -> Graph:
     """linear(x, w, b) * c -> linear(x, w c, b c);  linear(x, w, b) + c -> linear(x, w, b + c).
 
     LayerScale and late biases; one pair per walk, so walk until nothing changes.
     """
     while True:
-        changed = _fold_once(graph, given)
+        changed = _fold_once(graph)
         if changed is None:
             return graph
         graph = changed
 
 
-def _fold_once(graph: Graph, given: Collection[str]) -> Graph | None:
+def _fold_once(graph: Graph) -> Graph | None:
     edit = Edit(graph)
     folded: set[str] = set()
     for op in graph.ops:
@@ -41,7 +39,7 @@ def _fold_once(graph: Graph, given: Collection[str]) -> Graph | None:
         source = edit.producers.get(found[0]) if found else None
         if (
             found is None or source is None or source.kind not in ("linear", "conv2d")
-            or edit.only_reader(found[0]) is None or found[0] in given
+            or edit.only_reader(found[0]) is None
             or source.outputs[0] in folded
         ):
             edit.keep(op)

@@ -21,7 +21,7 @@ def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
     affine: dict[str, tuple[NDArray, NDArray]] = {}
     for op in graph.ops:
         if op.kind == "layernorm" and len(op.inputs) > 1 and op.outputs[0] not in given:
-            readers = _linear_readers(edit, op.outputs[0])
+            readers = linear_readers(edit, op.outputs[0])
             if readers is not None:
                 parameters = _affine(graph, op)
                 affine.update({r.outputs[0]: parameters for r in readers})
@@ -34,7 +34,7 @@ def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
     return edit.done()
 
 
-def _linear_readers(edit: Edit, value: str) -> list[Op] | None:
+def linear_readers(edit: Edit, value: str) -> list[Op] | None:
     if value in edit.graph.outputs:
         return None
     found: list[Op] = []
@@ -42,7 +42,7 @@ def _linear_readers(edit: Edit, value: str) -> list[Op] | None:
         if op.kind == "linear":
             found.append(op)
         elif is_row_selection(op) or op.kind == "mean":
-            behind = _linear_readers(edit, op.outputs[0])
+            behind = linear_readers(edit, op.outputs[0])
             if behind is None:
                 return None
             found += behind

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.classes import changes_channels
 from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.rewrites.push_row_selection import is_row_selection
 
 _SEED = 0
@@ -50,20 +52,21 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
     only LayerNorms without gamma in front of linear layers (or linear layers themselves) read.
     """
     edit = Edit(graph)
-    done: set[str] = set()
+    seen: set[str] = set()
     webs: list[Web] = []
     for op in graph.ops:
         start = str(op.inputs[0])
-        if op.kind == "layernorm" and start not in done:
+        if op.kind == "layernorm" and start not in seen:
             web = _web(edit, start)
-            done |= web.values
+            seen |= web.values
             if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
                 webs.append(web)
     touching = {name: w for w in webs for name in (*w.writers, *w.readers, *w.moves)}
     for op in graph.ops:
         found = touching.get(op.outputs[0])
         edit.keep(op if found is None else _rotated(edit, op, found))
-    return edit.done()
+    rotated = tuple(sorted(name for web in webs for name in web.values))
+    return edit.done().replace(meta={**graph.meta, "rotated": rotated})
 
 
 def _web(edit: Edit, start: str) -> Web:
@@ -85,16 +88,23 @@ def _activations(edit: Edit, names: Collection[str | None]) -> list[str]:
     return [n for n in names if n is not None and edit.graph.const(n) is None]
 
 
-def _is_move(op: Op) -> bool:
+def _is_move(edit: Edit, op: Op) -> bool:
+    if op.kind == "reshape":
+        return not changes_channels(edit.graph, op)
     return op.kind in ("concat", "add", "mean") or is_row_selection(op)
 
 
+def _is_writer(op: Op) -> bool:
+    """One that can write in any basis of its output channels."""
+    return op.kind in PRODUCERS and op.attrs["fn"] is None and op.attrs.get("group", 1) == 1
+
+
 def _add_writer(edit: Edit, web: Web, op: Op, stack: list[str]) -> bool:
-    if op.kind in ("linear", "patch_embed") and op.attrs["fn"] is None:
+    if _is_writer(op):
         web.writers[op.outputs[0]] = op
         stack += _activations(edit, op.inputs[3:])
         return True
-    if _is_move(op):
+    if _is_move(edit, op):
         web.moves[op.outputs[0]] = op
         stack += _activations(edit, op.inputs)
         return True
@@ -102,10 +112,10 @@ def _add_writer(edit: Edit, web: Web, op: Op, stack: list[str]) -> bool:
 
 
 def _add_reader(edit: Edit, web: Web, op: Op, value: str, stack: list[str]) -> bool:
-    if op.kind in ("linear", "patch_embed") and value in op.inputs[3:]:
+    if op.kind in PRODUCERS and value in op.inputs[3:]:
         stack.append(op.outputs[0])
-        return value != op.inputs[0] and op.attrs["fn"] is None
-    if _is_move(op):
+        return value != op.inputs[0] and _is_writer(op)
+    if _is_move(edit, op):
         stack.append(op.outputs[0])
     elif op.kind == "linear":
         web.readers[op.outputs[0]] = op
