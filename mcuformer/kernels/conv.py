@@ -26,7 +26,8 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
     height, width, channels = x.shape
     pads = tuple(op.attrs.get("pads", (0, 0, 0, 0)))
     pad = op.attrs.get("pad_value", (op.attrs["x_zp"],) * channels)
-    core = linear.pack(as_linear(op), graph, panel=all_channels(op, graph, panel))
+    expanded = all_channels(op, graph, panel)
+    core = linear.pack(as_linear(op), graph, panel=expanded, tile=tile_of(op, graph))
     arrays = {a.suffix: a for a in core.arrays}
     if op.kind == "q_dwconv2d":
         arrays["w"] = CArray("w", "int8_t", pack_depthwise(op, graph), 4, "weights")
@@ -65,6 +66,12 @@ def all_channels(op: Op, graph: Values, panel: int | None) -> int:
     return constant(graph, op.inputs[1]).shape[0] if panel is None else panel
 
 
+def tile_of(op: Op, graph: Values) -> int:
+    """Patches that are gathered at a time: an even number in about 2 KB."""
+    kp = round4(constant(graph, op.inputs[1]).shape[1])
+    return max(2, min(16, 1024 // kp & ~1))
+
+
 def out_width(op: Op, graph: Values) -> int:
     """Output pixels of a line, also where the output type is rows of tokens."""
     _top, left, _bottom, right = op.attrs.get("pads", (0, 0, 0, 0))
@@ -91,10 +98,9 @@ def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None,
         return 0
     pixels = pixels_of(op, graph, rows)
     x = DTYPES[graph.type(str(op.inputs[0])).dtype]
-    row = round4(constant(graph, op.inputs[1]).shape[1] * x.itemsize)
-    return 2 * row + linear.scratch_bytes(
-        as_linear(op), graph, pixels, panel=all_channels(op, graph, panel)
-    )
+    row = round4(constant(graph, op.inputs[1]).shape[1]) * x.itemsize
+    width, tile = all_channels(op, graph, panel), tile_of(op, graph)
+    return 2 * row + linear.scratch_bytes(as_linear(op), graph, pixels, panel=width, tile=tile)
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -111,5 +117,6 @@ def instructions(op: Op, graph: Values, rows: int, *, panel: int | None = None, 
         return pixels * n * (8 * k + 20)
     width = all_channels(op, graph, panel)
     panels = -(-n // width) if width else 1
-    dots = linear.instructions(as_linear(op), graph, pixels, panel=width)
+    tile = tile_of(op, graph)
+    dots = linear.instructions(as_linear(op), graph, pixels, panel=width, tile=tile)
     return dots + panels * pixels * k

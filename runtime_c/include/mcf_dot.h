@@ -56,6 +56,7 @@ void mcf_dot_expand4(const void *packed, void *panel, int32_t count);
 
 /* Interleaves 4*count elements (count > 0) of two rows as pairs of int16; _aligned: rows at multiples of 4. */
 typedef void mcf_dot_pair_t(const void *row0, const void *row1, void *pair, int32_t count);
+mcf_dot_pair_t mcf_dot_pair_3x9_s8, mcf_dot_pair_3x9_u8; /* three lines of 9 bytes, `count` bytes apart */
 mcf_dot_pair_t mcf_dot_pair_s8, mcf_dot_pair_u8, mcf_dot_pair_s16, mcf_dot_pair_s8_aligned, mcf_dot_pair_u8_aligned;
 
 #endif

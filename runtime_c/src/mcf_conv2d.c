@@ -1,4 +1,4 @@
-/* Convolutions as matrix products: the rows are patches of the image, gathered two at a time. */
+/* Convolutions as matrix products: the rows are patches of the image, gathered a tile at a time. */
 #include "mcf_conv.h"
 
 #include "mcf_gemm.h"
@@ -20,16 +20,13 @@ static uint8_t *outside(const mcf_conv2d_t *p, uint8_t *to, int32_t taps, int32_
     return to;
 }
 
-/* The patch under output pixel (oy, ox) as kernel_h*kernel_w*channels elements. */
-static void gather(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy, int32_t ox, uint8_t *to)
+/* The patch at image position (y0, x0), which may lie outside, as kernel_h*kernel_w*channels elements. */
+static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t y0, int32_t x0, int32_t pixel, uint8_t *to)
 {
-    const int32_t pixel = p->channels * mcf_size(p->core.x_type);
-    const int32_t x0 = ox * p->stride_w - p->pad_left;
     const int32_t first = x0 < 0 ? (-x0 < p->kernel_w ? -x0 : p->kernel_w) : 0;
     const int32_t end = p->width - x0 < p->kernel_w ? (p->width > x0 ? p->width - x0 : 0) : p->kernel_w;
     const int32_t inside = end > first ? end - first : 0;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        const int32_t y = oy * p->stride_h - p->pad_top + ky;
+    for (int32_t y = y0; y < y0 + p->kernel_h; y++) {
         if (y < 0 || y >= p->height || inside == 0) {
             to = outside(p, to, p->kernel_w, pixel);
             continue;
@@ -40,25 +37,91 @@ static void gather(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy, int32_t 
     }
 }
 
-/* Output pixels from line oy on, `tile` at a time. */
-static void multiply_panel(mcf_gemm_t *g, const mcf_conv2d_t *p, const uint8_t *x, mcf_gemm_rows_t at, int32_t oy,
-                           int32_t pixels, int32_t tile, uint8_t *row0)
+/* A walk over output pixels, line by line. Patches inside the image have first <= ox < end on lines with y_inside. */
+typedef struct {
+    const mcf_conv2d_t *p;
+    const uint8_t *x;
+    int32_t pixel, line; /* bytes of a pixel and of an image line */
+    int32_t ox, y0, y_inside, first, end;
+} walk_t;
+
+static void start_line(walk_t *w, int32_t y0)
 {
-    const mcf_linear_t *core = &p->core;
-    uint8_t *row1 = row0 + ((core->segment * mcf_size(core->x_type) + 3) & ~3);
-    for (int32_t ox = 0, count; pixels > 0; pixels -= count) {
-        count = pixels < tile ? pixels : tile;
-        for (int32_t i = 0; i < count; i++) {
-            gather(p, x, oy, ox, i & 1 ? row1 : row0);
-            if (++ox == p->out_width)
-                ox = 0, oy++;
-            if (i & 1 || i + 1 == count)
-                mcf_gemm_pair(g, i / 2, row0, i & 1 ? row1 : row0, core->segment, 0);
-        }
-        mcf_gemm_dot(g, &at, count);
-        at.y += count * at.y_stride;
-        at.res += count * at.res_stride;
+    w->ox = 0;
+    w->y0 = y0;
+    w->y_inside = y0 >= 0 && y0 + w->p->kernel_h <= w->p->height;
+}
+
+static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy)
+{
+    walk_t w = {.p = p, .x = x, .pixel = p->channels * mcf_size(p->core.x_type)};
+    const int32_t room = p->width - p->kernel_w + p->pad_left;
+    w.line = p->width * w.pixel;
+    w.first = (p->pad_left + p->stride_w - 1) / p->stride_w;
+    w.end = room < 0 ? 0 : room / p->stride_w + 1;
+    start_line(&w, oy * p->stride_h - p->pad_top);
+    return w;
+}
+
+static inline void advance(walk_t *w, int32_t pixels)
+{
+    w->ox += pixels;
+    if (w->ox == w->p->out_width)
+        start_line(w, w->y0 + w->p->stride_h);
+}
+
+/* The next patch as bytes. */
+static void gather(walk_t *w, uint8_t *to)
+{
+    const mcf_conv2d_t *p = w->p;
+    const int32_t x0 = w->ox * p->stride_w - p->pad_left;
+    if (w->y_inside && w->ox >= w->first && w->ox < w->end) {
+        const uint8_t *from = w->x + w->y0 * w->line + x0 * w->pixel;
+        for (int32_t ky = 0; ky < p->kernel_h; ky++, from += w->line)
+            to = copy(to, from, p->kernel_w * w->pixel);
+    } else {
+        gather_edge(p, w->x, w->y0, x0, w->pixel, to);
     }
+    advance(w, 1);
+}
+
+/* Two patches of the walk (one, if `two` is 0) to a pair. */
+static void load_pair(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
+{
+    const mcf_linear_t *core = g->p;
+    uint8_t *row1 = row0 + core->kp * mcf_size(core->x_type);
+    gather(w, row0);
+    if (two)
+        gather(w, row1);
+    mcf_gemm_pair(g, pair, row0, two ? row1 : row0, core->kp, 0);
+}
+
+#if MCF_DSP
+/* 3x3 pixels of 3 bytes, the first layer of many a network: where two patches lie inside, both without a copy. */
+static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
+{
+    if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width) {
+        load_pair(g, w, pair, two, row0);
+        return;
+    }
+    const int32_t step = w->p->stride_w * w->pixel;
+    const uint8_t *from = w->x + w->y0 * w->line + w->ox * step - w->p->pad_left * w->pixel;
+    mcf_dot_pair_t *const load = g->p->x_type == MCF_U8 ? mcf_dot_pair_3x9_u8 : mcf_dot_pair_3x9_s8;
+    load(from, from + step, (uint8_t *)g->pairs + 4 * pair * g->kn, w->line);
+    advance(w, 2);
+}
+#endif
+
+typedef void load_t(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0);
+
+static load_t *loader(const mcf_conv2d_t *p)
+{
+#if MCF_DSP
+    if (p->kernel_h == 3 && p->kernel_w * p->channels == 9 && p->core.x_type != MCF_S16)
+        return load_3x9;
+#endif
+    (void)p;
+    return load_pair;
 }
 
 void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
@@ -69,12 +132,23 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, 
     const int32_t expand = core->panel && pixels > 2, groups = expand ? core->panel / 4 : all;
     const int32_t tile = expand ? core->tile : 2;
     uint8_t *const panel = (uint8_t *)scratch + 2 * core->kp * tile;
-    const mcf_gemm_rows_t at = {res ? res : y, y, res ? core->n * mcf_size(core->res_type) : 0,
-                                core->n * mcf_size(core->y_type)};
+    uint8_t *const rows = panel + (expand ? 8 * core->kp * groups : 0);
+    load_t *const load = loader(p);
     mcf_gemm_t g = {.p = core, .kn = core->kp, .pairs = scratch, .panel = expand ? panel : NULL};
+    __builtin_memset(rows, 0, 2 * (size_t)(core->kp * mcf_size(core->x_type))); /* the padding of K */
     for (; g.group0 < all; g.group0 += groups) {
+        walk_t walk = start(p, x, y_row0);
+        mcf_gemm_rows_t at = {res ? res : y, y, res ? core->n * mcf_size(core->res_type) : 0,
+                              core->n * mcf_size(core->y_type)};
         g.groups = all - g.group0 < groups ? all - g.group0 : groups;
         mcf_gemm_start(&g);
-        multiply_panel(&g, p, x, at, y_row0, pixels, tile, panel + (expand ? 8 * core->kp * groups : 0));
+        for (int32_t first = 0, count; first < pixels; first += count) {
+            count = pixels - first < tile ? pixels - first : tile;
+            for (int32_t i = 0; i < count; i += 2)
+                load(&g, &walk, i / 2, i + 1 < count, rows);
+            mcf_gemm_dot(&g, &at, count);
+            at.y += count * at.y_stride;
+            at.res += count * at.res_stride;
+        }
     }
 }
