@@ -25,6 +25,7 @@ from mcuformer.search.space import Genes, Space
 TRIES = 2000  # draws in which a legal, new network must be found
 BRED = 200  # of them by crossover and mutation
 MUTATION = 0.15
+GENES = "mcuformer:genes"  # attribute of a trial
 
 Legal = Callable[[Genes], bool]
 
@@ -56,8 +57,11 @@ class LegalSampler(NSGAIISampler):
             others = [t for t in others if t.state == TrialState.COMPLETE]
         count = len(others) if self.alone else trial.number
         random = Random(f"{self.seed}/{count}")
-        taken = {genes_of(self.space, t.params) for t in others if t.params}
+        taken = {tuple(t.system_attrs[GENES]) for t in others if GENES in t.system_attrs}
         genes = self._draw(random, parents, study.directions, taken)
+        # At once and in one piece: other workers read it while the trial still gets its parameters.
+        claimed = list(self.space.canonical(genes))
+        study._storage.set_trial_system_attr(trial._trial_id, GENES, claimed)
         return dict(zip(self.space.names, genes, strict=True))
 
     def _draw(
@@ -85,7 +89,7 @@ class LegalSampler(NSGAIISampler):
     ) -> Genes:
         """Uniform crossover of two winners of tournaments, then mutation."""
         a, b = (
-            genes_of(self.space, self._winner(random, parents, directions).params, False)
+            genes_of(self.space, self._winner(random, parents, directions).params)
             for _ in range(2)
         )
         mixed = [x if random.random() < 0.5 else y for x, y in zip(a, b, strict=True)]
@@ -110,9 +114,8 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     }
 
 
-def genes_of(space: Space, params: dict[str, Any], canonical: bool = True) -> Genes:
-    genes = tuple(int(params[name]) for name in space.names)
-    return space.canonical(genes) if canonical else genes
+def genes_of(space: Space, params: dict[str, Any]) -> Genes:
+    return tuple(int(params[name]) for name in space.names)
 
 
 def suggested(space: Space, trial: optuna.Trial) -> Genes:
