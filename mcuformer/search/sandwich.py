@@ -16,7 +16,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.space import Space
 from mcuformer.search.supernet import Supernet
 
-RANDOM_NETWORKS = 2
+RANDOM_NETWORKS = 3
 LABELS = 0.3  # share of the labels in the loss of a distilled network
 
 
