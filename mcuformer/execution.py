@@ -52,8 +52,8 @@ def run_once(
 
 
 def codec_of(package: CompiledPackage) -> InputCodec:
-    known = package.graph.meta.get("input", {})
-    return InputCodec(package.graph, known.get("mean"), known.get("std"))
+    mean, std = package.graph.meta["normalisation"] or (None, None)
+    return InputCodec(package.graph, mean, std)
 
 
 def read_sample(codec: InputCodec, path: Path, raw: bool) -> NDArray:
