@@ -29,6 +29,8 @@ ZIG_CORE_FLAGS: dict[str, tuple[str, ...]] = {
     "cortex-m7": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7-fp64+fp_armv8d16sp"),
     "cortex-m4": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
 }
+# zig adds sanitizer traps, frame pointers and debug information unless told not to.
+_ZIG_FLAGS = ("-fno-sanitize=undefined", "-fomit-frame-pointer", "-g0")
 # Loops that must not become library calls: of themselves in memory.c, of strlen in semihost.c.
 _PLAIN_LOOPS = ("memory.c", "semihost.c")
 _NO_IDIOMS = {
@@ -46,13 +48,7 @@ class Toolchain:
     def compile_flags(self, core: Core) -> tuple[str, ...]:
         if self.name == "gcc":
             return (*GCC_CORE_FLAGS[core], *COMMON_FLAGS)
-        # zig adds its own sanitizer traps and frame pointers unless told not to
-        return (
-            *ZIG_CORE_FLAGS[core],
-            *COMMON_FLAGS,
-            "-fno-sanitize=undefined",
-            "-fomit-frame-pointer",
-        )
+        return (*ZIG_CORE_FLAGS[core], *COMMON_FLAGS, *_ZIG_FLAGS)
 
     def compile_command(self, core: Core, source: Path, extra: tuple[str, ...]) -> tuple[str, ...]:
         """All but the names of source and object."""

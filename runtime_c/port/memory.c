@@ -41,3 +41,23 @@ void *memset(void *to, int value, size_t size) {
     for (; size; size--) *d++ = (uint8_t)value;
     return to;
 }
+
+/* Clang calls these names of the ARM run-time ABI. */
+#define ALIASES(name, parameters, call) \
+    void __aeabi_##name parameters;     \
+    void __aeabi_##name parameters      \
+    {                                   \
+        call;                           \
+    }
+ALIASES(memcpy, (void *to, const void *from, size_t size), memcpy(to, from, size))
+ALIASES(memcpy4, (void *to, const void *from, size_t size), memcpy(to, from, size))
+ALIASES(memcpy8, (void *to, const void *from, size_t size), memcpy(to, from, size))
+ALIASES(memmove, (void *to, const void *from, size_t size), memmove(to, from, size))
+ALIASES(memmove4, (void *to, const void *from, size_t size), memmove(to, from, size))
+ALIASES(memmove8, (void *to, const void *from, size_t size), memmove(to, from, size))
+ALIASES(memset, (void *to, size_t size, int value), memset(to, value, size))
+ALIASES(memset4, (void *to, size_t size, int value), memset(to, value, size))
+ALIASES(memset8, (void *to, size_t size, int value), memset(to, value, size))
+ALIASES(memclr, (void *to, size_t size), memset(to, 0, size))
+ALIASES(memclr4, (void *to, size_t size), memset(to, 0, size))
+ALIASES(memclr8, (void *to, size_t size), memset(to, 0, size))
