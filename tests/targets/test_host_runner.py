@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from small_model import INPUT_BYTES, expected, write_small_model
 
-from mcuformer.errors import ToolMissingError, UsageError
+from mcuformer.errors import ToolMissingError
 from mcuformer.targets import host_runner
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.faults import FirmwareError
-from mcuformer.targets.run_package import run_package
 
 IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(7)]
 
@@ -22,7 +21,8 @@ IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(7)]
 def test_inputs_are_shared_out_and_come_back_in_order(tmp_path: Path, name: str, mode: str) -> None:
     board = load_board(name)
     write_small_model(tmp_path, board, mode=mode)
-    result = run_package(tmp_path, board, "host", IMAGES, trace=True)
+    program = host_runner.build_host(tmp_path, trace=True)
+    result = host_runner.run(program, IMAGES, trace=True)
     for image, inference in zip(IMAGES, result.inferences, strict=True):
         assert list(struct.unpack("<6i", inference.output)) == expected(image)[1]
         assert inference.trace is not None and inference.instructions is None
@@ -47,19 +47,14 @@ def test_sanitizers_stop_wrong_code(tmp_path: Path, body: str, message: str) -> 
     board = load_board("host")
     write_small_model(tmp_path, board, body=body)
     with pytest.raises(FirmwareError, match=message):
-        run_package(tmp_path, board, "host", IMAGES[:1], sanitize=True)
+        host_runner.run(host_runner.build_host(tmp_path, sanitize=True), IMAGES[:1])
 
 
 def test_status_of_invoke(tmp_path: Path) -> None:
     board = load_board("host")
     write_small_model(tmp_path, board, body="return 5;")
     with pytest.raises(FirmwareError, match="@error status 5"):
-        run_package(tmp_path, board, "host", IMAGES[:1])
-
-
-def test_only_what_the_board_runs_in(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="host does not run in unicorn"):
-        run_package(tmp_path, load_board("host"), "unicorn", [])
+        host_runner.run(host_runner.build_host(tmp_path), IMAGES[:1])
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
