@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError
 
 LIMIT = 2**31 - 1
-_MAX_SHIFT = 24
-_LEAST_SHIFT = 5  # bits below the result, so that the floor of the product does not show
-_RESIDUAL_SHIFT = 8  # precision that a residual's multiplier wants
+# (least, most) bits below the result. Floors nest, so they only hold what a zero point between two
+# results and a residual's multiplier need; the Cortex-M kernels have these shifts for nothing.
+_WIDE_SHIFTS = (1, 24)
+_SHIFTS = (3, 3)
+_RESIDUAL_SHIFTS = (8, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,9 @@ def solve(
     ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
     room = max(0, math.floor(31 - math.log2(float(acc_bound.max()) + 1)))
     free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9
-    least = _LEAST_SHIFT if residual is None else _RESIDUAL_SHIFT
+    least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
     acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
-    shift = min(_MAX_SHIFT, math.floor(free + acc_shift))
+    shift = min(most, math.floor(free + acc_shift))
     while shift >= 1:
         done = _constants(ratio, scale, zero, shift, acc_shift, residual)
         if _bound(done, acc_bound, residual, chunks) <= LIMIT:

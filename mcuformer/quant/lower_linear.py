@@ -46,10 +46,11 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     acc_scale, bias = _integer_bias(weights, scale)
+    bias, zero = _fine_zero(acc_scale / scale, bias, zero)
     chunks = _chunks(w_int, bias, layer.reach)
     bound = _bound(w_int, bias, layer.reach, chunks)
     end = solve(acc_scale, bound, np.broadcast_to(scale, bias.shape),
-                np.broadcast_to(zero, bias.shape), dtype == "int16", _residual(ctx, op),
+                zero, dtype == "int16", _residual(ctx, op),
                 len(chunks), op.name)
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
@@ -129,6 +130,15 @@ def _integer_bias(
     acc_scale = np.maximum(weights.scale, least)
     weights.w[:] = np.rint(weights.w * (weights.scale / acc_scale))
     return acc_scale, np.rint(weights.bias / acc_scale).astype(np.int32)
+
+
+def _fine_zero(
+    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """What a zero point has between two outputs goes into the bias, whose steps are finer."""
+    zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
+    steps = np.where(ratio > 2.0**-20, np.rint((zero - np.rint(zero)) / ratio), 0.0)
+    return bias + steps.astype(np.int32), zero - steps * ratio
 
 
 def _chunks(w_int: NDArray, bias: NDArray, reach: int) -> list[int]:
