@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -42,18 +43,9 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
 
 
 def _add_views(emit: Emitter, a: View, b: View) -> View:
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    if a.shape != shape:  # lay the result out like the operand that is not repeated
-        a, b = b, a
-    if a.shape != shape:
-        a = _grown(a, shape)
-    b = _grown(b, shape)
     if a.scale != b.scale:
         a, b = emit.unscaled(a), emit.unscaled(b)
-    a = emit.ordered(a)
-    other = emit.place(b, _aligned(a, b), keep_scale=True)
-    assert isinstance(a.base, Tensor)
-    return replace(a, base=emit.op("add", [a.base.name, other.name]))
+    return _binary(emit, "add", a, b, a.scale)
 
 
 def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
@@ -62,23 +54,63 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
     view, const = (a, b) if isinstance(a, View) else (b, a)
     assert isinstance(view, View) and isinstance(const, np.ndarray)
     view = _grown(view, const.shape)
-    if const.size and (const == const.flat[0]).all():
+    if const.size == 1 or (isinstance(view.base, Scores) and _uniform(const)):
         return scaled(view, float(const.flat[0]))
+    if (const == 1).all():
+        return view
     view = emit.ordered(view)
     assert isinstance(view.base, Tensor)
     operand = emit.const("const", in_base_order(view, const))
     return replace(view, base=emit.op("mul", [view.base.name, operand]))
 
 
+def _uniform(const: NDArray) -> bool:
+    return bool(const.size and (const == const.flat[0]).all())
+
+
 def _multiply_views(emit: Emitter, a: View, b: View) -> View:
+    return _binary(emit, "mul", a, b, a.scale * b.scale)
+
+
+def _binary(emit: Emitter, kind: str, a: View, b: View, scale: float) -> View:
+    """add or mul of two activations, laid out like the one that is not repeated."""
     shape = np.broadcast_shapes(a.shape, b.shape)
     if a.shape != shape:
         a, b = b, a
-    a, b = emit.ordered(_grown(a, shape)), _grown(b, shape)
-    other = emit.place(b, _aligned(a, b), keep_scale=True)
+    if a.shape != shape:
+        return _outer(emit, kind, a, b, scale, shape)
+    a = emit.ordered(a)
     assert isinstance(a.base, Tensor)
-    product = emit.op("mul", [a.base.name, other.name])
-    return replace(a, base=product, scale=a.scale * b.scale)
+    target = _aligned(a, _grown(b, shape))
+    repeated = _once(target.reshape(-1, target.shape[-1]))
+    if repeated.size == target.size:
+        other = emit.place(b, target, keep_scale=True)
+        return View(emit.op(kind, [a.base.name, other.name]), a.index, scale)
+    other = emit.place(b, repeated, keep_scale=True)
+    return View(emit.op(kind, [emit.tokens(a.base).name, other.name]), a.index, scale)
+
+
+def _outer(
+    emit: Emitter, kind: str, a: View, b: View, scale: float, shape: tuple[int, ...]
+) -> View:
+    """Both operands are repeated: [T, 1] with [1, C]; images have their channels last."""
+    order = np.arange(math.prod(shape)).reshape(shape)
+    last = np.moveaxis(order, 1, -1) if len(shape) == 4 else order
+    flat = last.reshape(-1, last.shape[-1])
+    parts = [_grown(x, shape).index.reshape(-1)[flat] for x in (a, b)]
+    names = [
+        emit.place(x, _once(p), keep_scale=True).name for x, p in zip((a, b), parts, strict=True)
+    ]
+    index = np.empty(order.size, np.int64)
+    index[flat.reshape(-1)] = np.arange(order.size)
+    return View(emit.op(kind, names), index.reshape(shape), scale)
+
+
+def _once(table: NDArray) -> NDArray:
+    """[T, C] element numbers as [1, C] or [T, 1] where rows or columns are all the same."""
+    if len(table) > 1 and (table == table[:1]).all():
+        return table[:1]
+    return table[:, :1] if table.shape[1] > 1 and (table == table[:, :1]).all() else table
 
 
 def divide(emit: Emitter, a: Operand, b: Operand) -> View:
@@ -86,9 +118,7 @@ def divide(emit: Emitter, a: Operand, b: Operand) -> View:
         raise Unsupported("division by an activation")
     if not b.all():
         raise Unsupported("division by zero")
-    if (b == b.flat[0]).all():
-        return scaled(_grown(a, b.shape), 1.0 / float(b.flat[0]))
-    return multiply(emit, a, 1.0 / b.astype(np.float64))
+    return multiply(emit, a, np.asarray(1.0 / b.astype(np.float64)))
 
 
 def power(emit: Emitter, a: Operand, b: Operand) -> View:

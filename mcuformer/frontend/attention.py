@@ -95,7 +95,7 @@ def _values(emit: Emitter, p: View, v: View) -> View:
     values[order] = v.index.reshape(batch, tk, -1)
     out, where = _emit(emit, probs.scores, v.with_index(values))
     index = where[order].reshape(*p.shape[:-2], tq, v.shape[-1])
-    return View(out, index, v.scale * p.scale)
+    return View(out, index, p.scale)
 
 
 def _whole_heads(p: View, batch: int, size: int) -> NDArray:
@@ -120,7 +120,7 @@ def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
     order = np.asarray(windows)  # [windows, heads] -> score batch
     q = _rows_of_heads(emit, "q", scores.a, order)
     k = _rows_of_heads(emit, "k", scores.b, order)
-    values = _rows_of_heads(emit, "v", v, order)
+    values = _rows_of_heads(emit, "v", v, order, keep_scale=False)
     operands: list[str | None] = [q.name, k.name, values.name]
     bias = _bias(scores.bias, order)
     if bias is not None:
@@ -155,13 +155,15 @@ def _tokens(x: View, b: int) -> bytes:
     return (x.index[b, :, 0] // x.base.shape[-1]).tobytes()
 
 
-def _rows_of_heads(emit: Emitter, letter: str, x: View, order: NDArray) -> Tensor:
-    """x[B, T, d] element numbers -> the tensor [windows*T, heads*d]; the scale is kept out."""
+def _rows_of_heads(
+    emit: Emitter, letter: str, x: View, order: NDArray, keep_scale: bool = True
+) -> Tensor:
+    """x[B, T, d] element numbers -> the tensor [windows*T, heads*d]; q's and k's scale kept out."""
     count, heads = order.shape
     t, d = x.shape[1:]
     target = x.index[order.reshape(-1)].reshape(count, heads, t, d).transpose(0, 2, 1, 3)
     with emit.below(letter):
-        return emit.place(x, target.reshape(count * t, heads * d), keep_scale=True)
+        return emit.place(x, target.reshape(count * t, heads * d), keep_scale)
 
 
 def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:

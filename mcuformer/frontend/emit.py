@@ -140,7 +140,7 @@ class Emitter:
             if old is not None:
                 self.weight_scales[str(operands[1])] = old[cols]
             operands += [self.const("b", b[cols]) for b in data[2:] if b is not None]
-            return self.op("linear", operands, suffix="columns")
+            return self.op("linear", operands, suffix="")
         consts = [d for d in data if d is not None]
         if producer.kind == "unary":
             x, consts = producer.inputs[0], []
@@ -150,7 +150,7 @@ class Emitter:
             return None
         inner = self.columns(Tensor(str(x), values[str(x)].type.shape), cols)
         operands = [inner.name, *(self.const("const", c[cols]) for c in consts)]
-        return self.op(producer.kind, operands, producer.attrs, suffix="columns")
+        return self.op(producer.kind, operands, producer.attrs, suffix="")
 
     def _by_granules(self, x: Tensor, index2: Index) -> Tensor:
         """Any movement at all: pieces of equal length, gathered."""
@@ -181,7 +181,7 @@ class Emitter:
             x, flat = self._with_zero_row(x, flat)
         row, col = flat // x.shape[1], flat % x.shape[1]
         if (row == row[:, :1]).all() and (col == col[:1]).all():
-            out = self.columns(self.rows(x, row[:, 0]), col[0])
+            out = self.rows(self.columns(x, col[0]), row[:, 0])  # columns sink into a layer
         else:
             out = self._by_granules(x, flat)
         return self.reshape(out, target.shape)

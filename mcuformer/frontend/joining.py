@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Unsupported, View
+from mcuformer.frontend.views import Tensor, Unsupported, View
 from mcuformer.ir.graph import Op
 from mcuformer.ir.numpy_ops import KERNELS, movement
 from mcuformer.ir.numpy_ops.base import wrapped
@@ -50,6 +50,9 @@ def _concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
         joined = [p.index for p in parts if isinstance(p, View)]
         return first.with_index(np.concatenate(joined, axis))
     axis = wrapped(axis, len(first.shape))
+    channels = _channel_concat(emit, parts, axis)
+    if channels is not None:
+        return channels
     last = axis == len(first.shape) - 1
     width = math.gcd(*(p.shape[-1] for p in parts)) if last else first.shape[-1]
     names, numbers, offset = [], [], 0
@@ -65,6 +68,28 @@ def _concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
         offset += count
     out = emit.op("concat", names, {"axis": 0})
     return View(out, np.concatenate(numbers, axis))
+
+
+def _channel_concat(emit: Emitter, parts: list[Operand], axis: int) -> View | None:
+    """Tensors whose rows lie alike, joined along what are their bases' channels."""
+    tensors: list[tuple[Tensor, NDArray]] = []
+    for part in parts:
+        if not isinstance(part, View) or not isinstance(part.base, Tensor) or part.scale != 1.0:
+            return None
+        width = part.shape[axis]
+        index = np.moveaxis(part.index, axis, -1).reshape(-1, width)
+        rows = index[:, 0] // width
+        whole = part.base.shape[-1] == width and part.is_bijective()
+        if not whole or (index != rows[:, None] * width + np.arange(width)).any():
+            return None
+        tensors.append((emit.tokens(part.base), rows))
+    rows = tensors[0][1]
+    if rows.size == 1 or any(not np.array_equal(r, rows) for _, r in tensors):
+        return None
+    out = emit.op("concat", [t.name for t, _ in tensors], {"axis": 1})
+    numbers = rows[:, None] * out.shape[1] + np.arange(out.shape[1])
+    lead = [d for a, d in enumerate(parts[0].shape) if a != axis]
+    return View(out, np.moveaxis(numbers.reshape(*lead, -1), -1, axis))
 
 
 def _rows(emit: Emitter, part: Operand, order: NDArray) -> tuple[str, int]:

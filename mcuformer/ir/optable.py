@@ -108,6 +108,10 @@ def _binary(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     shapes = sorted((x for x in s if x is not None), key=len)
     _want(len(shapes) == 2, "wants two operands")
     small, big = shapes
+    if len(small) == len(big) == 2:  # [1, C] and [T, 1] are repeated
+        ok = all(a == b or 1 in (a, b) for a, b in zip(small, big, strict=True))
+        _want(ok, f"shapes {small} and {big} do not match")
+        return (max(small[0], big[0]), max(small[1], big[1]))
     _want(small in (big, big[-1:]), f"shapes {small} and {big} do not match")
     return big
 
@@ -126,6 +130,9 @@ def _attention(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
 
 def _concat(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     rows = [_rows(x) for x in s]
+    if attrs["axis"] == 1:
+        _want(len({t for t, _ in rows}) == 1, f"rows differ: {list(s)}")
+        return (rows[0][0], sum(c for _, c in rows))
     _want(len({c for _, c in rows}) == 1, f"channels differ: {list(s)}")
     return (sum(t for t, _ in rows), rows[0][1])
 
@@ -161,11 +168,11 @@ CANONICAL: dict[str, OpSpec] = {
         OpSpec("layernorm", ("x", "gamma?", "beta?"), ("eps", "groups"), _layernorm),
         OpSpec("unary", ("x",), ("fn",), _same, "gelu gelu_tanh quick_gelu relu relu6 tanh "
                "sigmoid silu hardswish hardsigmoid"),
-        OpSpec("add", ("a", "b"), (), _binary),
-        OpSpec("mul", ("a", "b"), (), _binary),
+        OpSpec("add", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
+        OpSpec("mul", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
         OpSpec("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), _attention,
                "windows (default 1): rows are windows * T, attention stays inside a window"),
-        OpSpec("concat", ("x...",), ("axis",), _concat),
+        OpSpec("concat", ("x...",), ("axis",), _concat, "axis 0 joins rows, 1 channels"),
         OpSpec("slice", ("x",), ("axis", "start", "stop"), _slice),
         OpSpec("gather", ("x",), ("indices",), _gather),
         OpSpec("reshape", ("x",), ("shape",), _reshape),

@@ -13,6 +13,7 @@ from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
+from mcuformer.passes.gather_first import gather_first
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
 from mcuformer.passes.scale_into_sum import scale_into_sum
@@ -36,6 +37,8 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
     split_linear,  # after the folds, which want the whole layer
+    fold_affine,  # factors of q, k or v alone
+    gather_first,  # after split_linear, so that q, k, v share one gather
     push_slice,
     dedupe,  # push_slice leaves equal selections behind
     tidy_names,  # last: names follow what the operators became

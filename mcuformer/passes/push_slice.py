@@ -49,7 +49,7 @@ def _selected(op: Op) -> list[int]:
 
 def _movable(graph: Graph, op: Op, rows: list[int]) -> bool:
     if op.kind == "concat":
-        return _operand_with(graph, op, rows) is not None
+        return op.attrs["axis"] == 0 and _operand_with(graph, op, rows) is not None
     if op.kind == "attention":
         return op.attrs.get("windows", 1) == 1
     if op.kind == "slice":
@@ -126,7 +126,13 @@ def _on_rows(edit: Edit, op: Op, rows: list[int], out: str) -> list[Op]:
 def _rows_of(edit: Edit, made: list[Op], op: Op, x: str, rows: list[int]) -> str:
     data = edit.data(x)
     if data is not None:  # a constant: [C] has no rows
-        return x if data.ndim == 1 else edit.const(f"{x}.rows", np.asarray(data)[rows])
+        return (
+            x
+            if data.ndim == 1 or len(data) == 1
+            else edit.const(f"{x}.rows", np.asarray(data)[rows])
+        )
+    if edit.values[x].type.shape[0] == 1:  # repeated for all rows
+        return x
     out = edit.activation(f"{x}.rows", (len(rows), edit.values[x].type.shape[1]), x)
     source = edit.graph.producers().get(x)  # a value may have taken a later operator's name
     stem = x if source is None else source.name

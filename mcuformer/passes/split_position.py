@@ -32,7 +32,12 @@ def split_position(graph: Graph) -> Graph:
 
 def _fits(graph: Graph, join: Op, reads: dict[str, int]) -> bool:
     some_constant = any(graph.const(i) is not None for i in join.inputs)
-    return join.kind == "concat" and reads[join.outputs[0]] == 1 and some_constant
+    return (
+        join.kind == "concat"
+        and join.attrs["axis"] == 0
+        and reads[join.outputs[0]] == 1
+        and some_constant
+    )
 
 
 def _parts(edit: Edit, join: Op, add: Op) -> list[Op]:
