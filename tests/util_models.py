@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.passes import run_float_passes
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Net:
 
     def emit(self, kind: str, name: str, inputs: list[str | None], shape: tuple[int, ...],
              **attrs: Any) -> str:
+        if kind == "reshape":
+            attrs["shape"] = shape
         return self.b.op(kind, name, inputs, TensorType(shape, "float32"), attrs, (f"/{name}",))
 
     def linear(self, x: str, n: int, name: str, bias: bool = True, gain: float = 1.0) -> str:
@@ -158,7 +161,7 @@ def vit(cfg: VitConfig) -> Graph:
     y = head(net, x, cfg)
     meta = {"input_layout": "NCHW", "input_shape": (1, 3, *cfg.image),
             "output_shape": (1, *net.b.values[y].type.shape)}
-    return net.b.done(["image"], [y], meta)
+    return run_float_passes(net.b.done(["image"], [y], meta))
 
 
 def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
@@ -171,7 +174,7 @@ def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
     y = head(net, x, cfg)
     meta = {"input_layout": "tokens", "input_shape": (1, tokens, cfg.width),
             "output_shape": (1, *net.b.values[y].type.shape)}
-    return net.b.done(["x"], [y], meta)
+    return run_float_passes(net.b.done(["x"], [y], meta))
 
 
 def images(cfg: VitConfig, count: int, seed: int = 1) -> NDArray[np.float32]:

@@ -60,9 +60,8 @@ def _dtype(
         return "int16"
     if near_attention:
         return "int8"
-    if mode == "mixed" and (
-        is_output or is_stream(members, writers, readers) or any(op.kind == "layernorm" for op in writers)
-    ):
+    norm = any(op.kind == "layernorm" for op in writers)
+    if mode == "mixed" and (is_output or norm or is_stream(members, writers, readers)):
         return "int16"
     single = all(len(graph.type(n).shape) == 2 and graph.type(n).shape[0] == 1 for n in members)
     from_input = any(n in graph.inputs for n in members)

@@ -1,19 +1,21 @@
-"""Float-to-float rewrites that quantisation wants, in their one order."""
+"""Float-to-float rewrites that quantisation wants, in their one order.
+
+They stand behind `mcuformer.passes`, which already folded biases and scales, split q, k and v, and
+moved selections of rows up.
+"""
 
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph
+from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.average_pool import average_pool
 from mcuformer.quant.rewrites.expand_groups import expand_groups
-from mcuformer.quant.rewrites.fold_channel_affine import fold_channel_affine
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
+from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
 from mcuformer.quant.rewrites.patch_embed import patch_embed
-from mcuformer.quant.rewrites.push_add_into_concat import push_add_into_concat
-from mcuformer.quant.rewrites.push_row_selection import push_row_selection
 from mcuformer.quant.rewrites.rotate_stream import rotate_stream
-from mcuformer.quant.rewrites.split_linear import split_linear
 
 
 def prepare(graph: Graph) -> Graph:
@@ -24,12 +26,9 @@ def prepare(graph: Graph) -> Graph:
     given = graph.meta.get("qdq", {})
     graph = average_pool(graph)
     graph = expand_groups(graph)
-    graph = fold_channel_affine(graph)
-    graph = push_add_into_concat(graph)  # before PATCH_EMBED: leaves the add beside the reshape
     graph = patch_embed(graph)
-    graph = split_linear(graph)  # before PUSH_ROW_SELECTION, which wants q apart from k and v
-    graph = push_row_selection(graph)
-    graph = fold_layernorm_affine(graph, given)  # after the pushes: all readers are linear layers
+    graph = dedupe(norm_after_selection(graph))  # one selection of the stream for its readers
+    graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)
     graph = rotate_stream(graph, given)  # after FUSE_EPILOGUE: the residual sums are inputs there
     return free_norms(graph, given)  # last: for the norms whose stream could not be rotated

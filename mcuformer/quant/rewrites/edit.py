@@ -10,6 +10,10 @@ from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.types import TensorType
 
 
+def is_row_selection(op: Op) -> bool:
+    return op.kind == "gather" or (op.kind == "slice" and op.attrs["axis"] == 0)
+
+
 class Edit:
     """A new graph under construction: `keep` an operation or `emit` others in its place."""
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit
-from mcuformer.quant.rewrites.push_row_selection import is_row_selection
+from mcuformer.quant.rewrites.edit import Edit, is_row_selection
 
 
 def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.classes import changes_channels
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Edit, is_row_selection
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
-from mcuformer.quant.rewrites.push_row_selection import is_row_selection
 
 _SEED = 0
 
@@ -130,11 +129,10 @@ def _add_norm_readers(edit: Edit, web: Web, value: str) -> bool:
     if value in edit.graph.outputs:
         return False
     for op in edit.consumers[value]:
+        moved = op.kind == "mean" or is_row_selection(op)
         if op.kind == "linear" and value not in op.inputs[3:]:
             web.readers[op.outputs[0]] = op
-        elif op.kind != "mean" and not is_row_selection(op):
-            return False
-        elif not _add_norm_readers(edit, web, op.outputs[0]):
+        elif not (moved and _add_norm_readers(edit, web, op.outputs[0])):
             return False
     return True
 
