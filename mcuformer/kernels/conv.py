@@ -14,9 +14,10 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels import linear
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.linear import Values, constant, round4
+from mcuformer.kernels.shapes import Values, constant, round4
 
-SOURCES = ("mcf_conv2d.c", "mcf_dwconv2d.c", *linear.GEMM_SOURCES)
+SOURCES = ("mcf_conv2d.c", "mcf_dwconv2d.c", "mcf_dw.c", *linear.GEMM_SOURCES)
+STRIP_BYTES = 4096  # of a depthwise layer's scratch: more output lines at a time save little
 
 
 def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> KernelData:
@@ -44,6 +45,7 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
         "stride_w": int(sx),
         "pad_top": int(pads[0]),
         "pad_left": int(pads[1]),
+        "band": band_of(op, graph),
     }
     return KernelData("mcf_conv2d_t", fields, tuple(arrays.values()))
 
@@ -72,6 +74,20 @@ def tile_of(op: Op, graph: Values) -> int:
     return max(2, min(16, 1024 // kp & ~1))
 
 
+def strip_bytes(op: Op, graph: Values, band: int) -> int:
+    """Depthwise: the input lines of `band` output lines for 4 channels, with the padding."""
+    kh, kw = op.attrs["kernel"]
+    sy, sx = op.attrs["strides"]
+    return 8 * ((band - 1) * sy + kh) * ((out_width(op, graph) - 1) * sx + kw)
+
+
+def band_of(op: Op, graph: Values) -> int:
+    if op.kind != "q_dwconv2d":
+        return 0
+    bands = range(output_lines(op, graph), 1, -1)
+    return next((b for b in bands if strip_bytes(op, graph, b) <= STRIP_BYTES), 1)
+
+
 def out_width(op: Op, graph: Values) -> int:
     """Output pixels of a line, also where the output type is rows of tokens."""
     _top, left, _bottom, right = op.attrs.get("pads", (0, 0, 0, 0))
@@ -95,7 +111,8 @@ def pixels_of(op: Op, graph: Values, rows: int) -> int:
 
 def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
     if op.kind == "q_dwconv2d":
-        return 0
+        kernel = 8 * constant(graph, op.inputs[1]).shape[1]
+        return kernel + strip_bytes(op, graph, band_of(op, graph)) + 8 * op.attrs["strides"][1]
     pixels = pixels_of(op, graph, rows)
     x = DTYPES[graph.type(str(op.inputs[0])).dtype]
     row = round4(constant(graph, op.inputs[1]).shape[1]) * x.itemsize

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.linear import TYPES, Values, constant
+from mcuformer.kernels.shapes import TYPES, Values, constant
 
 SOURCES = (
     "mcf_add.c",
@@ -20,6 +20,7 @@ SOURCES = (
     "mcf_softmax.c",
     "mcf_softmax_dsp.c",
     "mcf_copy.c",
+    "mcf_rows.c",
     "mcf_exp.c",
 )
 # Instructions per channel of the Cortex-M code: all int8, all int16, mixed types.

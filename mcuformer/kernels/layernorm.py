@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_norm import mean_reciprocal
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.linear import TYPES, Values, op_input
+from mcuformer.kernels.shapes import TYPES, Values, op_input
 
 SOURCES = ("mcf_layernorm.c", "mcf_layernorm_dsp.c", "mcf_layernorm_asm.c")
 LANES = (0, 2, 1, 3)  # how SXTB16 takes four bytes apart

@@ -8,32 +8,22 @@ embedding comes as q_linear whose attrs say where a row lies: `segments` pieces 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.ir.types import DTYPES
+from mcuformer.kernels import linear_cost
 from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.shapes import TYPES, Values, constant, op_input, round4, segments_of
 
 GEMM_SOURCES = (
     "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
 )  # fmt: skip
 SOURCES = ("mcf_linear.c", *GEMM_SOURCES)
-TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
-NO_TYPE = 3
-
-
-class Values(Protocol):
-    """What the kernels need of a Graph."""
-
-    def type(self, name: str) -> TensorType: ...
-    def const(self, name: str | None) -> NDArray | None: ...
-
-
-def round4(n: int) -> int:
-    return (n + 3) & ~3
+NO_TYPE = 3  # MCF_NONE
 
 
 def pack(
@@ -79,25 +69,6 @@ def pack(
         "table_bits": int(op.attrs.get("table_bits", 0)),
     }
     return KernelData("mcf_linear_t", fields, tuple(arrays))
-
-
-def op_input(op: Op, index: int) -> str | None:
-    return op.inputs[index] if index < len(op.inputs) else None
-
-
-def constant(graph: Values, name: str | None) -> NDArray:
-    data = graph.const(name)
-    assert data is not None, f"{name} is not constant"
-    return data
-
-
-def segments_of(op: Op, graph: Values) -> tuple[int, int, int]:
-    """(pieces of a row of x, elements of a piece, bytes from one piece to the next)."""
-    x = graph.type(str(op.inputs[0]))
-    item = DTYPES[x.dtype].itemsize
-    k = constant(graph, op.inputs[1]).shape[1]
-    segments = int(op.attrs.get("segments", 1))
-    return segments, k // segments, int(op.attrs.get("segment_stride", k * item))
 
 
 def chunk_lengths(op: Op, kp: int) -> list[int]:
@@ -181,19 +152,15 @@ def instructions(
     op: Op, graph: Values, rows: int, *, panel: int = 0, tile: int = 2, **_: Any
 ) -> int:
     segments, _segment, _stride = segments_of(op, graph)
-    return partial_instructions(op, graph, rows, segments, panel=panel, tile=tile)
+    work = linear_cost.Work.of(op, graph, rows, segments)
+    return linear_cost.instructions(op, graph, work, panel, tile, sums=False)
 
 
 def partial_instructions(
     op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0, tile: int = 2
 ) -> int:
-    _segments, segment, _stride = segments_of(op, graph)
-    kn, n = lines * round4(segment), round4(constant(graph, op.inputs[1]).shape[0])
-    panels = -(-n // panel) if panel else 1
-    pairs = -(-rows // 2)
-    dots = pairs * n // 4 * (kn * 22 // 4 + 46) if panel else pairs * n // 4 * (kn * 30 // 4 + 46)
-    loads = 1 if rows <= tile else panels
-    return dots + loads * pairs * (6 * kn // 4 + 60) + (n * kn * 21 // 32 if panel else 0)
+    work = linear_cost.Work.of(op, graph, rows, lines)
+    return linear_cost.instructions(op, graph, work, panel, tile, sums=True)
 
 
 def finish_instructions(op: Op, graph: Values, rows: int) -> int:

@@ -26,6 +26,8 @@ typedef struct {
     int32_t pairs;           /* how many pairs of rows, one behind the other */
     int32_t pair_bytes, y_step, res_step, post_back; /* from the end of a pair of rows to the start of the next */
     mcf_dot_label_t *after_up; /* then on to this finish */
+    uint32_t row_entry;        /* depthwise: address in the unrolled loop over a kernel row, */
+    int32_t row_step;          /* and bytes from the end of a row of x to the next */
 } mcf_dot_t;
 
 /* Every pair of rows against every group of channels between w and w_end. */
@@ -49,6 +51,15 @@ mcf_dot_label_t mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_
 mcf_dot_label_t mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
 mcf_dot_label_t mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3, mcf_dot_s8_table12_shift3;
 mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table12;
+
+/* Depthwise (mcf_dw.c): two output pixels x 4 channels; pair is a strip of x, w the kernel, both as from mcf_dw_expand.
+ * Loops over a kernel row of up to 8 taps for strides 1 and 2, and whole kernels of 3x3. */
+enum { MCF_DW_UNROLL = 8, MCF_DW_STEP_BYTES = 44 };
+mcf_dot_label_t mcf_dw_row_1, mcf_dw_row_2, mcf_dw_3x3_1, mcf_dw_3x3_2;
+
+/* 4 channels of `count` pixels, `step` bytes apart, as int16 pairs (c0, c2), (c1, c3). */
+typedef void mcf_dw_expand_t(const void *from, void *to, int32_t count, int32_t step);
+mcf_dw_expand_t mcf_dw_expand_s8, mcf_dw_expand_u8, mcf_dw_expand_s16;
 
 /* `count` blocks of 16 packed weights (8 or 4 bits each) to 16 bits. */
 void mcf_dot_expand8(const void *packed, void *panel, int32_t count);

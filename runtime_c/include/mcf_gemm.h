@@ -33,6 +33,11 @@ static inline int32_t mcf_post_words(const mcf_linear_t *p) /* per group of 4 ch
     return 4 * p->chunks + (p->res_type == MCF_NONE ? 8 : 12);
 }
 
+#if MCF_DSP
+/* How a layer's groups end; finish NULL where mcf_dot cannot. */
+void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d);
+#endif
+
 /* Expands the panel. */
 void mcf_gemm_start(mcf_gemm_t *g);
 

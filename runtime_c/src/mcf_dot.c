@@ -49,7 +49,7 @@
     "ldr r12, [r0]\n"          \
     "sub r0, lr\n"
 #define LOOP_END "add.w r0, #16*2*24\n add.w r1, #8*2*24\n"
-#define ENTRY_NEXT "ldr r2, " PAIR_ENTRY "\n add r2, r12\n str r2, " PAIR_ENTRY "\n"
+#define ENTRY_NEXT "ldr r2, " PAIR_ENTRY "\n add r2, r3\n str r2, " PAIR_ENTRY "\n"
 
 #endif
 
@@ -75,36 +75,42 @@
 
 #define LOOP_WHILE(label, temp) "ldr " temp ", " PAIR_END "\n cmp r1, " temp "\n bne.w " label "\n ldr.w pc, " FINISH "\n"
 
+/* r0: weights, r1: biases */
+#define GROUP                              \
+    "ldm r1!, {r4-r7}\n"                   \
+    "ldmdb r1, {r8-r11}\n"                 \
+    "str r1, " POST "\n"                   \
+    "ldr r1, " PAIR "\n" LOOP_START        \
+    "ldr.w pc, " ENTRY "\n"
+
 __asm(SECTION(dot)
       LABEL(mcf_dot)
       "push {r4-r11, lr}\n"
       "sub sp, #" FRAME_BYTES "\n"
-      "ldm r0!, {r1-r8}\n stm sp, {r1-r8}\n"
-      "ldm r0!, {r1-r8}\n add r12, sp, #32\n stm r12, {r1-r8}\n"
-      "ldm r0, {r1-r8}\n add r12, sp, #64\n stm r12, {r1-r8}\n"
+      "mov r12, sp\n"
+      "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
+      "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
+      "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
+      "ldm r0, {r1-r2}\n stm r12, {r1-r2}\n"
       "ldr r0, " W "\n"
       "ldr r1, " POST "\n"
-      LABEL(mcf_dot_group) /* r0: weights, r1: biases */
-      "ldm r1!, {r4-r7}\n"
-      "ldmdb r1, {r8-r11}\n"
-      "str r1, " POST "\n"
-      "ldr r1, " PAIR "\n" LOOP_START
-      "ldr.w pc, " ENTRY "\n"
+      "b 1f\n"
+      LABEL(mcf_dot_next_pair)
+      "add r12, sp, #72\n ldm r12, {r2-r6}\n" /* pairs, pair_bytes, y_step, res_step, post_back */
+      "subs r2, #1\n"
+      "beq 2f\n"
+      "str r2, " PAIRS "\n"
+      "ldrd r7, r8, " PAIR "\n add r7, r3\n add r8, r3\n strd r7, r8, " PAIR "\n"
+      "add r12, sp, #32\n ldm r12, {r7-r10}\n" /* y, res */
+      "add r7, r4\n add r8, r4\n add r9, r5\n add r10, r5\n stm r12, {r7-r10}\n" ENTRY_NEXT
+      "sub r1, r6\n"
+      "ldr r0, " W "\n"
+      "1:\n"
+      LABEL(mcf_dot_group) GROUP
       LABEL(mcf_dot_loop) LOOP LOOP_END LOOP_WHILE("mcf_dot_loop", "lr")
       LABEL(mcf_dot_packed8_loop) PACKED8_LOOP LOOP_WHILE("mcf_dot_packed8_loop", "r12")
       LABEL(mcf_dot_packed4_loop) PACKED4_LOOP LOOP_WHILE("mcf_dot_packed4_loop", "r12")
-      LABEL(mcf_dot_next_pair)
-      "ldr r2, " PAIRS "\n"
-      "subs r2, #1\n"
-      "beq 1f\n"
-      "str r2, " PAIRS "\n"
-      "ldr r2, " PAIR_END "\n ldr r12, " PAIR_BYTES "\n add r3, r2, r12\n strd r2, r3, " PAIR "\n" ENTRY_NEXT
-      "ldrd r2, r3, " Y "\n ldr r12, " Y_STEP "\n add r2, r12\n add r3, r12\n strd r2, r3, " Y "\n"
-      "ldrd r2, r3, " RES "\n ldr r12, " RES_STEP "\n add r2, r12\n add r3, r12\n strd r2, r3, " RES "\n"
-      "ldr r12, " POST_BACK "\n sub r1, r12\n"
-      "ldr r0, " W "\n"
-      "b.w mcf_dot_group\n"
-      "1:\n"
+      "2:\n"
       "add sp, #" FRAME_BYTES "\n"
       "pop {r4-r11, pc}\n" END);
 

@@ -27,10 +27,13 @@
 #define RES_STEP "[sp, #84]"
 #define POST_BACK "[sp, #88]"
 #define AFTER_UP "[sp, #92]"
-#define SAVED "[sp, #96]"
-#define FRAME_BYTES "100"
+#define ROW_ENTRY "[sp, #96]"
+#define ROW_STEP "[sp, #100]"
+#define SAVED "[sp, #104]"
+#define FRAME_BYTES "108"
+_Static_assert(offsetof(mcf_dot_t, y) == 32 && offsetof(mcf_dot_t, pairs) == 72, "frame of mcf_dot");
 _Static_assert(offsetof(mcf_dot_t, table) == 48 && offsetof(mcf_dot_t, w_skip) == 68, "frame of mcf_dot");
-_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 96, "frame of mcf_dot");
+_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 104, "frame of mcf_dot");
 
 #define SECTION(name) ".syntax unified\n.thumb\n.section .text.mcf_hot." #name ",\"ax\",%progbits\n.balign 4\n"
 #define LABEL(name) ".global " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"

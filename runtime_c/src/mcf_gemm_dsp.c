@@ -108,14 +108,8 @@ static void expand(const mcf_gemm_t *g)
         widen(w + i * step, (uint8_t *)g->panel + 8 * g->kn * i, g->kn / 4);
 }
 
-void mcf_gemm_start(mcf_gemm_t *g)
+void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d)
 {
-    const mcf_linear_t *p = g->p;
-    mcf_dot_t *d = &g->dot;
-    const int32_t n0 = 4 * g->group0, contiguous = g->panel || g->kn == p->kp, whole = (p->n - n0) / 4;
-    if (g->panel)
-        expand(g);
-    d->post = p->post + g->group0 * mcf_post_words(p);
     d->shift = p->shift;
     d->table = p->table;
     d->acc_shift = p->acc_shift;
@@ -123,6 +117,17 @@ void mcf_gemm_start(mcf_gemm_t *g)
     d->clamp_max = p->clamp_max;
     d->after_up = finish_of(p);
     d->finish = p->acc_shift && d->after_up ? mcf_dot_up : d->after_up;
+}
+
+void mcf_gemm_start(mcf_gemm_t *g)
+{
+    const mcf_linear_t *p = g->p;
+    mcf_dot_t *d = &g->dot;
+    const int32_t n0 = 4 * g->group0, contiguous = g->panel || g->kn == p->kp, whole = (p->n - n0) / 4;
+    if (g->panel)
+        expand(g);
+    mcf_gemm_epilogue(p, d);
+    d->post = p->post + g->group0 * mcf_post_words(p);
     d->pair_bytes = 4 * g->kn;
     g->y_at = n0 * (g->mode == MCF_GEMM_OUTPUTS ? mcf_size(p->y_type) : 4);
     g->res_at = n0 * mcf_size(p->res_type);

@@ -1,0 +1,113 @@
+"""Executed instructions of mcf_linear on Cortex-M7, fitted to counts in Unicorn (gcc -O3, LDRD).
+
+The register block is 2 rows x 4 channels: 22 instructions for 4 positions of K, as mcf_dot.c says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import DTYPES
+from mcuformer.kernels.shapes import Values, constant, op_input, round4, segments_of
+
+CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
+PAIR_OF_ROWS = 20  # of a tile, in mcf_dot
+LOAD, PIECE, LOOSE_BYTES = 25, 66, 87  # of a pair: each, per segment, per segment with K % 4
+BLOCK = 38  # bias, scale, saturate, store, next group of 4 channels
+DOWN, UP, TABLE, RESIDUAL, CLAMP = 9, 10, 10, 22, 41
+PLAIN_C = 610  # more for 8 outputs through mcf_gemm_finish
+CHUNK = 560  # of K, for 8 outputs
+FREE_SHIFT, FREE_RES_SHIFTS = 3, range(8, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one call multiplies: `kn` positions of K in `pieces`, padded to multiples of 4."""
+
+    rows: int
+    n: int
+    kn: int
+    pieces: int
+    piece: int
+
+    @staticmethod
+    def of(op: Op, graph: Values, rows: int, lines: int) -> Work:
+        _segments, segment, _stride = segments_of(op, graph)
+        n = constant(graph, op.inputs[1]).shape[0]
+        return Work(rows, n, lines * round4(segment), lines, segment)
+
+
+def instructions(op: Op, graph: Values, work: Work, panel: int, tile: int, sums: bool) -> int:
+    """`sums`: int32 sums instead of outputs."""
+    if panel == 0 or work.rows <= 2:
+        panel, tile = 0, 2
+    panels = -(-work.n // panel) if panel else 1
+    tiles = panels * -(-work.rows // tile)
+    pairs = (work.rows + 1) // 2
+    loads = pairs * (1 if work.rows <= tile else panels)
+    fixed = CALL + PANEL * panels + TILE * tiles + PAIR_OF_ROWS * pairs * panels
+    fixed += ODD_ROW * panels * (work.rows % 2 if tile > 2 else 0)
+    fixed += loads * load(op, graph, work)
+    fixed += expand(op, work) if panel else 0
+    return fixed + pairs * groups(op, graph, work, panel > 0, sums)
+
+
+def load(op: Op, graph: Values, work: Work) -> int:
+    """One pair of rows to 16 bits."""
+    words = work.piece // 4
+    if DTYPES[graph.type(str(op.inputs[0])).dtype].itemsize == 2:
+        one = 11 * words
+    else:
+        one = 24 * (words // 4) + 9 * (words % 4)
+    one += PIECE + (LOOSE_BYTES if work.piece % 4 else 0)
+    return LOAD + work.pieces * one
+
+
+def expand(op: Op, work: Work) -> int:
+    """All weights to 16 bits: 16 of them in 10 instructions, 14 for int4."""
+    per_16 = 10.5 if weight_bits(op) == 8 else 14.5
+    return int(work.kn * round4(work.n) / 16 * per_16)
+
+
+def groups(op: Op, graph: Values, work: Work, expanded: bool, sums: bool) -> int:
+    """One pair of rows against all groups of 4 channels."""
+    whole, rest = divmod(work.n, 4)
+    chunks = len(op.attrs.get("k_split", ())) + 1
+    one = block(op, work.kn, expanded)
+    if sums:
+        return whole * (one - 4) + (one + PLAIN_C // 2 if rest else 0)
+    if chunks > 1:
+        return (whole + (rest > 0)) * (one + CHUNK * chunks)
+    extra = finish(op, graph)
+    return whole * (one + extra) + (one + PLAIN_C * rest // 4 + 200 if rest else 0)
+
+
+def block(op: Op, kn: int, expanded: bool) -> int:
+    """Sums of 2 rows x 4 channels with the usual finish."""
+    if expanded:
+        return 22 * kn // 4 + 3 * -(-kn // 96) + BLOCK
+    per_4 = 30 if weight_bits(op) == 8 else 46
+    return per_4 * kn // 4 + 3 * -(-kn // 16) + BLOCK
+
+
+def finish(op: Op, graph: Values) -> int:
+    """What the epilogue of 8 outputs costs beyond scale, saturation and store."""
+    wide = graph.type(op.outputs[0]).dtype == "int16"
+    res, table, shift = op_input(op, 5), op_input(op, 7), op.attrs["shift"]
+    clamps = table is None and ("clamp_min" in op.attrs or "clamp_max" in op.attrs)
+    res_wide = res is not None and graph.type(res).dtype == "int16"
+    if (
+        (res is not None and (table is not None or (wide and not res_wide)))
+        or (clamps and (not wide or res is not None))
+        or (wide and table is not None and op.attrs["table_bits"] != 12)
+    ):
+        return PLAIN_C
+    extra = UP if op.attrs.get("acc_shift", 0) else 0
+    extra += (TABLE if table else 0) + (RESIDUAL if res else 0) + (CLAMP if clamps else 0)
+    free = FREE_RES_SHIFTS if res else (FREE_SHIFT,)
+    return extra + (DOWN if wide or res_wide or shift not in free else 0)
+
+
+def weight_bits(op: Op) -> int:
+    return int(op.attrs.get("weight_bits", 8))

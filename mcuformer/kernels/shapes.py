@@ -1,0 +1,42 @@
+"""What the kernels of matrix products read of an operation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import DTYPES, TensorType
+
+TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
+
+
+class Values(Protocol):
+    """What the kernels need of a Graph."""
+
+    def type(self, name: str) -> TensorType: ...
+    def const(self, name: str | None) -> NDArray | None: ...
+
+
+def round4(n: int) -> int:
+    return (n + 3) & ~3
+
+
+def op_input(op: Op, index: int) -> str | None:
+    return op.inputs[index] if index < len(op.inputs) else None
+
+
+def constant(graph: Values, name: str | None) -> NDArray:
+    data = graph.const(name)
+    assert data is not None, f"{name} is not constant"
+    return data
+
+
+def segments_of(op: Op, graph: Values) -> tuple[int, int, int]:
+    """(pieces of a row of x, elements of a piece, bytes from one piece to the next)."""
+    x = graph.type(str(op.inputs[0]))
+    item = DTYPES[x.dtype].itemsize
+    k = constant(graph, op.inputs[1]).shape[1]
+    segments = int(op.attrs.get("segments", 1))
+    return segments, k // segments, int(op.attrs.get("segment_stride", k * item))
