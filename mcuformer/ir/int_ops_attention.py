@@ -75,24 +75,29 @@ def per_head(values: tuple[int, ...]) -> NDArray:
 
 
 def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
-    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h,Tq,Tk]? -> y[Tq,h*dv].
+    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h|n*h,Tq/n,Tk/n]? -> y[Tq,h*dv].
 
-    With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights).
+    With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights). With attr
+    windows = n the rows are n groups of equal length and attention stays inside a group.
     """
     q, k, v, bias = args
     assert q is not None and k is not None and v is not None
     attrs = op.attrs
+    windows, heads = attrs.get("windows", 1), attrs["heads"]
     k, v = k.astype(np.int64) - attrs.get("k_zp", 0), v.astype(np.int64) - attrs.get("v_zp", 0)
-    qh = heads_first(q, attrs["heads"])
-    kh, vh = (heads_first(x, attrs.get("kv_heads", attrs["heads"])) for x in (k, v))
+    q, k, v = (x.reshape(*x.shape[:-2], windows, -1, x.shape[-1]) for x in (q, k, v))
+    qh = heads_first(q, heads)
+    kh, vh = (heads_first(x, attrs.get("kv_heads", heads)) for x in (k, v))
+    if bias is not None and bias.shape[0] > heads:
+        bias = bias.reshape(windows, heads, *bias.shape[1:])
     acc = exact_matmul(qh, np.swapaxes(kh, -1, -2))
-    p = probabilities(
-        score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias), attrs["p_shift"]
-    )
+    steps = score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias)
+    p = probabilities(steps, attrs["p_shift"])
     o = checked(exact_matmul(p, vh), f"{op.name}: P V")
     total = p.sum(axis=-1, keepdims=True)
     y = normalise(o, total, per_head(attrs["o_mant"]), per_head(attrs["o_exp"]))
-    return saturate(heads_last(y), out.dtype)
+    y = heads_last(y)  # [..., windows, Tq / windows, h*dv]
+    return saturate(y.reshape(*y.shape[:-3], -1, y.shape[-1]), out.dtype)
 
 
 def q_softmax(op: Op, args: Args, out: TensorType) -> NDArray:

@@ -4,7 +4,7 @@
 16 bits once per block, four keys or four channels at a time. Where the scratch of so many rows
 would hold all of K and V in 16 bits as well, they are expanded once and the blocks are short.
 A `panel` of 0 or less (-rows) takes the keys as they are, two at a time: slower from four rows on,
-with the smallest scratch.
+with the smallest scratch. `merge` heads that share K and V run together, as more rows of a block.
 """
 
 from __future__ import annotations
@@ -17,9 +17,16 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.linear import TYPES, Values, op_input, round4
+from mcuformer.kernels.shapes import TYPES, Values, op_input, round4
 
-SOURCES = ("mcf_attention.c", "mcf_attention_dsp.c", "mcf_attention_asm.c", "mcf_exp.c")
+SOURCES = (
+    "mcf_attention.c",
+    "mcf_attention_dsp.c",
+    "mcf_attention_expand.c",
+    "mcf_attention_softmax.c",
+    "mcf_attention_asm.c",
+    "mcf_exp.c",
+)
 KEEP_ROWS = 16  # query rows at a time where K and V stay expanded
 
 
@@ -42,13 +49,14 @@ def shape_of(op: Op, graph: Values) -> Shape:
     d, dv = q.shape[1] // heads, y.shape[1] // heads
     shared = int(op.attrs.get("kv_heads", heads)) < heads
     types = (q.dtype, k.dtype, v.dtype, y.dtype)
-    return Shape(q.shape[0], k.shape[0], heads, d, dv, types, shared)
+    windows = int(op.attrs.get("windows", 1))
+    return Shape(q.shape[0] // windows, k.shape[0] // windows, heads, d, dv, types, shared)
 
 
-def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
+def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData:
     s = shape_of(op, graph)
     attrs = op.attrs
-    how = layout(op, s, panel)
+    how = layout(op, s, panel, merge)
     rows = [attrs["m"], attrs["o_mant"], attrs["o_exp"]]
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
@@ -68,6 +76,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0) -> KernelData:
         "k_head": 0 if s.shared else s.d * size[1],
         "v_head": 0 if s.shared else s.dv * size[2],
         "y_head": s.dv * size[3],
+        "merge": how.merge,
         "block": how.block,
         "k_zp": int(attrs.get("k_zp", 0)),
         "v_zp": int(attrs.get("v_zp", 0)),
@@ -98,40 +107,43 @@ def pair_bytes(s: Shape) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Query rows at a time; whether K and V stay expanded; whether K is not expanded at all."""
+    """Query rows at a time, heads at a time; K and V stay expanded; K is not expanded at all."""
 
     block: int
+    merge: int
     keep: bool = False
     direct: bool = False
 
 
-def layout(op: Op, s: Shape, panel: int) -> Layout:
-    """The struct's fields for a choice of `panel`."""
-    rows = max(2, (abs(panel) + 1) & ~1)
+def layout(op: Op, s: Shape, panel: int, merge: int) -> Layout:
+    """The struct's fields for the choices `panel` and `merge`."""
+    rows, heads = max(2, (abs(panel) + 1) & ~1), merge if s.shared else 1
     if panel <= 0 and s.types[1] == "int8" and s.d % 4 == 0 and not op.attrs["pre_shift"]:
-        return Layout(rows, direct=True)
-    if rows > KEEP_ROWS and block_bytes(s, Layout(rows), rows) >= kept_bytes(s):
-        return Layout(KEEP_ROWS, keep=True)
-    return Layout(rows)
+        return Layout(rows, heads, direct=True)
+    if rows > KEEP_ROWS and block_bytes(s, Layout(rows, heads), rows) >= kept_bytes(s, heads):
+        return Layout(KEEP_ROWS, heads, keep=True)
+    return Layout(rows, heads)
 
 
 def block_bytes(s: Shape, how: Layout, rows: int) -> int:
     """Score rows, then q rows (and four keys), or four channels of V, as 16-bit pairs."""
-    pairs = (rows + 1) // 2
+    pairs = (rows + 1) // 2 * how.merge
     panels = max(4 * round4(s.d) * (pairs + (0 if how.direct else 2)), 8 * round4(s.tk))
     return pairs * pair_bytes(s) + panels
 
 
-def kept_bytes(s: Shape) -> int:
+def kept_bytes(s: Shape, merge: int) -> int:
     """All of K and V in 16 bits beside a short block."""
     values = 2 * round4(s.tk) * (round4(s.d) + round4(s.dv))
-    return (KEEP_ROWS // 2) * (pair_bytes(s) + 4 * round4(s.d)) + values
+    return KEEP_ROWS // 2 * merge * (pair_bytes(s) + 4 * round4(s.d)) + values
 
 
-def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+def scratch_bytes(
+    op: Op, graph: Values, rows: int, *, panel: int = 0, merge: int = 1, **_: Any
+) -> int:
     s = shape_of(op, graph)
-    how = layout(op, s, panel)
-    return kept_bytes(s) if how.keep else block_bytes(s, how, min(how.block, rows))
+    how = layout(op, s, panel, merge)
+    return kept_bytes(s, how.merge) if how.keep else block_bytes(s, how, min(how.block, rows))
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -149,42 +161,67 @@ def score_instructions(op: Op, s: Shape, direct: bool) -> int:
     """All scores of a pair of rows."""
     words = round4(s.d) // 4
     if direct:
-        return (s.tk + 1) // 2 * (15 * words + 3 * -(-words // 8) + 31) + 60
+        zero = 16 * words if op.attrs.get("k_zp") else 0
+        return (s.tk + 1) // 2 * (15 * words + 2 * -(-words // 8) + 27) + 28 + zero
     finish = 40 if int(op.attrs["pre_shift"]) else 22 if is_narrow(op, s) else 31
     return (s.tk + 3) // 4 * (dot_instructions(2 * words) + finish)
 
 
-def instructions(op: Op, graph: Values, rows: int, *, panel: int = 0, **_: Any) -> int:
+def instructions(
+    op: Op, graph: Values, rows: int, *, panel: int = 0, merge: int = 1, **_: Any
+) -> int:
     """Of one call for all heads on `rows` query rows; per block of code as the assembly counts.
 
     What the compiler makes of the C around it was fitted to counts (see test_cost_model).
     """
     s = shape_of(op, graph)
-    how = layout(op, s, panel)
+    how = layout(op, s, panel, merge)
     blocks = -(-rows // how.block)
-    expanded = 1 if how.keep else blocks
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
     biased = op_input(op, 3) is not None
     shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0
-    softmax = 49 * keys + 90 + shifted + (2 * keys * 28 if biased else 0)
+    softmax = 49 * keys + 110 + shifted + (2 * keys * 28 if biased else 0)
     queries = d // 4 * (9 if small[0] else 29)
-    expand_k = 45 + d // 4 * (17 if small[1] else 70) + (180 if s.d % 4 else 0)
-    expand_v = 64 + s.tk // 4 * (21 if small[2] else 54)
-    rest = pairs * 85 + expanded * s.tk * 28 if s.dv % 4 else 0
-    per_pair = score_instructions(op, s, how.direct) + softmax + groups * weigh + queries
-    per_block = (0 if how.direct else keys * 31) + groups * 79 + 299
-    expand = (0 if how.direct else keys * expand_k) + groups * expand_v
-    return s.heads * (pairs * per_pair + rest + blocks * per_block + expanded * expand) + 400
+    rest = 85 if s.dv % 4 else 0
+    per_pair = score_instructions(op, s, how.direct) + softmax + groups * weigh + queries + rest
+    per_block = (0 if how.direct else keys * 50) + groups * 30 + 325
+    expanded = (1 if how.keep else blocks) * -(-s.heads // how.merge)
+    work = s.heads * (pairs * per_pair + blocks * per_block)
+    return work + expanded * expand_instructions(s, how.direct, small) + 500
+
+
+def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
+    """All keys and values to 16 bits."""
+    key = 47 + round4(s.d) // 4 * (17 if small[1] else 70) + (180 if s.d % 4 else 0)
+    channels = 129 + s.tk // 4 * (21 if small[2] else 54)
+    rest = s.tk * 28 if s.dv % 4 else 0
+    return (0 if direct else (s.tk + 3) // 4 * key) + (s.dv + 3) // 4 * channels + rest
+
+
+Choice = tuple[dict[str, int], int, int]  # choices, scratch bytes, instructions
+
+
+def menu(op: Op, graph: Values, rows: int) -> tuple[Choice, ...]:
+    """What is worth choosing for a call of `rows`: by rising scratch, each faster than the last."""
+    s = shape_of(op, graph)
+    sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
+    panels = [0, *(p for size in sizes for p in (-size, size))]
+    entries = []
+    for merge in (1, s.heads) if s.shared else (1,):
+        for panel in panels:
+            how = {"panel": panel, "merge": merge}
+            cost = instructions(op, graph, rows, **how)
+            entries.append((how, scratch_bytes(op, graph, rows, **how), cost))
+    kept: list[Choice] = []
+    for entry in sorted(entries, key=lambda e: e[1:]):
+        if not kept or entry[2] < kept[-1][2]:
+            kept.append(entry)
+    return tuple(kept)
 
 
 def best_panel(op: Op, graph: Values, rows: int, budget: int) -> int:
-    """The panel with the fewest instructions whose scratch fits; 0 where none does."""
-    best, cost = 0, instructions(op, graph, rows, panel=0)
-    sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
-    for panel in [p for size in sizes for p in (-size, size)]:
-        total = instructions(op, graph, rows, panel=panel)
-        if total < cost and scratch_bytes(op, graph, rows, panel=panel) <= budget:
-            best, cost = panel, total
-    return best
+    """The fastest unmerged panel whose scratch fits; 0 where none does."""
+    fitting = [c for c in menu(op, graph, rows) if c[1] <= budget and c[0]["merge"] == 1]
+    return fitting[-1][0]["panel"] if fitting else 0

@@ -38,6 +38,8 @@ def absorbable(graph: Graph) -> dict[str, Group]:
     producers, consumers = graph.producers(), graph.consumers()
     found = {}
     for op in graph.ops:
+        if op.attrs.get("windows", 1) > 1:
+            continue  # K and V of one window are small
         if (
             op.kind != "q_attention"
             or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]

@@ -257,7 +257,7 @@ def operand_limits(graph: Graph, op: Op, dtype: str) -> scales.Limits:
         return scales.Limits(127, 127, 127)
     heads = int(op.attrs["heads"])
     depth = graph.type(str(op.inputs[0])).shape[1] // heads
-    keys = graph.type(str(op.inputs[1])).shape[0]
+    keys = graph.type(str(op.inputs[1])).shape[0] // op.attrs.get("windows", 1)
     score = min(32767, math.isqrt((2**31 - 1) // depth) - 1)
     p_shift = attention_p_shift(dtype, keys)
     return scales.Limits(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))

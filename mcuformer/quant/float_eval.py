@@ -97,13 +97,15 @@ def _layernorm(op: Op, args: Arrays, gamma: NDArray | None, beta: NDArray | None
 
 
 def _attention(op: Op, args: Arrays) -> NDArray:
-    h = op.attrs["heads"]
-    q, k, v = (np.moveaxis(x.reshape(*x.shape[:-1], h, -1), -2, -3) for x in args[:3])
+    h, n = op.attrs["heads"], op.attrs.get("windows", 1)
+    split = (x.reshape(*x.shape[:-2], n, x.shape[-2] // n, h, -1) for x in args[:3])
+    q, k, v = (np.moveaxis(x, -2, -3) for x in split)  # [..., windows, heads, T, d]
     scores = (q @ np.swapaxes(k, -1, -2)) * np.float32(op.attrs["scale"])
     if len(args) > 3:
-        scores = scores + args[3]
+        bias = args[3]
+        scores = scores + (bias.reshape(n, h, *bias.shape[1:]) if bias.shape[0] > h else bias)
     y = np.moveaxis(softmax(scores) @ v, -3, -2)
-    return y.reshape(*y.shape[:-2], -1)
+    return y.reshape(*y.shape[:-4], y.shape[-4] * y.shape[-3], -1)
 
 
 def _concat(op: Op, args: Arrays) -> NDArray:

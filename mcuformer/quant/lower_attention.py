@@ -22,7 +22,8 @@ STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 
 def lower_attention(ctx: Context, op: Op) -> None:
     q, k, v = (str(n) for n in op.inputs[:3])
-    heads, keys = int(op.attrs["heads"]), ctx.graph.type(k).shape[0]
+    heads, windows = int(op.attrs["heads"]), int(op.attrs.get("windows", 1))
+    keys = ctx.graph.type(k).shape[0] // windows
     dtype, limits = ctx.dtype(k), ctx.plan.limits[op.name]
     product = np.broadcast_to(ctx.qparams(q).scale * ctx.qparams(k).scale, (_width(ctx, q),))
     per_head = product.reshape(heads, -1)[:, 0] * float(op.attrs["scale"]) * STEPS
@@ -37,6 +38,8 @@ def lower_attention(ctx: Context, op: Op) -> None:
         "heads": heads, "m": m, "pre_shift": pre_shift, "p_shift": p_shift,
         "o_mant": mant, "o_exp": exponent,
     }
+    if windows > 1:
+        attrs["windows"] = windows
     data = ctx.const(q)
     if data is not None:
         q = ctx.b.const(q, ctx.qparams(q).quantise(data, dtype))

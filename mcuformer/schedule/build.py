@@ -15,7 +15,7 @@ from mcuformer.schedule import attention, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.macs import op_macs, op_weight_bytes
-from mcuformer.schedule.program import Call, Expr, Layer, Loop, Program, Span, Step
+from mcuformer.schedule.program import Addr, Arg, Call, Expr, Layer, Loop, Program, Span, Step
 from mcuformer.schedule.regions import Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 
@@ -23,6 +23,7 @@ SCHEDULES = {
     "kv": attention.keep_kv,
     "heads": attention.head_by_head,
     "absorbed": attention.absorbed,
+    "windows": attention.windowed,
 }
 MOVES = frozenset({"reshape", "slice"})
 
@@ -194,15 +195,42 @@ def _concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str)
 
 
 def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    """Rows by static index; a permutation of rows that die here happens in their own buffer."""
     op = region.ops[-1]
     x = em.where[str(op.inputs[0])]
     indices = [int(i) for i in np.asarray(op.attrs["indices"]).ravel()]
-    steps = [
-        embed.copy_rows(em, op, x.at(i), target.at(n), Rows.all(1)) for n, i in enumerate(indices)
-    ]
-    return [
-        replace(s, trace=s.trace and (s.trace[0], s.trace[1], Expr(n))) for n, s in enumerate(steps)
-    ]
+    rows = Rows.all(len(indices))
+    source = Rows.all(em.values[str(op.inputs[0])].type.shape[0])
+    layer = em.layer_ids[op.name]
+    size = Expr(x.row_bytes)
+    cost = len(indices) * (x.row_bytes + 24)
+    trace = em.trace(op.outputs[0], target, rows)
+    if x.buffer is None or x.buffer != target.buffer:
+        table = em.index_constant(f"{op.name}.rows", indices)
+        args: tuple[Arg, ...] = (x.addr, Expr(x.stride), target.addr, Expr(target.stride), size, rows.count, table)
+        return [Call("mcf_gather", layer, None, args, x.span(source.count), target.span(rows.count),
+                     trace=trace, instructions=cost)]  # fmt: skip
+    table = em.index_constant(f"{op.name}.cycles", cycles(indices))
+    row = em.buffer(f"{op.name}.row", x.row_bytes, "scratch")
+    args = (x.addr, Expr(x.stride), size, table, Addr(row))
+    return [Call("mcf_permute", layer, None, args, x.span(rows.count), target.span(rows.count),
+                 (Span.whole(em.buffers[row]),), trace, cost, overwrites=True)]  # fmt: skip
+
+
+def cycles(indices: Sequence[int]) -> list[int]:
+    """The cycles of new row i = old row indices[i]: rows of each, closed by 65535; a last 65535."""
+    done = [False] * len(indices)
+    found: list[int] = []
+    for first in range(len(indices)):
+        if done[first] or indices[first] == first:
+            continue
+        at = first
+        while not done[at]:
+            done[at] = True
+            found.append(at)
+            at = indices[at]
+        found.append(65535)
+    return [*found, 65535]
 
 
 _Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]

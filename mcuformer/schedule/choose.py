@@ -77,7 +77,7 @@ def steps_instructions(steps: Sequence[Step]) -> int:
 
 
 def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
-    """Every choice worth emitting for a region of the exact graph, but `kv` (see keep_options)."""
+    """Every choice worth emitting for a region of the exact graph, but `kv` (keep_options)."""
     op = region.ops[-1]
     rows = fr.emitter.values[region.target].type.shape[0]
     if op.kind == "q_patch_embed":
@@ -87,6 +87,9 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
         for n in lines:
             for budget in BUDGETS:
                 yield Choice("rows", lines=n, budget=budget)
+    elif region.attention is not None and region.attention.attrs.get("windows", 1) > 1:
+        for budget in BUDGETS:
+            yield Choice("windows", budget=budget)
     elif region.attention is not None:
         tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
         for budget in BUDGETS[2:]:
@@ -117,7 +120,7 @@ def _tiles(rows: int) -> list[int]:
 def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
     """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
     found = list(_evaluated(fr, region, candidates(fr, region)))
-    if region.attention is not None:
+    if region.attention is not None and region.attention.attrs.get("windows", 1) == 1:
         found += keep_options(fr, region)
     if other is not None and twin is not None and twin.attention is not None:
         found += _evaluated(other, twin, absorbed_candidates(other, twin))

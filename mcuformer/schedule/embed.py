@@ -15,7 +15,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import linear
 from mcuformer.schedule.emit import Emitter, Loc, Rows
-from mcuformer.schedule.panels import linear_panel
+from mcuformer.schedule.panels import linear_choices
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
 
 
@@ -133,9 +133,9 @@ def _partial_sums(
     x = Loc(
         Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines)
     )
-    panel = linear_panel(op, em, grid.across, em.budget)
-    size = linear.partial_scratch_bytes(op, em, grid.across, lines, panel=panel)
-    key = em.param("linear", op, panel=panel, lines=lines)
+    choices = linear_choices(op, em, grid.across, em.budget)
+    size = linear.partial_scratch_bytes(op, em, grid.across, lines, **choices)
+    key = em.param("linear", op, **choices, lines=lines)
     layer = em.layer_ids[op.name]
 
     def partial(first: Expr | int, start: bool) -> tuple[Step, ...]:
@@ -160,9 +160,9 @@ def _partial_sums(
             acc.span(rows.count),
             spans,
             None,
-            linear.partial_instructions(op, em, grid.across, lines, panel=panel),
+            linear.partial_instructions(op, em, grid.across, lines, **choices),
             None,
-            linear.weight_bytes_read(op, em, grid.across, panel=panel) * lines // grid.ph,
+            linear.weight_bytes_read(op, em, grid.across, **choices) * lines // grid.ph,
             overwrites=not start,
         )
         return read_lines(em, op, x, var("t") * grid.ph + line, lines, grid.line), call

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
-from mcuformer.schedule.panels import attention_panel, linear_panel
+from mcuformer.schedule.panels import attention_choices, linear_choices
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
 
@@ -101,6 +102,13 @@ class Emitter:
         row_bytes = self.row_bytes(value)
         return Loc(Expr(), row_bytes, row_bytes, None, value)
 
+    def index_constant(self, stem: str, numbers: Sequence[int]) -> Addr:
+        """A table of row numbers in flash."""
+        data = np.asarray(numbers, np.uint16)
+        self.values[stem] = Value(stem, TensorType(data.shape, "uint16"), data)
+        self.constants[stem] = None
+        return Addr(None, Expr(), stem)
+
     def param(self, kernel: str, op: Op, **choices: int) -> str:
         key, n = op.outputs[0], 1
         while key in self.params and (
@@ -186,8 +194,9 @@ class Emitter:
         return self.elementwise(op, name, [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
-        panel = linear_panel(op, self, rows.full, self.budget)
-        scratch, spans = self.scratch(op, linear.scratch_bytes(op, self, rows.full, panel=panel))
+        choices = linear_choices(op, self, rows.full, self.budget)
+        size = linear.scratch_bytes(op, self, rows.full, **choices)
+        scratch, spans = self.scratch(op, size)
         reads = x.span(rows.count) + (res.span(rows.count) if res else ())
         args: tuple[Arg, ...] = (
             x.addr,
@@ -208,7 +217,7 @@ class Emitter:
             y,
             rows,
             spans,
-            {"panel": panel},
+            choices,
             overwrites=res is not None and res.buffer == y.buffer,
         )
 
@@ -260,12 +269,24 @@ class Emitter:
         )
 
     def attention(
-        self, op: Op, q: Loc, k: Loc, v: Loc, y: Loc, rows: Rows, head0: int, heads: int
+        self,
+        op: Op,
+        q: Loc,
+        k: Loc,
+        v: Loc,
+        y: Loc,
+        rows: Rows,
+        head0: int,
+        heads: int,
+        bias_row: Expr | None = None,
     ) -> Call:
-        """`rows` query rows of heads head0.. ; locations point at head0's first channel."""
-        choices = {"panel": attention_panel(op, self, rows.full, self.budget)}
+        """`rows` query rows of heads head0.. ; locations point at head0's first channel.
+
+        `bias_row` is the first query row's place in the bias, where it is not the row itself.
+        """
+        choices = attention_choices(op, self, rows.full, self.budget)
         scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
-        tk = Expr(self.values[op.inputs[1] or ""].type.shape[0])
+        tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)
         args: tuple[Arg, ...] = (
             Expr(head0),
@@ -278,7 +299,7 @@ class Emitter:
             Expr(v.stride),
             y.addr,
             Expr(y.stride),
-            rows.first,
+            rows.first if bias_row is None else bias_row,
             rows.count,
             scratch,
         )

@@ -15,7 +15,7 @@ def op_macs(graph: Graph, op: Op) -> int:
         q, k, v = (graph.type(str(n)).shape for n in op.inputs[:3])
         heads = op.attrs["heads"]
         per_head = q[1] // heads + graph.type(op.outputs[0]).shape[1] // heads
-        return q[0] * k[0] * heads * per_head
+        return q[0] * (k[0] // op.attrs.get("windows", 1)) * heads * per_head
     return 0
 
 

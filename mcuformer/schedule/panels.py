@@ -7,6 +7,7 @@ to the next, since the search plans thousands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
@@ -18,50 +19,41 @@ if TYPE_CHECKING:
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 MOST_KEPT = 1 << 16
 _Key = tuple[object, ...]
-_Menu = tuple[tuple[int, int, int], ...]  # (panel, scratch bytes, instructions)
+_Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
 _MENUS: dict[_Key, _Menu] = {}
-_SIZES: dict[_Key, tuple[int, ...]] = {}
-_PANELS: dict[_Key, int] = {}
 
 
 _ATTRIBUTES = (
     "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "groups",
-    "heads", "kv_heads", "table_bits", "acc_shift",
+    "heads", "kv_heads", "table_bits", "acc_shift", "pre_shift", "p_shift",
 )
 
 
-def linear_panel(op: Op, em: Emitter, rows: int, budget: int) -> int:
-    """The panel with the fewest instructions among those whose scratch fits; 0 where none does."""
+def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
+    """The panel and tile with the fewest instructions among those whose scratch fits."""
+    return _choose(_linear_menu, op, em, rows, budget)
+
+
+def attention_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
+    """Likewise how many query rows and heads share the expansion of K and V."""
+    return _choose(attention.menu, op, em, rows, budget)
+
+
+def _choose(
+    make: Callable[[Op, Emitter, int], _Menu], op: Op, em: Emitter, rows: int, budget: int
+) -> dict[str, int]:
     key = _key(op, em, rows)
     menu = _MENUS.get(key)
     if menu is None:
-        menu = _keep(_MENUS, key, _linear_menu(op, em, rows))
+        menu = _keep(_MENUS, key, make(op, em, rows))
     best, _, cost = menu[0]
-    for panel, scratch, instructions in menu[1:]:
+    for choices, scratch, instructions in menu[1:]:
         if scratch > budget:
-            em.next_budget = min(em.next_budget, scratch)
+            if instructions < cost:
+                em.next_budget = min(em.next_budget, scratch)
         elif instructions < cost:
-            best, cost = panel, instructions
+            best, cost = choices, instructions
     return best
-
-
-def attention_panel(op: Op, em: Emitter, rows: int, budget: int) -> int:
-    """`attention.best_panel`."""
-    key = _key(op, em, rows)
-    sizes = _SIZES.get(key)
-    if sizes is None:
-        sizes = _keep(_SIZES, key, _attention_sizes(op, em, rows))
-    fitting = 0
-    for scratch in sizes:  # falling
-        if scratch <= budget:
-            fitting = scratch
-            break
-        em.next_budget = min(em.next_budget, scratch)
-    key = (*key, fitting)
-    panel = _PANELS.get(key)
-    if panel is None:
-        panel = _keep(_PANELS, key, attention.best_panel(op, em, rows, budget))
-    return panel
 
 
 def _key(op: Op, em: Emitter, rows: int) -> _Key:
@@ -83,25 +75,26 @@ def _keep(table: dict[_Key, T], key: _Key, value: T) -> T:
 
 
 def _linear_menu(op: Op, em: Emitter, rows: int) -> _Menu:
-    """No panel first, then each once."""
+    """No panel first; then, by rising scratch, every panel with two rows and with all rows expanded.
+
+    Only what is faster by 1/256 than everything smaller.
+    """
     n = em.values[op.outputs[0]].type.shape[-1]
-    panels = dict.fromkeys((0, *(_up4(-(-n // parts)) for parts in PARTS)))
-    return tuple(
+    panels = dict.fromkeys(_up4(-(-n // parts)) for parts in PARTS)
+    pairs = [{"panel": p, "tile": t} for p in panels for t in dict.fromkeys((2, rows + rows % 2))]
+    menu = [
         (
-            panel,
-            linear.scratch_bytes(op, em, rows, panel=panel),
-            linear.instructions(op, em, rows, panel=panel),
+            choices,
+            linear.scratch_bytes(op, em, rows, **choices),
+            linear.instructions(op, em, rows, **choices),
         )
-        for panel in panels
-    )
-
-
-def _attention_sizes(op: Op, em: Emitter, rows: int) -> tuple[int, ...]:
-    sizes = {
-        attention.scratch_bytes(op, em, rows, panel=(-(-rows // parts) + 1) & ~1)
-        for parts in range(1, rows // 2 + 1)
-    }
-    return tuple(sorted(sizes, reverse=True))
+        for choices in ({"panel": 0, "tile": 2}, *pairs)
+    ]
+    kept = menu[:1]
+    for entry in sorted(menu[1:], key=lambda e: e[1:]):
+        if entry[2] * 256 < kept[-1][2] * 255:
+            kept.append(entry)
+    return tuple(kept)
 
 
 def _up4(n: int) -> int:

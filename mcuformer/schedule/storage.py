@@ -117,6 +117,8 @@ class Storage:
         if region.target in self.graph.outputs:
             return None
         op, graph = region.ops[-1], self.graph
+        if op.kind == "gather":
+            return self._permuted(op, index, last)
         if not all(
             o.kind in TOKENWISE or is_column_view(o) or o is region.attention for o in region.ops
         ):
@@ -142,6 +144,19 @@ class Storage:
             if same and buffer.kind != "output" and all(last.get(v, -1) <= index for v in holders):
                 return loc
         return None
+
+    def _permuted(self, op: Op, index: int, last: dict[str, int]) -> Loc | None:
+        """The buffer of a value whose rows are only reordered here and read by no one after."""
+        name = str(op.inputs[0])
+        loc = self.em.where.get(name)
+        rows = self.em.values[name].type.shape[0]
+        if loc is None or loc.buffer is None or name in self.graph.inputs or rows >= 65535:
+            return None
+        whole = loc.start == Expr() and sorted(op.attrs["indices"]) == list(range(rows))
+        holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
+        free = all(last.get(v, -1) <= index for v in holders)
+        kind = self.em.buffers[loc.buffer].kind
+        return loc if whole and free and kind != "output" else None
 
 
 def reads_by_bands(graph: Graph) -> bool:

@@ -57,5 +57,9 @@ void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y);
 
 void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows);
 void mcf_zero(void *y, int32_t bytes);
+/* y's row i is x's row index[i] (uint16); mcf_permute does the same in place, cycle by cycle, `row` holding one row. */
+void mcf_gather(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
+                const void *index);
+void mcf_permute(void *x, int32_t stride, int32_t row_bytes, const void *cycles, void *row);
 
 #endif

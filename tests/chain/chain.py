@@ -38,7 +38,9 @@ def scheduled(graph: Graph, mode: str, optimize: str) -> Schedule:
     return made
 
 
-def follow(made: Schedule, work: Path, emulators: tuple[str, ...], board: str = "stm32f746") -> None:
+def follow(
+    made: Schedule, work: Path, emulators: tuple[str, ...], board: str = "stm32f746"
+) -> None:
     """Compile for host and board and compare every traced value with the interpreter's."""
     package = work / "package"
     package.mkdir()

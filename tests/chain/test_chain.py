@@ -64,9 +64,7 @@ WIDTHS = st.sampled_from(("8", "8", "mixed", "16"))
 
 @settings(max_examples=12, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
-def test_host_equals_the_interpreter(
-    config: VitConfig, mode: str, goal: str, width: str
-) -> None:
+def test_host_equals_the_interpreter(config: VitConfig, mode: str, goal: str, width: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         follow(scheduled(lowered(config, width), mode, goal), Path(folder), ("host",))
 

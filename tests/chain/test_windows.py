@@ -1,0 +1,62 @@
+"""Windowed attention (Swin, Twins LSA): rows permuted in place, one window at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import follow, scheduled
+from util_models import Net
+
+from mcuformer import quant
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.types import TensorType, Value
+
+
+def windowed_model(grid: int, window: int, width: int, heads: int, bias: int, seed: int) -> Graph:
+    """Tokens of a grid; LN, window partition, attention, reverse, residual, FFN; mean; head."""
+    net = Net("windowed", seed)
+    rows = grid * grid
+    x = "tokens"
+    net.b.values[x] = Value(x, TensorType((rows, width), "float32"))
+    per = grid // window
+    order = np.arange(rows).reshape(per, window, per, window).swapaxes(1, 2).reshape(-1)
+    n = net.layernorm(x, "norm1")
+    g = net.emit("gather", "partition", [n], (rows, width), indices=tuple(order.tolist()))
+    q, k, v = (net.linear(g, width, name) for name in ("q", "k", "v"))
+    inputs: list[str | None] = [q, k, v]
+    if bias:
+        size = window * window
+        inputs.append(net.weights("bias", bias, size, size, scale=1.0))
+    a = net.emit(
+        "attention",
+        "attention",
+        inputs,
+        (rows, width),
+        heads=heads,
+        scale=(width // heads) ** -0.5,
+        windows=per * per,
+    )
+    p = net.linear(a, width, "proj")
+    back = net.emit(
+        "gather", "reverse", [p], (rows, width), indices=tuple(np.argsort(order).tolist())
+    )
+    y = net.add(x, back, "add1")
+    h = net.unary(net.linear(net.layernorm(y, "norm2"), 2 * width, "fc1"), "gelu", "act")
+    z = net.add(y, net.linear(h, width, "fc2"), "add2")
+    m = net.emit("mean", "pool", [z], (1, width))
+    head = net.linear(m, 5, "head")
+    meta = {"input_layout": "tokens", "input_shape": (1, rows, width), "output_shape": (1, 5)}
+    return net.b.done([x], [head], meta)
+
+
+@pytest.mark.parametrize("bias", [0, 1, 2, 8])
+def test_windows_through_the_chain(tmp_path: Path, bias: int) -> None:
+    graph = windowed_model(6, 3, 10, 2, bias, seed=bias)
+    samples = np.random.default_rng(3).normal(size=(6, 1, 36, 10)).astype(np.float32)
+    lowered = quant.lower(graph, quant.calibrate(graph, samples))
+    made = scheduled(lowered, "resident", "ram")
+    assert any(c.schedule == "windows" for c in made.point.choices)
+    emulators = ("host", "unicorn", "qemu") if bias == 8 else ("host",)
+    follow(made, tmp_path, emulators)
