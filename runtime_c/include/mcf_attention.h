@@ -10,6 +10,7 @@ typedef struct {
     int32_t tq, tk, d, dv;
     int32_t bias_head;    /* elements from one head's bias to the next, 0: all share one */
     int32_t q_head, k_head, v_head, y_head; /* bytes from one head to the next in a row; k, v: 0 when shared */
+    int32_t merge;        /* heads that run together; more than one only where they share k and v */
     int32_t block;        /* query rows whose scores wait in scratch at a time, even */
     int16_t k_zp, v_zp;
     uint8_t q_type, k_type, v_type, y_type, pre_shift, p_shift;

@@ -8,16 +8,12 @@
  * 16 MACs in 8 SMLAD and 3 LDRD: 0.6875 instructions per MAC. -DMCF_LDR loads word by word instead (0.875), which the
  * Cortex-M7 pairs with SMLAD. All pointers and counts beside r0, r1 wait on the stack: sp points to a copy of the
  * arguments, which start with mcf_dots_t (end, done, first, skip, bytes). */
+#include "mcf_asm.h"
 #include "mcf_attention_dsp.h"
 
 #if MCF_DSP
 
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* naked functions find them in r0 to r3 */
-#define NAKED(name) MCF_HOT(name) __attribute__((naked, noinline, used))
-
 #define UNROLL 32
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
 
 #define FIRST(acc, a, b) "smuad " #acc ", " #a ", " #b "\n"
 #define NEXT(acc, a, b) "smlad " #acc ", " #a ", " #b ", " #acc "\n"
@@ -78,73 +74,6 @@ mcf_dots_t mcf_dots(int32_t count)
     const int32_t odd = (count - 1) % UNROLL;
     const int32_t skipped = count > 1 && odd == 0 ? 0 : UNROLL - odd;
     return (mcf_dots_t){NULL, 0, (uintptr_t)steps + (uintptr_t)(STEP_BYTES * skipped), 16 * (skipped - 1), 16 * count};
-}
-
-#define LOW(out, w) "sxtab16 " #out ", r5, " #w "\n"
-#define HIGH(out, w) "sxtab16 " #out ", r5, " #w ", ror #8\n"
-
-/* 17 instructions for 16 numbers. */
-NAKED(attention_keys) void mcf_expand_keys(const uint8_t *const *rows, uint32_t *out, uint32_t zero, int32_t words)
-{
-    __asm__ volatile("push {r4-r11, lr}\n"
-                     "ldr r12, [r0]\n"
-                     "add r12, r12, r3, lsl #2\n" /* end of row 0 */
-                     "push {r12}\n"
-                     "mov r4, r1\n"
-                     "mov r5, r2\n"
-                     "ldm r0, {r0-r3}\n"
-                     "1:\n"
-                     "ldr r6, [r0], #4\n"
-                     "ldr r7, [r1], #4\n"
-                     "ldr r8, [r2], #4\n"
-                     "ldr r9, [r3], #4\n" LOW(r10, r6) LOW(r11, r7) LOW(r12, r8) LOW(lr, r9)
-                     "stm r4!, {r10, r11, r12, lr}\n" HIGH(r6, r6) HIGH(r7, r7) HIGH(r8, r8) HIGH(r9, r9)
-                     "stm r4!, {r6-r9}\n"
-                     "ldr r10, [sp]\n"
-                     "cmp r0, r10\n"
-                     "bne 1b\n"
-                     "add sp, sp, #4\n"
-                     "pop {r4-r11, pc}\n");
-}
-
-NAKED(attention_queries) void mcf_expand_queries(const uint8_t *row0, const uint8_t *row1, uint32_t *out,
-                                                 const uint8_t *end)
-{
-    __asm__ volatile("push {r4-r9}\n"
-                     "1:\n"
-                     "ldr r4, [r0], #4\n"
-                     "ldr r5, [r1], #4\n"
-                     "sxtb16 r6, r4\n"
-                     "sxtb16 r7, r5\n"
-                     "sxtb16 r8, r4, ror #8\n"
-                     "sxtb16 r9, r5, ror #8\n"
-                     "stm r2!, {r6-r9}\n"
-                     "cmp r0, r3\n"
-                     "bne 1b\n"
-                     "pop {r4-r9}\n"
-                     "bx lr\n");
-}
-
-/* Bytes 0 to 3 of tokens a and b: [b1 b0 a1 a0] and [b3 b2 a3 a2], then sign extension. 21 instructions for 16. */
-NAKED(attention_tokens) void mcf_expand_tokens(const uint8_t *v, int32_t stride, uint32_t *out, uint32_t zero,
-                                               int32_t quads)
-{
-#define TOKENS(a, b)                                                                                                   \
-    "ldr r7, [r0" a "]\n"                                                                                              \
-    "ldr r8, [r0, " b "]\n"                                                                                            \
-    "pkhbt lr, r7, r8, lsl #16\n"                                                                                      \
-    "pkhtb r8, r8, r7, asr #16\n" LOW(r9, lr) HIGH(r10, lr) LOW(r11, r8) HIGH(r12, r8)                                 \
-    "stm r2!, {r9-r12}\n"
-    __asm__ volatile("push {r4-r11, lr}\n"
-                     "mov r5, r3\n"
-                     "ldr r6, [sp, #36]\n"
-                     "lsl r3, r1, #1\n"
-                     "add r4, r3, r1\n"
-                     "1:\n" TOKENS("", "r1") TOKENS(", r3", "r4")
-                     "add r0, r0, r1, lsl #2\n"
-                     "subs r6, r6, #1\n"
-                     "bne 1b\n"
-                     "pop {r4-r11, pc}\n");
 }
 
 /* Stack: dots, m (20), scores, stride (28), end of scores, pre_shift (36). */
@@ -245,43 +174,6 @@ NAKED(attention_direct) void mcf_direct(const uint32_t *q, const uint8_t *k, con
                      "strd r8, r9, [sp, #32]\n"
                      "bne 1b\n"
                      "add sp, sp, #40\n"
-                     "pop {r4-r11, pc}\n");
-}
-
-/* Maxima in r4, r5, then exp(max - score): QSUB16 and USAT16 index the table, whose end is 0. Two words are two keys of
- * both rows. */
-NAKED(attention_exponentials) void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table,
-                                                    uint32_t *sums)
-{
-#define MAX(m, w) "ssub16 r12, " #w ", " #m "\n sel " #m ", " #w ", " #m "\n"
-#define INDEX(w, m) "qsub16 " #w ", " #m ", " #w "\n usat16 " #w ", #11, " #w "\n"
-#define LOOK_UP(w, t, sum)                                                                                             \
-    "uxth " #t ", " #w "\n"                                                                                            \
-    "lsr " #w ", " #w ", #16\n"                                                                                        \
-    "ldrh " #t ", [r2, " #t ", lsl #1]\n"                                                                              \
-    "ldrh " #w ", [r2, " #w ", lsl #1]\n"                                                                              \
-    "pkhbt " #w ", " #t ", " #w ", lsl #16\n"                                                                          \
-    "smlad " #sum ", " #w ", r3, " #sum "\n"
-    __asm__ volatile("push {r0, r3-r11, lr}\n"
-                     "ldrd r4, r5, [r0]\n"
-                     "1:\n"
-                     "ldm r0!, {r6-r9}\n" MAX(r4, r6) MAX(r5, r7) MAX(r4, r8) MAX(r5, r9)
-                     "cmp r0, r1\n"
-                     "bne 1b\n"
-                     "ror r6, r4, #16\n"
-                     "ror r7, r5, #16\n" MAX(r4, r6) MAX(r5, r7)
-                     "ldr r0, [sp]\n"
-                     "mov r3, #0x00010001\n"
-                     "mov r6, #0\n"
-                     "mov r7, #0\n"
-                     "2:\n"
-                     "ldm r0, {r8-r11}\n" INDEX(r8, r4) INDEX(r9, r5) INDEX(r10, r4) INDEX(r11, r5)
-                     LOOK_UP(r8, r12, r6) LOOK_UP(r9, lr, r7) LOOK_UP(r10, r12, r6) LOOK_UP(r11, lr, r7)
-                     "stm r0!, {r8-r11}\n"
-                     "cmp r0, r1\n"
-                     "bne 2b\n"
-                     "pop {r0, r3}\n"
-                     "strd r6, r7, [r3]\n"
                      "pop {r4-r11, pc}\n");
 }
 

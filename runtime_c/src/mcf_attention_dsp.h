@@ -1,4 +1,4 @@
-/* The loops of attention in Cortex-M assembly (mcf_attention_asm.c), called by mcf_attention_dsp.c. */
+/* The parts of attention on Cortex-M: blocks (mcf_attention_dsp.c) call the loops in assembly (mcf_attention_asm.c). */
 #ifndef MCF_ATTENTION_DSP_H
 #define MCF_ATTENTION_DSP_H
 
@@ -16,12 +16,12 @@ typedef struct {
 /* For sums over `steps` pairs of channels or of tokens; the caller sets `end`. */
 mcf_dots_t mcf_dots(int32_t steps);
 
-/* int8 to int16, less a zero point (its negative in both halves of `zero`), as steps of the block.
- * Four bytes 0 1 2 3 of a row become the channel pairs 0 2 and 1 3. */
-void mcf_expand_keys(const uint8_t *const *rows, uint32_t *out, uint32_t zero, int32_t words); /* four rows */
-void mcf_expand_queries(const uint8_t *row0, const uint8_t *row1, uint32_t *out, const uint8_t *end);
-/* Four channels of 4*quads rows; a step is one pair of rows. */
-void mcf_expand_tokens(const uint8_t *v, int32_t stride, uint32_t *out, uint32_t zero, int32_t quads);
+/* Rows to 16 bits as steps of the block (mcf_attention_expand.c); `zero`: the negative zero point in both halves. */
+void mcf_expand_pair(const uint8_t *row, const uint8_t *second, int32_t d, int type, uint32_t *out);
+void mcf_expand_four(const uint8_t *row, int32_t stride, int32_t last, int32_t d, int type, uint32_t zero,
+                     uint32_t *out); /* rows after `last` repeat it */
+void mcf_expand_channels(const uint8_t *v, int32_t stride, int32_t count, int32_t channels, int type, uint32_t zero,
+                         uint32_t *out); /* up to 4 channels of `count` rows, a step being two rows */
 
 typedef struct {
     mcf_dots_t dots;
@@ -51,8 +51,10 @@ typedef struct {
 uintptr_t mcf_direct_first(int32_t words);
 void mcf_direct(const uint32_t *q, const uint8_t *k, const mcf_direct_t *args);
 
-/* Scores of a pair of rows to exponentials, in place; sums[0..1]. */
-void mcf_exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table, uint32_t *sums);
+/* Scores of a pair of rows to probabilities in place, and their normalisers (mcf_attention_softmax.c). `bias` (or NULL) is
+ * the first row's; `twin`: both rows are one. head: m, o_mant, o_exp. */
+void mcf_attention_softmax(const mcf_attention_t *p, const int32_t *head, const int16_t *bias, int twin,
+                           uint32_t *scores, mcf_norm_t *norm);
 
 typedef struct {
     mcf_dots_t dots;

@@ -1,11 +1,9 @@
 /* The loops of LayerNorm for Cortex-M4 and M7: a word of four int8 channels at a time.
  * Bytes 0 1 2 3 are worked on as the half-word pairs 0 2 and 1 3. */
+#include "mcf_asm.h"
 #include "mcf_layernorm_dsp.h"
 
 #if MCF_DSP
-
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* naked functions find them in r0 to r3 */
-#define NAKED(name) MCF_HOT(name) __attribute__((naked, noinline, used))
 
 /* ONE for n % 4 words, then FOUR for the others; `t` is free. */
 #define WORDS(n, t, ONE, FOUR)                                                                                         \

@@ -1,10 +1,8 @@
 /* The loops of softmax for Cortex-M4 and M7. */
+#include "mcf_asm.h"
 #include "mcf_softmax_dsp.h"
 
 #if MCF_DSP
-
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* naked functions find them in r0 to r3 */
-#define NAKED(name) MCF_HOT(name) __attribute__((naked, noinline, used))
 
 /* ONE for n % 2, then twice ONE for the others; `t` is free. */
 #define WORDS(n, t, ONE)                                                                                               \

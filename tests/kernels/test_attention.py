@@ -35,16 +35,18 @@ def run(
     pad: int = 0,
     rows: int = 1 << 30,
     head_by_head: bool = False,
+    merge: int = 1,
 ) -> tuple[np.ndarray, int]:
     """y and the executed instructions, by tiles of `rows` queries of unaligned operands."""
     op, graph, total = case.op, case.graph, case.q.shape[0]
-    data = attention.pack(op, graph, panel=panel)
+    how = {"panel": panel, "merge": merge}
+    data = attention.pack(op, graph, **how)
     (q, qs), (k, ks), (v, vs) = (padded(x, pad) for x in (case.q, case.k, case.v))
     for x in (q, k, v):
         x.flags.writeable = False
     y, ys = padded(np.zeros_like(case.expected), pad)
     heads = op.attrs["heads"]
-    scratch = np.zeros(attention.scratch_bytes(op, graph, min(rows, total), panel=panel), np.uint8)
+    scratch = np.zeros(attention.scratch_bytes(op, graph, min(rows, total), **how), np.uint8)
     count = 0
     f = data.fields
     for head0 in range(0, heads, 1 if head_by_head else heads):
@@ -71,12 +73,13 @@ def run(
     pad=st.integers(0, 3),
     rows=st.integers(1, 30),
     head_by_head=st.booleans(),
+    merge=st.integers(1, 3),
 )
 def test_equals_the_interpreter(
-    where: str, spec: Spec, panel: int, pad: int, rows: int, head_by_head: bool
+    where: str, spec: Spec, panel: int, pad: int, rows: int, head_by_head: bool, merge: int
 ) -> None:
     case = make_case(spec)
-    y, _ = run(case, where, panel, pad, rows, head_by_head)
+    y, _ = run(case, where, panel, pad, rows, head_by_head, merge)
     np.testing.assert_array_equal(y, case.expected)
 
 
@@ -120,26 +123,28 @@ def test_table_is_the_interpreters() -> None:
     np.testing.assert_array_equal([int(x) for x in body.replace(",", " ").split()], EXP)
 
 
+ABSORBED = Spec(4, 65, 96, 96, heads=3, q="int16", y="int16", shared=True, zero_points=True)
 COUNTED = (
-    (Spec(50, 50, 32, 32, heads=3), 16),
-    (Spec(65, 65, 64, 64), 0),
-    (Spec(65, 65, 64, 64), 2),
-    (Spec(33, 49, 32, 32), -8),
-    (Spec(65, 65, 64, 64), 1000),
-    (Spec(49, 49, 32, 32, heads=2, bias=2, pre_shift=3), 8),
-    (Spec(33, 50, 30, 33), 8),
-    (Spec(50, 50, 32, 32, q="int16", k="int16", v="int16", y="int16"), 16),
-    (Spec(50, 50, 96, 96, heads=2, q="int16", y="int16", shared=True, zero_points=True), 8),
-    (Spec(4, 65, 96, 96, heads=3, q="int16", y="int16", shared=True, zero_points=True), -4),
+    (Spec(50, 50, 32, 32, heads=3), 16, 1),
+    (Spec(65, 65, 64, 64), 0, 1),
+    (Spec(65, 65, 64, 64), 2, 1),
+    (Spec(33, 49, 32, 32), -8, 1),
+    (Spec(65, 65, 64, 64), 1000, 1),
+    (Spec(49, 49, 32, 32, heads=2, bias=2, pre_shift=3), 8, 1),
+    (Spec(33, 50, 30, 33), 8, 1),
+    (Spec(50, 50, 32, 32, q="int16", k="int16", v="int16", y="int16"), 16, 1),
+    (ABSORBED, -4, 1),
+    (ABSORBED, 2, 3),
+    (ABSORBED, 4, 3),
 )
 
 
-@pytest.mark.parametrize("spec,panel", COUNTED)
-def test_cost_model(spec: Spec, panel: int) -> None:
+@pytest.mark.parametrize("spec,panel,merge", COUNTED)
+def test_cost_model(spec: Spec, panel: int, merge: int) -> None:
     case = make_case(spec)
-    y, count = run(case, "m7", panel)
+    y, count = run(case, "m7", panel, merge=merge)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = attention.instructions(case.op, case.graph, spec.tq, panel=panel)
+    estimate = attention.instructions(case.op, case.graph, spec.tq, panel=panel, merge=merge)
     assert estimate == pytest.approx(count, rel=0.02)
 
 
