@@ -96,16 +96,40 @@ static void load_pair(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two,
     mcf_gemm_pair(g, pair, row0, two ? row1 : row0, core->kp, 0);
 }
 
-#if MCF_DSP
-/* 3x3 pixels of 3 bytes, the first layer of many a network: where two patches lie inside, both without a copy. */
-static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
+/* Two next patches where they lie inside the image, side by side; NULL where not. */
+static inline const uint8_t *both_inside(const walk_t *w, int32_t two, int32_t *step)
 {
-    if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width) {
+    *step = w->p->stride_w * w->pixel;
+    if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width)
+        return NULL;
+    return w->x + w->y0 * w->line + w->ox * *step - w->p->pad_left * w->pixel;
+}
+
+/* Kernel rows of a multiple of 4 elements need no copy. */
+static void load_lines(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
+{
+    int32_t step;
+    const uint8_t *from = both_inside(w, two, &step);
+    const int32_t count = w->p->kernel_w * w->p->channels;
+    if (from == NULL) {
         load_pair(g, w, pair, two, row0);
         return;
     }
-    const int32_t step = w->p->stride_w * w->pixel;
-    const uint8_t *from = w->x + w->y0 * w->line + w->ox * step - w->p->pad_left * w->pixel;
+    for (int32_t ky = 0; ky < w->p->kernel_h; ky++, from += w->line)
+        mcf_gemm_pair(g, pair, from, from + step, count, ky * count);
+    advance(w, 2);
+}
+
+#if MCF_DSP
+/* Nor do 3x3 pixels of 3 bytes, the first layer of many a network. */
+static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
+{
+    int32_t step;
+    const uint8_t *from = both_inside(w, two, &step);
+    if (from == NULL) {
+        load_pair(g, w, pair, two, row0);
+        return;
+    }
     mcf_dot_pair_t *const load = g->p->x_type == MCF_U8 ? mcf_dot_pair_3x9_u8 : mcf_dot_pair_3x9_s8;
     load(from, from + step, (uint8_t *)g->pairs + 4 * pair * g->kn, w->line);
     advance(w, 2);
@@ -120,8 +144,7 @@ static load_t *loader(const mcf_conv2d_t *p)
     if (p->kernel_h == 3 && p->kernel_w * p->channels == 9 && p->core.x_type != MCF_S16)
         return load_3x9;
 #endif
-    (void)p;
-    return load_pair;
+    return p->kernel_w * p->channels % 4 == 0 ? load_lines : load_pair;
 }
 
 void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
