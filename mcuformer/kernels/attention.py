@@ -219,9 +219,3 @@ def menu(op: Op, graph: Values, rows: int) -> tuple[Choice, ...]:
         if not kept or entry[2] < kept[-1][2]:
             kept.append(entry)
     return tuple(kept)
-
-
-def best_panel(op: Op, graph: Values, rows: int, budget: int) -> int:
-    """The fastest unmerged panel whose scratch fits; 0 where none does."""
-    fitting = [c for c in menu(op, graph, rows) if c[1] <= budget and c[0]["merge"] == 1]
-    return fitting[-1][0]["panel"] if fitting else 0
