@@ -22,7 +22,8 @@ const char *mcf_clock_init(void) {
     MCF_REG(RCC_APB1ENR) |= 1u << 28; /* PWR */
     (void)MCF_REG(RCC_APB1ENR);
     MCF_REG(PWR_CR) |= 3u << 14; /* voltage scale 1 */
-    MCF_REG(RCC_CR) |= MCF_HSE_BYPASS << 18 | 1u << 16;
+    MCF_REG(RCC_CR) |= MCF_HSE_BYPASS << 18;
+    MCF_REG(RCC_CR) |= 1u << 16;
     if (!mcf_wait(RCC_CR, 1u << 17, 1u << 17)) return "clock: HSE is not ready";
     MCF_REG(RCC_PLLCFGR) = MCF_PLL_Q << 24 | 1u << 22 | (MCF_PLL_P / 2 - 1) << 16 | MCF_PLL_N << 6 | MCF_PLL_M;
     MCF_REG(RCC_CR) |= 1u << 24;
@@ -33,6 +34,7 @@ const char *mcf_clock_init(void) {
     if (!mcf_wait(FLASH_ACR, 0xFu, MCF_FLASH_ACR & 0xFu)) return "clock: flash wait states are refused";
     MCF_REG(RCC_CFGR) = MCF_APB2_CODE << 13 | MCF_APB1_CODE << 10;
     MCF_REG(RCC_CFGR) |= 2u;
-    if (!mcf_wait(RCC_CFGR, 3u << 2, 2u << 2)) return "clock: the core does not switch to the PLL";
-    return 0;
+    if (mcf_wait(RCC_CFGR, 3u << 2, 2u << 2)) return 0;
+    MCF_REG(RCC_CFGR) = 0; /* the UART must know its clock */
+    return "clock: the core does not switch to the PLL";
 }

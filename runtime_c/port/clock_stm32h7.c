@@ -20,7 +20,8 @@ const char *mcf_clock_init(void) {
     if (!mcf_wait(PWR_CSR1, 1u << 13, 1u << 13)) return "clock: the supply is not ready";
     MCF_REG(PWR_D3CR) |= 3u << 14; /* VOS1 */
     if (!mcf_wait(PWR_D3CR, 1u << 13, 1u << 13)) return "clock: the core voltage is not ready";
-    MCF_REG(RCC_CR) |= MCF_HSE_BYPASS << 18 | 1u << 16;
+    MCF_REG(RCC_CR) |= MCF_HSE_BYPASS << 18;
+    MCF_REG(RCC_CR) |= 1u << 16;
     if (!mcf_wait(RCC_CR, 1u << 17, 1u << 17)) return "clock: HSE is not ready";
     MCF_REG(RCC_PLLCKSELR) = MCF_PLL_M << 4 | 2u;
     MCF_REG(RCC_PLLCFGR) = 1u << 16 | 1u << 2; /* P output on, input 2 to 4 MHz, wide VCO */
@@ -33,6 +34,9 @@ const char *mcf_clock_init(void) {
     MCF_REG(RCC_D2CFGR) = MCF_APB2_CODE << 8 | MCF_APB1_CODE << 4;
     MCF_REG(RCC_D3CFGR) = MCF_APB1_CODE << 4;
     MCF_REG(RCC_CFGR) |= 3u;
-    if (!mcf_wait(RCC_CFGR, 7u << 3, 3u << 3)) return "clock: the core does not switch to the PLL";
-    return 0;
+    if (mcf_wait(RCC_CFGR, 7u << 3, 3u << 3)) return 0;
+    MCF_REG(RCC_CFGR) = 0;
+    MCF_REG(RCC_D1CFGR) = 0; /* the UART must know its clock */
+    MCF_REG(RCC_D2CFGR) = 0;
+    return "clock: the core does not switch to the PLL";
 }

@@ -36,7 +36,7 @@ static int command(uint32_t instruction) {
 }
 
 static uint32_t read_id(void) {
-    MCF_REG(QUADSPI_DLR) = 3 - 1;
+    MCF_REG(QUADSPI_DLR) = 4 - 1; /* a whole word: the FIFO is read by words */
     MCF_REG(QUADSPI_CCR) = INDIRECT_READ | ONE_LINE_DATA | ONE_LINE_INSTRUCTION | READ_ID;
     if (!mcf_wait(QUADSPI_SR, TCF, TCF)) return 0;
     uint32_t id = MCF_REG(QUADSPI_DR) & 0xFFFFFFu;

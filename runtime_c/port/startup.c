@@ -9,6 +9,8 @@
 #define BFAR 0xE000ED38u
 #define MMFAR 0xE000ED34u
 
+typedef void (*vector_t)(void);
+extern const vector_t mcf_vectors[16];
 extern uint32_t mcf_stack_top[], mcf_data_load[], mcf_data_start[], mcf_data_end[];
 extern uint32_t mcf_bss_start[], mcf_bss_end[];
 extern uint32_t mcf_itcm_load[], mcf_itcm_start[], mcf_itcm_end[];
@@ -23,6 +25,7 @@ static void copy_words(uint32_t *to, const uint32_t *end, const uint32_t *from) 
 
 _Noreturn void Reset_Handler(void) {
     MCF_REG(CPACR) |= 0xFu << 20; /* before any instruction that touches the FPU */
+    MCF_REG(VTOR) = (uint32_t)(uintptr_t)mcf_vectors;
     __asm volatile("dsb\n\tisb" ::: "memory");
     copy_words(mcf_data_start, mcf_data_end, mcf_data_load);
     copy_words(mcf_itcm_start, mcf_itcm_end, mcf_itcm_load);
@@ -49,7 +52,6 @@ __attribute__((used)) _Noreturn void mcf_fault(void) {
 }
 
 /* The stack pointer, then handlers 1 to 15. Nothing is interrupt driven. */
-typedef void (*vector_t)(void);
 __attribute__((section(".vectors"), used)) const vector_t mcf_vectors[16] = {
     (vector_t)(uintptr_t)mcf_stack_top,
     (vector_t)Reset_Handler,

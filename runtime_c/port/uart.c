@@ -41,10 +41,12 @@ void mcf_uart_init(uint32_t clock_hz) {
 
 int mcf_uart_get(void) {
     uint32_t status = MCF_REG(STATUS);
+    if (!(status & (RXNE | OVERRUN_NOISE_FRAMING))) return -1;
+    int byte = (int)(MCF_REG(RECEIVE) & 0xFFu);
 #if MCF_USART_HAS_ISR
     if (status & OVERRUN_NOISE_FRAMING) MCF_REG(CLEAR) = OVERRUN_NOISE_FRAMING;
 #endif
-    return status & (RXNE | OVERRUN_NOISE_FRAMING) ? (int)(MCF_REG(RECEIVE) & 0xFFu) : -1;
+    return status & RXNE ? byte : -1;
 }
 
 void mcf_uart_put(uint8_t byte) {

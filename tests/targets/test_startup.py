@@ -50,7 +50,9 @@ def test_full_speed_and_all_parts_on(firmware: Callable, name: str, hz: int) -> 
         ("nucleo-h743zi", "voltage", "clock: the supply is not ready"),
         ("nucleo-h743zi", "hse", "clock: HSE is not ready"),
         ("nucleo-h743zi", "pll", "clock: PLL does not lock"),
+        ("nucleo-h743zi", "switch", "clock: the core does not switch"),
         ("stm32f429", "hse", "clock: HSE is not ready"),
+        ("stm32f429", "switch", "clock: the core does not switch"),
     ],
 )
 def test_a_dead_part_is_named_on_the_uart(
