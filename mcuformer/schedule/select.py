@@ -10,10 +10,10 @@ from mcuformer.schedule.choose import Point
 MODES = ("balanced", "ram", "speed")
 # `balanced` takes the least SRAM that costs this much over the fastest schedule (5 % in executed
 # instructions, less a margin for the cost model) ...
-SMALL_PRICE = 1.045
+SMALL_PRICE = 1.047
 # ... or this much where a low-rank attention runs from its latent, which is what it was factorised for
 # (20 %, less the margin).
-LATENT_PRICE = 1.19
+LATENT_PRICE = 1.195
 # `ram` stops where the last bytes would cost more than this over the fastest schedule.
 DEAREST = 1.9
 
