@@ -12,7 +12,7 @@ import numpy as np
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
-from mcuformer.kernels import linear
+from mcuformer.kernels import conv_cost, linear
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.shapes import Values, constant, round4
 
@@ -128,12 +128,9 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
 
 
 def instructions(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
-    pixels = pixels_of(op, graph, rows)
-    n, k = constant(graph, op.inputs[1]).shape
+    width = out_width(op, graph)
+    shape = conv_cost.Shape.of(op, graph, -(-pixels_of(op, graph, rows) // width), width)
     if op.kind == "q_dwconv2d":
-        return pixels * n * (8 * k + 20)
-    width = all_channels(op, graph, panel)
-    panels = -(-n // width) if width else 1
-    tile = tile_of(op, graph)
-    dots = linear.instructions(as_linear(op), graph, pixels, panel=width, tile=tile)
-    return dots + panels * pixels * k
+        return conv_cost.dwconv2d(op, graph, shape, as_linear(op), band_of(op, graph))
+    panel, tile = all_channels(op, graph, panel), tile_of(op, graph)
+    return conv_cost.conv2d(op, graph, shape, as_linear(op), panel, tile)
