@@ -22,10 +22,9 @@ test: setup-test  ## install what is missing and run the tests (under 10 minutes
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
 	$(PY) -m pytest -n $(WORKERS) -m long -rs
 
-lint: setup-test  ## ruff, mypy, and clang-format over the C files
+lint: setup-test  ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	find runtime_c -name '*.[ch]' | xargs clang-format --dry-run -Werror
 
 golden: setup-test  ## write the golden files anew after a change that is meant
 	$(PY) -m pytest tests/golden --update-golden

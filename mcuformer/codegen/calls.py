@@ -56,7 +56,8 @@ class Printer:
         if call.params is not None:
             args.insert(0, f"&{self.constants.struct_names[call.params]}")
         if call.kernel == "read_lines":
-            yield f"{pad}if ((status = read(ctx, (uint8_t *)({args[0]}), (unsigned)({args[1]}), (unsigned)({args[2]}))) != 0)"
+            lines = f"(unsigned)({args[1]}), (unsigned)({args[2]})"
+            yield f"{pad}if ((status = read(ctx, (uint8_t *)({args[0]}), {lines})) != 0)"
             yield f"{pad}    return status;"
             return
         yield f"{pad}{call.kernel}({', '.join(args)});"

@@ -43,7 +43,10 @@ def write_package(
     write_port(
         directory,
         board,
-        PortPlan(used[0], len(program.layers), board.stack_bytes, weights == "qspi", image),
+        PortPlan(
+            used[0], len(program.layers), board.stack_bytes, weights == "qspi", image,
+            sources.model_id,
+        ),
     )
     chip = board.family is not None
     fields: dict[str, Any] = {

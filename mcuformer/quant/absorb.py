@@ -81,7 +81,7 @@ def absorb(graph: Graph, names: Iterable[str]) -> Graph:
 
 
 def _rewrite(graph: Graph, values: dict[str, Value], group: Group) -> list[Op]:
-    op, name = group.attention, group.attention.name
+    name = group.attention.name
     up, unit = _up(graph, values, group)
     scores = _attention(graph, values, group, up.outputs[0], unit)
     return [up, scores, _down(graph, values, group, scores.outputs[0], f"{name}.out")]
@@ -136,9 +136,10 @@ def _attention(
     op, n = group.attention, graph.type(group.tokens)
     reach = _token_range(graph, group)
     limit = min(INT16_MAX, INT32_LIMIT // (reach * n.shape[1]))
-    pre_shift = max(0, (INT32_LIMIT // (limit * reach * n.shape[1])).bit_length() - 1)
-    old = np.asarray(op.attrs["m"], np.float64) * 2.0 ** op.attrs["pre_shift"]
-    m = np.floor(old * unit * 2.0**-pre_shift + 0.5)
+    room = max(0, (INT32_LIMIT // (limit * reach * n.shape[1])).bit_length() - 1)
+    steps = np.asarray(op.attrs["m"], np.float64) * 2.0 ** op.attrs["pre_shift"] * unit
+    pre_shift = min(room, max(0, int(steps.max()).bit_length() - 31))  # no more than m needs
+    m = np.floor(steps * 2.0**-pre_shift + 0.5)
     zp = int(group.k.attrs["x_zp"])
     attrs = dict(op.attrs) | {
         "kv_heads": 1,

@@ -76,8 +76,8 @@ def keep_kv(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int
     op = region.attention
     assert op is not None
     part = sides(region)
-    tq, tk, heads, _, _ = shapes(em, op)
-    qn, kn, vn = (str(n) for n in op.inputs[:3])
+    _, tk, heads, _, _ = shapes(em, op)
+    kn, vn = (str(n) for n in op.inputs[1:3])
     steps: list[Step] = []
     whole = {n: em.rows_buffer(n, tk) for n in dict.fromkeys((kn, vn)) if n not in em.where}
     if part.kv:

@@ -16,13 +16,15 @@ from mcuformer.schedule.panels import attention_choices, linear_choices
 from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
 from mcuformer.schedule.regions import is_column_view
 
-
 NO_BUDGET = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Loc:
-    """Where the rows of a value lie: row i at `start + i * stride` of a buffer, of a constant, or of the caller's image."""
+    """Where the rows of a value lie: row i at `start + i * stride` of a buffer or of a constant.
+
+    The constant "ctx" is the caller's image in flash.
+    """
 
     start: Expr
     stride: int

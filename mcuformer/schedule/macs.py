@@ -12,7 +12,7 @@ def op_macs(graph: Graph, op: Op) -> int:
     if op.kind in ("q_linear", "q_conv2d", "q_patch_embed", "q_dwconv2d"):
         return out * graph.type(str(op.inputs[1])).shape[1]
     if op.kind == "q_attention":
-        q, k, v = (graph.type(str(n)).shape for n in op.inputs[:3])
+        q, k = (graph.type(str(n)).shape for n in op.inputs[:2])
         heads = op.attrs["heads"]
         per_head = q[1] // heads + graph.type(op.outputs[0]).shape[1] // heads
         return q[0] * (k[0] // op.attrs.get("windows", 1)) * heads * per_head
