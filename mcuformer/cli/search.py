@@ -101,15 +101,15 @@ def _text(d: dict[str, Any]) -> str:
     a, accuracy = d["arch"], d["accuracy"]
     ranks = ", ".join(f"{n[5:]} {a[n]}" for n in a if n.startswith("rank_"))
     lines = [
-        f"found     {a['depth'] if 'depth' in a else len(a['hidden'])} blocks of {a['dim']}, "
-        f"{a['heads']} heads of {a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool",
+        f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
+        f"{a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool",
         f"          MLP widths {a['hidden']}, ranks {ranks}",
         f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
         f"{100 * d['legal_share']:.0f} % of random networks are legal",
         f"accuracy  int8 {accuracy['int8']:.2f} % on all test images (float "
         f"{accuracy['float']:.2f} %, validation {accuracy['validation']:.2f} %)",
-        f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of them, "
-        f"{'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
+        f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of "
+        f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
         f"SRAM      {d['sram_total_bytes']:,} B",
         f"flash     {d['flash_total_bytes']:,} B",
         f"work      {d['instructions']:,} instructions (estimated)",

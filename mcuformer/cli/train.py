@@ -36,7 +36,7 @@ def command(
     protocol: str, ema: float, seed: int, threads: int, amp: bool, until: int | None,
     as_json: bool,
 ) -> None:
-    """Train the network in ARCH.json (or the `arch` of a search.json); data parallel under torchrun."""
+    """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
 
     need_torch()

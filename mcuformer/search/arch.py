@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -96,7 +97,7 @@ class Arch:
         else:
             widths = (self.image[2], *self.stem_widths)
             total = sum(
-                b * (9 * a + 1) for a, b in zip(widths[:-1], widths[1:], strict=True)
+                b * (9 * a + 1) for a, b in itertools.pairwise(widths)
             )
         total += self.tokens * e + (e if self.pool == "cls" else 0)
         for i, hidden in enumerate(self.hidden):

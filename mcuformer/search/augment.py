@@ -1,4 +1,4 @@
-"""What happens to a batch before a step: the protocols `baseline` and `modern` (papers: 2605.16390).
+"""What happens to a batch before a step: protocols `baseline` and `modern` (arXiv 2605.16390).
 
 Every draw comes from torch's default generator, which the trainer seeds from seed, epoch and step.
 """

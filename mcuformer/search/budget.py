@@ -32,7 +32,7 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool) -> Budget:
     if name == "small":
         return Budget(recipe(3, 64, 6e-3), recipe(4, 64, 8e-3), 1, 8, 4, 20, 10)
     if name == "normal":
-        return Budget(recipe(60, 64, 6e-3), recipe(80, 64, 8e-3), 2, 100, 20, 60, 60)
+        return Budget(recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 2, 80, 16, 60, 60)
     return Budget(recipe(120, 512, 6e-3), recipe(400, 512, 6e-3), 4, 1000, 50, 1000, 200)
 
 

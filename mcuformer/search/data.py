@@ -19,6 +19,10 @@ VALIDATION_SHARE = 0.15
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 DIGITS_SIZE = 24
+_DIGITS = tuple("0123456789")
+_FASHION_CLASSES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +59,7 @@ class Data:
 
 
 def load(spec: str, seed: int = 0) -> Data:
-    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size]; validation is cut from training."""
+    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size]; validation is cut off."""
     source, classes, mirror = _source(spec)
     whole = source("train")
     held = stratified(whole.y, VALIDATION_SHARE, seed)
@@ -90,7 +94,7 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
     """How to read a part, the classes, and whether mirroring keeps them."""
     kind, _, rest = spec.partition(":")
     if kind == "digits" and not rest:
-        return _digits, tuple("0123456789"), False
+        return _digits, _DIGITS, False
     if kind == "fashion-mnist":
         folder = Path(rest) if rest else FASHION
         if not folder.is_dir():
@@ -98,9 +102,7 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
                 f"no Fashion-MNIST at {folder}", "apt-get install dataset-fashion-mnist, or "
                 "fashion-mnist:PATH",
             )
-        names = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
-                 "bag", "boot")
-        return lambda part: _idx(folder, part), names, True
+        return lambda part: _idx(folder, part), _FASHION_CLASSES, True
     if kind in ("cifar10", "imagefolder") and rest:
         path, _, size = rest.partition(",")
         if size and not size.isdigit():
@@ -118,7 +120,7 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
 
 def _digits(part: str) -> Images:
     """scikit-learn's 1,797 digits of 8x8, enlarged bilinearly to 24x24; a fifth is for the test."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     found = load_digits()
     y = found.target.astype(np.int64)
@@ -148,7 +150,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
-    """Images as RGB; others than `size` squared are resized by their short side and cut centrally."""
+    """Images as RGB; others than `size` squared are resized by the short side and cut centrally."""
     from PIL import Image
 
     x, y = [], []

@@ -85,7 +85,8 @@ def _score(
 ) -> Scored:
     space = subspace(judge.space, point)
     local = Judge(space, judge.planner)
-    accuracies, drawn = [], 0
+    drawn = 0
+    accuracies: list[float] = []
     while drawn < DRAWS and len(accuracies) < SUBNETS:
         drawn += 1
         genes = space.draw(random)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -20,8 +20,9 @@ from mcuformer.search.sampler import LegalSampler, suggested
 from mcuformer.search.space import Genes, Space
 
 HEARTBEAT_S, GRACE_S = 10, 30
-OBJECTIVES = {"accuracy": "maximize", "sram": "minimize", "flash": "minimize",
-              "instructions": "minimize"}
+OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
+    "accuracy": "maximize", "sram": "minimize", "flash": "minimize", "instructions": "minimize",
+}
 
 Evaluate = Callable[[Arch], float]
 
@@ -91,7 +92,8 @@ def open_study(
 ) -> optuna.Study:
     """Create or join the study; a lone worker clears away what a killed one left running."""
     if unknown := [o for o in objectives if o not in OBJECTIVES]:
-        raise UsageError(f"unknown objectives {', '.join(unknown)}", f"known are {list(OBJECTIVES)}")
+        known = ", ".join(OBJECTIVES)
+        raise UsageError(f"unknown objectives {', '.join(unknown)}", f"known are {known}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     backend = optuna.storages.RDBStorage(
@@ -138,7 +140,8 @@ def random_search(
     judge: Judge, evaluate: Evaluate, candidates: int, seed: int
 ) -> list[Candidate]:
     """As many legal networks drawn at random: what the search is measured against."""
-    random, found, taken = Random(f"random/{seed}"), [], set()
+    random, taken = Random(f"random/{seed}"), set()
+    found: list[Candidate] = []
     for _ in range(100 * candidates):
         genes = judge.space.canonical(judge.space.draw(random))
         cost = judge.cost(genes)

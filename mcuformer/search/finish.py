@@ -39,7 +39,7 @@ def export(network: Network, data: Data, path: Path, dynamo: bool = False) -> No
     h, w, c = network.arch.image
     network = network.cpu().eval()
     x = torch.zeros(1, c, h, w)
-    names = {"input_names": ["image"], "output_names": ["logits"]}
+    names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
     if dynamo:
         torch.onnx.export(network, (x,), str(path), dynamo=True, external_data=False, **names)
     else:

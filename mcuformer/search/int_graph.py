@@ -177,7 +177,8 @@ def _block(net: _Net, x: str, i: int, last: bool) -> str:
         "o_mant": (1 << 14,) * arch.heads, "o_exp": (28,) * arch.heads,
     }
     a = net.b.op(
-        "q_attention", f"{at}.attn.attention", [q, k, v, bias], _type(False, rows, arch.inner), attrs
+        "q_attention", f"{at}.attn.attention", [q, k, v, bias], _type(False, rows, arch.inner),
+        attrs,
     )
     if rank.proj:
         a = net.linear(a, rank.proj, f"{at}.attn.proj.down")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -32,6 +34,7 @@ class Attention(nn.Module):
         self.heads, self.scale = arch.heads, arch.head_dim**-0.5
         self.qkv = linear(arch.dim, 3 * arch.inner, rank.qkv)
         self.proj = linear(arch.inner, arch.dim, rank.proj)
+        self.places: Tensor
         self.relative: nn.Parameter | None = None
         if arch.relative:
             self.relative = nn.Parameter(torch.zeros(arch.heads, relative_entries(arch)))
@@ -77,9 +80,9 @@ class Network(nn.Module):
             widths = (channels, *arch.stem_widths)
             self.stem = nn.ModuleList(
                 nn.Conv2d(a, b, 3, stride=2, padding=1)
-                for a, b in zip(widths[:-1], widths[1:], strict=True)
+                for a, b in itertools.pairwise(widths)
             )
-        down, across = arch.grid
+        _down, _across = arch.grid
         self.cls = nn.Parameter(torch.zeros(1, 1, arch.dim)) if arch.pool == "cls" else None
         self.position = nn.Parameter(torch.zeros(1, arch.tokens, arch.dim))
         self.blocks = nn.ModuleList(Block(arch, i) for i in range(arch.depth))

@@ -1,4 +1,4 @@
-"""Pictures of a search: accuracy against SRAM with the limit drawn in, and the space's evolution."""
+"""Pictures of a search: accuracy against SRAM with the limit, and the space's evolution."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Search:
         epochs = self.budget.supernet.epochs
         trainer = Trainer(
             model, self.data, self.budget.supernet, self.directory / "supernet", Sandwich(),
-            after_epoch=lambda m, e: m.factorise() if e == epochs // 4 else None,  # type: ignore
+            after_epoch=lambda m, e: model.factorise() if e == epochs // 4 else None,
             device=self.device,
         )
         trainer.run(self._training("training the supernet"))
@@ -181,7 +181,7 @@ class Search:
         )
 
     def work(self) -> None:
-        """Evaluate candidates of a search whose supernet and space are ready; another one finishes."""
+        """Evaluate candidates of a search whose supernet is ready; another process finishes it."""
         if not (self.directory / "space.json").exists():
             raise UsageError(f"the search in {self.directory} has no trained supernet yet")
         supernet = self.supernet()

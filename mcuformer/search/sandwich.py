@@ -1,4 +1,4 @@
-"""One step of supernet training: the largest, the smallest and some random networks (sandwich rule).
+"""One step of supernet training: the largest, some random and the smallest network (sandwich).
 
 The largest learns from the labels (and a teacher, where one is given); the others learn from the
 largest one's answers to the same batch (in-place distillation).
@@ -16,7 +16,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.space import Space
 from mcuformer.search.supernet import Supernet
 
-RANDOM_NETWORKS = 3
+RANDOM_NETWORKS = 2
 LABELS = 0.3  # share of the labels in the loss of a distilled network
 
 
@@ -39,13 +39,13 @@ class Sandwich:
         answers = logits.detach().softmax(dim=1)
         for arch in others:
             own = model(x, arch)
-            part = (1 - LABELS) * F.cross_entropy(own, answers) + LABELS * F.cross_entropy(own, y)
-            part.backward()
+            taught, told = F.cross_entropy(own, answers), F.cross_entropy(own, y)
+            ((1 - LABELS) * taught + LABELS * told).backward()
         return float(loss.detach())
 
 
 def sample(space: Space, random: Random) -> list[Arch]:
-    """The largest first. Its patch, and the smallest one's, are drawn: each has weights of its own."""
+    """The largest first. How it and the smallest make tokens is drawn: that has no order of cost."""
 
     def tokens() -> dict[str, object]:
         return {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}

@@ -1,8 +1,8 @@
 """A search space: a small TOML file of choices, and its fixed-length encoding.
 
-Every gene is an index into a list of choices. The MLP ratio has one gene per block up to the largest
-depth; those behind a network's last block are inactive: they are kept, inherited and mutated, and
-mean nothing until a deeper network has them.
+Every gene is an index into a list of choices. The MLP ratio has one gene per block up to the
+largest depth; those behind a network's last block are inactive: they are kept, inherited and
+mutated, and mean nothing until a deeper network has them.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def load_space(name: str) -> Space:
 def parse_space(name: str, table: Mapping[str, Any]) -> Space:
     known = {*CHOICES, "ratio", "image", "classes"}
     if unknown := sorted(set(table) - known):
-        raise UsageError(f"space {name}: unknown {', '.join(unknown)}", f"known are {sorted(known)}")
+        hint = f"known are {', '.join(sorted(known))}"
+        raise UsageError(f"space {name}: unknown {', '.join(unknown)}", hint)
     choices = {**_DEFAULTS, **{n: table[n] for n in table if n in CHOICES}}
     for gene in ("patch", "dim", "depth", "heads", "head_dim", "ratio"):
         if not isinstance(table.get(gene), list) or not table[gene]:

@@ -8,6 +8,7 @@ kernels of their own the patches speak different languages and the shared blocks
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -64,7 +65,7 @@ class Supernet(nn.Module):
         dim = self._largest[0]
         if arch.stem == "conv":
             widths = (arch.image[2], *arch.stem_widths)
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            for i, (a, b) in enumerate(itertools.pairwise(widths)):
                 self._add(f"stem/conv{arch.patch}/{i}/weight", b, a, 3, 3)
                 self._add(f"stem/conv{arch.patch}/{i}/bias", b)
         if arch.pool == "cls":
@@ -158,7 +159,8 @@ class Supernet(nn.Module):
             found[f"{to}.{norm}.weight"] = w[f"{at}/{norm}/weight"][:e]
             found[f"{to}.{norm}.bias"] = w[f"{at}/{norm}/bias"][:e]
         layers = (
-            ("attn/proj", e, q, rank.proj), ("fc1", hidden, e, rank.fc1), ("fc2", e, hidden, rank.fc2),
+            ("attn/proj", e, q, rank.proj), ("fc1", hidden, e, rank.fc1),
+            ("fc2", e, hidden, rank.fc2),
         )
         for name, n, k, r in layers:
             layer = f"{to}.{name.replace('/', '.')}"

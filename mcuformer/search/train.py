@@ -28,7 +28,7 @@ from mcuformer.search.data import Data, Images
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`ema` 0: no moving average; `optimizer`: adamw (the papers') or muon (for short schedules)."""
+    """`ema` 0: no moving average; `optimizer`: adamw (the papers') or muon (short schedules)."""
 
     epochs: int
     batch: int = 128
@@ -113,6 +113,8 @@ class Trainer:
         self.device = device or device_of()
         self.model, self.data, self.recipe, self.loss = model.to(self.device), data, recipe, loss
         self.after_epoch = after_epoch
+        self.images = torch.as_tensor(data.train.x, device=self.device)  # all of them stay there
+        self.labels = torch.as_tensor(data.train.y, device=self.device)
         self.path = directory / "last.pt"
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
@@ -166,9 +168,9 @@ class Trainer:
             recipe.protocol,  # type: ignore[arg-type]
             self.data.mirror, len(self.data.classes), recipe.smoothing,
         )
-        x = torch.as_tensor(self.data.train.x[chosen], device=self.device).float() / 255
-        x = normalised(self.data, augment.images(x) * 255, self.device)
-        x, y = augment.mix(x, torch.as_tensor(self.data.train.y[chosen], device=self.device))
+        index = torch.as_tensor(chosen, device=self.device)
+        x = augment.images(self.images[index].float() / 255)
+        x, y = augment.mix(normalised(self.data, x * 255, self.device), self.labels[index])
         rate = self._rate(epoch * self.steps_per_epoch + step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -201,7 +203,8 @@ class Trainer:
         for p in self.model.parameters():
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.reshape(-1) for p in self.model.parameters() if p.grad is not None])
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in grads])
         dist.all_reduce(flat)
         at = 0
         for p in self.model.parameters():

@@ -17,7 +17,7 @@ from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, weights_sha256
+from mcuformer.search.train import Recipe, Trainer, accuracy, weights_sha256
 
 INFO = "train.json"
 

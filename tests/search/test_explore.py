@@ -13,9 +13,11 @@ import pytest
 
 pytest.importorskip("optuna", reason="the extra `search` (optuna) is not installed")
 
-from mcuformer.errors import DoesNotFitError  # noqa: E402
-from mcuformer.search.evolve import evolve, plane, subspace  # noqa: E402
-from mcuformer.search.explore import (  # noqa: E402
+import itertools
+
+from mcuformer.errors import DoesNotFitError
+from mcuformer.search.evolve import evolve, plane, subspace
+from mcuformer.search.explore import (
     Judge,
     check_possible,
     explore,
@@ -23,9 +25,9 @@ from mcuformer.search.explore import (  # noqa: E402
     random_search,
     winner,
 )
-from mcuformer.search.figures import Cost, Limits, Planner  # noqa: E402
-from mcuformer.search.space import load_space  # noqa: E402
-from mcuformer.targets.board_file import load_board  # noqa: E402
+from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.space import load_space
+from mcuformer.targets.board_file import load_board
 
 SPACE = load_space("tiny").with_choices(
     depth=(1, 2), relative=(False,), pool=("mean",), patch=(8, 6), heads=(1, 2), head_dim=(8,),
@@ -56,7 +58,7 @@ def test_only_legal_networks_are_tried_and_none_twice(tmp_path):
     assert len({c.arch for c in found}) == 24
     assert winner(found).accuracy == max(c.accuracy for c in found)
     front = pareto(found)
-    assert all(a.accuracy < b.accuracy for a, b in zip(front[:-1], front[1:], strict=True))
+    assert all(a.accuracy < b.accuracy for a, b in itertools.pairwise(front))
 
 
 def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path):
