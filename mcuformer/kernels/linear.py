@@ -20,7 +20,7 @@ from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.shapes import TYPES, Values, constant, op_input, round4, segments_of
 
 GEMM_SOURCES = (
-    "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
+    "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_gemm_split.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
 )  # fmt: skip
 SOURCES = ("mcf_linear.c", *GEMM_SOURCES)
 NO_TYPE = 3  # MCF_NONE
@@ -138,7 +138,9 @@ def partial_scratch_bytes(
     ahead = 8  # single loads (MCF_LDR) run ahead
     if rows <= 2 or panel == 0:
         return 4 * kn + ahead
-    return 2 * kn * (tile + tile % 2 + min(round4(panel), round4(n))) + ahead
+    panel = min(round4(panel), round4(n))
+    sums = 8 * panel if "k_split" in op.attrs else 0
+    return 2 * kn * (tile + tile % 2 + panel) + sums + ahead
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:

@@ -17,7 +17,7 @@ LOAD, PIECE, LOOSE_BYTES = 25, 66, 87  # of a pair: each, per segment, per segme
 BLOCK = 38  # bias, scale, saturate, store, next group of 4 channels
 DOWN, UP, TABLE, RESIDUAL, CLAMP = 9, 10, 10, 22, 41
 PLAIN_C = 610  # more for 8 outputs through mcf_gemm_finish
-CHUNK = 560  # of K, for 8 outputs
+CHUNK, SPLIT = 560, 215  # split K, 8 outputs: of a chunk without panel; C's share with one
 FREE_SHIFT, FREE_RES_SHIFTS = 3, range(8, 12)
 
 
@@ -78,7 +78,8 @@ def groups(op: Op, graph: Values, work: Work, expanded: bool, sums: bool) -> int
     if sums:
         return whole * (one - 4) + (one + PLAIN_C // 2 if rest else 0)
     if chunks > 1:
-        return (whole + (rest > 0)) * (one + CHUNK * chunks)
+        split = SPLIT + chunks * BLOCK if expanded else CHUNK * chunks
+        return (whole + (rest > 0)) * (one + split)
     extra = finish(op, graph)
     return whole * (one + extra) + (one + PLAIN_C * rest // 4 + 200 if rest else 0)
 

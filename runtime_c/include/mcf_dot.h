@@ -15,12 +15,12 @@ typedef struct {
     const void *w_end;
     uint32_t entry;          /* address in one of the unrolled loops over K */
     mcf_dot_label_t *finish; /* what becomes of the sums of a group */
-    uint32_t shift;          /* for the sums: bytes from a group's multipliers to the next group's biases */
+    uint32_t shift;          /* sums: bytes from a group's biases to the next's; scaled: from biases to multipliers */
     void *y[2];
     const void *res[2];
     const void *table;
     uint32_t acc_shift;      /* mcf_dot_up: left shift of the sums, */
-    int32_t clamp_min, clamp_max;
+    int32_t clamp_min, clamp_max; /* scaled: clamp_min is bytes from the multipliers to the next biases */
     const void *pair_entry;  /* MCF_LDR: pair, less what the entry skips */
     uint32_t w_skip;         /* MCF_LDR: bytes of weights that the entry skips */
     int32_t pairs;           /* how many pairs of rows, one behind the other */
@@ -45,7 +45,7 @@ mcf_dot_label_t mcf_dot_loop, mcf_dot_packed8_loop, mcf_dot_packed4_loop;
 /* The finishes, named by the type of y, bits of the table, type of the residual. Those with a shift in their name save
  * its instructions: MCF_DOT_SHIFT without residual, 8 to 11 with one. */
 enum { MCF_DOT_SHIFT = 3 };
-mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums, mcf_dot_up;
+mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums, mcf_dot_scaled, mcf_dot_add_scaled, mcf_dot_up;
 mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_shift3, mcf_dot_s8_res8, mcf_dot_s8_res16;
 mcf_dot_label_t mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_shift10, mcf_dot_s8_res8_shift11;
 mcf_dot_label_t mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;

@@ -13,6 +13,7 @@ typedef struct {
     const mcf_linear_t *p;
     void *panel; /* 8*kn bytes a group; NULL: weights are expanded in the loop */
     void *pairs; /* 4*kn bytes for each pair of rows */
+    int32_t *t;  /* with split K and a panel: 2 x panel sums */
     int32_t k0, kn, group0, groups, mode;
 #if MCF_DSP
     mcf_dot_t dot;
@@ -36,6 +37,10 @@ static inline int32_t mcf_post_words(const mcf_linear_t *p) /* per group of 4 ch
 #if MCF_DSP
 /* How a layer's groups end; finish NULL where mcf_dot cannot. */
 void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d);
+/* Rows of a pair buffer and the entry for kn positions, expanded weights or packed ones. */
+void mcf_gemm_range(mcf_dot_t *d, const void *pair, int32_t kn, int32_t expanded, int32_t weight_bits);
+/* Split K with a panel. */
+void mcf_gemm_split(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count);
 #endif
 
 /* Expands the panel. */

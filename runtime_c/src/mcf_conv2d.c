@@ -155,9 +155,10 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, 
     const int32_t expand = core->panel && pixels > 2, groups = expand ? core->panel / 4 : all;
     const int32_t tile = expand ? core->tile : 2;
     uint8_t *const panel = (uint8_t *)scratch + 2 * core->kp * tile;
-    uint8_t *const rows = panel + (expand ? 8 * core->kp * groups : 0);
+    uint8_t *const t = panel + (expand ? 2 * core->kp * core->panel : 0);
+    uint8_t *const rows = t + (expand && core->chunks > 1 ? 8 * core->panel : 0);
     load_t *const load = loader(p);
-    mcf_gemm_t g = {.p = core, .kn = core->kp, .pairs = scratch, .panel = expand ? panel : NULL};
+    mcf_gemm_t g = {.p = core, .kn = core->kp, .pairs = scratch, .panel = expand ? panel : NULL, .t = (int32_t *)t};
     __builtin_memset(rows, 0, 2 * (size_t)(core->kp * mcf_size(core->x_type))); /* the padding of K */
     for (; g.group0 < all; g.group0 += groups) {
         walk_t walk = start(p, x, y_row0);

@@ -91,13 +91,25 @@ FINISH_AS(mcf_dot_s16_clamp, SCALE DOWN "ldrd r2, r3, " CLAMP "\n" EACH(LIMIT, "
 FINISH_AS(mcf_dot_s16_res16, SCALE RES16 DOWN EACH(SSAT, "16", "") STORE16)
 FINISH_AS(mcf_dot_s16_table12, SCALE DOWN EACH(USAT, "12", "") "ldr r12, " TABLE "\n" EACH(LOOK_UP16, "ldrh") STORE16)
 
-/* The sums themselves. Both rows are read before either is written: an odd last row is its own partner. Sums that go on
+/* The sums as int32, or hi(sum * mult) of one K chunk of several. Both rows are read before either is written: an odd last row is its own partner. Sums that go on
  * start from zero biases, always the same. */
 #define STORE_SUMS "stm r2!, {r4-r7}\n stm r3!, {r8-r11}\n strd r2, r3, " Y "\n"
 #define ADD_TWO(y, at, a, b) "ldrd r12, lr, [" y ", #" at "]\n add " a ", r12\n add " b ", lr\n"
 FINISH_AS(mcf_dot_sums, "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n ldrd r2, r3, " Y "\n" STORE_SUMS)
 FINISH_AS(mcf_dot_add_sums, "ldr r1, " POST "\n sub r1, #16\n ldrd r2, r3, " Y "\n"
           ADD_TWO("r2", "0", "r4", "r5") ADD_TWO("r2", "8", "r6", "r7")
+          ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
+
+#define SCALED_TWO(a0, a1, b0, b1)                                          \
+    "ldm r1!, {r2, r3, r12, lr}\n"                                          \
+    "smmul " a0 ", " a0 ", r2\n smmul " a1 ", " a1 ", r2\n"                 \
+    "smmul " b0 ", " b0 ", r12\n smmul " b1 ", " b1 ", r12\n"
+#define SCALED                                                              \
+    "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n"                 \
+    SCALED_TWO("r4", "r8", "r5", "r9") SCALED_TWO("r6", "r10", "r7", "r11")  \
+    "ldr r12, " CLAMP "\n add r1, r12\n ldrd r2, r3, " Y "\n"
+FINISH_AS(mcf_dot_scaled, SCALED STORE_SUMS)
+FINISH_AS(mcf_dot_add_scaled, SCALED ADD_TWO("r2", "0", "r4", "r5") ADD_TWO("r2", "8", "r6", "r7")
           ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
 
 #endif

@@ -68,44 +68,58 @@ static mcf_dot_label_t *finish_of(const mcf_linear_t *p)
     return p->y_type == MCF_S16 ? finish_of_s16(p) : finish_of_s8(p);
 }
 
+void mcf_gemm_range(mcf_dot_t *d, const void *pair, int32_t kn, int32_t expanded, int32_t weight_bits)
+{
+    const int32_t unroll = expanded ? MCF_DOT_UNROLL : MCF_DOT_PACKED_UNROLL;
+    const int32_t skip = (unroll - kn / 4 % unroll) % unroll;
+    d->pair = d->pair_entry = pair;
+    d->pair_end = (const uint8_t *)pair + 4 * kn;
+    d->w_skip = 0;
+    if (expanded) {
+        d->entry = (uint32_t)mcf_dot_loop + (uint32_t)(skip * MCF_DOT_STEP_BYTES);
+        d->pair_entry = (const uint8_t *)pair - 16 * skip;
+        d->w_skip = (uint32_t)(32 * skip);
+    } else if (weight_bits == 8) {
+        d->entry = (uint32_t)mcf_dot_packed8_loop + (uint32_t)(skip * MCF_DOT_PACKED8_STEP_BYTES);
+    } else {
+        d->entry = (uint32_t)mcf_dot_packed4_loop + (uint32_t)(skip * MCF_DOT_PACKED4_STEP_BYTES);
+    }
+}
+
 /* `groups` groups from `group` (counted from group0) over the K positions k .. k+kn-1 of g, from one pair on. */
-static void set_range(const mcf_gemm_t *g, mcf_dot_t *d, int32_t pair_index, int32_t group, int32_t groups, int32_t k,
+static void set_range(const mcf_gemm_t *g, mcf_dot_t *d, int32_t pair, int32_t group, int32_t groups, int32_t k,
                       int32_t kn)
 {
-    const uint8_t *pair = (const uint8_t *)g->pairs + 4 * (pair_index * g->kn + k);
-    const int32_t bits = g->p->weight_bits, unroll = g->panel ? MCF_DOT_UNROLL : MCF_DOT_PACKED_UNROLL;
-    const int32_t skip = (unroll - kn / 4 % unroll) % unroll;
-    int32_t group_bytes = 8 * kn;
-    d->pair = pair;
-    d->pair_end = pair + 4 * kn;
-    d->pair_entry = pair;
-    d->w_skip = 0;
+    const int32_t bits = g->p->weight_bits;
+    mcf_gemm_range(d, (const uint8_t *)g->pairs + 4 * (pair * g->kn + k), kn, g->panel != NULL, bits);
     if (g->panel) {
         d->w = (const uint8_t *)g->panel + 8 * (group * g->kn + k);
-        d->entry = (uint32_t)mcf_dot_loop + (uint32_t)(skip * MCF_DOT_STEP_BYTES);
-        d->pair_entry = pair - 16 * skip;
-        d->w_skip = (uint32_t)(32 * skip);
+        d->w_end = (const uint8_t *)d->w + 8 * groups * kn;
     } else {
         d->w = g->p->weights + ((g->group0 + group) * g->p->kp + g->k0 + k) * bits / 2;
-        d->entry = bits == 8 ? (uint32_t)mcf_dot_packed8_loop + (uint32_t)(skip * MCF_DOT_PACKED8_STEP_BYTES)
-                             : (uint32_t)mcf_dot_packed4_loop + (uint32_t)(skip * MCF_DOT_PACKED4_STEP_BYTES);
-        group_bytes = kn * bits / 2;
+        d->w_end = (const uint8_t *)d->w + groups * kn * bits / 2;
     }
-    d->w_end = (const uint8_t *)d->w + groups * group_bytes;
 }
 
 static const int32_t zeros[4];
 
+/* The panel, group by group over its K positions; split K: chunk by chunk. */
 static void expand(const mcf_gemm_t *g)
 {
     const mcf_linear_t *p = g->p;
     const int32_t bits = p->weight_bits, step = p->kp * bits / 2;
-    const int8_t *w = p->weights + g->group0 * step + g->k0 * bits / 2;
     void (*const widen)(const void *, void *, int32_t) = bits == 8 ? mcf_dot_expand8 : mcf_dot_expand4;
-    if (g->kn == p->kp)
-        widen(w, g->panel, g->groups * g->kn / 4);
-    for (int32_t i = 0; i < g->groups && g->kn != p->kp; i++)
-        widen(w + i * step, (uint8_t *)g->panel + 8 * g->kn * i, g->kn / 4);
+    uint8_t *to = g->panel;
+    for (int32_t j = 0, k = g->k0; j < p->chunks; j++) {
+        const int32_t kn = p->chunk_kp ? p->chunk_kp[j] : g->kn;
+        const int8_t *w = p->weights + g->group0 * step + k * bits / 2;
+        if (kn == p->kp)
+            widen(w, to, g->groups * kn / 4);
+        for (int32_t i = 0; i < g->groups && kn != p->kp; i++)
+            widen(w + i * step, to + 8 * kn * i, kn / 4);
+        to += 8 * kn * g->groups;
+        k += kn;
+    }
 }
 
 void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d)
@@ -196,6 +210,10 @@ static void one_group(const mcf_gemm_t *g, int32_t group, const mcf_gemm_rows_t 
 void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count)
 {
     mcf_dot_t *d = &g->dot;
+    if (g->panel && g->p->chunks > 1) {
+        mcf_gemm_split(g, rows, count);
+        return;
+    }
     for (int32_t row = 0; g->whole && row < count; row += 2 * d->pairs) {
         const int32_t y_next = count - row > 1 ? rows->y_stride : 0, res_next = count - row > 1 ? rows->res_stride : 0;
         const int32_t bytes = 4 * g->whole * (g->mode == MCF_GEMM_OUTPUTS ? mcf_size(g->p->y_type) : 4);

@@ -25,6 +25,7 @@ static void multiply(mcf_gemm_t *g, const uint8_t *x, int32_t x_stride, const mc
     const int32_t groups = expand ? p->panel / 4 : all;
     g->pairs = scratch;
     g->panel = expand ? (uint8_t *)scratch + 2 * g->kn * tile : NULL;
+    g->t = (int32_t *)((uint8_t *)scratch + 2 * g->kn * (tile + p->panel));
     for (g->group0 = 0; g->group0 < all; g->group0 += groups) {
         mcf_gemm_rows_t at = *out;
         g->groups = all - g->group0 < groups ? all - g->group0 : groups;

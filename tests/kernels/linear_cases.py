@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
+
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.types import DTYPES, TensorType
@@ -27,7 +28,7 @@ class Spec:
     gain: float = 1.0  # > 1: outputs saturate
     shift: int = 8
     weight_bits: int = 8
-    segments: int = 1
+    split: bool = False  # K in two parts, though not needed
     values: str = "random"
     seed: int = 0
 
@@ -43,7 +44,7 @@ class Case:
 
 @st.composite
 def specs(draw: st.DrawFn, max_k: int = 70, max_n: int = 21, max_rows: int = 7) -> Spec:
-    """`segments` is 1 here: patches are tested on their own."""
+    """Layers of every kind; patches are tested on their own."""
     x = draw(st.sampled_from(("int8", "int8", "uint8", "int16")))
     table = draw(st.sampled_from((0, 0, 8, 10, 12)))
     res = draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None
@@ -60,6 +61,7 @@ def specs(draw: st.DrawFn, max_k: int = 70, max_n: int = 21, max_rows: int = 7) 
         gain=draw(st.sampled_from((0.5, 1.0, 4.0))),
         shift=draw(st.integers(1, 14)),
         weight_bits=draw(st.sampled_from((8, 8, 4))) if x != "int16" else 8,
+        split=x == "int16" and draw(st.booleans()),
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
     )
@@ -119,6 +121,8 @@ def layer(
     reach = np.abs(w.astype(np.int64)).sum(axis=1) * max(abs(info.min - zp), info.max - zp)
     if (reach + 2**15).max() >= 2**31:
         attrs["k_split"] = tuple(range(508, w.shape[1], 508))
+    elif spec.split and w.shape[1] > 4:
+        attrs["k_split"] = ((w.shape[1] + 4) // 8 * 4,)
     bits = 16 if spec.y == "int16" else 8
     # Real outputs reach `gain` times the output range (of the table's index).
     target = spec.gain * 2.0 ** ((spec.table_bits or bits) - 1 + spec.shift)
