@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mcuformer.schedule.run import Curve
 
 MOVES = frozenset({"reshape", "slice"})  # operations that are no layer: views of bytes
-PORT_STATE_BYTES = 64  # serial port, profile; linked: 56
+PORT_STATE_BYTES = 56  # serial port and profile, as linked
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables when weights go there
 
 
@@ -169,7 +169,8 @@ def _parameters(path: Path) -> int:
 
 def static_estimate(graph: Graph) -> int:
     """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
-    return 4 * sum(op.kind not in MOVES for op in graph.ops) + PORT_STATE_BYTES
+    counts = 4 * sum(op.kind not in MOVES for op in graph.ops)
+    return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 
 def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:

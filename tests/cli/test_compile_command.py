@@ -81,7 +81,12 @@ def test_analyze_prints_the_same_figures(
     compiled = json.loads((files["package"] / "report.json").read_text())
     for key in ("arena_bytes", "stack_bytes", "lower_bound_bytes", "input_mode"):
         assert analyzed["memory"][key] == compiled["memory"][key]
-    assert analyzed["estimate"] == compiled["estimate"]
+    data = str(files["data"])
+    args = ["analyze", model, "--board", "stm32f746", "--calibration", data, "--json"]
+    assert invoke(args) == 0
+    analyzed = json.loads(capsys.readouterr().out)
+    for key in ("memory", "layers", "estimate", "tradeoffs", "model"):
+        assert analyzed[key] == compiled[key]
     assert invoke(["analyze", model, "--board", "stm32f746"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"total +[\d,]+  of 327,680", text) and "blocks" not in text
@@ -192,6 +197,18 @@ def test_hostile_file_name(
     assert invoke(args) == 0
     assert "\n%s" not in capsys.readouterr().out
     assert (tmp_path / "o/build/firmware.elf").is_file()
+
+
+@pytest.mark.parametrize("odd", ["*/\n#error \"); system(\"x%s%n\\", "ü\x1b[2J" + "n" * 10_000])
+def test_hostile_names_in_the_model(
+    compiling: Compiling, files: Files, tmp_path: Path, odd: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    model = tiny_vit(tmp_path / "m.onnx", odd=odd)
+    assert invoke(["compile", str(model), *compiling(tmp_path / "o")[2:]]) == 0
+    args = ["validate", str(tmp_path / "o"), "--data", str(files["data"]), "--limit", "2"]
+    assert invoke([*args, "--per-layer"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")

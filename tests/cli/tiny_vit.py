@@ -11,9 +11,17 @@ from onnx import TensorProto, helper, numpy_helper
 DIM, HEADS, CLASSES = 8, 2, 3
 
 
-def tiny_vit(path: Path, batch: int | str = 1, metadata: bool = True) -> Path:
-    """8x8 grey image, patch 4, one block, mean pool; mean and std in the metadata."""
+def tiny_vit(path: Path, batch: int | str = 1, metadata: bool = True, odd: str = "") -> Path:
+    """8x8 grey image, patch 4, one block, mean pool; mean and std in the metadata.
+
+    `odd` goes into every name.
+    """
     nodes, weights = _nodes()
+    for node in nodes:
+        node.name = odd + node.name
+        for names in (node.input, node.output):
+            names[:] = [n if n in ("image", "logits") else odd + n for n in names]
+    weights = {odd + name: array for name, array in weights.items()}
     graph = helper.make_graph(
         nodes, "tiny",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 1, 8, 8])],
