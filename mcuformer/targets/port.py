@@ -34,6 +34,9 @@ class PortPlan:
     stack_bytes: int
     qspi: bool = False  # weights lie in QSPI
     image_bytes: int = 0
+    model_id: bytes = (
+        b""  # with `qspi`: 16 bytes that the start-up code looks for beside the weights
+    )
 
 
 def write_port(directory: Path, board: Board, plan: PortPlan) -> None:
@@ -56,6 +59,7 @@ def main_c(plan: PortPlan) -> str:
         arena_bytes=plan.arena_bytes,
         layers=max(plan.layers, 1),
         image_bytes=plan.image_bytes,
+        weights_id=", ".join(f"0x{byte:02x}" for byte in plan.model_id) if plan.qspi else "",
     )
 
 

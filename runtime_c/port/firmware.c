@@ -12,6 +12,13 @@ static void require(const char *error) {
     mcf_stop(2);
 }
 
+/* Code and weights are written by different tools: do they belong together? */
+static const char *weights_check(const mcf_firmware_t *firmware) {
+    for (unsigned i = 0; firmware->weights_id && i < 16; i++)
+        if (firmware->weights_id[i] != firmware->model->id[i]) return "qspi: holds the weights of another build";
+    return 0;
+}
+
 int main(void) {
     mcf_mpu_init(); /* first: from here on no speculative read reaches the unconfigured QSPI */
     const char *error = mcf_clock_init();
@@ -20,6 +27,7 @@ int main(void) {
     require(mcf_cycles_init());
     mcf_caches_enable();
     require(mcf_qspi_init());
+    require(weights_check(&mcf_the_firmware));
     mcf_uart_text("@mcuformer ");
     mcf_uart_text(mcf_the_firmware.model->name);
     mcf_uart_text("\r\n");

@@ -41,6 +41,7 @@ typedef struct {
     void *arena;
     const uint8_t *image;   /* input mode flash: where the image lies */
     uint32_t *layer_cycles; /* model->layers of them, or NULL */
+    const uint8_t *weights_id; /* the copy of model->id that lies beside the weights in QSPI, or NULL */
 } mcf_firmware_t;
 
 _Noreturn void mcf_serve(const mcf_firmware_t *firmware); /* docs/uart.md */

@@ -93,6 +93,7 @@ def write_small_model(
         layers=2,
         stack_bytes=stack_bytes or board.stack_bytes,
         qspi=qspi,
+        model_id=bytes(range(1, 17)),
         image_bytes=INPUT_BYTES if mode == "flash" else 0,
     )
     write_port(directory, board, plan)

@@ -12,7 +12,7 @@ def test_usage_adds_up(firmware: Callable) -> None:
     elf = read_elf(path)
     used = usage(elf, board)
     assert used.arena_bytes == ARENA_BYTES and used.stack_bytes == 2048
-    assert used.qspi_bytes == used.regions["qspi"] == LINE_BYTES
+    assert used.qspi_bytes == used.regions["qspi"] == LINE_BYTES + 16
     assert 0 < used.static_bytes < 200
     assert used.regions["sram"] == used.arena_bytes + used.stack_bytes + used.static_bytes
     assert used.regions["flash"] == used.code_bytes + used.constants_bytes

@@ -18,7 +18,7 @@ def test_qspi_goes_to_openocd_and_never_to_st_flash(firmware: Callable, tmp_path
     assert qspi.argv[4] == f"program {{{tmp_path / 'qspi.bin'}}} 0x90000000 verify reset exit"
     assert code.argv == ("st-flash", "--reset", "write", str(tmp_path / "flash.bin"), "0x08000000")
     weights, image = (tmp_path / "qspi.bin").read_bytes(), (tmp_path / "flash.bin").read_bytes()
-    assert len(weights) == 40 and weights not in image
+    assert len(weights) == 56 and weights not in image
     assert image == region_image(read_elf(elf), board.flash)
     assert image[:4] == (0x20000800).to_bytes(4, "little")
     assert "'" in str(qspi)  # an argv that can be pasted into a shell

@@ -68,9 +68,17 @@ def test_without_set_up_qspi_cannot_be_read(tmp_path: Path) -> None:
     header = package / "port" / "mcf_board.h"
     header.write_text(header.read_text().replace("MCF_HAS_QSPI 1u", "MCF_HAS_QSPI 0u"))
     with pytest.raises(
-        FirmwareError, match=r"at 0x900000.., QSPI, which is not memory-mapped yet, in dot"
+        FirmwareError, match=r"at 0x900000.., QSPI, which is not memory-mapped yet, in main"
     ):
         run(build_firmware(package, F746), F746, [IMAGE])
+
+
+def test_weights_of_another_build_are_noticed(firmware: Callable) -> None:
+    elf, board = firmware()
+    machine = Machine(read_elf(elf), board)
+    machine.write(machine.elf.address("weights_id"), bytes(16))
+    assert machine.resume() == "asleep"
+    assert b"@error qspi: holds the weights of another build" in machine.chip.usart.sent
 
 
 @pytest.mark.parametrize(
