@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mcuformer.kernels.base import KernelData
 from mcuformer.paths import RUNTIME_C
 
@@ -220,6 +221,8 @@ class UnicornDevice:
         self.lengths: dict[tuple[int, int], int] = {}
         self.count = 0
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
+        self.strict_hook = unicorn.UC_HOOK_CODE
+        self.unaligned: list[int] = []
 
     def call(self, function: str, args: Sequence[Arg]) -> int:
         from unicorn import arm_const as reg
@@ -238,8 +241,25 @@ class UnicornDevice:
         self.count = 0
         self.uc.emu_start(self.symbols[function] | 1, STOP)
         assert self.uc.reg_read(reg.UC_ARM_REG_SP) == top
+        assert not self.unaligned, f"unaligned LDRD or LDM at {self.unaligned[0]:#x}"
         memory.read_back(bytes(self.uc.mem_read(RAM, len(memory.image))))
         return self.count
+
+    def check_alignment(self) -> None:
+        """From now on (slowly) LDRD, STRD, LDM and STM at odd words fail the call, as on the chip."""
+        self.uc.hook_add(self.strict_hook, self._on_instruction)
+
+    def _on_instruction(self, uc: Any, address: int, size: int, _data: object) -> None:
+        base = _multiple_word_base(bytes(uc.mem_read(address, size)))
+        if base is not None and uc.reg_read(self._register(base)) & 3:
+            self.unaligned.append(address)
+
+    @staticmethod
+    def _register(number: int) -> int:
+        from unicorn import arm_const
+
+        return int(getattr(arm_const, f"UC_ARM_REG_{('SP', 'LR', 'PC')[number - 13]}"
+                           if number > 12 else f"UC_ARM_REG_R{number}"))  # fmt: skip
 
     def _on_block(self, uc: Any, address: int, size: int, _data: object) -> None:
         key = (address, size)
@@ -255,3 +275,14 @@ def _instructions(code: bytes) -> int:
         at += 4 if code[at + 1] >> 3 >= 0b11101 else 2
         count += 1
     return count
+
+
+def _multiple_word_base(code: bytes) -> int | None:
+    """Base register of LDRD, STRD, LDM, STM: the loads that fault where a word is not aligned."""
+    first = code[0] | code[1] << 8
+    if len(code) == 2:
+        return first >> 8 & 7 if first >> 12 == 0b1100 else None
+    if first >> 9 != 0b1110100 or first & 15 == 15:
+        return None
+    is_dual, indexed = bool(first & 0x40), bool(first & 0x120)
+    return first & 15 if indexed or not is_dual else None

@@ -10,6 +10,7 @@ from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_cases import Case, Spec, make_case, specs
+
 from mcuformer.kernels import linear
 
 DEVICES = ("host", "m7", "m4-ldr", "m0")
@@ -33,7 +34,12 @@ def unaligned_rows(x: np.ndarray, stride: int, offset: int) -> np.ndarray:
 
 
 def run(
-    case: Case, where: str, panel: int, tile: int = 2, pad: int = 0, in_place: bool = False
+    case: Case,
+    where: str | UnicornDevice,
+    panel: int,
+    tile: int = 2,
+    pad: int = 0,
+    in_place: bool = False,
 ) -> tuple[np.ndarray, int]:
     """y and the executed instructions; rows of x lie `pad` bytes apart and unaligned."""
     op, graph, rows = case.op, case.graph, case.x.shape[0]
@@ -47,7 +53,8 @@ def run(
         y = res = res.copy()
     scratch = np.zeros(linear.scratch_bytes(op, graph, rows, panel=panel, tile=tile), np.uint8)
     args = [data, Ptr(x, pad), step, res, res[0].nbytes if res is not None else 0]
-    count = device(where).call("mcf_linear", [*args, y, y[0].nbytes, rows, scratch])
+    runner = device(where) if isinstance(where, str) else where
+    count = runner.call("mcf_linear", [*args, y, y[0].nbytes, rows, scratch])
     return y, count
 
 
@@ -77,3 +84,18 @@ def test_long_rows(where: str, panel: int, x: str, values: str) -> None:
     case = make_case(Spec(3, 4096, 6, x, values=values, shift=10))
     assert ("k_split" in case.op.attrs) == (x == "int16")
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
+
+
+@pytest.mark.parametrize("flags", ((), ("-DMCF_LDR",)))
+def test_words_are_aligned_where_the_chip_wants_it(flags: tuple[str, ...]) -> None:
+    """Rows at any byte, outputs at any byte, odd K: the emulator alone would not notice."""
+    strict = UnicornDevice(linear.SOURCES, "m7", ("-O2", *flags))
+    strict.check_alignment()
+    for x, res, k, weight_bits, panel in (
+        ("int8", "int8", 27, 8, 8), ("uint8", None, 30, 4, 8), ("int16", "int16", 9, 8, 8),
+        ("int8", None, 33, 8, 0), ("int8", "int8", 21, 4, 0),
+    ):  # fmt: skip
+        case = make_case(Spec(5, k, 11, x, res=res, weight_bits=weight_bits))
+        pad = case.x.itemsize
+        y, _ = run(case, strict, panel, 4, pad)
+        np.testing.assert_array_equal(y, case.expected)
