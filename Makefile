@@ -30,7 +30,7 @@ golden: setup-test  ## write the golden files anew after a change that is meant
 	$(PY) -m pytest tests/golden --update-golden
 
 bench: setup-test  ## print the kernels' instruction counts beside CMSIS-NN's
-	$(PY) scripts/bench.py
+	for table in tests/bench/*_kernels.py; do $(PY) $$table || exit 1; done
 
 setup-demo:
 	@scripts/setup.sh demo
