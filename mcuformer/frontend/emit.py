@@ -150,7 +150,10 @@ class Emitter:
             return None
         inner = self.columns(Tensor(str(x), values[str(x)].type.shape), cols)
         operands = [inner.name, *(self.const("const", c[cols]) for c in consts)]
-        return self.op(producer.kind, operands, producer.attrs, suffix="")
+        part = self.op(producer.kind, operands, producer.attrs, suffix="")
+        if producer.outputs[0] in self.qdq:
+            self.qdq[part.name] = self.qdq[producer.outputs[0]]
+        return part
 
     def _by_granules(self, x: Tensor, index2: Index) -> Tensor:
         """Any movement at all: pieces of equal length, gathered."""

@@ -14,18 +14,21 @@ from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
 from mcuformer.passes.gather_first import gather_first
+from mcuformer.passes.note_weight_scales import note_weight_scales
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
 from mcuformer.passes.scale_into_sum import scale_into_sum
 from mcuformer.passes.split_linear import split_linear
 from mcuformer.passes.split_position import split_position
+from mcuformer.passes.spread_qdq import spread_qdq
 from mcuformer.passes.tidy_names import tidy_names
 
 Pass = Callable[[Graph], Graph]
 
 ONNX_PASSES: tuple[Pass, ...] = (
-    drop_qdq,  # before constants are folded, while int8 weights still have their scales
+    note_weight_scales,  # while int8 weights still have them
     fold_constants,  # gives every value its shape
+    drop_qdq,  # before the fusions, whose chains the pairs interrupt
     fuse_layernorm,  # before activations, which would take its Sqrt apart
     fuse_activations,
 )
@@ -41,6 +44,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     gather_first,  # after split_linear, so that q, k, v share one gather
     push_slice,
     dedupe,  # push_slice leaves equal selections behind
+    spread_qdq,  # when values are final
     tidy_names,  # last: names follow what the operators became
 )
 

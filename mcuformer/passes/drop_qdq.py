@@ -1,53 +1,101 @@
-"""DequantizeLinear(QuantizeLinear(x)) -> x; scales and zero points are noted.
+"""DequantizeLinear(QuantizeLinear(x)) -> x, or Relu(x) where the pair cuts at 0; the scale is noted.
 
-Runs before constants are folded. meta["qdq"]: {value: (scale, zero_point, dtype)} of activations;
-meta["qdq_weights"]: {value: (scales, axis or None)} of symmetric weights (QDQ models as
-onnxruntime.quantization.quantize_static writes them). The conversion turns both to canonical names.
+quantize_static leaves a Relu out where the zero point is the least integer, because quantising cuts
+there: behind a layer the Relu comes back, unless its result cannot be negative.
+meta["qdq"]: {value: (scale, zero_point, dtype)}; the conversion turns it to canonical names.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.numpy_ops import movement
+from mcuformer.ir.types import DTYPES
+
+Params = tuple[float, int, str]
+_NEVER_NEGATIVE = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus",
+                   "ReduceL1", "ReduceL2", "ReduceSumSquare"}  # fmt: skip
+_LAYERS = {"Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"}
+_KEEPS_SIGN = {*movement.KERNELS, "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean",
+               "ReduceSum", "Dropout", "Identity", "Cast"}  # fmt: skip
 
 
 def drop_qdq(graph: Graph) -> Graph:
     made = graph.producers()
-    activations: dict[str, tuple[float, int, str]] = {}
-    weights: dict[str, tuple[Any, int | None]] = {}
+    activations: dict[str, Params] = {}
     same: dict[str, str] = {}
     kept: list[Op] = []
     for op in graph.ops:
         op = op.replace(inputs=tuple(same.get(i or "", i) for i in op.inputs))
         kept.append(op)
-        if op.kind != "DequantizeLinear" or "error" in op.attrs or op.inputs[0] is None:
+        source = made.get(op.inputs[0] or "") if op.kind == "DequantizeLinear" else None
+        if (
+            source is None
+            or source.kind != "QuantizeLinear"
+            or {"error"} & {*op.attrs, *source.attrs}
+        ):
             continue
-        if graph.const(op.inputs[0]) is not None:
-            _note_weights(graph, op, weights)
+        params, x = _per_tensor(graph, op), same.get(source.inputs[0] or "", source.inputs[0])
+        if params is None or x is None:
             continue
-        source = made.get(op.inputs[0])
-        params = _per_tensor(graph, op)
-        if source is None or source.kind != "QuantizeLinear" or params is None:
-            continue
-        if "error" in source.attrs:
-            continue
-        x = same.get(source.inputs[0] or "", source.inputs[0])
-        if x is None or graph.const(x) is not None:
-            continue
-        activations.setdefault(x, params)
-        same[op.outputs[0]] = x
-        kept.pop()
-    if not activations and not weights:
+        if _cuts_at_zero(params) and _lost_relu(graph, made, x):
+            kept[-1] = op.replace(kind="Relu", inputs=(x,), attrs={})
+            activations[op.outputs[0]] = params
+        else:
+            activations.setdefault(x, params)
+            same[op.outputs[0]] = x
+            kept.pop()
+    if not activations:
         return graph
     outputs = tuple(same.get(o, o) for o in graph.outputs)
-    meta = {**graph.meta, "qdq": activations, "qdq_weights": weights}
+    meta = {**graph.meta, "qdq": activations}
     return graph.replace(ops=tuple(kept), outputs=outputs, meta=meta)
 
 
-def _per_tensor(graph: Graph, op: Op) -> tuple[float, int, str] | None:
+def _lost_relu(graph: Graph, made: Mapping[str, Op], x: str) -> bool:
+    """Whether x comes from a layer and may be negative."""
+    op = made.get(x)
+    if op is None or op.kind not in _LAYERS:
+        return False
+    if op.kind == "MatMul" and all(graph.const(i) is None for i in op.inputs):
+        return False
+    return not _positive(graph, made, x)
+
+
+def _cuts_at_zero(params: Params) -> bool:
+    return params[1] == np.iinfo(DTYPES[params[2]]).min
+
+
+def _positive(graph: Graph, made: Mapping[str, Op], x: str | None, depth: int = 20) -> bool:
+    """Whether x can be told to hold no negative numbers."""
+    op = made.get(x or "")
+    if op is None or depth == 0:
+        return False
+    if op.kind in _NEVER_NEGATIVE:
+        return True
+    if op.kind in ("DequantizeLinear", "QuantizeLinear"):
+        return _positive(graph, made, op.inputs[0], depth - 1)
+    if op.kind == "Mul":
+        return len(op.inputs) == 2 and op.inputs[0] == op.inputs[1]
+    if op.kind in ("Pow", "Clip"):
+        second = graph.const(op.inputs[1]) if len(op.inputs) > 1 else None
+        if second is None or second.size != 1:
+            return False
+        value = float(second.reshape(-1)[0])
+        return value % 2 == 0 if op.kind == "Pow" else value >= 0
+    consts = [graph.const(i) for i in op.inputs]
+    if op.kind in ("Concat", "Add"):
+        return all(
+            bool((c >= 0).all()) if c is not None else _positive(graph, made, i, depth - 1)
+            for i, c in zip(op.inputs, consts, strict=True)
+        )
+    return op.kind in _KEEPS_SIGN and _positive(graph, made, op.inputs[0], depth - 1)
+
+
+def _per_tensor(graph: Graph, op: Op) -> Params | None:
     """(scale, zero point, stored type) of a Q/DQ pair with one scale for the tensor."""
     scale = graph.const(op.inputs[1])
     zero = graph.const(op.inputs[2]) if len(op.inputs) > 2 else None
@@ -55,20 +103,6 @@ def _per_tensor(graph: Graph, op: Op) -> tuple[float, int, str] | None:
         return None
     if zero is None:
         return float(scale.reshape(-1)[0]), 0, "uint8"
+    if zero.size != 1 or zero.dtype.kind not in "iu":
+        return None
     return float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0]), str(zero.dtype)
-
-
-def _note_weights(graph: Graph, op: Op, weights: dict[str, tuple[Any, int | None]]) -> None:
-    data, scale = graph.const(op.inputs[0]), graph.const(op.inputs[1])
-    zero = graph.const(op.inputs[2]) if len(op.inputs) > 2 else None
-    symmetric = zero is None or not zero.any()
-    if (
-        data is None
-        or scale is None
-        or data.ndim < 2
-        or not symmetric
-        or op.attrs.get("block_size")
-    ):
-        return
-    axis = None if scale.size == 1 else int(op.attrs.get("axis", 1)) % data.ndim
-    weights[op.outputs[0]] = (scale.reshape(-1).astype(np.float64), axis)

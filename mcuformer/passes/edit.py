@@ -45,6 +45,12 @@ class Edit:
         if like in self.qdq and like is not None:
             self.qdq.setdefault(name, self.qdq[like])
 
+    def rescaled(self, old: str, new: str, factor: NDArray) -> None:
+        """`new` holds old * factor: its quantisation follows where the factor is one positive number."""
+        if old in self.qdq and (factor == factor.flat[0]).all() and factor.flat[0] > 0:
+            scale, zero, dtype = self.qdq[old]
+            self.qdq.setdefault(new, (scale * float(factor.flat[0]), zero, dtype))
+
     def scales(self, old: str | None, new: str, change: Callable[[NDArray], NDArray]) -> None:
         """Weight scales per output channel follow from constant `old` to `new`."""
         if old is not None and old in self.weight_scales:

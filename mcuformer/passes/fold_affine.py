@@ -51,6 +51,7 @@ def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
     weight, bias = edit.data(operand(host, 1)), edit.data(operand(host, 2))
     second, third = operand(host, 1), operand(host, 2)
     if op.kind == "mul":
+        edit.rescaled(host.outputs[0], op.outputs[0], const)
         table = np.ones_like(wide) if weight is None else weight.astype(np.float64)
         second = edit.const(f"{host.name}.scaled", table * wide)
         edit.scales(operand(host, 1), second, lambda s: s * wide)

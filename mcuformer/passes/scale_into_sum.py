@@ -18,10 +18,12 @@ def scale_into_sum(graph: Graph) -> Graph:
         for term in total.inputs:
             shape = edit.values[str(term)].type.shape
             part = edit.activation(f"{term}.scaled", shape)
+            edit.rescaled(str(term), part, scale)
             edit.ops.append(
                 Op("mul", f"{total.name}.scaled", (term, op.inputs[1]), (part,), {}, op.origin)
             )
             parts.append(part)
+        edit.rescaled(total.outputs[0], op.outputs[0], scale)
         edit.ops.append(total.replace(inputs=tuple(parts), outputs=op.outputs))
     return edit.done()
 

@@ -244,9 +244,13 @@ def export(model: nn.Module, entry: Entry, how: str, path: Path) -> None:
 QUANTISED = {  # name -> (source, quantize_static options)
     "qdq_s8_channel": ("vit_cls.ts17", dict(per_channel=True, activation_type=QuantType.QInt8)),
     "qdq_u8_tensor": ("vit_avg.ts20", dict(activation_type=QuantType.QUInt8)),
-    "qdq_u8u8": (
-        "vit_layerscale.ts19",
+    "qdq_u8u8_relu": (
+        "vit_relu_prenorm.ts17",
         dict(activation_type=QuantType.QUInt8, weight_type=QuantType.QUInt8),
+    ),
+    "qdq_u8_symmetric": (
+        "vit_tanh_gelu.dyn18",
+        dict(activation_type=QuantType.QUInt8, extra_options={"ActivationSymmetric": True}),
     ),
     "qdq_s16": ("vit_cls.dyn18", dict(per_channel=True, activation_type=QuantType.QInt16)),
     "qdq_products_only": ("vit_cls.dyn20", dict(op_types_to_quantize=["MatMul", "Conv", "Gemm"])),

@@ -26,7 +26,7 @@ def test_close_to_the_quantised_model(name: str) -> None:
     assert dots / norms > 0.998
 
 
-@pytest.mark.parametrize("name", ["qdq_s8_channel", "qdq_u8_tensor", "qdq_s16", "qdq_u8u8"])
+@pytest.mark.parametrize("name", ["qdq_s8_channel", "qdq_u8_tensor", "qdq_s16", "qdq_u8u8_relu"])
 def test_every_activation_has_its_scale(name: str) -> None:
     graph = load_model(zoo.path(name))
     table = graph.meta["qdq"]
@@ -71,3 +71,14 @@ def test_the_files_own_integers_come_back() -> None:
 def test_float_models_carry_no_tables() -> None:
     meta = load_model(zoo.path("vit_cls.ts17")).meta
     assert "qdq" not in meta and "qdq_weights" not in meta
+
+
+@pytest.mark.parametrize(
+    ("name", "fn"), [("qdq_u8u8_relu", "relu"), ("qdq_u8_symmetric", "gelu_tanh")]
+)
+def test_activations_that_quantisation_hides(name: str, fn: str) -> None:
+    """A Relu that only the zero point holds; a GELU whose constants are rounded to 8 bits."""
+    kinds = [op.op_type for op in onnx.load(zoo.path(name)).graph.node]
+    assert "Relu" not in kinds
+    graph = load_model(zoo.path(name))
+    assert [op.attrs["fn"] for op in graph.ops if op.kind == "unary"] == [fn]

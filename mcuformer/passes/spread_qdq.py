@@ -1,0 +1,38 @@
+"""A value without a scale of its own in a QDQ model takes its neighbour's where that must fit.
+
+Moves, means and maxima stay inside the range of their input; a layer that a ReLU alone reads may
+saturate where the ReLU cuts; tanh and sigmoid have ranges by nature. Other values stay without.
+"""
+
+from __future__ import annotations
+
+from mcuformer.ir.graph import Graph, Op
+
+_INSIDE = ("reshape", "slice", "gather", "mean", "maxpool", "avgpool")
+_CUTS = ("relu", "relu6")
+_BY_NATURE = {"tanh": (1 / 127, 0, "int8"), "sigmoid": (1 / 255, -128, "int8"),
+              "hardsigmoid": (1 / 255, -128, "int8")}  # fmt: skip
+
+
+def spread_qdq(graph: Graph) -> Graph:
+    if "qdq" not in graph.meta:
+        return graph
+    table = dict(graph.meta["qdq"])
+    for op in graph.ops:
+        inside = op.kind in _INSIDE or op.attrs.get("fn") in _CUTS
+        if inside and op.inputs[0] in table:
+            table.setdefault(op.outputs[0], table[op.inputs[0]])
+        if op.attrs.get("fn") in _BY_NATURE:
+            table.setdefault(op.outputs[0], _BY_NATURE[op.attrs["fn"]])
+    readers = graph.consumers()
+    for op in reversed(graph.ops):
+        users = readers[op.outputs[0]]
+        if len(users) == 1 and op.outputs[0] not in graph.outputs and _same_range(users[0]):
+            follower = users[0].outputs[0]
+            if follower in table:
+                table.setdefault(op.outputs[0], table[follower])
+    return graph.replace(meta={**graph.meta, "qdq": table})
+
+
+def _same_range(reader: Op) -> bool:
+    return reader.kind == "reshape" or reader.attrs.get("fn") in _CUTS
