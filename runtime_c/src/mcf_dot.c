@@ -48,7 +48,7 @@
     "ldr lr, " W_SKIP "\n"     \
     "ldr r12, [r0]\n"          \
     "sub r0, lr\n"
-#define LOOP_END "add.w r0, #16*2*24\n add.w r1, #8*2*24\n"
+#define LOOP_END "add.w r0, r0, #16*2*24\n add.w r1, r1, #8*2*24\n"
 #define ENTRY_NEXT "ldr r2, " PAIR_ENTRY "\n add r2, r3\n str r2, " PAIR_ENTRY "\n"
 
 #endif

@@ -38,13 +38,13 @@
 #define RES8 RES_ADD("ldrsb", "1")
 #define RES16 RES_ADD("ldrsh", "2")
 
-#define STORE_ROW(store, size, y, a, b, c, d)                                       \
-    store a ", [" y "], #" size "\n" store b ", [" y "], #" size "\n"               \
-    store c ", [" y "], #" size "\n" store d ", [" y "], #" size "\n"
+/* Rows in turn: a pointer written back is not ready for the next cycle. */
+#define STORE_BOTH(store, size, row0, row1) \
+    store row0 ", [r2], #" size "\n" store row1 ", [r3], #" size "\n"
 #define STORE(store, size)                                                          \
     "ldrd r2, r3, " Y "\n"                                                          \
-    STORE_ROW(store, size, "r2", "r4", "r5", "r6", "r7")                            \
-    STORE_ROW(store, size, "r3", "r8", "r9", "r10", "r11")                          \
+    STORE_BOTH(store, size, "r4", "r8") STORE_BOTH(store, size, "r5", "r9")         \
+    STORE_BOTH(store, size, "r6", "r10") STORE_BOTH(store, size, "r7", "r11")       \
     "strd r2, r3, " Y "\n"
 #define STORE8 STORE("strb ", "1")
 #define STORE16 STORE("strh ", "2")
