@@ -203,13 +203,16 @@ def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
 Choice = tuple[dict[str, int], int, int]  # choices, scratch bytes, instructions
 
 
-def menu(op: Op, graph: Values, rows: int) -> tuple[Choice, ...]:
-    """What is worth choosing for a call of `rows`: by rising scratch, each faster than the last."""
+def menu(op: Op, graph: Values, rows: int, together: bool = True) -> tuple[Choice, ...]:
+    """What is worth choosing for a call of `rows`: by rising scratch, each faster than the last.
+
+    `together`: the call runs all heads, so those that share K and V can share their expansion.
+    """
     s = shape_of(op, graph)
     sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
     panels = [0, *(p for size in sizes for p in (-size, size))]
     entries = []
-    for merge in (1, s.heads) if s.shared else (1,):
+    for merge in (1, s.heads) if s.shared and together else (1,):
         for panel in panels:
             how = {"panel": panel, "merge": merge}
             cost = instructions(op, graph, rows, **how)

@@ -197,16 +197,23 @@ def head_by_head(
     return steps
 
 
-def absorbed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:
+def absorbed(
+    em: Emitter,
+    region: Region,
+    target: Loc,
+    tile: int,
+    query_tile: int,
+    together: bool = False,
+) -> list[Step]:
     """Scores against the normalised tokens N themselves (T*E bytes): no K, no V (quant/absorb.py).
 
-    Per tile of queries and head: q' = Wk^T q, softmax(q' N^T) N, Wv; then what follows.
+    Per tile of queries and head: q' = Wk^T q, softmax(q' N^T) N, Wv; then what follows. `together`:
+    all heads of a tile in one attention call, which expands N once for them.
     """
     op = region.attention
     assert op is not None
     part = sides(region)
     qn, kn = str(op.inputs[0]), str(op.inputs[1])
-    heads = op.attrs["heads"]
     tq, tk = (em.values[n].type.shape[0] for n in (qn, kn))
     steps: list[Step] = []
     n_loc = em.where.get(kn)
@@ -230,23 +237,59 @@ def absorbed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: in
         if out == region.target
         else em.rows_buffer(out, rows.full, f"{region.name}.o")
     )
-    for h in range(heads):
-        up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
-        wide = em.rows_buffer(up_h.outputs[0], rows.full, f"{op.name}.q{h}")
-        body.append(
-            em.linear(
-                up_h, q.columns(h * q.row_bytes // heads, q.row_bytes // heads), None, wide, rows
-            )
-        )
-        mixed = em.rows_buffer(down_h.inputs[0] or "", rows.full, f"{op.name}.pn{h}")
-        call = em.attention(op, wide, n_loc, n_loc, mixed, rows, h, 1)
-        body.append(replace(call, trace=em.trace(op.outputs[0], mixed, rows, h * mixed.row_bytes)))
-        y = o_tile.columns(h * o_tile.row_bytes // heads, o_tile.row_bytes // heads)
-        body.append(em.linear(down_h, mixed, None, y, rows))
+    heads_of = _together if together else _one_by_one
+    body += heads_of(em, op, (up, down), (q, n_loc, o_tile), rows)
     tiles[out] = o_tile
     rest = [o for o in part.after if o is not down]
     body += em.chain(rest, tiles, rows, {region.target: target.at(rows.first)})
     steps.append(Loop("t", tq, query_tile, tuple(body), f"{op.name}: queries"))
+    return steps
+
+
+def absorbed_together(
+    em: Emitter, region: Region, target: Loc, tile: int, query_tile: int
+) -> list[Step]:
+    return absorbed(em, region, target, tile, query_tile, together=True)
+
+
+def _head(loc: Loc, h: int, heads: int) -> Loc:
+    """The columns of one head."""
+    return loc.columns(h * loc.row_bytes // heads, loc.row_bytes // heads)
+
+
+def _one_by_one(
+    em: Emitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
+) -> list[Step]:
+    """q', attention and W_v of one head after the other; the attention overwrites q'."""
+    (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
+    steps: list[Step] = []
+    for h in range(heads):
+        up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
+        wide = em.rows_buffer(up_h.outputs[0], rows.full, f"{op.name}.q{h}")
+        steps.append(em.linear(up_h, _head(q, h, heads), None, wide, rows))
+        call = em.attention(op, wide, n, n, wide, rows, h, 1)
+        trace = em.trace(op.outputs[0], wide, rows, h * wide.row_bytes)
+        steps.append(replace(call, trace=trace))
+        steps.append(em.linear(down_h, wide, None, _head(o, h, heads), rows))
+    return steps
+
+
+def _together(
+    em: Emitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
+) -> list[Step]:
+    """q' of all heads, one attention call that overwrites it, W_v of all heads."""
+    (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
+    wide = em.rows_buffer(up.outputs[0], rows.full, f"{op.name}.q")
+    every = range(heads)
+    ups = [take_group(em.values, up, h) for h in every]
+    downs = [take_group(em.values, down, h) for h in every]
+    steps: list[Step] = [
+        em.linear(ups[h], _head(q, h, heads), None, _head(wide, h, heads), rows) for h in every
+    ]
+    steps.append(em.attention(op, wide, n, n, wide, rows, 0, heads))
+    steps += [
+        em.linear(downs[h], _head(wide, h, heads), None, _head(o, h, heads), rows) for h in every
+    ]
     return steps
 
 

@@ -23,6 +23,7 @@ SCHEDULES = {
     "kv": attention.keep_kv,
     "heads": attention.head_by_head,
     "absorbed": attention.absorbed,
+    "absorbed together": attention.absorbed_together,
     "windows": attention.windowed,
 }
 MOVES = frozenset({"reshape", "slice"})
@@ -207,7 +208,15 @@ def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str)
     trace = em.trace(op.outputs[0], target, rows)
     if x.buffer is None or x.buffer != target.buffer:
         table = em.index_constant(f"{op.name}.rows", indices)
-        args: tuple[Arg, ...] = (x.addr, Expr(x.stride), target.addr, Expr(target.stride), size, rows.count, table)
+        args: tuple[Arg, ...] = (
+            x.addr,
+            Expr(x.stride),
+            target.addr,
+            Expr(target.stride),
+            size,
+            rows.count,
+            table,
+        )
         return [Call("mcf_gather", layer, None, args, x.span(source.count), target.span(rows.count),
                      trace=trace, instructions=cost)]  # fmt: skip
     table = em.index_constant(f"{op.name}.cycles", cycles(indices))

@@ -109,7 +109,8 @@ def absorbed_candidates(fr: Frame, region: Region) -> Iterator[Choice]:
     tq = fr.emitter.values[str(region.attention.inputs[0])].type.shape[0]
     for budget in BUDGETS:
         for query_tile in _tiles(tq):
-            yield Choice("absorbed", tile=query_tile, query_tile=query_tile, budget=budget)
+            for schedule in ("absorbed", "absorbed together"):
+                yield Choice(schedule, tile=query_tile, query_tile=query_tile, budget=budget)
 
 
 def _tiles(rows: int) -> list[int]:
@@ -186,9 +187,7 @@ def step_figures(fr: Frame, region: Region, choice: Choice) -> _Loops:
     return list(zip(peaks, (steps_instructions((s,)) for s in steps), strict=True)), em.next_budget
 
 
-def own_peaks(
-    steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]
-) -> list[int]:
+def own_peaks(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]) -> list[int]:
     """Most bytes of the region's own buffers that live at once during each step.
 
     A buffer touched in one loop only lives from its first to its last call there; one touched inside
@@ -329,7 +328,8 @@ def trade_off(fr: Frame, other: Frame | None = None, memo: Memo | None = None) -
         if not points or total < points[-1].instructions:
             choices = tuple(o.choice for o in chosen)
             from_latent = any(
-                yes and c.schedule == "absorbed" for yes, c in zip(latent, choices, strict=True)
+                yes and c.schedule.startswith("absorbed")
+                for yes, c in zip(latent, choices, strict=True)
             )
             points.append(Point(limit, total, choices, from_latent))
     return points[::-1]

@@ -286,7 +286,7 @@ class Emitter:
 
         `bias_row` is the first query row's place in the bias, where it is not the row itself.
         """
-        choices = attention_choices(op, self, rows.full, self.budget)
+        choices = attention_choices(op, self, rows.full, self.budget, heads)
         scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)

@@ -24,8 +24,20 @@ _MENUS: dict[_Key, _Menu] = {}
 
 
 _ATTRIBUTES = (
-    "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "groups",
-    "heads", "kv_heads", "table_bits", "acc_shift", "pre_shift", "p_shift",
+    "segments",
+    "segment_bytes",
+    "segment_stride",
+    "weight_bits",
+    "k_split",
+    "kernel",
+    "groups",
+    "heads",
+    "kv_heads",
+    "table_bits",
+    "acc_shift",
+    "pre_shift",
+    "p_shift",
+    "k_zp",
 )
 
 
@@ -34,15 +46,20 @@ def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int
     return _choose(_linear_menu, op, em, rows, budget)
 
 
-def attention_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
-    """Likewise how many query rows and heads share the expansion of K and V."""
-    return _choose(attention.menu, op, em, rows, budget)
+def attention_choices(op: Op, em: Emitter, rows: int, budget: int, heads: int) -> dict[str, int]:
+    """Likewise how many query rows, and heads of one call, share the expansion of K and V."""
+    return _choose(_one_head_menu if heads == 1 else attention.menu, op, em, rows, budget)
+
+
+def _one_head_menu(op: Op, em: Emitter, rows: int) -> _Menu:
+    """A call for one head shares nothing with the others."""
+    return attention.menu(op, em, rows, together=False)
 
 
 def _choose(
     make: Callable[[Op, Emitter, int], _Menu], op: Op, em: Emitter, rows: int, budget: int
 ) -> dict[str, int]:
-    key = _key(op, em, rows)
+    key = (make.__name__, *_key(op, em, rows))
     menu = _MENUS.get(key)
     if menu is None:
         menu = _keep(_MENUS, key, make(op, em, rows))

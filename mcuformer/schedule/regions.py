@@ -60,8 +60,10 @@ def attention_feeders(graph: Graph) -> set[str]:
                 continue
             if op.kind == "q_linear" and (
                 residual(graph, op) is not None
-                or (len(users) > 1
-                and not all(is_column_view(u) or u.kind == ATTENTION for u in users))
+                or (
+                    len(users) > 1
+                    and not all(is_column_view(u) or u.kind == ATTENTION for u in users)
+                )
             ):
                 continue
             if all(u.kind == ATTENTION or (is_rowwise(u) and u.outputs[0] in found) for u in users):

@@ -100,7 +100,9 @@ def _absorbed(fr: Frame, point: Point) -> list[str]:
     """Names of the attentions that run with absorbed weights."""
     pairs = zip(fr.regions, point.choices, strict=True)
     return [
-        r.attention.name for r, c in pairs if r.attention is not None and c.schedule == "absorbed"
+        r.attention.name
+        for r, c in pairs
+        if r.attention is not None and c.schedule.startswith("absorbed")
     ]
 
 
