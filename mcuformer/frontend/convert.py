@@ -27,6 +27,10 @@ from mcuformer.passes.fold_constants import KERNEL_ERRORS
 Args = Sequence[Operand | None]
 Handler = Callable[[Emitter, Op, Args], Operand]
 MAX_LISTED = 40
+_ON_CONSTANTS = "supported on constants only, its input depends on the image"
+# never part of shape arithmetic: on the list even where their input is unknown already
+_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMax",
+                  "ReduceMin", "ReduceSumSquare", "LogSoftmax", "ArgMax", "ArgMin"}  # fmt: skip
 
 
 def convert(graph: Graph) -> Graph:
@@ -132,6 +136,8 @@ def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand 
         raise Unsupported("this operator is not supported")
     args = [None if i is None else env[i] for i in op.inputs]
     if any(i is not None and a is None for i, a in zip(op.inputs, args, strict=True)):
+        if op.kind in _FOR_CONSTANTS:
+            raise Unsupported(_ON_CONSTANTS)
         raise Unsupported("")  # unknown input: its producer is on the list already
     if op.attrs.get("error"):
         raise Unsupported(op.attrs["error"])
@@ -140,7 +146,7 @@ def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand 
             return list(joining.move(emit, op, args))
         handler = _HANDLERS.get(op.kind)
         if handler is None:
-            raise Unsupported("supported on constants only, its input depends on the image")
+            raise Unsupported(_ON_CONSTANTS)
         result = handler(emit, op, args)
     except KERNEL_ERRORS as error:
         raise Unsupported(f"malformed: {error}") from error

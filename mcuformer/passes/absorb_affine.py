@@ -1,8 +1,12 @@
-"""linear(x * s + c) -> linear'(x) for constants s, c per channel that only linear layers read."""
+"""L(x * s + c) -> L'(x) for constants s, c per channel that only linear layers read.
+
+Also for convolutions, c where they pad nothing: mean and std of the pixels go into the patch weights.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit, operand
@@ -13,46 +17,61 @@ def absorb_affine(graph: Graph) -> Graph:
     readers = graph.consumers()
     absorbed: dict[str, Op] = {}  # value -> the add or mul that goes into its readers
     for op in graph.ops:
-        if op.kind == "linear" and op.inputs[0] in absorbed:
+        if op.kind in ("linear", "conv2d") and op.inputs[0] in absorbed:
             op = _absorb(edit, op, absorbed)
-        if _only_linears_read(graph, readers, op):
+        if _only_layers_read(graph, readers, op):
             absorbed[op.outputs[0]] = op
         edit.ops.append(op)
     return edit.done()
 
 
-def _only_linears_read(graph: Graph, readers: dict[str, list[Op]], op: Op) -> bool:
+def _only_layers_read(graph: Graph, readers: dict[str, list[Op]], op: Op) -> bool:
     if op.kind not in ("add", "mul") or op.outputs[0] in graph.outputs:
         return False
-    consts = [graph.const(i) for i in op.inputs]
-    if not any(c is not None and c.ndim == 1 for c in consts):
+    if not any(c is not None and c.ndim == 1 for c in (graph.const(i) for i in op.inputs)):
         return False
     users = readers[op.outputs[0]]
-    chain = ("linear",)
-    return bool(users) and all(
-        u.kind in chain or _only_linears_read(graph, readers, u) for u in users
-    )
+    return bool(users) and all(_takes(graph, readers, u, op.kind) for u in users)
+
+
+def _takes(graph: Graph, readers: dict[str, list[Op]], user: Op, kind: str) -> bool:
+    if user.kind == "conv2d":
+        return user.attrs["group"] == 1 and (kind == "mul" or not any(user.attrs["pads"]))
+    if user.kind == "linear":
+        return True
+    return _only_layers_read(graph, readers, user) and not _behind_padding(readers, user, kind)
+
+
+def _behind_padding(readers: dict[str, list[Op]], op: Op, kind: str) -> bool:
+    """A shift must not pass through further factors into a convolution that pads."""
+    convolutions = [u for u in readers[op.outputs[0]] if u.kind == "conv2d"]
+    return kind == "add" and any(any(u.attrs["pads"]) for u in convolutions)
 
 
 def _absorb(edit: Edit, op: Op, absorbed: dict[str, Op]) -> Op:
     x = op.inputs[0]
     w, b = edit.data(operand(op, 1)), edit.data(operand(op, 2))
     assert w is not None
-    wide = w.astype(np.float64)
-    bias = np.zeros(w.shape[1]) if b is None else b.astype(np.float64)
+    wide = w.astype(np.float64)  # [..., Ci, Co]
+    bias = np.zeros(w.shape[-1]) if b is None else b.astype(np.float64)
     origin = list(op.origin)
     while x in absorbed:
         before = absorbed[x]
-        first = edit.data(before.inputs[0])
-        const = edit.data(before.inputs[1]) if first is None else first
-        assert const is not None
+        x, const = _split(edit, before)
         if before.kind == "mul":
-            wide = const.astype(np.float64)[:, None] * wide
+            wide = const[:, None] * wide
         else:
-            bias = bias + const.astype(np.float64) @ wide
-        x = before.inputs[0] if first is None else before.inputs[1]
+            bias = bias + const @ wide.reshape(-1, *wide.shape[-2:]).sum(0)
         origin = [*before.origin, *origin]
     inputs = [x, edit.const(f"{op.name}.absorbed", wide)]
     if b is not None or bias.any():
         inputs.append(edit.const(f"{op.name}.shifted", bias))
     return op.replace(inputs=tuple(inputs), origin=tuple(dict.fromkeys(origin)))
+
+
+def _split(edit: Edit, op: Op) -> tuple[str | None, NDArray]:
+    """The activation and the constant of an add or mul."""
+    first, second = (edit.data(i) for i in op.inputs)
+    const = second if first is None else first
+    assert const is not None
+    return (op.inputs[0] if first is None else op.inputs[1]), const.astype(np.float64)

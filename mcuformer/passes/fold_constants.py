@@ -34,7 +34,7 @@ def fold_constants(graph: Graph) -> Graph:
             if len(results) != len(op.outputs):
                 raise ValueError(f"malformed: {len(op.outputs)} outputs")
         except KERNEL_ERRORS as error:
-            kept.append(_with_error(op, values, str(error) or type(error).__name__))
+            kept.append(_with_error(op, values, _reason(error)))
             continue
         if isinstance(results[0], np.ndarray):
             folded_bytes += sum(r.nbytes for r in results if isinstance(r, np.ndarray))
@@ -45,6 +45,11 @@ def fold_constants(graph: Graph) -> Graph:
         if isinstance(results[0], TensorType):
             kept.append(op)
     return graph.replace(ops=tuple(kept), values=values)
+
+
+def _reason(error: Exception) -> str:
+    """Empty for a node whose input is unknown: not its own fault."""
+    return str(error) if isinstance(error, ValueError) else str(error) or type(error).__name__
 
 
 def _value(name: str, result: TensorType | NDArray) -> Value:

@@ -70,7 +70,7 @@ def _which_gelu(chain: list[Op], nearest: str) -> str:
 
 def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
     """Samples of the result as a function of every value it depends on alone."""
-    if op.kind not in CHAINABLE or len(op.outputs) != 1 or "error" in op.attrs:
+    if op.kind not in CHAINABLE or len(op.outputs) != 1 or op.attrs.get("error"):
         return {}
     operands: list[Samples | NDArray | None] = []
     for name in op.inputs:

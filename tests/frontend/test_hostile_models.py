@@ -321,3 +321,19 @@ def test_saved_by_onnx_itself(tmp_path: Path) -> None:
     model = onnx.load(zoo.path("vit_cls.ts17"))
     del model.graph.value_info[:]
     assert build.load(tmp_path, model).ops
+
+
+def test_later_blocks_are_listed_too(tmp_path: Path) -> None:
+    """What cannot be compiled is said of every block, though the first one hides the shapes behind it."""
+    nodes, at = [], "x"
+    for i in range(3):
+        nodes += [
+            build.node("ReduceL2", at, f"r{i}", axes=[2]),
+            build.node("Add", f"{at} r{i}", f"a{i}"),
+            build.node("Sigmoid", f"a{i}", f"s{i}"),
+            build.node("Mul", f"a{i} s{i}", f"b{i}"),
+        ]
+        at = f"b{i}"
+    nodes.append(build.node("Relu", at, "y"))
+    message = refused(tmp_path, build.model(nodes))
+    assert "3 nodes are not supported" in message and message.count("ReduceL2") == 3

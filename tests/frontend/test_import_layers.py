@@ -231,3 +231,36 @@ def test_reasons(tmp_path: Path, node: NodeProto, reason: str) -> None:
     }
     with pytest.raises(UnsupportedModelError, match=reason):
         build.load(tmp_path, build.model([node], weights))
+
+
+def test_gates_are_repeated_not_copied(tmp_path: Path) -> None:
+    """[1, 1, H, W] and [1, C, 1, 1] against an image, and against each other."""
+    nodes = [
+        build.node("Conv", "x w", "c"),
+        build.node("Conv", "x g", "gate"),
+        build.node("GlobalAveragePool", "c", "mean"),
+        build.node("Mul", "gate mean", "outer"),
+        build.node("Mul", "c gate", "a"),
+        build.node("Mul", "a mean", "b"),
+        build.node("Add", "b outer", "y"),
+    ]
+    weights = {"w": build.rand(4, 3, 1, 1), "g": build.rand(1, 3, 1, 1)}
+    graph = check(tmp_path, nodes, weights, [1, 3, 5, 6])
+    shapes = [{graph.type(str(i)).shape for i in op.inputs} for op in graph.ops if op.kind == "mul"]
+    assert {(30, 1), (1, 4)} in shapes and {(30, 4), (30, 1)} in shapes
+
+
+def test_channels_join_without_moving(tmp_path: Path) -> None:
+    nodes = [
+        build.node("Conv", "x w", "a"),
+        build.node("Conv", "x v", "b"),
+        build.node("Concat", "a b", "c", axis=1),
+        build.node("Conv", "c u", "y"),
+    ]
+    weights = {
+        "w": build.rand(4, 3, 1, 1),
+        "v": build.rand(2, 3, 1, 1),
+        "u": build.rand(5, 6, 3, 3),
+    }
+    graph = check(tmp_path, nodes, weights, [1, 3, 5, 6])
+    assert [op.attrs["axis"] for op in graph.ops if op.kind == "concat"] == [1]
