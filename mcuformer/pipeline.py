@@ -42,7 +42,6 @@ class Result:
     report: dict[str, Any]
     page: Callable[[], str]
     chart: Callable[[], str]
-    log: tuple[str, ...]
     error: McuformerError | None
 
 
@@ -98,6 +97,7 @@ def _schedule(
 ) -> Figures:
     from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, Region
+    from mcuformer.misfit import explain
     from mcuformer.schedule.run import curve, place
 
     static = static_estimate(graph)
@@ -111,10 +111,10 @@ def _schedule(
     error: McuformerError | None = None
     try:
         schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)
-    except DoesNotFitError as caught:
-        error = caught
+    except DoesNotFitError:
         wide = [replace(arenas[0], size_bytes=UNLIMITED), *arenas[1:]]
         schedule = place(trade, wide, "ram")
+        error = explain(options, graph, trade, arenas, beside, schedule)
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
     weights = choose_flash(options.weights, weights_bytes, board)
     error = error or flash_error(weights, weights_bytes, board)
@@ -236,7 +236,6 @@ def _result(figures: Figures) -> Result:
         report=r.to_dict(report),
         page=lambda: _page(figures, report),
         chart=lambda: _chart(figures),
-        log=(),
         error=figures.error,
     )
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.console import Progress, print_json
 from mcuformer.cli.model_options import model_options, read_options
-from mcuformer.cli.params import json_option, verbose_option
+from mcuformer.cli.params import json_option
 
 
 @click.command("analyze")
@@ -19,8 +19,7 @@ from mcuformer.cli.params import json_option, verbose_option
     help="Also write the report here: .html for a page with pictures, .json otherwise.",
 )
 @json_option
-@verbose_option
-def command(report_file: Path | None, as_json: bool, verbose: bool, **values: Any) -> None:
+def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     """Print what compile would print, with no toolchain; a float model needs no data."""
     options = read_options(values)
     from mcuformer.cli.failure import reported
@@ -29,8 +28,6 @@ def command(report_file: Path | None, as_json: bool, verbose: bool, **values: An
 
     with Progress() as progress:
         result = analyze_model(options, progress)
-    if verbose:
-        note("\n".join(result.log))
     if report_file is not None:
         write_report(result.page, result.report, report_file)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.console import Progress, print_json
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option, verbose_option
 
@@ -31,17 +31,17 @@ def command(
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
     options = read_options(values)
-    from mcuformer.cli.render import as_text, write_report
+    from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.pipeline import compile_model
 
     with Progress() as progress:
         result = compile_model(options, output, progress)
-    if verbose:
-        note("\n".join(result.log))
     if report_file is not None:
         write_report(result.page, result.report, report_file)
     if as_json:
         print_json(result.report)
     else:
         print(as_text(result.report))
+        if verbose:
+            print(f"\n{result.chart()}\n\n{layer_table(result.report)}")
         print(f"\nwritten to {output}")

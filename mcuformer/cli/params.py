@@ -59,7 +59,7 @@ board_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
 )
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every pass did.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print every layer, too.")
 directory_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False)
 )

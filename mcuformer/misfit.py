@@ -1,0 +1,69 @@
+"""Why a model does not fit, in the user's terms: the block, the bytes missing, what would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcuformer.errors import DoesNotFitError
+from mcuformer.ir.graph import Graph
+from mcuformer.memory.model import Region
+from mcuformer.options import CompileOptions
+from mcuformer.schedule.run import Curve, Schedule, curve, place
+
+
+def explain(
+    options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Region], beside: int,
+    smallest: Schedule,
+) -> DoesNotFitError:  # fmt: skip
+    """`beside`: bytes of stack and static data; `smallest`: placed where room has no end."""
+    allowed = sum(a.size_bytes for a in arenas) + beside
+    if options.ram is not None:
+        allowed = min(allowed, options.ram)
+    inside = [p for p in trade.points if p.limit_bytes + beside <= allowed]
+    if inside and options.max_instructions is not None:
+        quickest = min(p.instructions for p in inside)
+        if quickest > options.max_instructions:
+            return _too_slow(options, trade, quickest, allowed, beside)
+    needed = smallest.plan.arena_bytes + beside
+    peak = smallest.plan.peak
+    names = {layer.id: layer.name for layer in smallest.program.layers}
+    return DoesNotFitError(
+        f"needs {needed:,} B of SRAM, {allowed:,} B are allowed: "
+        f"{max(needed - allowed, 0):,} B missing; peak at {names.get(peak.layer, peak.kernel)}",
+        _what_fits(options, graph, arenas, beside, needed),
+    )
+
+
+def _too_slow(
+    options: CompileOptions, trade: Curve, quickest: int, allowed: int, beside: int
+) -> DoesNotFitError:
+    """The instruction limit is met by no schedule within the SRAM that is allowed."""
+    legal = [p for p in trade.points if p.instructions <= (options.max_instructions or 0)]
+    bytes_wanted = min((p.limit_bytes + beside for p in legal), default=None)
+    hint = f"--max-instructions {quickest} is the least here"
+    if bytes_wanted is not None:
+        hint += f"; with {bytes_wanted:,} B of SRAM the limit is met"
+    return DoesNotFitError(
+        f"the fastest schedule within {allowed:,} B of SRAM executes about {quickest:,} "
+        f"instructions, the limit is {options.max_instructions:,}",
+        hint,
+    )
+
+
+def _what_fits(
+    options: CompileOptions, graph: Graph, arenas: Sequence[Region], beside: int, needed: int
+) -> str:
+    """The nearest option that would fit: another input mode, then more SRAM."""
+    limit = None if options.ram is None else options.ram - beside
+    for mode in ("bands", "flash"):
+        if mode == options.input_mode:
+            continue
+        try:
+            other = place(curve(graph, mode), arenas, "ram", limit, options.max_instructions)
+        except DoesNotFitError:
+            continue
+        return f"--input-mode {mode} fits, in {other.plan.arena_bytes + beside:,} B"
+    on_board = sum(a.size_bytes for a in arenas) + beside
+    if needed <= on_board:
+        return f"--ram {needed} fits"
+    return f"a board with {needed:,} B of SRAM, or a smaller model"
