@@ -10,7 +10,7 @@ from mcuformer.frontend.import_graph import Dim
 from mcuformer.frontend.names import shown
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import TensorType, Value
-from mcuformer.passes.fold_constants import MAX_ELEMENTS
+from mcuformer.passes.fold_constants import MAX_ACTIVATION
 
 _BATCH_NAMES = ("batch", "n", "b", "bs", "batch_size")
 
@@ -27,7 +27,7 @@ def bind_inputs(graph: Graph, given: Mapping[str, tuple[int, ...]] | None) -> Gr
         shape = _bound(name, declared[name], given.get(name))
         if any(d == 0 for d in shape):
             raise UnsupportedModelError(f"input {shown(name)} has a zero-size shape {list(shape)}")
-        if any(d < 0 for d in shape) or math.prod(shape) > MAX_ELEMENTS:
+        if any(d < 0 for d in shape) or math.prod(shape) > MAX_ACTIVATION:
             raise UnsupportedModelError(f"input {shown(name)}: shape {list(shape)} is absurd")
         values[name] = Value(name, TensorType(shape, values[name].type.dtype))
     return graph.replace(values=values)

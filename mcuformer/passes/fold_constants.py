@@ -17,6 +17,7 @@ from mcuformer.ir.onnx_shapes import infer
 from mcuformer.ir.types import DTYPES, TensorType, Value
 
 MAX_ELEMENTS = 2**26  # of one tensor: no microcontroller holds a hundredth of it
+MAX_ACTIVATION = 2**24  # elements: 16 MB in int8, attention scores of 1,000 tokens and 16 heads
 MAX_FOLDED_BYTES = 2**30  # of all folded constants together
 KERNEL_ERRORS = (ValueError, TypeError, IndexError, KeyError, AssertionError, AttributeError,
                  ZeroDivisionError, OverflowError, MemoryError)  # fmt: skip
@@ -38,7 +39,8 @@ def fold_constants(graph: Graph) -> Graph:
             continue
         if isinstance(results[0], np.ndarray):
             folded_bytes += sum(r.nbytes for r in results if isinstance(r, np.ndarray))
-        if folded_bytes > MAX_FOLDED_BYTES:
+        if folded_bytes > MAX_ACTIVATION = 2**24  # elements: 16 MB in int8, attention scores of 1,000 tokens and 16 heads
+MAX_FOLDED_BYTES:
             kept.append(_with_error(op, values, "constants grow beyond 1 GiB"))
             continue
         values |= {n: _value(n, r) for n, r in zip(op.outputs, results, strict=True)}
@@ -87,20 +89,20 @@ def _evaluate(
     if constant and op.kind in ("NonZero",):
         return list(KERNELS[op.kind](op.attrs, data, 1))
     inferred = infer(op, types, data)
-    _bounded(inferred)
+    _bounded(inferred, MAX_ELEMENTS if constant else MAX_ACTIVATION)
     if not constant:
         return [*inferred]
     results = KERNELS[op.kind](op.attrs, data, len(op.outputs))
     return [_supported(r) for r in results]
 
 
-def _bounded(types: list[TensorType]) -> None:
+def _bounded(types: list[TensorType], most: int) -> None:
     for t in types:
         if any(d <= 0 for d in t.shape) and any(d < 0 for d in t.shape):
             raise ValueError(f"negative dimension in shape {list(t.shape)}")
         if t.dtype not in DTYPES:
             raise ValueError(f"element type {t.dtype} is not supported")
-        if math.prod(t.shape) > MAX_ELEMENTS:
+        if math.prod(t.shape) > most:
             raise ValueError(f"a tensor of shape {list(t.shape)} is too large")
 
 

@@ -18,12 +18,14 @@ def note_weight_scales(graph: Graph) -> Graph:
     weights: dict[str, tuple[Any, int | None]] = {}
     found = False
     for op in graph.ops:
+        if "error" in op.attrs:
+            continue
         if op.kind == "Transpose" and op.inputs[0] in weights:
             scale, axis = weights[op.inputs[0]]
-            perm = op.attrs.get("perm") or (1, 0)
-            moved = None if axis is None else list(perm).index(axis)
-            weights[op.outputs[0]] = (scale, moved)
-        if op.kind != "DequantizeLinear" or "error" in op.attrs:
+            perm = list(op.attrs.get("perm") or (1, 0))
+            if axis is None or axis in perm:
+                weights[op.outputs[0]] = (scale, None if axis is None else perm.index(axis))
+        if op.kind != "DequantizeLinear":
             continue
         found = True
         source = made.get(op.inputs[0] or "")
