@@ -39,8 +39,7 @@ def fold_constants(graph: Graph) -> Graph:
             continue
         if isinstance(results[0], np.ndarray):
             folded_bytes += sum(r.nbytes for r in results if isinstance(r, np.ndarray))
-        if folded_bytes > MAX_ACTIVATION = 2**24  # elements: 16 MB in int8, attention scores of 1,000 tokens and 16 heads
-MAX_FOLDED_BYTES:
+        if folded_bytes > MAX_FOLDED_BYTES:
             kept.append(_with_error(op, values, "constants grow beyond 1 GiB"))
             continue
         values |= {n: _value(n, r) for n, r in zip(op.outputs, results, strict=True)}
