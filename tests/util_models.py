@@ -33,6 +33,7 @@ class VitConfig:
     qk_norm: bool = False
     attention_bias: bool = False
     rank: int | None = None  # q, k and v share a down-projection to `rank`
+    stem: bool = False  # convolutions 3x3 (stride 2, depthwise, stride 2) instead of patches
     seed: int = 0
 
 
@@ -57,6 +58,26 @@ class Net:
         if kind == "reshape":
             attrs["shape"] = shape
         return self.b.op(kind, name, inputs, TensorType(shape, "float32"), attrs, (f"/{name}",))
+
+    def image(self, name: str, *shape: int) -> None:
+        """A graph input [H, W, C]."""
+        self.b.values[name] = Value(name, TensorType(shape, "float32"))
+
+    def tokens(self, name: str, rows: int, width: int) -> None:
+        """A graph input [T, C]."""
+        self.b.values[name] = Value(name, TensorType((rows, width), "float32"))
+
+    def conv(self, x: str, n: int, name: str, kernel: int, stride: int, pad: int,
+             group: int = 1) -> str:
+        h, w, c = self.b.values[x].type.shape
+        size = [(s + 2 * pad - kernel) // stride + 1 for s in (h, w)]
+        scale = 1.0 / np.sqrt(kernel * kernel * c // group)
+        inputs: list[str | None] = [
+            x, self.weights(f"{name}.weight", kernel, kernel, c // group, n, scale=scale),
+            self.weights(f"{name}.bias", n, scale=0.1),
+        ]
+        return self.emit("conv2d", name, inputs, (*size, n), strides=(stride, stride),
+                         pads=(pad, pad, pad, pad), group=group)
 
     def linear(self, x: str, n: int, name: str, bias: bool = True, gain: float = 1.0) -> str:
         k = self.width(x)
@@ -126,13 +147,22 @@ def block(net: Net, x: str, cfg: VitConfig, name: str) -> str:
 
 def embed_image(net: Net, image: str, cfg: VitConfig) -> str:
     """Patch embedding, class token where the pooling wants one, position embedding."""
-    (h, w), p, e = cfg.image, cfg.patch, cfg.width
+    p, e = cfg.patch, cfg.width
+    if cfg.stem:
+        image = net.unary(net.conv(image, 8, "stem.0", 3, 2, 1), "relu", "stem.0.act")
+        image = net.unary(net.conv(image, 8, "stem.1", 3, 1, 1, group=8), "relu", "stem.1.act")
+        p //= 2
+    h, w, channels = net.b.values[image].type.shape
     ho, wo = h // p, w // p
-    kernel = net.weights("patch.weight", p, p, 3, e, scale=1.0 / np.sqrt(3 * p * p))
-    inputs: list[str | None] = [image, kernel]
-    if cfg.bias:
-        inputs.append(net.weights("patch.bias", e, scale=0.1))
-    x = net.emit("conv2d", "patch", inputs, (ho, wo, e), strides=(p, p), pads=(0, 0, 0, 0), group=1)
+    if cfg.stem:
+        x = net.conv(image, e, "stem.2", 3, 2, 1)
+    else:
+        kernel = net.weights("patch.weight", p, p, channels, e, scale=1.0 / np.sqrt(3 * p * p))
+        inputs: list[str | None] = [image, kernel]
+        if cfg.bias:
+            inputs.append(net.weights("patch.bias", e, scale=0.1))
+        x = net.emit("conv2d", "patch", inputs, (ho, wo, e), strides=(p, p), pads=(0, 0, 0, 0),
+                     group=1)
     x = net.emit("reshape", "patch.tokens", [x], (ho * wo, e))
     if cfg.pool == "token":
         token = net.weights("cls_token", 1, e, scale=0.5)
@@ -154,7 +184,7 @@ def head(net: Net, x: str, cfg: VitConfig) -> str:
 def vit(cfg: VitConfig) -> Graph:
     """An image model; its ONNX input would be NCHW."""
     net = Net("vit", cfg.seed)
-    net.b.values["image"] = Value("image", TensorType((*cfg.image, 3), "float32"))
+    net.image("image", *cfg.image, 3)
     x = embed_image(net, "image", cfg)
     for i in range(cfg.blocks):
         x = block(net, x, cfg, f"blocks.{i}")
@@ -167,7 +197,7 @@ def vit(cfg: VitConfig) -> Graph:
 def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
     """A TransformerEncoder over given tokens; post-norm with cfg.pre_norm False."""
     net = Net("encoder", cfg.seed)
-    net.b.values["x"] = Value("x", TensorType((tokens, cfg.width), "float32"))
+    net.tokens("x", tokens, cfg.width)
     x = "x"
     for i in range(cfg.blocks):
         x = block(net, x, cfg, f"layers.{i}")

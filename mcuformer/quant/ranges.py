@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mcuformer.quant.calibrate import ValueStats
 
-_PERCENT = 0.01  # each side
+_PERCENT = 0.05  # each side
 _CLIPPING = 4.0  # weight of squared clipping errors, measured (docs/quantisation.md)
 _SAMPLE = 2**17  # numbers that decide a shared range
 _CHANNEL_ROWS = 4096  # rows that decide the ranges of channels

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.quant.gptq import gptq, round_weights, weight_scale
 
 ROW_LIMIT = 16384  # rows that enter the moments
-_RIDGES = (10.0, 1.0, 0.1, 0.01, 0.001)  # of the mean input variance
+_RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Moments:
     xy: NDArray[np.float64]
     x_mean: NDArray[np.float64]
     y_mean: NDArray[np.float64]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,20 @@ def moments(x: NDArray, y: NDArray) -> Moments:
     xc, yc = (x - x_mean.astype(np.float32)), (y - y_mean.astype(np.float32))
     return Moments(
         (xc.T @ xc).astype(np.float64) / len(x), (xc.T @ yc).astype(np.float64) / len(x),
-        x_mean, y_mean,
+        x_mean, y_mean, len(x),
+    )
+
+
+def joined(a: Moments, b: Moments) -> Moments:
+    """Moments of the rows of both."""
+    rows = a.rows + b.rows
+    share = b.rows / rows
+    dx, dy = b.x_mean - a.x_mean, b.y_mean - a.y_mean
+    between = share * (1 - share)
+    return Moments(
+        (1 - share) * a.xx + share * b.xx + between * np.outer(dx, dx),
+        (1 - share) * a.xy + share * b.xy + between * np.outer(dx, dy),
+        a.x_mean + share * dx, a.y_mean + share * dy, rows,
     )
 
 
@@ -49,26 +63,25 @@ def plain(w: NDArray, bias: NDArray, limit: int) -> IntWeights:
 
 def fitted(w: NDArray, x: NDArray, y: NDArray, limit: int) -> IntWeights:
     """w[K,N] adapted so that integer inputs x[R,K] (float32) best give the reals y[R,N]."""
-    both = moments(x, y)
-    better = w + _correction(w, x, y, both)
+    half = (len(x) + 1) // 2
+    fit = moments(x[:half], y[:half])
+    test = moments(x[half:], y[half:]) if half < len(x) else fit
+    both = joined(fit, test)
+    better = w + _correction(w, fit, test, both)
     scale = weight_scale(better, limit, np.diag(both.xx))
     q = gptq(better, both.xx, scale, limit)
     return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
 
 
-def _correction(w: NDArray, x: NDArray, y: NDArray, both: Moments) -> NDArray:
+def _correction(w: NDArray, fit: Moments, test: Moments, both: Moments) -> NDArray:
     """Ridge regression of what x @ w misses; the ridge that predicts the other half best, or none.
 
     Rounded inputs err in ways that the weights can partly undo; with few rows they cannot, and
     the held-out half says so.
     """
-    if len(x) < 4:
-        return np.zeros_like(w)
-    half = len(x) // 2
-    fit, test = moments(x[:half], y[:half]), moments(x[half:], y[half:])
     power = max(float(np.mean(np.diag(both.xx))), 1e-12)
     best, least = np.inf, _loss(test, w)
-    for ridge in _RIDGES:
+    for ridge in _RIDGES if test is not fit else ():
         loss = _loss(test, w + _ridge(fit, w, ridge * power))
         if loss < least:
             best, least = ridge, loss

@@ -57,8 +57,19 @@ class Storage:
             for name in map(str, op.inputs):
                 alone = len(consumers[name]) == 1 and list(op.inputs).count(name) == 1
                 if alone and not self.em.values[name].is_const and name not in self.graph.inputs:
-                    self.em.where[name] = whole.at(row)
+                    self._place(name, whole.at(row))
                 row += self.em.values[name].type.shape[0]
+
+    def _place(self, value: str, at: Loc) -> None:
+        """`value` at a place; the image that it is a reshape of lies there too."""
+        self.em.where[value] = at
+        op = self.graph.producers().get(value)
+        source = str(op.inputs[0]) if op is not None and op.kind == "reshape" else None
+        if source is None or source in self.graph.inputs:
+            return
+        if len(self.graph.consumers()[source]) == 1:
+            line = self.em.row_bytes(source)
+            self._place(source, replace(at, stride=line, row_bytes=line))
 
     def _own(self, value: str, op: Op) -> Loc:
         image = self.em.where.get(self.graph.inputs[0])

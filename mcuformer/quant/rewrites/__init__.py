@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.dedupe import dedupe
+from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.average_pool import average_pool
 from mcuformer.quant.rewrites.expand_groups import expand_groups
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
@@ -27,6 +28,7 @@ def prepare(graph: Graph) -> Graph:
     graph = average_pool(graph)
     graph = expand_groups(graph)
     graph = patch_embed(graph)
+    graph = add_before_reshape(graph)  # after PATCH_EMBED, which writes rows itself
     graph = dedupe(norm_after_selection(graph))  # one selection of the stream for its readers
     graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)

@@ -1,0 +1,282 @@
+"""The integer definition against plain arithmetic, number by number."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError, UsageError
+from mcuformer.ir.graph import Builder, Graph
+from mcuformer.ir.int_ops_attention import EXP, reciprocal
+from mcuformer.ir.int_ops_linear import exact_matmul, hi
+from mcuformer.ir.int_ops_norm import bit_length, inverse_root
+from mcuformer.ir.interp_int import run_int
+from mcuformer.ir.types import TensorType
+
+RNG = np.random.default_rng(0)
+
+
+def one_op(kind: str, x: NDArray, consts: list, out: tuple, dtype: str, **attrs) -> Graph:
+    """A graph of one operation; `consts` are its inputs after x (None: absent)."""
+    b = Builder("one", "int")
+    name = b.add_value("x", TensorType(x.shape, str(x.dtype)))
+    names = [None if c is None else b.const(f"c{i}", c) for i, c in enumerate(consts)]
+    y = b.op(kind, "y", [name, *names], TensorType(out, dtype), attrs)
+    return b.done([name], [y], {})
+
+
+def run(kind: str, x: NDArray, consts: list, out: tuple, dtype: str, **attrs) -> NDArray:
+    return run_int(one_op(kind, x, consts, out, dtype, **attrs), x)["y"]
+
+
+def i8(*shape: int) -> NDArray[np.int8]:
+    return RNG.integers(-128, 128, shape).astype(np.int8)
+
+
+def i32(low: int, high: int, *shape: int) -> NDArray[np.int32]:
+    return RNG.integers(low, high, shape).astype(np.int32)
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_hi_is_the_floor_of_the_product(a: int, b: int) -> None:
+    assert int(hi(np.int64(a), np.int64(b))) == math.floor(Fraction(a * b, 2**32))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_exact_matmul(dtype: type) -> None:
+    info = np.iinfo(dtype)
+    x = RNG.integers(info.min, info.max + 1, (5, 300)).astype(dtype)
+    w = RNG.integers(-128, 128, (300, 7)).astype(np.int8)
+    assert np.array_equal(exact_matmul(x, w), x.astype(np.int64) @ w.astype(np.int64))
+
+
+def linear_case(n: int, k: int, rows: int) -> tuple:
+    return (i8(rows, k), i8(n, k), i32(-9999, 9999, n), i32(2**27, 2**30, n), i32(-99, 99, n))
+
+
+def test_linear_is_one_round_half_up() -> None:
+    x, w, bias, mult, zero = linear_case(6, 17, 9)
+    shift = 7
+    offset = (zero << shift) + (1 << (shift - 1))
+    got = run("q_linear", x, [w, bias, mult, offset, None, None, None], (9, 6), "int8",
+              x_zp=3, shift=shift)
+    for i in range(9):
+        for n in range(6):
+            acc = int(bias[n]) + sum((int(a) - 3) * int(b) for a, b in zip(x[i], w[n], strict=True))
+            real = Fraction(acc * int(mult[n]), 2 ** (32 + shift)) + int(zero[n])
+            assert got[i, n] == max(-128, min(127, math.floor(real + Fraction(1, 2))))
+
+
+def test_linear_residual_table_and_clamps() -> None:
+    x, w, bias, mult, offset = linear_case(6, 17, 9)
+    res, rmult = i8(9, 6), i32(0, 300, 6)
+    plain = [w, bias, mult, offset]
+    t = (hi(bias + x.astype(int) @ w.T.astype(int), mult) + offset) + res.astype(int) * rmult
+    got = run("q_linear", x, [*plain, res, rmult, None], (9, 6), "int16", x_zp=0, shift=2,
+              clamp_min=-50, clamp_max=60)
+    assert np.array_equal(got, np.clip(t >> 2, -50, 60))
+    table = i8(256)
+    got = run("q_linear", x, [*plain, res, rmult, table], (9, 6), "int8", x_zp=0, shift=2,
+              table_bits=8)
+    assert np.array_equal(got, table[np.clip(t >> 2, 0, 255)])
+
+
+def test_linear_in_chunks_adds_scaled_chunks() -> None:
+    x = RNG.integers(-32768, 32768, (4, 24)).astype(np.int16)
+    _, w, bias, mult, offset = linear_case(5, 24, 1)
+    consts = [w, bias, mult, offset, None, None, None]
+    got = run("q_linear", x, consts, (4, 5), "int16", x_zp=0, shift=6, k_split=(8, 20))
+    t = offset.astype(np.int64)
+    for first, last in ((0, 8), (8, 20), (20, 24)):
+        acc = x[:, first:last].astype(np.int64) @ w[:, first:last].T.astype(np.int64)
+        t = t + hi(acc + (bias if first == 0 else 0), mult)
+    assert np.array_equal(got, np.clip(t >> 6, -32768, 32767))
+
+
+def test_overflow_is_an_error_not_a_wrap() -> None:
+    x = np.full((1, 4000), 32767, np.int16)
+    w, big = np.full((1, 4000), 127, np.int8), np.array([2**30], np.int32)
+    with pytest.raises(McuformerError, match="int32"):
+        run("q_linear", x, [w, big, big, big, None, None, None], (1, 1), "int8", x_zp=0, shift=4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv2d_and_depthwise_pad_with_the_zero_point(stride: int) -> None:
+    x, pads = i8(5, 6, 3), (1, 1, 1, 1)
+    ho, wo = (5 - 1) // stride + 1, (6 - 1) // stride + 1
+    w, bias = i8(4, 27), i32(-99, 99, 4)
+    mult, offset = i32(2**24, 2**26, 4), i32(0, 9, 4)
+    attrs = {"kernel": (3, 3), "strides": (stride, stride), "pads": pads, "shift": 3, "x_zp": 5,
+             "pad_value": (5, 7, -9)}
+    got = run("q_conv2d", x, [w, bias, mult, offset, None, None, None], (ho, wo, 4), "int8", **attrs)
+    image = np.empty((7, 8, 3), np.int64)
+    image[:] = attrs["pad_value"]
+    image[1:-1, 1:-1] = x
+    deep = run("q_dwconv2d", x, [w[:3, :9], bias[:3], mult[:3], offset[:3], None, None, None],
+               (ho, wo, 3), "int8", **attrs)
+    for i in range(ho):
+        for j in range(wo):
+            patch = image[i * stride : i * stride + 3, j * stride : j * stride + 3] - 5
+            acc = w.astype(int) @ patch.reshape(-1) + bias
+            assert np.array_equal(got[i, j], np.clip(hi(acc, mult) + offset >> 3, -128, 127))
+            acc = (w[:3, :9].astype(int) * patch.reshape(9, 3).T).sum(axis=1) + bias[:3]
+            want = np.clip(hi(acc, mult[:3]) + offset[:3] >> 3, -128, 127)
+            assert np.array_equal(deep[i, j], want)
+
+
+def test_patch_embedding_leaves_a_partial_patch() -> None:
+    x = RNG.integers(0, 256, (9, 8, 3)).astype(np.uint8)
+    w, ones = i8(4, 48), np.full(4, 2**26, np.int32)
+    attrs = {"kernel": (4, 4), "strides": (4, 4), "shift": 3, "x_zp": 128}
+    consts = [w, i32(-9, 9, 4), ones, ones >> 20, None, None, None]
+    full = run("q_patch_embed", x, consts, (4, 4), "int8", **attrs)
+    cut = run("q_patch_embed", x[:8], consts, (4, 4), "int8", **attrs)
+    assert np.array_equal(full, cut)
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 2**62 - 1))
+def test_inverse_root(d: int) -> None:
+    r, e = inverse_root(np.array([d], np.int64))
+    assert 2**15 <= r[0] <= 2**16 and e[0] % 2 == 0
+    real = float(r[0]) * 2.0 ** (-31 - int(e[0]) // 2) * math.sqrt(d)
+    assert 1 - 2**-15 < real < 1 + 2**-14.9
+    assert bit_length(np.array([d], np.int64))[0] == d.bit_length()
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 2**31 - 1))
+def test_reciprocal(total: int) -> None:
+    r, n = reciprocal(np.array([total], np.int64))
+    assert 2**16 < r[0] < 2**17 and n[0] == 32 - total.bit_length()
+    assert abs(float(r[0]) * 2.0 ** (int(n[0]) - 48) * total - 1) < 2**-14
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("affine", [False, True])
+def test_layernorm_is_within_one_step(groups: int, affine: bool) -> None:
+    x, c, frac = i8(20, 32), 32, 16
+    a, z = RNG.integers(20, 127, c).astype(np.int16), RNG.integers(-9, 9, c).astype(np.int16)
+    size = c // groups
+    scale = 1 / 30
+    v = ((x.astype(float) - z) * a).reshape(20, groups, size)
+    normal = (v - v.mean(-1, keepdims=True)) / v.std(-1, keepdims=True)
+    g = RNG.integers(9000, 30000, c).astype(np.int16)
+    b = RNG.integers(-(2**20), 2**20, c).astype(np.int32)
+    top = size / (1.0 if affine else scale)
+    exponent = math.floor(math.log2(top)) - 14
+    f = 22 if affine else frac
+    attrs = {"groups": groups, "eps_q": 1, "gain": math.floor(top * 2.0**-exponent),
+             "gain_exp": 15 - f - exponent, "frac": f, "zp": 0 if affine else -7, "frac2": 16}
+    got = run("q_layernorm", x, [a, z, g if affine else None, b if affine else None], (20, c),
+              "int8", **attrs)
+    if affine:
+        want = normal.reshape(20, c) * g * 2.0 ** (22 - 32) + b * 2.0**-16 - 0.5
+    else:
+        want = normal.reshape(20, c) / scale - 7
+    assert np.abs(got - np.clip(want, -128, 127)).max() < 0.52
+
+
+def test_constant_rows_normalise_to_zero() -> None:
+    x = np.full((3, 16), 77, np.int8)
+    got = run("q_layernorm", x, [None, None, None, None], (3, 16), "int8", groups=1, eps_q=4, a=256,
+              gain=2**14, gain_exp=0, frac=10, zp=5)
+    assert (got == 5).all()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_attention_is_close_to_the_float_one(dtype: type, bias: bool) -> None:
+    h, d, tq, tk = 2, 8, 5, 11
+    top = 127 if dtype is np.int8 else 2000
+    q, k, v = (RNG.integers(-top, top + 1, (t, h * d)).astype(dtype) for t in (tq, tk, tk))
+    step = 2.0 / top / math.sqrt(d) / 20
+    added = RNG.normal(size=(h, tq, tk)) if bias else np.zeros((1, 1, 1))
+    steps = np.rint(added * 2048 / 11).astype(np.int16) if bias else None
+    m = round(step * 2048 / 11 * 2**32)
+    b = Builder("attention", "int")
+    names = [b.add_value("q", TensorType(q.shape, str(q.dtype))), b.const("k", k), b.const("v", v),
+             None if steps is None else b.const("bias", steps)]
+    b.op("q_attention", "y", names, TensorType(q.shape, str(q.dtype)), {
+        "heads": h, "m": (m,) * h, "pre_shift": 0, "p_shift": 0, "o_mant": (2**14,) * h,
+        "o_exp": (29,) * h})
+    got = run_int(b.done(["q"], ["y"], {}), q)["y"]
+    for i in range(h):
+        part = slice(i * d, i * d + d)
+        scores = q[:, part].astype(float) @ k[:, part].T.astype(float) * step + added[i if bias else 0]
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        want = p / p.sum(axis=1, keepdims=True) @ v[:, part].astype(float)
+        assert np.abs(got[:, part] - want).max() < 0.6 + 0.003 * top
+
+
+def test_softmax() -> None:
+    x = i8(6, 40)
+    attrs = {"m": round(0.05 * 2048 / 11 * 2**26), "pre_shift": 6, "o_mant": 2**14, "o_exp": 37,
+             "zp": -128}
+    got = run("q_softmax", x, [], (6, 40), "int8", **attrs)
+    p = np.exp(x * 0.05)
+    assert np.abs((got.astype(int) + 128) / 256 - p / p.sum(axis=1, keepdims=True)).max() < 0.005
+
+
+def test_exp_table() -> None:
+    assert EXP.dtype == np.uint16 and len(EXP) == 2048
+    assert EXP[0] == 32679 and EXP[2047] == 0 and (np.diff(EXP.astype(int)) <= 0).all()
+
+
+def test_add_requant_mul_mean() -> None:
+    x, y = i8(7, 5), i8(7, 5)
+    ma, mb, offset = i32(1, 999, 5), i32(1, 999, 5), i32(-999, 999, 5)
+    t = x.astype(int) * ma + y.astype(int) * mb + offset >> 9
+    assert np.array_equal(run("q_add", x, [y, ma, mb, offset], (7, 5), "int8", shift=9),
+                          np.clip(t, -128, 127))
+    t = x.astype(int) * ma + offset >> 9
+    assert np.array_equal(run("q_requant", x, [ma, offset], (7, 5), "int16", shift=9), t)
+    mult = i32(2**28, 2**30, 5)
+    t = hi((x.astype(int) - 3) * (y.astype(int) + 4) << 6, mult) + offset >> 5
+    got = run("q_mul", x, [y, mult, offset], (7, 5), "int8", a_zp=3, b_zp=-4, acc_shift=6, shift=5)
+    assert np.array_equal(got, np.clip(t, -128, 127))
+    t = hi(x.astype(int).sum(axis=0) + ma << 8, mult) + offset >> 5
+    got = run("q_mean", x, [ma, mult, offset], (1, 5), "int16", acc_shift=8, shift=5)
+    assert np.array_equal(got, t[None])
+
+
+def test_unary_and_maxpool() -> None:
+    x, table = i8(7, 5), i8(256)
+    assert np.array_equal(run("q_unary", x, [table], (7, 5), "int8"), table[x.astype(int) + 128])
+    x16, table = RNG.integers(-32768, 32768, (7, 5)).astype(np.int16), i8(4096)
+    got = run("q_unary", x16, [table], (7, 5), "int8")
+    assert np.array_equal(got, table[(x16.astype(int) + 32768) // 16])
+    image = i8(4, 4, 2)
+    got = run("q_maxpool", image, [], (2, 2, 2), "int8", kernel=(3, 3), strides=(2, 2),
+              pads=(1, 1, 0, 0))
+    assert np.array_equal(got[0, 0], image[:2, :2].max(axis=(0, 1)))
+    assert np.array_equal(got[1, 1], image[1:4, 1:4].max(axis=(0, 1)))
+
+
+def test_batches_equal_single_inputs() -> None:
+    """Moves and rows with a batch axis in front."""
+    b = Builder("moves", "int")
+    x = b.add_value("x", TensorType((6, 4), "int8"))
+    cat = b.op("concat", "cat", [b.const("c", i8(1, 4)), x], TensorType((7, 4), "int8"), {"axis": 0})
+    cut = b.op("slice", "cut", [cat], TensorType((3, 4), "int8"), {"axis": 0, "start": 0, "stop": 3})
+    col = b.op("slice", "col", [cut], TensorType((3, 2), "int8"), {"axis": 1, "start": 1, "stop": 3})
+    row = b.op("gather", "row", [col], TensorType((2, 2), "int8"), {"indices": (2, 0)})
+    flat = b.op("reshape", "flat", [row], TensorType((1, 4), "int8"), {"shape": (1, 4)})
+    graph = b.done([x], [flat], {})
+    data = i8(3, 6, 4)
+    batch = run_int(graph, data)
+    for i in range(3):
+        for name, value in run_int(graph, data[i]).items():
+            assert np.array_equal(batch[name][i], value)
+
+
+def test_an_input_of_the_wrong_type() -> None:
+    graph = one_op("q_unary", i8(2, 3), [i8(256)], (2, 3), "int8")
+    with pytest.raises(UsageError, match=r"int8\[2x3\]"):
+        run_int(graph, np.zeros((2, 3), np.uint8))
+    with pytest.raises(UsageError, match=r"int8\[2x3\]"):
+        run_int(graph, i8(3, 3))

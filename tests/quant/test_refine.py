@@ -1,0 +1,63 @@
+"""Weights fitted to integer inputs."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mcuformer.quant.gptq import gptq, round_weights, weight_scale
+from mcuformer.quant.refine import fitted, joined, moments, plain
+
+
+def correlated(rows: int, k: int, seed: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(rows, k)) @ rng.normal(size=(k, k)) + rng.normal(size=k)).astype("f4")
+
+
+@pytest.mark.parametrize("field", ["xx", "xy", "x_mean", "y_mean", "rows"])
+def test_moments_of_halves_join_to_those_of_all(field: str) -> None:
+    x, y = correlated(101, 6, 0), correlated(101, 3, 1)
+    halves = joined(moments(x[:40], y[:40]), moments(x[40:], y[40:]))
+    want = getattr(moments(x, y), field)
+    np.testing.assert_allclose(getattr(halves, field), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("limit", [7, 127])
+def test_gptq_moves_the_output_less_than_rounding(limit: int) -> None:
+    x, w = correlated(500, 70, 2), np.random.default_rng(3).normal(size=(70, 9))
+    scale = weight_scale(w, limit)
+    xc = x - x.mean(axis=0)
+    hessian = (xc.T @ xc).astype(np.float64) / len(x)
+    errors = []
+    for q in (gptq(w, hessian, scale, limit), round_weights(w, scale, limit)):
+        assert np.array_equal(q, np.rint(q)) and np.abs(q).max() <= limit
+        errors.append(np.square(xc @ (q * scale - w)).mean())
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_bias_takes_the_mean_error() -> None:
+    x, w = correlated(300, 8, 4), np.random.default_rng(5).normal(size=(8, 4))
+    y = (x @ w + 3.0).astype("f4")
+    done = fitted(w, x, y, 7)
+    assert np.abs((x @ (done.w * done.scale) + done.bias - y).mean(axis=0)).max() < 1e-3
+
+
+def test_fit_undoes_what_is_predictable_in_the_input_error() -> None:
+    x, w = correlated(400, 8, 6), np.random.default_rng(7).normal(size=(8, 4))
+    shrunk = (0.9 * x).astype("f4")  # inputs that arrive 10 % too small
+    y = (x @ w).astype("f4")
+    done = fitted(w, shrunk, y, 127)
+    error = np.square(shrunk @ (done.w * done.scale) + done.bias - y).mean()
+    assert error < 0.01 * np.square(shrunk @ w - y).mean()
+
+
+def test_one_row_does_not_change_the_weights() -> None:
+    w = np.random.default_rng(8).normal(size=(8, 4))
+    x = np.ones((1, 8), np.float32)
+    done = fitted(w, x, (x @ w).astype("f4"), 127)
+    np.testing.assert_allclose(done.w * done.scale, w, atol=2 * done.scale.max())
+
+
+def test_plain_rounds_to_nearest() -> None:
+    w = np.array([[1.0, -0.5], [0.26, 0.0]])
+    done = plain(w, np.zeros(2), 127)
+    assert np.abs(done.w * done.scale - w).max() <= done.scale.max() / 2
