@@ -13,7 +13,7 @@ MODES = ("balanced", "ram", "speed")
 SMALL_PRICE = 1.047
 # ... or this much where a low-rank attention runs from its latent, which is what it was factorised for
 # (20 %, less the margin).
-LATENT_PRICE = 1.195
+LATENT_PRICE = 1.199
 # `ram` stops where the last bytes would cost more than this over the fastest schedule.
 DEAREST = 1.9
 
