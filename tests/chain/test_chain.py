@@ -85,7 +85,7 @@ def test_sequences(config: VitConfig, length: int, goal: str, width: str) -> Non
 
 
 @pytest.mark.long
-@settings(max_examples=60, **QUIET)
+@settings(max_examples=20, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
 def test_many_everywhere(config: VitConfig, mode: str, goal: str, width: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
