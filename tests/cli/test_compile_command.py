@@ -186,6 +186,8 @@ def test_interrupt(compiling: Compiling, tmp_path: Path, number: signal.Signals)
     process = subprocess.Popen(
         [sys.executable, "-m", "mcuformer", *compiling(tmp_path / "o")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell starts background jobs with SIGINT ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # type: ignore[arg-type, return-value]
     )  # fmt: skip
     until = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < until:
