@@ -47,6 +47,10 @@ _DEFAULT_OUTPUT = Path("build/search")
     "--optimize", type=click.Choice(["balanced", "ram", "speed"]), default="balanced",
     show_default=True, help="The schedule that candidates are planned and compiled with.",
 )
+@click.option(
+    "--teacher", metavar="PATH",
+    help="A folder of `train`, or an ONNX classifier, whose answers count beside the labels.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--amp", is_flag=True, help="Train in bfloat16 where the device has it.")

@@ -27,14 +27,16 @@ from mcuformer.cli.params import json_option
 @click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--teacher", type=click.Path(path_type=Path), metavar="PATH",
+              help="A folder of `train`, or an ONNX classifier, whose answers count beside labels.")
 @click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
 @click.option("--until", type=click.IntRange(min=1), metavar="EPOCH",
               help="Stop after this epoch; the same command without it goes on.")
 @json_option
 def command(
     arch_file: Path, data: str, output: Path, epochs: int, batch: int, lr: float, optimizer: str,
-    protocol: str, ema: float, seed: int, threads: int, amp: bool, until: int | None,
-    as_json: bool,
+    protocol: str, ema: float, seed: int, threads: int, teacher: Path | None, amp: bool,
+    until: int | None, as_json: bool,
 ) -> None:
     """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
@@ -48,7 +50,7 @@ def command(
         seed=seed, amp=amp,
     )
     with Progress() as progress:
-        document = train_one(arch_file, data, output, recipe, threads, until, progress)
+        document = train_one(arch_file, data, output, recipe, threads, until, progress, teacher)
     if as_json:
         print_json(document)
     elif document:

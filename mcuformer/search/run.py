@@ -32,7 +32,8 @@ from mcuformer.search.net import Network
 from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.space import Space, load_space, parse_space
 from mcuformer.search.supernet import Supernet
-from mcuformer.search.train import Trainer, accuracy, device_of
+from mcuformer.search.teacher import load_teacher
+from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
 from mcuformer.targets.board_file import load_board
 
 SETTINGS, RESULT = "settings.json", "search.json"
@@ -58,6 +59,7 @@ class Settings:
     threads: int = 2
     amp: bool = False
     storage: str | None = None
+    teacher: str | None = None
 
 
 def save_settings(settings: Settings, directory: Path) -> None:
@@ -94,6 +96,8 @@ class Search:
         self.space: Space = load_space(settings.space).sized(
             self.data.image, len(self.data.classes)
         )
+        path = settings.teacher
+        self.teacher = load_teacher(Path(path), self.data, self.device) if path else None
         limits = Limits(settings.ram, settings.flash, settings.max_instructions)
         self.planner = Planner(
             load_board(settings.board), limits, settings.input_mode, settings.optimize
@@ -135,7 +139,8 @@ class Search:
         model = Supernet(self.space, generator)
         epochs = self.budget.supernet.epochs
         trainer = Trainer(
-            model, self.data, self.budget.supernet, self.directory / "supernet", Sandwich(),
+            model, self.data, self.budget.supernet, self.directory / "supernet",
+            Sandwich(self.teacher),
             after_epoch=lambda m, e: model.factorise() if e == epochs // 4 else None,
             device=self.device,
         )
@@ -193,7 +198,7 @@ class Search:
         network = supernet.materialise(arch)
         trainer = Trainer(
             network, self.data, self.budget.finetune, self.directory / f"finetune-{arch.key()}",
-            device=self.device,
+            distilled_loss(self.teacher) if self.teacher else plain_loss, device=self.device,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()

@@ -17,9 +17,16 @@ from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.train import Recipe, Trainer, accuracy, weights_sha256
-
-INFO = "train.json"
+from mcuformer.search.teacher import INFO, load_teacher, trained_network
+from mcuformer.search.train import (
+    Recipe,
+    Trainer,
+    accuracy,
+    device_of,
+    distilled_loss,
+    plain_loss,
+    weights_sha256,
+)
 
 
 def read_arch(path: Path) -> Arch:
@@ -45,7 +52,7 @@ def join_group() -> bool:
 
 def train_one(
     arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
-    until: int | None, say: Callable[..., None],
+    until: int | None, say: Callable[..., None], teacher: Path | None = None,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process."""
     torch.set_num_threads(threads)
@@ -54,7 +61,8 @@ def train_one(
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
-    trainer = Trainer(network, data, recipe, output)
+    loss = distilled_loss(load_teacher(teacher, data, device_of())) if teacher else plain_loss
+    trainer = Trainer(network, data, recipe, output, loss)
     trainer.run(
         lambda done, total, loss, more: say(f"training (loss {loss:.3f})", done, total), until
     )
@@ -63,7 +71,8 @@ def train_one(
     if trainer.rank == 0:
         document = {
             "arch": arch.as_dict(), "data": data_name, "recipe": asdict(recipe),
-            "epochs": trainer.finished,
+            "epochs": trainer.finished, "mean": data.mean, "std": data.std,
+            "teacher": str(teacher) if teacher else None,
             "validation": accuracy(network, data, data.validation, trainer.device),
             "weights_sha256": weights_sha256(network),
         }
@@ -76,17 +85,8 @@ def train_one(
 
 def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: bool) -> None:
     """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
-    if not (directory / INFO).is_file():
-        raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
-    info = json.loads((directory / INFO).read_text())
-    state = torch.load(directory / "last.pt", map_location="cpu", weights_only=True)
-    network = Network(Arch.from_dict(info["arch"]))
-    network.load_state_dict(state["model"])
-    with torch.no_grad():
-        for name, p in network.named_parameters():
-            if state["recipe"]["ema"]:
-                p.copy_(state["average"][name])
-    data = sources.load(info["data"], state["recipe"]["seed"])
+    network, info = trained_network(directory)
+    data = sources.load(info["data"], info["recipe"]["seed"])
     export(network, data, model, dynamo)
     if calibrate is not None:
         calibration(data, calibrate)
