@@ -107,9 +107,6 @@ def _tokens(net: _Net, x: str) -> str:
     else:
         x = _padded(net, x) if arch.stem == "patch" else _convolutions(net, x)
         x = net.b.op("reshape", "tokens", [x], _type(False, places, e), {"shape": (places, e)})
-        parts = [net.const(f"position.{p}", "int32", e) for p in ("ma", "mb", "offset")]
-        table = net.const("position", "int16", places, e)
-        x = net.b.op("q_add", "add", [x, table, *parts], _type(False, places, e), {"shift": 20})
     if arch.pool == "cls":
         inputs = [net.const("cls", "int8", 1, e), x]
         x = net.b.op("concat", "concat", inputs, _type(False, places + 1, e), {"axis": 0})
@@ -128,18 +125,22 @@ def _patch_embed(net: _Net, x: str, places: int) -> str:
 def _padded(net: _Net, x: str) -> str:
     """Patches that the image does not fill are a convolution with padding."""
     p, (below, right) = net.arch.patch, net.arch.padding
-    return _conv(net, x, "stem", net.arch.dim, p, p, (0, 0, below, right))
+    return _conv(net, x, "stem", net.arch.dim, p, p, (0, 0, below, right), position=True)
 
 
 def _convolutions(net: _Net, x: str) -> str:
-    for i, width in enumerate(net.arch.stem_widths):
-        x = _conv(net, x, f"stem.{i}", width, 3, 2, (1, 1, 1, 1))
+    widths = net.arch.stem_widths
+    for i, width in enumerate(widths):
+        last = i == len(widths) - 1
+        x = _conv(net, x, f"stem.{i}", width, 3, 2, (1, 1, 1, 1), position=last)
     return x
 
 
 def _conv(
-    net: _Net, x: str, name: str, n: int, kernel: int, stride: int, pads: tuple[int, int, int, int]
+    net: _Net, x: str, name: str, n: int, kernel: int, stride: int,
+    pads: tuple[int, int, int, int], position: bool,
 ) -> str:
+    """`position`: the table of positions is added before the result is rounded."""
     h, w, c = net.shape(x)
     top, left, bottom, right = pads
     out = ((h + top + bottom - kernel) // stride + 1, (w + left + right - kernel) // stride + 1, n)
@@ -148,6 +149,9 @@ def _conv(
         "pads": pads, "pad_value": (0,) * c,
     }
     inputs = [x, *net.numbers(name, n, kernel * kernel * c), None, None, None]
+    if position:
+        inputs[5] = net.const(f"{name}.res", "int16", *out)
+        inputs[6] = net.const(f"{name}.rmult", "int32", n)
     return net.b.op("q_conv2d", name, inputs, _type(False, *out), attrs)
 
 
