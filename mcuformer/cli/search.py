@@ -51,6 +51,13 @@ _DEFAULT_OUTPUT = Path("build/search")
     "--teacher", metavar="PATH",
     help="A folder of `train`, or an ONNX classifier, whose answers count beside the labels.",
 )
+@click.option("--supernet-epochs", type=click.IntRange(min=1), metavar="N",
+              help="In place of the budget's.")
+@click.option("--finetune-epochs", type=click.IntRange(min=1), metavar="N",
+              help="In place of the budget's.")
+@click.option("--candidates", type=click.IntRange(min=1), metavar="N",
+              help="In place of the budget's.")
+@click.option("--refit", is_flag=True, help="Fine-tune the winner on the validation images too.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--amp", is_flag=True, help="Train in bfloat16 where the device has it.")
@@ -111,7 +118,7 @@ def _text(d: dict[str, Any]) -> str:
         f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
         f"{100 * d['legal_share']:.0f} % of random networks are legal",
         f"accuracy  int8 {accuracy['int8']:.2f} % on all test images (float "
-        f"{accuracy['float']:.2f} %, validation {accuracy['validation']:.2f} %)",
+        f"{accuracy['float']:.2f} %, validation {_percent(accuracy['validation'])})",
         f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of "
         f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
         f"SRAM      {d['sram_total_bytes']:,} B",
@@ -121,3 +128,7 @@ def _text(d: dict[str, Any]) -> str:
         f"package   {d['build_dir']}",
     ]
     return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "none: trained on it" if value is None else f"{value:.2f} %"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mcuformer.errors import UsageError
 
-Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
+_BODY = re.compile(r"[1-9]\d{0,3}(/[123])?(-[1-9]\d{0,3}(/[123])?)*")
+PATCH = "patch"  # the stem that is one convolution of patch x patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,15 @@ class Ranks:
 class Arch:
     """`image` is (height, width, channels); `hidden` has one MLP width per block.
 
+    `stem` is "patch" or a chain of 3x3 convolutions with batch normalisation, `width[/stride]` joined
+    by "-": "24-64/2-64". One more convolution makes `dim` channels and brings the stride to `patch`.
     `rank_*` are ratios of the smaller side of a matrix; a factorised layer that would cost as many
     weights as the dense one stays dense (`ranks`).
     """
 
     image: tuple[int, int, int]
     classes: int
-    stem: Stem
+    stem: str
     patch: int
     pool: Pool
     relative: bool
@@ -72,12 +76,12 @@ class Arch:
         return self.grid[0] * self.grid[1] + (self.pool == "cls")
 
     @property
-    def stem_widths(self) -> tuple[int, ...]:
-        """Output channels of the strided convolutions of a `conv` stem, each halving the image."""
-        steps = self.patch.bit_length() - 1
-        if self.patch != 1 << steps or not 1 <= steps <= 3:
-            raise UsageError(f"a conv stem needs patch 2, 4 or 8, not {self.patch}")
-        return tuple(-(-(self.dim >> (steps - 1 - i)) // 4) * 4 for i in range(steps))
+    def convolutions(self) -> tuple[tuple[int, int], ...]:
+        """(channels, stride) of every 3x3 convolution of the stem; none for "patch"."""
+        if self.stem == PATCH:
+            return ()
+        body = stem_body(self.stem)
+        return (*body, (self.dim, last_stride(self.stem, self.patch)))
 
     def ranks(self, block: int) -> Ranks:
         hidden = self.hidden[block]
@@ -92,13 +96,11 @@ class Arch:
     def parameters(self) -> int:
         """Trainable numbers of the network."""
         e, q = self.dim, self.inner
-        if self.stem == "patch":
-            total = e * (self.patch * self.patch * self.image[2] + 1)
-        else:
-            widths = (self.image[2], *self.stem_widths)
-            total = sum(
-                b * (9 * a + 1) for a, b in itertools.pairwise(widths)
-            )
+        total = e * (self.patch**2 * self.image[2] + 1) if self.stem == PATCH else 0
+        before = self.image[2]
+        for width, _ in self.convolutions:
+            total += width * (9 * before + 2)  # no bias: the norm's offset is one
+            before = width
         total += self.tokens * e + (e if self.pool == "cls" else 0)
         for i, hidden in enumerate(self.hidden):
             r = self.ranks(i)
@@ -123,6 +125,28 @@ class Arch:
     def from_dict(table: dict[str, Any]) -> Arch:
         lists = {name: tuple(table[name]) for name in ("image", "hidden")}
         return Arch(**{**table, **lists})
+
+
+def stem_body(stem: str) -> tuple[tuple[int, int], ...]:
+    """(channels, stride) of the convolutions that "24-64/2" names."""
+    found = _BODY.fullmatch(stem)
+    if not found:
+        raise UsageError(
+            f"no stem {stem}", "patch, or widths of 3x3 convolutions with strides: 24-64/2-64"
+        )
+    pairs = (part.partition("/") for part in stem.split("-"))
+    return tuple((int(width), int(stride or 1)) for width, _, stride in pairs)
+
+
+def last_stride(stem: str, patch: int) -> int:
+    """Stride of the convolution behind the body, so that all of them together make `patch`."""
+    body = math.prod(stride for _, stride in stem_body(stem))
+    if patch % body or patch // body > 3:
+        raise UsageError(
+            f"stem {stem} strides by {body}, which gives no patch of {patch}",
+            f"patch {body}, {2 * body} or {3 * body} goes with it",
+        )
+    return patch // body
 
 
 def inner_width(ratio: float, n: int, k: int) -> int:

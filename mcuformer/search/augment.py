@@ -31,7 +31,9 @@ class Augment:
             return x
         if self.protocol == "modern":
             return torch.cat([_policy(part, self.mirror) for part in x.split(CHUNK)])
-        return moved(x, mirror=self.mirror)
+        if self.mirror:  # photographs: whole pixels, nothing is blurred
+            return moved(x, mirror=True, shift=0.125, turn=0.0, zoom=0.0, whole=True)
+        return moved(x, mirror=False)
 
     def mix(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """CutMix or MixUp for half of the batches each (modern); label smoothing."""
@@ -49,16 +51,23 @@ class Augment:
 
 
 def moved(
-    x: Tensor, mirror: bool, shift: float = 0.1, turn: float = 0.15, zoom: float = 0.1
+    x: Tensor, mirror: bool, shift: float = 0.1, turn: float = 0.15, zoom: float = 0.1,
+    whole: bool = False,
 ) -> Tensor:
-    """Each image shifted (share of its size), turned (radians), zoomed, and mirrored by chance."""
+    """Each image shifted (share of its size), turned (radians), zoomed, and mirrored by chance.
+
+    `whole`: shifts are whole pixels.
+    """
     n = len(x)
     r = torch.rand(5, n) * 2 - 1
     angle, size = turn * r[0], 1 + zoom * r[1]
     flip = torch.where(r[4] < 0, -1.0, 1.0) if mirror else torch.ones(n)
     cos, sin = angle.cos() * size, angle.sin() * size
+    across, down = shift * r[2], shift * r[3]
+    if whole:
+        across, down = (across * x.shape[3]).round() / x.shape[3], (down * x.shape[2]).round() / x.shape[2]
     rows = torch.stack(
-        [cos * flip, -sin, 2 * shift * r[2], sin * flip, cos, 2 * shift * r[3]], dim=1
+        [cos * flip, -sin, 2 * across, sin * flip, cos, 2 * down], dim=1
     )
     grid = F.affine_grid(rows.reshape(n, 2, 3).to(x), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcuformer.search.train import Recipe
 
 
+MANY = 10_000  # images
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`share_draws`: random networks whose legality is counted."""
+    """`share_draws`: random networks whose legality is counted; `judged`: validation images that a
+    candidate is judged by, at most; `emulated`: test images that Unicorn runs."""
 
     supernet: Recipe
     finetune: Recipe
@@ -18,14 +22,18 @@ class Budget:
     population: int
     share_draws: int
     emulated: int
+    judged: int = 4000
 
 
-def budget_of(name: str, seed: int, protocol: str, amp: bool) -> Budget:
-    """`small` for CI, `normal` for two CPU cores and minutes, `large` for a GPU."""
+def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Budget:
+    """`small` for CI, `normal` for two CPU cores and minutes, `large` for a GPU.
+
+    `images` are those to train on: with many, a larger batch saves time.
+    """
 
     def recipe(epochs: int, batch: int, lr: float, optimizer: str = "muon") -> Recipe:
         return Recipe(
-            epochs=epochs, batch=batch, lr=lr, optimizer=optimizer, protocol=protocol, amp=amp,
+            epochs=epochs, batch=max(batch, 128) if images > MANY else batch, lr=lr, optimizer=optimizer, protocol=protocol, amp=amp,
             seed=seed,
         )
 
@@ -34,6 +42,20 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool) -> Budget:
     if name == "normal":
         return Budget(recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 2, 80, 16, 60, 60)
     return Budget(recipe(120, 512, 6e-3), recipe(400, 512, 6e-3), 4, 1000, 50, 1000, 200)
+
+
+def with_counts(
+    budget: Budget, supernet_epochs: int | None, finetune_epochs: int | None,
+    candidates: int | None,
+) -> Budget:
+    """The same with other lengths, where given."""
+    supernet, finetune = budget.supernet, budget.finetune
+    return replace(
+        budget,
+        supernet=replace(supernet, epochs=supernet_epochs or supernet.epochs),
+        finetune=replace(finetune, epochs=finetune_epochs or finetune.epochs),
+        candidates=candidates or budget.candidates,
+    )
 
 
 BUDGETS = ("small", "normal", "large")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,13 @@ class Data:
         """Height, width, channels."""
         _, c, h, w = self.train.x.shape
         return h, w, c
+
+
+    def joined(self) -> Data:
+        """Validation images among those to train on."""
+        parts = (self.train, self.validation)
+        both = Images(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
+        return replace(self, train=both)
 
 
 def load(spec: str, seed: int = 0) -> Data:

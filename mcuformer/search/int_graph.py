@@ -129,10 +129,10 @@ def _padded(net: _Net, x: str) -> str:
 
 
 def _convolutions(net: _Net, x: str) -> str:
-    widths = net.arch.stem_widths
-    for i, width in enumerate(widths):
-        last = i == len(widths) - 1
-        x = _conv(net, x, f"stem.{i}", width, 3, 2, (1, 1, 1, 1), position=last)
+    chain = net.arch.convolutions
+    for i, (width, stride) in enumerate(chain):
+        last = i == len(chain) - 1
+        x = _conv(net, x, f"stem.conv{i}", width, 3, stride, (1, 1, 1, 1), position=last)
     return x
 
 

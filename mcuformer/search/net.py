@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcuformer.search.arch import Arch, relative_entries
+from mcuformer.search.arch import PATCH, Arch, relative_entries
 
 
 class LowRank(nn.Sequential):
@@ -73,33 +71,24 @@ class Network(nn.Module):
     def __init__(self, arch: Arch) -> None:
         super().__init__()
         self.arch = arch
-        channels = arch.image[2]
-        if arch.stem == "patch":
-            self.stem: nn.Module = nn.Conv2d(channels, arch.dim, arch.patch, stride=arch.patch)
-        else:
-            widths = (channels, *arch.stem_widths)
-            self.stem = nn.ModuleList(
-                nn.Conv2d(a, b, 3, stride=2, padding=1)
-                for a, b in itertools.pairwise(widths)
-            )
-        _down, _across = arch.grid
+        self.stem = nn.Conv2d(arch.image[2], arch.dim, arch.patch, stride=arch.patch) if (
+            arch.stem == PATCH
+        ) else convolutions(arch)
         self.cls = nn.Parameter(torch.zeros(1, 1, arch.dim)) if arch.pool == "cls" else None
         self.position = nn.Parameter(torch.zeros(1, arch.tokens, arch.dim))
         self.blocks = nn.ModuleList(Block(arch, i) for i in range(arch.depth))
         self.norm, self.head = nn.LayerNorm(arch.dim), nn.Linear(arch.dim, arch.classes)
 
     def embed(self, x: Tensor) -> Tensor:
+        """[batch, dim, rows, columns]: the tokens before positions are added."""
         below, right = self.arch.padding
-        if isinstance(self.stem, nn.ModuleList):
-            for conv in self.stem[:-1]:
-                x = F.relu(conv(x))
-            return self.stem[-1](x)
-        if below or right:
+        if self.arch.stem == PATCH and (below or right):
             x = F.pad(x, (0, right, 0, below))
         return self.stem(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.embed(x).flatten(2).transpose(1, 2)
+    def forward(self, x: Tensor, embedded: bool = False) -> Tensor:
+        """`embedded`: x is what `embed` gives."""
+        x = (x if embedded else self.embed(x)).flatten(2).transpose(1, 2)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + self.position
@@ -107,6 +96,18 @@ class Network(nn.Module):
             x = block(x)
         x = self.norm(x)
         return self.head(x.mean(dim=1) if self.cls is None else x[:, 0])
+
+
+def convolutions(arch: Arch) -> nn.Sequential:
+    """3x3 convolutions, each with a batch norm that the compiler folds, ReLU between them."""
+    chain, before = nn.Sequential(), arch.image[2]
+    for i, (width, stride) in enumerate(arch.convolutions):
+        if i:
+            chain.add_module(f"relu{i - 1}", nn.ReLU())
+        chain.add_module(f"conv{i}", nn.Conv2d(before, width, 3, stride, padding=1, bias=False))
+        chain.add_module(f"norm{i}", nn.BatchNorm2d(width))
+        before = width
+    return chain
 
 
 def relative_places(arch: Arch) -> Tensor:

@@ -9,14 +9,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
-from mcuformer.search.budget import Budget, budget_of
+from mcuformer.search.budget import Budget, budget_of, with_counts
 from mcuformer.search.data import Data
+from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.evolve import evolve
 from mcuformer.search.explore import (
     Candidate,
@@ -58,6 +60,10 @@ class Settings:
     seed: int = 0
     threads: int = 2
     amp: bool = False
+    supernet_epochs: int | None = None
+    finetune_epochs: int | None = None
+    candidates: int | None = None
+    refit: bool = False
     storage: str | None = None
     teacher: str | None = None
 
@@ -90,8 +96,12 @@ class Search:
         torch.set_num_threads(settings.threads)
         self.device = device_of()
         self.data: Data = sources.load(settings.data, settings.seed)
-        self.budget: Budget = budget_of(
-            settings.budget, settings.seed, settings.protocol, settings.amp
+        self.budget: Budget = with_counts(
+            budget_of(
+                settings.budget, settings.seed, settings.protocol, settings.amp,
+                len(self.data.train),
+            ),
+            settings.supernet_epochs, settings.finetune_epochs, settings.candidates,
         )
         self.space: Space = load_space(settings.space).sized(
             self.data.image, len(self.data.classes)
@@ -113,8 +123,9 @@ class Search:
         check_possible(judge)
         share = self._legal_share(judge)
         supernet = self.supernet()
-        space, history = self._space(judge, supernet)
-        found = self.candidates(Judge(space, self.planner), supernet)
+        evaluate = self.evaluator(supernet)
+        space, history = self._space(judge, evaluate)
+        found = self.candidates(Judge(space, self.planner), evaluate)
         best = winner(found)
         network, validation = self.finetuned(supernet, best.arch)
         outcome = self._finish(network)
@@ -147,16 +158,17 @@ class Search:
         trainer.run(self._training("training the supernet"))
         return model.eval()
 
-    def evaluate(self, supernet: Supernet, arch: Arch) -> float:
-        """Validation accuracy of a subnet, in percent."""
-        return accuracy(
-            lambda x: supernet(x, arch), self.data, self.data.validation, self.device
-        )
+    def evaluator(self, supernet: Supernet) -> Evaluator:
+        """Validation accuracy of subnets, in percent."""
+        whole = self.data.validation
+        index = np.linspace(0, len(whole) - 1, min(self.budget.judged, len(whole)))
+        images = whole.take(index.round().astype(np.int64))
+        return Evaluator(supernet.eval(), self.data, images, self.device)
 
-    def _space(self, judge: Judge, supernet: Supernet) -> tuple[Space, list[dict[str, Any]]]:
+    def _space(self, judge: Judge, evaluate: Evaluator) -> tuple[Space, list[dict[str, Any]]]:
         path = self.directory / "space.json"
         space, history = evolve(
-            judge, lambda a: self.evaluate(supernet, a), self.budget.rounds, self.settings.seed,
+            judge, evaluate, self.budget.rounds, self.settings.seed,
             self.directory / "evolution.json",
             lambda done, total: self.say("evolving the space", done, total),
         )
@@ -170,7 +182,7 @@ class Search:
         )
         return kept.sized(self.data.image, len(self.data.classes)), history
 
-    def candidates(self, judge: Judge, supernet: Supernet) -> list[Candidate]:
+    def candidates(self, judge: Judge, evaluate: Evaluator) -> list[Candidate]:
         best = 0.0
 
         def report(done: int, percent: float) -> None:
@@ -179,7 +191,7 @@ class Search:
             self.say(f"searching (best {best:.1f} %)", done, self.budget.candidates)
 
         return explore(
-            judge, lambda a: self.evaluate(supernet, a), self.storage, self.budget.candidates,
+            judge, evaluate, self.storage, self.budget.candidates,
             seed=self.settings.seed, population=self.budget.population,
             alone=self.settings.storage is None, objectives=self.settings.objectives,
             report=report,
@@ -189,19 +201,25 @@ class Search:
         """Evaluate candidates of a search whose supernet is ready; another process finishes it."""
         if not (self.directory / "space.json").exists():
             raise UsageError(f"the search in {self.directory} has no trained supernet yet")
-        supernet = self.supernet()
-        space, _ = self._space(Judge(self.space, self.planner), supernet)
-        self.candidates(Judge(space, self.planner), supernet)
+        evaluate = self.evaluator(self.supernet())
+        space, _ = self._space(Judge(self.space, self.planner), evaluate)
+        self.candidates(Judge(space, self.planner), evaluate)
 
-    def finetuned(self, supernet: Supernet, arch: Arch) -> tuple[Network, float]:
-        """The subnet by itself, trained on from its slice; its validation accuracy."""
-        network = supernet.materialise(arch)
+    def finetuned(self, supernet: Supernet, arch: Arch) -> tuple[Network, float | None]:
+        """The subnet by itself, trained on from its slice; its validation accuracy.
+
+        With `refit` the validation images, by which nothing is chosen any more, are trained on too,
+        and so give no accuracy.
+        """
+        network, refit = supernet.materialise(arch), self.settings.refit
         trainer = Trainer(
-            network, self.data, self.budget.finetune, self.directory / f"finetune-{arch.key()}",
-            distilled_loss(self.teacher) if self.teacher else plain_loss, device=self.device,
+            network, self.data.joined() if refit else self.data, self.budget.finetune,
+            self.directory / f"finetune-{arch.key()}", device=self.device,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()
+        if refit:
+            return network, None
         return network, accuracy(network, self.data, self.data.validation, self.device)
 
     def _finish(self, network: Network) -> Outcome:
@@ -225,7 +243,7 @@ class Search:
         return report
 
     def _document(
-        self, best: Candidate, validation: float, outcome: Outcome, share: float, count: int
+        self, best: Candidate, validation: float | None, outcome: Outcome, share: float, count: int
     ) -> dict[str, Any]:
         report = outcome.report
         planned: Cost = best.cost

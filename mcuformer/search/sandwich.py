@@ -1,11 +1,12 @@
 """One step of supernet training: the largest, some random and the smallest network (sandwich).
 
 The largest learns from the labels (and a teacher, where one is given); the others learn from the
-largest one's answers to the same batch (in-place distillation).
+largest one's answers to the same batch (in-place distillation). The stem runs once for all four.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -29,7 +30,9 @@ class Sandwich:
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
         assert isinstance(model, Supernet)
         largest, *others = sample(model.space, random)
-        logits = model(x, largest)
+        whole = model.embed(x, largest)
+        tokens = whole.detach().requires_grad_()
+        logits = model.encode(tokens, largest)
         loss = F.cross_entropy(logits, y)
         if self.teacher is not None:
             with torch.no_grad():
@@ -38,18 +41,17 @@ class Sandwich:
         loss.backward()
         answers = logits.detach().softmax(dim=1)
         for arch in others:
-            own = model(x, arch)
+            own = model.encode(tokens, arch)
             taught, told = F.cross_entropy(own, answers), F.cross_entropy(own, y)
             ((1 - LABELS) * taught + LABELS * told).backward()
+        whole.backward(tokens.grad)
         return float(loss.detach())
 
 
 def sample(space: Space, random: Random) -> list[Arch]:
-    """The largest first. How it and the smallest make tokens is drawn: that has no order of cost."""
-
-    def tokens() -> dict[str, object]:
-        return {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}
-
-    networks = [space.largest(**tokens())]
-    networks += [space.decode(space.draw(random)) for _ in range(RANDOM_NETWORKS)]
-    return [*networks, space.smallest(**tokens())]
+    """The largest first. All four make the same tokens, by a stem and patch that are drawn."""
+    tokens = {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}
+    networks = [space.largest(**tokens)]
+    for _ in range(RANDOM_NETWORKS):
+        networks.append(replace(space.decode(space.draw(random)), **tokens))
+    return [*networks, space.smallest(**tokens)]

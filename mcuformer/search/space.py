@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from mcuformer.errors import UsageError
-from mcuformer.search.arch import Arch
+from mcuformer.search.arch import PATCH, Arch, last_stride
 
 PRESETS = ("tiny", "cifar", "imagenet")
 CHOICES = (
@@ -89,8 +89,6 @@ class Space:
         """One network per way to make tokens: stem, patch and pool."""
         for stem in self.choices["stem"]:
             for patch in self.choices["patch"]:
-                if stem == "conv" and patch not in (2, 4, 8):
-                    continue
                 for pool in self.choices["pool"]:
                     yield self.largest(stem=stem, patch=patch, pool=pool)
 
@@ -139,10 +137,11 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
     for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
         if any(not 0 < v <= 1 for v in choices[gene]):
             raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
-    if set(choices["stem"]) - {"patch", "conv"} or set(choices["pool"]) - {"cls", "mean"}:
-        raise UsageError(f"space {name}: stem is patch or conv, pool is cls or mean")
-    if "conv" in choices["stem"] and set(choices["patch"]) - {2, 4, 8}:
-        raise UsageError(f"space {name}: with a conv stem, patch must be 2, 4 or 8")
+    if set(choices["pool"]) - {"cls", "mean"}:
+        raise UsageError(f"space {name}: pool is cls or mean")
+    for stem in choices["stem"]:
+        for patch in choices["patch"] if stem != PATCH else ():
+            last_stride(str(stem), patch)
     if any(d % 4 for d in choices["dim"]):
         raise UsageError(f"space {name}: dim must be a multiple of 4")
     image = tuple(table.get("image", (24, 24, 1)))

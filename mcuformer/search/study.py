@@ -34,7 +34,8 @@ def _sign(x: float) -> int:
 
 def rank_study(search: Search, subnets: int, epochs: int, say: Say) -> dict[str, Any]:
     """Validation accuracy of random legal subnets in the supernet and trained from scratch."""
-    supernet, judge = search.supernet(), Judge(search.space, search.planner)
+    judge = Judge(search.space, search.planner)
+    evaluate = search.evaluator(search.supernet())
     random = Random(f"tau/{search.settings.seed}")
     rows: list[dict[str, Any]] = []
     recipe = replace(search.budget.finetune, epochs=epochs)
@@ -50,7 +51,7 @@ def rank_study(search: Search, subnets: int, epochs: int, say: Say) -> dict[str,
         Trainer(network, search.data, recipe, at, device=search.device).run()
         alone = accuracy(network.eval(), search.data, search.data.validation, search.device)
         rows.append(
-            {"arch": arch.as_dict(), "supernet": search.evaluate(supernet, arch), "alone": alone,
+            {"arch": arch.as_dict(), "supernet": evaluate(arch), "alone": alone,
              "sram_total_bytes": cost.sram_total_bytes}
         )
         say("training subnets alone", len(rows), subnets)
@@ -60,12 +61,13 @@ def rank_study(search: Search, subnets: int, epochs: int, say: Say) -> dict[str,
 
 def chance_study(search: Search, candidates: int, seeds: int, say: Say) -> list[dict[str, float]]:
     """Best validation accuracy in the supernet by search and by random draws, per seed."""
-    supernet, judge = search.supernet(), Judge(search.space, search.planner)
+    judge = Judge(search.space, search.planner)
+    judged = search.evaluator(search.supernet())
     known: dict[Any, float] = {}
 
     def evaluate(arch: Any) -> float:
         if arch not in known:
-            known[arch] = search.evaluate(supernet, arch)
+            known[arch] = judged(arch)
         return known[arch]
 
     rows = []

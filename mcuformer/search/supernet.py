@@ -8,15 +8,15 @@ kernels of their own the patches speak different languages and the shared blocks
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mcuformer.search.arch import Arch, relative_entries
+from mcuformer.search.arch import PATCH, Arch, relative_entries
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.space import Space
 
@@ -37,11 +37,12 @@ class Supernet(nn.Module):
             round(max(space.ratio) * max(space.choices["dim"]) / 4) * 4,
         )
         for arch in space.grids():
-            self._add_embedding(arch)
-        patches = [a.patch for a in space.grids() if a.stem == "patch"]
-        if patches:
-            channels = space.image[2]
-            self._add("stem/weight", self._largest[0], channels, max(patches), max(patches))
+            self._add_convolutions(arch)
+        if "cls" in space.choices["pool"]:
+            self._add("cls", 1, 1, self._largest[0])
+        if PATCH in space.choices["stem"]:
+            size = max(space.choices["patch"])
+            self._add("stem/weight", self._largest[0], space.image[2], size, size)
             self._add("stem/bias", self._largest[0])
         self._add("position/cls", 1, 1, self._largest[0])
         down, across = max(a.grid for a in space.grids())
@@ -61,15 +62,19 @@ class Supernet(nn.Module):
         if name not in self.weights:
             self.weights[name] = nn.Parameter(torch.empty(shape))
 
-    def _add_embedding(self, arch: Arch) -> None:
-        dim = self._largest[0]
-        if arch.stem == "conv":
-            widths = (arch.image[2], *arch.stem_widths)
-            for i, (a, b) in enumerate(itertools.pairwise(widths)):
-                self._add(f"stem/conv{arch.patch}/{i}/weight", b, a, 3, 3)
-                self._add(f"stem/conv{arch.patch}/{i}/bias", b)
-        if arch.pool == "cls":
-            self._add("cls", 1, 1, dim)
+    def _add_convolutions(self, arch: Arch) -> None:
+        """A stem's body serves every network with that stem whole; its last layer is sliced."""
+        before = arch.image[2]
+        for i, (width, _) in enumerate(arch.convolutions):
+            at = _convolution(arch, i)
+            if f"{at}/conv/weight" not in self.weights:
+                self._add(f"{at}/conv/weight", width, before, 3, 3)
+                self._add(f"{at}/norm/weight", width)
+                self._add(f"{at}/norm/bias", width)
+                self.register_buffer(f"{at}/norm/running_mean", torch.zeros(width))
+                self.register_buffer(f"{at}/norm/running_var", torch.ones(width))
+                self.register_buffer(f"{at}/norm/num_batches_tracked", torch.tensor(0))
+            before = width
 
     def _add_block(self, i: int) -> None:
         dim, inner, hidden = self._largest
@@ -121,16 +126,19 @@ class Supernet(nn.Module):
         """The weights of `arch`, named as in its Network; views wherever slicing gives them."""
         w, e, q = self.weights, arch.dim, arch.inner
         found: dict[str, Tensor] = {}
-        if arch.stem == "patch":
+        if arch.stem == PATCH:
             found["stem.weight"] = resized_patch(w["stem/weight"][:e], arch.patch)
             found["stem.bias"] = w["stem/bias"][:e]
-        else:
-            before = arch.image[2]
-            for i, width in enumerate(arch.stem_widths):
-                at = f"stem/conv{arch.patch}/{i}"
-                found[f"stem.{i}.weight"] = w[f"{at}/weight"][:width, :before]
-                found[f"stem.{i}.bias"] = w[f"{at}/bias"][:width]
-                before = width
+        for i, (width, _) in enumerate(arch.convolutions):
+            at = _convolution(arch, i)
+            found[f"stem.conv{i}.weight"] = w[f"{at}/conv/weight"][:width]
+            for part in ("weight", "bias"):
+                found[f"stem.norm{i}.{part}"] = w[f"{at}/norm/{part}"][:width]
+            for part in ("running_mean", "running_var"):  # views: training updates them in place
+                found[f"stem.norm{i}.{part}"] = self.get_buffer(f"{at}/norm/{part}")[:width]
+            found[f"stem.norm{i}.num_batches_tracked"] = self.get_buffer(
+                f"{at}/norm/num_batches_tracked"
+            )
         if arch.pool == "cls":
             found["cls"] = w["cls"][:, :, :e]
         found["position"] = self._positions(arch)
@@ -188,6 +196,18 @@ class Supernet(nn.Module):
         """Logits of the subnet `arch`."""
         return functional_call(self._skeleton(arch), self.slices(arch), (x,))
 
+    def embed(self, x: Tensor, arch: Arch) -> Tensor:
+        """Tokens [batch, largest dim, rows, columns] for all networks with the stem of `arch`."""
+        wide = replace(arch, dim=self._largest[0])
+        return functional_call(_Stem(self._skeleton(wide)), {
+            f"network.{n}": t for n, t in self.slices(wide).items()
+        }, (x,))
+
+    def encode(self, tokens: Tensor, arch: Arch) -> Tensor:
+        """Logits from what `embed` gave."""
+        found = self.slices(arch)
+        return functional_call(self._skeleton(arch), found, (tokens[:, : arch.dim], True))
+
     def _skeleton(self, arch: Arch) -> Network:
         """The code of a subnet; its own weights are never read."""
         made = self._skeletons.pop(arch, None)
@@ -195,7 +215,7 @@ class Supernet(nn.Module):
             made = Network(arch)
             for p in made.parameters():
                 p.requires_grad_(False)
-        made.to(next(iter(self.weights.values())).device)
+        made.to(next(iter(self.weights.values())).device).train(self.training)
         self._skeletons[arch] = made
         if len(self._skeletons) > _SKELETONS:
             self._skeletons.popitem(last=False)
@@ -207,6 +227,23 @@ class Supernet(nn.Module):
         network = Network(arch).to(next(iter(weights.values())).dtype)
         network.load_state_dict(weights)
         return network
+
+
+class _Stem(nn.Module):
+    """Only the stem of a network, for functional_call."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.embed(x)
+
+
+def _convolution(arch: Arch, i: int) -> str:
+    """Where layer i of a stem lies; the last one depends on the patch too."""
+    last = i == len(arch.convolutions) - 1
+    return f"stem/{arch.stem}/{arch.patch if last else 'body'}/{i}"
 
 
 def resized_patch(weight: Tensor, patch: int) -> Tensor:

@@ -45,8 +45,8 @@ def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
     network.load_state_dict(state["model"])
     if state["recipe"]["ema"]:
         with torch.no_grad():
-            for name, p in network.named_parameters():
-                p.copy_(state["average"][name])
+            for name, t in followed(network):
+                t.copy_(state["average"][name])
     return network.eval(), info
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from mcuformer.errors import UsageError
 from mcuformer.search.augment import Augment
 from mcuformer.search.data import Data, Images
+from mcuformer.search.memory_pool import keep_freed_memory
+from mcuformer.search.muon import Muon
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Trainer:
         device: torch.device | None = None,
     ) -> None:
         self.device = device or device_of()
+        keep_freed_memory()
         self.model, self.data, self.recipe, self.loss = model.to(self.device), data, recipe, loss
         self.after_epoch = after_epoch
         self.images = torch.as_tensor(data.train.x, device=self.device)  # all of them stay there
@@ -119,7 +122,7 @@ class Trainer:
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.optimizers = _optimizers(model, recipe)
-        self.average = {n: p.detach().clone() for n, p in model.named_parameters()}
+        self.average = {n: t.detach().clone() for n, t in followed(model)}
         self.finished = 0
         self.losses: list[float] = []
         self._load()
@@ -138,8 +141,8 @@ class Trainer:
 
     @torch.no_grad()
     def use_average(self) -> None:
-        for name, p in self.model.named_parameters():
-            p.copy_(self.average[name])
+        for name, t in followed(self.model):
+            t.copy_(self.average[name])
 
     def _epoch(self, epoch: int, report: Report | None) -> None:
         recipe, steps, total = self.recipe, self.steps_per_epoch, 0.0
@@ -171,6 +174,7 @@ class Trainer:
         index = torch.as_tensor(chosen, device=self.device)
         x = augment.images(self.images[index].float() / 255)
         x, y = augment.mix(normalised(self.data, x * 255, self.device), self.labels[index])
+        x = x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
         rate = self._rate(epoch * self.steps_per_epoch + step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -215,8 +219,8 @@ class Trainer:
     @torch.no_grad()
     def _follow(self, step: int) -> None:
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
-        for name, p in self.model.named_parameters():
-            self.average[name].lerp_(p, 1 - decay)
+        for name, t in followed(self.model):
+            self.average[name].lerp_(t, 1 - decay)
 
     def _save(self) -> None:
         state = {
@@ -242,6 +246,12 @@ class Trainer:
             self.use_average()
 
 
+def followed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What the moving average follows: weights, and the statistics of batch norms."""
+    yield from model.named_parameters()
+    yield from ((n, b) for n, b in model.named_buffers() if "running" in n)
+
+
 def save_atomically(state: Any, path: Path) -> None:
     """Whole or not at all, also when the process is killed."""
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -263,8 +273,8 @@ def _number(text: str) -> int:
 def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Decay for matrices only; `factor` scales the rate of a group."""
     named = list(model.named_parameters())
-    matrices = [p for n, p in named if p.ndim == 2 and "blocks" in n and "relative" not in n]
-    taken = {id(p) for p in matrices} if recipe.optimizer == "muon" else set()
+    matrices = [p for n, p in named if _is_matrix(n, p)] if recipe.optimizer == "muon" else []
+    taken = {id(p) for p in matrices}
     rest = [(n, p) for n, p in named if id(p) not in taken]
     decayed = [p for n, p in rest if p.ndim >= 2 and "position" not in n and "relative" not in n]
     kept = {id(p) for p in decayed}
@@ -274,12 +284,15 @@ def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]
         {"params": plain, "weight_decay": 0.0, "factor": 1.0},
     ]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
-    if recipe.optimizer == "muon":
-        muon = torch.optim.Muon(
-            matrices, lr=recipe.lr, weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        for group in muon.param_groups:
-            group["factor"] = 1.5
+    if matrices:
+        muon = Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        muon.param_groups[0]["factor"] = 1.5
         found.append(muon)
     return found
+
+
+def _is_matrix(name: str, p: Tensor) -> bool:
+    """Hidden layers: not the patches, the positions, or the head."""
+    return ("blocks" in name and p.ndim == 2 and "relative" not in name) or (
+        "conv" in name and p.ndim == 4
+    )

@@ -76,7 +76,7 @@ def test_corners_of_the_space_cost_what_analyze_says(tmp_path, case):
     space = load_space("tiny")
     arch = {
         "padded": replace(space.smallest(), patch=5),
-        "conv": replace(space.smallest(), stem="conv", patch=4),
+        "conv": replace(space.smallest(), stem="8/2", patch=4),
         "cls depth 1": space.smallest(pool="cls"),
         "low rank cls": replace(space.smallest(pool="cls"), rank_qkv=0.5, hidden=(16, 32)),
     }[case]
