@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from mcuformer.search.train import Recipe
 
-
 MANY = 10_000  # images
 
 
@@ -33,8 +32,8 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Bu
 
     def recipe(epochs: int, batch: int, lr: float, optimizer: str = "muon") -> Recipe:
         return Recipe(
-            epochs=epochs, batch=max(batch, 128) if images > MANY else batch, lr=lr, optimizer=optimizer, protocol=protocol, amp=amp,
-            seed=seed,
+            epochs=epochs, batch=max(batch, 128) if images > MANY else batch, lr=lr,
+            optimizer=optimizer, protocol=protocol, amp=amp, seed=seed,
         )
 
     if name == "small":

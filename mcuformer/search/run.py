@@ -35,7 +35,7 @@ from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.space import Space, load_space, parse_space
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
-from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
+from mcuformer.search.train import Trainer, accuracy, device_of
 from mcuformer.targets.board_file import load_board
 
 SETTINGS, RESULT = "settings.json", "search.json"

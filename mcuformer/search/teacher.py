@@ -15,6 +15,7 @@ from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.search.arch import Arch
 from mcuformer.search.data import Data
 from mcuformer.search.net import Network
+from mcuformer.search.train import followed
 
 INFO = "train.json"
 
