@@ -139,20 +139,24 @@ def own_firmware(package: CompiledPackage) -> Path:
     raise UsageError(f"{elf} is missing", "compile without --emit-only")
 
 
-def output_values(package: CompiledPackage, data: bytes) -> tuple[NDArray, NDArray[np.float64]]:
-    """The output's integers and the real numbers they stand for, in the ONNX output's shape."""
+def output_values(package: CompiledPackage, data: bytes) -> tuple[NDArray, NDArray]:
+    """The output's integers and what they stand for, in the ONNX output's shape.
+
+    Real numbers as float64; an index (of an ArgMax) stands for itself, as int64.
+    """
     type_ = package.graph.type(package.graph.outputs[0])
     ints = np.frombuffer(data, DTYPES[type_.dtype]).reshape(type_.shape)
     assert type_.qparams is not None
-    reals = type_.qparams.dequantise(ints)
+    reals = ints.astype(np.int64) if package.gives_index else type_.qparams.dequantise(ints)
     shape = package.output_shape
     return ints.reshape(shape), reals.reshape(shape)
 
 
 def save_output(document: dict[str, Any], path: Path) -> None:
-    """The first output as float32 .npy."""
+    """The first output as .npy: float32, int64 of an index."""
+    data = np.asarray(document["outputs"][0]["data"])
     with atomic_file(path) as work, work.open("wb") as file:
-        np.save(file, np.asarray(document["outputs"][0]["data"], np.float32))
+        np.save(file, data.astype(np.int64 if data.dtype.kind == "i" else np.float32))
 
 
 def estimated_cycles(package: CompiledPackage, elf: Path, result: RunResult) -> int:

@@ -35,6 +35,14 @@ class CompiledPackage:
         return shape
 
     @property
+    def gives_index(self) -> bool:
+        """The output is the index of the largest score, an integer in ONNX too."""
+        producers, name = self.graph.producers(), self.graph.outputs[0]
+        while name in producers and producers[name].kind == "reshape":
+            name = str(producers[name].inputs[0])
+        return name in producers and producers[name].kind == "q_argmax"
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         shape: tuple[int, ...] = tuple(self.graph.meta["output_shape"])
         return shape

@@ -58,7 +58,7 @@ def compile_model(options: CompileOptions, output: Path, progress: Progress) -> 
         if figures.error is not None:
             figures.error.report = _result(figures).report
             raise figures.error
-        figures = _write(figures, work, progress)
+        figures = write_model(figures, work, progress)
         result = _result(figures)
         text = json.dumps(result.report, indent=2, allow_nan=False) + "\n"
         (work / REPORT).write_text(text, encoding="utf-8")
@@ -201,7 +201,7 @@ def board_file(name: str, board: Board) -> Path:
     return Path(name) if own else BOARDS / f"{board.name}.toml"
 
 
-def _write(figures: Figures, work: Path, progress: Progress) -> Figures:
+def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
     """C package, firmware and what run and validate read later; the figures with linked sizes."""
     from mcuformer.codegen.package import write_package
     from mcuformer.ir.store import save_graph

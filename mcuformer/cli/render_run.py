@@ -22,7 +22,9 @@ def as_text(document: dict[str, Any]) -> str:
 
 
 def _scores(output: dict[str, Any]) -> str:
-    flat = [float(v) for v in _flatten(output["data"])]
+    flat = _flatten(output["data"])
+    if all(isinstance(v, int) for v in flat):  # of an ArgMax
+        return f"{printable(output['name'])}: {', '.join(map(str, flat))}"
     order = sorted(range(len(flat)), key=lambda i: -flat[i])[:_BEST]
     rows = [[str(i), f"{flat[i]:.4f}"] for i in order]
     shape = "x".join(map(str, output["shape"]))

@@ -30,7 +30,7 @@ MAX_LISTED = 40
 _ON_CONSTANTS = "supported on constants only, its input depends on the image"
 # never part of shape arithmetic: on the list even where their input is unknown already
 _FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMax",
-                  "ReduceMin", "ReduceSumSquare", "LogSoftmax", "ArgMax", "ArgMin"}  # fmt: skip
+                  "ReduceMin", "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
 
 
 def convert(graph: Graph) -> Graph:
@@ -309,7 +309,18 @@ def _is_nan(emit: Emitter, op: Op, args: Args) -> Operand:
     return np.zeros(_view(args, 0).shape, np.bool_)
 
 
+def _argmax(emit: Emitter, op: Op, args: Args) -> Operand:
+    if op.attrs.get("select_last_index", 0):
+        raise Unsupported("the last of equals (select_last_index)")
+    axis, keepdims = op.attrs.get("axis", 0), bool(op.attrs.get("keepdims", 1))
+    return layers.argmax(emit, _view(args, 0), axis, keepdims)
+
+
 def _cast(emit: Emitter, op: Op, args: Args) -> Operand:
+    """Between floats nothing happens; an index is an integer already."""
+    base = _view(args, 0).base
+    if isinstance(base, Tensor) and emit.writes(base.name, "argmax"):
+        return _view(args, 0)
     if not str(op.attrs["to"]).startswith("float"):
         raise Unsupported(f"a conversion to {op.attrs['to']}")
     return _view(args, 0)
@@ -327,7 +338,7 @@ _HANDLERS: dict[str, Handler] = {
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: layers.pool(e, "avgpool", _view(args, 0), op.attrs),
     "MaxPool": lambda e, op, args: layers.pool(e, "maxpool", _view(args, 0), op.attrs),
-    "Where": _where, "IsNaN": _is_nan, "Cast": _cast,
+    "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
     "Identity": lambda e, op, args: _view(args, 0),
     "Dropout": lambda e, op, args: _view(args, 0),
 }  # fmt: skip

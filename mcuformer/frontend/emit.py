@@ -68,6 +68,13 @@ class Emitter:
             self.qdq[out] = self.qdq[str(operands[0])]
         return Tensor(out, shape)
 
+    def writes(self, name: str, kind: str) -> bool:
+        """Whether an operator of this kind made the value, or what a reshape made of its result."""
+        op = self.made.get(name)
+        while op is not None and op.kind == "reshape":
+            op = self.made.get(str(op.inputs[0]))
+        return op is not None and op.kind == kind
+
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)

@@ -265,3 +265,14 @@ def softmax(emit: Emitter, x: View, axis: int) -> View:
     out = emit.op("softmax", [emit.place(x, moved.reshape(-1, moved.shape[-1])).name])
     index = np.moveaxis(np.arange(moved.size).reshape(moved.shape), -1, axis)
     return View(out, index)
+
+
+def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:
+    """Index of the largest along one axis: those elements become the channels of rows."""
+    if x.scale <= 0:
+        raise Unsupported("the largest of negated values")
+    moved = np.moveaxis(x.index, axis, -1)
+    rows = emit.place(x, moved.reshape(-1, moved.shape[-1]), keep_scale=True)
+    index = np.arange(rows.shape[0]).reshape(moved.shape[:-1])
+    out = emit.op("argmax", [rows.name])
+    return View(out, np.expand_dims(index, axis) if keepdims else index)

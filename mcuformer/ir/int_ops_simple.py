@@ -50,6 +50,13 @@ def q_mean(op: Op, args: Args, out: TensorType) -> NDArray:
     return saturate(t >> op.attrs["shift"], out.dtype)
 
 
+def q_argmax(op: Op, args: Args, out: TensorType) -> NDArray:
+    """x[T,C] -> y[T,1] int16: the lowest channel that holds the row's largest number."""
+    (x,) = args
+    assert x is not None
+    return x.argmax(axis=-1, keepdims=True).astype(np.int16)
+
+
 def q_maxpool(op: Op, args: Args, out: TensorType) -> NDArray:
     """x[H,W,C]: maximum of each window; out-of-image taps hold the type's minimum."""
     x = args[0]

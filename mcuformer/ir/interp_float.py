@@ -159,5 +159,7 @@ _CANONICAL: dict[str, Callable[[Op, Arrays], NDArray]] = {
     "gather": lambda op, a: _arg(a, 0)[list(op.attrs["indices"])],
     "reshape": lambda op, a: _arg(a, 0).reshape(op.attrs["shape"]),
     "mean": lambda op, a: _arg(a, 0).mean(0, keepdims=True, dtype=np.float64).astype(np.float32),
-    "softmax": lambda op, a: _softmax_rows(_arg(a, 0)), "maxpool": _pool, "avgpool": _pool,
+    "softmax": lambda op, a: _softmax_rows(_arg(a, 0)),
+    "argmax": lambda op, a: _arg(a, 0).argmax(-1, keepdims=True).astype(np.float32),
+    "maxpool": _pool, "avgpool": _pool,
 }  # fmt: skip

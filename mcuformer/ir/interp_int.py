@@ -32,6 +32,7 @@ INT_OPS: Mapping[str, IntOp] = {
     "q_mul": simple.q_mul,
     "q_unary": simple.q_unary,
     "q_mean": simple.q_mean,
+    "q_argmax": simple.q_argmax,
     "q_maxpool": simple.q_maxpool,
     "concat": simple.concat,
     "slice": simple.slice_,

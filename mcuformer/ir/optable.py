@@ -156,6 +156,10 @@ def _reshape(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     return shape
 
 
+def _argmax(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
+    return (_rows(s[0])[0], 1)
+
+
 def _mean(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     return (1, _rows(s[0])[1])
 
@@ -178,6 +182,7 @@ CANONICAL: dict[str, OpSpec] = {
         OpSpec("reshape", ("x",), ("shape",), _reshape),
         OpSpec("mean", ("x",), (), _mean),
         OpSpec("softmax", ("x",), (), _same),
+        OpSpec("argmax", ("x",), (), _argmax, "of every row; the first of equals"),
         OpSpec("maxpool", ("x",), ("kernel", "strides", "pads"), _pool),
         OpSpec("avgpool", ("x",), ("kernel", "strides", "pads"), _pool),
     )
@@ -205,6 +210,7 @@ ONNX: dict[str, OnnxSpec] = {
             GlobalAveragePool="", AveragePool="2-D", MaxPool="2-D", Where="constant mask",
             Sqrt="inside a LayerNorm", Reciprocal="inside a LayerNorm",
             Max="inside an activation", Min="inside an activation",
+            ArgMax="at the end of the model; the first of equals",
             QuantizeLinear="its scale is used", DequantizeLinear="its scale is used",
         ),
         *_onnx(
@@ -221,7 +227,7 @@ ONNX: dict[str, OnnxSpec] = {
             Less="", Greater="", LessOrEqual="", GreaterOrEqual="", And="", Or="", Xor="", Not="",
             Mod="", Abs="", Sign="", Floor="", Ceil="", Round="", Exp="", Log="", Sin="", Cos="",
             Softplus="", Mean="", IsInf="", ReduceProd="", ReduceMax="", ReduceMin="", ReduceL1="",
-            ReduceL2="", ReduceSumSquare="", LogSoftmax="", CumSum="", ArgMax="", ArgMin="",
+            ReduceL2="", ReduceSumSquare="", LogSoftmax="", CumSum="", ArgMin="",
             NonZero="", Trilu="", ScatterND="",
         ),
     ]

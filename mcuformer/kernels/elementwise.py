@@ -17,6 +17,7 @@ SOURCES = (
     "mcf_add.c",
     "mcf_unary.c",
     "mcf_mean.c",
+    "mcf_argmax.c",
     "mcf_softmax.c",
     "mcf_softmax_dsp.c",
     "mcf_copy.c",
@@ -31,6 +32,7 @@ COST: dict[str, tuple[float, float, float]] = {
     "q_unary": (4.25, 7, 18),
     "q_mean": (2, 8, 8),
     "q_softmax": (9.55, 64, 64),
+    "q_argmax": (6, 7, 7),
 }
 ROW = {"q_softmax": 180}  # instructions per row beside
 
@@ -97,6 +99,12 @@ def pack_mean(op: Op, graph: Values) -> KernelData:
     return KernelData("mcf_mean_t", fields, arrays)
 
 
+def pack_argmax(op: Op, graph: Values) -> KernelData:
+    x = graph.type(str(op.inputs[0]))
+    fields: dict[str, int | str] = {"channels": x.shape[1], "x_type": TYPES[x.dtype]}
+    return KernelData("mcf_argmax_t", fields)
+
+
 def pack_softmax(op: Op, graph: Values) -> KernelData:
     attrs, small = op.attrs, graph.type(str(op.inputs[0])).dtype == "int8"
     fields: dict[str, int | str] = {
@@ -119,6 +127,7 @@ _PACK: dict[str, Callable[[Op, Values], KernelData]] = {
     "q_unary": pack_unary,
     "q_mean": pack_mean,
     "q_softmax": pack_softmax,
+    "q_argmax": pack_argmax,
 }
 
 
@@ -136,11 +145,11 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Fitted to counts of the Cortex-M code; of a mean, one mcf_mean_partial."""
     operands = op.inputs[: 2 if op.kind in ("q_add", "q_mul") else 1]
     names = [graph.type(str(name)).dtype for name in (*operands, op.outputs[0])]
-    if op.kind == "q_mean":
-        names[1] = names[0]  # its sums know nothing of the output
+    if op.kind in ("q_mean", "q_argmax"):
+        names[1] = names[0]  # their loops know nothing of the output
     small, wide = ({*names} == {dtype} for dtype in ("int8", "int16"))
     each = COST[op.kind][0 if small else 1 if wide else 2]
-    channels = channels_of(op, graph)
+    channels = graph.type(str(op.inputs[0])).shape[-1]
     extra = 4 * channels if op.kind == "q_mean" else 0
     rest = 25 * (channels % 4) if op.kind == "q_softmax" else 0
     return int(rows * (channels * each + rest + ROW.get(op.kind, 16)) + extra + 24)

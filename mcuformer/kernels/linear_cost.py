@@ -101,7 +101,7 @@ def finish(op: Op, graph: Values) -> int:
     if (
         (res is not None and (table is not None or (wide and not res_wide)))
         or (clamps and (not wide or res is not None))
-        or (wide and table is not None and op.attrs["table_bits"] != 12)
+        or (table is not None and op.attrs["table_bits"] < (12 if wide else 10))
     ):
         return PLAIN_C
     extra = UP if op.attrs.get("acc_shift", 0) else 0

@@ -9,6 +9,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.passes.absorb_affine import absorb_affine
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.passes.drop_qdq import drop_qdq
+from mcuformer.passes.drop_softmax import drop_softmax
 from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
@@ -34,6 +35,7 @@ ONNX_PASSES: tuple[Pass, ...] = (
 )
 FLOAT_PASSES: tuple[Pass, ...] = (
     dedupe,  # first: readers are counted below
+    drop_softmax,  # a softmax is no move: before all that looks at the readers of logits
     pointwise_conv,  # before the folds, which then meet one kind less
     split_position,  # class token + its position become one constant
     scale_into_sum,  # before fold_affine, which takes the scales in

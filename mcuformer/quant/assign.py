@@ -78,7 +78,9 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     name = max(policy.members, key=lambda n: math.prod(graph.type(n).shape))
     value = merged(stats, policy, name)
     producer = graph.producers().get(name)
-    if policy.dtype == "int16":
+    if any(op.kind == "argmax" and op.outputs[0] in policy.members for op in graph.ops):
+        qparams = QParams(np.asarray(1.0), np.asarray(0.0))  # an index is the number itself
+    elif policy.dtype == "int16":
         qparams = _int16(value)
     elif policy.grain == "stream" and not value.given:
         qparams, multiples = _stream(value, stats.method)

@@ -18,6 +18,7 @@ from mcuformer.quant.lower_linear import lower_weighted
 from mcuformer.quant.lower_norm import lower_layernorm
 from mcuformer.quant.lower_simple import (
     lower_add,
+    lower_argmax,
     lower_maxpool,
     lower_mean,
     lower_move,
@@ -28,6 +29,7 @@ from mcuformer.quant.policy import Mode
 
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
 _REFINE_MOST = 512
+MOST_CLASSES = 32768  # of an argmax
 
 _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
     "linear": lower_weighted,
@@ -39,6 +41,7 @@ _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
     "add": lower_add,
     "mul": lower_mul,
     "mean": lower_mean,
+    "argmax": lower_argmax,
     "unary": lower_unary,
     "maxpool": lower_maxpool,
     "concat": lower_move,
@@ -110,6 +113,8 @@ def _problem(graph: Graph, op: Op) -> str | None:
     fn = op.attrs.get("fn")
     if fn is not None and fn not in UNARY:
         return f"function {fn}"
+    if op.kind == "argmax":
+        return _argmax_problem(graph, op)
     if op.kind == "attention" and any(graph.const(n) is not None for n in op.inputs[1:3]):
         return "attention over constant keys or values"
     if op.kind == "attention" and len(op.inputs) > 3 and graph.const(op.inputs[3]) is None:
@@ -119,6 +124,19 @@ def _problem(graph: Graph, op: Op) -> str | None:
         return "weights that are computed"
     if op.kind in ("add", "mul") and _broadcasts(graph, op):
         return "broadcasting of activations"
+    return None
+
+
+def _argmax_problem(graph: Graph, op: Op) -> str | None:
+    """An index is int16, and no operator but a reshape takes one."""
+    if graph.type(str(op.inputs[0])).shape[1] > MOST_CLASSES:
+        return f"the largest of more than {MOST_CLASSES} numbers"
+    reached = {op.outputs[0]}
+    for reader in graph.ops:
+        if reached & set(reader.inputs):
+            if reader.kind != "reshape":
+                return f"an index that {reader.name} computes with"
+            reached.add(reader.outputs[0])
     return None
 
 

@@ -126,6 +126,10 @@ def lower_unary(ctx: Context, op: Op) -> None:
     ctx.emit("q_unary", op, [x, ctx.b.const(f"{op.name}.table", table)], {})
 
 
+def lower_argmax(ctx: Context, op: Op) -> None:
+    ctx.emit("q_argmax", op, [str(op.inputs[0])], {})
+
+
 def lower_maxpool(ctx: Context, op: Op) -> None:
     attrs = {k: tuple(op.attrs[k]) for k in ("kernel", "strides", "pads")}
     ctx.emit("q_maxpool", op, list(op.inputs), attrs)

@@ -56,7 +56,7 @@ def _dtype(
 ) -> str:
     is_output = any(n in graph.outputs for n in members)
     near_attention = any(op.kind == "attention" for op in (*writers, *readers))
-    if mode == "16":
+    if mode == "16" or any(op.kind == "argmax" for op in writers):
         return "int16"
     if near_attention:
         return "int8"
@@ -77,7 +77,9 @@ def _grain(
         op.kind in ("unary", "softmax") or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
-    scalar_reader = any(op.kind in ("unary", "softmax", "mul", "attention") for op in readers)
+    scalar_reader = any(
+        op.kind in ("unary", "softmax", "argmax", "mul", "attention") for op in readers
+    )
     moved = any(changes_channels(graph, op) for op in (*writers, *readers))
     ends = any(n in graph.outputs or n in graph.inputs for n in members)
     if tables or scalar_writer or scalar_reader or moved or ends:

@@ -190,10 +190,7 @@ class Emitter:
             ):
                 other = replace(self.constant(op.inputs[1] or ""), stride=0)
             return self.elementwise(op, "mcf_" + op.kind[2:], [x, other], y, rows)
-        name = {"q_unary": "mcf_unary", "q_requant": "mcf_requant", "q_softmax": "mcf_softmax"}[
-            op.kind
-        ]
-        return self.elementwise(op, name, [x], y, rows)
+        return self.elementwise(op, "mcf_" + op.kind[2:], [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
         choices = linear_choices(op, self, rows.full, self.budget)

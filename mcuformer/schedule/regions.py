@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from mcuformer.ir.graph import Graph, Op
 
 TOKENWISE = frozenset(
-    {"q_linear", "q_layernorm", "q_unary", "q_add", "q_mul", "q_requant", "q_softmax"}
+    {
+        "q_linear", "q_layernorm", "q_unary", "q_add", "q_mul", "q_requant", "q_softmax", "q_argmax",
+    }
 )
 ATTENTION = "q_attention"
 

@@ -19,7 +19,7 @@ from mcuformer.inputs.dataset import Dataset, load_dataset
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import DTYPES
 from mcuformer.package import CompiledPackage
-from mcuformer.validate.metrics import agreement, percent, top1
+from mcuformer.validate.metrics import Agreement, agreement, percent, rmse, top1
 from mcuformer.validate.reference import FloatReference
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def validate(
         "board": package.report["board"]["name"],
         "samples": len(indices),
         "samples_available": len(dataset),
-        "accuracy": _accuracy(dataset, indices, ours, floats, why),
+        "accuracy": _accuracy(package, dataset, indices, ours, floats, why),
         "agreement": _agreement(package, ours, floats),
         "bit_exact": {
             "samples": outputs.compared,
@@ -125,17 +125,26 @@ def _compare(
 
 
 def _accuracy(
-    dataset: Dataset, indices: NDArray, ours: NDArray, floats: NDArray | None, why: dict[str, str]
-) -> dict[str, float | None]:
+    package: CompiledPackage, dataset: Dataset, indices: NDArray, ours: NDArray,
+    floats: NDArray | None, why: dict[str, str],
+) -> dict[str, float | None]:  # fmt: skip
     result: dict[str, float | None] = {"percent": None, "float_percent": None}
     if dataset.labels is None:
         why["accuracy"] = f"{dataset.path} has no labels"
         return result
     labels = dataset.labels[indices]
-    result["percent"] = percent(top1(ours) == labels)
+    if package.gives_index and ours.shape[1] > 1:
+        why["accuracy"] = "an index of every row is no class of the sample"
+        return result
+    classes = _first if package.gives_index else top1
+    result["percent"] = percent(classes(ours) == labels)
     if floats is not None:
-        result["float_percent"] = percent(top1(floats) == labels)
+        result["float_percent"] = percent(classes(floats) == labels)
     return result
+
+
+def _first(outputs: NDArray) -> NDArray:
+    return outputs[:, 0]
 
 
 def _agreement(
@@ -143,6 +152,10 @@ def _agreement(
 ) -> dict[str, Any] | None:
     if floats is None:
         return None
+    if package.gives_index:  # scores are not known: equal or not is all there is to say
+        equal = percent(np.all(ours == floats, axis=1))
+        found = Agreement(len(ours), None, None, rmse(floats, ours), equal)
+        return dataclasses.asdict(found)
     shape = package.output_shape
     classifies = ours.shape[1] > 1 and max(shape) == ours.shape[1]
     return dataclasses.asdict(agreement(floats, ours, classifies))

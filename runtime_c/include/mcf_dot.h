@@ -33,11 +33,13 @@ typedef struct {
 /* Every pair of rows against every group of channels between w and w_end. */
 void mcf_dot(const mcf_dot_t *d);
 
-/* The unrolled loops: steps of 4 K positions. */
+/* The unrolled loops: steps of 4 K positions. As many as leave all hot loops 12 KB of ITCM. */
 #ifdef MCF_LDR
-enum { MCF_DOT_UNROLL = 24, MCF_DOT_STEP_BYTES = 112 };
+#define MCF_DOT_UNROLL 16
+enum { MCF_DOT_STEP_BYTES = 112 };
 #else
-enum { MCF_DOT_UNROLL = 24, MCF_DOT_STEP_BYTES = 88 };
+#define MCF_DOT_UNROLL 24
+enum { MCF_DOT_STEP_BYTES = 88 };
 #endif
 enum { MCF_DOT_PACKED_UNROLL = 4, MCF_DOT_PACKED8_STEP_BYTES = 120, MCF_DOT_PACKED4_STEP_BYTES = 184 };
 mcf_dot_label_t mcf_dot_loop, mcf_dot_packed8_loop, mcf_dot_packed4_loop;
@@ -48,7 +50,7 @@ enum { MCF_DOT_SHIFT = 3 };
 mcf_dot_label_t mcf_dot_sums, mcf_dot_add_sums, mcf_dot_scaled, mcf_dot_add_scaled, mcf_dot_up;
 mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_shift3, mcf_dot_s8_res8, mcf_dot_s8_res16;
 mcf_dot_label_t mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_shift10, mcf_dot_s8_res8_shift11;
-mcf_dot_label_t mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
+mcf_dot_label_t mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
 mcf_dot_label_t mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3, mcf_dot_s8_table12_shift3;
 mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table12;
 

@@ -40,6 +40,12 @@ typedef struct {
     uint8_t x_type, y_type, pre_shift;
 } mcf_softmax_t;
 
+/* y[T] = the lowest channel that holds the largest number of each row */
+typedef struct {
+    int32_t channels;
+    uint8_t x_type;
+} mcf_argmax_t;
+
 void mcf_add(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
              int32_t y_stride, int32_t rows);
 void mcf_requant(const mcf_add_t *p, const void *a, int32_t a_stride, void *y, int32_t y_stride, int32_t rows);
@@ -48,6 +54,8 @@ void mcf_mul(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b,
 void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows);
 void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
                  void *scratch);
+
+void mcf_argmax(const mcf_argmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows);
 
 /* All rows at once; scratch: 4*channels bytes. */
 void mcf_mean(const mcf_mean_t *p, const void *x, int32_t x_stride, void *y, void *scratch);

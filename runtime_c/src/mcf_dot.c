@@ -9,9 +9,12 @@
  * channels ends in one of the finishes (mcf_dot_finish.c), which go on with the next group. What does not fit in
  * registers lies in the stack frame: a copy of mcf_dot_t. Assembler at file scope, because C cannot name the places in
  * the middle of the function. */
+#include "mcf_asm.h"
 #include "mcf_dot_frame.h"
 
 #if MCF_DSP
+
+#define UNROLL TEXT(MCF_DOT_UNROLL)
 
 /* sum += weight * row for both rows of a channel */
 #define MAC(row0, row1, w) "smlad " row0 ", " w ", r2, " row0 "\n smlad " row1 ", " w ", r3, " row1 "\n"
@@ -24,7 +27,7 @@
     MAC("r4", "r8", "r12") MAC("r5", "r9", "lr") \
     "ldrd r12, lr, [r0], #8\n"                   \
     MAC("r6", "r10", "r12") MAC("r7", "r11", "lr")
-#define LOOP ".rept 2*24\n" STEP ".endr\n"
+#define LOOP ".rept 2*" UNROLL "\n" STEP ".endr\n"
 #define LOOP_START
 #define LOOP_END
 #define ENTRY_NEXT
@@ -41,14 +44,14 @@
     "smlad r7, lr, r2, r7\n  ldr.w r2, [r1, #(8*i+8)]\n"                                \
     "smlad r11, lr, r3, r11\n ldr.w r3, [r1, #(8*i+12)]\n"                              \
     ".set i, i+1\n"
-#define LOOP ".set i, 0\n.rept 2*24\n" STEP ".endr\n"
+#define LOOP ".set i, 0\n.rept 2*" UNROLL "\n" STEP ".endr\n"
 #define LOOP_START             \
     "ldrd r2, r3, [r1]\n"      \
     "ldr r1, " PAIR_ENTRY "\n" \
     "ldr lr, " W_SKIP "\n"     \
     "ldr r12, [r0]\n"          \
     "sub r0, lr\n"
-#define LOOP_END "add.w r0, r0, #16*2*24\n add.w r1, r1, #8*2*24\n"
+#define LOOP_END "add.w r0, r0, #16*2*" UNROLL "\n add.w r1, r1, #8*2*" UNROLL "\n"
 #define ENTRY_NEXT "ldr r2, " PAIR_ENTRY "\n add r2, r3\n str r2, " PAIR_ENTRY "\n"
 
 #endif

@@ -90,7 +90,7 @@ __asm(SECTION(pair)
 #define LOAD_BOTH(at) "ldr r6, [r0, #" at "]\n ldr r7, [r1, #" at "]\n"
 #define NEXT_LINES "add r0, r3\n add r1, r3\n"
 #define PAIR_OF_3X9(name, ext)                                                                                  \
-    __asm(SECTION(pair)                                                                                         \
+    __asm(SECTION(rgb)                                                                                          \
           LABEL(name)                                                                                           \
           "push {r4-r9}\n"                                                                                      \
           LOAD_BOTH("0") WORD_OF_BOTH(ext)                                                                      \

@@ -75,8 +75,6 @@ FINISH_AS(mcf_dot_s8_res8_shift11, SCALE RES8 EACH(SSAT, "8", ", asr #11") STORE
 FINISH_AS(mcf_dot_look_up, "ldr r12, " TABLE "\n" EACH(LOOK_UP, "ldrb") STORE8)
 #define FINISH_TABLE(name, bits, down, by) \
     __asm(SECTION(dot) LABEL(name) SCALE down EACH(USAT, bits, by) "b.w mcf_dot_look_up\n" END);
-FINISH_TABLE(mcf_dot_s8_table8, "8", DOWN, "")
-FINISH_TABLE(mcf_dot_s8_table9, "9", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table10, "10", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table11, "11", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table12, "12", DOWN, "")

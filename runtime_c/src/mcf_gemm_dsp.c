@@ -35,14 +35,13 @@ static mcf_dot_label_t *finish_of_res8(const mcf_linear_t *p)
 
 static mcf_dot_label_t *finish_of_s8(const mcf_linear_t *p)
 {
-    static mcf_dot_label_t *const tables[2][5] = {
-        {mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12},
-        {mcf_dot_s8_table8, mcf_dot_s8_table9, mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3,
-         mcf_dot_s8_table12_shift3},
+    static mcf_dot_label_t *const tables[2][3] = {
+        {mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12},
+        {mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3, mcf_dot_s8_table12_shift3},
     };
     const int fixed = p->shift == MCF_DOT_SHIFT;
     if (p->table)
-        return p->res_type == MCF_NONE ? tables[fixed][p->table_bits - 8] : NULL;
+        return p->res_type == MCF_NONE && p->table_bits >= 10 ? tables[fixed][p->table_bits - 10] : NULL;
     if (p->clamp_min != -128 || p->clamp_max != 127)
         return NULL;
     if (p->res_type != MCF_NONE)

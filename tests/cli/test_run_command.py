@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from mcuformer.cli import invoke
@@ -184,3 +185,38 @@ def test_serial_port_that_is_not_there(files: Files, capsys: pytest.CaptureFixtu
     assert invoke([*args, "--target", "/dev/no-such-port"]) == 2
     assert invoke(["monitor", "/dev/no-such-port"]) == 2
     assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_a_model_that_ends_in_argmax(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The output is the class: an integer in `run`, compared as one by `validate`."""
+    model = onnx.load(files["model"])
+    logits = model.graph.output[0]
+    node = onnx.helper.make_node("ArgMax", [logits.name], ["class"], name="/class", axis=1, keepdims=0)
+    model.graph.node.append(node)
+    model.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info("class", onnx.TensorProto.INT64, [1])
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    package = tmp_path / "package"
+    args = ["compile", str(tmp_path / "model.onnx"), "--board", "stm32f746"]
+    assert invoke([*args, "--calibration", str(files["data"]), "-o", str(package)]) == 0
+    capsys.readouterr()
+    report = json.loads((package / "report.json").read_text())
+    (output,) = report["model"]["outputs"]
+    assert (output["dtype"], output["scale"], output["zero_point"]) == ("int16", 1.0, 0)
+    data = np.load(files["data"])
+    np.save(tmp_path / "x.npy", data["x"][1:2])
+    args = ["run", str(package), "--input", str(tmp_path / "x.npy"), "--raw"]
+    assert invoke([*args, "--emulator", "host", "--output", str(tmp_path / "y.npy"), "--json"]) == 0
+    (output,) = printed(capsys)["outputs"]
+    assert output["shape"] == [1] and output["data"] == output["data_int8"]
+    assert np.load(tmp_path / "y.npy").dtype == np.int64
+    assert invoke(args) == 0 and f"class: {output['data'][0]}\n" in capsys.readouterr().out
+    args = ["validate", str(package), "--data", str(files["data"]), "--emulator", "host", "--json"]
+    assert invoke(args) == 0
+    document = printed(capsys)
+    assert document["agreement"]["top1_percent"] == 100.0
+    assert document["agreement"]["sqnr_db"] is None
+    assert document["accuracy"]["percent"] == document["accuracy"]["float_percent"] is not None

@@ -204,7 +204,8 @@ class UnicornDevice:
             "arm-none-eabi-gcc", *WARNINGS, "-mthumb", *CPU_FLAGS[cpu], *flags, f"-I{INCLUDE}",
             "-ffreestanding", "-nostartfiles", "-Wl,-e,0", f"-Wl,-Ttext={FLASH:#x}",
         ]
-        elf = elffile.ELFFile(_build(command, [SRC / s for s in sources], ".elf").open("rb"))
+        self.path = _build(command, [SRC / s for s in sources], ".elf")
+        elf = elffile.ELFFile(self.path.open("rb"))
         self.symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
         self.sizes = {s.name: s["st_size"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
         self.text = b""
@@ -219,7 +220,7 @@ class UnicornDevice:
         for segment in elf.iter_segments("PT_LOAD"):
             self.uc.mem_write(segment["p_paddr"], segment.data())
         self.lengths: dict[tuple[int, int], int] = {}
-        self.count = 0
+        self.executions: dict[tuple[int, int], int] = {}  # (address, bytes) of the last call's blocks
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
         self.strict_hook = unicorn.UC_HOOK_CODE
         self.unaligned: list[int] = []
@@ -238,12 +239,12 @@ class UnicornDevice:
             self.uc.reg_write(name, value)
         self.uc.reg_write(reg.UC_ARM_REG_SP, top)
         self.uc.reg_write(reg.UC_ARM_REG_LR, STOP | 1)
-        self.count = 0
+        self.executions.clear()
         self.uc.emu_start(self.symbols[function] | 1, STOP)
         assert self.uc.reg_read(reg.UC_ARM_REG_SP) == top
         assert not self.unaligned, f"unaligned LDRD or LDM at {self.unaligned[0]:#x}"
         memory.read_back(bytes(self.uc.mem_read(RAM, len(memory.image))))
-        return self.count
+        return sum(n * self.lengths[block] for block, n in self.executions.items())
 
     def check_alignment(self) -> None:
         """From now on (slowly) LDRD, STRD, LDM and STM at odd words fail the call, as on the chip."""
@@ -265,7 +266,7 @@ class UnicornDevice:
         key = (address, size)
         if key not in self.lengths:
             self.lengths[key] = _instructions(bytes(uc.mem_read(address, size)))
-        self.count += self.lengths[key]
+        self.executions[key] = self.executions.get(key, 0) + 1
 
 
 def _instructions(code: bytes) -> int:

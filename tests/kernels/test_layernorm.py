@@ -22,7 +22,7 @@ DEVICES = ("host", "m7")
 def device(name: str) -> HostDevice | UnicornDevice:
     if name == "host":
         return HostDevice(layernorm.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
+    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
     return UnicornDevice(layernorm.SOURCES, name[:2], flags)
 
 
