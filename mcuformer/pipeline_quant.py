@@ -31,13 +31,13 @@ def quantised(
     graph = graph.replace(meta={**graph.meta, "normalisation": known and (known.mean, known.std)})
     return lower(
         graph,
-        _statistics(options, graph, known, needs_data, progress),
+        statistics(options, graph, known, needs_data, progress),
         options.activations,
         known if known and takes_pixels(options, graph) else None,
     )
 
 
-def _statistics(
+def statistics(
     options: CompileOptions, graph: Graph, known: InputFormat | None, needs_data: bool,
     progress: Progress,
 ) -> CalibrationStats:  # fmt: skip

@@ -58,6 +58,10 @@ _DEFAULT_OUTPUT = Path("build/search")
 @click.option("--candidates", type=click.IntRange(min=1), metavar="N",
               help="In place of the budget's.")
 @click.option("--refit", is_flag=True, help="Fine-tune the winner on the validation images too.")
+@click.option(
+    "--qat", is_flag=True,
+    help="After fine-tuning, train on with the rounding of the integer code.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--amp", is_flag=True, help="Train in bfloat16 where the device has it.")

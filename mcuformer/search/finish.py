@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from mcuformer.options import CompileOptions
+from mcuformer.quant.lower import ROUNDED
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
 from mcuformer.search.net import Network
@@ -34,8 +35,13 @@ class Outcome:
     report: dict[str, Any]
 
 
-def export(network: Network, data: Data, path: Path, dynamo: bool = False) -> None:
-    """ONNX by either of torch's exporters; mean, std and classes go into the metadata."""
+def export(
+    network: Network, data: Data, path: Path, dynamo: bool = False, rounded: bool = False
+) -> None:
+    """ONNX by either of torch's exporters; mean, std and classes go into the metadata.
+
+    `rounded`: the weights lie on their integer grid (qat.py), and compile shall keep them there.
+    """
     h, w, c = network.arch.image
     network = network.cpu().eval()
     x = torch.zeros(1, c, h, w)
@@ -50,6 +56,8 @@ def export(network: Network, data: Data, path: Path, dynamo: bool = False) -> No
         "mcuformer.std": ",".join(f"{v:.6f}" for v in data.std),
         "mcuformer.classes": ",".join(data.classes),
     }
+    if rounded:
+        notes[ROUNDED] = "weights"
     onnx.helper.set_model_props(proto, notes)
     onnx.save(proto, path)
 

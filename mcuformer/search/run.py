@@ -66,6 +66,7 @@ class Settings:
     refit: bool = False
     storage: str | None = None
     teacher: str | None = None
+    qat: bool = False
 
 
 def save_settings(settings: Settings, directory: Path) -> None:
@@ -128,8 +129,9 @@ class Search:
         found = self.candidates(Judge(space, self.planner), evaluate)
         best = winner(found)
         network, validation = self.finetuned(supernet, best.arch)
+        qat = self._rounded(network) if self.settings.qat else None
         outcome = self._finish(network)
-        document = self._document(best, validation, outcome, share, len(found))
+        document = self._document(best, validation, outcome, share, len(found)) | {"qat": qat}
         self._show(found, best, history, document)
         with atomic_file(self.directory / RESULT) as part:
             part.write_text(json.dumps(document, indent=1))
@@ -222,11 +224,21 @@ class Search:
             return network, None
         return network, accuracy(network, self.data, self.data.validation, self.device)
 
+    def _rounded(self, network: Network) -> dict[str, Any]:
+        """Trained on with the rounding of integer code; what that did to validation accuracy."""
+        from mcuformer.search.qat import qat_recipe, train_rounded
+
+        return train_rounded(
+            network, self.data, qat_recipe(self.budget.finetune),
+            self.directory / f"qat-{network.arch.key()}", teacher=self.teacher,
+            report=self._training("training with rounding"),
+        )
+
     def _finish(self, network: Network) -> Outcome:
         """The only place that reads test images."""
         model, data = self.directory / "model.onnx", self.directory / "calibration.npz"
         self.say("exporting")
-        export(network, self.data, model)
+        export(network, self.data, model, rounded=self.settings.qat)
         calibration(self.data, data)
         build = self.directory / "build"
         compile_found(self.planner, self.settings.board, model, data, build, self.say)

@@ -17,7 +17,7 @@ from mcuformer.search.data import Data
 from mcuformer.search.net import Network
 from mcuformer.search.train import followed
 
-INFO = "train.json"
+INFO, ROUNDED_WEIGHTS = "train.json", "rounded.pt"
 
 
 def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
@@ -37,12 +37,15 @@ def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
 
 
 def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
-    """The averaged weights that `train` left in `directory`, and its train.json."""
+    """The final weights that `train` left in `directory`, and its train.json."""
     if not (directory / INFO).is_file() or not (directory / "last.pt").is_file():
         raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
     info: dict[str, Any] = json.loads((directory / INFO).read_text())
     state = torch.load(directory / "last.pt", map_location="cpu", weights_only=True)
     network = Network(Arch.from_dict(info["arch"]))
+    if info.get("qat"):
+        network.load_state_dict(torch.load(directory / ROUNDED_WEIGHTS, "cpu", weights_only=True))
+        return network.eval(), info
     network.load_state_dict(state["model"])
     if state["recipe"]["ema"]:
         with torch.no_grad():

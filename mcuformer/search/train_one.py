@@ -17,7 +17,8 @@ from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.teacher import INFO, load_teacher, trained_network
+from mcuformer.search.qat import qat_recipe, train_rounded
+from mcuformer.search.teacher import INFO, ROUNDED_WEIGHTS, load_teacher, trained_network
 from mcuformer.search.train import (
     Recipe,
     Trainer,
@@ -25,6 +26,7 @@ from mcuformer.search.train import (
     device_of,
     distilled_loss,
     plain_loss,
+    save_atomically,
     weights_sha256,
 )
 
@@ -53,6 +55,7 @@ def join_group() -> bool:
 def train_one(
     arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
     until: int | None, say: Callable[..., None], teacher: Path | None = None,
+    qat: bool = False,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process."""
     torch.set_num_threads(threads)
@@ -61,12 +64,21 @@ def train_one(
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
-    loss = distilled_loss(load_teacher(teacher, data, device_of())) if teacher else plain_loss
-    trainer = Trainer(network, data, recipe, output, loss)
-    trainer.run(
-        lambda done, total, loss, more: say(f"training (loss {loss:.3f})", done, total), until
-    )
+    taught = load_teacher(teacher, data, device_of()) if teacher else None
+    trainer = Trainer(network, data, recipe, output, distilled_loss(taught) if taught else plain_loss)
+
+    def report(done: int, total: int, loss: float, more: object) -> None:
+        say(f"training (loss {loss:.3f})", done, total)
+
+    trainer.run(report, until)
     network.eval()
+    rounded: dict[str, Any] | None = None
+    if qat and trainer.finished == recipe.epochs:
+        rounded = train_rounded(
+            network, data, qat_recipe(recipe), output / "qat", teacher=taught, report=report
+        )
+        if trainer.rank == 0:
+            save_atomically(network.state_dict(), output / ROUNDED_WEIGHTS)
     document: dict[str, Any] = {}
     if trainer.rank == 0:
         document = {
@@ -74,7 +86,7 @@ def train_one(
             "epochs": trainer.finished, "mean": data.mean, "std": data.std,
             "teacher": str(teacher) if teacher else None,
             "validation": accuracy(network, data, data.validation, trainer.device),
-            "weights_sha256": weights_sha256(network),
+            "qat": rounded, "weights_sha256": weights_sha256(network),
         }
         (output / INFO).write_text(json.dumps(document, indent=1))
     if together:
@@ -87,6 +99,6 @@ def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: boo
     """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
     network, info = trained_network(directory)
     data = sources.load(info["data"], info["recipe"]["seed"])
-    export(network, data, model, dynamo)
+    export(network, data, model, dynamo, rounded=bool(info.get("qat")))
     if calibrate is not None:
         calibration(data, calibrate)

@@ -1,0 +1,149 @@
+"""Training with rounding: the same grid as the integer code, and what it is worth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+
+from mcuformer.frontend import load_model  # noqa: E402
+from mcuformer.ir.interp_int import run_int  # noqa: E402
+from mcuformer.ir.types import QParams  # noqa: E402
+from mcuformer.options import CompileOptions  # noqa: E402
+from mcuformer.pipeline_quant import quantised  # noqa: E402
+from mcuformer.quant import gptq  # noqa: E402
+from mcuformer.search.data import load  # noqa: E402
+from mcuformer.search.fake_quant import Grid, rounded_weights, weight_scale  # noqa: E402
+from mcuformer.search.finish import calibration, export  # noqa: E402
+from mcuformer.search.net import Network, initialise  # noqa: E402
+from mcuformer.search.qat import Rounded, qat_recipe, train_rounded  # noqa: E402
+from mcuformer.search.space import load_space  # noqa: E402
+from mcuformer.search.teacher import trained_network  # noqa: E402
+from mcuformer.search.train import Recipe, Trainer, normalised, weights_sha256  # noqa: E402
+from mcuformer.search.train_one import export_one, train_one  # noqa: E402
+
+CPU = torch.device("cpu")
+SPACE = load_space("tiny")
+DIGITS = load("digits")
+
+
+def made(**changes):
+    """A network whose norms, biases and tables are not what they start as."""
+    arch = replace(SPACE.smallest(), dim=32, hidden=(64, 32), heads=2, **changes)
+    network = Network(arch).eval()
+    generator = torch.Generator().manual_seed(0)
+    initialise(network, generator)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=generator))
+    return network
+
+
+def integer_graph(network, folder, rounded):
+    model, images = folder / "model.onnx", folder / "calibration.npz"
+    export(network, DIGITS, model, rounded=rounded)
+    calibration(DIGITS, images)
+    options = CompileOptions(model=model, board="", calibration=images)
+    return quantised(options, load_model(model, {}), True, lambda *_: None)
+
+
+def integer_logits(graph, x):
+    """Real logits [B, classes] of uint8 images [B,C,H,W]."""
+    env = run_int(graph, np.ascontiguousarray(x.transpose(0, 2, 3, 1)))
+    out = graph.outputs[0]
+    return graph.type(out).qparams.dequantise(env[out])[:, 0]
+
+
+def accuracy_of(graph, images):
+    return 100 * float((integer_logits(graph, images.x).argmax(1) == images.y).mean())
+
+
+def test_values_are_rounded_as_the_interpreter_rounds_them():
+    q = QParams(np.array([0.25, 0.5]), np.array([3.0, -7.0]))
+    x = np.linspace(-80, 80, 1281)[:, None] * np.ones(2)  # with all the halves
+    grid = Grid.of(q, "int8", CPU)
+    expected = q.dequantise(q.quantise(x, "int8"))
+    assert np.array_equal(grid.rounded(torch.tensor(x, dtype=torch.float32)).numpy(), expected)
+
+
+def test_gradients_pass_rounding_and_stop_at_saturation():
+    x = torch.tensor([0.3, 500.0, -500.0], requires_grad=True)
+    Grid.of(QParams(np.array(0.5), np.array(0.0)), "int8", CPU).rounded(x).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("limit", [127, 7])
+def test_weights_have_the_scales_of_the_quantiser(limit):
+    w = torch.randn(40, 24, generator=torch.Generator().manual_seed(1))
+    scale = gptq.weight_scale(w.double().numpy(), limit)
+    assert np.allclose(weight_scale(w, limit).numpy(), scale, rtol=1e-6)
+    expected = scale * gptq.round_weights(w.double().numpy(), scale, limit)
+    assert np.allclose(rounded_weights(w, limit).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "least_db"),
+    [
+        ({"patch": 8, "rank_qkv": 0.5, "relative": True}, 33),
+        ({"patch": 5, "pool": "cls", "rank_proj": 0.5}, 28),
+    ],
+)
+def test_the_rounded_network_is_the_integer_code(tmp_path, changes, least_db):
+    """What is left: fixed point inside LayerNorm, softmax and the GELU table."""
+    network = made(**changes)
+    Rounded(network, DIGITS).snap()
+    rounded = Rounded(network, DIGITS)
+    x = DIGITS.validation.x[:64]
+    exact = integer_logits(integer_graph(network, tmp_path, True), x)
+    with torch.no_grad():
+        found = rounded.evaluate(normalised(DIGITS, x, CPU)).numpy()
+    noise = 10 * np.log10(np.square(exact).sum() / np.square(exact - found).sum())
+    assert noise > least_db
+    assert (found.argmax(1) == exact.argmax(1)).mean() >= 0.95
+
+
+def test_compile_finds_the_very_integers_that_training_left(tmp_path):
+    network = made(patch=8, rank_fc1=0.25)
+    Rounded(network, DIGITS).snap()
+    rounded = Rounded(network, DIGITS)
+    graph = integer_graph(network, tmp_path, True)
+    found = {op.name: graph.const(op.inputs[1]) for op in graph.ops if len(op.inputs) > 4}
+    for op in rounded.graph.ops:
+        if op.name in rounded.layers:
+            w = rounded.layers[op.name].weights()[0].detach()
+            scale = rounded.grids[op.inputs[0]].scale
+            w = (w * (scale if scale.ndim else scale.expand(w.shape[-2]))[:, None])
+            w = w.reshape(-1, w.shape[-1])
+            integers = (w / weight_scale(w, 127)).round()
+            assert np.array_equal(integers.T.numpy(), found[op.name]), op.name
+
+
+def test_training_with_rounding_is_no_worse_than_rounding_afterwards(tmp_path):
+    network = Network(replace(SPACE.smallest(), hidden=(32,), patch=6))
+    initialise(network, torch.Generator().manual_seed(1))
+    recipe = Recipe(epochs=12, batch=64, lr=8e-3, optimizer="muon", seed=1)
+    Trainer(network, DIGITS, recipe, tmp_path / "float").run()
+    network.eval()
+    before = accuracy_of(integer_graph(network, tmp_path, False), DIGITS.validation)
+    shorter = qat_recipe(recipe)
+    assert shorter.epochs == 3 and shorter.lr < recipe.lr
+    told = train_rounded(network, DIGITS, shorter, tmp_path / "qat")
+    after = accuracy_of(integer_graph(network, tmp_path, True), DIGITS.validation)
+    assert after >= before
+    assert abs(after - told["validation"]) <= 1.0  # two of 216 images
+
+
+def test_train_with_qat_is_exported_on_its_grid(tmp_path):
+    (tmp_path / "arch.json").write_text(json.dumps(made(patch=8).arch.as_dict()))
+    out = tmp_path / "out"
+    told = train_one(tmp_path / "arch.json", "digits", out, Recipe(epochs=1), 1, None,
+                     lambda *_: None, qat=True)
+    network, _ = trained_network(out)
+    assert weights_sha256(network) == told["weights_sha256"] and told["qat"]["epochs"] == 1
+    export_one(out, tmp_path / "model.onnx", None, False)
+    notes = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert "mcuformer.rounded" in notes
