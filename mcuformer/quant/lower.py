@@ -26,8 +26,8 @@ from mcuformer.quant.lower_simple import (
     lower_unary,
 )
 from mcuformer.quant.policy import Mode
+from mcuformer.quant.stored import given, restored
 
-ROUNDED = "mcuformer.rounded"  # ONNX metadata, written after quantisation-aware training
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
 _REFINE_MOST = 512
 MOST_CLASSES = 32768  # of an argmax
@@ -62,18 +62,14 @@ def lower(
     `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
     """
     check_supported(stats.graph)
-    plan = assign(stats, activations, input_format)
-    ctx = Context(stats, plan, 0 if is_rounded(graph) else _sample_count(stats))
+    trained = given(graph) if activations == "8" else None
+    plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
+    ctx = Context(stats, plan, 0 if trained else _sample_count(stats))
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)
     return ctx.done({**graph.meta, "input": _input_meta(ctx, input_format),
                      "activations": activations})
-
-
-def is_rounded(graph: Graph) -> bool:
-    """Whether the weights were trained on their integer grid: to be found again, not refined."""
-    return bool(graph.meta.get("metadata_props", {}).get(ROUNDED))
 
 
 def _sample_count(stats: CalibrationStats) -> int:

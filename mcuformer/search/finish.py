@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from mcuformer.options import CompileOptions
-from mcuformer.quant.lower import ROUNDED
+from mcuformer.quant.stored import notes_of
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
 from mcuformer.search.net import Network
@@ -36,11 +36,12 @@ class Outcome:
 
 
 def export(
-    network: Network, data: Data, path: Path, dynamo: bool = False, rounded: bool = False
+    network: Network, data: Data, path: Path, dynamo: bool = False, rounded: str | None = None
 ) -> None:
     """ONNX by either of torch's exporters; mean, std and classes go into the metadata.
 
-    `rounded`: the weights lie on their integer grid (qat.py), and compile shall keep them there.
+    `rounded`: the ranges that the network was trained with (qat.py), for compile to keep; they name
+    values as the older exporter does.
     """
     h, w, c = network.arch.image
     network = network.cpu().eval()
@@ -56,8 +57,8 @@ def export(
         "mcuformer.std": ",".join(f"{v:.6f}" for v in data.std),
         "mcuformer.classes": ",".join(data.classes),
     }
-    if rounded:
-        notes[ROUNDED] = "weights"
+    if rounded and not dynamo:
+        notes |= notes_of(rounded)
     onnx.helper.set_model_props(proto, notes)
     onnx.save(proto, path)
 

@@ -2,13 +2,13 @@
 
 Ranges, bases and merged layers are those of `compile`: the network is exported, imported, calibrated
 and assigned by the very code (quant/), and each weighted operation of that graph is a function of
-the network's own parameters. Norms, positions and tables of relative places stay as they were.
+the network's own parameters. LayerNorms, statistics of batch norms, positions and tables of relative
+places stay as they were.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.types import QParams
 from mcuformer.options import CompileOptions
-from mcuformer.quant.assign import assign
+from mcuformer.quant.assign import Assignment, assign
 from mcuformer.quant.rewrites.rotate_stream import rotation
+from mcuformer.quant.stored import stored
 from mcuformer.search.data import Data
 from mcuformer.search.fake_quant import Evaluator, Grid, rounded_weights
 from mcuformer.search.finish import calibration, export
@@ -38,23 +38,34 @@ _TINY = 1e-4  # norm gains below it are not divided by
 class Layer:
     """How the weights of one operation of the graph follow from the network's.
 
-    w = left^T gamma W^T right and b = (bias + beta W^T) right; `rows` are the op's of the module.
+    w = left^T gamma W^T gain right and b = (bias + beta W^T) right; `rows` are the op's of the
+    module. gain and bias are those of a batch norm behind it, with the statistics it has kept.
     """
 
     module: nn.Module
     rows: slice
     norm: nn.LayerNorm | None
+    batch_norm: nn.BatchNorm2d | None
     left: Tensor | None = None
     right: Tensor | None = None
 
     def matrix(self) -> Tensor:
-        """W^T as [K, N], a kernel as [kh, kw, C, N]; a BatchNorm behind it is taken in."""
+        """W^T as [K, N], a kernel as [kh, kw, C, N]."""
         w = self.module.weight
         assert isinstance(w, Tensor)
-        return w[self.rows].permute(2, 3, 1, 0) if w.ndim == 4 else w[self.rows].T
+        w = w[self.rows].permute(2, 3, 1, 0) if w.ndim == 4 else w[self.rows].T
+        return w if self.batch_norm is None else w * self.gain()
+
+    def gain(self) -> Tensor:
+        norm = self.batch_norm
+        assert norm is not None and norm.running_var is not None
+        return norm.weight * (norm.running_var + norm.eps).rsqrt()
 
     def bias(self) -> Tensor:
-        b = self.module.bias
+        norm, b = self.batch_norm, self.module.bias
+        if norm is not None:
+            assert norm.running_mean is not None
+            return norm.bias - norm.running_mean * self.gain()
         if isinstance(b, Tensor):
             return b[self.rows]
         w = self.module.weight
@@ -78,6 +89,7 @@ class Layer:
         if self.norm is not None:
             gain = self.norm.weight
             w = w / torch.where(gain.abs() < _TINY, torch.full_like(gain, _TINY), gain)[:, None]
+        w = w if self.batch_norm is None else w / self.gain()
         own = self.module.weight
         assert isinstance(own, Tensor)
         own[self.rows] = w.permute(3, 2, 0, 1) if w.ndim == 4 else w.T
@@ -94,8 +106,10 @@ class Rounded:
     ) -> None:
         self.network, self.limit, self.teacher = network, (1 << (bits - 1)) - 1, teacher
         device = next(network.parameters()).device
-        self.graph, qparams, dtypes = ranges(network, data)
-        self.grids = {n: Grid.of(q, dtypes[n], device) for n, q in qparams.items()}
+        self.graph, self.plan = ranges(network, data)
+        self.grids = {
+            n: Grid.of(q, self.plan.dtypes[n], device) for n, q in self.plan.qparams.items()
+        }
         self.layers = {
             op.name: bound(network, self.graph, op)
             for op in self.graph.ops if op.kind in ("linear", "conv2d", "patch_embed")
@@ -124,18 +138,20 @@ class Rounded:
         return flat.reshape(w.shape) / inner
 
     @torch.no_grad()
-    def snap(self) -> None:
-        """Leave the network with weights on their grid: compile finds the same integers there."""
+    def snap(self) -> str:
+        """Leave the network with weights on their grid; the ranges that go with them (`export`).
+
+        Compile finds the same integers there.
+        """
         for op in self.graph.ops:
             if op.name in self.layers:
                 layer = self.layers[op.name]
                 layer.store(self._on_grid(op, layer.weights()[0]))
+        return stored(self.plan)
 
 
-def ranges(
-    network: Network, data: Data
-) -> tuple[Graph, Mapping[str, QParams], Mapping[str, str]]:
-    """(prepared graph, qparams, dtypes) as compile has them after its calibration."""
+def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
+    """The prepared graph and its assignment, as compile has them after its calibration."""
     from mcuformer.frontend import load_model
     from mcuformer.pipeline_quant import normalisation, statistics, takes_pixels
 
@@ -150,14 +166,16 @@ def ranges(
         stats = statistics(options, graph, known, True, lambda *_: None)
     network.to(device)
     plan = assign(stats, "8", known if known and takes_pixels(options, graph) else None)
-    return stats.graph, plan.qparams, plan.dtypes
+    return stats.graph, plan
 
 
 def bound(network: Network, graph: Graph, op: Op) -> Layer:
     """The layer of `op`: module by its ONNX node, norm by its input, basis by comparing weights."""
     path = op.origin[0].strip("/").rsplit("/", 1)[0].replace("/", ".")
     module = network.get_submodule(path)
-    layer = Layer(module, _rows(module, path, op), _norm(network, graph, op))
+    layer = Layer(
+        module, _rows(module, path, op), _norm(network, graph, op), _batch_norm(network, path)
+    )
     wanted = torch.tensor(graph.const(op.inputs[1]), dtype=torch.float32)
     plain = layer.weights()[0].detach().cpu()
     if wanted.shape != plain.shape:
@@ -190,6 +208,13 @@ def _rows(module: nn.Module, path: str, op: Op) -> slice:
     return slice(at, at + third)
 
 
+def _batch_norm(network: Network, path: str) -> nn.BatchNorm2d | None:
+    """Of the convolutions of a stem (net.py): conv0 has norm0 behind it."""
+    parent, _, name = path.rpartition(".")
+    found = getattr(network.get_submodule(parent), name.replace("conv", "norm"), None)
+    return found if isinstance(found, nn.BatchNorm2d) else None
+
+
 def _norm(network: Network, graph: Graph, op: Op) -> nn.LayerNorm | None:
     """The LayerNorm that was taken into `op`, through selections of rows and means."""
     made = graph.producers()
@@ -215,8 +240,8 @@ def qat_recipe(recipe: Recipe) -> Recipe:
 def train_rounded(
     network: Network, data: Data, recipe: Recipe, directory: Path, bits: int = 8,
     teacher: nn.Module | None = None, report: Report | None = None,
-) -> dict[str, Any]:
-    """Train `network` on under rounding and leave its weights on their grid.
+) -> tuple[dict[str, Any], str]:
+    """Train `network` on under rounding and leave its weights on their grid; its ranges for `export`.
 
     Validation accuracies in percent with all rounding: before and after. `directory` keeps last.pt.
     """
@@ -229,7 +254,8 @@ def train_rounded(
     before = percent(loss)
     trainer = Trainer(network, data, recipe, directory, loss, device=device)
     trainer.run(report)
-    loss.snap()
+    kept = loss.snap()
     network.eval()
-    after = percent(Rounded(network, data, bits))
-    return {"epochs": recipe.epochs, "before": before, "validation": after, "weight_bits": bits}
+    told = {"epochs": recipe.epochs, "before": before, "validation": percent(loss),
+            "weight_bits": bits}
+    return told, kept

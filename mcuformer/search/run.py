@@ -35,7 +35,7 @@ from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.space import Space, load_space, parse_space
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
-from mcuformer.search.train import Trainer, accuracy, device_of
+from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
 from mcuformer.targets.board_file import load_board
 
 SETTINGS, RESULT = "settings.json", "search.json"
@@ -129,8 +129,8 @@ class Search:
         found = self.candidates(Judge(space, self.planner), evaluate)
         best = winner(found)
         network, validation = self.finetuned(supernet, best.arch)
-        qat = self._rounded(network) if self.settings.qat else None
-        outcome = self._finish(network)
+        qat, kept = self._rounded(network) if self.settings.qat else (None, None)
+        outcome = self._finish(network, kept)
         document = self._document(best, validation, outcome, share, len(found)) | {"qat": qat}
         self._show(found, best, history, document)
         with atomic_file(self.directory / RESULT) as part:
@@ -216,7 +216,8 @@ class Search:
         network, refit = supernet.materialise(arch), self.settings.refit
         trainer = Trainer(
             network, self.data.joined() if refit else self.data, self.budget.finetune,
-            self.directory / f"finetune-{arch.key()}", device=self.device,
+            self.directory / f"finetune-{arch.key()}",
+            distilled_loss(self.teacher) if self.teacher else plain_loss, device=self.device,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()
@@ -224,21 +225,21 @@ class Search:
             return network, None
         return network, accuracy(network, self.data, self.data.validation, self.device)
 
-    def _rounded(self, network: Network) -> dict[str, Any]:
-        """Trained on with the rounding of integer code; what that did to validation accuracy."""
+    def _rounded(self, network: Network) -> tuple[dict[str, Any], str]:
+        """Trained on with the rounding of integer code: what that did, and the ranges to keep."""
         from mcuformer.search.qat import qat_recipe, train_rounded
 
         return train_rounded(
-            network, self.data, qat_recipe(self.budget.finetune),
+            network, self.data.joined() if self.settings.refit else self.data, qat_recipe(self.budget.finetune),
             self.directory / f"qat-{network.arch.key()}", teacher=self.teacher,
             report=self._training("training with rounding"),
         )
 
-    def _finish(self, network: Network) -> Outcome:
+    def _finish(self, network: Network, kept: str | None) -> Outcome:
         """The only place that reads test images."""
         model, data = self.directory / "model.onnx", self.directory / "calibration.npz"
         self.say("exporting")
-        export(network, self.data, model, rounded=self.settings.qat)
+        export(network, self.data, model, rounded=kept)
         calibration(self.data, data)
         build = self.directory / "build"
         compile_found(self.planner, self.settings.board, model, data, build, self.say)

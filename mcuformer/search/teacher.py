@@ -17,7 +17,7 @@ from mcuformer.search.data import Data
 from mcuformer.search.net import Network
 from mcuformer.search.train import followed
 
-INFO, ROUNDED_WEIGHTS = "train.json", "rounded.pt"
+INFO, ROUNDED_WEIGHTS, RANGES = "train.json", "rounded.pt", "ranges.json"
 
 
 def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:

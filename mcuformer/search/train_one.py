@@ -18,7 +18,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.qat import qat_recipe, train_rounded
-from mcuformer.search.teacher import INFO, ROUNDED_WEIGHTS, load_teacher, trained_network
+from mcuformer.search.teacher import INFO, RANGES, ROUNDED_WEIGHTS, load_teacher, trained_network
 from mcuformer.search.train import (
     Recipe,
     Trainer,
@@ -74,11 +74,12 @@ def train_one(
     network.eval()
     rounded: dict[str, Any] | None = None
     if qat and trainer.finished == recipe.epochs:
-        rounded = train_rounded(
+        rounded, kept = train_rounded(
             network, data, qat_recipe(recipe), output / "qat", teacher=taught, report=report
         )
         if trainer.rank == 0:
             save_atomically(network.state_dict(), output / ROUNDED_WEIGHTS)
+            (output / RANGES).write_text(kept)
     document: dict[str, Any] = {}
     if trainer.rank == 0:
         document = {
@@ -99,6 +100,7 @@ def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: boo
     """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
     network, info = trained_network(directory)
     data = sources.load(info["data"], info["recipe"]["seed"])
-    export(network, data, model, dynamo, rounded=bool(info.get("qat")))
+    kept = (directory / RANGES).read_text() if info.get("qat") else None
+    export(network, data, model, dynamo, kept)
     if calibrate is not None:
         calibration(data, calibrate)

@@ -1,0 +1,79 @@
+"""The assignment of a network that was trained under rounding, kept as text in its model file.
+
+Training fixed every scale and zero point; calibrating anew would move them and with them the grid
+on which the weights lie.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+
+from mcuformer.errors import UsageError
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.types import QParams
+from mcuformer.quant.assign import Assignment
+from mcuformer.quant.attention_scales import Limits
+from mcuformer.quant.policy import policies
+
+ROUNDED = "mcuformer.rounded"  # keys .0, .1, ... in the ONNX metadata
+_PIECE = 9_000  # characters: the frontend cuts longer entries
+
+
+def given(graph: Graph) -> str | None:
+    """The text in a model file that has one; its weights are to be found again, not refined."""
+    notes = graph.meta.get("metadata_props", {})
+    pieces = itertools.takewhile(bool, (notes.get(f"{ROUNDED}.{i}") for i in itertools.count()))
+    return "".join(pieces) or None
+
+
+def notes_of(text: str) -> dict[str, str]:
+    """`text` as entries of a model's metadata."""
+    starts = range(0, len(text), _PIECE)
+    return {f"{ROUNDED}.{i}": text[at : at + _PIECE] for i, at in enumerate(starts)}
+
+
+def stored(plan: Assignment) -> str:
+    """JSON; numbers come back bit for bit."""
+    table: dict[str, Any] = {
+        "values": {
+            name: [plan.dtypes[name], _list(q.scale), _list(q.zero_point)]
+            for name, q in plan.qparams.items()
+        },
+        "multiples": {name: _list(v) for name, v in plan.multiples.items()},
+        "ratios": {name: _list(v) for name, v in plan.ratios.items()},
+        "limits": {name: list(astuple(v)) for name, v in plan.limits.items()},
+    }
+    return json.dumps(table, separators=(",", ":"))
+
+
+def restored(graph: Graph, text: str) -> Assignment:
+    """Of the prepared `graph`; UsageError where the text is of another one."""
+    wanted = {name for name, v in graph.values.items() if not v.is_const}
+    try:
+        table = json.loads(text)
+        values = {n: (d, np.array(s), np.array(z)) for n, (d, s, z) in table["values"].items()}
+        plan = Assignment(
+            policies(graph, "8"),
+            {n: QParams(s, z) for n, (_, s, z) in values.items()},
+            {n: d for n, (d, _, _) in values.items()},
+            {n: np.array(v, np.int64) for n, v in table["multiples"].items()},
+            {n: np.array(v) for n, v in table["ratios"].items()},
+            {n: Limits(*v) for n, v in table["limits"].items()},
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{ROUNDED} in the model's metadata is damaged: {error}") from error
+    if missing := sorted(wanted - set(plan.qparams)):
+        raise UsageError(
+            f"{ROUNDED} in the model's metadata is of another network: no {missing[0]}",
+            "export the network again with mcuformer export",
+        )
+    return plan
+
+
+def _list(values: Any) -> Any:
+    return np.asarray(values).tolist()
