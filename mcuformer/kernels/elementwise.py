@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def pack(op: Op, graph: Values) -> KernelData:
 
 
 def channels_of(op: Op, graph: Values) -> int:
-    return graph.type(op.outputs[0]).shape[-1]
+    """Elements of a row; a row of an image is a line, so the channels of all its pixels."""
+    return prod(graph.type(op.outputs[0]).shape[1:])
 
 
 def types(op: Op, graph: Values, *names: str) -> dict[str, int | str]:
@@ -55,8 +57,8 @@ def types(op: Op, graph: Values, *names: str) -> dict[str, int | str]:
 
 
 def columns(channels: int, *parts: NDArray) -> tuple[CArray, ...]:
-    """Per-channel numbers side by side, a row per channel."""
-    table = np.stack([np.broadcast_to(p.reshape(-1), channels) for p in parts], axis=1)
+    """Per-channel numbers side by side, a row per channel; again for every pixel of a line."""
+    table = np.stack([np.resize(p, channels) for p in parts], axis=1)
     return (CArray("post", "int32_t", table.astype(np.int32).reshape(-1)),)
 
 
@@ -139,6 +141,11 @@ def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
     return 0
+
+
+def copy_instructions(row_bytes: int, rows: int) -> int:
+    """Of mcf_copy."""
+    return rows * (row_bytes // 2 + 12)
 
 
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:

@@ -48,6 +48,13 @@ def lifetimes(program: Program) -> dict[str, tuple[Live, ...]]:
     return {name: _staircase(walk.found[name]) for name in program.buffers}
 
 
+def stretches(steps: Iterable[Step]) -> dict[str, tuple[Live, ...]]:
+    """The same for the buffers of some steps alone; positions count from their first call."""
+    walk = _Walk()
+    walk.steps(steps, _Scope((), ({},)), 0)
+    return {name: _staircase(found) for name, found in walk.found.items()}
+
+
 @dataclass(slots=True)
 class _Scope:
     """The body of a loop, or the program: what has been written so far in one pass through it."""
@@ -91,11 +98,18 @@ class _Walk:
         loops = (*outside.loops, loop)
         inside = _Scope(loops, corners(loops))
         end = self.steps(loop.body, inside, first)
-        for span, _ in inside.exposed:
+        for span, last in inside.exposed:
+            again = _for_next_pass(span, last, inside, loop)
             for whole in over_loop(span, loop):
-                self.read(outside, whole, first, end - 1)
+                self.read(outside, whole, first, end - 1 if again is None else last)
+            if again is not None:
+                self.add(outside, span, again, end - 1)
         for name, writes in inside.written.items():
-            outside.written[name] += [(first, w) for _, s in writes for w in over_loop(s, loop)]
+            outside.written[name] += [
+                (at if _stays(s, loop) else first, w)
+                for at, s in writes
+                for w in over_loop(s, loop)
+            ]
         return end
 
     def read(self, scope: _Scope, span: Span, first: int, last: int) -> None:
@@ -111,18 +125,37 @@ class _Walk:
             self.found[span.buffer].append(Live(first, last, lo, hi))
 
 
+def _stays(span: Span, loop: Loop) -> bool:
+    """True when every iteration touches the same bytes."""
+    names = (loop.var, f"{loop.var}_n")
+    return not any(name in names for name, _ in (*span.start.terms, *span.rows.terms))
+
+
+def _for_next_pass(span: Span, last: int, scope: _Scope, loop: Loop) -> int | None:
+    """Position of the write, after the read at `last`, that supplies the same read of the next
+    iteration: between the two the bytes do not matter. None where they live through the loop."""
+    if not _stays(span, loop):
+        return None
+    for position, write in reversed(scope.written[span.buffer]):
+        if covers(write, span, scope.envs):
+            return position if position > last and _stays(write, loop) else None
+    return None
+
+
 def _source(span: Span, scope: _Scope) -> int | None:
     """Position of the oldest write still needed; None where bytes come from before this scope."""
     missing: Missing | None = None
+    oldest = 1 << 62
     for position, write in reversed(scope.written[span.buffer]):
         if covers(write, span, scope.envs):
-            return position
+            return min(oldest, position)
         if apart(write, span, scope.envs):
             continue
         missing = missing or Missing(span, scope.envs)
         missing.supply(write)
+        oldest = min(oldest, position)
         if missing.empty:
-            return position
+            return oldest
     return None
 
 

@@ -10,13 +10,12 @@ import numpy as np
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
-from mcuformer.kernels.table import KERNELS
-from mcuformer.schedule import attention, embed
+from mcuformer.schedule import attention, conv, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.macs import op_macs, op_weight_bytes
 from mcuformer.schedule.program import Addr, Arg, Call, Expr, Layer, Loop, Program, Span, Step
-from mcuformer.schedule.regions import Region, is_column_view, split
+from mcuformer.schedule.regions import CONVOLUTIONS, Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 
 SCHEDULES = {
@@ -32,7 +31,8 @@ MOVES = frozenset({"reshape", "slice"})
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
-    `budget`: scratch bytes a kernel may take; `lines`: image lines at a time."""
+    `budget`: scratch bytes a kernel may take; `lines`: image lines of patches, or lines of a strip of
+    a convolution's output, at a time."""
 
     schedule: str = "rows"
     tile: int = 64
@@ -86,43 +86,15 @@ def _move(em: Emitter, op: Op, target: Loc) -> list[Step]:
     )
 
 
-def _patch_embed(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+def _convolutions(
+    em: Emitter, region: Region, target: Loc, choice: Choice, mode: str
+) -> list[Step]:
     op = region.ops[-1]
-    if op.inputs[0] in em.graph.inputs and not any(op.attrs.get("pads", ())):
-        lines = min(choice.lines, op.attrs["kernel"][0])
-        whole_image = em.where.get(str(op.inputs[0]))
-        return embed.patch_embed(em, op, target, mode if whole_image else "bands", lines)
-    return _conv(em, region, target, choice, mode)
-
-
-def _conv(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
-    op = region.ops[-1]
-    x = em.where[str(op.inputs[0])]
-    shape = em.values[op.outputs[0]].type.shape
-    lines = (
-        em.values[op.outputs[0]].type.size_bytes // target.row_bytes
-        if len(shape) == 2
-        else shape[0]
-    )
-    rows = Rows.all(lines)
-    kernel = "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d"
-    scratch, spans = em.scratch(op, KERNELS["conv"].scratch_bytes(op, em, lines))
-    image = em.values[str(op.inputs[0])].type
-    reads: tuple[Span, ...] = (
-        (Span(x.buffer, x.start, image.size_bytes, image.size_bytes, Expr(1)),) if x.buffer else ()
-    )
-    res = em.location(op.inputs[5] if len(op.inputs) > 5 else None, {}, rows)
-    reads += res.span(rows.count) if res else ()
-    args = (
-        x.addr,
-        res.addr if res else "NULL",
-        target.addr,
-        Expr(0),
-        Expr(KERNELS["conv"].output_lines(op, em)),
-        scratch,
-    )
-    overwrites = res is not None and res.buffer == target.buffer
-    return [em.call(kernel, "conv", op, args, reads, target, rows, spans, {}, overwrites)]
+    if not embed.by_patches(em.graph, op):
+        return conv.convolve(em, region, target, choice.lines)
+    lines = min(choice.lines, op.attrs["kernel"][0])
+    whole_image = em.where.get(str(op.inputs[0]))
+    return embed.patch_embed(em, op, target, mode if whole_image else "bands", lines)
 
 
 def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
@@ -244,9 +216,9 @@ def cycles(indices: Sequence[int]) -> list[int]:
 
 _Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
 _SPECIAL: Mapping[str, _Special] = {
-    "q_patch_embed": _patch_embed,
-    "q_conv2d": _conv,
-    "q_dwconv2d": _conv,
+    "q_patch_embed": _convolutions,
+    "q_conv2d": _convolutions,
+    "q_dwconv2d": _convolutions,
     "q_mean": _mean,
     "concat": _concat,
     "gather": _gather,
@@ -299,7 +271,7 @@ def replace_state(em: Emitter) -> Emitter:
 
 
 def _read_input(em: Emitter, fr: Frame) -> list[Step]:
-    """Bands mode for a model that wants its input whole (a sequence, a convolution): read all lines at once."""
+    """Bands mode for a model that wants its input whole (a sequence, several readers): read all lines at once."""
     name = fr.graph.inputs[0]
     where = em.where.get(name)
     if fr.mode != "bands" or where is None:
@@ -322,7 +294,7 @@ def _read_input(em: Emitter, fr: Frame) -> list[Step]:
 def _label(region: Region, op: Op, choice: Choice) -> str:
     if region.attention is not None:
         return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
-    return f"tiles of {choice.tile}" if op.kind != "q_patch_embed" else f"{choice.lines} lines"
+    return f"{choice.lines} lines" if op.kind in CONVOLUTIONS else f"tiles of {choice.tile}"
 
 
 def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
+from mcuformer.memory.lifetimes import stretches
 from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
-from mcuformer.schedule.embed import Grid, line_choices
+from mcuformer.schedule.conv import strip_choices
+from mcuformer.schedule.embed import Grid, by_patches, line_choices
 from mcuformer.schedule.emit import NO_BUDGET
 from mcuformer.schedule.program import Buffer, Call, Loop, Step
-from mcuformer.schedule.regions import Region
+from mcuformer.schedule.regions import CONVOLUTIONS, Region
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)
@@ -80,11 +82,8 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
     """Every choice worth emitting for a region of the exact graph, but `kv` (keep_options)."""
     op = region.ops[-1]
     rows = fr.emitter.values[region.target].type.shape[0]
-    if op.kind == "q_patch_embed":
-        lines = (
-            line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
-        )
-        for n in lines:
+    if op.kind in CONVOLUTIONS:
+        for n in _lines(fr, region):
             for budget in BUDGETS:
                 yield Choice("rows", lines=n, budget=budget)
     elif region.attention is not None and region.attention.attrs.get("windows", 1) > 1:
@@ -101,6 +100,14 @@ def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
         ):
             for budget in BUDGETS:
                 yield Choice("rows", tile=tile, budget=budget)
+
+
+def _lines(fr: Frame, region: Region) -> list[int]:
+    """Image lines of patches at a time, or lines of a convolution's strips."""
+    op = region.ops[-1]
+    if not by_patches(fr.graph, op):
+        return strip_choices(fr.emitter, region)
+    return line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
 
 
 def absorbed_candidates(fr: Frame, region: Region) -> Iterator[Choice]:
@@ -183,8 +190,22 @@ def step_figures(fr: Frame, region: Region, choice: Choice) -> _Loops:
     em.next_budget = NO_BUDGET
     outside = set(em.buffers)
     steps = emit_region(em, region, choice, fr.mode)
+    if region.ops[-1].kind in CONVOLUTIONS and not by_patches(fr.graph, region.ops[-1]):
+        found = [(window_peak(steps, outside), steps_instructions(steps))]
+        return found, em.next_budget
     peaks = own_peaks(steps, em.buffers, outside)
     return list(zip(peaks, (steps_instructions((s,)) for s in steps), strict=True)), em.next_budget
+
+
+def window_peak(steps: Sequence[Step], outside: set[str]) -> int:
+    """The same where windows of images live on from step to step, of which a part counts at a time."""
+    change: dict[int, int] = {}
+    for name, stairs in stretches(steps).items():
+        for live in stairs if name not in outside else ():
+            size = -(-(live.hi - live.lo) // 8) * 8
+            change[live.first] = change.get(live.first, 0) + size
+            change[live.last + 1] = change.get(live.last + 1, 0) - size
+    return max(accumulate(change[t] for t in sorted(change)), default=0)
 
 
 def own_peaks(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]) -> list[int]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcuformer.ir.graph import Op
+from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
-from mcuformer.kernels import linear
+from mcuformer.kernels import elementwise, linear
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.panels import linear_choices
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
@@ -111,7 +111,6 @@ def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
         Expr(x.row_bytes),
         rows.count,
     )
-    cost = rows.full * (x.row_bytes // 2 + 12)
     return Call(
         "mcf_copy",
         em.layer_ids[op.name],
@@ -120,7 +119,7 @@ def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
         x.span(rows.count),
         y.span(rows.count),
         trace=em.trace(op.outputs[0], y, rows),
-        instructions=cost,
+        instructions=elementwise.copy_instructions(x.row_bytes, rows.full),
     )
 
 
@@ -192,6 +191,12 @@ def _partial_sums(
             Loop("l", grid.ph - lines, lines, rest, "the other lines of this row of patches")
         )
     return [*steps, finish]
+
+
+def by_patches(graph: Graph, op: Op) -> bool:
+    """Whether `op` embeds unpadded patches of the model's input."""
+    unpadded = op.kind == "q_patch_embed" and not any(op.attrs.get("pads", ()))
+    return unpadded and op.inputs[0] in graph.inputs
 
 
 def line_choices(grid: Grid) -> list[int]:

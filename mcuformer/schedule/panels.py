@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import attention, linear
+from mcuformer.kernels import attention, conv, linear
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
@@ -30,6 +30,8 @@ _ATTRIBUTES = (
     "weight_bits",
     "k_split",
     "kernel",
+    "strides",
+    "pads",
     "groups",
     "heads",
     "kv_heads",
@@ -44,6 +46,11 @@ _ATTRIBUTES = (
 def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
     """The panel and tile with the fewest instructions among those whose scratch fits."""
     return _choose(_linear_menu, op, em, rows, budget)
+
+
+def conv_choices(op: Op, em: Emitter, lines: int, budget: int) -> dict[str, int]:
+    """The panel of a convolution for calls of `lines` lines (pixels of tokens); a depthwise one has none."""
+    return {} if op.kind == "q_dwconv2d" else _choose(_conv_menu, op, em, lines, budget)
 
 
 def attention_choices(op: Op, em: Emitter, rows: int, budget: int, heads: int) -> dict[str, int]:
@@ -92,12 +99,8 @@ def _keep(table: dict[_Key, T], key: _Key, value: T) -> T:
 
 
 def _linear_menu(op: Op, em: Emitter, rows: int) -> _Menu:
-    """No panel first; then, by rising scratch, every panel with two rows and with all rows expanded.
-
-    Only what is faster by 1/256 than everything smaller.
-    """
-    n = em.values[op.outputs[0]].type.shape[-1]
-    panels = dict.fromkeys(_up4(-(-n // parts)) for parts in PARTS)
+    """No panel first; then every panel with two rows and with all rows expanded."""
+    panels = _panels(op, em)
     pairs = [{"panel": p, "tile": t} for p in panels for t in dict.fromkeys((2, rows + rows % 2))]
     menu = [
         (
@@ -107,6 +110,26 @@ def _linear_menu(op: Op, em: Emitter, rows: int) -> _Menu:
         )
         for choices in ({"panel": 0, "tile": 2}, *pairs)
     ]
+    return _worthwhile(menu)
+
+
+def _conv_menu(op: Op, em: Emitter, rows: int) -> _Menu:
+    """Likewise; the rows are patches, gathered a few at a time."""
+    menu = [
+        ({"panel": p}, conv.scratch_bytes(op, em, rows, panel=p),
+         conv.instructions(op, em, rows, panel=p))
+        for p in (0, *_panels(op, em))
+    ]  # fmt: skip
+    return _worthwhile(menu)
+
+
+def _panels(op: Op, em: Emitter) -> dict[int, None]:
+    n = em.values[op.outputs[0]].type.shape[-1]
+    return dict.fromkeys(_up4(-(-n // parts)) for parts in PARTS)
+
+
+def _worthwhile(menu: list[tuple[dict[str, int], int, int]]) -> _Menu:
+    """The first entry, and by rising scratch what is faster by 1/256 than everything smaller."""
     kept = menu[:1]
     for entry in sorted(menu[1:], key=lambda e: e[1:]):
         if entry[2] * 256 < kept[-1][2] * 255:

@@ -7,7 +7,7 @@ tile, q, k and v are recomputed from their root by whatever schedule the attenti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
@@ -18,6 +18,7 @@ TOKENWISE = frozenset(
     }
 )
 ATTENTION = "q_attention"
+CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed"})
 
 
 def is_column_view(op: Op) -> bool:
@@ -91,12 +92,27 @@ def materialised(graph: Graph) -> set[str]:
             continue
         users = consumers[value]
         fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind == "q_mean")
+        if in_chain(graph, op, users):
+            continue
         if is_column_view(op):
             fused_user = all(u.kind in TOKENWISE for u in users)
         if not (is_rowwise(op) or op.kind == ATTENTION) or not fused_user:
             whole.add(value)
     _separate_parallel_attentions(graph, whole)
     return whole
+
+
+def in_chain(graph: Graph, op: Op, users: Sequence[Op]) -> bool:
+    """An image that only one convolution reads: lines of it live inside the chain's region."""
+    value = op.outputs[0]
+    if op.kind not in CONVOLUTIONS or len(graph.type(value).shape) != 3 or value in graph.outputs:
+        return False
+    return (
+        len(users) == 1
+        and users[0].kind in CONVOLUTIONS
+        and users[0].inputs[0] == value
+        and list(users[0].inputs).count(value) == 1
+    )
 
 
 def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.schedule.embed import may_overwrite
+from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter, Loc
 from mcuformer.schedule.program import Expr
-from mcuformer.schedule.regions import TOKENWISE, Region, activations, is_column_view, residual
+from mcuformer.schedule.regions import (
+    CONVOLUTIONS,
+    TOKENWISE,
+    Region,
+    activations,
+    is_column_view,
+    residual,
+)
 
 
 @dataclass(slots=True)
@@ -92,13 +99,9 @@ class Storage:
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]
-        if (
-            op.kind != "q_patch_embed"
-            or op.inputs[0] not in self.graph.inputs
-            or any(op.attrs.get("pads", ()))
-        ):
-            return False
-        return may_overwrite(self.em, op, self.em.values[value].type, first)
+        return by_patches(self.graph, op) and may_overwrite(
+            self.em, op, self.em.values[value].type, first
+        )
 
     def _view(self, op: Op) -> Loc | None:
         source = self.em.where.get(str(op.inputs[0])) if op.inputs else None
@@ -171,8 +174,9 @@ class Storage:
 
 
 def reads_by_bands(graph: Graph) -> bool:
-    """Whether every reader of the graph input is an unpadded patch embedding."""
-    users = graph.consumers()[graph.inputs[0]]
-    return bool(users) and all(
-        u.kind == "q_patch_embed" and not any(u.attrs.get("pads", ())) for u in users
-    )
+    """Whether the graph input is read line by line: by unpadded patch embeddings or one convolution."""
+    name = graph.inputs[0]
+    users = graph.consumers()[name]
+    if len(users) == 1 and users[0].kind in CONVOLUTIONS:
+        return list(users[0].inputs).count(name) == 1
+    return bool(users) and all(by_patches(graph, u) for u in users)

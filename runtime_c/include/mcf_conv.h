@@ -16,11 +16,12 @@ typedef struct {
     int32_t band;
 } mcf_conv2d_t;
 
-/* Output lines y_row0 .. y_row0+y_rows-1 of the whole input image x. y and res (NULL without residual) point at the
- * first of these lines; both are dense. y may be res. */
-void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
-                void *scratch);
-void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
-                  void *scratch);
+/* Output lines y_row0 .. y_row0+y_rows-1. x points at line x_row0 of the input image; only the lines that these outputs
+ * need are read, so x may be a window of the image. y and res (NULL without residual) point at the first of the output
+ * lines; both are dense. y may be res. */
+void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
+                int32_t y_rows, void *scratch);
+void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
+                  int32_t y_rows, void *scratch);
 
 #endif

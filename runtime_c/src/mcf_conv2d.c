@@ -20,8 +20,9 @@ static uint8_t *outside(const mcf_conv2d_t *p, uint8_t *to, int32_t taps, int32_
     return to;
 }
 
-/* The patch at image position (y0, x0), which may lie outside, as kernel_h*kernel_w*channels elements. */
-static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t y0, int32_t x0, int32_t pixel, uint8_t *to)
+/* The patch at image position (y0, x0), which may lie outside, as kernel_h*kernel_w*channels elements; x is line row0. */
+static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32_t y0, int32_t x0, int32_t pixel,
+                        uint8_t *to)
 {
     const int32_t first = x0 < 0 ? (-x0 < p->kernel_w ? -x0 : p->kernel_w) : 0;
     const int32_t end = p->width - x0 < p->kernel_w ? (p->width > x0 ? p->width - x0 : 0) : p->kernel_w;
@@ -32,7 +33,7 @@ static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t y0, int
             continue;
         }
         to = outside(p, to, first, pixel);
-        to = copy(to, x + (y * p->width + x0 + first) * pixel, inside * pixel);
+        to = copy(to, x + ((y - row0) * p->width + x0 + first) * pixel, inside * pixel);
         to = outside(p, to, p->kernel_w - first - inside, pixel);
     }
 }
@@ -41,6 +42,7 @@ static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t y0, int
 typedef struct {
     const mcf_conv2d_t *p;
     const uint8_t *x;
+    int32_t row0;        /* the image line at x */
     int32_t pixel, line; /* bytes of a pixel and of an image line */
     int32_t ox, y0, y_inside, first, end;
 } walk_t;
@@ -52,9 +54,9 @@ static void start_line(walk_t *w, int32_t y0)
     w->y_inside = y0 >= 0 && y0 + w->p->kernel_h <= w->p->height;
 }
 
-static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t oy)
+static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32_t oy)
 {
-    walk_t w = {.p = p, .x = x, .pixel = p->channels * mcf_size(p->core.x_type)};
+    walk_t w = {.p = p, .x = x, .row0 = row0, .pixel = p->channels * mcf_size(p->core.x_type)};
     const int32_t room = p->width - p->kernel_w + p->pad_left;
     w.line = p->width * w.pixel;
     w.first = (p->pad_left + p->stride_w - 1) / p->stride_w;
@@ -76,11 +78,11 @@ static void gather(walk_t *w, uint8_t *to)
     const mcf_conv2d_t *p = w->p;
     const int32_t x0 = w->ox * p->stride_w - p->pad_left;
     if (w->y_inside && w->ox >= w->first && w->ox < w->end) {
-        const uint8_t *from = w->x + w->y0 * w->line + x0 * w->pixel;
+        const uint8_t *from = w->x + (w->y0 - w->row0) * w->line + x0 * w->pixel;
         for (int32_t ky = 0; ky < p->kernel_h; ky++, from += w->line)
             to = copy(to, from, p->kernel_w * w->pixel);
     } else {
-        gather_edge(p, w->x, w->y0, x0, w->pixel, to);
+        gather_edge(p, w->x, w->row0, w->y0, x0, w->pixel, to);
     }
     advance(w, 1);
 }
@@ -102,7 +104,7 @@ static inline const uint8_t *both_inside(const walk_t *w, int32_t two, int32_t *
     *step = w->p->stride_w * w->pixel;
     if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width)
         return NULL;
-    return w->x + w->y0 * w->line + w->ox * *step - w->p->pad_left * w->pixel;
+    return w->x + (w->y0 - w->row0) * w->line + w->ox * *step - w->p->pad_left * w->pixel;
 }
 
 /* Kernel rows of a multiple of 4 elements need no copy. */
@@ -147,8 +149,8 @@ static load_t *loader(const mcf_conv2d_t *p)
     return p->kernel_w * p->channels % 4 == 0 ? load_lines : load_pair;
 }
 
-void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
-                void *scratch)
+void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
+                int32_t y_rows, void *scratch)
 {
     const mcf_linear_t *core = &p->core;
     const int32_t pixels = y_rows * p->out_width, all = (core->n + 3) / 4;
@@ -161,7 +163,7 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, 
     mcf_gemm_t g = {.p = core, .kn = core->kp, .pairs = scratch, .panel = expand ? panel : NULL, .t = (int32_t *)t};
     __builtin_memset(rows, 0, 2 * (size_t)(core->kp * mcf_size(core->x_type))); /* the padding of K */
     for (; g.group0 < all; g.group0 += groups) {
-        walk_t walk = start(p, x, y_row0);
+        walk_t walk = start(p, x, x_row0, y_row0);
         mcf_gemm_rows_t at = {res ? res : y, y, res ? core->n * mcf_size(core->res_type) : 0,
                               core->n * mcf_size(core->y_type)};
         g.groups = all - g.group0 < groups ? all - g.group0 : groups;

@@ -7,12 +7,14 @@ typedef struct {
     const mcf_conv2d_t *p;
     const uint8_t *x, *res; /* res and y: first line of the call; without residual res is y */
     uint8_t *y;
-    int32_t y_row0, y_rows, y_pixel, res_pixel; /* bytes of an output pixel */
+    int32_t x_row0, y_row0, y_rows; /* x: image line x_row0 */
+    int32_t y_pixel, res_pixel;     /* bytes of an output pixel */
 } call_t;
 
 /* Scaled sums of `count` channels from 4*group on, at output pixel (oy, ox). */
-static void sums(const mcf_conv2d_t *p, const void *x, int32_t oy, int32_t ox, int32_t group, int32_t count, int32_t t[4])
+static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t count, int32_t t[4])
 {
+    const mcf_conv2d_t *p = k->p;
     const mcf_linear_t *core = &p->core;
     const int32_t *post = core->post + group * mcf_post_words(core);
     const int8_t *w = core->weights + group * 4 * p->kernel_h * p->kernel_w;
@@ -22,8 +24,8 @@ static void sums(const mcf_conv2d_t *p, const void *x, int32_t oy, int32_t ox, i
             for (int32_t kx = 0; kx < p->kernel_w; kx++) {
                 const int32_t iy = oy * p->stride_h - p->pad_top + ky, ix = ox * p->stride_w - p->pad_left + kx;
                 const int32_t in = iy >= 0 && iy < p->height && ix >= 0 && ix < p->width;
-                const int32_t v = in ? mcf_load(x, (iy * p->width + ix) * p->channels + 4 * group + c, core->x_type)
-                                     : mcf_load(p->pad, 4 * group + c, core->x_type);
+                const int32_t at = ((iy - k->x_row0) * p->width + ix) * p->channels + 4 * group + c;
+                const int32_t v = in ? mcf_load(k->x, at, core->x_type) : mcf_load(p->pad, 4 * group + c, core->x_type);
                 acc += (uint32_t)(v * w[(ky * p->kernel_w + kx) * 4 + c]);
             }
         t[c] = mcf_hi((int32_t)(acc << core->acc_shift), post[4 + 2 * c]);
@@ -37,7 +39,7 @@ static void plain_group(const call_t *k, int32_t group)
     const int32_t n0 = 4 * group, count = core->n - n0 < 4 ? core->n - n0 : 4;
     for (int32_t i = 0; i < k->y_rows * k->p->out_width; i++) {
         int32_t t[4];
-        sums(k->p, k->x, k->y_row0 + i / k->p->out_width, i % k->p->out_width, group, count, t);
+        sums(k, k->y_row0 + i / k->p->out_width, i % k->p->out_width, group, count, t);
         mcf_gemm_finish(core, t, n0, count, k->res + i * k->res_pixel, k->y + i * k->y_pixel);
     }
 }
@@ -69,7 +71,7 @@ static void load_strip(const call_t *k, mcf_dw_expand_t *expand, int32_t y0, int
             continue;
         }
         to = fill(to, before, pad);
-        expand(k->x + y * p->width * pixel + 4 * group * size, to, inside, pixel);
+        expand(k->x + (y - k->x_row0) * p->width * pixel + 4 * group * size, to, inside, pixel);
         to = fill(to + 8 * inside, all - before - inside, pad);
     }
 }
@@ -143,11 +145,11 @@ static int32_t prepare(const call_t *k, mcf_dot_t *d)
 
 #endif
 
-void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, const void *res, void *y, int32_t y_row0, int32_t y_rows,
-                  void *scratch)
+void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
+                  int32_t y_rows, void *scratch)
 {
     const mcf_linear_t *core = &p->core;
-    const call_t k = {p, x, res ? res : y, y, y_row0, y_rows, core->n * mcf_size(core->y_type),
+    const call_t k = {p, x, res ? res : y, y, x_row0, y_row0, y_rows, core->n * mcf_size(core->y_type),
                       res ? core->n * mcf_size(core->res_type) : 0};
     int32_t group = 0;
 #if MCF_DSP

@@ -77,7 +77,7 @@ def count_convolution(image: Image, x: str) -> tuple[Counted, int]:
     scratch = conv.scratch_bytes(op, graph, lines)
     y = np.zeros_like(case.expected)
     function = "mcf_conv2d" if image.out else "mcf_dwconv2d"
-    args = [conv.pack(op, graph), case.x, None, y, 0, lines, np.zeros(scratch, np.uint8)]
+    args = [conv.pack(op, graph), case.x, 0, None, y, 0, lines, np.zeros(scratch, np.uint8)]
     count = device().call(function, args)
     np.testing.assert_array_equal(y, case.expected)
     taps = image.kernel[0] * image.kernel[1] * (image.channels if image.out else 1)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_cases import VALUES, Case, Spec, finish_case, integers, layer, make_weights
 
-from mcuformer.ir.graph import Builder
+from mcuformer.ir.graph import Builder, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import conv
 
@@ -60,7 +60,7 @@ def make_conv(image: Image, spec: Spec) -> Case:
 
 
 def run(case: Case, where: str, panel: int | None, lines: int) -> tuple[np.ndarray, int]:
-    """y, computed `lines` output lines at a time, and the executed instructions."""
+    """y, computed `lines` output lines at a time from no more of the image than they need, and the instructions."""
     op, graph = case.op, case.graph
     name = "mcf_conv2d" if op.kind == "q_conv2d" else "mcf_dwconv2d"
     data = conv.pack(op, graph, panel=panel)
@@ -69,10 +69,18 @@ def run(case: Case, where: str, panel: int | None, lines: int) -> tuple[np.ndarr
         y = np.zeros_like(case.expected[first : first + lines])
         res = None if case.res is None else case.res[first : first + lines].copy()
         scratch = np.zeros(conv.scratch_bytes(op, graph, len(y), panel=panel), np.uint8)
-        args = [data, case.x, res, y, first, len(y), scratch]
+        low, high = needed(op, case.x, first, len(y))
+        args = [data, case.x[low:high].copy(), low, res, y, first, len(y), scratch]
         count += device(where).call(name, args)
         parts.append(y)
     return np.concatenate(parts), count
+
+
+def needed(op: Op, x: np.ndarray, first: int, lines: int) -> tuple[int, int]:
+    """The image lines that output lines first .. first+lines-1 read."""
+    low = first * op.attrs["strides"][0] - op.attrs["pads"][0]
+    high = low + (lines - 1) * op.attrs["strides"][0] + op.attrs["kernel"][0]
+    return min(max(low, 0), len(x)), max(0, min(high, len(x)))
 
 
 @st.composite

@@ -1,0 +1,214 @@
+"""Convolutions, alone or in a chain, a strip of lines at a time.
+
+Of the images between two convolutions of a chain (and of the model's input in `bands` mode) only a
+window exists: the lines that the next convolution still needs. `strips.py` says which lines those
+are. Between two steps only the few lines that the next strip reads again lie aside. One strip of
+all lines is the schedule that keeps whole images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mcuformer.ir.graph import Op
+from mcuformer.kernels import conv as kernel
+from mcuformer.kernels import elementwise
+from mcuformer.schedule.embed import read_lines
+from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.panels import conv_choices
+from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
+from mcuformer.schedule.regions import Region
+from mcuformer.schedule.strips import Conv, Strips, line_choices
+
+
+def geometry(em: Emitter, region: Region) -> tuple[tuple[Conv, ...], int]:
+    """The convolutions of a region seen vertically, and the lines of their input."""
+    convs = tuple(
+        Conv(
+            int(op.attrs["kernel"][0]),
+            int(op.attrs["strides"][0]),
+            int(op.attrs.get("pads", (0,))[0]),
+            kernel.output_lines(op, em),
+        )
+        for op in region.ops
+    )
+    return convs, em.values[str(region.ops[0].inputs[0])].type.shape[0]
+
+
+def strip_choices(em: Emitter, region: Region) -> list[int]:
+    """Lines of a strip of the region's target, whole images first."""
+    return line_choices(*geometry(em, region))
+
+
+def convolve(em: Emitter, region: Region, target: Loc, lines: int) -> list[Step]:
+    """All strips in order: the first and the last ones by themselves, a loop over those between."""
+    strips = Strips.of(*geometry(em, region), lines)
+    chain = _Chain(em, region.ops, strips, target, _windows(em, region.ops, strips))
+    steady = strips.steady()
+    steps: list[Step] = []
+    for i in range(strips.steps):
+        if i not in steady:
+            steps += chain.step(i, Expr())
+        elif i == steady.start:
+            body = tuple(chain.step(i, var("t")))
+            steps.append(Loop("t", len(steady), 1, body, f"{region.name}: strips of lines"))
+    return steps
+
+
+def _windows(em: Emitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | None]:
+    """A buffer for the window of every image but the last; None: image 0 lies somewhere whole."""
+    names = [str(op.inputs[0]) for op in ops]
+    return [
+        None if k == 0 and name in em.where
+        else em.rows_buffer(name, strips.window(k), f"{name}.lines")
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Emits the calls of a step. `moved` says how many steps further down it really is."""
+
+    em: Emitter
+    ops: tuple[Op, ...]
+    strips: Strips
+    target: Loc
+    windows: list[Loc | None]
+    aside: dict[int, Loc] = field(default_factory=dict)
+    scratch: dict[str, tuple[Arg, tuple[Span, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for k, (window, conv) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
+            if window is not None and conv.overlap and self.strips.steps > 1:
+                name = str(self.ops[k].inputs[0])
+                self.aside[k] = self.em.rows_buffer(name, conv.overlap, f"{name}.kept")
+
+    def step(self, i: int, moved: Expr) -> Iterator[Call]:
+        last = len(self.ops)
+        for k in range(last + 1):
+            if k < last:
+                yield from self._restore(k, i)
+            if k == 0:
+                yield from self._read(i, moved)
+            else:
+                yield from self._convolve(k, i, moved)
+                yield from self._save(k - 1, i)
+
+    def _read(self, i: int, moved: Expr) -> Iterator[Call]:
+        """The lines of the model's input that this step wants."""
+        first, end = self.strips.made(0, i)
+        window = self.windows[0]
+        if window is not None and end > first:
+            at = window.at(first - self.strips.top(0, i))
+            line = Expr(first) + moved * self.strips.per_step[0]
+            yield read_lines(self.em, self.ops[0], at, line, end - first, window.stride)
+
+    def _restore(self, k: int, i: int) -> Iterator[Call]:
+        """The lines of image k that the step before has put aside come first in the window."""
+        first, end = self.strips.kept(k, i)
+        window = self.windows[k]
+        if window is not None and end > first:
+            x = self.aside[k].at(first - self.strips.top_kept(k, i))
+            yield self._copy(k, x, window.at(first - self.strips.top(k, i)), end - first)
+
+    def _save(self, k: int, i: int) -> Iterator[Call]:
+        """Lines of image k that the next step wants are put aside: the window is free between steps."""
+        first, end = self.strips.kept(k, i + 1) if i + 1 < self.strips.steps else (0, 0)
+        window = self.windows[k]
+        if window is not None and end > first:
+            y = self.aside[k].at(first - self.strips.top_kept(k, i + 1))
+            yield self._copy(k, window.at(first - self.strips.top(k, i)), y, end - first)
+
+    def _copy(self, k: int, x: Loc, y: Loc, lines: int) -> Call:
+        count, size = Expr(lines), Expr(x.stride)
+        return Call(
+            "mcf_copy",
+            self.em.layer_ids[self.ops[k].name],
+            None,
+            (x.addr, size, y.addr, size, size, count),
+            x.span(count),
+            y.span(count),
+            instructions=elementwise.copy_instructions(x.stride, lines),
+        )
+
+    def _convolve(self, k: int, i: int, moved: Expr) -> Iterator[Call]:
+        """The lines of image k from those of image k - 1."""
+        first, end = self.strips.made(k, i)
+        if end == first:
+            return
+        op, line = self.ops[k - 1], Expr(first) + moved * self.strips.per_step[k]
+        x, x_line, read = self._input(k - 1, i, moved)
+        y, rows = self._output(k, i, line, end - first)
+        res, res_span = self._residual(op, line, end - first)
+        most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
+        choices = conv_choices(op, self.em, most, self.em.budget)
+        scratch, spans = self._scratch(op, most, choices)
+        args = (
+            x.addr,
+            x_line,
+            res.addr if res else "NULL",
+            y.addr,
+            line,
+            Expr(end - first),
+            scratch,
+        )
+        yield self.em.call(
+            "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d",
+            "conv",
+            op,
+            args,
+            read + res_span,
+            y,
+            rows,
+            spans,
+            choices,
+            overwrites=res is not None and res.buffer == y.buffer,
+        )
+
+    def _input(self, k: int, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
+        """Where image k lies, the line that lies there, and the bytes read."""
+        first, end = self.strips.read(k, i)
+        window = self.windows[k]
+        if window is None:
+            x, top = self.em.where[str(self.ops[0].inputs[0])], Expr()
+            at = x.at(Expr(first) + moved * self.strips.per_step[k])
+        else:
+            x, top = window, Expr(self.strips.top(k, i)) + moved * self.strips.per_step[k]
+            at = x.at(first - self.strips.top(k, i))
+        return x, top, at.span(Expr(end - first)) if end > first else ()
+
+    def _output(self, k: int, i: int, line: Expr, count: int) -> tuple[Loc, Rows]:
+        """Where the lines go, and which rows of the value they are."""
+        rows = self._rows(k, count)
+        first = line * (rows // count)
+        if k == len(self.ops):
+            y = self.target.at(first)
+        else:
+            window = self.windows[k]
+            assert window is not None
+            y = window.at(self.strips.made(k, i)[0] - self.strips.top(k, i))
+        return y, Rows(first, Expr(rows), rows, rows)
+
+    def _rows(self, k: int, lines: int) -> int:
+        """Rows of the value that is image k: lines, or pixels where it is tokens."""
+        op = self.ops[k - 1]
+        tokens = len(self.em.values[op.outputs[0]].type.shape) == 2
+        return lines * kernel.out_width(op, self.em) if tokens else lines
+
+    def _residual(self, op: Op, line: Expr, count: int) -> tuple[Loc | None, tuple[Span, ...]]:
+        name = op.inputs[5] if len(op.inputs) > 5 else None
+        if name is None:
+            return None, ()
+        value = self.em.values[name]
+        per = value.type.shape[0] // kernel.output_lines(op, self.em)
+        whole = self.em.constant(name) if value.is_const else self.em.where[name]
+        res = whole.at(line * per)
+        return res, res.span(Expr(count * per))
+
+    def _scratch(self, op: Op, rows: int, choices: dict[str, int]) -> tuple[Arg, tuple[Span, ...]]:
+        """One buffer for all calls of a convolution."""
+        if op.name not in self.scratch:
+            size = kernel.scratch_bytes(op, self.em, rows, **choices)
+            self.scratch[op.name] = self.em.scratch(op, size)
+        return self.scratch[op.name]

@@ -1,0 +1,144 @@
+"""Which lines of which image a chain of convolutions makes in which step.
+
+Image 0 is the chain's input, image k the output of its k-th convolution. A step makes a strip of
+`lines` lines of the last image and, of every image before it, just the lines that the next
+convolution then wants. The line that image k has reached after step i is affine in i,
+`reached(k, i)`, and clipped to the image; so all steps but the first and the last few are alike.
+
+A window of image k begins with the `kept` lines that the next convolution reads again (kernel less
+stride of them), then come the lines that the step makes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Range = tuple[int, int]  # first line, one past the last
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution seen vertically; `lines`: of its output."""
+
+    kernel: int
+    stride: int
+    pad: int
+    lines: int
+
+    @property
+    def overlap(self) -> int:
+        """Lines that one strip reads again after the strip above it."""
+        return max(0, self.kernel - self.stride)
+
+    def reads_to(self, end: int) -> int:
+        """One past the last input line that output lines up to `end` read."""
+        return (end - 1) * self.stride - self.pad + self.kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """`lines`, `per_step`: of the last image and of every image in one step; `limits`: lines of every
+    image (what no convolution reads is left out of image 0 only); `before`: reached(k, -1)."""
+
+    convs: tuple[Conv, ...]
+    lines: int
+    steps: int
+    per_step: tuple[int, ...]
+    limits: tuple[int, ...]
+    before: tuple[int, ...]
+
+    @staticmethod
+    def of(convs: tuple[Conv, ...], height: int, lines: int) -> Strips:
+        """Strips of `lines` lines, or all in one step where that is more than there are; `height`: of image 0."""
+        first = convs[0]
+        limits = (min(height, max(0, first.reads_to(first.lines))), *(c.lines for c in convs))
+        before, scale = _before(convs), [1]
+        for conv in reversed(convs):
+            scale.insert(0, scale[0] * conv.stride)
+        whole = max(-(-(n - b) // s) for n, b, s in zip(limits, before, scale, strict=True))
+        lines = min(lines, whole)
+        per_step = tuple(lines * s for s in scale)
+        return Strips(convs, lines, -(-whole // lines), per_step, limits, before)
+
+    def reached(self, k: int, i: int) -> int:
+        return self.before[k] + (i + 1) * self.per_step[k]
+
+    def made(self, k: int, i: int) -> Range:
+        """Lines of image k that step i makes."""
+        start = self.reached(k, i - 1) if i else 0
+        return self._clip(k, start), self._clip(k, self.reached(k, i))
+
+    def read(self, k: int, i: int) -> Range:
+        """Lines of image k that the next convolution reads in step i."""
+        first, end = self.made(k + 1, i)
+        conv = self.convs[k]
+        low = self._clip(k, first * conv.stride - conv.pad)
+        return (low, max(low, self._clip(k, conv.reads_to(end)))) if end > first else (low, low)
+
+    def kept(self, k: int, i: int) -> Range:
+        """Lines of image k that were there before step i and are still wanted."""
+        end = self.made(k, i)[0]
+        if self.made(k + 1, i)[0] == self.limits[k + 1]:
+            return end, end
+        conv = self.convs[k]
+        return min(end, self._clip(k, self.made(k + 1, i)[0] * conv.stride - conv.pad)), end
+
+    def top(self, k: int, i: int) -> int:
+        """The line of image k at the top of its window in step i (perhaps above the image)."""
+        return self.top_kept(k, i) + self._unused(k)
+
+    def top_kept(self, k: int, i: int) -> int:
+        """The first line of image k that a strip in the middle would keep for step i."""
+        return self.reached(k, i - 1) - self.convs[k].overlap
+
+    def window(self, k: int) -> int:
+        """Lines of the window of image k."""
+        used = [self.made(k, i)[1] - self.top(k, i) for i in range(self.steps)]
+        return max(used)
+
+    def _unused(self, k: int) -> int:
+        """Lines at the top of a window that no step uses."""
+        lows = []
+        for i in range(self.steps):
+            low = min(self.kept(k, i)[0], self.made(k, i)[0])
+            if low < self.made(k, i)[1]:
+                lows.append(low - self.top_kept(k, i))
+        return min(lows, default=0)
+
+    def steady(self) -> range:
+        """The steps that are alike but for where they are."""
+        alike = [i for i in range(self.steps) if self._is_steady(i)]
+        return range(alike[0], alike[-1] + 1) if len(alike) > 1 else range(0)
+
+    def _is_steady(self, i: int) -> bool:
+        for k in range(len(self.convs) + 1):
+            whole = (self.reached(k, i - 1), self.reached(k, i))
+            if i == 0 or self.made(k, i) != whole:
+                return False
+            if k < len(self.convs):
+                first, end = self.kept(k, i)
+                if end - first != self.convs[k].overlap:
+                    return False
+        return True
+
+    def _clip(self, k: int, line: int) -> int:
+        return max(0, min(self.limits[k], line))
+
+
+def _before(convs: tuple[Conv, ...]) -> tuple[int, ...]:
+    """Where the images stand before step 0: no further than what a window keeps, so that step 0 fits
+    like any other; the last image may then start above its first line."""
+    end = 0
+    while True:
+        before = [end]
+        for conv in reversed(convs):
+            before.insert(0, conv.reads_to(before[0]))
+        if all(b <= c.overlap for b, c in zip(before[:-1], convs, strict=True)):
+            return tuple(before)
+        end -= 1
+
+
+def line_choices(convs: tuple[Conv, ...], height: int) -> list[int]:
+    """Strip heights worth trying, highest (whole images) first: equal cuts."""
+    whole = Strips.of(convs, height, 1 << 30).lines
+    return sorted({-(-whole // n) for n in range(1, whole + 1)}, reverse=True)

@@ -1,0 +1,71 @@
+"""Stems of convolutions, run a strip of lines at a time: random chains through every link."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from chain import follow, scheduled
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from util_stems import BUDGETS, LINES, MODES, Layer, Stem, in_strips, lowered, stems
+
+from mcuformer.memory.check import check
+from mcuformer.memory.model import Region
+from mcuformer.memory.simulate import simulate
+from mcuformer.schedule.run import Schedule
+
+EVERYWHERE = ("host", "unicorn", "qemu")
+SRAM = (Region("sram", 0x20000000, 300_000),)
+QUIET = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "phases": (Phase.generate,),
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+
+
+def placed(stem: Stem, width: str, mode: str, lines: int, budget: int) -> Schedule:
+    made = in_strips(lowered(stem, width), mode, lines, budget, SRAM)
+    check(made.program, made.plan)
+    simulate(made.program, made.plan)
+    return made
+
+
+WIDTHS = st.sampled_from(("8", "8", "mixed", "16"))
+
+
+@settings(max_examples=8, **QUIET)
+@given(stems(), MODES, LINES, BUDGETS, WIDTHS)
+def test_host_equals_the_interpreter(
+    stem: Stem, mode: str, lines: int, budget: int, width: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        follow(placed(stem, width, mode, lines, budget), Path(folder), ("host",))
+
+
+@settings(max_examples=3, **QUIET)
+@given(stems(20), MODES, LINES, BUDGETS, WIDTHS)
+def test_everywhere_the_same_bits(
+    stem: Stem, mode: str, lines: int, budget: int, width: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        follow(placed(stem, width, mode, lines, budget), Path(folder), EVERYWHERE)
+
+
+@pytest.mark.parametrize("goal", ["ram", "speed"])
+def test_the_choosers_schedules(tmp_path: Path, goal: str) -> None:
+    stem = Stem(
+        (32, 32), (Layer(8, 3, 1, 1), Layer(12, 3, 2, 1), Layer(16, 3, 2, 1, False)), blocks=1
+    )
+    follow(scheduled(lowered(stem), "bands", goal), tmp_path, ("host", "unicorn"))
+
+
+@pytest.mark.long
+@settings(max_examples=40, **QUIET)
+@given(stems(), MODES, LINES, BUDGETS, WIDTHS)
+def test_many_everywhere(stem: Stem, mode: str, lines: int, budget: int, width: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        follow(placed(stem, width, mode, lines, budget), Path(folder), EVERYWHERE)
