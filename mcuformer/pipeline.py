@@ -96,16 +96,13 @@ def _schedule(
     options: CompileOptions, board: Board, float_graph: Graph, graph: Graph
 ) -> Figures:
     from mcuformer.memory.check import check
-    from mcuformer.memory.model import UNLIMITED, Region
+    from mcuformer.memory.model import UNLIMITED, arena_regions
     from mcuformer.misfit import explain
     from mcuformer.schedule.run import curve, place
 
     static = static_estimate(graph)
     beside = static + board.stack_bytes
-    arenas = [
-        Region(a.name, a.base, a.size_bytes - (beside if i == 0 else 0), a.fast_bytes)
-        for i, a in enumerate(board.arenas)
-    ]
+    arenas = arena_regions(board, beside)
     limit = None if options.ram is None else options.ram - beside
     trade = curve(graph, options.input_mode)
     error: McuformerError | None = None

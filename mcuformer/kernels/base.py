@@ -7,6 +7,8 @@ from typing import Literal
 
 from numpy.typing import NDArray
 
+CACHE_LINE = 32  # bytes, of a Cortex-M7: weights begin at one
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CArray:

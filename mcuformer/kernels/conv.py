@@ -13,7 +13,7 @@ import numpy as np
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels import conv_cost, linear
-from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
 from mcuformer.kernels.shapes import Values, constant, round4
 
 SOURCES = ("mcf_conv2d.c", "mcf_dwconv2d.c", "mcf_dw.c", *linear.GEMM_SOURCES)
@@ -31,7 +31,7 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
     core = linear.pack(as_linear(op), graph, panel=expanded, tile=tile_of(op, graph))
     arrays = {a.suffix: a for a in core.arrays}
     if op.kind == "q_dwconv2d":
-        arrays["w"] = CArray("w", "int8_t", pack_depthwise(op, graph), 4, "weights")
+        arrays["w"] = CArray("w", "int8_t", pack_depthwise(op, graph), CACHE_LINE, "weights")
     arrays["pad"] = CArray("pad", f"{x.dtype}_t", np.array(pad, DTYPES[x.dtype]))
     fields = {f"core.{name}": value for name, value in core.fields.items()} | {
         "pad": "pad",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels import linear_cost
-from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
 from mcuformer.kernels.shapes import TYPES, Values, constant, op_input, round4, segments_of
 
 GEMM_SOURCES = (
@@ -36,7 +36,7 @@ def pack(
     bits = op.attrs.get("weight_bits", 8)
     chunks = chunk_lengths(op, kp)
     padded = pad_segments(weights, segments)
-    arrays = [CArray("w", "int8_t", pack_weights(padded, bits), 4, "weights")]
+    arrays = [CArray("w", "int8_t", pack_weights(padded, bits), CACHE_LINE, "weights")]
     arrays.append(CArray("post", "int32_t", pack_post(op, graph, padded, chunks)))
     table = graph.const(op_input(op, 7))
     out = graph.type(op.outputs[0]).dtype

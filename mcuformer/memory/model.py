@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mcuformer.errors import McuformerError
 from mcuformer.memory.lifetimes import Live
+
+if TYPE_CHECKING:
+    from mcuformer.targets.board import Board
 
 UNLIMITED = 1 << 31
 
@@ -19,6 +23,14 @@ class Region:
     base: int
     size_bytes: int
     fast_bytes: int = 0
+
+
+def arena_regions(board: Board, beside_bytes: int) -> list[Region]:
+    """What stack and static data (`beside_bytes`, at the start of the first) leave of its RAM."""
+    return [
+        Region(r.name, r.base, r.size_bytes - beside, max(0, r.fast_bytes - beside))
+        for r, beside in zip(board.arenas, (beside_bytes, *[0] * len(board.arenas)), strict=False)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

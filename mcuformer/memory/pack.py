@@ -39,20 +39,27 @@ def pack(
         buffer = found[i].buffer
         size, hinted = buffer.size_bytes, fast and buffer.hint == "fast"
         for r in fast_first if hinted else tries:
-            at = _lowest(found[i], r, region, offset)
+            at = lowest(found[i], r, region, offset)
             if at + size <= regions[r].size_bytes:
                 break
         else:
-            r, at = 0, _lowest(found[i], 0, region, offset)
+            r, at = 0, lowest(found[i], 0, region, offset)
         region[i], offset[i] = r, at
         used[r] = max(used[r], at + size)
-        if hinted:
-            slow += max(0, min(size, at + size - regions[r].fast_bytes))
+        slow += slow_bytes(found[i], at, regions[r]) if fast else 0
     missing = sum(max(0, u - r.size_bytes) for u, r in zip(used, regions, strict=True))
     return Packing(tuple(region), tuple(offset), tuple(used), (missing, sum(used), slow))
 
 
-def _lowest(item: Item, r: int, region: list[int], offset: list[int]) -> int:
+def slow_bytes(item: Item, offset: int, region: Region) -> int:
+    """Bytes of a hinted buffer that lie outside the fast start of its region."""
+    size = item.buffer.size_bytes
+    if item.buffer.hint != "fast":
+        return 0
+    return max(0, min(size, offset + size - region.fast_bytes))
+
+
+def lowest(item: Item, r: int, region: list[int], offset: list[int]) -> int:
     """The lowest aligned offset in region `r` that collides with nothing placed there."""
     align = item.buffer.align
     taken = [

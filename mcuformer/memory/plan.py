@@ -13,6 +13,7 @@ from dataclasses import replace
 from mcuformer.errors import DoesNotFitError
 from mcuformer.memory.collapse import collapse
 from mcuformer.memory.conflicts import Item, items, live_bytes, lower_bound
+from mcuformer.memory.fast import prefer_fast
 from mcuformer.memory.lifetimes import lifetimes
 from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Region, RegionUse
 from mcuformer.memory.pack import Packing, pack
@@ -36,7 +37,7 @@ def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1
     )
     peak = max(timeline, key=lambda m: m.live_bytes, default=Moment(0, -1, "", 0))
     bound = lower_bound(found, len(calls), peak.live_bytes)
-    best = _best(found, regions, levels, bound, rounds)
+    best = prefer_fast(_best(found, regions, levels, bound, rounds), found, regions)
     return MemoryPlan(
         placements={
             item.buffer.name: Placement(item.buffer.name, regions[r].name, at)

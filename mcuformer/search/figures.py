@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import arena_regions
 from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.choose import Memo
 from mcuformer.schedule.run import Schedule, curve, place
@@ -95,16 +95,10 @@ class Planner:
         if most is not None and fastest > most:
             return Illegal("instructions", fastest, most)
         try:
-            made = place(trade, self._arenas(beside), self.optimize, self.ram - beside, most)
+            made = place(trade, arena_regions(self.board, beside), self.optimize, self.ram - beside, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit
             return Illegal("ram", smallest + beside, self.ram)
         return self._cost(made, static, constants)
-
-    def _arenas(self, beside: int) -> list[Region]:
-        return [
-            Region(a.name, a.base, a.size_bytes - (beside if i == 0 else 0), a.fast_bytes)
-            for i, a in enumerate(self.board.arenas)
-        ]
 
     def _cost(self, made: Schedule, static: int, constants: int) -> Cost:
         return Cost(

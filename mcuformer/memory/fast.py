@@ -1,0 +1,74 @@
+"""Brings buffers that ask for tightly coupled memory down into it, at no byte more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcuformer.memory.conflicts import Item
+from mcuformer.memory.model import Region
+from mcuformer.memory.pack import Packing, lowest, pack, slow_bytes
+
+ALIGN = 8  # the coarsest of any buffer
+
+
+def prefer_fast(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> Packing:
+    """`made`, or one upside down, with every hinted buffer as low as the others leave it.
+
+    Fast memory is the start of a region, and panels live shortly: they come to lie on top of what
+    lives long, the more so where they are placed last. Upside down nothing else changes, except
+    where two buffers share bytes in part.
+    """
+    if not any(r.fast_bytes for r in regions):
+        return made
+    order = sorted(range(len(found)), key=lambda i: (_hinted(found[i]), made.offset[i]))
+    last = pack(order, found, regions, range(len(regions)))
+    ways = [made, *_upside_down(made, found, regions), *_upside_down(last, found, regions)]
+    return min((_settled(way, found, regions) for way in ways), key=lambda p: p.cost)
+
+
+def _upside_down(
+    made: Packing, found: Sequence[Item], regions: Sequence[Region]
+) -> list[Packing]:
+    """The mirrored packing, where it is legal and everything fits."""
+    if made.cost[0]:
+        return []
+    tops = [_up(used) for used in made.used]
+    offset = [
+        tops[r] - at - _up(item.buffer.size_bytes)
+        for item, r, at in zip(found, made.region, made.offset, strict=True)
+    ]
+    for i, item in enumerate(found):
+        for j, gaps in item.against.items():
+            apart = offset[i] - offset[j]
+            if made.region[i] == made.region[j] and any(lo < apart < hi for lo, hi in gaps):
+                return []
+    return [] if min(offset, default=0) < 0 else [_with(made, offset, found, regions)]
+
+
+def _settled(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> Packing:
+    region, offset = list(made.region), list(made.offset)
+    hinted = [i for i, item in enumerate(found) if _hinted(item)]
+    for i in sorted(hinted, key=lambda i: offset[i]):
+        offset[i] = min(offset[i], lowest(found[i], region[i], region, offset))
+    return _with(made, offset, found, regions)
+
+
+def _with(
+    made: Packing, offset: Sequence[int], found: Sequence[Item], regions: Sequence[Region]
+) -> Packing:
+    used, slow = [0] * len(regions), 0
+    for item, r, at in zip(found, made.region, offset, strict=True):
+        used[r] = max(used[r], at + item.buffer.size_bytes)
+        slow += slow_bytes(item, at, regions[r])
+    return replace(
+        made, offset=tuple(offset), used=tuple(used), cost=(made.cost[0], sum(used), slow)
+    )
+
+
+def _hinted(item: Item) -> bool:
+    return item.buffer.hint == "fast"
+
+
+def _up(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN
