@@ -9,8 +9,6 @@ from mcuformer.memory.conflicts import Item
 from mcuformer.memory.model import Region
 from mcuformer.memory.pack import Packing, lowest, pack, slow_bytes
 
-ALIGN = 8  # the coarsest of any buffer
-
 
 def prefer_fast(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> Packing:
     """`made`, or one upside down, with every hinted buffer as low as the others leave it.
@@ -33,9 +31,10 @@ def _upside_down(
     """The mirrored packing, where it is legal and everything fits."""
     if made.cost[0]:
         return []
-    tops = [_up(used) for used in made.used]
+    grain = max((item.buffer.align for item in found), default=1)
+    tops = [_up(used, grain) for used in made.used]
     offset = [
-        tops[r] - at - _up(item.buffer.size_bytes)
+        tops[r] - at - _up(item.buffer.size_bytes, grain)
         for item, r, at in zip(found, made.region, made.offset, strict=True)
     ]
     for i, item in enumerate(found):
@@ -70,5 +69,5 @@ def _hinted(item: Item) -> bool:
     return item.buffer.hint == "fast"
 
 
-def _up(size: int) -> int:
-    return -(-size // ALIGN) * ALIGN
+def _up(size: int, grain: int) -> int:
+    return -(-size // grain) * grain
