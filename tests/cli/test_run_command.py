@@ -70,6 +70,24 @@ def test_run_equals_the_interpreter(
         assert sum(row["instructions"] for row in document["layers"]) <= document["instructions"]
 
 
+def test_cycles_are_null_without_the_model(
+    files: Files, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A machine without llvm-mca: everything else is known, and the reason is given."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("arm-none-eabi-objdump", "cc"):
+        path = shutil.which(name)
+        if path is not None:
+            (tools / name).symlink_to(path)
+    monkeypatch.setenv("PATH", str(tools))
+    assert invoke(["run", str(files["package"]), "--input", str(sample), "--json"]) == 0
+    document = printed(capsys)
+    assert document["estimated_cycles"] is None and document["instructions"] > 0
+    assert "is not installed" in document["why"]["estimated_cycles"]
+
+
 def test_raw_input_and_text(
     files: Files, sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,10 +91,11 @@ def test_large(where: str, values: str, panel: int) -> None:
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_plain_c_on_cortex_m0(seed: int) -> None:
-    case = make_case(Spec(5, 7, 6, 5, heads=2, bias=2, zero_points=True, seed=seed))
-    np.testing.assert_array_equal(run(case, "m0", 2)[0], case.expected)
+@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(spec=specs(max_t=9, max_d=9), panel=st.sampled_from((0, 2)), pad=st.integers(0, 3))
+def test_plain_c_on_cortex_m0(spec: Spec, panel: int, pad: int) -> None:
+    case = make_case(spec)
+    np.testing.assert_array_equal(run(case, "m0", panel, pad)[0], case.expected)
 
 
 @pytest.mark.parametrize("where", DEVICES)

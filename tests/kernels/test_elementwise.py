@@ -13,6 +13,7 @@ from row_cases import VALUES, Case, call_rows, fill, make, padded
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
+from mcuformer.schedule.build import cycles
 
 DEVICES = ("host", "m7", "m0")
 TYPES = st.sampled_from(("int8", "int8", "int16"))
@@ -214,6 +215,36 @@ def test_copy(where: str) -> None:
     for i in range(5):
         np.testing.assert_array_equal(y[1 + 9 * i :][:7], x[3 + 11 * i :][:7])
     assert y[8] == y[9] == y[0] == 0
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3))
+def test_gather(where: str, data: st.DataObject, pad: int) -> None:
+    """Any rows in any order, rows at any byte."""
+    rows, size = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 13))
+    index = data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=12))
+    x = np.random.default_rng(rows).integers(-128, 128, (rows, size)).astype(np.int8)
+    (source, xs), (y, ys) = padded(x, pad), padded(np.zeros((len(index), size), np.int8), pad)
+    source.flags.writeable = False
+    table = np.array(index, np.uint16)
+    args = [Ptr(source, pad), xs, Ptr(y, pad), ys, size, len(index), table]
+    device(where).call("mcf_gather", args)
+    np.testing.assert_array_equal(y.reshape(-1, ys)[:, pad:].view(np.int8), x[index])
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@SMALL
+@given(data=st.data(), pad=st.integers(0, 3))
+def test_permute(where: str, data: st.DataObject, pad: int) -> None:
+    """In place, cycle by cycle, as the scheduler writes the cycles down."""
+    rows, size = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 13))
+    index = data.draw(st.permutations(range(rows)))
+    x = np.random.default_rng(rows).integers(-128, 128, (rows, size)).astype(np.int8)
+    buffer, stride = padded(x, pad)
+    table, row = np.array(cycles(index), np.uint16), np.zeros(size, np.uint8)
+    device(where).call("mcf_permute", [Ptr(buffer, pad), stride, size, table, row])
+    np.testing.assert_array_equal(buffer.reshape(-1, stride)[:, pad:].view(np.int8), x[list(index)])
 
 
 @pytest.mark.parametrize("where", ("m4-O3",))

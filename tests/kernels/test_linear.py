@@ -86,6 +86,16 @@ def test_long_rows(where: str, panel: int, x: str, values: str) -> None:
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("panel", (0, 8))
+@pytest.mark.parametrize("values", ("mixed", "lowest"))
+def test_lengths(where: str, panel: int, values: str) -> None:
+    """K around multiples of the unrolled steps, odd rows and channels."""
+    for k in (1, 3, 4, 63, 64, 65, 95, 96, 97, 191, 193, 1000, 4095):
+        case = make_case(Spec(3, k, 5, values=values, shift=3))
+        np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
+
+
 @pytest.mark.parametrize("flags", ((), ("-DMCF_LDR",)))
 def test_words_are_aligned_where_the_chip_wants_it(flags: tuple[str, ...]) -> None:
     """Rows at any byte, outputs at any byte, odd K: the emulator alone would not notice."""
