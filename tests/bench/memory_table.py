@@ -1,4 +1,4 @@
-"""Part of `make bench`: SRAM and instructions of whole models, measured.
+"""SRAM and instructions of whole models, measured (docs/memory.md).
 
     python tests/bench/memory_table.py MODELS_DIR [A B C ...] [--only ram]
 
