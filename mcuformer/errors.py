@@ -59,3 +59,9 @@ class FlashError(McuformerError):
     """The probe or its software failed."""
 
     exit_code = 7
+
+
+class Interrupted(McuformerError):
+    """Ctrl-C, in a command that can be continued: the hint says how."""
+
+    exit_code = 130

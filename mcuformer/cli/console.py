@@ -9,22 +9,35 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+_WIDTH = 20  # of the bar
+
 
 class Progress:
-    """One line on stderr, redrawn at most ten times a second; silent when stderr is no terminal."""
+    """One line on stderr, redrawn at most ten times a second; silent when stderr is no terminal.
+
+    A bar and the time left where the total is known; the time counts from the first call of a
+    stage, so that a resumed one is not taken for a fast one. What stands in brackets behind a
+    stage's name may change from call to call.
+    """
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.drawn_at = 0.0
         self.stage = ""
+        self.started_at, self.started_with = 0.0, 0
 
     def __call__(self, stage: str, done: int = 0, total: int = 0) -> None:
         now = time.monotonic()
-        if not self.live or (stage == self.stage and done < total and now - self.drawn_at < 0.1):
+        name = stage.partition(" (")[0]
+        if name != self.stage:
+            self.started_at, self.started_with = now, done
+        elif done < total and now - self.drawn_at < 0.1:
             return
-        self.stage, self.drawn_at = stage, now
-        count = f" {done:,}/{total:,}" if total else ""
-        sys.stderr.write(f"\r\x1b[K{stage}{count}")
+        self.stage, self.drawn_at = name, now
+        if not self.live:
+            return
+        seconds = now - self.started_at
+        sys.stderr.write(f"\r\x1b[K{line(stage, done, total, self.started_with, seconds)}")
         sys.stderr.flush()
 
     def __enter__(self) -> Progress:
@@ -34,6 +47,24 @@ class Progress:
         if self.live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def line(stage: str, done: int, total: int, started_with: int, seconds: float) -> str:
+    """What Progress draws: `training (loss 0.31)  [#####     ] 1,200/2,400, 3 min left`."""
+    if not total:
+        return stage
+    full = _WIDTH * min(done, total) // total
+    bar = f"{stage}  [{'#' * full}{' ' * (_WIDTH - full)}] {done:,}/{total:,}"
+    fresh = done - started_with
+    if fresh < 1 or done >= total or seconds < 2:
+        return bar
+    return f"{bar}, {_time(seconds * (total - done) / fresh)} left"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def print_json(document: Any) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ import click
 
 from mcuformer.cli.console import Progress, note, print_json
 from mcuformer.cli.params import COUNT, SIZE, json_option
+from mcuformer.errors import Interrupted, UsageError
 
 _DEFAULT_OUTPUT = Path("build/search")
 
@@ -62,6 +67,11 @@ _DEFAULT_OUTPUT = Path("build/search")
     "--qat", is_flag=True,
     help="After fine-tuning, train on with the rounding of the integer code.",
 )
+@click.option(
+    "--study/--no-study", default=None,
+    help="Report Kendall's tau of the shared weights, and the search against random draws.  "
+    "[default: with --budget large]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--amp", is_flag=True, help="Train in bfloat16 where the device has it.")
@@ -81,22 +91,19 @@ def command(
     from mcuformer.cli.need_torch import need_torch
 
     need_torch()
-    from mcuformer.search.run import Search, Settings, read_settings, save_settings
+    from mcuformer.search.run import Search
+    from mcuformer.search.settings import Settings, read_settings, save_settings
+    from mcuformer.search.summary import text
 
     directory = resume or output or _DEFAULT_OUTPUT
     if resume is not None:
         settings = read_settings(resume)
-        if values["storage"]:
-            settings = replace(settings, storage=values["storage"])
+        study = settings.study if values["study"] is None else values["study"]
+        settings = replace(settings, storage=values["storage"] or settings.storage, study=study)
     else:
-        if values["data"] is None:
-            note("no --data: the embedded digits of 8x8, enlarged to 24x24")
-        values["data"] = values["data"] or "digits"
-        values["space"] = values["space"] or _space_for(values["data"])
-        values["objectives"] = tuple(values["objectives"].split(","))
-        settings = Settings(**values)
+        settings = Settings(**_completed(values))
         save_settings(settings, directory)
-    with Progress() as progress:
+    with Progress() as progress, _explained(directory):
         search = Search(settings, directory, progress)
         if worker:
             search.work()
@@ -105,34 +112,36 @@ def command(
     if as_json:
         print_json(document)
     else:
-        print(_text(document))
+        print(text(document))
 
 
-def _space_for(data: str) -> str:
-    return "tiny" if data.startswith(("digits", "fashion-mnist")) else "cifar"
+def _completed(values: dict[str, Any]) -> dict[str, Any]:
+    """Options with the defaults that depend on others."""
+    if values["data"] is None:
+        note("no --data: the embedded digits of 8x8, enlarged to 24x24")
+    data = values["data"] or "digits"
+    small = data.startswith(("digits", "fashion-mnist"))
+    study = values["budget"] == "large" if values["study"] is None else values["study"]
+    return values | {
+        "data": data, "space": values["space"] or ("tiny" if small else "cifar"), "study": study,
+        "objectives": tuple(values["objectives"].split(",")),
+    }
 
 
-def _text(d: dict[str, Any]) -> str:
-    a, accuracy = d["arch"], d["accuracy"]
-    ranks = ", ".join(f"{n[5:]} {a[n]}" for n in a if n.startswith("rank_"))
-    lines = [
-        f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
-        f"{a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool",
-        f"          MLP widths {a['hidden']}, ranks {ranks}",
-        f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
-        f"{100 * d['legal_share']:.0f} % of random networks are legal",
-        f"accuracy  int8 {accuracy['int8']:.2f} % on all test images (float "
-        f"{accuracy['float']:.2f} %, validation {_percent(accuracy['validation'])})",
-        f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of "
-        f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
-        f"SRAM      {d['sram_total_bytes']:,} B",
-        f"flash     {d['flash_total_bytes']:,} B",
-        f"work      {d['instructions']:,} instructions (estimated)",
-        f"model     {d['model']}",
-        f"package   {d['build_dir']}",
-    ]
-    return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "none: trained on it" if value is None else f"{value:.2f} %"
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """What ends a search from outside: everything finished is in `directory`."""
+    again = f"mcuformer search --resume {directory} continues it"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was finished is kept", again) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f"{error.filename}: " if error.filename else f"{directory}: "
+        raise UsageError(f"{where}{os.strerror(error.errno)}", f"make room; {again}") from error
+    except Exception as error:
+        if "disk is full" not in str(error) and "disk is full" not in str(error.__cause__):
+            raise  # SQLite says so in the words of three libraries
+        raise UsageError(f"{directory}: the disk is full", f"make room; {again}") from error

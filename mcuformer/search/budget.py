@@ -10,6 +10,16 @@ MANY = 10_000  # images
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """Networks that are trained alone for `epochs` to check the supernet's order; `seeds` of search
+    against random draws."""
+
+    subnets: int
+    epochs: int
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """`share_draws`: random networks whose legality is counted; `judged`: validation images that a
     candidate is judged by, at most; `emulated`: test images that Unicorn runs."""
@@ -21,6 +31,7 @@ class Budget:
     population: int
     share_draws: int
     emulated: int
+    study: Study
     judged: int = 4000
 
 
@@ -37,10 +48,14 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Bu
         )
 
     if name == "small":
-        return Budget(recipe(3, 64, 6e-3), recipe(4, 64, 8e-3), 1, 8, 4, 20, 10)
+        return Budget(recipe(3, 64, 6e-3), recipe(4, 64, 8e-3), 1, 8, 4, 20, 10, Study(4, 2, 2))
     if name == "normal":
-        return Budget(recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 2, 80, 16, 60, 60)
-    return Budget(recipe(120, 512, 6e-3), recipe(400, 512, 6e-3), 4, 1000, 50, 1000, 200)
+        return Budget(
+            recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 2, 80, 16, 60, 60, Study(12, 20, 3)
+        )
+    return Budget(
+        recipe(120, 512, 6e-3), recipe(400, 512, 6e-3), 4, 1000, 50, 1000, 200, Study(16, 60, 3)
+    )
 
 
 def with_counts(

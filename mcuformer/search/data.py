@@ -158,18 +158,29 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
     """Images as RGB; others than `size` squared are resized by the short side and cut centrally."""
-    from PIL import Image
 
     x, y = [], []
     for label, name in enumerate(classes):
+        if not (root / name).is_dir():
+            raise UsageError(f"{root} has no folder {name}", "every class needs train/ and test/")
         for path in sorted((root / name).iterdir()):
             if path.suffix.lower() in SUFFIXES:
-                with Image.open(path) as opened:
-                    x.append(_square(opened.convert("RGB"), size))
+                x.append(_read_image(path, size))
                 y.append(label)
     if not x:
         raise UsageError(f"{root} holds no images")
     return Images(np.stack(x).transpose(0, 3, 1, 2), np.asarray(y, np.int64))
+
+
+def _read_image(path: Path, size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return _square(opened.convert("RGB"), size)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, of broken files
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UsageError(f"{path} is no readable image: {reason}", "mend or remove it") from error
 
 
 def _square(image: object, size: int) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from mcuformer.options import CompileOptions
 from mcuformer.quant.stored import notes_of
@@ -25,13 +26,15 @@ Say = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Accuracies in percent of all test images; `emulator`: of `emulated` of them in Unicorn."""
+    """Accuracies in percent of all test images; `emulator`: of `emulated` of them in Unicorn, where
+    `high_water_bytes` of SRAM were written at most."""
 
     float_percent: float
     int8_percent: float
     emulator_percent: float
     emulated: int
     bit_exact: bool
+    high_water_bytes: int | None
     report: dict[str, Any]
 
 
@@ -85,22 +88,29 @@ def compile_found(planner: Planner, board: str, model: Path, calibrate: Path, ou
 
 def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, say: Say) -> Outcome:
     """All test images by the generated C on the host, the first `emulated` in Unicorn too."""
+    from mcuformer.execution import Executor
     from mcuformer.package import open_package
-    from mcuformer.validate.device import make_device
     from mcuformer.validate.run import validate
 
     package = open_package(build)
     whole, part = build / "test.npz", build / "test_emulated.npz"
     np.savez_compressed(whole, x=test.x, y=test.y, classes=np.array(classes))
     np.savez_compressed(part, x=test.x[:emulated], y=test.y[:emulated], classes=np.array(classes))
-    documents = []
+    documents, written = [], []
     for runner, data in (("host", whole), ("unicorn", part)):
-        with make_device(package, runner, None) as device:
+        with Executor(package, runner) as executor:
+
+            def device(inputs: Sequence[NDArray], executor: Executor = executor) -> list[bytes]:
+                result = executor.run(inputs)
+                written.append(result.sram_high_water_bytes)
+                return [i.output for i in result.inferences]
+
             documents.append(validate(package, data, None, None, runner, device, say))
     host, chip = documents
     return Outcome(
         float_percent=host["accuracy"]["float_percent"], int8_percent=host["accuracy"]["percent"],
         emulator_percent=chip["accuracy"]["percent"], emulated=chip["samples"],
         bit_exact=host["bit_exact"]["equal"] and chip["bit_exact"]["equal"],
+        high_water_bytes=max((n for n in written if n is not None), default=None),
         report=package.report,
     )

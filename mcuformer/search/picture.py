@@ -9,20 +9,21 @@ from typing import Any
 
 from mcuformer.search.explore import Candidate, pareto
 
+PICTURES = ("pareto.png", "evolution.png")
+
 
 def draw(
     found: Sequence[Candidate], best: Candidate, history: Sequence[dict[str, Any]],
     limit_bytes: int, directory: Path,
-) -> list[Path]:
-    """PNG files; none where matplotlib is not installed."""
+) -> None:
+    """The files PICTURES; none where matplotlib is not installed."""
     try:
         import matplotlib
 
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
-        return []
-    paths = [directory / "pareto.png"]
+        return
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     size = [c.cost.sram_total_bytes / 1024 for c in found]
     axes.scatter(size, [c.accuracy for c in found], s=14, color="0.65", label="candidates")
@@ -41,12 +42,10 @@ def draw(
     axes.set_xscale("log")
     axes.legend(loc="lower right")
     figure.tight_layout()
-    figure.savefig(paths[0], dpi=120)
+    figure.savefig(directory / PICTURES[0], dpi=120)
     pyplot.close(figure)
     if history:
-        paths.append(directory / "evolution.png")
-        _evolution(pyplot, history, paths[1])
-    return paths
+        _evolution(pyplot, history, directory / PICTURES[1])
 
 
 def _evolution(pyplot: Any, history: Sequence[dict[str, Any]], path: Path) -> None:
@@ -69,8 +68,8 @@ def _evolution(pyplot: Any, history: Sequence[dict[str, Any]], path: Path) -> No
     pyplot.close(figure)
 
 
-def page(document: dict[str, Any], pictures: Sequence[Path]) -> str:
-    """One HTML file with the pictures inside."""
+def page(document: dict[str, Any], directory: Path) -> str:
+    """One HTML file with the pictures of `directory` inside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from mcuformer.paths import TEMPLATES
@@ -78,5 +77,6 @@ def page(document: dict[str, Any], pictures: Sequence[Path]) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True
     )
-    images = [base64.b64encode(p.read_bytes()).decode() for p in pictures]
+    drawn = [p for name in PICTURES if (p := directory / name).is_file()]
+    images = [base64.b64encode(p.read_bytes()).decode() for p in drawn]
     return environment.get_template("search.html.j2").render(document=document, images=images)

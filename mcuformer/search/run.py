@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.budget import Budget, budget_of, with_counts
-from mcuformer.search.data import Data
+from mcuformer.search.data import Data, Images
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.evolve import evolve
 from mcuformer.search.explore import (
@@ -28,65 +28,28 @@ from mcuformer.search.explore import (
     legal_share,
     winner,
 )
-from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.figures import Limits, Planner
 from mcuformer.search.finish import Outcome, calibration, check, compile_found, export
 from mcuformer.search.net import Network
+from mcuformer.search.picture import draw, page
 from mcuformer.search.sandwich import Sandwich
+from mcuformer.search.settings import Settings
 from mcuformer.search.space import Space, load_space, parse_space
+from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
-from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
+from mcuformer.search.train import (
+    Trainer,
+    accuracy,
+    device_of,
+    distilled_loss,
+    plain_loss,
+    weights_sha256,
+)
 from mcuformer.targets.board_file import load_board
 
-SETTINGS, RESULT = "settings.json", "search.json"
+RESULT = "search.json"
 Say = Callable[..., None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that decides the result; kept in the directory for `--resume`."""
-
-    ram: int | None
-    flash: int | None = None
-    max_instructions: int | None = None
-    board: str = "stm32f746"
-    space: str = "tiny"
-    data: str = "digits"
-    budget: str = "normal"
-    protocol: str = "baseline"
-    objectives: tuple[str, ...] = ("accuracy",)
-    input_mode: str = "bands"
-    optimize: str = "balanced"
-    seed: int = 0
-    threads: int = 2
-    amp: bool = False
-    supernet_epochs: int | None = None
-    finetune_epochs: int | None = None
-    candidates: int | None = None
-    refit: bool = False
-    storage: str | None = None
-    teacher: str | None = None
-    qat: bool = False
-
-
-def save_settings(settings: Settings, directory: Path) -> None:
-    """Into a new directory; an old one must be of the same search."""
-    path = directory / SETTINGS
-    if path.exists() and read_settings(directory) != settings:
-        raise UsageError(
-            f"{directory} holds another search", f"--resume {directory} continues it; or another -o"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as part:
-        part.write_text(json.dumps(asdict(settings), indent=1))
-
-
-def read_settings(directory: Path) -> Settings:
-    path = directory / SETTINGS
-    if not path.is_file():
-        raise UsageError(f"{directory} holds no search", "start one with -o")
-    table = json.loads(path.read_text())
-    return Settings(**{**table, "objectives": tuple(table["objectives"])})
 
 
 class Search:
@@ -94,6 +57,7 @@ class Search:
 
     def __init__(self, settings: Settings, directory: Path, say: Say) -> None:
         self.settings, self.directory, self.say = settings, directory, say
+        self._reached = ""
         torch.set_num_threads(settings.threads)
         self.device = device_of()
         self.data: Data = sources.load(settings.data, settings.seed)
@@ -120,6 +84,19 @@ class Search:
 
     def run(self) -> dict[str, Any]:
         """All stages; the document of `search --json`."""
+        path = self.directory / RESULT
+        document = json.loads(path.read_text()) if path.exists() else {}
+        if "pareto" not in document:  # none, or of an earlier version
+            document = self._found()
+        if self.settings.study and not document.get("study"):
+            from mcuformer.search.study import study
+
+            document["study"] = study(self)
+        self._write(document)
+        return document
+
+    def _found(self) -> dict[str, Any]:
+        """The search itself, up to the checked package."""
         judge = Judge(self.space, self.planner)
         check_possible(judge)
         share = self._legal_share(judge)
@@ -130,12 +107,25 @@ class Search:
         best = winner(found)
         network, validation = self.finetuned(supernet, best.arch)
         qat, kept = self._rounded(network) if self.settings.qat else (None, None)
-        outcome = self._finish(network, kept)
-        document = self._document(best, validation, outcome, share, len(found)) | {"qat": qat}
-        self._show(found, best, history, document)
+        test = sources.load_test(self.settings.data)  # the only place that reads them
+        outcome = self._finish(network, kept, test)
+        neighbour = nearest_neighbour(self.data.joined().train, test)
+        draw(found, best, history, self.planner.ram, self.directory)
+        return {
+            "schema_version": 1, **found_figures(best, outcome, self.planner.limits),
+            "accuracy": accuracies(best, validation, outcome, neighbour),
+            "legal_share": share, "candidates": len(found),
+            "pareto": pareto_rows(found, best, self.settings), "qat": qat, "study": None,
+            "data": self.settings.data, "seed": self.settings.seed,
+            "weights_sha256": weights_sha256(network),
+            "model": str(self.directory / "model.onnx"), "build_dir": str(self.directory / "build"),
+        }
+
+    def _write(self, document: dict[str, Any]) -> None:
         with atomic_file(self.directory / RESULT) as part:
             part.write_text(json.dumps(document, indent=1))
-        return document
+        with atomic_file(self.directory / "search.html") as part:
+            part.write_text(page(document, self.directory), encoding="utf-8")
 
     def _legal_share(self, judge: Judge) -> float:
         path = self.directory / "legal_share.json"
@@ -217,7 +207,8 @@ class Search:
         trainer = Trainer(
             network, self.data.joined() if refit else self.data, self.budget.finetune,
             self.directory / f"finetune-{arch.key()}",
-            distilled_loss(self.teacher) if self.teacher else plain_loss, device=self.device,
+            distilled_loss(self.teacher) if self.teacher else plain_loss,
+            self._watched, self.device,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()
@@ -230,68 +221,35 @@ class Search:
         from mcuformer.search.qat import qat_recipe, train_rounded
 
         return train_rounded(
-            network, self.data.joined() if self.settings.refit else self.data, qat_recipe(self.budget.finetune),
-            self.directory / f"qat-{network.arch.key()}", teacher=self.teacher,
+            network, self.data.joined() if self.settings.refit else self.data,
+            qat_recipe(self.budget.finetune), self.directory / f"qat-{network.arch.key()}", teacher=self.teacher,
             report=self._training("training with rounding"),
         )
 
-    def _finish(self, network: Network, kept: str | None) -> Outcome:
-        """The only place that reads test images."""
+    def _finish(self, network: Network, kept: str | None, test: Images) -> Outcome:
+        """Exported, compiled and checked."""
         model, data = self.directory / "model.onnx", self.directory / "calibration.npz"
         self.say("exporting")
         export(network, self.data, model, rounded=kept)
         calibration(self.data, data)
         build = self.directory / "build"
         compile_found(self.planner, self.settings.board, model, data, build, self.say)
-        test = sources.load_test(self.settings.data)
         order = list(range(len(test)))
         Random(0).shuffle(order)  # the first of them go to the emulator: all classes
         test = test.take(torch.tensor(order).numpy())
         return check(build, test, self.data.classes, self.budget.emulated, self.say)
 
+    def _watched(self, network: nn.Module, epoch: int) -> None:
+        """After an epoch: the accuracy that the progress line shows, where one is shown."""
+        if getattr(self.say, "live", False):
+            images = self.data.validation
+            percent = accuracy(network.eval(), self.data, images, self.device)
+            self._reached = f", validation {percent:.1f} %"
+
     def _training(self, stage: str) -> Callable[..., None]:
+        self._reached = ""
+
         def report(done: int, total: int, loss: float, more: object) -> None:
-            self.say(f"{stage} (loss {loss:.3f})", done, total)
+            self.say(f"{stage} (loss {loss:.3f}{self._reached})", done, total)
 
         return report
-
-    def _document(
-        self, best: Candidate, validation: float | None, outcome: Outcome, share: float, count: int
-    ) -> dict[str, Any]:
-        report = outcome.report
-        planned: Cost = best.cost
-        return {
-            "schema_version": 1,
-            "arch": best.arch.as_dict(),
-            "parameters": best.arch.parameters,
-            "accuracy": {
-                "supernet_validation": best.accuracy, "validation": validation,
-                "float": outcome.float_percent, "int8": outcome.int8_percent,
-                "emulator": outcome.emulator_percent, "emulator_samples": outcome.emulated,
-            },
-            "bit_exact": outcome.bit_exact,
-            "sram_total_bytes": report["memory"]["sram_total_bytes"],
-            "flash_total_bytes": report["flash"]["total_bytes"],
-            "instructions": report["estimate"]["instructions"],
-            "planned": asdict(planned) | {
-                "sram_total_bytes": planned.sram_total_bytes,
-                "flash_total_bytes": planned.flash_total_bytes,
-            },
-            "limits": asdict(self.planner.limits),
-            "legal_share": share,
-            "candidates": count,
-            "data": self.settings.data,
-            "seed": self.settings.seed,
-            "model": str(self.directory / "model.onnx"),
-            "build_dir": str(self.directory / "build"),
-        }
-
-    def _show(
-        self, found: list[Candidate], best: Candidate, history: list[dict[str, Any]],
-        document: dict[str, Any],
-    ) -> None:
-        from mcuformer.search.picture import draw, page
-
-        pictures = draw(found, best, history, self.planner.ram, self.directory)
-        with atomic_file(self.directory / "search.html") as part:
-            part.write_text(page(document, pictures), encoding="utf-8")

@@ -22,6 +22,7 @@ CHOICES = (
     "patch", "stem", "pool", "relative", "dim", "depth", "heads", "head_dim",
     "rank_qkv", "rank_proj", "rank_fc1", "rank_fc2",
 )
+_NEEDED = ("patch", "dim", "depth", "heads", "head_dim")
 _DEFAULTS: dict[str, list[Any]] = {
     "stem": ["patch"], "pool": ["mean"], "relative": [False], "rank_qkv": [1.0],
     "rank_proj": [1.0], "rank_fc1": [1.0], "rank_fc2": [1.0],
@@ -128,15 +129,22 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
         hint = f"known are {', '.join(sorted(known))}"
         raise UsageError(f"space {name}: unknown {', '.join(unknown)}", hint)
     choices = {**_DEFAULTS, **{n: table[n] for n in table if n in CHOICES}}
-    for gene in ("patch", "dim", "depth", "heads", "head_dim", "ratio"):
-        if not isinstance(table.get(gene), list) or not table[gene]:
+    lists = {**choices, **{n: table.get(n) for n in (*_NEEDED, "ratio")}}
+    for gene, values in lists.items():
+        if not isinstance(values, list) or not values:
             raise UsageError(f"space {name}: {gene} needs a list of choices")
-    for gene in ("patch", "dim", "depth", "heads", "head_dim"):
+    for gene in _NEEDED:
         if any(type(v) is not int or v < 1 for v in choices[gene]):
             raise UsageError(f"space {name}: {gene} needs positive whole numbers")
+    if not all(_is_number(v) and v > 0 for v in table["ratio"]):
+        raise UsageError(f"space {name}: ratio needs positive numbers")
     for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
-        if any(not 0 < v <= 1 for v in choices[gene]):
+        if not all(_is_number(v) and 0 < v <= 1 for v in choices[gene]):
             raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
+    if any(type(v) is not bool for v in choices["relative"]):
+        raise UsageError(f"space {name}: relative is true or false")
+    if not all(type(v) is str for gene in ("stem", "pool") for v in choices[gene]):
+        raise UsageError(f"space {name}: stem and pool are texts")
     if set(choices["pool"]) - {"cls", "mean"}:
         raise UsageError(f"space {name}: pool is cls or mean")
     for stem in choices["stem"]:
@@ -144,8 +152,16 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
             last_stride(str(stem), patch)
     if any(d % 4 for d in choices["dim"]):
         raise UsageError(f"space {name}: dim must be a multiple of 4")
-    image = tuple(table.get("image", (24, 24, 1)))
+    image, classes = table.get("image", [24, 24, 1]), table.get("classes", 10)
+    if type(image) is not list or len(image) != 3 or any(type(v) is not int or v < 1 for v in image):
+        raise UsageError(f"space {name}: image is [height, width, channels]")
+    if type(classes) is not int or classes < 2:
+        raise UsageError(f"space {name}: classes is a whole number from 2 on")
     return Space(
-        name, image, int(table.get("classes", 10)),
+        name, (image[0], image[1], image[2]), classes,
         {n: tuple(choices[n]) for n in CHOICES}, tuple(table["ratio"]),
     )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)

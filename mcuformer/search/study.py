@@ -1,22 +1,48 @@
-"""How far a search can be trusted: Kendall's tau of the supernet, and the search against chance."""
+"""How far a search can be trusted: Kendall's tau of the supernet, and the search against chance.
+
+Every network that is trained for it has a checkpoint of its own and every finished row is written
+down at once, so a study that was killed goes on where it stopped.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mcuformer.atomic import atomic_file
+from mcuformer.search.arch import Arch
+from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
 from mcuformer.search.figures import Cost
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.run import Search
 from mcuformer.search.train import Trainer, accuracy
 
-Say = Callable[..., None]
+if TYPE_CHECKING:
+    from mcuformer.search.run import Search
+
+STUDY = "study.json"
+
+
+def study(search: Search) -> dict[str, Any]:
+    """`tau` over `subnets`, and `chance`: search and random draws of as many candidates, per seed.
+
+    `alone` is the validation accuracy of a network trained by itself from random weights.
+    """
+    evaluate = search.evaluator(search.supernet())
+    log = _Log(search.directory / STUDY)
+    _rank(search, evaluate, log)
+    _chance(search, evaluate, log)
+    rows = log.rows["subnets"]
+    return {
+        "tau": kendall([r["supernet"] for r in rows], [r["alone"] for r in rows]),
+        "epochs": search.budget.study.epochs, "candidates": search.budget.candidates, **log.rows,
+    }
 
 
 def kendall(a: Sequence[float], b: Sequence[float]) -> float:
@@ -32,52 +58,69 @@ def _sign(x: float) -> int:
     return (x > 0) - (x < 0)
 
 
-def rank_study(search: Search, subnets: int, epochs: int, say: Say) -> dict[str, Any]:
-    """Validation accuracy of random legal subnets in the supernet and trained from scratch."""
-    judge = Judge(search.space, search.planner)
-    evaluate = search.evaluator(search.supernet())
-    random = Random(f"tau/{search.settings.seed}")
-    rows: list[dict[str, Any]] = []
-    recipe = replace(search.budget.finetune, epochs=epochs)
-    while len(rows) < subnets:
+class _Log:
+    """Rows on disk, in the order in which they were finished."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, list[dict[str, Any]]] = {"subnets": [], "chance": []}
+        if path.exists():
+            self.rows = json.loads(path.read_text())
+
+    def add(self, table: str, row: dict[str, Any]) -> None:
+        self.rows[table].append(row)
+        with atomic_file(self.path) as part:
+            part.write_text(json.dumps(self.rows, indent=1))
+
+
+def _rank(search: Search, evaluate: Evaluator, log: _Log) -> None:
+    wanted = search.budget.study.subnets
+    drawn = _draws(search, wanted)
+    for arch, cost in drawn[len(log.rows["subnets"]) :]:
+        done = len(log.rows["subnets"])
+        search.say("study: training subnets alone", done, len(drawn))
+        log.add("subnets", {
+            "arch": arch.as_dict(), "supernet": evaluate(arch), "alone": _alone(search, arch),
+            "sram_total_bytes": cost.sram_total_bytes,
+        })
+
+
+def _draws(search: Search, count: int) -> list[tuple[Arch, Cost]]:
+    """The first different legal networks of one series of draws."""
+    judge, random = Judge(search.space, search.planner), Random(f"tau/{search.settings.seed}")
+    found: dict[Arch, Cost] = {}
+    for _ in range(1000 * count):
         genes = judge.space.draw(random)
         cost = judge.cost(genes)
-        if not isinstance(cost, Cost):
-            continue
-        arch = judge.space.decode(genes)
-        network = Network(arch)
-        initialise(network, torch.Generator().manual_seed(search.settings.seed))
-        at: Path = search.directory / "study" / arch.key()
-        Trainer(network, search.data, recipe, at, device=search.device).run()
-        alone = accuracy(network.eval(), search.data, search.data.validation, search.device)
-        rows.append(
-            {"arch": arch.as_dict(), "supernet": evaluate(arch), "alone": alone,
-             "sram_total_bytes": cost.sram_total_bytes}
-        )
-        say("training subnets alone", len(rows), subnets)
-    tau = kendall([r["supernet"] for r in rows], [r["alone"] for r in rows])
-    return {"tau": tau, "epochs": epochs, "subnets": rows}
+        if isinstance(cost, Cost):
+            found.setdefault(judge.space.decode(genes), cost)
+        if len(found) == count:
+            break
+    return list(found.items())
 
 
-def chance_study(search: Search, candidates: int, seeds: int, say: Say) -> list[dict[str, float]]:
-    """Best validation accuracy in the supernet by search and by random draws, per seed."""
-    judge = Judge(search.space, search.planner)
-    judged = search.evaluator(search.supernet())
-    known: dict[Any, float] = {}
+def _alone(search: Search, arch: Arch) -> float:
+    """Trained from random weights; the checkpoint of every epoch is kept."""
+    network = Network(arch)
+    initialise(network, torch.Generator().manual_seed(search.settings.seed))
+    recipe = replace(search.budget.finetune, epochs=search.budget.study.epochs)
+    at = search.directory / "study" / arch.key()
+    Trainer(network, search.data, recipe, at, device=search.device).run()
+    return accuracy(network.eval(), search.data, search.data.validation, search.device)
 
-    def evaluate(arch: Any) -> float:
-        if arch not in known:
-            known[arch] = judged(arch)
-        return known[arch]
 
-    rows = []
-    for seed in range(seeds):
+def _chance(search: Search, evaluate: Callable[[Arch], float], log: _Log) -> None:
+    """Of each the best by the supernet, and what that one reaches by itself."""
+    judge, count = Judge(search.space, search.planner), search.budget.candidates
+    seeds = search.budget.study.seeds
+    for seed in range(len(log.rows["chance"]), seeds):
+        search.say("study: search against chance", seed, seeds)
         storage = f"sqlite:///{(search.directory / f'study-{seed}.db').absolute()}"
-        found = explore(
-            judge, evaluate, storage, candidates, seed=seed, population=search.budget.population
-        )
-        chance = random_search(judge, evaluate, candidates, seed)
-        rows.append({"seed": seed, "search": winner(found).accuracy,
-                     "random": winner(chance).accuracy})
-        say("search against chance", seed + 1, seeds)
-    return rows
+        bred = winner(explore(
+            judge, evaluate, storage, count, seed=seed, population=search.budget.population
+        ))
+        drawn = winner(random_search(judge, evaluate, count, seed))
+        log.add("chance", {
+            "seed": seed, "search": bred.accuracy, "random": drawn.accuracy,
+            "search_alone": _alone(search, bred.arch), "random_alone": _alone(search, drawn.arch),
+        })

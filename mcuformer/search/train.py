@@ -7,6 +7,7 @@ and resumed from its last epoch ends with the same weights as an unbroken one.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.search.augment import Augment
 from mcuformer.search.data import Data, Images
@@ -254,9 +256,10 @@ def followed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def save_atomically(state: Any, path: Path) -> None:
     """Whole or not at all, also when the process is killed."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, part)
-    os.replace(part, path)
+    buffer = io.BytesIO()  # torch hides what the system says of a full disk
+    torch.save(state, buffer)
+    with atomic_file(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -45,6 +45,22 @@ def test_image_folders_are_read_by_class(tmp_path):
     assert len(load_test(f"imagefolder:{tmp_path},16")) == 20
 
 
+def test_a_truncated_image_is_named(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            path = tmp_path / part / name / "0.jpg"
+            image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UsageError, match=r"test/dog/0\.jpg is no readable image"):
+        load_test(f"imagefolder:{tmp_path},64")
+    path.unlink()
+    path.parent.rmdir()
+    with pytest.raises(UsageError, match="has no folder dog"):
+        load_test(f"imagefolder:{tmp_path},64")
+
+
 @pytest.mark.parametrize("spec", ["mnist", "cifar10", "cifar10:/nowhere", "imagefolder:x,y"])
 def test_unknown_data_is_refused(spec):
     with pytest.raises(UsageError):

@@ -1,0 +1,65 @@
+"""What was asked of a search; kept in its directory for `--resume`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mcuformer.atomic import atomic_file
+from mcuformer.errors import UsageError
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides the result, and whether a study of it is wanted."""
+
+    ram: int | None
+    flash: int | None = None
+    max_instructions: int | None = None
+    board: str = "stm32f746"
+    space: str = "tiny"
+    data: str = "digits"
+    budget: str = "normal"
+    protocol: str = "baseline"
+    objectives: tuple[str, ...] = ("accuracy",)
+    input_mode: str = "bands"
+    optimize: str = "balanced"
+    seed: int = 0
+    threads: int = 2
+    amp: bool = False
+    supernet_epochs: int | None = None
+    finetune_epochs: int | None = None
+    candidates: int | None = None
+    refit: bool = False
+    storage: str | None = None
+    teacher: str | None = None
+    qat: bool = False
+    study: bool = False
+
+
+def save_settings(settings: Settings, directory: Path) -> None:
+    """Into a new directory; an old one must be of the same search (a study may come later)."""
+    path = directory / SETTINGS
+    if path.exists() and replace(read_settings(directory), study=settings.study) != settings:
+        raise UsageError(
+            f"{directory} holds another search", f"--resume {directory} continues it; or another -o"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as part:
+        part.write_text(json.dumps(asdict(settings), indent=1))
+
+
+def read_settings(directory: Path) -> Settings:
+    path = directory / SETTINGS
+    if not path.is_file():
+        raise UsageError(f"{directory} holds no search", "start one with -o")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return Settings(**{**table, "objectives": tuple(table["objectives"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is not of a search of this version: {error}", "start one with another -o"
+        ) from error
