@@ -28,6 +28,7 @@ class CompileOptions:
     weight_bits: Literal["4", "8", "auto"] = "8"
     activations: Literal["8", "mixed", "16"] = "8"
     ram: int | None = None
+    flash: int | None = None
     max_instructions: int | None = None
     emit_only: bool = False
     save_temps: bool = False
@@ -36,7 +37,7 @@ class CompileOptions:
         """The options as JSON, without paths of the model and the board (they stand elsewhere)."""
         names = (
             "calibration_method", "optimize", "input_mode", "weights", "weight_bits",
-            "activations", "ram", "max_instructions",
+            "activations", "ram", "flash", "max_instructions",
         )
         return {name: getattr(self, name) for name in names} | {
             "calibration": str(self.calibration) if self.calibration else None,

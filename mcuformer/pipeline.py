@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mcuformer import report as r
 from mcuformer.atomic import atomic_directory
 from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
+from mcuformer.flash_room import choose_flash, flash_error, linked_error
 from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
 from mcuformer.package import BOARD, GRAPH, REPORT
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 MOVES = frozenset({"reshape", "slice"})  # operations that are no layer: views of bytes
 PORT_STATE_BYTES = 56  # serial port and profile, as linked
-CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables when weights go there
 
 
 class Progress(Protocol):
@@ -76,7 +76,7 @@ def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) ->
     progress("reading the model")
     float_graph = load_model(options.model, options.input_shapes)
     float_graph = float_graph.replace(name=options.model.stem)
-    graph = quantised(options, float_graph, needs_data, progress)
+    graph = quantised(options, board, float_graph, needs_data, progress)
     progress("scheduling")
     return _schedule(options, board, float_graph, graph)
 
@@ -88,8 +88,6 @@ def _check_options(options: CompileOptions) -> None:
             raise UsageError(f"{what} {path} does not exist")
     if options.model.is_dir():
         raise UsageError(f"{options.model} is a directory, not an ONNX file")
-    if options.weight_bits == "4":
-        raise UsageError("4-bit weights are not in this version", "use --weight-bits 8")
 
 
 def _schedule(
@@ -114,7 +112,7 @@ def _schedule(
         error = explain(options, graph, trade, arenas, beside, schedule)
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
     weights = choose_flash(options.weights, weights_bytes, board)
-    error = error or flash_error(weights, weights_bytes, board)
+    error = error or flash_error(options, weights, weights_bytes, board)
     check(schedule.program, schedule.plan)
     return Figures(
         options=options,
@@ -127,10 +125,18 @@ def _schedule(
         static_bytes=static,
         weights=weights,
         tradeoffs=() if error else tradeoffs(trade, arenas),
-        diagnostics=(),
+        diagnostics=_notes(graph),
         weights_bytes=weights_bytes,
         linked=None,
         error=error,
+    )
+
+
+def _notes(graph: Graph) -> tuple[r.Diagnostic, ...]:
+    """What quantisation has to say about the bits of weights."""
+    return tuple(
+        r.Diagnostic(severity="warning", code="weight-bits", where=None, message=note)
+        for note in graph.meta.get("weight_notes", ())
     )
 
 
@@ -170,28 +176,6 @@ def static_estimate(graph: Graph) -> int:
     return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 
-def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
-    """"internal" or "qspi": the internal flash while the weights leave it room for code."""
-    if wanted == "qspi" and board.qspi_region is None:
-        raise UsageError(f"{board.name} has no QSPI flash", "use --weights internal")
-    if wanted != "auto" or board.qspi_region is None:
-        return "internal" if wanted == "auto" else wanted
-    return "internal" if weights_bytes + CODE_ROOM_BYTES <= board.flash.size_bytes else "qspi"
-
-
-def flash_error(weights: str, weights_bytes: int, board: Board) -> DoesNotFitError | None:
-    """Weights alone are more than their flash holds: known before anything is packed or linked."""
-    qspi = board.qspi_region
-    region = qspi if weights == "qspi" and qspi is not None else board.flash
-    if weights_bytes <= region.size_bytes or board.core == "host":
-        return None
-    return DoesNotFitError(
-        f"flash: the weights take {weights_bytes:,} B, {region.name} of {board.name} has "
-        f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing",
-        "use a smaller model, or a board with more flash",
-    )
-
-
 def board_file(name: str, board: Board) -> Path:
     """The file that `name` was loaded from: a path, or one that the package brings."""
     own = name.endswith(".toml") or Path(name).name != name
@@ -221,7 +205,11 @@ def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
         raise McuformerError("the firmware breaks its promises: " + "; ".join(broken))
     if not options.save_temps:
         shutil.rmtree(work / "build" / "objects", ignore_errors=True)
-    return replace(figures, linked=usage(elf, board))
+    linked = usage(elf, board)
+    too_much = linked_error(options, sum(linked.regions[m.name] for m in board.flashes))
+    if too_much is not None:
+        raise too_much
+    return replace(figures, linked=linked)
 
 
 def _result(figures: Figures) -> Result:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcuformer.errors import UsageError
+from mcuformer.flash_room import weights_room
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
+from mcuformer.quant.weight_bits import choose_bits
+from mcuformer.targets.board import Board
 
 if TYPE_CHECKING:
     from mcuformer.pipeline import Progress
@@ -21,19 +25,23 @@ _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
 def quantised(
-    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
+    options: CompileOptions, board: Board, graph: Graph, needs_data: bool, progress: Progress
 ) -> Graph:
     """The int graph; a float model without data is refused where `needs_data`.
 
-    A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std.
+    A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std,
+    meta["weight_notes"] what is to be said about the bits of weights.
     """
     known = normalisation(options, graph)
     graph = graph.replace(meta={**graph.meta, "normalisation": known and (known.mean, known.std)})
+    stats = statistics(options, graph, known, needs_data, progress)
+    chosen = choose_bits(stats, options.weight_bits, partial(weights_room, options, board))
     return lower(
-        graph,
-        statistics(options, graph, known, needs_data, progress),
+        graph.replace(meta={**graph.meta, "weight_notes": chosen.notes}),
+        stats,
         options.activations,
         known if known and takes_pixels(options, graph) else None,
+        chosen.bits,
     )
 
 

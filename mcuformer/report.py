@@ -96,6 +96,7 @@ class LayerRow:
     shape: tuple[int, ...]
     macs: int
     weights_bytes: int
+    weight_bits: int = 0
     weight_bytes_read: int
     live_bytes: int
     scratch_bytes: int

@@ -61,6 +61,7 @@ def layer_rows(program: Program, made: MemoryPlan) -> tuple[LayerRow, ...]:
             shape=layer.shape,
             macs=layer.macs,
             weights_bytes=layer.weights_bytes,
+            weight_bits=layer.weight_bits,
             weight_bytes_read=spent[layer.id].weight_bytes_read,
             live_bytes=spent[layer.id].live_bytes,
             scratch_bytes=spent[layer.id].scratch_bytes,

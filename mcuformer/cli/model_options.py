@@ -52,13 +52,17 @@ _OPTIONS = [
     ),
     click.option(
         "--weight-bits", type=click.Choice(["4", "8", "auto"]), default="8", show_default=True,
-        help="Bits of a weight.",
+        help="Bits of a weight; auto takes 4 where the flash asks for it, 8 elsewhere.",
     ),
     click.option(
         "--activations", type=click.Choice(["8", "mixed", "16"]), default="8", show_default=True,
         help="Bits of an activation; mixed keeps the residual stream in 16.",
     ),
     click.option("--ram", type=SIZE, metavar="SIZE", help="SRAM to stay within, such as 128k."),
+    click.option(
+        "--flash", type=SIZE, metavar="SIZE",
+        help="Flash to stay within, weights and code together, such as 1M.",
+    ),
     click.option(
         "--max-instructions", type=COUNT, metavar="N",
         help="Estimated instructions of one inference to stay within, such as 40M.",

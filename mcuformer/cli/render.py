@@ -26,13 +26,13 @@ def layer_table(report: Report) -> str:
         [
             str(layer["id"]), printable(layer["name"], 40), layer["op"],
             "x".join(map(str, layer["shape"])), _count(layer["macs"]),
-            _count(layer["weights_bytes"]), _count(layer["live_bytes"]),
+            _count(layer["weights_bytes"]), str(layer["weight_bits"] or "-"), _count(layer["live_bytes"]),
             _count(layer["scratch_bytes"]), _count(layer["estimated_instructions"]),
             layer["schedule"],
         ]
         for layer in report["layers"]
     ]
-    header = ["id", "layer", "op", "shape", "MAC", "weights B", "live B", "scratch B",
+    header = ["id", "layer", "op", "shape", "MAC", "weights B", "bits", "live B", "scratch B",
               "instructions", "schedule"]
     return table(header, rows)
 
@@ -53,9 +53,17 @@ def _head(report: Report) -> str:
             f"{_count(model['macs'])} MAC",
             f"board    {report['board']['name']}",
             f"options  optimize {options['optimize']}, input {report['memory']['input_mode']}, "
-            f"{options['activations']}-bit activations, {options['weight_bits']}-bit weights",
+            f"{options['activations']}-bit activations, {_weight_bits(report)}",
         ]
     )
+
+
+def _weight_bits(report: Report) -> str:
+    """What the layers got, which is not always what was asked for."""
+    found = [layer["weight_bits"] for layer in report["layers"] if layer["weight_bits"]]
+    if len(set(found)) < 2:
+        return f"{found[0] if found else 8}-bit weights"
+    return f"4-bit weights in {found.count(4)} of {len(found)} layers"
 
 
 def _sram(report: Report) -> str:

@@ -59,7 +59,9 @@ def epilogue(acc: NDArray, op: Op, args: Args, out: TensorType) -> NDArray:
     mult, offset, res, rmult, table = args[3:8]
     assert mult is not None and offset is not None
     attrs = op.attrs
-    scaled = checked(acc << attrs.get("acc_shift", 0), f"{op.name}: accumulator")
+    scaled = acc << attrs.get("acc_shift", 0)
+    unit = 16 if attrs.get("weight_bits", 8) == 4 else 1  # the kernels' int4 weights count 16 times
+    checked(scaled * unit, f"{op.name}: accumulator")
     t = hi(scaled, mult).sum(axis=0) + offset
     if res is not None and rmult is not None:
         t = t + res.astype(np.int64) * rmult

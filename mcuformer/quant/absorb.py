@@ -2,7 +2,8 @@
 
 q k^T = (W_k^T q) n^T up to a term that the softmax cancels, and P V = (P N) W_v^T + b_v (rows of P sum
 to one), where N is what the k and v layers read (docs/adr/0002, "Absorbed weights"). K and V are never
-rounded; W_k^T q and P N are, to 16 bits: a reference of its own.
+rounded; W_k^T q and P N are, to 16 bits: a reference of its own. W_k^T has other output channels than
+W_k, so it is rounded anew: to 8 bits, also where W_k has 4.
 """
 
 from __future__ import annotations
@@ -176,12 +177,18 @@ def _p_shift(tokens: int, reach: int) -> int:
 def _mixed_bits(graph: Graph, group: Group) -> int:
     """Fraction bits of P N in int16, also such that W_v's sums stay below 2^31."""
     reach = _token_range(graph, group)
-    w = np.abs(np.asarray(graph.const(group.v.inputs[1]), np.int64)).sum(axis=1)
-    bias = np.abs(np.asarray(graph.const(group.v.inputs[2]), np.int64))
+    unit = _unit(group.v)
+    w = unit * np.abs(np.asarray(graph.const(group.v.inputs[1]), np.int64)).sum(axis=1)
+    bias = unit * np.abs(np.asarray(graph.const(group.v.inputs[2]), np.int64))
     bits = (INT16_MAX // reach).bit_length() - 1
     while bits > 0 and int(((bias << bits) + w * (reach << bits)).max()) > INT32_LIMIT:
         bits -= 1
     return bits
+
+
+def _unit(op: Op) -> int:
+    """How often a weight counts in the kernel's accumulator."""
+    return 16 if op.attrs.get("weight_bits", 8) == 4 else 1
 
 
 def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: str) -> Op:
@@ -210,7 +217,7 @@ def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: s
         rest,
         sums,
         out.type,
-        {"groups": heads},
+        {"groups": heads, **({"weight_bits": 4} if _unit(group.v) == 16 else {})},
         group.v.origin,
         out.name,
     )
@@ -231,10 +238,12 @@ def _linear(
     out_name: str | None = None,
 ) -> Op:
     """A q_linear with y = round(acc * factors + rest); |acc| <= sums."""
+    unit = 16 if attrs.get("weight_bits", 8) == 4 else 1
     acc_shift, shift = _shifts(
-        float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype
+        float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype, unit
     )
-    mult = np.floor(factors * 2.0 ** (32 + shift - acc_shift) + 0.5).astype(np.int32)
+    exact = factors * 2.0 ** (32 + shift - acc_shift)
+    mult = (unit * np.floor(exact / unit + 0.5)).astype(np.int32)
     offset = (np.floor(rest * 2.0**shift + 0.5) + (1 << (shift - 1))).astype(np.int32)
     inputs = [x]
     for suffix, data in (("w", w), ("b", bias.astype(np.int32)), ("m", mult), ("o", offset)):
@@ -247,15 +256,15 @@ def _linear(
     return Op("q_linear", name, (*inputs, None, None, None), (value,), more, origin)
 
 
-def _shifts(factor: float, rest: float, sums: int, dtype: str) -> tuple[int, int]:
+def _shifts(factor: float, rest: float, sums: int, dtype: str, unit: int) -> tuple[int, int]:
     """(acc_shift, shift): as many fraction bits as mult < 2^31 and t < 2^31 allow."""
-    most_acc = max(0, (INT32_LIMIT // max(sums, 1)).bit_length() - 1)
+    most_acc = max(0, (INT32_LIMIT // max(unit * sums, 1)).bit_length() - 1)
     top = factor * sums + rest + 1
     for shift in range(23 if dtype == "int8" else 15, 0, -1):
         if top * 2.0**shift >= 2.0**31:
             continue
         for acc_shift in range(most_acc + 1):
-            if factor * 2.0 ** (32 + shift - acc_shift) < 2.0**31 - 1:
+            if factor * 2.0 ** (32 + shift - acc_shift) < 2.0**31 - unit:
                 return acc_shift, shift
     return most_acc, 1
 

@@ -33,13 +33,14 @@ class Trace:
 
 
 class Context:
-    """One lowering run. `weight_limit` is 127 for 8 bits."""
+    """One lowering run. `bits` of the weights by operation; 8 where it says nothing."""
 
     def __init__(
-        self, stats: CalibrationStats, plan: Assignment, sample_count: int, weight_limit: int = 127
+        self, stats: CalibrationStats, plan: Assignment, sample_count: int,
+        bits: Mapping[str, int] | None = None,
     ) -> None:
         self.graph, self.stats, self.plan = stats.graph, stats, plan
-        self.weight_limit = weight_limit
+        self.bits = bits or {}
         self.b = Builder(self.graph.name, "int")
         name = self.graph.inputs[0]
         self.b.values[name] = Value(name, self.int_type(name))

@@ -42,21 +42,22 @@ class Epilogue:
 
 def solve(
     acc_scale: NDArray, acc_bound: NDArray, scale: NDArray, zero: NDArray, wide: bool,
-    residual: Residual | None = None, chunks: int = 1, where: str = "",
+    residual: Residual | None = None, chunks: int = 1, where: str = "", unit: int = 1,
 ) -> Epilogue:
     """y = scale * (t / 2^shift - zero) from accumulators of `acc_scale`, |acc| <= `acc_bound`.
 
     `wide`: y needs more than 8 bits, so accumulators are shifted up as far as they go.
+    `unit`: the kernel's accumulator is `unit` times this one, so mult is a multiple of it.
     """
     ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
-    room = max(0, math.floor(31 - math.log2(float(acc_bound.max()) + 1)))
+    room = max(0, math.floor(31 - math.log2(unit * (float(acc_bound.max()) + 1))))
     free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9
     least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
     acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
     shift = min(most, math.floor(free + acc_shift))
     while shift >= 1:
-        done = _constants(ratio, scale, zero, shift, acc_shift, residual)
-        if _bound(done, acc_bound, residual, chunks) <= LIMIT:
+        done = _constants(ratio, scale, zero, shift, acc_shift, residual, unit)
+        if _bound(done, acc_bound, residual, chunks, unit) <= LIMIT:
             return done
         shift -= 1
     raise McuformerError(f"{where}: no epilogue shift keeps the sum inside int32")
@@ -64,17 +65,18 @@ def solve(
 
 def _constants(
     ratio: NDArray, scale: NDArray, zero: NDArray, shift: int, acc_shift: int,
-    residual: Residual | None,
+    residual: Residual | None, unit: int,
 ) -> Epilogue:
-    mult = np.rint(ratio * 2.0 ** (32 + shift - acc_shift))
+    exact = ratio * 2.0 ** (32 + shift - acc_shift)
+    mult = unit * np.minimum(np.rint(exact / unit), LIMIT // unit)
     offset = np.broadcast_to(np.rint(zero * 2.0**shift), mult.shape) + 2.0 ** (shift - 1)
     rmult: NDArray | None = None
     res: NDArray | None = None
     if residual is not None and residual.data is not None:
-        exact = residual.data / scale * 2.0**shift
-        over = np.abs(exact).max(axis=tuple(range(exact.ndim - 1))) / 32767
+        rows = residual.data / scale * 2.0**shift
+        over = np.abs(rows).max(axis=tuple(range(rows.ndim - 1))) / 32767
         rmult = 2.0 ** np.ceil(np.log2(np.maximum(over, 1.0)))
-        res = np.clip(np.rint(exact / rmult), -32768, 32767).astype(np.int16)
+        res = np.clip(np.rint(rows / rmult), -32768, 32767).astype(np.int16)
     elif residual is not None:
         rmult = np.broadcast_to(np.rint(residual.scale / scale * 2.0**shift), mult.shape)
         offset = offset - np.rint(residual.zero * rmult)
@@ -88,11 +90,13 @@ def _int32(values: NDArray) -> NDArray[np.int32]:
     return np.clip(values, -LIMIT, LIMIT).astype(np.int32)
 
 
-def _bound(done: Epilogue, acc_bound: NDArray, residual: Residual | None, chunks: int) -> float:
-    """Largest |t| of any input."""
+def _bound(
+    done: Epilogue, acc_bound: NDArray, residual: Residual | None, chunks: int, unit: int
+) -> float:
+    """Largest |t| of any input; infinite where the accumulator leaves int32."""
     scaled = acc_bound.astype(np.float64) * 2.0**done.acc_shift
     t = chunks * (scaled * done.mult / 2.0**32 + 1) + np.abs(done.offset.astype(np.float64))
     if residual is not None and done.rmult is not None:
         reach = 32768 if done.res is not None else residual.reach
         t = t + reach * np.abs(done.rmult.astype(np.float64))
-    return math.inf if scaled.max() > LIMIT else float(t.max())
+    return math.inf if unit * scaled.max() > LIMIT else float(t.max())

@@ -54,17 +54,19 @@ _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
 
 def lower(
     graph: Graph, stats: CalibrationStats, activations: Mode = "8",
-    input_format: InputFormat | None = None,
+    input_format: InputFormat | None = None, bits: Mapping[str, int] | None = None,
 ) -> Graph:
     """The integer graph of `graph` (canonical float stage) with the statistics of `calibrate`.
 
     `activations`: "8", "mixed" (int16 residual stream and LayerNorm outputs) or "16".
     `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
+    `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
+    A network trained under rounding brings its numbers, unless a layer gets 4 bits.
     """
     check_supported(stats.graph)
-    trained = given(graph) if activations == "8" else None
+    trained = given(graph) if activations == "8" and not bits else None
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
-    ctx = Context(stats, plan, 0 if trained else _sample_count(stats))
+    ctx = Context(stats, plan, 0 if trained else _sample_count(stats), bits)
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)

@@ -17,6 +17,7 @@ from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
 from mcuformer.quant.float_eval import arguments, weighted_sum
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 
+UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
 _KINDS = {"linear": "q_linear", "conv2d": "q_conv2d", "patch_embed": "q_patch_embed"}
 
 
@@ -37,7 +38,8 @@ class Layer:
 def lower_weighted(ctx: Context, op: Op) -> None:
     """One layer: weights, epilogue, residual or table, clamps."""
     layer = _layer(ctx, op)
-    weights = _integers(ctx, op, layer)
+    bits = ctx.bits.get(op.name, 8)
+    weights = _integers(ctx, op, layer, bits)
     w_int = np.ascontiguousarray(weights.w.T).astype(np.int8)
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
@@ -45,16 +47,19 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     table = None if fn in (None, *tables.CLAMPS) else tables.index_table(fn, qparams, dtype)
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
-    acc_scale, bias = _integer_bias(weights, scale)
+    unit = UNITS[bits]
+    acc_scale, bias = _integer_bias(weights, scale, unit)
     bias, zero = _fine_zero(acc_scale / scale, bias, zero)
-    chunks = _chunks(w_int, bias, layer.reach)
+    chunks = _chunks(w_int, bias, layer.reach, unit)
     bound = _bound(w_int, bias, layer.reach, chunks)
     end = solve(acc_scale, bound, np.broadcast_to(scale, bias.shape),
                 zero, dtype == "int16", _residual(ctx, op),
-                len(chunks), op.name)
+                len(chunks), op.name, unit)
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
         attrs["acc_shift"] = end.acc_shift
+    if bits != 8:
+        attrs["weight_bits"] = bits
     if len(chunks) > 1:
         attrs["k_split"] = tuple(chunks[:-1])
     if table:
@@ -95,11 +100,11 @@ def _common_zero(ctx: Context, x: str) -> int:
     return int(zero) if np.ndim(zero) == 0 and float(zero).is_integer() else 0
 
 
-def _integers(ctx: Context, op: Op, layer: Layer) -> refine.IntWeights:
+def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> refine.IntWeights:
     if ctx.trace is None or layer.depthwise:
-        return refine.plain(layer.w, layer.bias, ctx.weight_limit)
+        return refine.plain(layer.w, layer.bias, bits)
     x, y = _samples(ctx, op, layer)
-    return refine.fitted(layer.w, x, y, ctx.weight_limit)
+    return refine.fitted(layer.w, x, y, bits)
 
 
 def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
@@ -123,10 +128,10 @@ def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
 
 
 def _integer_bias(
-    weights: refine.IntWeights, scale: NDArray
+    weights: refine.IntWeights, scale: NDArray, unit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """(accumulator scale, bias); tiny weights get a coarser scale, so that their bias fits."""
-    least = np.maximum(np.abs(weights.bias) * 2.0**-29, scale * 2.0**-40)
+    least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-29), scale * 2.0**-40)
     acc_scale = np.maximum(weights.scale, least)
     weights.w[:] = np.rint(weights.w * (weights.scale / acc_scale))
     return acc_scale, np.rint(weights.bias / acc_scale).astype(np.int32)
@@ -141,7 +146,7 @@ def _fine_zero(
     return bias + steps.astype(np.int32), zero - steps * ratio
 
 
-def _chunks(w_int: NDArray, bias: NDArray, reach: int) -> list[int]:
+def _chunks(w_int: NDArray, bias: NDArray, reach: int, unit: int) -> list[int]:
     """Ends of the K chunks whose accumulators are proved to fit, as few as possible."""
     k = w_int.shape[1]
     sums = np.abs(w_int.astype(np.int64))
@@ -150,7 +155,7 @@ def _chunks(w_int: NDArray, bias: NDArray, reach: int) -> list[int]:
         ends = [*range(width, k, width), k]
         starts = [0, *ends[:-1]]
         worst = max(int(sums[:, a:b].sum(axis=1).max()) for a, b in zip(starts, ends, strict=True))
-        if worst * reach + int(np.abs(bias.astype(np.int64)).max()) <= LIMIT:
+        if unit * (worst * reach + int(np.abs(bias.astype(np.int64)).max())) <= LIMIT:
             return ends
     raise AssertionError("a chunk of one input always fits")
 

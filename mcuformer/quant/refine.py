@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.quant.gptq import gptq, round_weights, weight_scale
+from mcuformer.quant.gptq import gptq, round_weights, searched, weight_scale
 
 ROW_LIMIT = 16384  # rows that enter the moments
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
@@ -55,21 +55,24 @@ def joined(a: Moments, b: Moments) -> Moments:
     )
 
 
-def plain(w: NDArray, bias: NDArray, limit: int) -> IntWeights:
+def plain(w: NDArray, bias: NDArray, bits: int) -> IntWeights:
     """Without data: the nearest integers."""
-    scale = weight_scale(w, limit)
-    return IntWeights(round_weights(w, scale, limit), scale, bias)
+    scale = weight_scale(w, bits)
+    return IntWeights(round_weights(w, scale, bits), scale, bias)
 
 
-def fitted(w: NDArray, x: NDArray, y: NDArray, limit: int) -> IntWeights:
+def fitted(w: NDArray, x: NDArray, y: NDArray, bits: int) -> IntWeights:
     """w[K,N] adapted so that integer inputs x[R,K] (float32) best give the reals y[R,N]."""
     half = (len(x) + 1) // 2
     fit = moments(x[:half], y[:half])
     test = moments(x[half:], y[half:]) if half < len(x) else fit
     both = joined(fit, test)
     better = w + _correction(w, fit, test, both)
-    scale = weight_scale(better, limit, np.diag(both.xx))
-    q = gptq(better, both.xx, scale, limit)
+    if bits < 8:
+        q, scale = searched(better, both.xx, bits)
+    else:
+        scale = weight_scale(better, bits, np.diag(both.xx))
+        q = gptq(better, both.xx, scale, bits)
     return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
 
 

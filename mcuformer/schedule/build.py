@@ -13,7 +13,7 @@ from mcuformer.kernels import elementwise
 from mcuformer.schedule import attention, conv, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
-from mcuformer.schedule.macs import op_macs, op_weight_bytes
+from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.schedule.program import Addr, Arg, Call, Expr, Layer, Loop, Program, Span, Step
 from mcuformer.schedule.regions import CONVOLUTIONS, Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
@@ -307,6 +307,7 @@ def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer
         op_macs(graph, op),
         op_weight_bytes(graph, op),
         labels.get(op.name, ""),
+        op_weight_bits(op),
     )
 
 

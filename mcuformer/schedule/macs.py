@@ -6,10 +6,12 @@ import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
 
+WEIGHTED = ("q_linear", "q_conv2d", "q_patch_embed", "q_dwconv2d")
+
 
 def op_macs(graph: Graph, op: Op) -> int:
     out = int(np.prod(graph.type(op.outputs[0]).shape))
-    if op.kind in ("q_linear", "q_conv2d", "q_patch_embed", "q_dwconv2d"):
+    if op.kind in WEIGHTED:
         return out * graph.type(str(op.inputs[1])).shape[1]
     if op.kind == "q_attention":
         q, k = (graph.type(str(n)).shape for n in op.inputs[:2])
@@ -19,10 +21,16 @@ def op_macs(graph: Graph, op: Op) -> int:
     return 0
 
 
+def op_weight_bits(op: Op) -> int:
+    """4 or 8 for an operation with a weight matrix, else 0."""
+    return int(op.attrs.get("weight_bits", 8)) if op.kind in WEIGHTED else 0
+
+
 def op_weight_bytes(graph: Graph, op: Op) -> int:
-    """int8 bytes of the weight matrix (packing and 4-bit weights are the packer's)."""
+    """Bytes of the weight matrix at its bits, without the padding of the packer."""
+    bits = op_weight_bits(op) or 8
     return sum(
-        graph.type(str(n)).size_bytes
+        -(-graph.type(str(n)).size_bytes * bits // 8)
         for n in op.inputs[1:2]
         if op.kind.startswith("q_")
         and n is not None

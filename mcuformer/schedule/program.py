@@ -141,6 +141,7 @@ class Layer:
     macs: int
     weights_bytes: int
     schedule: str
+    weight_bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,12 @@ class Board:
     @property
     def flash_bytes(self) -> int:
         """Internal flash and QSPI together."""
-        return sum(r.size_bytes for r in self.memory if r.kind in ("flash", "qspi"))
+        return sum(r.size_bytes for r in self.flashes)
+
+    @property
+    def flashes(self) -> tuple[Region, ...]:
+        """Internal flash and QSPI."""
+        return tuple(r for r in self.memory if r.kind in ("flash", "qspi"))
 
     def region_of(self, address: int) -> Region | None:
         return next((r for r in self.memory if address in r), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from util_models import VitConfig, images, sequence_model, tokens, vit
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
+from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 EVERYWHERE = ("host", "unicorn", "qemu")
 QUIET = {
@@ -51,42 +53,72 @@ def configs(draw: st.DrawFn) -> VitConfig:
     )
 
 
-def lowered(config: VitConfig, activations: str, length: int | None = None) -> Graph:
+@dataclass(frozen=True)
+class Widths:
+    """Bits of activations, and of weights: "some" has 4 in every second layer."""
+
+    activations: str
+    weights: str
+
+    def bits(self, graph: Graph) -> dict[str, int]:
+        layers = [op.name for op in graph.ops if op.kind in PRODUCERS]
+        step = {"8": len(layers) + 1, "some": 2, "4": 1}[self.weights]
+        return dict.fromkeys(layers[step - 1 :: step], 4)
+
+
+def lowered(config: VitConfig, widths: Widths, length: int | None = None) -> Graph:
     graph = vit(config) if length is None else sequence_model(config, length)
     samples = images(config, 6) if length is None else tokens(config, 6, length)
-    return quant.lower(graph, quant.calibrate(graph, samples), activations)  # type: ignore[arg-type]
+    stats = quant.calibrate(graph, samples)
+    bits = widths.bits(stats.graph)
+    return quant.lower(graph, stats, widths.activations, None, bits)  # type: ignore[arg-type]
 
 
 MODES = st.sampled_from(("bands", "resident", "flash"))
 GOALS = st.sampled_from(("speed", "balanced", "ram"))
-WIDTHS = st.sampled_from(("8", "8", "mixed", "16"))
+WIDTHS = st.builds(
+    Widths, st.sampled_from(("8", "8", "mixed", "16")), st.sampled_from(("8", "some", "4"))
+)
 
 
 @settings(max_examples=12, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
-def test_host_equals_the_interpreter(config: VitConfig, mode: str, goal: str, width: str) -> None:
+def test_host_equals_the_interpreter(config: VitConfig, mode: str, goal: str, width: Widths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         follow(scheduled(lowered(config, width), mode, goal), Path(folder), ("host",))
 
 
 @settings(max_examples=3, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
-def test_everywhere_the_same_bits(config: VitConfig, mode: str, goal: str, width: str) -> None:
+def test_everywhere_the_same_bits(config: VitConfig, mode: str, goal: str, width: Widths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         follow(scheduled(lowered(config, width), mode, goal), Path(folder), EVERYWHERE)
 
 
 @settings(max_examples=4, **QUIET)
 @given(configs(), st.integers(1, 23), GOALS, WIDTHS)
-def test_sequences(config: VitConfig, length: int, goal: str, width: str) -> None:
+def test_sequences(config: VitConfig, length: int, goal: str, width: Widths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         graph = lowered(config, width, length)
         follow(scheduled(graph, "resident", goal), Path(folder), ("host", "unicorn"))
 
 
+def test_absorbed_weights_with_4_bits() -> None:
+    """K's matrix is rounded anew for them, to 8 bits; V's keeps its 4 on int16 rows."""
+    config = VitConfig(image=(40, 40), patch=4, width=12, heads=3, hidden=8, blocks=2)
+    graph = lowered(config, Widths("8", "4"))
+    made = scheduled(graph, "bands", "ram")
+    names = [op.name for op in made.graph.ops if op.attrs.get("groups", 1) > 1]
+    assert names and any(c.schedule.startswith("absorbed") for c in made.point.choices)
+    bits = {op.name: op.attrs.get("weight_bits", 8) for op in made.graph.ops if op.name in names}
+    assert sorted(set(bits.values())) == [4, 8]
+    with tempfile.TemporaryDirectory() as folder:
+        follow(made, Path(folder), ("host", "unicorn"))
+
+
 @pytest.mark.long
 @settings(max_examples=20, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
-def test_many_everywhere(config: VitConfig, mode: str, goal: str, width: str) -> None:
+def test_many_everywhere(config: VitConfig, mode: str, goal: str, width: Widths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         follow(scheduled(lowered(config, width), mode, goal), Path(folder), EVERYWHERE)

@@ -60,7 +60,7 @@ def specs(draw: st.DrawFn, max_k: int = 70, max_n: int = 21, max_rows: int = 7) 
         clamp=table == 0 and draw(st.sampled_from((False, False, True))),
         gain=draw(st.sampled_from((0.5, 1.0, 4.0))),
         shift=draw(st.integers(1, 14)),
-        weight_bits=draw(st.sampled_from((8, 8, 4))) if x != "int16" else 8,
+        weight_bits=draw(st.sampled_from((8, 8, 4))),
         split=x == "int16" and draw(st.booleans()),
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
@@ -119,7 +119,8 @@ def layer(
     bias = rng.integers(-(2**15), 2**15, n).astype(np.int32)
     attrs: dict[str, object] = {"x_zp": zp, "shift": spec.shift}
     reach = np.abs(w.astype(np.int64)).sum(axis=1) * max(abs(info.min - zp), info.max - zp)
-    if (reach + 2**15).max() >= 2**31:
+    unit = 16 if spec.weight_bits == 4 else 1  # int4 weights count 16 times in the kernel
+    if unit * (reach + 2**15).max() >= 2**31:
         attrs["k_split"] = tuple(range(508, w.shape[1], 508))
     elif spec.split and w.shape[1] > 4:
         attrs["k_split"] = ((w.shape[1] + 4) // 8 * 4,)
@@ -130,7 +131,7 @@ def layer(
     grow = np.maximum(reach + 2**15, 1) if spec.values != "random" else np.sqrt(reach * 300.0) + 9
     acc_shift = 0
     if spec.y == "int16":
-        acc_shift = int(max(0, min(4, 30 - int(reach.max() + 2**15).bit_length())))
+        acc_shift = int(max(0, min(4, 30 - int(unit * (reach.max() + 2**15)).bit_length())))
     mult = np.minimum(target / grow * 2.0 ** (32 - acc_shift), 2**31 - 1)
     mult = np.minimum(mult, 2.0**29 / (reach + 2.0**15) * 2.0 ** (32 - acc_shift))
     mult = mult.astype(np.int64)

@@ -100,7 +100,7 @@ def images(draw: st.DrawFn, depthwise: bool) -> Image:
 
 
 @st.composite
-def epilogues(draw: st.DrawFn) -> Spec:
+def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
     table = draw(st.sampled_from((0, 0, 11)))
     return Spec(
         rows=0, k=0, n=0,
@@ -109,6 +109,7 @@ def epilogues(draw: st.DrawFn) -> Spec:
         res=draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None,
         table_bits=table,
         shift=draw(st.integers(1, 12)),
+        weight_bits=draw(st.sampled_from(weight_bits)),
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
     )  # fmt: skip
@@ -116,7 +117,7 @@ def epilogues(draw: st.DrawFn) -> Spec:
 
 @pytest.mark.parametrize("where", ("host", "m7", "m4-ldr", "m0"))
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(images(False), epilogues(), st.sampled_from((None, 0, 4)), st.integers(1, 6))
+@given(images(False), epilogues((8, 4)), st.sampled_from((None, 0, 4)), st.integers(1, 6))
 def test_conv2d(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
     case = make_conv(image, spec)
     np.testing.assert_array_equal(run(case, where, panel, lines)[0], case.expected)

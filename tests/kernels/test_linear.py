@@ -79,9 +79,10 @@ def test_equals_the_interpreter(
 @pytest.mark.parametrize("panel", (0, 8))
 @pytest.mark.parametrize("x", ("int8", "uint8", "int16"))
 @pytest.mark.parametrize("values", ("random", "lowest", "highest"))
-def test_long_rows(where: str, panel: int, x: str, values: str) -> None:
+@pytest.mark.parametrize("weight_bits", (8, 4))
+def test_long_rows(where: str, panel: int, x: str, values: str, weight_bits: int) -> None:
     """K = 4096; with int16 rows the sums are split to stay inside int32."""
-    case = make_case(Spec(3, 4096, 6, x, values=values, shift=10))
+    case = make_case(Spec(3, 4096, 6, x, values=values, shift=10, weight_bits=weight_bits))
     assert ("k_split" in case.op.attrs) == (x == "int16")
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 

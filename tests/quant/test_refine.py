@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcuformer.quant.gptq import gptq, round_weights, weight_scale
+from mcuformer.quant.gptq import GRID, gptq, output_error, round_weights, searched, weight_scale
 from mcuformer.quant.refine import fitted, joined, moments, plain
 
 
@@ -21,23 +21,35 @@ def test_moments_of_halves_join_to_those_of_all(field: str) -> None:
     np.testing.assert_allclose(getattr(halves, field), want, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("limit", [7, 127])
-def test_gptq_moves_the_output_less_than_rounding(limit: int) -> None:
+@pytest.mark.parametrize("bits", [4, 8])
+def test_gptq_moves_the_output_less_than_rounding(bits: int) -> None:
     x, w = correlated(500, 70, 2), np.random.default_rng(3).normal(size=(70, 9))
-    scale = weight_scale(w, limit)
+    scale = weight_scale(w, bits)
     xc = x - x.mean(axis=0)
     hessian = (xc.T @ xc).astype(np.float64) / len(x)
     errors = []
-    for q in (gptq(w, hessian, scale, limit), round_weights(w, scale, limit)):
-        assert np.array_equal(q, np.rint(q)) and np.abs(q).max() <= limit
+    for q in (gptq(w, hessian, scale, bits), round_weights(w, scale, bits)):
+        assert np.array_equal(q, np.rint(q)) and GRID[bits][0] <= q.min() <= q.max() <= GRID[bits][1]
         errors.append(np.square(xc @ (q * scale - w)).mean())
     assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_search_for_4_bits_beats_one_scale() -> None:
+    x, w = correlated(500, 70, 2), np.random.default_rng(3).normal(size=(70, 9))
+    xc = x - x.mean(axis=0)
+    hessian = (xc.T @ xc).astype(np.float64) / len(x)
+    scale = weight_scale(w, 4, np.diag(hessian))
+    once = output_error(gptq(w, hessian, scale, 4) * scale - w, hessian)
+    q, scale = searched(w, hessian, 4)
+    assert np.array_equal(q, np.rint(q)) and GRID[4][0] <= q.min() <= q.max() <= GRID[4][1]
+    best = output_error(q * scale - w, hessian)
+    assert (best <= once * 1.001).all() and best.sum() < 0.9 * once.sum()
 
 
 def test_bias_takes_the_mean_error() -> None:
     x, w = correlated(300, 8, 4), np.random.default_rng(5).normal(size=(8, 4))
     y = (x @ w + 3.0).astype("f4")
-    done = fitted(w, x, y, 7)
+    done = fitted(w, x, y, 4)
     assert np.abs((x @ (done.w * done.scale) + done.bias - y).mean(axis=0)).max() < 1e-3
 
 
@@ -45,7 +57,7 @@ def test_fit_undoes_what_is_predictable_in_the_input_error() -> None:
     x, w = correlated(400, 8, 6), np.random.default_rng(7).normal(size=(8, 4))
     shrunk = (0.9 * x).astype("f4")  # inputs that arrive 10 % too small
     y = (x @ w).astype("f4")
-    done = fitted(w, shrunk, y, 127)
+    done = fitted(w, shrunk, y, 8)
     error = np.square(shrunk @ (done.w * done.scale) + done.bias - y).mean()
     assert error < 0.01 * np.square(shrunk @ w - y).mean()
 
@@ -53,11 +65,11 @@ def test_fit_undoes_what_is_predictable_in_the_input_error() -> None:
 def test_one_row_does_not_change_the_weights() -> None:
     w = np.random.default_rng(8).normal(size=(8, 4))
     x = np.ones((1, 8), np.float32)
-    done = fitted(w, x, (x @ w).astype("f4"), 127)
+    done = fitted(w, x, (x @ w).astype("f4"), 8)
     np.testing.assert_allclose(done.w * done.scale, w, atol=2 * done.scale.max())
 
 
 def test_plain_rounds_to_nearest() -> None:
     w = np.array([[1.0, -0.5], [0.26, 0.0]])
-    done = plain(w, np.zeros(2), 127)
+    done = plain(w, np.zeros(2), 8)
     assert np.abs(done.w * done.scale - w).max() <= done.scale.max() / 2

@@ -1,0 +1,70 @@
+"""Which flash holds the weights, how much of it they may take, and what happens where it is too little.
+
+`--weights` names the region; "auto" means the internal flash while the weights leave it room for
+code, else the QSPI. `--flash` limits weights and code together, wherever they lie.
+"""
+
+from __future__ import annotations
+
+from mcuformer.errors import DoesNotFitError, UsageError
+from mcuformer.options import CompileOptions
+from mcuformer.targets.board import Board
+
+CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables where "auto" decides
+CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
+
+
+def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
+    """"internal" or "qspi": the internal flash while the weights leave it room for code."""
+    if wanted == "qspi" and board.qspi_region is None:
+        raise UsageError(f"{board.name} has no QSPI flash", "use --weights internal")
+    if wanted != "auto" or board.qspi_region is None:
+        return "internal" if wanted == "auto" else wanted
+    return "internal" if weights_bytes + CODE_ROOM_BYTES <= board.flash.size_bytes else "qspi"
+
+
+def weights_room(options: CompileOptions, board: Board, constant_bytes: int) -> int | None:
+    """Bytes that weight matrices may take beside code and constants; None: no limit.
+
+    All regions that `--weights` allows are tried before a weight gives up bits.
+    """
+    if board.core == "host":
+        return options.flash and options.flash - CODE_BYTES - constant_bytes
+    total = board.flash_bytes if options.flash is None else options.flash
+    beside = CODE_BYTES + constant_bytes
+    inside = min(total, board.flash.size_bytes) - beside
+    qspi = board.qspi_region
+    outside = inside if qspi is None else min(total - beside, qspi.size_bytes)
+    return {"internal": inside, "qspi": outside}.get(options.weights, max(inside, outside))
+
+
+def flash_error(
+    options: CompileOptions, weights: str, weights_bytes: int, board: Board
+) -> DoesNotFitError | None:
+    """Weights alone are more than their flash holds: known before anything is packed or linked."""
+    hint = "use a smaller model, or a board with more flash"
+    if options.weight_bits == "8":
+        hint = f"use --weight-bits auto or 4, {hint.removeprefix('use ')}"
+    if options.flash is not None and weights_bytes + CODE_BYTES > options.flash:
+        return DoesNotFitError(
+            f"flash: the weights take {weights_bytes:,} B beside about {CODE_BYTES:,} B of code, "
+            f"the limit is {options.flash:,} B", hint,
+        )  # fmt: skip
+    qspi = board.qspi_region
+    region = qspi if weights == "qspi" and qspi is not None else board.flash
+    if weights_bytes <= region.size_bytes or board.core == "host":
+        return None
+    return DoesNotFitError(
+        f"flash: the weights take {weights_bytes:,} B, {region.name} of {board.name} has "
+        f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing", hint,
+    )  # fmt: skip
+
+
+def linked_error(options: CompileOptions, used_bytes: int) -> DoesNotFitError | None:
+    """The linked firmware against `--flash`."""
+    if options.flash is None or used_bytes <= options.flash:
+        return None
+    return DoesNotFitError(
+        f"flash: weights and code take {used_bytes:,} B, the limit is {options.flash:,} B",
+        f"--flash {used_bytes} fits",
+    )

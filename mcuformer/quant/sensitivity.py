@@ -1,0 +1,79 @@
+"""What the network's outputs lose when one layer's weights get 4 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.quant.calibrate import CalibrationStats
+from mcuformer.quant.float_eval import eval_op
+from mcuformer.quant.gptq import round_weights, weight_scale
+
+_MACS = 5e11  # of all trials together: half a minute of one core
+_MOST_SAMPLES = 32
+
+
+def sensitivities(
+    stats: CalibrationStats, ops: Iterable[Op], macs: Mapping[str, int]
+) -> dict[str, float]:
+    """Per layer of `ops` the relative squared error of the outputs when it alone is rounded to 4
+    bits, on calibration samples; without samples that of its own weights, which needs no data.
+
+    `macs` of each layer bound the number of samples.
+    """
+    chosen = list(ops)
+    if stats.samples is None:
+        return {op.name: weight_error(stats.graph, op) for op in chosen}
+    work = sum(macs.values()) * len(chosen) / 2  # half of the network is behind a layer, on average
+    count = int(np.clip(_MACS / max(work, 1.0), 1, min(_MOST_SAMPLES, len(stats.samples))))
+    picked = np.linspace(0, len(stats.samples) - 1, count).round().astype(int)
+    total = dict.fromkeys((op.name for op in chosen), 0.0)
+    for i in picked:
+        for name, error in _errors(stats.graph, stats.samples[i : i + 1], chosen).items():
+            total[name] += error / count
+    return total
+
+
+def rounded(graph: Graph, op: Op) -> NDArray[np.float32]:
+    """Its weights at 4 bits, to nearest: GPTQ makes all layers better alike."""
+    w = graph.const(op.inputs[1])
+    assert w is not None
+    flat = w.reshape(-1, w.shape[-1]).astype(np.float64)
+    scale = weight_scale(flat, 4)
+    return (scale * round_weights(flat, scale, 4)).reshape(w.shape).astype(np.float32)
+
+
+def weight_error(graph: Graph, op: Op) -> float:
+    """Squared rounding error of the weights relative to their energy."""
+    w = graph.const(op.inputs[1])
+    assert w is not None
+    return float(np.square(rounded(graph, op) - w).sum() / max(float(np.square(w).sum()), 1e-30))
+
+
+def _errors(graph: Graph, x: NDArray, ops: list[Op]) -> dict[str, float]:
+    """Relative squared error of the outputs of one sample per layer that is rounded alone."""
+    env: dict[str, NDArray] = {graph.inputs[0]: np.asarray(x, np.float32)}
+    for op in graph.ops:
+        env[op.outputs[0]] = eval_op(graph, op, env)
+    wanted = {op.name for op in ops}
+    return {op.name: _trial(graph, i, env) for i, op in enumerate(graph.ops) if op.name in wanted}
+
+
+def _trial(graph: Graph, index: int, env: Mapping[str, NDArray]) -> float:
+    op = graph.ops[index]
+    weight = str(op.inputs[1])
+    value = replace(graph.values[weight], data=rounded(graph, op))
+    coarse = graph.replace(values={**graph.values, weight: value})
+    changed = {op.outputs[0]: eval_op(coarse, op, env)}
+    for later in graph.ops[index + 1 :]:
+        if any(name in changed for name in later.inputs):
+            changed[later.outputs[0]] = eval_op(graph, later, {**env, **changed})
+    power = error = 0.0
+    for name in graph.outputs:
+        power += float(np.square(env[name]).sum())
+        error += float(np.square(changed.get(name, env[name]) - env[name]).sum())
+    return error / max(power, 1e-30)
