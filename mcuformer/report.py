@@ -96,12 +96,12 @@ class LayerRow:
     shape: tuple[int, ...]
     macs: int
     weights_bytes: int
-    weight_bits: int = 0
     weight_bytes_read: int
     live_bytes: int
     scratch_bytes: int
     schedule: str
     estimated_instructions: int
+    weight_bits: int = 0  # 0: no weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

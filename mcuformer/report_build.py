@@ -61,12 +61,12 @@ def layer_rows(program: Program, made: MemoryPlan) -> tuple[LayerRow, ...]:
             shape=layer.shape,
             macs=layer.macs,
             weights_bytes=layer.weights_bytes,
-            weight_bits=layer.weight_bits,
             weight_bytes_read=spent[layer.id].weight_bytes_read,
             live_bytes=spent[layer.id].live_bytes,
             scratch_bytes=spent[layer.id].scratch_bytes,
             schedule=layer.schedule,
             estimated_instructions=spent[layer.id].instructions,
+            weight_bits=layer.weight_bits,
         )
         for layer in program.layers
     )

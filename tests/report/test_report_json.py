@@ -25,7 +25,7 @@ CONTRACT = {
 }
 ROWS = {
     "layers": "id name op onnx_nodes shape macs weights_bytes weight_bytes_read live_bytes "
-    "scratch_bytes schedule estimated_instructions",
+    "scratch_bytes schedule estimated_instructions weight_bits",
     "tradeoffs": "optimize sram_total_bytes macs",
     "diagnostics": "severity code where message hint",
 }
