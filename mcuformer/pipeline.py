@@ -76,7 +76,7 @@ def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) ->
     progress("reading the model")
     float_graph = load_model(options.model, options.input_shapes)
     float_graph = float_graph.replace(name=options.model.stem)
-    graph = quantised(options, board, float_graph, needs_data, progress)
+    graph = quantised(options, float_graph, needs_data, progress)
     progress("scheduling")
     return _schedule(options, board, float_graph, graph)
 

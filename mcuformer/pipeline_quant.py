@@ -14,7 +14,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.weight_bits import choose_bits
-from mcuformer.targets.board import Board
+from mcuformer.targets.board_file import load_board
 
 if TYPE_CHECKING:
     from mcuformer.pipeline import Progress
@@ -25,7 +25,7 @@ _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
 def quantised(
-    options: CompileOptions, board: Board, graph: Graph, needs_data: bool, progress: Progress
+    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
 ) -> Graph:
     """The int graph; a float model without data is refused where `needs_data`.
 
@@ -35,7 +35,8 @@ def quantised(
     known = normalisation(options, graph)
     graph = graph.replace(meta={**graph.meta, "normalisation": known and (known.mean, known.std)})
     stats = statistics(options, graph, known, needs_data, progress)
-    chosen = choose_bits(stats, options.weight_bits, partial(weights_room, options, board))
+    room = partial(weights_room, options, load_board(options.board))
+    chosen = choose_bits(stats, options.weight_bits, room)
     return lower(
         graph.replace(meta={**graph.meta, "weight_notes": chosen.notes}),
         stats,
