@@ -22,8 +22,6 @@
 #endif
 #endif
 
-#define MCF_COLD __attribute__((cold)) /* runs once per inference: small rather than fast */
-
 enum { MCF_S8 = 0, MCF_U8 = 1, MCF_S16 = 2, MCF_NONE = 3 }; /* element types */
 
 static inline int32_t mcf_size(int type) { return type == MCF_S16 ? 2 : 1; }

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#define MCF_COLD __attribute__((cold)) /* runs once per inference or start: small rather than fast */
+
 /* Delivers lines first .. first+count-1 of the image (HWC bytes) to dst; non-zero aborts the inference with that code. */
 typedef int (*mcf_read_lines_t)(void *ctx, uint8_t *dst, unsigned first, unsigned count);
 

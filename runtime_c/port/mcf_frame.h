@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "mcf_model.h"
+
 enum {
     MCF_FRAME_MAX_BODY = 1024,
     /* from the host */
@@ -25,11 +27,11 @@ typedef struct {
     uint32_t body_bytes;
 } mcf_frame_t;
 
-void mcf_frame_send(uint8_t type, uint8_t sequence, uint32_t argument, const void *body, uint32_t body_bytes);
+MCF_COLD void mcf_frame_send(uint8_t type, uint8_t sequence, uint32_t argument, const void *body, uint32_t body_bytes);
 
 /* Waits for one frame: 1 when it came whole, 0 when it was damaged, cut off or did not come in `wait_ms` (0: waits for ever).
  * The body is stored in `body` only where type, sequence and size are those of `expected`; the caller
  * counts what lies there as garbage until 1 is returned. */
-int mcf_frame_receive(mcf_frame_t *frame, const mcf_frame_t *expected, void *body, uint32_t wait_ms);
+MCF_COLD int mcf_frame_receive(mcf_frame_t *frame, const mcf_frame_t *expected, void *body, uint32_t wait_ms);
 
 #endif

@@ -18,21 +18,21 @@ static inline int mcf_wait(uint32_t address, uint32_t mask, uint32_t wanted) {
 }
 
 /* Each returns NULL, or says in a few words what did not become ready. */
-const char *mcf_clock_init(void);
-const char *mcf_cycles_init(void);
-const char *mcf_qspi_init(void);
+MCF_COLD const char *mcf_clock_init(void);
+MCF_COLD const char *mcf_cycles_init(void);
+MCF_COLD const char *mcf_qspi_init(void);
 
-void mcf_mpu_init(void);      /* forbids what is not there; QSPI too */
+MCF_COLD void mcf_mpu_init(void);      /* forbids what is not there; QSPI too */
 void mcf_mpu_open_late(void); /* QSPI has been mapped: allow it */
-void mcf_caches_enable(void);
+MCF_COLD void mcf_caches_enable(void);
 uint32_t mcf_cycles(void); /* wraps */
 
-void mcf_pin_function(uint32_t port, uint32_t pin, uint32_t function);
-void mcf_uart_init(uint32_t clock_hz);
+MCF_COLD void mcf_pin_function(uint32_t port, uint32_t pin, uint32_t function);
+MCF_COLD void mcf_uart_init(uint32_t clock_hz);
 int mcf_uart_get(void); /* a byte, or -1 */
 void mcf_uart_put(uint8_t byte);
-void mcf_uart_text(const char *text);
-void mcf_uart_number(uint32_t value);
+MCF_COLD void mcf_uart_text(const char *text);
+MCF_COLD void mcf_uart_number(uint32_t value);
 _Noreturn void mcf_stop(uint32_t status); /* prints "@exit <status>" and sleeps for good */
 
 /* Everything the firmware keeps beside the arena. */
@@ -44,7 +44,7 @@ typedef struct {
     const uint8_t *weights_id; /* the copy of model->id that lies beside the weights in QSPI, or NULL */
 } mcf_firmware_t;
 
-_Noreturn void mcf_serve(const mcf_firmware_t *firmware); /* docs/uart.md */
+MCF_COLD _Noreturn void mcf_serve(const mcf_firmware_t *firmware); /* docs/uart.md */
 int main(void);
 
 #endif
