@@ -34,6 +34,9 @@ class Stem:
     position: bool = True
     blocks: int = 0
     seed: int = 0
+    heads: int = 1
+    ratio: int = 2  # of the MLPs
+    shortcut: bool = False  # two more convolutions with a residual around them
 
 
 def stem_model(stem: Stem) -> Graph:
@@ -47,11 +50,15 @@ def stem_model(stem: Stem) -> Graph:
         x = net.conv(x, n, f"stem.{i}", layer.kernel, layer.stride, layer.pad, group)
         if layer.relu:
             x = net.unary(x, "relu", f"stem.{i}.act")
+    if stem.shortcut:
+        n = net.b.values[x].type.shape[-1]
+        y = net.unary(net.conv(x, n + 1, "inner.0", 3, 1, 1), "relu", "inner.0.act")
+        x = net.add(x, net.conv(y, n, "inner.1", 3, 1, 1), "shortcut")
     h, w, c = net.b.values[x].type.shape
     x = net.emit("reshape", "tokens", [x], (h * w, c))
     if stem.position:
         x = net.add(x, net.weights("pos_embed", h * w, c, scale=0.3), "pos")
-    config = VitConfig(width=c, heads=1, hidden=2 * c)
+    config = VitConfig(width=c, heads=stem.heads, hidden=stem.ratio * c)
     for i in range(stem.blocks):
         x = block(net, x, config, f"blocks.{i}")
     y = net.linear(net.emit("mean", "pool", [x], (1, c)), 4, "head")

@@ -294,7 +294,9 @@ def _read_input(em: Emitter, fr: Frame) -> list[Step]:
 def _label(region: Region, op: Op, choice: Choice) -> str:
     if region.attention is not None:
         return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
-    return f"{choice.lines} lines" if op.kind in CONVOLUTIONS else f"tiles of {choice.tile}"
+    if op.kind not in CONVOLUTIONS:
+        return f"tiles of {choice.tile}"
+    return f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
 
 
 def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:

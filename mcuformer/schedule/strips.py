@@ -11,7 +11,7 @@ stride of them), then come the lines that the step makes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Range = tuple[int, int]  # first line, one past the last
 
@@ -38,7 +38,8 @@ class Conv:
 @dataclass(frozen=True, slots=True)
 class Strips:
     """`lines`, `per_step`: of the last image and of every image in one step; `limits`: lines of every
-    image (what no convolution reads is left out of image 0 only); `before`: reached(k, -1)."""
+    image (what no convolution reads is left out of image 0 only); `before`: reached(k, -1);
+    `unused`: lines at the top of every window that no step needs."""
 
     convs: tuple[Conv, ...]
     lines: int
@@ -46,6 +47,7 @@ class Strips:
     per_step: tuple[int, ...]
     limits: tuple[int, ...]
     before: tuple[int, ...]
+    unused: tuple[int, ...] = ()
 
     @staticmethod
     def of(convs: tuple[Conv, ...], height: int, lines: int) -> Strips:
@@ -58,7 +60,8 @@ class Strips:
         whole = max(-(-(n - b) // s) for n, b, s in zip(limits, before, scale, strict=True))
         lines = min(lines, whole)
         per_step = tuple(lines * s for s in scale)
-        return Strips(convs, lines, -(-whole // lines), per_step, limits, before)
+        found = Strips(convs, lines, -(-whole // lines), per_step, limits, before)
+        return replace(found, unused=tuple(found._unused(k) for k in range(len(convs))))
 
     def reached(self, k: int, i: int) -> int:
         return self.before[k] + (i + 1) * self.per_step[k]
@@ -85,7 +88,7 @@ class Strips:
 
     def top(self, k: int, i: int) -> int:
         """The line of image k at the top of its window in step i (perhaps above the image)."""
-        return self.top_kept(k, i) + self._unused(k)
+        return self.top_kept(k, i) + self.unused[k]
 
     def top_kept(self, k: int, i: int) -> int:
         """The first line of image k that a strip in the middle would keep for step i."""
@@ -97,7 +100,6 @@ class Strips:
         return max(used)
 
     def _unused(self, k: int) -> int:
-        """Lines at the top of a window that no step uses."""
         lows = []
         for i in range(self.steps):
             low = min(self.kept(k, i)[0], self.made(k, i)[0])

@@ -63,6 +63,12 @@ def test_the_choosers_schedules(tmp_path: Path, goal: str) -> None:
     follow(scheduled(lowered(stem), "bands", goal), tmp_path, ("host", "unicorn"))
 
 
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_residual_around_a_chain(tmp_path: Path, lines: int) -> None:
+    stem = Stem((17, 14), (Layer(5, 3, 2, 1),), position=False, shortcut=True)
+    follow(placed(stem, "8", "bands", lines, 0), tmp_path, ("host",))
+
+
 @pytest.mark.long
 @settings(max_examples=40, **QUIET)
 @given(stems(), MODES, LINES, BUDGETS, WIDTHS)
