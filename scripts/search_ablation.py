@@ -1,0 +1,86 @@
+"""What parts of the search buy: whole searches at equal budgets, without one part each, over seeds.
+
+Run: python scripts/search_ablation.py -o DIR [--data fashion-mnist] [--ram 4k] [--seeds 3]
+Every search keeps its stages in DIR, so the same command goes on after a break.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from mcuformer.search.run import Search
+from mcuformer.search.settings import Settings, save_settings
+from mcuformer.search.space import Space, load_space
+from mcuformer.sizes import parse_size
+
+DENSE = {name: [1.0] for name in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2")}
+VARIANTS: dict[str, dict[str, list[Any]]] = {
+    "whole space": {},
+    "no low rank": DENSE,
+    "one patch size": {"patch": [4]},
+    "neither": {**DENSE, "patch": [4]},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--space", default="tiny")
+    parser.add_argument("--ram", type=parse_size, default=parse_size("4k"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--supernet-epochs", type=int, default=20)
+    parser.add_argument("--finetune-epochs", type=int, default=20)
+    parser.add_argument("--candidates", type=int, default=32)
+    args = parser.parse_args()
+    rows = {
+        name: [one(args, name, changes, seed) for seed in range(args.seeds)]
+        for name, changes in VARIANTS.items()
+    }
+    print(f"\n{args.data}, {args.ram:,} B of SRAM, {args.seeds} seeds: int8 % on test images")
+    for name, found in rows.items():
+        print(row(name, found))
+
+
+def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int) -> dict[str, Any]:
+    """search.json of one search."""
+    directory = args.output / f"{name.replace(' ', '-')}-{seed}"
+    directory.mkdir(parents=True, exist_ok=True)
+    space = directory / "space.toml"
+    space.write_text(as_toml(load_space(args.space).with_choices(**changes)))
+    settings = Settings(
+        ram=args.ram, data=args.data, space=str(space), budget="small", seed=seed, threads=1,
+        supernet_epochs=args.supernet_epochs, finetune_epochs=args.finetune_epochs,
+        candidates=args.candidates,
+    )
+    save_settings(settings, directory)
+    found = Search(settings, directory, lambda *_: None).run()
+    short = {"int8": found["accuracy"]["int8"], "sram_total_bytes": found["sram_total_bytes"]}
+    print(f"{name}, seed {seed}: {json.dumps(short)}", flush=True)
+    return found
+
+
+def as_toml(space: Space) -> str:
+    """JSON's lists of numbers, texts and truth values are TOML's too."""
+    lists = {**space.as_dict()["choices"], "ratio": list(space.ratio), "image": list(space.image)}
+    return "".join(f"{name} = {json.dumps(values)}\n" for name, values in lists.items())
+
+
+def row(name: str, found: list[dict[str, Any]]) -> str:
+    """Mean and spread over the seeds."""
+    percents = [f["accuracy"]["int8"] for f in found]
+    spread = statistics.stdev(percents) if len(percents) > 1 else 0.0
+    sram = statistics.mean(f["sram_total_bytes"] for f in found)
+    legal = 100 * statistics.mean(f["legal_share"] for f in found)
+    return (
+        f"{name:16} {statistics.mean(percents):6.2f} +- {spread:4.2f}   {sram:7,.0f} B   "
+        f"{legal:3.0f} % of random networks legal"
+    )
+
+
+if __name__ == "__main__":
+    main()
