@@ -26,7 +26,8 @@ output y
 
 
 def test_class_token_reaches_the_queries_and_the_residual() -> None:
-    after = rewrite.apply(push_slice, rewrite.float_graph(BLOCK), exact=True)
+    # Not to the bit: a BLAS sums the products of one row in another order than those of eight.
+    after = rewrite.apply(push_slice, rewrite.float_graph(BLOCK))
     rows = {op.outputs[0]: after.type(op.outputs[0]).shape[0] for op in after.ops}
     by_kind = {op.inputs[0]: op for op in after.ops if op.kind == "slice"}
     assert set(by_kind) == {"n", "x"}  # nothing below is computed for other rows
@@ -41,7 +42,7 @@ def test_two_tokens_apart() -> None:
     body = BLOCK.replace(
         "output y", "z = slice(u) {'axis': 0, 'start': 6, 'stop': 7} : float32[1x4]\noutput y, z"
     )
-    after = rewrite.apply(push_slice, rewrite.float_graph(body), exact=True)
+    after = rewrite.apply(push_slice, rewrite.float_graph(body))
     shapes = {
         op.kind: after.type(op.outputs[0]).shape
         for op in after.ops
