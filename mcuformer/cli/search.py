@@ -102,9 +102,10 @@ def command(
         settings = replace(settings, storage=values["storage"] or settings.storage, study=study)
     else:
         settings = Settings(**_completed(values))
-        save_settings(settings, directory)
     with Progress() as progress, _explained(directory):
         search = Search(settings, directory, progress)
+        if resume is None:
+            save_settings(settings, directory)
         if worker:
             search.work()
             return

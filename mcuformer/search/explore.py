@@ -91,9 +91,6 @@ def open_study(
     objectives: Sequence[str], name: str,
 ) -> optuna.Study:
     """Create or join the study; a lone worker clears away what a killed one left running."""
-    if unknown := [o for o in objectives if o not in OBJECTIVES]:
-        known = ", ".join(OBJECTIVES)
-        raise UsageError(f"unknown objectives {', '.join(unknown)}", f"known are {known}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     backend = optuna.storages.RDBStorage(
@@ -109,6 +106,13 @@ def open_study(
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)
     return study
+
+
+def check_objectives(names: Sequence[str]) -> None:
+    """UsageError before any work where one is unknown."""
+    if unknown := [n for n in names if n not in OBJECTIVES]:
+        known = ", ".join(OBJECTIVES)
+        raise UsageError(f"unknown objectives {', '.join(unknown)}", f"known are {known}")
 
 
 def completed(study: optuna.Study) -> list[Candidate]:

@@ -23,6 +23,7 @@ from mcuformer.search.evolve import evolve
 from mcuformer.search.explore import (
     Candidate,
     Judge,
+    check_objectives,
     check_possible,
     explore,
     legal_share,
@@ -58,6 +59,7 @@ class Search:
     def __init__(self, settings: Settings, directory: Path, say: Say) -> None:
         self.settings, self.directory, self.say = settings, directory, say
         self._reached = ""
+        check_objectives(settings.objectives)
         torch.set_num_threads(settings.threads)
         self.device = device_of()
         self.data: Data = sources.load(settings.data, settings.seed)

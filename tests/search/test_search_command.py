@@ -65,6 +65,12 @@ def test_another_search_is_not_overwritten(tmp_path, space):
     assert code == 2 and "holds another search" in error
 
 
+def test_unknown_objectives_are_refused_before_any_work(tmp_path, space):
+    words = ("--space", space, "--objectives", "accuracy,speed", "-o", tmp_path / "o")
+    code, _, error = search(*words)
+    assert code == 2 and "unknown objectives speed" in error and not (tmp_path / "o").exists()
+
+
 def test_resume_needs_a_search(tmp_path):
     code, _, error = search("--resume", tmp_path)
     assert code == 2 and "holds no search" in error
