@@ -90,11 +90,12 @@ class Search:
         document = json.loads(path.read_text()) if path.exists() else {}
         if "pareto" not in document:  # none, or of an earlier version
             document = self._found()
+            self._write(document)
         if self.settings.study and not document.get("study"):
             from mcuformer.search.study import study
 
             document["study"] = study(self)
-        self._write(document)
+            self._write(document)
         return document
 
     def _found(self) -> dict[str, Any]:
