@@ -1,0 +1,11 @@
+"""The progress line of long commands."""
+
+from mcuformer.cli.console import line
+
+
+def test_progress_draws_a_bar_and_the_time_left():
+    assert line("exporting", 0, 0, 0, 9.0) == "exporting"
+    half = line("training (loss 0.3)", 600, 1200, 300, 60.0)  # 300 steps in a minute, 600 to go
+    assert half == "training (loss 0.3)  [##########          ] 600/1,200, 2 min left"
+    assert line("training", 300, 1200, 300, 60.0).endswith("300/1,200")  # nothing to judge by yet
+    assert line("training", 1200, 1200, 0, 60.0).endswith("[####################] 1,200/1,200")
