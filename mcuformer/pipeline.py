@@ -142,11 +142,11 @@ def _notes(graph: Graph) -> tuple[r.Diagnostic, ...]:
 
 def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, int], ...]:
     """(mode, arena bytes, MACs) of every `--optimize`, placed on this board; equal ones once."""
-    from mcuformer.schedule.run import MODES, place
+    from mcuformer.schedule.run import MODES, fit
 
     found: dict[tuple[int, int], str] = {}
     for mode in MODES:
-        made = place(trade, arenas, mode)
+        made = fit(trade, arenas, mode)
         macs = sum(layer.macs for layer in made.program.layers)
         found.setdefault((made.plan.arena_bytes, macs), mode)
     return tuple((mode, size, macs) for (size, macs), mode in found.items())
@@ -172,7 +172,9 @@ def _parameters(path: Path) -> int:
 
 def static_estimate(graph: Graph) -> int:
     """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
-    counts = 4 * sum(op.kind not in MOVES for op in graph.ops)
+    from mcuformer.schedule.outline import times
+
+    counts = 4 * sum(times(graph, op.name) for op in graph.ops if op.kind not in MOVES)
     return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 

@@ -142,7 +142,10 @@ def scratch_bytes(
     op: Op, graph: Values, rows: int, *, panel: int = 0, merge: int = 1, **_: Any
 ) -> int:
     s = shape_of(op, graph)
-    how = layout(op, s, panel, merge)
+    return _scratch(s, layout(op, s, panel, merge), rows)
+
+
+def _scratch(s: Shape, how: Layout, rows: int) -> int:
     return kept_bytes(s, how.merge) if how.keep else block_bytes(s, how, min(how.block, rows))
 
 
@@ -175,7 +178,10 @@ def instructions(
     What the compiler makes of the C around it was fitted to counts (see test_cost_model).
     """
     s = shape_of(op, graph)
-    how = layout(op, s, panel, merge)
+    return _instructions(op, s, layout(op, s, panel, merge), rows)
+
+
+def _instructions(op: Op, s: Shape, how: Layout, rows: int) -> int:
     blocks = -(-rows // how.block)
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
@@ -214,9 +220,9 @@ def menu(op: Op, graph: Values, rows: int, together: bool = True) -> tuple[Choic
     entries = []
     for merge in (1, s.heads) if s.shared and together else (1,):
         for panel in panels:
-            how = {"panel": panel, "merge": merge}
-            cost = instructions(op, graph, rows, **how)
-            entries.append((how, scratch_bytes(op, graph, rows, **how), cost))
+            how = layout(op, s, panel, merge)
+            choices = {"panel": panel, "merge": merge}
+            entries.append((choices, _scratch(s, how, rows), _instructions(op, s, how, rows)))
     kept: list[Choice] = []
     for entry in sorted(entries, key=lambda e: e[1:]):
         if not kept or entry[2] < kept[-1][2]:

@@ -134,13 +134,10 @@ def partial_scratch_bytes(
 ) -> int:
     """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
     _segments, segment, _stride = segments_of(op, graph)
-    kn, n = lines * round4(segment), constant(graph, op.inputs[1]).shape[0]
-    ahead = 8  # single loads (MCF_LDR) run ahead
-    if rows <= 2 or panel == 0:
-        return 4 * kn + ahead
-    panel = min(round4(panel), round4(n))
-    sums = 8 * panel if "k_split" in op.attrs else 0
-    return 2 * kn * (tile + tile % 2 + panel) + sums + ahead
+    n = constant(graph, op.inputs[1]).shape[0]
+    return linear_cost.scratch_bytes(
+        lines * round4(segment), n, "k_split" in op.attrs, rows, panel, tile
+    )
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -153,9 +150,13 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
 def instructions(
     op: Op, graph: Values, rows: int, *, panel: int = 0, tile: int = 2, **_: Any
 ) -> int:
+    return terms(op, graph).instructions(rows, panel, tile)
+
+
+def terms(op: Op, graph: Values) -> linear_cost.Terms:
+    """Whose `instructions(rows, panel, tile)` are those of `instructions` here."""
     segments, _segment, _stride = segments_of(op, graph)
-    work = linear_cost.Work.of(op, graph, rows, segments)
-    return linear_cost.instructions(op, graph, work, panel, tile, sums=False)
+    return linear_cost.Terms.of(op, graph, linear_cost.Work.of(op, graph, 0, segments))
 
 
 def partial_instructions(

@@ -38,19 +38,57 @@ class Work:
         return Work(rows, n, lines * round4(segment), lines, segment)
 
 
+def scratch_bytes(kn: int, n: int, split: bool, rows: int, panel: int, tile: int) -> int:
+    """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
+    ahead = 8  # single loads (MCF_LDR) run ahead
+    if rows <= 2 or panel == 0:
+        return 4 * kn + ahead
+    panel = min(round4(panel), round4(n))
+    sums = 8 * panel if split else 0
+    return 2 * kn * (tile + tile % 2 + panel) + sums + ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a call's instructions add up to, so that many panels and tiles cost little to compare.
+
+    `pair`: a pair of rows against all channels, from the weights as they are and from a panel.
+    """
+
+    n: int
+    kn: int
+    split: bool
+    load: int
+    expand: int
+    pair: tuple[int, int]
+
+    @staticmethod
+    def of(op: Op, graph: Values, work: Work, sums: bool = False) -> Terms:
+        """`sums`: int32 sums instead of outputs."""
+        pair = groups(op, graph, work, False, sums), groups(op, graph, work, True, sums)
+        split = "k_split" in op.attrs
+        return Terms(work.n, work.kn, split, load(op, graph, work), expand(op, work), pair)
+
+    def scratch_bytes(self, rows: int, panel: int, tile: int) -> int:
+        return scratch_bytes(self.kn, self.n, self.split, rows, panel, tile)
+
+    def instructions(self, rows: int, panel: int, tile: int) -> int:
+        if panel == 0 or rows <= 2:
+            panel, tile = 0, 2
+        panels = -(-self.n // panel) if panel else 1
+        tiles = panels * -(-rows // tile)
+        pairs = (rows + 1) // 2
+        loads = pairs * (1 if rows <= tile else panels)
+        fixed = CALL + PANEL * panels + TILE * tiles + PAIR_OF_ROWS * pairs * panels
+        fixed += ODD_ROW * panels * (rows % 2 if tile > 2 else 0)
+        fixed += loads * self.load
+        fixed += self.expand if panel else 0
+        return fixed + pairs * self.pair[panel > 0]
+
+
 def instructions(op: Op, graph: Values, work: Work, panel: int, tile: int, sums: bool) -> int:
     """`sums`: int32 sums instead of outputs."""
-    if panel == 0 or work.rows <= 2:
-        panel, tile = 0, 2
-    panels = -(-work.n // panel) if panel else 1
-    tiles = panels * -(-work.rows // tile)
-    pairs = (work.rows + 1) // 2
-    loads = pairs * (1 if work.rows <= tile else panels)
-    fixed = CALL + PANEL * panels + TILE * tiles + PAIR_OF_ROWS * pairs * panels
-    fixed += ODD_ROW * panels * (work.rows % 2 if tile > 2 else 0)
-    fixed += loads * load(op, graph, work)
-    fixed += expand(op, work) if panel else 0
-    return fixed + pairs * groups(op, graph, work, panel > 0, sums)
+    return Terms.of(op, graph, work, sums).instructions(work.rows, panel, tile)
 
 
 def load(op: Op, graph: Values, work: Work) -> int:

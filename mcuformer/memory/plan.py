@@ -7,14 +7,14 @@ No solver: on every vision transformer tried this meets the lower bound or CP-SA
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.memory.collapse import collapse
 from mcuformer.memory.conflicts import Item, items, live_bytes, lower_bound
 from mcuformer.memory.fast import prefer_fast
-from mcuformer.memory.lifetimes import lifetimes
+from mcuformer.memory.lifetimes import Live, lifetimes
 from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Region, RegionUse
 from mcuformer.memory.pack import Packing, pack
 from mcuformer.schedule.program import Program
@@ -27,16 +27,10 @@ def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1
 
     `rounds` bounds the local search, which stops where the lower bound is met.
     """
-    lives = lifetimes(program)
-    found = items(list(program.buffers.values()), lives)
-    calls = [call for call, _ in program.calls()]
-    levels = live_bytes(found, len(calls))
-    timeline = tuple(
-        Moment(t, call.layer, call.kernel, level)
-        for t, (call, level) in enumerate(zip(calls, levels, strict=True))
-    )
-    peak = max(timeline, key=lambda m: m.live_bytes, default=Moment(0, -1, "", 0))
-    bound = lower_bound(found, len(calls), peak.live_bytes)
+    lives, found, timeline = _known(program)
+    levels = [m.live_bytes for m in timeline]
+    peak = _peak(timeline)
+    bound = lower_bound(found, len(timeline), peak.live_bytes)
     best = prefer_fast(_best(found, regions, levels, bound, rounds), found, regions)
     return MemoryPlan(
         placements={
@@ -49,6 +43,55 @@ def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1
         timeline=timeline,
         lives=lives,
     )
+
+
+def extend(
+    program: Program, regions: Sequence[Region], few: MemoryPlan, twins: Mapping[str, str]
+) -> MemoryPlan:
+    """The plan `few` of a program without repeated blocks, for all of them: every buffer where its
+    twin lies. Planned anew where two would collide, which equal blocks cannot make happen."""
+    lives, found, timeline = _known(program)
+    places = [few.placements[twins[item.buffer.name]] for item in found]
+    if _collide(found, places):
+        return plan(program, regions)
+    return replace(
+        few,
+        placements={
+            i.buffer.name: replace(p, buffer=i.buffer.name)
+            for i, p in zip(found, places, strict=True)
+        },
+        peak=_peak(timeline),
+        timeline=timeline,
+        lives=lives,
+    )
+
+
+def _collide(found: Sequence[Item], places: Sequence[Placement]) -> bool:
+    return any(
+        places[i].region == places[j].region and lo < places[i].offset - places[j].offset < hi
+        for i, item in enumerate(found)
+        for j, gaps in item.against.items()
+        for lo, hi in gaps
+    )
+
+
+def _known(
+    program: Program,
+) -> tuple[dict[str, tuple[Live, ...]], list[Item], tuple[Moment, ...]]:
+    """Lifetimes, conflicts, and the bytes that matter at every call."""
+    lives = lifetimes(program)
+    found = items(list(program.buffers.values()), lives)
+    calls = [call for call, _ in program.calls()]
+    levels = live_bytes(found, len(calls))
+    timeline = tuple(
+        Moment(t, call.layer, call.kernel, level)
+        for t, (call, level) in enumerate(zip(calls, levels, strict=True))
+    )
+    return lives, found, timeline
+
+
+def _peak(timeline: Sequence[Moment]) -> Moment:
+    return max(timeline, key=lambda m: m.live_bytes, default=Moment(0, -1, "", 0))
 
 
 def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
+from mcuformer.quant.absorb_outline import outlined
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1
@@ -52,7 +53,7 @@ def absorbable(graph: Graph) -> dict[str, Group]:
         alone = all(len(consumers[o.outputs[0]]) == 1 for o in (k, v)) and k is not v
         if alone and k.inputs[0] == v.inputs[0] and graph.type(str(k.inputs[0])).dtype == "int8":
             group = Group(op, k, v)
-            if _precision_bits(graph, group) >= 7:
+            if graph.stage == "outline" or _precision_bits(graph, group) >= 7:
                 found[op.name] = group
     return found
 
@@ -68,16 +69,20 @@ def _precision_bits(graph: Graph, group: Group) -> int:
 
 
 def absorb(graph: Graph, names: Iterable[str]) -> Graph:
-    """`graph` with the named attentions rewritten; the rest stays as it is."""
+    """`graph` with the named attentions rewritten; the rest stays as it is.
+
+    Of an outline (schedule/outline.py) the outline; no numbers are computed for it.
+    """
     groups = absorbable(graph)
     chosen = {name: groups[name] for name in names}
     values = dict(graph.values)
     dropped = {id(o) for g in chosen.values() for o in (g.k, g.v)}
     ops: list[Op] = []
+    rewrite = outlined if graph.stage == "outline" else _rewrite
     for op in graph.ops:
         if id(op) in dropped:
             continue
-        ops += _rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
+        ops += rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
     return graph.replace(ops=tuple(ops), values=values).pruned()
 
 

@@ -113,7 +113,7 @@ def query_loop(
     q = em.location(str(op.inputs[0]), tiles, rows)
     assert q is not None
     out = op.outputs[0]
-    y = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows.full)
+    y = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows)
     tiles[out] = y
     body.append(em.attention(op, q, k, v, y, rows, 0, heads))
     body += em.chain(part.after, tiles, rows, {region.target: target.at(rows.first)})
@@ -220,22 +220,22 @@ def absorbed(
     if n_loc is None:
         n_loc = em.rows_buffer(kn, tk)
         rows = Rows.tile("t", tk, tile)
-        body = em.chain(part.kv, {}, rows, {kn: n_loc.at(rows.first)})
-        steps.append(Loop("t", tk, tile, tuple(body), f"{op.name}: tokens that stand for K and V"))
+        fill = em.chain(part.kv, {}, rows, {kn: n_loc.at(rows.first)})
+        steps.append(Loop("t", tk, tile, tuple(fill), f"{op.name}: tokens that stand for K and V"))
     up = next(o for o in part.q if o.outputs[0] == qn)
     down = next(o for o in part.after if o.inputs[0] == op.outputs[0])
     rows = Rows.tile("t", tq, query_tile)
     shared = tq == tk and any(kn in o.inputs for o in part.q)
     tiles: dict[str, Loc] = {kn: n_loc.at(rows.first)} if shared else {}
     before = [o for o in part.q if o is not up and not (shared and o in part.kv)]
-    body = em.chain(before, tiles, rows, {})
+    body: list[Step] = [*em.chain(before, tiles, rows, {})]
     q = em.location(str(up.inputs[0]), tiles, rows)
     assert q is not None
     out = down.outputs[0]
     o_tile = (
         target.at(rows.first)
         if out == region.target
-        else em.rows_buffer(out, rows.full, f"{region.name}.o")
+        else em.rows_buffer(out, rows, f"{region.name}.o")
     )
     heads_of = _together if together else _one_by_one
     body += heads_of(em, op, (up, down), (q, n_loc, o_tile), rows)
@@ -265,7 +265,7 @@ def _one_by_one(
     steps: list[Step] = []
     for h in range(heads):
         up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
-        wide = em.rows_buffer(up_h.outputs[0], rows.full, f"{op.name}.q{h}")
+        wide = em.rows_buffer(up_h.outputs[0], rows, f"{op.name}.q{h}")
         steps.append(em.linear(up_h, _head(q, h, heads), None, wide, rows))
         call = em.attention(op, wide, n, n, wide, rows, h, 1)
         trace = em.trace(op.outputs[0], wide, rows, h * wide.row_bytes)
@@ -279,7 +279,7 @@ def _together(
 ) -> list[Step]:
     """q' of all heads, one attention call that overwrites it, W_v of all heads."""
     (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
-    wide = em.rows_buffer(up.outputs[0], rows.full, f"{op.name}.q")
+    wide = em.rows_buffer(up.outputs[0], rows, f"{op.name}.q")
     every = range(heads)
     ups = [take_group(em.values, up, h) for h in every]
     downs = [take_group(em.values, down, h) for h in every]
@@ -316,7 +316,7 @@ def windowed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: in
     q, k, v = (em.location(n, tiles, rows) for n in (qn, kn, vn))
     assert q is not None and k is not None and v is not None
     out = op.outputs[0]
-    y = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows.full)
+    y = target.at(rows.first) if out == region.target else em.rows_buffer(out, rows)
     tiles[out] = y
     bias = em.values[str(op.inputs[3])].type.shape[0] if op.inputs[3:] and op.inputs[3] else 1
     bias_row = rows.first * heads if bias > heads else Expr()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,19 @@ from mcuformer.schedule import attention, conv, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
-from mcuformer.schedule.program import Addr, Arg, Call, Expr, Layer, Loop, Program, Span, Step
+from mcuformer.schedule.program import (
+    Addr,
+    Arg,
+    Call,
+    Expr,
+    Layer,
+    Loop,
+    Program,
+    Span,
+    Step,
+    Work,
+    spans_of,
+)
 from mcuformer.schedule.regions import CONVOLUTIONS, Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 
@@ -43,8 +55,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """What does not depend on choices: the graph, its regions, and an emitter that knows all storage."""
+    """What does not depend on choices: the graph, its regions, and an emitter that knows all storage.
 
+    `source` is the graph as given, before selections of columns went into the layers.
+    """
+
+    source: Graph
     graph: Graph
     regions: tuple[Region, ...]
     emitter: Emitter
@@ -52,14 +68,14 @@ class Frame:
 
 
 def frame(graph: Graph, mode: str) -> Frame:
-    graph = split_column_views(graph)
+    source, graph = graph, split_column_views(graph)
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in MOVES)}
     em = Emitter(graph, dict(graph.values), ids)
     Storage(em, graph, list(regions), mode).assign()
-    return Frame(graph, regions, em, mode)
+    return Frame(source, graph, regions, em, mode)
 
 
 def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[Step]:
@@ -71,7 +87,7 @@ def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[
         return SCHEDULES[choice.schedule](em, region, target, choice.tile, choice.query_tile)
     if op.kind in MOVES:
         return _move(em, op, target)
-    special = _SPECIAL.get(op.kind)
+    special = SPECIAL.get(op.kind)
     if special is not None:
         return special(em, region, target, choice, mode)
     return attention.tokenwise(em, region, target, choice.tile)
@@ -123,6 +139,7 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
             instructions=elementwise.instructions(op, em, rows.full),
             tail_instructions=elementwise.instructions(op, em, rows.tail),
             overwrites=True,
+            work=Work("elementwise", op, rows.full, rows.total),
         )
     )
     start = Call(
@@ -215,7 +232,7 @@ def cycles(indices: Sequence[int]) -> list[int]:
 
 
 _Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
-_SPECIAL: Mapping[str, _Special] = {
+SPECIAL: Mapping[str, _Special] = {
     "q_patch_embed": _convolutions,
     "q_conv2d": _convolutions,
     "q_dwconv2d": _convolutions,
@@ -225,22 +242,37 @@ _SPECIAL: Mapping[str, _Special] = {
 }
 
 
-def assemble(fr: Frame, choices: Sequence[Choice]) -> Program:
-    """The program under one choice per region."""
+def assemble(
+    fr: Frame, choices: Sequence[Choice], only: Container[int] | None = None,
+    made: dict[int, list[str]] | None = None,
+) -> Program:
+    """The program under one choice per region; `only` of some regions, where given.
+
+    `made` collects the names of every region's own buffers, in the order of their making.
+    """
     em = replace_state(fr.emitter)
     steps: list[Step] = list(_read_input(em, fr))
     labels: dict[str, str] = {}
-    for region, choice in zip(fr.regions, choices, strict=True):
+    for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
         em.prefix = ""
+        if only is not None and i not in only:
+            continue
+        before = len(em.buffers)
         steps += emit_region(em, region, choice, fr.mode)
+        if made is not None:
+            made[i] = list(em.buffers)[before:]
         for op in region.ops:
             labels.setdefault(op.name, _label(region, op, choice))
     image = em.values[fr.graph.inputs[0]].type
     where = em.where.get(fr.graph.inputs[0])
+    buffers = em.buffers
+    if only is not None:
+        used = {s.buffer for step in steps for s in spans_of(step)}
+        buffers = {n: b for n, b in buffers.items() if n in used}
     return Program(
         name=fr.graph.name,
         input_mode=fr.mode,  # type: ignore[arg-type]
-        buffers=em.buffers,
+        buffers=buffers,
         steps=tuple(steps),
         layers=tuple(
             _layer(fr.graph, op, i, labels)
@@ -267,6 +299,7 @@ def replace_state(em: Emitter) -> Emitter:
         constants=dict(em.constants),
         traces=list(em.traces),
         where=dict(em.where),
+        tiled=dict(em.tiled),
     )
 
 

@@ -9,16 +9,20 @@ limit gives the model's whole trade-off curve.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from mcuformer.memory.lifetimes import stretches
-from mcuformer.schedule.build import Choice, Frame, emit_region, replace_state
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.schedule.build import MOVES, SPECIAL, Choice, Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
-from mcuformer.schedule.emit import NO_BUDGET
-from mcuformer.schedule.program import Buffer, Call, Loop, Step
+from mcuformer.schedule.emit import NO_BUDGET, Emitter
+from mcuformer.schedule.measure import draft, step_figures, steps_instructions, window_peak
+from mcuformer.schedule.outline import times
+from mcuformer.schedule.panels import keep
+from mcuformer.schedule.program import Step
 from mcuformer.schedule.regions import CONVOLUTIONS, Region
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
@@ -59,47 +63,61 @@ class Point:
     latent: bool = False  # some attention runs from its low-rank latent, K and V never exist
 
 
-def steps_instructions(steps: Sequence[Step]) -> int:
-    """Estimated instructions: whole tiles and the shorter last one."""
-    total = 0
-    for step in steps:
-        if isinstance(step, Call):
-            total += step.instructions
-            continue
-        full, tail = divmod(step.total, step.step)
-        total += full * steps_instructions(step.body)
-        if tail:
-            total += sum(
-                (c.instructions if c.tail_instructions is None else c.tail_instructions)
-                if isinstance(c, Call)
-                else steps_instructions((c,))
-                for c in step.body
-            )
-    return total
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """What some choices cost: `peak` of the region's own bytes and `cost` in instructions."""
+
+    peak: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    choice: Callable[[int], Choice]
 
 
-def candidates(fr: Frame, region: Region) -> Iterator[Choice]:
-    """Every choice worth emitting for a region of the exact graph, but `kv` (keep_options)."""
-    op = region.ops[-1]
-    rows = fr.emitter.values[region.target].type.shape[0]
-    if op.kind in CONVOLUTIONS:
+def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
+    """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
+    sheets = [*_sheets(fr, region)]
+    if other is not None and twin is not None and twin.attention is not None:
+        sheets += absorbed_sheets(other, twin)
+    peak, cost = (np.concatenate([getattr(s, n) for s in sheets]) for n in ("peak", "cost"))
+    first = np.cumsum([0, *(len(s.peak) for s in sheets)])
+    found = []
+    for i in front(peak, cost):
+        which = bisect_right(first, i) - 1  # type: ignore[arg-type]
+        choice = sheets[which].choice(int(i - first[which]))
+        found.append(Option(choice, int(peak[i]), int(cost[i])))
+    return found
+
+
+def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Indices of what nothing beats: peaks rise, costs fall; of equals the first."""
+    order = np.lexsort((cost, peak))
+    sorted_cost = cost[order]
+    before = np.minimum.accumulate(sorted_cost)[:-1]
+    better = np.concatenate([[True], sorted_cost[1:] < before])
+    return order[better]
+
+
+def absorbed_sheets(fr: Frame, region: Region) -> list[Sheet]:
+    rows = _queries(fr, region)
+    return [_tiled(fr, region, s, rows, BUDGETS) for s in ("absorbed", "absorbed together")]
+
+
+def _sheets(fr: Frame, region: Region) -> Iterator[Sheet]:
+    """Every choice worth a thought for a region of the exact graph."""
+    op, attention = region.ops[-1], region.attention
+    if attention is not None and attention.attrs.get("windows", 1) > 1:
+        yield _emitted(fr, region, [Choice("windows", budget=b) for b in BUDGETS])
+    elif attention is not None:
+        keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
+        yield _kept(fr, region, _tiles(keys), _tiles(_queries(fr, region)))
+        yield _tiled(fr, region, "heads", keys, BUDGETS[2:])
+    elif op.kind in CONVOLUTIONS:
         for n in _lines(fr, region):
-            for budget in BUDGETS:
-                yield Choice("rows", lines=n, budget=budget)
-    elif region.attention is not None and region.attention.attrs.get("windows", 1) > 1:
-        for budget in BUDGETS:
-            yield Choice("windows", budget=budget)
-    elif region.attention is not None:
-        tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
-        for budget in BUDGETS[2:]:
-            for tile in _tiles(tk):
-                yield Choice("heads", tile=tile, query_tile=tq, budget=budget)
+            yield _emitted(fr, region, [Choice("rows", lines=n, budget=b) for b in BUDGETS])
+    elif op.kind in MOVES or (op.kind in SPECIAL and op.kind != "q_mean"):
+        yield _emitted(fr, region, [Choice("rows", budget=b) for b in BUDGETS])
     else:
-        for tile in _tiles(
-            rows if op.kind != "q_mean" else fr.emitter.values[str(op.inputs[0])].type.shape[0]
-        ):
-            for budget in BUDGETS:
-                yield Choice("rows", tile=tile, budget=budget)
+        name = region.target if op.kind != "q_mean" else str(op.inputs[0])
+        yield _tiled(fr, region, "rows", fr.emitter.values[name].type.shape[0], BUDGETS)
 
 
 def _lines(fr: Frame, region: Region) -> list[int]:
@@ -110,14 +128,9 @@ def _lines(fr: Frame, region: Region) -> list[int]:
     return line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
 
 
-def absorbed_candidates(fr: Frame, region: Region) -> Iterator[Choice]:
-    """The same for a region whose attention has absorbed weights."""
+def _queries(fr: Frame, region: Region) -> int:
     assert region.attention is not None
-    tq = fr.emitter.values[str(region.attention.inputs[0])].type.shape[0]
-    for budget in BUDGETS:
-        for query_tile in _tiles(tq):
-            for schedule in ("absorbed", "absorbed together"):
-                yield Choice(schedule, tile=query_tile, query_tile=query_tile, budget=budget)
+    return fr.emitter.values[str(region.attention.inputs[0])].type.shape[0]
 
 
 def _tiles(rows: int) -> list[int]:
@@ -125,132 +138,70 @@ def _tiles(rows: int) -> list[int]:
     return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
 
 
-def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
-    """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
-    found = list(_evaluated(fr, region, candidates(fr, region)))
-    if region.attention is not None and region.attention.attrs.get("windows", 1) == 1:
-        found += keep_options(fr, region)
-    if other is not None and twin is not None and twin.attention is not None:
-        found += _evaluated(other, twin, absorbed_candidates(other, twin))
-    found.sort(key=lambda o: (o.peak_bytes, o.instructions))
-    kept: list[Option] = []
-    for option in found:
-        if not kept or option.instructions < kept[-1].instructions:
-            kept.append(option)
-    return kept
-
-
-def _evaluated(fr: Frame, region: Region, choices: Iterator[Choice]) -> Iterator[Option]:
+def _emitted(fr: Frame, region: Region, choices: Iterable[Choice]) -> Sheet:
     """Budgets rise; one under which no kernel chooses otherwise than under the last is left out."""
-    enough: dict[Choice, int] = {}
+    enough, kept, peaks, costs = 0, [], [], []
     for choice in choices:
-        apart = replace(choice, budget=0)
-        if choice.budget >= enough.get(apart, 0):
-            found, enough[apart] = step_figures(fr, region, choice)
-            peak = max((p for p, _ in found), default=0)
-            yield Option(choice, peak, sum(n for _, n in found))
+        if choice.budget >= enough:
+            em, steps, outside = _emit(fr, region, choice)
+            enough = em.next_budget
+            kept.append(choice)
+            peaks.append(_peak(fr, region, em, steps, outside))
+            costs.append(steps_instructions(steps))
+    return Sheet(np.array(peaks, np.int64), np.array(costs, np.int64), kept.__getitem__)
 
 
-def keep_options(fr: Frame, region: Region) -> Iterator[Option]:
-    """Schedule `kv` under every tile, query tile and budget.
-
-    Its two loops share K and V only, which live through both: each loop is emitted once per tile of
-    its own, and a choice costs the sum of both loops and peaks where the higher one does.
-    """
-    assert region.attention is not None
-    tq, tk = (fr.emitter.values[str(n)].type.shape[0] for n in region.attention.inputs[:2])
-    tiles, query_tiles = _tiles(tk), _tiles(tq)
-    first: dict[int, _Loops] = {}
-    second: dict[int, _Loops] = {}
-    for budget in BUDGETS[2:]:
-        changed = False
-        for table, pairs, part in (
-            (first, [(t, query_tiles[0]) for t in tiles], slice(None, -1)),
-            (second, [(tiles[0], t) for t in query_tiles], slice(-1, None)),
-        ):
-            for pair in pairs:
-                at = pair[0] if table is first else pair[1]
-                if at not in table or budget >= table[at][1]:
-                    choice = Choice("kv", tile=pair[0], query_tile=pair[1], budget=budget)
-                    found, enough = step_figures(fr, region, choice)
-                    table[at], changed = (found[part], enough), True
-        for tile, query_tile in product(tiles, query_tiles) if changed else ():
-            both = first[tile][0] + second[query_tile][0]
-            choice = Choice("kv", tile=tile, query_tile=query_tile, budget=budget)
-            yield Option(choice, max(p for p, _ in both), sum(n for _, n in both))
+def _peak(
+    fr: Frame, region: Region, em: Emitter, steps: Sequence[Step], outside: set[str]
+) -> int:
+    op = region.ops[-1]
+    if op.kind in CONVOLUTIONS and not by_patches(fr.graph, op):
+        return window_peak(steps, outside)
+    return max((p for p, _ in step_figures(em, steps, outside)), default=0)
 
 
-_Loops = tuple[list[tuple[int, int]], int]
-
-
-def step_figures(fr: Frame, region: Region, choice: Choice) -> _Loops:
-    """(peak of the region's own bytes, instructions) of each step, and the least budget under which
-    they may differ."""
+def _emit(fr: Frame, region: Region, choice: Choice) -> tuple[Emitter, list[Step], set[str]]:
+    """The steps, the emitter after them, and the buffers that were there before."""
     em = replace_state(fr.emitter)
     em.next_budget = NO_BUDGET
-    outside = set(em.buffers)
-    steps = emit_region(em, region, choice, fr.mode)
-    if region.ops[-1].kind in CONVOLUTIONS and not by_patches(fr.graph, region.ops[-1]):
-        found = [(window_peak(steps, outside), steps_instructions(steps))]
-        return found, em.next_budget
-    peaks = own_peaks(steps, em.buffers, outside)
-    return list(zip(peaks, (steps_instructions((s,)) for s in steps), strict=True)), em.next_budget
+    return em, emit_region(em, region, choice, fr.mode), set(fr.emitter.buffers)
 
 
-def window_peak(steps: Sequence[Step], outside: set[str]) -> int:
-    """The same where windows of images live on from step to step, of which a part counts at a time."""
-    change: dict[int, int] = {}
-    for name, stairs in stretches(steps).items():
-        for live in stairs if name not in outside else ():
-            size = -(-(live.hi - live.lo) // 8) * 8
-            change[live.first] = change.get(live.first, 0) + size
-            change[live.last + 1] = change.get(live.last + 1, 0) - size
-    return max(accumulate(change[t] for t in sorted(change)), default=0)
+def _tiled(
+    fr: Frame, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
+) -> Sheet:
+    """One schedule under every tile of `rows` and every budget."""
+    tiles = _tiles(rows)
+    queries = rows if region.attention is None else _queries(fr, region)
+    drafted = draft(*_emit(fr, region, Choice(schedule, tiles[0], tiles[0])))
+    peak, cost = drafted.measure(tiles, budgets)
+
+    def choice(i: int) -> Choice:
+        tile, budget = tiles[i // len(budgets)], budgets[i % len(budgets)]
+        return Choice(schedule, tile, queries if schedule == "heads" else tile, budget)
+
+    return Sheet(peak.ravel(), cost.ravel(), choice)
 
 
-def own_peaks(steps: Sequence[Step], buffers: Mapping[str, Buffer], outside: set[str]) -> list[int]:
-    """Most bytes of the region's own buffers that live at once during each step.
+def _kept(
+    fr: Frame, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]
+) -> Sheet:
+    """Schedule `kv`. Its two loops share K and V only, which live through both: a choice costs the
+    sum of both loops and peaks where the higher one does, so each loop is tiled by itself."""
+    drafted = draft(*_emit(fr, region, Choice("kv", tiles[0], query_tiles[0])))
+    budgets = BUDGETS[2:]
+    made, read = (
+        drafted.measure(t, budgets, part)
+        for t, part in ((tiles, slice(None, -1)), (query_tiles, slice(-1, None)))
+    )
+    peak = np.maximum(made[0][:, None], read[0][None])
+    cost = made[1][:, None] + read[1][None]
 
-    A buffer touched in one loop only lives from its first to its last call there; one touched inside
-    and outside lives through the whole loop. (The planner proves the exact figure.)
-    """
-    touched: dict[str, list[tuple[int, int]]] = {}
-    position = 0
+    def choice(i: int) -> Choice:
+        tile, query, budget = np.unravel_index(i, peak.shape)
+        return Choice("kv", tiles[tile], query_tiles[query], budgets[budget])
 
-    def visit(call: Call, loop: tuple[int, int, int] | None) -> None:
-        nonlocal position
-        for span in (*call.reads, *call.writes, *call.scratch):
-            if span.buffer not in outside:
-                touched.setdefault(span.buffer, []).append((position, loop[0] if loop else -1))
-        position += 1
-
-    bounds: dict[int, tuple[int, int]] = {}
-    for n, step in enumerate(steps):
-        start = position
-        for call in _flat(step):
-            visit(call, (n, 0, 0) if isinstance(step, Loop) else None)
-        bounds[n] = (start, position - 1)
-    events = [0] * (position + 1)
-    for name, marks in touched.items():
-        first, last = marks[0][0], marks[-1][0]
-        loops = {loop for _, loop in marks}
-        if len(loops) > 1 and marks[0][1] >= 0:
-            first = bounds[marks[0][1]][0]
-        if len(loops) > 1 and marks[-1][1] >= 0:
-            last = bounds[marks[-1][1]][1]
-        size = -(-buffers[name].size_bytes // 8) * 8
-        events[first] += size
-        events[last + 1] -= size
-    levels = list(accumulate(events))
-    return [max(levels[a : b + 1], default=0) for a, b in bounds.values()]
-
-
-def _flat(step: Step) -> Iterator[Call]:
-    if isinstance(step, Call):
-        yield step
-    else:
-        for inner in step.body:
-            yield from _flat(inner)
+    return Sheet(peak.ravel(), cost.ravel(), choice)
 
 
 def outside_live(fr: Frame) -> list[int]:
@@ -317,35 +268,39 @@ def is_latent(fr: Frame, region: Region) -> bool:
     return fr.emitter.values[str(made.inputs[0])].type.shape[1] < fr.emitter.values[k].type.shape[1]
 
 
-Memo = MutableMapping[tuple[object, ...], list[Option]]
+Memo = dict[tuple[object, ...], list[Option]]
 
 
-def trade_off(fr: Frame, other: Frame | None = None, memo: Memo | None = None) -> list[Point]:
+def trade_off(
+    fr: Frame, other: Frame | None = None, memo: Memo | None = None,
+    keys: Sequence[object] | None = None,
+) -> list[Point]:
     """Points with rising instructions and falling limits: what the model can trade.
 
     `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
     `memo` keeps the options of regions from one model to the next (the search plans thousands).
+    `keys` are the regions' signatures, where they are known.
     """
     memo = {} if memo is None else memo
+    keys = keys or [signature(fr, r) for r in fr.regions]
     table: list[list[Option]] = []
     twins = {r.target: r for r in other.regions} if other else {}
-    for region in fr.regions:
+    for region, shapes in zip(fr.regions, keys, strict=True):
         twin = twins.get(region.target)
         same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
         twin = None if same else twin
-        key = (signature(fr, region), twin is not None)
-        if key not in memo:
-            memo[key] = options(fr, region, other, twin)
-        table.append(memo[key])
+        key = (shapes, twin is not None)
+        table.append(memo.get(key) or keep(memo, key, options(fr, region, other, twin)))
     beside = outside_live(fr)
     # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
     peaks = [[b + o.peak_bytes for o in os] for b, os in zip(beside, table, strict=True)]
     floor = max((p[0] for p in peaks), default=0)
+    counts = [times(fr.graph, r.name) for r in fr.regions]
     latent = [r.attention is not None and is_latent(fr, r) for r in fr.regions]
     points: list[Point] = []
     for limit in sorted({p for ps in peaks for p in ps if p > floor} | {floor}):
         chosen = [os[bisect_right(ps, limit) - 1] for os, ps in zip(table, peaks, strict=True)]
-        total = sum(o.instructions for o in chosen)
+        total = sum(n * o.instructions for n, o in zip(counts, chosen, strict=True))
         if not points or total < points[-1].instructions:
             choices = tuple(o.choice for o in chosen)
             from_latent = any(

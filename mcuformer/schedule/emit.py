@@ -13,7 +13,18 @@ from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
 from mcuformer.schedule.panels import attention_choices, linear_choices
-from mcuformer.schedule.program import Addr, Arg, Buffer, Call, Expr, Param, Span, Trace, as_expr
+from mcuformer.schedule.program import (
+    Addr,
+    Arg,
+    Buffer,
+    Call,
+    Expr,
+    Param,
+    Span,
+    Trace,
+    Work,
+    as_expr,
+)
 from mcuformer.schedule.regions import is_column_view
 
 NO_BUDGET = 1 << 62
@@ -50,12 +61,16 @@ class Loc:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A tile: `count` rows from `first`; `full` and `tail` are the row counts of whole and last tiles."""
+    """A tile: `count` rows from `first`; `full` and `tail` are the row counts of whole and last tiles.
+
+    `total` rows are cut into tiles; 0 where the count of rows is no choice.
+    """
 
     first: Expr
     count: Expr
     full: int
     tail: int
+    total: int = 0
 
     @staticmethod
     def all(n: int) -> Rows:
@@ -64,7 +79,7 @@ class Rows:
     @staticmethod
     def tile(name: str, total: int, step: int) -> Rows:
         full = min(step, total)
-        return Rows(Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full)
+        return Rows(Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full, total)
 
 
 @dataclass(slots=True)
@@ -82,6 +97,7 @@ class Emitter:
     constants: dict[str, None] = field(default_factory=dict)
     traces: list[Trace] = field(default_factory=list)
     where: dict[str, Loc] = field(default_factory=dict)
+    tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
 
     def buffer(self, stem: str, size: int, kind: str = "activation", hint: str = "") -> str:
         name, n = stem, 1
@@ -90,10 +106,14 @@ class Emitter:
         self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)  # type: ignore[arg-type]
         return name
 
-    def rows_buffer(self, value: str, rows: int, stem: str | None = None) -> Loc:
-        """A new buffer for `rows` rows of `value`."""
+    def rows_buffer(self, value: str, rows: int | Rows, stem: str | None = None) -> Loc:
+        """A new buffer for `rows` rows of `value`, or for a tile of them."""
         row_bytes = self.row_bytes(value)
-        return Loc(Expr(), row_bytes, row_bytes, self.buffer(stem or value, rows * row_bytes))
+        count = rows if isinstance(rows, int) else rows.full
+        name = self.buffer(stem or value, count * row_bytes)
+        if isinstance(rows, Rows) and rows.total:
+            self.tiled[name] = row_bytes, rows.total
+        return Loc(Expr(), row_bytes, row_bytes, name)
 
     def row_bytes(self, value: str) -> int:
         t = self.values[value].type
@@ -168,7 +188,7 @@ class Emitter:
                 item = self.values[value].type.size_bytes // max(1, _count(self.values[value]))
                 tiles[value] = x.columns(op.attrs["start"] * item, self.row_bytes(value))
                 continue
-            y = out.get(value) or self.rows_buffer(value, rows.full, f"{self.prefix}{value}")
+            y = out.get(value) or self.rows_buffer(value, rows, f"{self.prefix}{value}")
             tiles[value] = y
             calls.append(self.rowwise(op, tiles, y, rows))
         return calls
@@ -313,13 +333,13 @@ class Emitter:
             spans,
             choices,
             overwrites=q.buffer == y.buffer,
+            heads=heads,
         )
-        total = op.attrs["heads"]
-        scale = lambda n: n * heads // total  # noqa: E731
+        total, tail = op.attrs["heads"], call.tail_instructions or 0
         return replace(
             call,
-            instructions=scale(call.instructions),
-            tail_instructions=scale(call.tail_instructions or 0),
+            instructions=call.instructions * heads // total,
+            tail_instructions=tail * heads // total,
         )
 
     def call(
@@ -335,6 +355,7 @@ class Emitter:
         choices: Mapping[str, int],
         overwrites: bool = False,
         first_byte: int = 0,
+        heads: int = 0,
     ) -> Call:
         cost = KERNELS[module].instructions
         return Call(
@@ -350,6 +371,7 @@ class Emitter:
             tail_instructions=cost(op, self, rows.tail, **choices),
             weight_bytes_read=KERNELS[module].weight_bytes_read(op, self, rows.full, **choices),
             overwrites=overwrites,
+            work=Work(module, op, rows.full, rows.total, heads),
         )
 
     # The kernels' cost functions take a Graph; these two make the emitter one.

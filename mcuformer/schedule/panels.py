@@ -7,20 +7,21 @@ to the next, since the search plans thousands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import attention, conv, linear
+from mcuformer.kernels import attention, conv, linear, linear_cost
+from mcuformer.schedule.outline import nominal
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 MOST_KEPT = 1 << 16
-_Key = tuple[object, ...]
-_Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
-_MENUS: dict[_Key, _Menu] = {}
+Key = tuple[object, ...]
+Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
+_MENUS: dict[Key, Menu] = {}
+_TERMS: dict[object, linear_cost.Terms] = {}
 
 
 _ATTRIBUTES = (
@@ -40,101 +41,121 @@ _ATTRIBUTES = (
     "pre_shift",
     "p_shift",
     "k_zp",
+    "clamp_min",
+    "frac",
+    "a",
+    "windows",
 )
 
 
 def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
     """The panel and tile with the fewest instructions among those whose scratch fits."""
-    return _choose(_linear_menu, op, em, rows, budget)
+    return _choose(menu_of("linear", nominal(op, em.type), em, rows), em, budget)
 
 
 def conv_choices(op: Op, em: Emitter, lines: int, budget: int) -> dict[str, int]:
     """The panel of a convolution for calls of `lines` lines (pixels of tokens); a depthwise one has none."""
-    return {} if op.kind == "q_dwconv2d" else _choose(_conv_menu, op, em, lines, budget)
+    if op.kind == "q_dwconv2d":
+        return {}
+    return _choose(menu_of("conv", nominal(op, em.type), em, lines), em, budget)
 
 
 def attention_choices(op: Op, em: Emitter, rows: int, budget: int, heads: int) -> dict[str, int]:
     """Likewise how many query rows, and heads of one call, share the expansion of K and V."""
-    return _choose(_one_head_menu if heads == 1 else attention.menu, op, em, rows, budget)
+    return _choose(menu_of("attention", nominal(op, em.type), em, rows, heads), em, budget)
 
 
-def _one_head_menu(op: Op, em: Emitter, rows: int) -> _Menu:
-    """A call for one head shares nothing with the others."""
-    return attention.menu(op, em, rows, together=False)
-
-
-def _choose(
-    make: Callable[[Op, Emitter, int], _Menu], op: Op, em: Emitter, rows: int, budget: int
-) -> dict[str, int]:
-    key = (make.__name__, *_key(op, em, rows))
-    menu = _MENUS.get(key)
-    if menu is None:
-        menu = _keep(_MENUS, key, make(op, em, rows))
-    best, _, cost = menu[0]
-    for choices, scratch, instructions in menu[1:]:
+def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
+    """The last entry that fits; a menu falls in instructions."""
+    best = menu[0][0]
+    for choices, scratch, _ in menu[1:]:
         if scratch > budget:
-            if instructions < cost:
-                em.next_budget = min(em.next_budget, scratch)
-        elif instructions < cost:
-            best, cost = choices, instructions
+            em.next_budget = min(em.next_budget, scratch)
+            break
+        best = choices
     return best
 
 
-def _key(op: Op, em: Emitter, rows: int) -> _Key:
+def menu_of(
+    module: str, op: Op, em: Emitter, rows: int, heads: int = 0, key: Key | None = None
+) -> Menu:
+    """What the outline `op` (schedule/outline.py) can choose from on `rows` rows, fastest last.
+
+    A call for one head shares nothing with the others.
+    """
+    key = (key or cost_key(op, em), rows, heads == 1)
+    menu = _MENUS.get(key)
+    if menu is None:
+        if module == "linear":
+            menu = _linear_menu(terms_of(op, em, key[0]), rows)
+        elif module == "conv":
+            menu = _conv_menu(op, em, rows)
+        else:
+            menu = attention.menu(op, em, rows, together=heads != 1)
+        keep(_MENUS, key, menu)
+    return menu
+
+
+def cost_key(op: Op, em: Emitter) -> Key:
     """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
-    types = [None if n is None else em.values[n].type for n in (*op.inputs, *op.outputs)]
-    shapes = tuple(None if t is None else (t.shape, t.dtype) for t in types)
-    attrs = op.attrs
-    return (rows, op.kind, shapes, *(attrs.get(name) for name in _ATTRIBUTES))
+    values, attrs = em.values, op.attrs
+    types = [None if n is None else values[n].type for n in (*op.inputs, *op.outputs)]
+    shapes = tuple([None if t is None else (t.shape, t.dtype) for t in types])
+    return (op.kind, shapes, *[attrs.get(name) for name in _ATTRIBUTES])
 
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-def _keep(table: dict[_Key, T], key: _Key, value: T) -> T:
+def keep(table: dict[K, T], key: K, value: T) -> T:
+    """`value` in a table that is emptied when it grows too large."""
     if len(table) >= MOST_KEPT:
         table.clear()
     table[key] = value
     return value
 
 
-def _linear_menu(op: Op, em: Emitter, rows: int) -> _Menu:
+def terms_of(op: Op, em: Emitter, key: object) -> linear_cost.Terms:
+    """What a linear layer costs, from its outline."""
+    found = _TERMS.get(key)
+    return found or keep(_TERMS, key, linear.terms(op, em))
+
+
+def _linear_menu(terms: linear_cost.Terms, rows: int) -> Menu:
     """No panel first; then every panel with two rows and with all rows expanded."""
-    panels = _panels(op, em)
-    pairs = [{"panel": p, "tile": t} for p in panels for t in dict.fromkeys((2, rows + rows % 2))]
+    panels = _panels(terms.n)
+    pairs = [(p, t) for p in panels for t in dict.fromkeys((2, rows + rows % 2))]
     menu = [
-        (
-            choices,
-            linear.scratch_bytes(op, em, rows, **choices),
-            linear.instructions(op, em, rows, **choices),
-        )
-        for choices in ({"panel": 0, "tile": 2}, *pairs)
+        ((p, t), terms.scratch_bytes(rows, p, t), terms.instructions(rows, p, t))
+        for p, t in ((0, 2), *pairs)
     ]
-    return _worthwhile(menu)
+    return tuple(
+        ({"panel": p, "tile": t}, scratch, cost) for (p, t), scratch, cost in _worthwhile(menu)
+    )
 
 
-def _conv_menu(op: Op, em: Emitter, rows: int) -> _Menu:
+def _conv_menu(op: Op, em: Emitter, rows: int) -> Menu:
     """Likewise; the rows are patches, gathered a few at a time."""
+    panels = (0, *_panels(em.values[op.outputs[0]].type.shape[-1]))
     menu = [
-        ({"panel": p}, conv.scratch_bytes(op, em, rows, panel=p),
-         conv.instructions(op, em, rows, panel=p))
-        for p in (0, *_panels(op, em))
-    ]  # fmt: skip
-    return _worthwhile(menu)
+        (p, conv.scratch_bytes(op, em, rows, panel=p), conv.instructions(op, em, rows, panel=p))
+        for p in panels
+    ]
+    return tuple(({"panel": p}, scratch, cost) for p, scratch, cost in _worthwhile(menu))
 
 
-def _panels(op: Op, em: Emitter) -> dict[int, None]:
-    n = em.values[op.outputs[0]].type.shape[-1]
-    return dict.fromkeys(_up4(-(-n // parts)) for parts in PARTS)
+def _panels(channels: int) -> dict[int, None]:
+    return dict.fromkeys(_up4(-(-channels // parts)) for parts in PARTS)
 
 
-def _worthwhile(menu: list[tuple[dict[str, int], int, int]]) -> _Menu:
+def _worthwhile(menu: list[tuple[T, int, int]]) -> list[tuple[T, int, int]]:
     """The first entry, and by rising scratch what is faster by 1/256 than everything smaller."""
     kept = menu[:1]
     for entry in sorted(menu[1:], key=lambda e: e[1:]):
         if entry[2] * 256 < kept[-1][2] * 255:
             kept.append(entry)
-    return tuple(kept)
+    return kept
 
 
 def _up4(n: int) -> int:

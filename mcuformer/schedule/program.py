@@ -87,6 +87,20 @@ Arg = Addr | Expr | str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What a call computes: `op` by kernel `module` on `rows` rows, `heads` heads of an attention.
+
+    `total` > 0: the rows are a tile of so many rows.
+    """
+
+    module: str
+    op: Op
+    rows: int
+    total: int
+    heads: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """One kernel call. `params` keys `Program.params`; `layer` is the id of an int-graph op.
 
@@ -109,6 +123,7 @@ class Call:
     weight_bytes_read: int = 0  # of one execution
     overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
     checked: bool = False  # the call returns non-zero to abort (read_lines)
+    work: Work | None = None  # what it costs under other tiles and budgets (schedule/measure.py)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +142,15 @@ class Loop:
 
 
 Step = Call | Loop
+
+
+def spans_of(step: Step) -> Iterator[Span]:
+    """Everything that a step touches."""
+    if isinstance(step, Loop):
+        for inner in step.body:
+            yield from spans_of(inner)
+    else:
+        yield from (*step.reads, *step.writes, *step.scratch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

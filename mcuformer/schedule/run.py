@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan, Region
-from mcuformer.memory.plan import plan
+from mcuformer.memory.plan import extend, plan
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Frame, assemble, frame
-from mcuformer.schedule.choose import Memo, Point, trade_off
+from mcuformer.schedule.choose import Memo, Point, signature, trade_off
+from mcuformer.schedule.measure import steps_instructions
+from mcuformer.schedule.outline import outline
 from mcuformer.schedule.program import Program
+from mcuformer.schedule.repeat import Repeats, repeats
 from mcuformer.schedule.select import MODES, select
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What a model can trade: SRAM for instructions. `exact` is the frame of `graph` as it is."""
+    """What a model can trade: SRAM for instructions.
+
+    `exact` is the frame of the outline of `graph`, where choices were made; `frames` keeps those of
+    `graph` itself by the attentions that are absorbed.
+    """
 
     graph: Graph
     input_mode: str
     exact: Frame
     points: tuple[Point, ...]
+    keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
+    frames: dict[tuple[str, ...], tuple[Graph, Frame]] = field(default_factory=dict)
+
+    def frame(self, absorbed: tuple[str, ...]) -> tuple[Graph, Frame]:
+        """The graph with these attentions absorbed, and its frame."""
+        if absorbed not in self.frames:
+            whole = absorb(self.graph, absorbed) if absorbed else self.graph
+            same = whole is self.exact.source
+            self.frames[absorbed] = whole, self.exact if same else frame(whole, self.input_mode)
+        return self.frames[absorbed]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +71,12 @@ def build(
 
 def curve(graph: Graph, input_mode: str, memo: Memo | None = None) -> Curve:
     """`memo` may be shared between models (see trade_off)."""
-    exact = frame(graph, input_mode)
+    shapes = outline(graph)
+    exact = frame(shapes, input_mode)
     names = tuple(absorbable(graph))
-    other = frame(absorb(graph, names), input_mode) if names else None
-    return Curve(graph, input_mode, exact, tuple(trade_off(exact, other, memo)))
+    other = frame(absorb(shapes, names), input_mode) if names else None
+    keys = tuple(signature(exact, r) for r in exact.regions)
+    return Curve(graph, input_mode, exact, tuple(trade_off(exact, other, memo, keys)), keys)
 
 
 def place(
@@ -72,18 +91,59 @@ def place(
     `limit_bytes` caps the arena further (`--ram` less stack and static data).
     Raises DoesNotFitError naming the block and the bytes missing.
     """
-    graph, mode, points = trade.graph, trade.input_mode, trade.points
+    most = max_instructions
+    while True:
+        found = fit(trade, regions, optimize, limit_bytes, most)
+        program, made = found.whole(regions)
+        # Choices know shapes; the numbers of this model may cost a little more.
+        if max_instructions is None or steps_instructions(program.steps) <= max_instructions:
+            return Schedule(found.graph, program, made, found.point, trade.points)
+        most = found.point.instructions - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """A point of the curve that fits; `program` has one of each kind of block, placed by `plan`."""
+
+    graph: Graph
+    frame: Frame
+    point: Point
+    program: Program
+    plan: MemoryPlan
+    repeats: Repeats
+    made: dict[int, list[str]]  # region -> its own buffers in `program`
+
+    def whole(self, regions: Sequence[Region]) -> tuple[Program, MemoryPlan]:
+        """All blocks, each where its twin lies."""
+        made: dict[int, list[str]] = {}
+        program = assemble(self.frame, self.point.choices, made=made)
+        twins = {name: name for name in self.frame.emitter.buffers} | dict(self.repeats.crossing)
+        for i, names in made.items():
+            twins.update(zip(names, self.made[self.repeats.twin[i]], strict=True))
+        return program, extend(program, regions, self.plan, twins)
+
+
+def fit(
+    trade: Curve,
+    regions: Sequence[Region],
+    optimize: str,
+    limit_bytes: int | None = None,
+    max_instructions: int | None = None,
+) -> Fit:
+    """The point of the curve that `optimize` and the limits mean, placed."""
+    points = trade.points
     room = sum(r.size_bytes for r in regions)
     most = room if limit_bytes is None else min(room, limit_bytes)
     limit = most
     while True:
         point = select(points, optimize, limit, max_instructions)
-        chosen = _absorbed(trade.exact, point)
-        reference = absorb(graph, chosen) if chosen else graph
-        program = assemble(frame(reference, mode) if chosen else trade.exact, point.choices)
+        graph, fr = trade.frame(_absorbed(trade.exact, point))
+        same = repeats(fr, trade.keys, point.choices)
+        own: dict[int, list[str]] = {}
+        program = assemble(fr, point.choices, same.kept, own)
         made = plan(program, regions)
         if made.fits and made.arena_bytes <= most:
-            return Schedule(reference, program, made, point, points)
+            return Fit(graph, fr, point, program, made, same, own)
         # Fragmentation, or a split memory: ask for a little less and place again.
         limit = point.limit_bytes - 1
         if limit < min(p.limit_bytes for p in points):
@@ -96,14 +156,14 @@ def place(
             )
 
 
-def _absorbed(fr: Frame, point: Point) -> list[str]:
+def _absorbed(fr: Frame, point: Point) -> tuple[str, ...]:
     """Names of the attentions that run with absorbed weights."""
     pairs = zip(fr.regions, point.choices, strict=True)
-    return [
+    return tuple(
         r.attention.name
         for r, c in pairs
         if r.attention is not None and c.schedule.startswith("absorbed")
-    ]
+    )
 
 
 __all__ = ["MODES", "Curve", "Schedule", "build", "curve", "place"]

@@ -13,9 +13,10 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.memory.model import arena_regions
 from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.choose import Memo
-from mcuformer.schedule.run import Schedule, curve, place
+from mcuformer.schedule.outline import times
+from mcuformer.schedule.run import Fit, curve, fit
 from mcuformer.search.arch import Arch
-from mcuformer.search.int_graph import int_graph
+from mcuformer.search.int_graph import short_graph
 from mcuformer.targets.board import Board
 
 CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants
@@ -80,7 +81,7 @@ class Planner:
 
     def cost(self, arch: Arch) -> Cost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
-        graph = int_graph(arch)
+        graph = short_graph(arch)
         weights, constants = flash_bytes(graph)
         if weights + constants + CODE_BYTES > self.flash:
             return Illegal("flash", weights + constants + CODE_BYTES, self.flash)
@@ -95,17 +96,19 @@ class Planner:
         if most is not None and fastest > most:
             return Illegal("instructions", fastest, most)
         try:
-            made = place(trade, arena_regions(self.board, beside), self.optimize, self.ram - beside, most)
+            made = fit(trade, arena_regions(self.board, beside), self.optimize, self.ram - beside, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit
             return Illegal("ram", smallest + beside, self.ram)
         return self._cost(made, static, constants)
 
-    def _cost(self, made: Schedule, static: int, constants: int) -> Cost:
+    def _cost(self, made: Fit, static: int, constants: int) -> Cost:
         return Cost(
             arena_bytes=made.plan.arena_bytes,
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,
-            weights_bytes=sum(layer.weights_bytes for layer in made.program.layers),
+            weights_bytes=sum(
+                times(made.graph, layer.name) * layer.weights_bytes for layer in made.program.layers
+            ),
             constants_bytes=constants,
             instructions=made.point.instructions,
         )
@@ -115,9 +118,9 @@ def flash_bytes(graph: Graph) -> tuple[int, int]:
     """(int8 weights, everything else): packed rows are padded to fours in both directions."""
     weights = constants = 0
     for op in graph.ops:
-        own = _weights(graph, op)
-        weights += own
-        constants += _packed(graph, op) - own
+        own, count = _weights(graph, op), times(graph, op.name)
+        weights += count * own
+        constants += count * (_packed(graph, op) - own)
     return weights, constants
 
 

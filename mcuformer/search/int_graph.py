@@ -1,25 +1,20 @@
-"""The integer graph of an Arch by shapes alone: what frontend, passes and quant make of its export.
+"""The integer graph of an Arch in outline: what frontend, passes and quant make of its export.
 
-Constants are zero-stride views of one number, so a graph of ten million weights costs no memory.
-tests/search/test_figures.py holds it equal to `mcuformer analyze` on random networks.
+It has no numbers (schedule/outline.py), so a graph of ten million weights costs no memory.
+tests/search/test_figures.py holds it equal to the outline of what the lowering makes of random
+networks, operation by operation, and its figures equal to `mcuformer analyze`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mcuformer.ir.graph import Builder, Graph
 from mcuformer.ir.types import TensorType
+from mcuformer.schedule.outline import STAGE, nominal, placeholder
 from mcuformer.search.arch import Arch
-
-_ONE = {name: np.ones((), name) for name in ("int8", "int16", "int32")}
-
-
-def constant(dtype: str, *shape: int) -> NDArray:
-    return np.broadcast_to(_ONE[dtype], shape)
 
 
 @dataclass(slots=True)
@@ -27,10 +22,18 @@ class _Net:
     """`b` collects; `wide` names values of a single row, which quant keeps in int16."""
 
     arch: Arch
-    b: Builder = field(default_factory=lambda: Builder("candidate", "int"))
+    b: Builder = field(default_factory=lambda: Builder("candidate", STAGE))
 
     def const(self, name: str, dtype: str, *shape: int) -> str:
-        return self.b.const(name, constant(dtype, *shape))
+        return self.b.const(name, placeholder(dtype, shape))
+
+    def op(
+        self, kind: str, name: str, inputs: Sequence[str | None], out: TensorType,
+        attrs: dict[str, Any],
+    ) -> str:
+        y = self.b.op(kind, name, inputs, out, attrs)
+        self.b.ops[-1] = nominal(self.b.ops[-1], lambda n: self.b.values[n].type)
+        return y
 
     def shape(self, x: str) -> tuple[int, ...]:
         return self.b.values[x].type.shape
@@ -50,30 +53,28 @@ class _Net:
         rows, k = self.shape(x)
         wide = rows == 1 if wide is None else wide
         inputs = [x, *self.numbers(name, n, k), res, None, None]
-        attrs = {"x_zp": 1, "shift": 8}
+        attrs: dict[str, Any] = {}
         if res is not None:
             inputs[6] = self.const(f"{name}.rmult", "int32", n)
         if table:
             attrs["table_bits"] = 12 if wide else 11
             size, dtype = 1 << attrs["table_bits"], "int16" if wide else "int8"
             inputs[7] = self.const(f"{name}.table", dtype, size)
-        return self.b.op("q_linear", name, inputs, _type(wide, rows, n), attrs)
+        return self.op("q_linear", name, inputs, _type(wide, rows, n), attrs)
 
     def layernorm(self, x: str, name: str) -> str:
         """Channels of int8 tokens have scales and zero points of their own."""
         rows, c = self.shape(x)
         own = self.b.values[x].type.dtype == "int8"
         per = [self.const(f"{name}.{p}", "int16", c) if own else None for p in ("a", "z")]
-        # Fraction bits as quant usually finds them; they change the cost by a percent at most.
-        frac = 16 if rows > 1 else 10 if own else 12
-        attrs = {"groups": 1, "eps_q": 1, "gain": 1 << 14, "gain_exp": 2, "frac": frac, "zp": 1}
         out = _type(rows == 1, rows, c)
-        return self.b.op("q_layernorm", name, [x, *per, None, None], out, attrs)
+        attrs = {"groups": 1, "frac": 16}
+        return self.op("q_layernorm", name, [x, *per, None, None], out, attrs)
 
-    def first_row(self, x: str) -> str:
+    def first_row(self, x: str, name: str) -> str:
         t = self.b.values[x].type
         out = TensorType((1, t.shape[1]), t.dtype)
-        return self.b.op("slice", f"{x}.rows", [x], out, {"axis": 0, "start": 0, "stop": 1})
+        return self.op("slice", name, [x], out, {"axis": 0, "start": 0, "stop": 1})
 
 
 def _type(wide: bool, *shape: int) -> TensorType:
@@ -90,11 +91,20 @@ def int_graph(arch: Arch) -> Graph:
     x = net.layernorm(x, "norm")
     if arch.pool == "mean":
         parts = [net.const(f"mean.{p}", "int32", arch.dim) for p in ("bias", "mult", "offset")]
-        x = net.b.op(
-            "q_mean", "mean", [x, *parts], _type(True, 1, arch.dim), {"shift": 13, "acc_shift": 17}
-        )
+        x = net.op("q_mean", "mean", [x, *parts], _type(True, 1, arch.dim), {})
     y = net.linear(x, arch.classes, "head", wide=False)
     return net.b.done(["image"], [y], {})
+
+
+def short_graph(arch: Arch) -> Graph:
+    """`int_graph` with one block of each kind, in the order of their last ones: all that decides a
+    placement (schedule/repeat.py). meta["times"] says how often each occurs (schedule/outline.py).
+    """
+    *body, last = arch.hidden  # whose rows are summed at once, or of which only one is asked for
+    kinds = sorted(set(body), key=lambda h: -body[::-1].index(h))
+    graph = int_graph(replace(arch, hidden=(*kinds, last)))
+    times = {f"blocks.{i}": body.count(h) for i, h in enumerate(kinds)}
+    return graph.replace(meta={"times": times})
 
 
 def _tokens(net: _Net, x: str) -> str:
@@ -106,10 +116,10 @@ def _tokens(net: _Net, x: str) -> str:
         x = _patch_embed(net, x, places)
     else:
         x = _padded(net, x) if arch.stem == "patch" else _convolutions(net, x)
-        x = net.b.op("reshape", "tokens", [x], _type(False, places, e), {"shape": (places, e)})
+        x = net.op("reshape", "tokens", [x], _type(False, places, e), {"shape": (places, e)})
     if arch.pool == "cls":
         inputs = [net.const("cls", "int8", 1, e), x]
-        x = net.b.op("concat", "concat", inputs, _type(False, places + 1, e), {"axis": 0})
+        x = net.op("concat", "concat", inputs, _type(False, places + 1, e), {"axis": 0})
     return x
 
 
@@ -118,8 +128,8 @@ def _patch_embed(net: _Net, x: str, places: int) -> str:
     res = net.const("stem.res", "int16", places, arch.dim)
     inputs = [x, *net.numbers("stem", arch.dim, p * p * arch.image[2]), res,
               net.const("stem.rmult", "int32", arch.dim), None]
-    attrs = {"x_zp": 128, "shift": 8, "kernel": (p, p), "strides": (p, p)}
-    return net.b.op("q_patch_embed", "stem", inputs, _type(False, places, arch.dim), attrs)
+    attrs = {"kernel": (p, p), "strides": (p, p)}
+    return net.op("q_patch_embed", "stem", inputs, _type(False, places, arch.dim), attrs)
 
 
 def _padded(net: _Net, x: str) -> str:
@@ -145,14 +155,13 @@ def _conv(
     top, left, bottom, right = pads
     out = ((h + top + bottom - kernel) // stride + 1, (w + left + right - kernel) // stride + 1, n)
     attrs = {
-        "x_zp": 128, "shift": 8, "kernel": (kernel, kernel), "strides": (stride, stride),
-        "pads": pads, "pad_value": (0,) * c,
+        "kernel": (kernel, kernel), "strides": (stride, stride), "pads": pads,
     }
     inputs = [x, *net.numbers(name, n, kernel * kernel * c), None, None, None]
     if position:
         inputs[5] = net.const(f"{name}.res", "int16", *out)
         inputs[6] = net.const(f"{name}.rmult", "int32", n)
-    return net.b.op("q_conv2d", name, inputs, _type(False, *out), attrs)
+    return net.op("q_conv2d", name, inputs, _type(False, *out), attrs)
 
 
 def _block(net: _Net, x: str, i: int, last: bool) -> str:
@@ -162,11 +171,11 @@ def _block(net: _Net, x: str, i: int, last: bool) -> str:
     stream = x
     if rank.qkv:
         source = net.linear(n, rank.qkv, f"{at}.attn.qkv.down")
-        asked = net.first_row(source) if last else source
+        asked = net.first_row(source, f"{at}.attn.rows") if last else source
     else:
         source = asked = n
         if last:
-            stream = net.first_row(x)
+            stream = net.first_row(x, f"{at}.rows")
             asked = net.layernorm(stream, f"{at}.norm1.rows")
     q, k, v = (
         net.linear(s, arch.inner, f"{at}.attn.{part}", wide=False)
@@ -176,18 +185,15 @@ def _block(net: _Net, x: str, i: int, last: bool) -> str:
     bias = None
     if arch.relative:
         bias = net.const(f"{at}.attn.bias", "int16", arch.heads, rows, arch.tokens)
-    attrs = {
-        "heads": arch.heads, "m": (1 << 24,) * arch.heads, "pre_shift": 0, "p_shift": 0,
-        "o_mant": (1 << 14,) * arch.heads, "o_exp": (28,) * arch.heads,
-    }
-    a = net.b.op(
+    attrs = {"heads": arch.heads, "pre_shift": 0}
+    a = net.op(
         "q_attention", f"{at}.attn.attention", [q, k, v, bias], _type(False, rows, arch.inner),
         attrs,
     )
     if rank.proj:
         a = net.linear(a, rank.proj, f"{at}.attn.proj.down")
     if last and stream == x:
-        stream = net.first_row(x)
+        stream = net.first_row(x, f"{at}.rows")
     x = net.linear(a, arch.dim, f"{at}.attn.proj", res=stream)
     h = net.layernorm(x, f"{at}.norm2")
     if rank.fc1:

@@ -1,0 +1,249 @@
+"""Peak and instructions of a region under every tile and budget, from one emission.
+
+Tiles and budgets change how many rows a buffer holds and which panel a kernel takes, not which
+calls there are or what they touch. So a region is emitted once per schedule, its calls keep what
+they compute (`Call.work`), and everything else is arithmetic on the kernels' own menus.
+tests/schedule/test_measure.py holds it equal to emitting every choice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.kernels.table import KERNELS
+from mcuformer.memory.lifetimes import stretches
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.outline import nominal
+from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, terms_of
+from mcuformer.schedule.program import Call, Loop, Step, Work
+
+MENUS = ("linear", "attention")  # kernels that choose how much they expand at a time
+Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
+Figures = tuple[int, int]  # peak of the region's own bytes, instructions
+Numbers = NDArray[np.int64]
+_TABLES: dict[Key, tuple[Numbers, Numbers]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A call: the bytes beside its scratch, by fixed buffers and by tiles (bytes a row, total)."""
+
+    fixed: int
+    tiles: tuple[tuple[int, int], ...]
+    work: Work | None
+    key: Key
+    instructions: int  # of a call without `work`
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the region: a call (`total` 0) or a loop over `total` rows in tiles."""
+
+    total: int
+    moments: tuple[Moment, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A region under one schedule; `em` knows the values of its operations."""
+
+    em: Emitter
+    stages: tuple[Stage, ...]
+
+    def measure(
+        self, tiles: Sequence[int], budgets: tuple[int, ...], part: slice = slice(None)
+    ) -> tuple[Numbers, Numbers]:
+        """(peak, instructions), each [tiles, budgets], of some stages together."""
+        sizes = np.array(tiles, np.int64)
+        peak = np.zeros((len(tiles), len(budgets)), np.int64)
+        cost = np.zeros_like(peak)
+        held: dict[tuple[int, int], Numbers] = {}
+        for stage in self.stages[part]:
+            runs = -(-stage.total // sizes) if stage.total else 1
+            for m in stage.moments:
+                beside = np.full(len(tiles), m.fixed, np.int64)
+                for size, rows in m.tiles:
+                    if (size, rows) not in held:
+                        held[size, rows] = (size * np.minimum(sizes, rows) + 7) & ~7
+                    beside += held[size, rows]
+                if m.work is None:
+                    np.maximum(peak, beside[:, None], out=peak)
+                    cost += np.broadcast_to(runs * m.instructions, len(tiles))[:, None]
+                    continue
+                scratch, instructions = table(self.em, m.work, m.key, tuple(tiles), budgets)
+                np.maximum(peak, scratch + beside[:, None], out=peak)
+                cost += instructions
+        return peak, cost
+
+
+def table(
+    em: Emitter, work: Work, key: Key, tiles: tuple[int, ...], budgets: tuple[int, ...]
+) -> tuple[Numbers, Numbers]:
+    """(scratch in whole eights, instructions of all tiles together), each [tiles, budgets | 1]."""
+    at = (key, work.heads, work.rows if not work.total else -work.total, tiles, budgets)
+    return _TABLES.get(at) or keep(_TABLES, at, _table(em, work, key, tiles, budgets))
+
+
+def _table(
+    em: Emitter, work: Work, key: Key, tiles: tuple[int, ...], budgets: tuple[int, ...]
+) -> tuple[Numbers, Numbers]:
+    scratch, cost = [], []
+    for tile in tiles if work.total else (1,):
+        full = min(tile, work.total) if work.total else work.rows
+        count, tail = divmod(work.total, full) if work.total else (1, 0)
+        menu = entries(em, work, key, full, tail)
+        sizes = [e[0] for e in menu]
+        chosen = [menu[max(0, bisect_right(sizes, b) - 1)] for b in budgets]
+        scratch.append([(e[0] + 7) & ~7 for e in chosen])
+        cost.append([count * e[1] + e[2] for e in chosen])
+    return np.array(scratch, np.int64), np.array(cost, np.int64)
+
+
+def entries(em: Emitter, work: Work, key: Key, rows: int, tail: int) -> list[Entry]:
+    """What a call can choose from, by rising scratch and falling instructions."""
+    op, kernel = work.op, KERNELS[work.module]
+    if work.module not in MENUS:
+        last = kernel.instructions(op, em, tail) if tail else 0
+        return [(0, kernel.instructions(op, em, rows), last)]
+    terms = terms_of(op, em, key) if work.module == "linear" else None
+    found = []
+    for choices, scratch, whole in menu_of(work.module, op, em, rows, work.heads, key):
+        last = 0
+        if tail and terms:
+            last = terms.instructions(tail, **choices)
+        elif tail:
+            last = kernel.instructions(op, em, tail, **choices)
+        if work.heads:
+            heads = op.attrs["heads"]
+            whole, last = whole * work.heads // heads, last * work.heads // heads
+        found.append((scratch, whole, last))
+    return found
+
+
+def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
+    """`em` after it emitted `steps` of a region; `outside`: buffers that are not the region's."""
+    menus = {id(c) for s in steps for c in calls_of(s) if has_menu(c)}
+    lives = own_lives(steps, outside, menus)
+    moments: list[Moment] = []
+    stages: list[Stage] = []
+    for step in steps:
+        inside: list[Moment] = []
+        for call in calls_of(step):
+            names = [n for n, (a, b) in lives.items() if a <= len(moments) + len(inside) <= b]
+            inside.append(_moment(em, call, names))
+        moments += inside
+        stages.append(Stage(step.total if isinstance(step, Loop) else 0, tuple(inside)))
+    return Draft(em, tuple(stages))
+
+
+def has_menu(call: Call) -> bool:
+    return call.work is not None and call.work.module in MENUS
+
+
+def _moment(em: Emitter, call: Call, names: Sequence[str]) -> Moment:
+    fixed = sum(_up8(em.buffers[n].size_bytes) for n in names if n not in em.tiled)
+    tiles = tuple(em.tiled[n] for n in names if n in em.tiled)
+    work = call.work
+    if work is None:
+        return Moment(fixed, tiles, None, (), call.instructions)
+    work = replace(work, op=nominal(work.op, em.type))
+    return Moment(fixed, tiles, work, cost_key(work.op, em), 0)
+
+
+def own_lives(
+    steps: Sequence[Step], outside: set[str], menus: set[int]
+) -> dict[str, tuple[int, int]]:
+    """First and last call of the region's own buffers, without the scratch of calls in `menus`.
+
+    A buffer touched in one loop only lives from its first to its last call there; one touched
+    inside and outside lives through the whole loop. (The planner proves the exact figure.)
+    """
+    touched: dict[str, list[tuple[int, int]]] = {}
+    bounds: list[tuple[int, int]] = []
+    position = 0
+    for n, step in enumerate(steps):
+        start = position
+        for call in calls_of(step):
+            scratch = () if id(call) in menus else call.scratch
+            for span in (*call.reads, *call.writes, *scratch):
+                if span.buffer not in outside:
+                    loop = n if isinstance(step, Loop) else -1
+                    touched.setdefault(span.buffer, []).append((position, loop))
+            position += 1
+        bounds.append((start, position - 1))
+    lives = {}
+    for name, marks in touched.items():
+        (first, begin), (last, end) = marks[0], marks[-1]
+        several = len({loop for _, loop in marks}) > 1
+        lives[name] = (
+            bounds[begin][0] if several and begin >= 0 else first,
+            bounds[end][1] if several and end >= 0 else last,
+        )
+    return lives
+
+
+def step_figures(em: Emitter, steps: Sequence[Step], outside: set[str]) -> list[Figures]:
+    """Figures of every step as it was emitted."""
+    lives = own_lives(steps, outside, set())
+    count = sum(1 for s in steps for _ in calls_of(s))
+    change = [0] * (count + 1)
+    for name, (first, last) in lives.items():
+        size = _up8(em.buffers[name].size_bytes)
+        change[first] += size
+        change[last + 1] -= size
+    levels = list(accumulate(change))
+    found, position = [], 0
+    for step in steps:
+        n = sum(1 for _ in calls_of(step))
+        peak = max(levels[position : position + n], default=0)
+        found.append((peak, steps_instructions((step,))))
+        position += n
+    return found
+
+
+def window_peak(steps: Sequence[Step], outside: set[str]) -> int:
+    """The peak where windows of images live on from step to step, of which a part counts at a time."""
+    change: dict[int, int] = {}
+    for name, stairs in stretches(steps).items():
+        for live in stairs if name not in outside else ():
+            size = _up8(live.hi - live.lo)
+            change[live.first] = change.get(live.first, 0) + size
+            change[live.last + 1] = change.get(live.last + 1, 0) - size
+    return max(accumulate(change[t] for t in sorted(change)), default=0)
+
+
+def steps_instructions(steps: Sequence[Step]) -> int:
+    """Estimated instructions: whole tiles and the shorter last one."""
+    total = 0
+    for step in steps:
+        if isinstance(step, Call):
+            total += step.instructions
+            continue
+        full, tail = divmod(step.total, step.step)
+        total += full * steps_instructions(step.body)
+        if tail:
+            total += sum(
+                (c.instructions if c.tail_instructions is None else c.tail_instructions)
+                if isinstance(c, Call)
+                else steps_instructions((c,))
+                for c in step.body
+            )
+    return total
+
+
+def calls_of(step: Step) -> Iterator[Call]:
+    if isinstance(step, Call):
+        yield step
+    else:
+        for inner in step.body:
+            yield from calls_of(inner)
+
+
+def _up8(size: int) -> int:
+    return (size + 7) & ~7

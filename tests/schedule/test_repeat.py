@@ -1,0 +1,60 @@
+"""A network without its repeated blocks is placed like the whole one."""
+
+from random import Random
+
+import pytest
+
+from mcuformer.memory.check import check
+from mcuformer.memory.simulate import simulate
+from mcuformer.pipeline import static_estimate
+from mcuformer.schedule.measure import steps_instructions
+from mcuformer.schedule.run import curve, place
+from mcuformer.search.figures import Cost, Limits, Planner, flash_bytes
+from mcuformer.search.int_graph import int_graph
+from mcuformer.search.space import load_space
+from mcuformer.targets.board_file import load_board
+
+BOARD = load_board("stm32f746")
+
+
+def whole(planner, arch):
+    """The figures of the network with all its blocks, and of its checked plan."""
+    graph = int_graph(arch)
+    static = static_estimate(graph)
+    beside = static + BOARD.stack_bytes
+    made = place(curve(graph, planner.input_mode), planner._arenas(beside), planner.optimize,
+                 planner.ram - beside)
+    check(made.program, made.plan)
+    assert steps_instructions(made.program.steps) == made.point.instructions
+    constants = flash_bytes(graph)[1]
+    weights = sum(layer.weights_bytes for layer in made.program.layers)
+    return made, Cost(made.plan.arena_bytes, static, BOARD.stack_bytes, weights, constants,
+                      made.point.instructions)
+
+
+@pytest.mark.parametrize("optimize", ["balanced", "ram"])
+@pytest.mark.parametrize(("preset", "count"), [("tiny", 12), ("cifar", 3), ("imagenet", 2)])
+def test_repeated_blocks_change_no_figure(preset, count, optimize):
+    random = Random(preset)
+    space = load_space(preset)
+    planner = Planner(BOARD, Limits(flash=16 << 20), optimize=optimize)
+    seen = 0
+    while seen < count:
+        arch = space.decode(space.draw(random))
+        cost = planner.cost(arch)
+        if isinstance(cost, Cost):
+            made, figures = whole(planner, arch)
+            assert cost == figures, arch
+            seen += 1
+    if preset == "tiny":
+        simulate(made.program, made.plan)
+
+
+def test_what_is_remembered_changes_no_figure():
+    random = Random(4)
+    space = load_space("cifar")
+    archs = [space.decode(space.draw(random)) for _ in range(6)]
+    warm = Planner(BOARD, Limits(flash=16 << 20))
+    first = [warm.cost(a) for a in archs]
+    assert [warm.cost(a) for a in archs] == first
+    assert [Planner(BOARD, Limits(flash=16 << 20)).cost(a) for a in archs[::-1]] == first[::-1]
