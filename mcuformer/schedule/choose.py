@@ -81,7 +81,7 @@ def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None)
     first = np.cumsum([0, *(len(s.peak) for s in sheets)])
     found = []
     for i in front(peak, cost):
-        which = bisect_right(first, i) - 1  # type: ignore[arg-type]
+        which = bisect_right(first, i) - 1
         choice = sheets[which].choice(int(i - first[which]))
         found.append(Option(choice, int(peak[i]), int(cost[i])))
     return found
@@ -198,7 +198,7 @@ def _kept(
     cost = made[1][:, None] + read[1][None]
 
     def choice(i: int) -> Choice:
-        tile, query, budget = np.unravel_index(i, peak.shape)
+        tile, query, budget = (int(n) for n in np.unravel_index(i, peak.shape))
         return Choice("kv", tiles[tile], query_tiles[query], budgets[budget])
 
     return Sheet(peak.ravel(), cost.ravel(), choice)

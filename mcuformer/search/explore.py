@@ -160,21 +160,49 @@ def random_search(
 
 
 def check_possible(judge: Judge) -> None:
-    """DoesNotFitError at once where even the smallest networks break a limit."""
-    refusals: dict[str, Illegal] = {}
-    for largest in judge.space.grids():
-        fixed = {"stem": largest.stem, "patch": largest.patch, "pool": largest.pool}
-        cost = judge.planner.cost(judge.space.smallest(**fixed))
-        if isinstance(cost, Cost):
-            return
-        old = refusals.get(cost.where)
-        if old is None or cost.needs < old.needs:
-            refusals[cost.where] = cost
-    least = "; ".join(
-        f"{i.where}: the smallest network needs {i.needs:,}, the limit is {i.limit:,}"
-        for i in refusals.values()
+    """DoesNotFitError at once where a limit is below the smallest figure of the whole space."""
+    corners = judge.space.corners()
+    if any(judge.legal(genes) for genes in corners):
+        return
+    limits = {
+        "ram": judge.planner.ram, "flash": judge.planner.flash,
+        "instructions": judge.planner.limits.max_instructions,
+    }
+    least = {w: smallest(judge, w, corners) for w, n in limits.items() if n is not None}
+    if any(judge.legal(genes) for _, genes in least.values()):
+        return
+    broken = {w: found for w, found in least.items() if found[0] > (limits[w] or 0)}
+    text = "; ".join(
+        f"{where}: the smallest network needs {needs:,}, the limit is {limits[where]:,}"
+        for where, (needs, _) in (broken or least).items()
     )
-    raise DoesNotFitError(f"no network of this space is legal ({least})", "raise the limit")
+    together = "" if broken else " under all limits at once"
+    raise DoesNotFitError(f"no network of this space is legal{together} ({text})", "raise the limit")
+
+
+def smallest(judge: Judge, where: str, corners: Sequence[Genes]) -> tuple[int, Genes]:
+    """The least figure for one limit over the space, and the network that has it.
+
+    From the best of `corners` one gene at a time through all its choices, until none improves:
+    choices rise in weights, but not all of them in SRAM (a rank has a latent to keep).
+    """
+    space, known = judge.space, dict[Genes, int]()
+
+    def needs(genes: Genes) -> tuple[int, Genes]:
+        key = space.canonical(genes)
+        if key not in known:
+            known[key] = judge.planner.least(space.decode(key))[where]
+        return known[key], key
+
+    best = min(map(needs, corners))
+    while True:
+        around = [
+            (*best[1][:i], g, *best[1][i + 1 :]) for i, n in enumerate(space.sizes) for g in range(n)
+        ]
+        found = min(map(needs, around))
+        if found[0] >= best[0]:
+            return best
+        best = found
 
 
 def legal_share(judge: Judge, draws: int, seed: int) -> float:

@@ -7,15 +7,17 @@ kernels together (tests/search/test_figures.py links ELFs and compares).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.memory.model import arena_regions
+from mcuformer.memory.model import UNLIMITED, Region, arena_regions
 from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.choose import Memo
 from mcuformer.schedule.outline import times
-from mcuformer.schedule.run import Fit, curve, fit
+from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.search.arch import Arch
+from mcuformer.search.formula import formula_bytes
 from mcuformer.search.int_graph import short_graph
 from mcuformer.targets.board import Board
 
@@ -63,13 +65,18 @@ class Illegal:
 
 @dataclass(slots=True, eq=False)
 class Planner:
-    """Plans candidates for one board under limits; `optimize` is what compile will be told."""
+    """Plans candidates for one board under limits; `optimize` is what compile will be told.
+
+    `memory_model` "formula" takes MCUFormer's for the limit on SRAM (search/formula.py); figures
+    are the plan's all the same.
+    """
 
     board: Board
     limits: Limits
     input_mode: str = "bands"
     optimize: str = "balanced"
     memo: Memo = field(default_factory=dict)
+    memory_model: Literal["plan", "formula"] = "plan"
 
     @property
     def ram(self) -> int:
@@ -82,24 +89,44 @@ class Planner:
     def cost(self, arch: Arch) -> Cost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
         graph = short_graph(arch)
-        weights, constants = flash_bytes(graph)
-        if weights + constants + CODE_BYTES > self.flash:
-            return Illegal("flash", weights + constants + CODE_BYTES, self.flash)
-        static = static_estimate(graph)
-        beside = static + self.board.stack_bytes
-        trade = curve(graph, self.input_mode, self.memo)
-        smallest = min(p.limit_bytes for p in trade.points)
-        if smallest + beside > self.ram:
-            return Illegal("ram", smallest + beside, self.ram)
+        flash = sum(flash_bytes(graph)) + CODE_BYTES
+        if flash > self.flash:
+            return Illegal("flash", flash, self.flash)
+        by_formula = self.memory_model == "formula"
+        if by_formula and formula_bytes(arch) > self.ram:
+            return Illegal("ram", formula_bytes(arch), self.ram)
+        trade, beside = self._curve(graph)
+        smallest = min(p.limit_bytes for p in trade.points) + beside
+        if smallest > self.ram and not by_formula:
+            return Illegal("ram", smallest, self.ram)
         fastest = min(p.instructions for p in trade.points)
         most = self.limits.max_instructions
         if most is not None and fastest > most:
             return Illegal("instructions", fastest, most)
+        regions, room = arena_regions(self.board, beside), self.ram - beside
+        if by_formula:  # the plan may say otherwise, which is what is compared
+            regions, room = [Region("sram", 0, UNLIMITED)], UNLIMITED
         try:
-            made = fit(trade, arena_regions(self.board, beside), self.optimize, self.ram - beside, most)
+            made = fit(trade, regions, self.optimize, room, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit
-            return Illegal("ram", smallest + beside, self.ram)
-        return self._cost(made, static, constants)
+            return Illegal("ram", smallest, self.ram)
+        return self._cost(made, beside - self.board.stack_bytes, flash_bytes(graph)[1])
+
+    def least(self, arch: Arch) -> dict[str, int]:
+        """The smallest figure of a network for each limit, each by itself."""
+        graph = short_graph(arch)
+        trade, beside = self._curve(graph)
+        sram = min(p.limit_bytes for p in trade.points) + beside
+        return {
+            "ram": formula_bytes(arch) if self.memory_model == "formula" else sram,
+            "flash": sum(flash_bytes(graph)) + CODE_BYTES,
+            "instructions": min(p.instructions for p in trade.points),
+        }
+
+    def _curve(self, graph: Graph) -> tuple[Curve, int]:
+        """What the network can trade, and the bytes of SRAM beside its arena."""
+        beside = static_estimate(graph) + self.board.stack_bytes
+        return curve(graph, self.input_mode, self.memo), beside
 
     def _cost(self, made: Fit, static: int, constants: int) -> Cost:
         return Cost(

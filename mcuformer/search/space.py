@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -79,6 +80,14 @@ class Space:
 
     def largest(self, **fixed: Any) -> Arch:
         return self._corner(-1, fixed)
+
+    def corners(self) -> list[Genes]:
+        """The smallest network for every way to make tokens (stem, patch and pool), with every rank
+        at either end: a rank saves weights, but it has a latent to keep and one more layer."""
+        free = {n: range(len(self.choices[n])) for n in ("stem", "patch", "pool")}
+        ends = {n: {0, len(self.choices[n]) - 1} for n in CHOICES if n.startswith("rank")}
+        options = [free.get(n) or sorted(ends.get(n, {0})) for n in self.names]
+        return list(product(*options))
 
     def _corner(self, end: int, fixed: Mapping[str, Any]) -> Arch:
         genes = [0 if end == 0 else n - 1 for n in self.sizes]

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from mcuformer.memory.check import check
+from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate
 from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.measure import steps_instructions
@@ -22,7 +23,7 @@ def whole(planner, arch):
     graph = int_graph(arch)
     static = static_estimate(graph)
     beside = static + BOARD.stack_bytes
-    made = place(curve(graph, planner.input_mode), planner._arenas(beside), planner.optimize,
+    made = place(curve(graph, planner.input_mode), arena_regions(BOARD, beside), planner.optimize,
                  planner.ram - beside)
     check(made.program, made.plan)
     assert steps_instructions(made.program.steps) == made.point.instructions

@@ -23,6 +23,7 @@ from mcuformer.search.explore import (
     explore,
     pareto,
     random_search,
+    smallest,
     winner,
 )
 from mcuformer.search.figures import Cost, Limits, Planner
@@ -104,6 +105,33 @@ def test_a_hopeless_limit_names_the_smallest_that_is_possible():
     with pytest.raises(DoesNotFitError, match="the smallest network needs"):
         check_possible(judge(2100))
     check_possible(judge(64 * 1024))
+
+
+def test_the_smallest_figures_are_those_of_the_whole_space():
+    """Against every network of a small space, for each limit."""
+    space = load_space("tiny").with_choices(
+        patch=(8, 6), dim=(16, 24), depth=(1, 2), heads=(1, 2), head_dim=(8,), ratio=(1.0, 2.0),
+        rank_qkv=(0.5, 1.0), rank_proj=(0.5, 1.0), rank_fc1=(0.25, 1.0), rank_fc2=(1.0,),
+        relative=(False,), pool=("mean",),
+    )
+    own = Judge(space, Planner(load_board("stm32f746"), Limits(), memo=PLANNER_MEMO))
+    every = {space.canonical(g) for g in itertools.product(*(range(n) for n in space.sizes))}
+    figures = [own.planner.least(space.decode(g)) for g in every]
+    for where in ("ram", "flash", "instructions"):
+        assert smallest(own, where, space.corners())[0] == min(f[where] for f in figures)
+
+
+@pytest.mark.parametrize(
+    ("limits", "where"),
+    [({"ram": 1024}, "ram"), ({"flash": 40 << 10}, "flash"), ({"max_instructions": 999}, "instructions")],
+)
+def test_every_hopeless_limit_is_named_with_its_smallest_figure(limits, where):
+    space = load_space("tiny")
+    own = Judge(space, Planner(load_board("stm32f746"), Limits(**limits), memo=PLANNER_MEMO))
+    needs, genes = smallest(own, where, space.corners())
+    with pytest.raises(DoesNotFitError, match=f"{where}: the smallest network needs {needs:,}"):
+        check_possible(own)
+    assert Planner(own.planner.board, Limits()).least(space.decode(genes))[where] == needs
 
 
 def test_space_evolution_is_logged_and_resumed(tmp_path):
