@@ -8,6 +8,7 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
 from mcuformer.options import CompileOptions
+from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import Curve, Schedule, curve, place
 
 
@@ -21,7 +22,8 @@ def explain(
         allowed = min(allowed, options.ram)
     inside = [p for p in trade.points if p.limit_bytes + beside <= allowed]
     if inside and options.max_instructions is not None:
-        quickest = min(p.instructions for p in inside)
+        fastest = place(trade, arenas, "speed", allowed - beside)
+        quickest = steps_instructions(fastest.program.steps)
         if quickest > options.max_instructions:
             return _too_slow(options, trade, quickest, allowed, beside)
     needed = smallest.plan.arena_bytes + beside

@@ -91,13 +91,28 @@ def place(
     `limit_bytes` caps the arena further (`--ram` less stack and static data).
     Raises DoesNotFitError naming the block and the bytes missing.
     """
-    most = max_instructions
+    if max_instructions is None:
+        found = fit(trade, regions, optimize, limit_bytes)
+        return found.schedule(trade, regions)
+    try:
+        return _within(trade, regions, optimize, limit_bytes, max_instructions, max_instructions)
+    except DoesNotFitError:  # the numbers of this model may also cost a little less than its outline
+        slack = max_instructions // 16
+        return _within(
+            trade, regions, optimize, limit_bytes, max_instructions, max_instructions + slack
+        )
+
+
+def _within(
+    trade: Curve, regions: Sequence[Region], optimize: str, limit_bytes: int | None,
+    max_instructions: int, most: int,
+) -> Schedule:  # fmt: skip
+    """The first schedule whose own estimate keeps the limit, from points of up to `most`."""
     while True:
         found = fit(trade, regions, optimize, limit_bytes, most)
-        program, made = found.whole(regions)
-        # Choices know shapes; the numbers of this model may cost a little more.
-        if max_instructions is None or steps_instructions(program.steps) <= max_instructions:
-            return Schedule(found.graph, program, made, found.point, trade.points)
+        made = found.schedule(trade, regions)
+        if steps_instructions(made.program.steps) <= max_instructions:
+            return made
         most = found.point.instructions - 1
 
 
@@ -113,14 +128,15 @@ class Fit:
     repeats: Repeats
     made: dict[int, list[str]]  # region -> its own buffers in `program`
 
-    def whole(self, regions: Sequence[Region]) -> tuple[Program, MemoryPlan]:
+    def schedule(self, trade: Curve, regions: Sequence[Region]) -> Schedule:
         """All blocks, each where its twin lies."""
         made: dict[int, list[str]] = {}
         program = assemble(self.frame, self.point.choices, made=made)
         twins = {name: name for name in self.frame.emitter.buffers} | dict(self.repeats.crossing)
         for i, names in made.items():
             twins.update(zip(names, self.made[self.repeats.twin[i]], strict=True))
-        return program, extend(program, regions, self.plan, twins)
+        whole = extend(program, regions, self.plan, twins)
+        return Schedule(self.graph, program, whole, self.point, trade.points)
 
 
 def fit(
