@@ -31,6 +31,8 @@ from mcuformer.cli.params import json_option
               help="A folder of `train`, or an ONNX classifier, whose answers count beside labels.")
 @click.option("--qat", is_flag=True,
               help="Then a quarter as many epochs with the rounding of the integer code.")
+@click.option("--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True,
+              help="Of --qat, and then of compile.")
 @click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
 @click.option("--until", type=click.IntRange(min=1), metavar="EPOCH",
               help="Stop after this epoch; the same command without it goes on.")
@@ -38,7 +40,7 @@ from mcuformer.cli.params import json_option
 def command(
     arch_file: Path, data: str, output: Path, epochs: int, batch: int, lr: float, optimizer: str,
     protocol: str, ema: float, seed: int, threads: int, teacher: Path | None, qat: bool,
-    amp: bool, until: int | None, as_json: bool,
+    weight_bits: str, amp: bool, until: int | None, as_json: bool,
 ) -> None:
     """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
@@ -52,7 +54,8 @@ def command(
         seed=seed, amp=amp,
     )
     with Progress() as progress:
-        document = train_one(arch_file, data, output, recipe, threads, until, progress, teacher, qat)
+        document = train_one(arch_file, data, output, recipe, threads, until, progress, teacher, qat,
+                             int(weight_bits))
     if as_json:
         print_json(document)
     elif document:

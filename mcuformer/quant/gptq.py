@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 GRID: Mapping[int, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}  # by bits of a weight
 _DAMPING = 0.01  # of the mean diagonal
 _BLOCK = 64
-_SHRINK = {8: (1.0, 0.97, 0.94, 0.9, 0.85, 0.8),
+SHRINK = {8: (1.0, 0.97, 0.94, 0.9, 0.85, 0.8),
            4: (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)}  # fmt: skip
 _SWEEPS = 3
 
@@ -33,7 +33,7 @@ def weight_scale(w: Weights, bits: int, energy: NDArray | None = None) -> Weight
     full = full_scale(w, bits)
     power = np.ones(len(w)) if energy is None else energy
     best, least = full, np.full(w.shape[1], np.inf)
-    for shrink in _SHRINK[bits]:
+    for shrink in SHRINK[bits]:
         scale = full * shrink
         error = power @ np.square(w - scale * round_weights(w, scale, bits))
         best = np.where(error < least, scale, best)
@@ -73,7 +73,7 @@ def gptq(w: Weights, hessian: NDArray, scale: NDArray, bits: int) -> Weights:
 def searched(w: Weights, hessian: NDArray, bits: int) -> tuple[Weights, Weights]:
     """(integers [K, N], scale (N,)) that move the outputs of w[K, N] least: per channel the best of
     several clipped scales under GPTQ, then coordinate descent on scale and integers in turns."""
-    factors = np.asarray(_SHRINK[bits])
+    factors = np.asarray(SHRINK[bits])
     n = w.shape[1]
     scales = (factors[:, None] * full_scale(w, bits)).reshape(-1)
     found = gptq(np.tile(w, (1, len(factors))), hessian, scales, bits)

@@ -26,6 +26,7 @@ from mcuformer.quant.lower_simple import (
     lower_unary,
 )
 from mcuformer.quant.policy import Mode
+from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.stored import given, restored
 
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
@@ -61,10 +62,11 @@ def lower(
     `activations`: "8", "mixed" (int16 residual stream and LayerNorm outputs) or "16".
     `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
     `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
-    A network trained under rounding brings its numbers, unless a layer gets 4 bits.
+    A network trained under rounding brings its numbers, where all bits are those it was trained with.
     """
     check_supported(stats.graph)
-    trained = given(graph) if activations == "8" and not bits else None
+    layers = [op.name for op in stats.graph.ops if op.kind in PRODUCERS]
+    trained = given(graph, activations, bits or {}, layers)
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
     ctx = Context(stats, plan, 0 if trained else _sample_count(stats), bits)
     for index, op in enumerate(stats.graph.ops):

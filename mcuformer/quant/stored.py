@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
@@ -24,11 +26,21 @@ ROUNDED = "mcuformer.rounded"  # keys .0, .1, ... in the ONNX metadata
 _PIECE = 9_000  # characters: the frontend cuts longer entries
 
 
-def given(graph: Graph) -> str | None:
-    """The text in a model file that has one; its weights are to be found again, not refined."""
+def given(graph: Graph, mode: str, bits: Mapping[str, int], layers: Iterable[str]) -> str | None:
+    """The text in a model file that has one for these activations and weights (`bits` of `layers`).
+
+    Weights that were trained with it are to be found again, not refined.
+    """
     notes = graph.meta.get("metadata_props", {})
     pieces = itertools.takewhile(bool, (notes.get(f"{ROUNDED}.{i}") for i in itertools.count()))
-    return "".join(pieces) or None
+    text = "".join(pieces)
+    asked = {bits.get(name, 8) for name in layers}
+    return text if mode == "8" and asked == {_weight_bits(text)} else None
+
+
+def _weight_bits(text: str) -> int | None:
+    found = re.match(r'\{"weight_bits":(\d+)', text)
+    return None if found is None else int(found[1])
 
 
 def notes_of(text: str) -> dict[str, str]:
@@ -37,9 +49,10 @@ def notes_of(text: str) -> dict[str, str]:
     return {f"{ROUNDED}.{i}": text[at : at + _PIECE] for i, at in enumerate(starts)}
 
 
-def stored(plan: Assignment) -> str:
-    """JSON; numbers come back bit for bit."""
+def stored(plan: Assignment, bits: int) -> str:
+    """JSON; numbers come back bit for bit. `bits` of all weights."""
     table: dict[str, Any] = {
+        "weight_bits": bits,
         "values": {
             name: [plan.dtypes[name], _list(q.scale), _list(q.zero_point)]
             for name, q in plan.qparams.items()

@@ -19,7 +19,7 @@ from torch import Tensor
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import DTYPES, QParams
-from mcuformer.quant.gptq import _SHRINK
+from mcuformer.quant.gptq import GRID, SHRINK
 
 Weights = Callable[[Op], tuple[Tensor, Tensor]]
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -59,21 +59,23 @@ class Grid:
         return (q - self.zero) * self.scale
 
 
-def rounded_weights(w: Tensor, limit: int) -> Tensor:
+def rounded_weights(w: Tensor, bits: int) -> Tensor:
     """w[K, N] on the grid of least squared error per output channel (quant/gptq.py)."""
-    scale = weight_scale(w.detach(), limit)
-    inside = torch.maximum(torch.minimum(w, limit * scale), -limit * scale)
+    low, high = GRID[bits]
+    scale = weight_scale(w.detach(), bits)
+    inside = torch.maximum(torch.minimum(w, high * scale), low * scale)
     return inside + ((inside / scale).round() * scale - inside).detach()
 
 
 @torch.no_grad()
-def weight_scale(w: Tensor, limit: int) -> Tensor:
+def weight_scale(w: Tensor, bits: int) -> Tensor:
     """`quant.gptq.weight_scale` without input statistics, in torch; (N,)."""
-    full = w.abs().amax(dim=0).clamp(min=1e-30) / limit
+    low, high = GRID[bits]
+    full = torch.maximum(w.amax(dim=0) / high, w.amin(dim=0) / low).clamp(min=1e-30)
     best, least = full, torch.full_like(full, math.inf)
-    for shrink in _SHRINK:
+    for shrink in SHRINK[bits]:
         scale = full * shrink
-        error = (w - scale * (w / scale).round().clamp(-limit, limit)).square().sum(dim=0)
+        error = (w - scale * (w / scale).round().clamp(low, high)).square().sum(dim=0)
         best = torch.where(error < least, scale, best)
         least = torch.minimum(error, least)
     return best

@@ -104,7 +104,7 @@ class Rounded:
     def __init__(
         self, network: Network, data: Data, bits: int = 8, teacher: nn.Module | None = None
     ) -> None:
-        self.network, self.limit, self.teacher = network, (1 << (bits - 1)) - 1, teacher
+        self.network, self.bits, self.teacher = network, bits, teacher
         device = next(network.parameters()).device
         self.graph, self.plan = ranges(network, data)
         self.grids = {
@@ -134,7 +134,7 @@ class Rounded:
         """Rounded where `lower` rounds: with the scales of the input's channels inside."""
         scale = self.grids[str(op.inputs[0])].scale
         inner = (scale if scale.ndim else scale.expand(w.shape[-2]))[:, None]
-        flat = rounded_weights((w * inner).reshape(-1, w.shape[-1]), self.limit)
+        flat = rounded_weights((w * inner).reshape(-1, w.shape[-1]), self.bits)
         return flat.reshape(w.shape) / inner
 
     @torch.no_grad()
@@ -147,7 +147,7 @@ class Rounded:
             if op.name in self.layers:
                 layer = self.layers[op.name]
                 layer.store(self._on_grid(op, layer.weights()[0]))
-        return stored(self.plan)
+        return stored(self.plan, self.bits)
 
 
 def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:

@@ -55,7 +55,7 @@ def join_group() -> bool:
 def train_one(
     arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
     until: int | None, say: Callable[..., None], teacher: Path | None = None,
-    qat: bool = False,
+    qat: bool = False, weight_bits: int = 8,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process."""
     torch.set_num_threads(threads)
@@ -75,7 +75,7 @@ def train_one(
     rounded: dict[str, Any] | None = None
     if qat and trainer.finished == recipe.epochs:
         rounded, kept = train_rounded(
-            network, data, qat_recipe(recipe), output / "qat", teacher=taught, report=report
+            network, data, qat_recipe(recipe), output / "qat", weight_bits, taught, report
         )
         if trainer.rank == 0:
             save_atomically(network.state_dict(), output / ROUNDED_WEIGHTS)

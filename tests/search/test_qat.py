@@ -43,11 +43,13 @@ def made(**changes):
     return network
 
 
-def integer_graph(network, folder, kept=None):
+def integer_graph(network, folder, kept=None, bits=8):
     model, images = folder / "model.onnx", folder / "calibration.npz"
     export(network, DIGITS, model, rounded=kept)
     calibration(DIGITS, images)
-    options = CompileOptions(model=model, board="", calibration=images)
+    options = CompileOptions(
+        model=model, board="stm32f746", calibration=images, weight_bits=str(bits)
+    )
     return quantised(options, load_model(model, {}), True, lambda *_: None)
 
 
@@ -76,13 +78,13 @@ def test_gradients_pass_rounding_and_stop_at_saturation():
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("limit", [127, 7])
-def test_weights_have_the_scales_of_the_quantiser(limit):
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weights_have_the_scales_of_the_quantiser(bits):
     w = torch.randn(40, 24, generator=torch.Generator().manual_seed(1))
-    scale = gptq.weight_scale(w.double().numpy(), limit)
-    assert np.allclose(weight_scale(w, limit).numpy(), scale, rtol=1e-6)
-    expected = scale * gptq.round_weights(w.double().numpy(), scale, limit)
-    assert np.allclose(rounded_weights(w, limit).numpy(), expected, atol=1e-6)
+    scale = gptq.weight_scale(w.double().numpy(), bits)
+    assert np.allclose(weight_scale(w, bits).numpy(), scale, rtol=1e-6)
+    expected = scale * gptq.round_weights(w.double().numpy(), scale, bits)
+    assert np.allclose(rounded_weights(w, bits).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +109,11 @@ def test_the_rounded_network_is_the_integer_code(tmp_path, changes, least_db):
     assert (found.argmax(1) == exact.argmax(1)).mean() >= 0.95
 
 
-def test_compile_finds_the_very_integers_that_training_left(tmp_path):
+@pytest.mark.parametrize("bits", [8, 4])
+def test_compile_finds_the_very_integers_that_training_left(tmp_path, bits):
     network = made(patch=8, rank_fc1=0.25)
-    rounded = Rounded(network, DIGITS)
-    graph = integer_graph(network, tmp_path, rounded.snap())
+    rounded = Rounded(network, DIGITS, bits)
+    graph = integer_graph(network, tmp_path, rounded.snap(), bits)
     found = {op.name: graph.const(op.inputs[1]) for op in graph.ops if len(op.inputs) > 4}
     for op in rounded.graph.ops:
         if op.name in rounded.layers:
@@ -118,7 +121,7 @@ def test_compile_finds_the_very_integers_that_training_left(tmp_path):
             scale = rounded.grids[op.inputs[0]].scale
             w = (w * (scale if scale.ndim else scale.expand(w.shape[-2]))[:, None])
             w = w.reshape(-1, w.shape[-1])
-            integers = (w / weight_scale(w, 127)).round()
+            integers = (w / weight_scale(w, bits)).round()
             assert np.array_equal(integers.T.numpy(), found[op.name]), op.name
 
 
