@@ -19,7 +19,13 @@ from mcuformer.schedule.build import MOVES, SPECIAL, Choice, Frame, emit_region,
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
 from mcuformer.schedule.emit import NO_BUDGET, Emitter
-from mcuformer.schedule.measure import draft, step_figures, steps_instructions, window_peak
+from mcuformer.schedule.measure import (
+    draft,
+    draft_windows,
+    step_figures,
+    steps_instructions,
+    window_peak,
+)
 from mcuformer.schedule.outline import times
 from mcuformer.schedule.panels import keep
 from mcuformer.schedule.program import Step
@@ -112,6 +118,9 @@ def _sheets(fr: Frame, region: Region) -> Iterator[Sheet]:
         yield _tiled(fr, region, "heads", keys, BUDGETS[2:])
     elif op.kind in CONVOLUTIONS:
         for n in _lines(fr, region):
+            if not by_patches(fr.graph, op):
+                yield _strips(fr, region, n)
+                continue
             yield _emitted(fr, region, [Choice("rows", lines=n, budget=b) for b in BUDGETS])
     elif op.kind in MOVES or (op.kind in SPECIAL and op.kind != "q_mean"):
         yield _emitted(fr, region, [Choice("rows", budget=b) for b in BUDGETS])
@@ -149,6 +158,15 @@ def _emitted(fr: Frame, region: Region, choices: Iterable[Choice]) -> Sheet:
             peaks.append(_peak(fr, region, em, steps, outside))
             costs.append(steps_instructions(steps))
     return Sheet(np.array(peaks, np.int64), np.array(costs, np.int64), kept.__getitem__)
+
+
+def _strips(fr: Frame, region: Region, lines: int) -> Sheet:
+    """A chain of convolutions in strips of `lines` lines, under every budget."""
+    drafted = draft_windows(*_emit(fr, region, Choice("rows", lines=lines)))
+    peak, cost = drafted.measure((1,), BUDGETS)
+    return Sheet(
+        peak.ravel(), cost.ravel(), lambda i: Choice("rows", lines=lines, budget=BUDGETS[i])
+    )
 
 
 def _peak(

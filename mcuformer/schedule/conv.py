@@ -9,7 +9,7 @@ all lines is the schedule that keeps whole images.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv as kernel
@@ -17,7 +17,7 @@ from mcuformer.kernels import elementwise
 from mcuformer.schedule.embed import read_lines
 from mcuformer.schedule.emit import Emitter, Loc, Rows
 from mcuformer.schedule.panels import conv_choices
-from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
+from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, Work, var
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.strips import Conv, Strips, line_choices
 
@@ -153,7 +153,7 @@ class _Chain:
             Expr(end - first),
             scratch,
         )
-        yield self.em.call(
+        call = self.em.call(
             "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d",
             "conv",
             op,
@@ -165,6 +165,7 @@ class _Chain:
             choices,
             overwrites=res is not None and res.buffer == y.buffer,
         )
+        yield replace(call, work=Work("conv", op, rows.full, 0, decided_on=most))
 
     def _input(self, k: int, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
         """Where image k lies, the line that lies there, and the bytes read."""

@@ -23,7 +23,7 @@ from mcuformer.schedule.outline import nominal
 from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, terms_of
 from mcuformer.schedule.program import Call, Loop, Step, Work
 
-MENUS = ("linear", "attention")  # kernels that choose how much they expand at a time
+MENUS = ("linear", "attention", "conv")  # kernels that choose how much they expand at a time
 Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
 Figures = tuple[int, int]  # peak of the region's own bytes, instructions
 Numbers = NDArray[np.int64]
@@ -78,7 +78,7 @@ class Draft:
                     continue
                 scratch, instructions = table(self.em, m.work, m.key, tuple(tiles), budgets)
                 np.maximum(peak, scratch + beside[:, None], out=peak)
-                cost += instructions
+                cost += instructions if m.work.total else np.reshape(runs, (-1, 1)) * instructions
         return peak, cost
 
 
@@ -86,7 +86,8 @@ def table(
     em: Emitter, work: Work, key: Key, tiles: tuple[int, ...], budgets: tuple[int, ...]
 ) -> tuple[Numbers, Numbers]:
     """(scratch in whole eights, instructions of all tiles together), each [tiles, budgets | 1]."""
-    at = (key, work.heads, work.rows if not work.total else -work.total, tiles, budgets)
+    rows = work.rows if not work.total else -work.total
+    at = (key, work.heads, rows, work.decided_on, tiles, budgets)
     return _TABLES.get(at) or keep(_TABLES, at, _table(em, work, key, tiles, budgets))
 
 
@@ -108,13 +109,16 @@ def _table(
 def entries(em: Emitter, work: Work, key: Key, rows: int, tail: int) -> list[Entry]:
     """What a call can choose from, by rising scratch and falling instructions."""
     op, kernel = work.op, KERNELS[work.module]
-    if work.module not in MENUS:
+    if work.module not in MENUS or op.kind == "q_dwconv2d":
         last = kernel.instructions(op, em, tail) if tail else 0
         return [(0, kernel.instructions(op, em, rows), last)]
     terms = terms_of(op, em, key) if work.module == "linear" else None
-    found = []
-    for choices, scratch, whole in menu_of(work.module, op, em, rows, work.heads, key):
+    found: list[Entry] = []
+    menu = menu_of(work.module, op, em, work.decided_on or rows, work.heads, key)
+    for choices, scratch, whole in menu:
         last = 0
+        if work.decided_on:
+            whole = kernel.instructions(op, em, rows, **choices)
         if tail and terms:
             last = terms.instructions(tail, **choices)
         elif tail:
@@ -142,8 +146,28 @@ def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
     return Draft(em, tuple(stages))
 
 
+def draft_windows(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
+    """The same where windows of images live on from step to step, of which a part counts at a time."""
+    calls = [c for s in steps for c in calls_of(s)]
+    own = {s.buffer for c in calls if has_menu(c) for s in c.scratch}
+    beside = [0] * (len(calls) + 1)
+    for name, stairs in stretches(steps).items():
+        for live in stairs if name not in outside and name not in own else ():
+            beside[live.first] += _up8(live.hi - live.lo)
+            beside[live.last + 1] -= _up8(live.hi - live.lo)
+    levels = iter(accumulate(beside))
+    stages = []
+    for step in steps:
+        inside = tuple(
+            replace(_moment(em, call, ()), fixed=next(levels)) for call in calls_of(step)
+        )
+        stages.append(Stage(step.total if isinstance(step, Loop) else 0, inside))
+    return Draft(em, tuple(stages))
+
+
 def has_menu(call: Call) -> bool:
-    return call.work is not None and call.work.module in MENUS
+    work = call.work
+    return work is not None and work.module in MENUS and work.op.kind != "q_dwconv2d"
 
 
 def _moment(em: Emitter, call: Call, names: Sequence[str]) -> Moment:

@@ -90,7 +90,7 @@ Arg = Addr | Expr | str
 class Work:
     """What a call computes: `op` by kernel `module` on `rows` rows, `heads` heads of an attention.
 
-    `total` > 0: the rows are a tile of so many rows.
+    `total` > 0: the rows are a tile of so many rows. `decided_on` > 0: a panel is chosen for so many.
     """
 
     module: str
@@ -98,6 +98,7 @@ class Work:
     rows: int
     total: int
     heads: int = 0
+    decided_on: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
