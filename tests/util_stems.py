@@ -108,7 +108,7 @@ def in_strips(
     for i, region in enumerate(trade.exact.regions):
         if region.ops[-1].kind in CONVOLUTIONS:
             choices[i] = replace(choices[i], lines=lines, budget=budget)
-    program = assemble(trade.exact, choices)
+    program = assemble(trade.frame(())[1], choices)
     return Schedule(graph, program, plan(program, regions), point, trade.points)
 
 
