@@ -1,5 +1,8 @@
 """What parts of the search buy: whole searches at equal budgets, without one part each, over seeds.
 
+"formula" takes MCUFormer's memory formula for the limit (search/formula.py): what it finds may not
+fit, and then has no int8 accuracy on the chip.
+
 Run: python scripts/search_ablation.py -o DIR [--data fashion-mnist] [--ram 4k] [--seeds 3]
 Every search keeps its stages in DIR, so the same command goes on after a break.
 """
@@ -12,17 +15,20 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from mcuformer.errors import DoesNotFitError
 from mcuformer.search.run import Search
 from mcuformer.search.settings import Settings, save_settings
 from mcuformer.search.space import Space, load_space
 from mcuformer.sizes import parse_size
 
+Found = dict[str, Any] | None
 DENSE = {name: [1.0] for name in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2")}
 VARIANTS: dict[str, dict[str, list[Any]]] = {
     "whole space": {},
     "no low rank": DENSE,
     "one patch size": {"patch": [4]},
     "neither": {**DENSE, "patch": [4]},
+    "formula": {},
 }
 
 
@@ -46,8 +52,8 @@ def main() -> None:
         print(row(name, found))
 
 
-def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int) -> dict[str, Any]:
-    """search.json of one search."""
+def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int) -> Found:
+    """search.json of one search; None where what it chose does not fit."""
     directory = args.output / f"{name.replace(' ', '-')}-{seed}"
     directory.mkdir(parents=True, exist_ok=True)
     space = directory / "space.toml"
@@ -58,7 +64,13 @@ def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int)
         candidates=args.candidates,
     )
     save_settings(settings, directory)
-    found = Search(settings, directory, lambda *_: None).run()
+    search = Search(settings, directory, lambda *_: None)
+    search.planner.memory_model = "formula" if name == "formula" else "plan"
+    try:
+        found = search.run()
+    except DoesNotFitError as error:
+        print(f"{name}, seed {seed}: {error.message}", flush=True)
+        return None
     short = {"int8": found["accuracy"]["int8"], "sram_total_bytes": found["sram_total_bytes"]}
     print(f"{name}, seed {seed}: {json.dumps(short)}", flush=True)
     return found
@@ -70,15 +82,19 @@ def as_toml(space: Space) -> str:
     return "".join(f"{name} = {json.dumps(values)}\n" for name, values in lists.items())
 
 
-def row(name: str, found: list[dict[str, Any]]) -> str:
-    """Mean and spread over the seeds."""
+def row(name: str, rows: list[Found]) -> str:
+    """Mean and spread over the seeds whose network fits."""
+    found = [f for f in rows if f is not None]
+    if not found:
+        return f"{name:16} none of {len(rows)} fits"
     percents = [f["accuracy"]["int8"] for f in found]
     spread = statistics.stdev(percents) if len(percents) > 1 else 0.0
     sram = statistics.mean(f["sram_total_bytes"] for f in found)
     legal = 100 * statistics.mean(f["legal_share"] for f in found)
+    misfits = f", {len(rows) - len(found)} of {len(rows)} do not fit" if None in rows else ""
     return (
         f"{name:16} {statistics.mean(percents):6.2f} +- {spread:4.2f}   {sram:7,.0f} B   "
-        f"{legal:3.0f} % of random networks legal"
+        f"{legal:3.0f} % of random networks legal{misfits}"
     )
 
 
