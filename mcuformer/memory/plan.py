@@ -31,7 +31,7 @@ def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1
     levels = [m.live_bytes for m in timeline]
     peak = _peak(timeline)
     bound = lower_bound(found, len(timeline), peak.live_bytes)
-    best = prefer_fast(_best(found, regions, levels, bound, rounds), found, regions)
+    best = prefer_fast(_fewest(found, regions, levels, bound, rounds), found, regions)
     return MemoryPlan(
         placements={
             item.buffer.name: Placement(item.buffer.name, regions[r].name, at)
@@ -106,6 +106,18 @@ def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> 
         f"at {names.get(made.peak.layer, made.peak.kernel)}",
         hint or "try --optimize ram, another --input-mode, or a board with more SRAM",
     )
+
+
+def _fewest(
+    found: list[Item], regions: Sequence[Region], levels: list[int], bound: int, rounds: int
+) -> Packing:
+    """Fast memory costs no byte: where the search that heeds it misses the bound, one without it
+    takes other turns and may find less."""
+    best = _best(found, regions, levels, bound, rounds)
+    if best.cost[:2] <= (0, bound) or not any(r.fast_bytes for r in regions):
+        return best
+    plain = _best(found, [replace(r, fast_bytes=0) for r in regions], levels, bound, rounds)
+    return plain if plain.cost[:2] < best.cost[:2] else best
 
 
 def _best(
