@@ -86,9 +86,12 @@ class Network(nn.Module):
             x = F.pad(x, (0, right, 0, below))
         return self.stem(x)
 
-    def forward(self, x: Tensor, embedded: bool = False) -> Tensor:
-        """`embedded`: x is what `embed` gives."""
-        x = (x if embedded else self.embed(x)).flatten(2).transpose(1, 2)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encode(self.embed(x))
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Logits from what `embed` gives."""
+        x = tokens.flatten(2).transpose(1, 2)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + self.position

@@ -198,15 +198,15 @@ class Supernet(nn.Module):
 
     def embed(self, x: Tensor, arch: Arch) -> Tensor:
         """Tokens [batch, largest dim, rows, columns] for all networks with the stem of `arch`."""
-        wide = replace(arch, dim=self._largest[0])
-        return functional_call(_Stem(self._skeleton(wide)), {
-            f"network.{n}": t for n, t in self.slices(wide).items()
-        }, (x,))
+        return self._run("embed", replace(arch, dim=self._largest[0]), x)
 
     def encode(self, tokens: Tensor, arch: Arch) -> Tensor:
         """Logits from what `embed` gave."""
-        found = self.slices(arch)
-        return functional_call(self._skeleton(arch), found, (tokens[:, : arch.dim], True))
+        return self._run("encode", arch, tokens[:, : arch.dim])
+
+    def _run(self, part: str, arch: Arch, x: Tensor) -> Tensor:
+        weights = {f"network.{n}": t for n, t in self.slices(arch).items()}
+        return functional_call(_Part(self._skeleton(arch), part), weights, (x,))
 
     def _skeleton(self, arch: Arch) -> Network:
         """The code of a subnet; its own weights are never read."""
@@ -229,15 +229,15 @@ class Supernet(nn.Module):
         return network
 
 
-class _Stem(nn.Module):
-    """Only the stem of a network, for functional_call."""
+class _Part(nn.Module):
+    """One method of a network, for functional_call."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, part: str) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.part = network, part
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network.embed(x)
+        return getattr(self.network, self.part)(x)
 
 
 def _convolution(arch: Arch, i: int) -> str:

@@ -6,6 +6,7 @@ import os
 import tracemalloc
 from pathlib import Path
 
+import build
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
-import build
 from mcuformer.errors import McuformerError, UnsupportedModelError, UsageError
 from mcuformer.frontend import load_model
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import build
 import numpy as np
 import pytest
 import zoo
 from onnx import NodeProto
 
-import build
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import onnx_outputs, run_float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import build
 import numpy as np
 import pytest
 import zoo
@@ -12,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto
 
-import build
 from mcuformer.ir.interp_float import onnx_outputs, run_float
 
 
