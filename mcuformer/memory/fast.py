@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mcuformer.memory.conflicts import Item
 from mcuformer.memory.model import Region
-from mcuformer.memory.pack import Packing, lowest, pack, slow_bytes
+from mcuformer.memory.pack import Packing, lowest, pack, packed
 
 
 def prefer_fast(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> Packing:
@@ -42,7 +41,7 @@ def _upside_down(
             apart = offset[i] - offset[j]
             if made.region[i] == made.region[j] and any(lo < apart < hi for lo, hi in gaps):
                 return []
-    return [] if min(offset, default=0) < 0 else [_with(made, offset, found, regions)]
+    return [] if min(offset, default=0) < 0 else [packed(found, regions, made.region, offset)]
 
 
 def _settled(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> Packing:
@@ -50,19 +49,7 @@ def _settled(made: Packing, found: Sequence[Item], regions: Sequence[Region]) ->
     hinted = [i for i, item in enumerate(found) if _hinted(item)]
     for i in sorted(hinted, key=lambda i: offset[i]):
         offset[i] = min(offset[i], lowest(found[i], region[i], region, offset))
-    return _with(made, offset, found, regions)
-
-
-def _with(
-    made: Packing, offset: Sequence[int], found: Sequence[Item], regions: Sequence[Region]
-) -> Packing:
-    used, slow = [0] * len(regions), 0
-    for item, r, at in zip(found, made.region, offset, strict=True):
-        used[r] = max(used[r], at + item.buffer.size_bytes)
-        slow += slow_bytes(item, at, regions[r])
-    return replace(
-        made, offset=tuple(offset), used=tuple(used), cost=(made.cost[0], sum(used), slow)
-    )
+    return packed(found, regions, region, offset)
 
 
 def _hinted(item: Item) -> bool:

@@ -31,22 +31,30 @@ def pack(
     overflows the first region.
     """
     region, offset = [-1] * len(found), [0] * len(found)
-    used = [0] * len(regions)
-    slow = 0
     fast = any(r.fast_bytes for r in regions)
     fast_first = sorted(tries, key=lambda r: -regions[r].fast_bytes)
     for i in order:
         buffer = found[i].buffer
-        size, hinted = buffer.size_bytes, fast and buffer.hint == "fast"
+        hinted = fast and buffer.hint == "fast"
         for r in fast_first if hinted else tries:
             at = lowest(found[i], r, region, offset)
-            if at + size <= regions[r].size_bytes:
+            if at + buffer.size_bytes <= regions[r].size_bytes:
                 break
         else:
             r, at = 0, lowest(found[i], 0, region, offset)
         region[i], offset[i] = r, at
-        used[r] = max(used[r], at + size)
-        slow += slow_bytes(found[i], at, regions[r]) if fast else 0
+    return packed(found, regions, region, offset)
+
+
+def packed(
+    found: Sequence[Item], regions: Sequence[Region], region: Sequence[int], offset: Sequence[int]
+) -> Packing:
+    """What a placement uses and costs."""
+    used, slow = [0] * len(regions), 0
+    fast = any(r.fast_bytes for r in regions)
+    for item, r, at in zip(found, region, offset, strict=True):
+        used[r] = max(used[r], at + item.buffer.size_bytes)
+        slow += slow_bytes(item, at, regions[r]) if fast else 0
     missing = sum(max(0, u - r.size_bytes) for u, r in zip(used, regions, strict=True))
     return Packing(tuple(region), tuple(offset), tuple(used), (missing, sum(used), slow))
 

@@ -1,4 +1,5 @@
-"""Places every buffer of a program: the best of a few greedy orders, then a little local search.
+"""Places every buffer of a program: a few greedy orders, then a little local search; in one region
+part by part (memory/parts.py).
 
 No solver: on every vision transformer tried this meets the lower bound or CP-SAT's optimum
 (tests/memory/test_memory_plan.py compares).
@@ -7,7 +8,7 @@ No solver: on every vision transformer tried this meets the lower bound or CP-SA
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mcuformer.errors import DoesNotFitError
@@ -16,7 +17,9 @@ from mcuformer.memory.conflicts import Item, items, live_bytes, lower_bound
 from mcuformer.memory.fast import prefer_fast
 from mcuformer.memory.lifetimes import Live, lifetimes
 from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Region, RegionUse
-from mcuformer.memory.pack import Packing, pack
+from mcuformer.memory.orders import move, orders
+from mcuformer.memory.pack import Packing, pack, packed
+from mcuformer.memory.parts import NEAR, place_parts
 from mcuformer.schedule.program import Program
 
 ANYWHERE = (Region("arena", 0, UNLIMITED),)
@@ -31,7 +34,8 @@ def plan(program: Program, regions: Sequence[Region] = ANYWHERE, rounds: int = 1
     levels = [m.live_bytes for m in timeline]
     peak = _peak(timeline)
     bound = lower_bound(found, len(timeline), peak.live_bytes)
-    best = prefer_fast(_fewest(found, regions, levels, bound, rounds), found, regions)
+    made = _fewest if len(regions) > 1 else _in_one
+    best = prefer_fast(made(found, regions, levels, bound, rounds), found, regions)
     return MemoryPlan(
         placements={
             item.buffer.name: Placement(item.buffer.name, regions[r].name, at)
@@ -108,6 +112,20 @@ def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> 
     )
 
 
+def _in_one(
+    found: list[Item], regions: Sequence[Region], levels: list[int], bound: int, rounds: int
+) -> Packing:
+    """Part by part; all parts together where those miss the bound by more than a few bytes. Fast
+    memory breaks ties only: it costs no byte."""
+    fast = regions[0].fast_bytes
+    offsets = place_parts(found, levels, bound, fast, rounds)
+    best = packed(found, regions, [0] * len(found), offsets)
+    if best.cost[1] <= NEAR * bound:
+        return best
+    plain = _best(found, [replace(regions[0], fast_bytes=0)], levels, bound, rounds)
+    return plain if plain.cost[:2] < best.cost[:2] else best
+
+
 def _fewest(
     found: list[Item], regions: Sequence[Region], levels: list[int], bound: int, rounds: int
 ) -> Packing:
@@ -146,7 +164,7 @@ def _greedy(
     if len(regions) > 1:
         ways.append(ways[0][::-1])
     best: tuple[Packing, list[int], tuple[int, ...]] | None = None
-    for order in _orders(found, levels):
+    for order in orders(found, levels):
         for way in ways:
             made = pack(order, found, regions, way)
             if best is None or made.cost < best[0].cost:
@@ -155,24 +173,6 @@ def _greedy(
             break
     assert best is not None
     return best
-
-
-def _orders(found: list[Item], levels: list[int]) -> Iterator[list[int]]:
-    """Orders that leave small or short-lived buffers to fill the gaps."""
-    every = range(len(found))
-    begin = [min((live.first for live in i.lives), default=0) for i in found]
-    size = [i.buffer.size_bytes for i in found]
-    slow = [i.buffer.hint != "fast" for i in found]
-    yield sorted(every, key=lambda i: (-size[i], begin[i]))
-    yield sorted(every, key=lambda i: (slow[i], -size[i], begin[i]))
-    span = [sum(live.last - live.first + 1 for live in i.lives) for i in found]
-    yield sorted(every, key=lambda i: (-span[i], -size[i], begin[i]))
-    yield sorted(every, key=lambda i: (-span[i] * size[i], begin[i]))
-    yield sorted(every, key=lambda i: (begin[i], -span[i], -size[i]))
-    crowd = [
-        max((max(levels[live.first : live.last + 1]) for live in i.lives), default=0) for i in found
-    ]
-    yield sorted(every, key=lambda i: (-crowd[i], -size[i], begin[i]))
 
 
 def _improve(
@@ -190,19 +190,14 @@ def _improve(
         top = chance.choice([i for i in order if ends[i] == best.used[best.region[i]]])
         beside = list(found[top].against)
         if turn % 4 == 0:  # anything, anywhere
-            _move(trial, chance.choice(order), chance.randrange(len(order)))
+            move(trial, chance.choice(order), chance.randrange(len(order)))
         elif turn % 2 == 0 or not beside:  # a buffer at the top, anywhere
-            _move(trial, top, chance.randrange(len(order)))
+            move(trial, top, chance.randrange(len(order)))
         elif turn % 4 == 1:  # a buffer at the top, before one that it keeps apart from
-            _move(trial, top, order.index(chance.choice(beside)))
+            move(trial, top, order.index(chance.choice(beside)))
         else:  # one that a buffer at the top keeps apart from, anywhere
-            _move(trial, chance.choice(beside), chance.randrange(len(order)))
+            move(trial, chance.choice(beside), chance.randrange(len(order)))
         made = pack(trial, found, regions, way)
         if made.cost <= best.cost:
             best, order = made, trial
     return best
-
-
-def _move(order: list[int], item: int, place: int) -> None:
-    order.remove(item)
-    order.insert(place, item)

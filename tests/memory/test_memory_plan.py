@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import cProfile
+import pstats
 from dataclasses import replace
 
 import pytest
@@ -156,13 +157,9 @@ def test_equal_programs_give_equal_plans() -> None:
 
 
 def test_a_search_can_afford_it() -> None:
-    """14 blocks in a few milliseconds; the bound leaves room for a machine under load."""
+    """14 blocks in a few milliseconds. Counted in function calls, which a busy machine does not change:
+    about two million of them take a second."""
     program = vit(SHAPES["mcuformer"])
-    best = min(_seconds(program) for _ in range(5))
-    assert best < 0.06
-
-
-def _seconds(program: Program) -> float:
-    start = time.perf_counter()
-    plan(program)
-    return time.perf_counter() - start
+    profile = cProfile.Profile()
+    profile.runcall(plan, program)
+    assert pstats.Stats(profile).total_calls < 100_000  # type: ignore[attr-defined]
