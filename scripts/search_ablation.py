@@ -1,10 +1,11 @@
 """What parts of the search buy: whole searches at equal budgets, without one part each, over seeds.
 
-"formula" takes MCUFormer's memory formula for the limit (search/formula.py): what it finds may not
-fit, and then has no int8 accuracy on the chip.
+"formula" takes MCUFormer's memory formula for the limit (search/formula.py), with the supernet of the
+whole space: what it finds may not fit, and then has no int8 accuracy on the chip.
 
 Run: python scripts/search_ablation.py -o DIR [--data fashion-mnist] [--ram 4k] [--seeds 3]
-Every search keeps its stages in DIR, so the same command goes on after a break.
+Every search keeps its stages in DIR, so the same command goes on after a break; with --variant and
+--seed it runs one of them, for a process per core.
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--space", default="tiny")
+    parser.add_argument("--variant", choices=list(VARIANTS))
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--ram", type=parse_size, default=parse_size("4k"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--supernet-epochs", type=int, default=20)
     parser.add_argument("--finetune-epochs", type=int, default=20)
     parser.add_argument("--candidates", type=int, default=32)
     args = parser.parse_args()
+    seeds = range(args.seeds) if args.seed is None else [args.seed]
     rows = {
-        name: [one(args, name, changes, seed) for seed in range(args.seeds)]
-        for name, changes in VARIANTS.items()
+        name: [one(args, name, changes, seed) for seed in seeds]
+        for name, changes in VARIANTS.items() if args.variant in (None, name)
     }
-    print(f"\n{args.data}, {args.ram:,} B of SRAM, {args.seeds} seeds: int8 % on test images")
+    print(f"\n{args.data}, {args.ram:,} B of SRAM, {len(seeds)} seeds: int8 % on test images")
     for name, found in rows.items():
         print(row(name, found))
 
@@ -62,6 +66,7 @@ def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int)
         ram=args.ram, data=args.data, space=str(space), budget="small", seed=seed, threads=1,
         supernet_epochs=args.supernet_epochs, finetune_epochs=args.finetune_epochs,
         candidates=args.candidates,
+        supernet=str(args.output / f"whole-space-{seed}") if name == "formula" else None,
     )
     save_settings(settings, directory)
     search = Search(settings, directory, lambda *_: None)

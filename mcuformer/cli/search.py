@@ -37,7 +37,7 @@ _DEFAULT_OUTPUT = Path("build/search")
     show_default=True, help="Epochs and candidates; never seconds.",
 )
 @click.option(
-    "--protocol", type=click.Choice(["none", "baseline", "modern"]), default="baseline",
+    "--protocol", type=click.Choice(["none", "baseline", "cutmix", "modern"]), default="baseline",
     show_default=True, help="Augmentation in training.",
 )
 @click.option(
@@ -55,6 +55,11 @@ _DEFAULT_OUTPUT = Path("build/search")
 @click.option(
     "--teacher", metavar="PATH",
     help="A folder of `train`, or an ONNX classifier, whose answers count beside the labels.",
+)
+@click.option(
+    "--supernet", metavar="DIR",
+    help="The trained supernet of another search over the same space, data and seed, such as one "
+    "with other limits.",
 )
 @click.option("--supernet-epochs", type=click.IntRange(min=1), metavar="N",
               help="In place of the budget's.")

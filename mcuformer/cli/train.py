@@ -22,7 +22,7 @@ from mcuformer.cli.params import json_option
 @click.option("--lr", type=float, default=4e-3, show_default=True)
 @click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="muon",
               show_default=True, help="muon reaches more in short schedules.")
-@click.option("--protocol", type=click.Choice(["none", "baseline", "modern"]), default="baseline",
+@click.option("--protocol", type=click.Choice(["none", "baseline", "cutmix", "modern"]), default="baseline",
               show_default=True)
 @click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

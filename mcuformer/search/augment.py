@@ -1,4 +1,5 @@
-"""What happens to a batch before a step: protocols `baseline` and `modern` (arXiv 2605.16390).
+"""What happens to a batch before a step: protocols `baseline` and `modern` (arXiv 2605.16390), and
+`cutmix`: the baseline with CutMix for half of the batches, which costs nothing and suits small images.
 
 Every draw comes from torch's default generator, which the trainer seeds from seed, epoch and step.
 """
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Protocol = Literal["none", "baseline", "modern"]
+Protocol = Literal["none", "baseline", "cutmix", "modern"]
 CHUNK = 32  # kornia draws one auto-augment policy per call
 
 
@@ -36,14 +37,16 @@ class Augment:
         return moved(x, mirror=False)
 
     def mix(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """CutMix or MixUp for half of the batches each (modern); label smoothing."""
+        """CutMix for half of the batches, MixUp for the others (modern only); label smoothing."""
         soft = F.one_hot(y, self.classes).to(x.dtype)
         soft = soft * (1 - self.smoothing) + self.smoothing / self.classes
-        if self.protocol != "modern":
+        if self.protocol not in ("cutmix", "modern"):
             return x, soft
         other = torch.randperm(len(x)).to(x.device)
         if torch.rand(()) < 0.5:
             x, share = cutmix(x, x[other])
+        elif self.protocol == "cutmix":
+            return x, soft
         else:
             share = float(torch.distributions.Beta(0.8, 0.8).sample())
             x = share * x + (1 - share) * x[other]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,17 +159,17 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
     """Images as RGB; others than `size` squared are resized by the short side and cut centrally."""
-
-    x, y = [], []
+    paths, y = [], []
     for label, name in enumerate(classes):
         if not (root / name).is_dir():
             raise UsageError(f"{root} has no folder {name}", "every class needs train/ and test/")
-        for path in sorted((root / name).iterdir()):
-            if path.suffix.lower() in SUFFIXES:
-                x.append(_read_image(path, size))
-                y.append(label)
-    if not x:
+        found = [p for p in sorted((root / name).iterdir()) if p.suffix.lower() in SUFFIXES]
+        paths += found
+        y += [label] * len(found)
+    if not paths:
         raise UsageError(f"{root} holds no images")
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without Python's lock
+        x = list(pool.map(lambda path: _read_image(path, size), paths, chunksize=64))
     return Images(np.stack(x).transpose(0, 3, 1, 2), np.asarray(y, np.int64))
 
 

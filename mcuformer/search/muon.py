@@ -30,30 +30,40 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Matrices of one shape go through the iteration together: a GPU waits for launches else."""
         assert closure is None
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[nn.Parameter]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, p.grad, group)
+                    alike.setdefault((len(p), p.numel() // len(p)), []).append(p)
+            for same in alike.values():
+                self._update(same, group)
 
-    def _update(self, p: nn.Parameter, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if not state:
-            state["momentum"] = torch.zeros_like(p)
-        average: Tensor = state["momentum"].lerp_(grad, 1 - group["momentum"])
-        step = orthogonal(grad.lerp(average, group["momentum"]).reshape(len(p), -1))
-        size = _RMS * max(step.shape) ** 0.5
-        p.mul_(1 - group["lr"] * group["weight_decay"])
-        p.sub_(step.reshape(p.shape), alpha=group["lr"] * size)
+    def _update(self, params: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for p in params:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        averages = [self.state[p]["momentum"] for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
+        torch._foreach_lerp_(averages, grads, 1 - group["momentum"])
+        steps = torch.stack(
+            [g.lerp(a, group["momentum"]).reshape(len(g), -1) for g, a in zip(grads, averages, strict=True)]
+        )
+        rate = group["lr"] * _RMS * max(steps.shape[1:]) ** 0.5
+        torch._foreach_mul_(list[Tensor](params), 1 - group["lr"] * group["weight_decay"])
+        for p, step in zip(params, orthogonal(steps), strict=True):
+            p.sub_(step.reshape(p.shape), alpha=rate)
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are all about 1, by Newton-Schulz iteration."""
+    """The nearest matrices [N, rows, columns] whose singular values are all about 1, by
+    Newton-Schulz iteration."""
     a, b, c = _COEFFICIENTS
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x

@@ -116,7 +116,7 @@ class Rounded:
         }
         self.evaluate = Evaluator(self.graph, self.grids, self._weights, device)
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
         logits = self.evaluate(x)
         loss = F.cross_entropy(logits, y)
         if self.teacher is not None:
@@ -124,7 +124,7 @@ class Rounded:
                 answers = self.teacher(x).softmax(dim=1)
             loss = 0.5 * loss + 0.5 * F.cross_entropy(logits, answers)
         loss.backward()
-        return float(loss.detach())
+        return loss.detach()
 
     def _weights(self, op: Op) -> tuple[Tensor, Tensor]:
         w, b = self.layers[op.name].weights()

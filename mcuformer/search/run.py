@@ -34,7 +34,7 @@ from mcuformer.search.finish import Outcome, calibration, check, compile_found, 
 from mcuformer.search.net import Network
 from mcuformer.search.picture import draw, page
 from mcuformer.search.sandwich import Sandwich
-from mcuformer.search.settings import Settings
+from mcuformer.search.settings import Settings, read_settings
 from mcuformer.search.space import Space, load_space, parse_space
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows
 from mcuformer.search.supernet import Supernet
@@ -44,6 +44,7 @@ from mcuformer.search.train import (
     accuracy,
     device_of,
     distilled_loss,
+    load_finished,
     plain_loss,
     weights_sha256,
 )
@@ -73,12 +74,22 @@ class Search:
         self.space: Space = load_space(settings.space).sized(
             self.data.image, len(self.data.classes)
         )
-        path = settings.teacher
-        self.teacher = load_teacher(Path(path), self.data, self.device) if path else None
+        self.teacher = self._teacher()
         limits = Limits(settings.ram, settings.flash, settings.max_instructions)
         self.planner = Planner(
             load_board(settings.board), limits, settings.input_mode, settings.optimize
         )
+
+    def _teacher(self) -> nn.Module | None:
+        """None, too, where everything that it would teach is trained."""
+        path = self.settings.teacher
+        if not path or (not self.settings.qat and self._is_finetuned()):
+            return None
+        return load_teacher(Path(path), self.data, self.device)
+
+    def _is_finetuned(self) -> bool:
+        states = [torch.load(p, "cpu", weights_only=True) for p in self.directory.glob("finetune-*/last.pt")]
+        return any(s["finished"] >= s["recipe"]["epochs"] for s in states)
 
     @property
     def storage(self) -> str:
@@ -140,9 +151,12 @@ class Search:
         return float(json.loads(path.read_text()))
 
     def supernet(self) -> Supernet:
-        """Trained, from the last finished epoch on."""
+        """Trained, from the last finished epoch on, or that of another search."""
         generator = torch.Generator().manual_seed(self.settings.seed)
         model = Supernet(self.space, generator)
+        if self.settings.supernet:
+            self._borrow(model, Path(self.settings.supernet))
+            return model.to(self.device).eval()
         epochs = self.budget.supernet.epochs
         trainer = Trainer(
             model, self.data, self.budget.supernet, self.directory / "supernet",
@@ -152,6 +166,21 @@ class Search:
         )
         trainer.run(self._training("training the supernet"))
         return model.eval()
+
+    def _borrow(self, model: Supernet, other: Path) -> None:
+        """Another split of the data would have shown it the images that candidates are judged by."""
+        its = read_settings(other)
+        space = load_space(its.space).sized(self.data.image, len(self.data.classes))
+        for what, same in (
+            ("space", (space.choices, space.ratio) == (self.space.choices, self.space.ratio)),
+            ("data", its.data == self.settings.data), ("seed", its.seed == self.settings.seed),
+        ):
+            if not same:
+                raise UsageError(f"the supernet in {other} is of another {what}", "search without --supernet")
+        path = other / "supernet" / "last.pt"
+        if not path.is_file():
+            raise UsageError(f"{other} has no trained supernet", f"mcuformer search --resume {other}")
+        load_finished(model, path)
 
     def evaluator(self, supernet: Supernet) -> Evaluator:
         """Validation accuracy of subnets, in percent."""
@@ -211,7 +240,7 @@ class Search:
             network, self.data.joined() if refit else self.data, self.budget.finetune,
             self.directory / f"finetune-{arch.key()}",
             distilled_loss(self.teacher) if self.teacher else plain_loss,
-            self._watched, self.device,
+            self._watched, self.device, fused=True,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()

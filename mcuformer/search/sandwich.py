@@ -27,7 +27,7 @@ class Sandwich:
     def __init__(self, teacher: nn.Module | None = None) -> None:
         self.teacher = teacher.eval() if teacher else None
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
         assert isinstance(model, Supernet)
         largest, *others = sample(model.space, random)
         whole = model.embed(x, largest)
@@ -45,7 +45,7 @@ class Sandwich:
             taught, told = F.cross_entropy(own, answers), F.cross_entropy(own, y)
             ((1 - LABELS) * taught + LABELS * told).backward()
         whole.backward(tokens.grad)
-        return float(loss.detach())
+        return loss.detach()
 
 
 def sample(space: Space, random: Random) -> list[Arch]:

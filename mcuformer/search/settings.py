@@ -36,6 +36,7 @@ class Settings:
     refit: bool = False
     storage: str | None = None
     teacher: str | None = None
+    supernet: str | None = None
     qat: bool = False
     study: bool = False
 

@@ -15,7 +15,7 @@ from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.search.arch import Arch
 from mcuformer.search.data import Data
 from mcuformer.search.net import Network
-from mcuformer.search.train import followed
+from mcuformer.search.train import compiled, load_finished
 
 INFO, ROUNDED_WEIGHTS, RANGES = "train.json", "rounded.pt", "ranges.json"
 
@@ -26,7 +26,7 @@ def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
         network, info = trained_network(path)
         h, w, c = network.arch.image
         _check(path, data, (c, h, w), network.arch.classes)
-        model = Teacher(network, data, info.get("mean"), info.get("std"))
+        model = Teacher(compiled(network.to(device), device), data, info.get("mean"), info.get("std"))
     elif path.is_file():
         model = _from_onnx(path, data, device)
     else:
@@ -41,16 +41,11 @@ def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
     if not (directory / INFO).is_file() or not (directory / "last.pt").is_file():
         raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
     info: dict[str, Any] = json.loads((directory / INFO).read_text())
-    state = torch.load(directory / "last.pt", map_location="cpu", weights_only=True)
     network = Network(Arch.from_dict(info["arch"]))
     if info.get("qat"):
         network.load_state_dict(torch.load(directory / ROUNDED_WEIGHTS, "cpu", weights_only=True))
         return network.eval(), info
-    network.load_state_dict(state["model"])
-    if state["recipe"]["ema"]:
-        with torch.no_grad():
-            for name, t in followed(network):
-                t.copy_(state["average"][name])
+    load_finished(network, directory / "last.pt")
     return network.eval(), info
 
 

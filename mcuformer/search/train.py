@@ -49,31 +49,33 @@ class Recipe:
 
 
 class Loss(Protocol):
-    """Runs forward and backward on one batch of normalised images and soft labels; the loss."""
+    """Runs forward and backward on one batch of normalised images and soft labels; the loss,
+    detached and still on its device: reading it would wait for the device."""
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float: ...
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor: ...
 
 
+TOLD = 8  # steps between two reports: each waits for the device
 Report = Callable[[int, int, float, Mapping[str, float]], None]
 
 
-def plain_loss(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+def plain_loss(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
     loss = F.cross_entropy(model(x), y)
     loss.backward()
-    return float(loss.detach())
+    return loss.detach()
 
 
 def distilled_loss(teacher: nn.Module, share: float = 0.5) -> Loss:
     """Cross entropy beside the teacher's soft answers."""
     teacher.eval()
 
-    def loss_of(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> float:
+    def loss_of(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
         with torch.no_grad():
             answers = teacher(x).softmax(dim=1)
         logits = model(x)
         loss = (1 - share) * F.cross_entropy(logits, y) + share * F.cross_entropy(logits, answers)
         loss.backward()
-        return float(loss.detach())
+        return loss.detach()
 
     return loss_of
 
@@ -107,16 +109,24 @@ def accuracy(
 
 
 class Trainer:
-    """Trains `model` under `recipe`; `directory` keeps last.pt. `finished` counts whole epochs."""
+    """Trains `model` under `recipe`; `directory` keeps last.pt. `finished` counts whole epochs.
+
+    `fused`: on a GPU the loss gets the model compiled by torch.compile; for models of one shape.
+    """
 
     def __init__(
         self, model: nn.Module, data: Data, recipe: Recipe, directory: Path,
         loss: Loss = plain_loss, after_epoch: Callable[[nn.Module, int], None] | None = None,
-        device: torch.device | None = None,
+        device: torch.device | None = None, fused: bool = False,
     ) -> None:
         self.device = device or device_of()
         keep_freed_memory()
         self.model, self.data, self.recipe, self.loss = model.to(self.device), data, recipe, loss
+        self.called: nn.Module = self.model
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.called = compiled(self.model, self.device) if fused else self.model
         self.after_epoch = after_epoch
         self.images = torch.as_tensor(data.train.x, device=self.device)  # all of them stay there
         self.labels = torch.as_tensor(data.train.y, device=self.device)
@@ -147,7 +157,8 @@ class Trainer:
             t.copy_(self.average[name])
 
     def _epoch(self, epoch: int, report: Report | None) -> None:
-        recipe, steps, total = self.recipe, self.steps_per_epoch, 0.0
+        recipe, steps = self.recipe, self.steps_per_epoch
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(
             len(self.data.train)
         )
@@ -155,17 +166,18 @@ class Trainer:
         for step in range(steps):
             chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
             total += self._step(epoch, step, chosen[self.rank :: self.world])
-            if report and self.rank == 0:
-                done, mean = epoch * steps + step + 1, total / (step + 1)
+            told = (step + 1) % TOLD == 0 or step + 1 == steps
+            if report and self.rank == 0 and told:
+                done, mean = epoch * steps + step + 1, float(total) / (step + 1)
                 report(done, recipe.epochs * steps, mean, {"epoch": epoch + 1})
         if self.after_epoch:
             self.after_epoch(self.model, epoch)
-        self.losses.append(total / steps)
+        self.losses.append(float(total) / steps)
         self.finished = epoch + 1
         if self.rank == 0:
             self._save()
 
-    def _step(self, epoch: int, step: int, chosen: np.ndarray) -> float:
+    def _step(self, epoch: int, step: int, chosen: np.ndarray) -> Tensor:
         recipe = self.recipe
         name = f"{recipe.seed}/{epoch}/{step}"
         torch.manual_seed(_number(f"{name}/{self.rank}"))
@@ -183,7 +195,7 @@ class Trainer:
                 group["lr"] = rate * group["factor"]
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.amp):
-            loss = self.loss(self.model, x, y, Random(name))
+            loss = self.loss(self.called, x, y, Random(name))
         self._reduce()
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -221,8 +233,8 @@ class Trainer:
     @torch.no_grad()
     def _follow(self, step: int) -> None:
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
-        for name, t in followed(self.model):
-            self.average[name].lerp_(t, 1 - decay)
+        now = dict(followed(self.model))
+        torch._foreach_lerp_([self.average[n] for n in now], list(now.values()), 1 - decay)
 
     def _save(self) -> None:
         state = {
@@ -246,6 +258,26 @@ class Trainer:
         self.finished, self.losses = state["finished"], state["losses"]
         if self.recipe.ema and self.finished == self.recipe.epochs:
             self.use_average()
+
+
+def compiled(model: nn.Module, device: torch.device) -> nn.Module:
+    """The same model (and weights) with its kernels joined, on a GPU, which waits for launches."""
+    return torch.compile(model) if device.type == "cuda" else model  # type: ignore[return-value]
+
+
+def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:
+    """The final weights of the training that left `path` go into `model`; its recipe."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    recipe: dict[str, Any] = state["recipe"]
+    if state["finished"] < recipe["epochs"]:
+        done = f"{state['finished']} of {recipe['epochs']} epochs"
+        raise UsageError(f"{path} is not trained to its end: {done}", "let that training finish")
+    model.load_state_dict(state["model"])
+    if recipe["ema"]:
+        with torch.no_grad():
+            for name, t in followed(model):
+                t.copy_(state["average"][name])
+    return recipe
 
 
 def followed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

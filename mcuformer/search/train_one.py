@@ -65,7 +65,8 @@ def train_one(
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     taught = load_teacher(teacher, data, device_of()) if teacher else None
-    trainer = Trainer(network, data, recipe, output, distilled_loss(taught) if taught else plain_loss)
+    loss = distilled_loss(taught) if taught else plain_loss
+    trainer = Trainer(network, data, recipe, output, loss, fused=True)
 
     def report(done: int, total: int, loss: float, more: object) -> None:
         say(f"training (loss {loss:.3f})", done, total)
