@@ -147,14 +147,13 @@ class Trainer:
         """Train the epochs that are missing; the model holds the averaged weights at the end."""
         for epoch in range(self.finished, min(until or self.recipe.epochs, self.recipe.epochs)):
             self._epoch(epoch, report)
-        if self.recipe.ema and self.finished == self.recipe.epochs:
-            self.use_average()
         return self.model
 
     @torch.no_grad()
     def use_average(self) -> None:
         for name, t in followed(self.model):
             t.copy_(self.average[name])
+            self.average[name] = t.detach()  # one copy in the last file
 
     def _epoch(self, epoch: int, report: Report | None) -> None:
         recipe, steps = self.recipe, self.steps_per_epoch
@@ -174,6 +173,8 @@ class Trainer:
             self.after_epoch(self.model, epoch)
         self.losses.append(float(total) / steps)
         self.finished = epoch + 1
+        if self.recipe.ema and self.finished == recipe.epochs:
+            self.use_average()
         if self.rank == 0:
             self._save()
 
@@ -237,10 +238,12 @@ class Trainer:
         torch._foreach_lerp_([self.average[n] for n in now], list(now.values()), 1 - decay)
 
     def _save(self) -> None:
+        """The state of the optimizers goes with the last epoch: nothing goes on from there."""
+        ended = self.finished == self.recipe.epochs
         state = {
             "recipe": asdict(self.recipe), "finished": self.finished, "losses": self.losses,
             "model": self.model.state_dict(), "average": self.average,
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": [] if ended else [o.state_dict() for o in self.optimizers],
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         save_atomically(state, self.path)
@@ -252,8 +255,9 @@ class Trainer:
         if state["recipe"] != asdict(self.recipe):
             raise UsageError(f"{self.path} is of another recipe", "choose another directory")
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        if state["finished"] < self.recipe.epochs:
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
         self.average = {n: t.to(self.device) for n, t in state["average"].items()}
         self.finished, self.losses = state["finished"], state["losses"]
         if self.recipe.ema and self.finished == self.recipe.epochs:
