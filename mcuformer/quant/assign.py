@@ -107,7 +107,8 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)
     high = np.max([v.high for v in others], axis=0)
-    return ValueStats(low, high, value.rows)
+    finest = np.min([v.finest for v in others], axis=0)
+    return ValueStats(low, high, value.rows, finest=finest)
 
 
 def _limit(producer: Op | None) -> float:
@@ -118,7 +119,8 @@ def _limit(producer: Op | None) -> float:
 
 def _int16(value: ValueStats) -> QParams:
     reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
-    return QParams(np.asarray(reach * INT16_MARGIN / 32767), np.asarray(0.0))
+    scale = max(reach * INT16_MARGIN / 32767, float(np.max(value.finest)))
+    return QParams(np.asarray(scale), np.asarray(0.0))
 
 
 def _int8(
@@ -221,7 +223,7 @@ def query_stats(stats: CalibrationStats, name: str) -> ValueStats:
 def _symmetric(value: ValueStats, limit: int) -> QParams:
     """One scale for all channels, zero point 0."""
     reach = max(float(np.abs(value.low).max()), float(np.abs(value.high).max()), 1e-9)
-    return QParams(np.asarray(reach / limit), np.asarray(0.0))
+    return QParams(np.asarray(max(reach / limit, float(np.max(value.finest)))), np.asarray(0.0))
 
 
 def output_qparams(graph: Graph, op: Op, v: QParams, ratio: NDArray[np.float64]) -> QParams:

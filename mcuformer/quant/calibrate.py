@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import to_canonical
+from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 
@@ -24,13 +25,15 @@ _ROOM = 1.5
 class ValueStats:
     """`low`, `high`: extremes per channel (C,); `rows`: a sample [R, C] of the value's rows.
 
-    `given`: the extremes are what a QDQ model's scale can hold, not to be searched.
+    `given`: the extremes are what a QDQ model's scale can hold, not to be searched. `finest`: no
+    step is finer (quant/finest.py), (C,) or ().
     """
 
     low: NDArray
     high: NDArray
     rows: NDArray[np.float32]
     given: bool = False
+    finest: NDArray = field(default_factory=lambda: np.zeros(()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +69,8 @@ def collect(graph: Graph, inputs: NDArray) -> dict[str, ValueStats]:
         _update(values, graph.inputs[0], x, share, rng)
         for op, env in eval_steps(graph, x):
             _update(values, op.outputs[0], env[op.outputs[0]], share, rng)
+    for name, step in finest_steps(graph, values).items():
+        values[name].finest = step
     for name, (scale, zero, dtype) in graph.meta.get("qdq", {}).items():
         if name in values:
             values[name] = _given(values[name], float(scale), int(zero), dtype)

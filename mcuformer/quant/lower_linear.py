@@ -18,6 +18,7 @@ from mcuformer.quant.float_eval import arguments, weighted_sum
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 
 UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
+_FAR_OUT = 2.0**15
 _KINDS = {"linear": "q_linear", "conv2d": "q_conv2d", "patch_embed": "q_patch_embed"}
 
 
@@ -140,9 +141,13 @@ def _integer_bias(
 def _fine_zero(
     ratio: NDArray, bias: NDArray[np.int32], zero: NDArray
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """What a zero point has between two outputs goes into the bias, whose steps are finer."""
+    """What a zero point has between two outputs goes into the bias, whose steps are finer.
+
+    All of it does where the output is nearly constant: there it is far out, and the bias as far.
+    """
     zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
-    steps = np.where(ratio > 2.0**-20, np.rint((zero - np.rint(zero)) / ratio), 0.0)
+    kept = np.where(np.abs(zero) < _FAR_OUT, np.rint(zero), 0.0)
+    steps = np.where(ratio > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
     return bias + steps.astype(np.int32), zero - steps * ratio
 
 

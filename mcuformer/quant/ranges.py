@@ -30,7 +30,9 @@ def value_range(
         low, high = np.percentile(stats.rows, [_PERCENT, 100 - _PERCENT], axis=axis)
     if not per_channel:
         low, high = np.asarray(np.min(low)), np.asarray(np.max(high))
-    low, high = np.minimum(low, 0.0 if symmetric else low), np.maximum(high, low + 1e-9)
+    finest = stats.finest if per_channel else np.max(stats.finest)
+    low = np.minimum(low, 0.0 if symmetric else low)
+    high = np.maximum(high, low + np.maximum(levels * finest, 1e-9))
     if symmetric:
         high = np.maximum(np.abs(low), np.abs(high))
         low = -high

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from chain import follow, scheduled
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from util_models import VitConfig, images, sequence_model, tokens, vit
 
 from mcuformer import quant
@@ -69,6 +70,10 @@ class Widths:
 def lowered(config: VitConfig, widths: Widths, length: int | None = None) -> Graph:
     graph = vit(config) if length is None else sequence_model(config, length)
     samples = images(config, 6) if length is None else tokens(config, 6, length)
+    return quantised(graph, samples, widths)
+
+
+def quantised(graph: Graph, samples: NDArray, widths: Widths) -> Graph:
     stats = quant.calibrate(graph, samples)
     bits = widths.bits(stats.graph)
     return quant.lower(graph, stats, widths.activations, None, bits)  # type: ignore[arg-type]
@@ -114,6 +119,33 @@ def test_absorbed_weights_with_4_bits() -> None:
     assert sorted(set(bits.values())) == [4, 8]
     with tempfile.TemporaryDirectory() as folder:
         follow(made, Path(folder), ("host", "unicorn"))
+
+
+# What calibration sees at one number: heads of one channel leave nothing of q and k but beta; equal
+# rows before the first LayerNorm make q, k and v constant.
+DEAD = {
+    "one channel": (VitConfig(
+        image=(20, 20), width=26, heads=8, head_dim=1, hidden=14, blocks=1, classes=8,
+        pre_norm=False, pool="mean", activation="relu", qk_norm=True, seed=90,
+    ), ()),
+    "equal rows": (
+        VitConfig(image=(12, 12), blocks=1, qk_norm=True), ("patch.w", "pos.const", "cat.const")
+    ),
+    "rows of zeros": (
+        VitConfig(image=(12, 12), blocks=1, pool="mean"), ("patch.w", "patch.b", "pos.const")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "goal"), [(Widths("8", "4"), "ram"), (Widths("16", "8"), "speed")])
+@pytest.mark.parametrize("case", DEAD)
+def test_values_that_never_move(case: str, width: Widths, goal: str, tmp_path: Path) -> None:
+    config, zeros = DEAD[case]
+    graph = vit(config)
+    values = {n: replace(graph.values[n], data=0 * graph.values[n].data) for n in zeros}
+    graph = graph.replace(values={**graph.values, **values})
+    made = quantised(graph, images(config, 6), width)
+    follow(scheduled(made, "bands", goal), tmp_path, ("host", "unicorn"))
 
 
 @pytest.mark.long

@@ -1,0 +1,51 @@
+"""Values that calibration sees at one number only: a LayerNorm of one channel, weights of zero."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import util_models as models
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_int import run_int
+from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
+from mcuformer.quant import calibrate, lower
+from mcuformer.quant.float_eval import eval_steps
+
+SMALL = models.VitConfig(image=(12, 12), width=8, hidden=6, blocks=1)
+ONE_CHANNEL = replace(SMALL, head_dim=1, qk_norm=True, pre_norm=False, pool="mean")
+DEAD = {
+    "nothing": "^$", "equal rows": "^(patch.w|pos|cat)", "rows of zeros": "^(patch|pos|cat)",
+    "gamma": "gamma", "gamma and beta": "gamma|beta", "weights": r"\.w$",
+    "k": r"\.k\.", "q, k and v": r"\.[qkv]\.", "proj": "proj", "fc1": "fc1", "everything": ".",
+}  # fmt: skip
+
+
+def deadened(graph: Graph, pattern: str) -> Graph:
+    """The constants whose names match are all zeros."""
+    values = {
+        name: v if v.data is None or not re.search(pattern, name)
+        else replace(v, data=np.zeros_like(v.data))
+        for name, v in graph.values.items()
+    }  # fmt: skip
+    return graph.replace(values=values)
+
+
+def outputs(graph: Graph, mode: str) -> tuple[NDArray, NDArray]:
+    """Of the float graph and of the integer graph, for images that calibration did not see."""
+    seen, unseen = models.images(SMALL, 16), models.images(SMALL, 3, seed=2)
+    done = lower(graph, calibrate(graph, seen), mode, None)  # type: ignore[arg-type]
+    *_, (_, env) = eval_steps(graph, to_canonical(graph, unseen))
+    name = graph.outputs[0]
+    got = run_int(done, quantise_input(done, unseen))[name]
+    return env[name], dequantise(done, name, got)
+
+
+@pytest.mark.parametrize("mode", ["8", "mixed", "16"])
+@pytest.mark.parametrize("dead", DEAD)
+@pytest.mark.parametrize("config", [SMALL, ONE_CHANNEL], ids=["tokens", "one channel"])
+def test_what_never_moves_still_lowers(config: models.VitConfig, dead: str, mode: str) -> None:
+    want, got = outputs(deadened(models.vit(config), DEAD[dead]), mode)
+    assert np.abs(got - want).max() <= 0.25 * np.abs(want).max() + 0.01
