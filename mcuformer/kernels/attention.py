@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.shapes import TYPES, Values, op_input, round4
+from mcuformer.kernels.shapes import TYPES, Count, Values, op_input, pick, round4
 
 SOURCES = (
     "mcf_attention.c",
@@ -109,30 +109,31 @@ def pair_bytes(s: Shape) -> int:
 class Layout:
     """Query rows at a time, heads at a time; K and V stay expanded; K is not expanded at all."""
 
-    block: int
-    merge: int
-    keep: bool = False
-    direct: bool = False
+    block: Count
+    merge: Count
+    keep: Count = False
+    direct: Count = False
 
 
-def layout(op: Op, s: Shape, panel: int, merge: int) -> Layout:
+def layout(op: Op, s: Shape, panel: Count, merge: Count) -> Layout:
     """The struct's fields for the choices `panel` and `merge`."""
-    rows, heads = max(2, (abs(panel) + 1) & ~1), merge if s.shared else 1
-    if panel <= 0 and s.types[1] == "int8" and s.d % 4 == 0 and not op.attrs["pre_shift"]:
-        return Layout(rows, heads, direct=True)
-    if rows > KEEP_ROWS and block_bytes(s, Layout(rows, heads), rows) >= kept_bytes(s, heads):
-        return Layout(KEEP_ROWS, heads, keep=True)
-    return Layout(rows, heads)
+    rows, heads = (abs(panel) + 1) & ~1, merge if s.shared else 1
+    rows = pick(rows < 2, 2, rows)
+    can = s.types[1] == "int8" and s.d % 4 == 0 and not op.attrs["pre_shift"]
+    direct = (panel <= 0) & can
+    full = block_bytes(s, Layout(rows, heads), rows) >= kept_bytes(s, heads)
+    keep = (direct == 0) & (rows > KEEP_ROWS) & full
+    return Layout(pick(keep, KEEP_ROWS, rows), heads, keep, direct)
 
 
-def block_bytes(s: Shape, how: Layout, rows: int) -> int:
+def block_bytes(s: Shape, how: Layout, rows: Count) -> Count:
     """Score rows, then q rows (and four keys), or four channels of V, as 16-bit pairs."""
     pairs = (rows + 1) // 2 * how.merge
-    panels = max(4 * round4(s.d) * (pairs + (0 if how.direct else 2)), 8 * round4(s.tk))
-    return pairs * pair_bytes(s) + panels
+    queries, values = 4 * round4(s.d) * (pairs + 2 - 2 * how.direct), 8 * round4(s.tk)
+    return pairs * pair_bytes(s) + pick(queries > values, queries, values)
 
 
-def kept_bytes(s: Shape, merge: int) -> int:
+def kept_bytes(s: Shape, merge: Count) -> Count:
     """All of K and V in 16 bits beside a short block."""
     values = 2 * round4(s.tk) * (round4(s.d) + round4(s.dv))
     return KEEP_ROWS // 2 * merge * (pair_bytes(s) + 4 * round4(s.d)) + values
@@ -145,8 +146,9 @@ def scratch_bytes(
     return _scratch(s, layout(op, s, panel, merge), rows)
 
 
-def _scratch(s: Shape, how: Layout, rows: int) -> int:
-    return kept_bytes(s, how.merge) if how.keep else block_bytes(s, how, min(how.block, rows))
+def _scratch(s: Shape, how: Layout, rows: Count) -> Count:
+    block = block_bytes(s, how, pick(how.block > rows, rows, how.block))
+    return pick(how.keep, kept_bytes(s, how.merge), block)
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -181,7 +183,7 @@ def instructions(
     return _instructions(op, s, layout(op, s, panel, merge), rows)
 
 
-def _instructions(op: Op, s: Shape, how: Layout, rows: int) -> int:
+def _instructions(op: Op, s: Shape, how: Layout, rows: Count) -> Count:
     blocks = -(-rows // how.block)
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
@@ -191,11 +193,18 @@ def _instructions(op: Op, s: Shape, how: Layout, rows: int) -> int:
     softmax = 49 * keys + 110 + shifted + (2 * keys * 28 if biased else 0)
     queries = d // 4 * (9 if small[0] else 29)
     rest = 85 if s.dv % 4 else 0
-    per_pair = score_instructions(op, s, how.direct) + softmax + groups * weigh + queries + rest
-    per_block = (0 if how.direct else keys * 50) + groups * 30 + 325
-    expanded = (1 if how.keep else blocks) * -(-s.heads // how.merge)
+    scores, expand = (
+        pick(how.direct, one, two)
+        for one, two in (
+            [score_instructions(op, s, direct) for direct in (True, False)],
+            [expand_instructions(s, direct, small) for direct in (True, False)],
+        )
+    )
+    per_pair = scores + softmax + groups * weigh + queries + rest
+    per_block = pick(how.direct, 0, keys * 50) + groups * 30 + 325
+    expanded = pick(how.keep, 1, blocks) * -(-s.heads // how.merge)
     work = s.heads * (pairs * per_pair + blocks * per_block)
-    return work + expanded * expand_instructions(s, how.direct, small) + 500
+    return work + expanded * expand + 500
 
 
 def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
@@ -206,25 +215,22 @@ def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
     return (0 if direct else (s.tk + 3) // 4 * key) + (s.dv + 3) // 4 * channels + rest
 
 
-Choice = tuple[dict[str, int], int, int]  # choices, scratch bytes, instructions
-
-
-def menu(op: Op, graph: Values, rows: int, together: bool = True) -> tuple[Choice, ...]:
-    """What is worth choosing for a call of `rows`: by rising scratch, each faster than the last.
+def panel_choices(op: Op, graph: Values, rows: int, together: bool) -> list[tuple[int, int]]:
+    """(panel, merge) worth a thought for a call of `rows`.
 
     `together`: the call runs all heads, so those that share K and V can share their expansion.
     """
     s = shape_of(op, graph)
     sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
     panels = [0, *(p for size in sizes for p in (-size, size))]
-    entries = []
-    for merge in (1, s.heads) if s.shared and together else (1,):
-        for panel in panels:
-            how = layout(op, s, panel, merge)
-            choices = {"panel": panel, "merge": merge}
-            entries.append((choices, _scratch(s, how, rows), _instructions(op, s, how, rows)))
-    kept: list[Choice] = []
-    for entry in sorted(entries, key=lambda e: e[1:]):
-        if not kept or entry[2] < kept[-1][2]:
-            kept.append(entry)
-    return tuple(kept)
+    merges = (1, s.heads) if s.shared and together else (1,)
+    return [(panel, merge) for merge in merges for panel in panels]
+
+
+def figures(
+    op: Op, graph: Values, rows: Count, panel: Count, merge: Count
+) -> tuple[Count, Count]:
+    """(scratch bytes, instructions) of calls for all heads."""
+    s = shape_of(op, graph)
+    how = layout(op, s, panel, merge)
+    return _scratch(s, how, rows), _instructions(op, s, how, rows)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
-from mcuformer.kernels.shapes import Values, constant, op_input, round4, segments_of
+from mcuformer.kernels.shapes import Count, Values, constant, op_input, pick, round4, segments_of
 
 CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
 PAIR_OF_ROWS = 20  # of a tile, in mcf_dot
@@ -38,14 +38,14 @@ class Work:
         return Work(rows, n, lines * round4(segment), lines, segment)
 
 
-def scratch_bytes(kn: int, n: int, split: bool, rows: int, panel: int, tile: int) -> int:
+def scratch_bytes(kn: int, n: int, split: bool, rows: Count, panel: Count, tile: Count) -> Count:
     """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
     ahead = 8  # single loads (MCF_LDR) run ahead
-    if rows <= 2 or panel == 0:
-        return 4 * kn + ahead
-    panel = min(round4(panel), round4(n))
+    panel, most = (panel + 3) & ~3, round4(n)
+    panel = pick(panel > most, most, panel)
     sums = 8 * panel if split else 0
-    return 2 * kn * (tile + tile % 2 + panel) + sums + ahead
+    expanded = 2 * kn * (tile + tile % 2 + panel) + sums
+    return pick((rows <= 2) | (panel == 0), 4 * kn, expanded) + ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +69,21 @@ class Terms:
         split = "k_split" in op.attrs
         return Terms(work.n, work.kn, split, load(op, graph, work), expand(op, work), pair)
 
-    def scratch_bytes(self, rows: int, panel: int, tile: int) -> int:
+    def scratch_bytes(self, rows: Count, panel: Count, tile: Count) -> Count:
         return scratch_bytes(self.kn, self.n, self.split, rows, panel, tile)
 
-    def instructions(self, rows: int, panel: int, tile: int) -> int:
-        if panel == 0 or rows <= 2:
-            panel, tile = 0, 2
-        panels = -(-self.n // panel) if panel else 1
+    def instructions(self, rows: Count, panel: Count, tile: Count) -> Count:
+        plain = (panel == 0) | (rows <= 2)  # weights as they are, two rows at a time
+        tile = pick(plain, 2, tile)
+        panels = pick(plain, 1, -(-self.n // (panel + (panel == 0))))
         tiles = panels * -(-rows // tile)
         pairs = (rows + 1) // 2
-        loads = pairs * (1 if rows <= tile else panels)
+        loads = pairs * pick(rows > tile, panels, 1)
         fixed = CALL + PANEL * panels + TILE * tiles + PAIR_OF_ROWS * pairs * panels
-        fixed += ODD_ROW * panels * (rows % 2 if tile > 2 else 0)
+        fixed += ODD_ROW * panels * (rows % 2) * (tile > 2)
         fixed += loads * self.load
-        fixed += self.expand if panel else 0
-        return fixed + pairs * self.pair[panel > 0]
+        fixed += pick(plain, 0, self.expand)
+        return fixed + pairs * pick(plain, *self.pair)
 
 
 def instructions(op: Op, graph: Values, work: Work, panel: int, tile: int, sums: bool) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -10,6 +10,10 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, TensorType
 
 TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
+
+
+# An int, or an int64 array of any shape: formulas without branches cost many calls at once.
+Count = Any
 
 
 class Values(Protocol):
@@ -21,6 +25,11 @@ class Values(Protocol):
 
 def round4(n: int) -> int:
     return (n + 3) & ~3
+
+
+def pick(condition: Count, yes: Count, no: Count) -> Count:
+    """`yes` where `condition`, else `no`; both are evaluated."""
+    return no + (yes - no) * condition
 
 
 def op_input(op: Op, index: int) -> str | None:

@@ -192,7 +192,7 @@ def _tiled(
     tiles = _tiles(rows)
     queries = rows if region.attention is None else _queries(fr, region)
     drafted = draft(*_emit(fr, region, Choice(schedule, tiles[0], tiles[0])))
-    peak, cost = drafted.measure(tiles, budgets)
+    peak, cost = (a[:, -len(budgets) :] for a in drafted.measure(tiles, BUDGETS))
 
     def choice(i: int) -> Choice:
         tile, budget = tiles[i // len(budgets)], budgets[i % len(budgets)]
@@ -209,11 +209,11 @@ def _kept(
     drafted = draft(*_emit(fr, region, Choice("kv", tiles[0], query_tiles[0])))
     budgets = BUDGETS[2:]
     made, read = (
-        drafted.measure(t, budgets, part)
+        drafted.measure(t, BUDGETS, part)
         for t, part in ((tiles, slice(None, -1)), (query_tiles, slice(-1, None)))
     )
-    peak = np.maximum(made[0][:, None], read[0][None])
-    cost = made[1][:, None] + read[1][None]
+    peak = np.maximum(made[0][:, None], read[0][None])[..., 2:]
+    cost = (made[1][:, None] + read[1][None])[..., 2:]
 
     def choice(i: int) -> Choice:
         tile, query, budget = (int(n) for n in np.unravel_index(i, peak.shape))

@@ -20,10 +20,11 @@ from mcuformer.kernels.table import KERNELS
 from mcuformer.memory.lifetimes import stretches
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.outline import nominal
-from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, terms_of
+from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, menus_of
 from mcuformer.schedule.program import Call, Loop, Step, Work
 
 MENUS = ("linear", "attention", "conv")  # kernels that choose how much they expand at a time
+TABLED = ("linear", "attention")  # of these, those whose menus are computed for many row counts at once
 Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
 Figures = tuple[int, int]  # peak of the region's own bytes, instructions
 Numbers = NDArray[np.int64]
@@ -94,16 +95,37 @@ def table(
 def _table(
     em: Emitter, work: Work, key: Key, tiles: tuple[int, ...], budgets: tuple[int, ...]
 ) -> tuple[Numbers, Numbers]:
-    scratch, cost = [], []
-    for tile in tiles if work.total else (1,):
-        full = min(tile, work.total) if work.total else work.rows
-        count, tail = divmod(work.total, full) if work.total else (1, 0)
-        menu = entries(em, work, key, full, tail)
+    many = np.array(tiles if work.total else (work.rows,), np.int64)
+    full = np.minimum(many, work.total or work.rows)
+    count, tail = np.divmod(work.total or work.rows, full)
+    if work.module not in TABLED:
+        scratch, whole, last = _listed(em, work, key, full.tolist(), tail.tolist(), budgets)
+    else:
+        menus = menus_of(work.module, work.op, em, full.tolist(), work.heads, key)
+        at = menus.chosen(np.array(budgets, np.int64))
+        scratch, whole = menus.scratch[at], menus.cost[at]
+        last = np.zeros_like(whole)
+        if tail.any():
+            panel, other = (c[at] for c in menus.choices)
+            rest = menus.instructions(tail[:, None], panel, other)
+            last = rest * (tail > 0)[:, None]
+    if work.heads:
+        heads = work.op.attrs["heads"]
+        whole, last = (a * work.heads // heads for a in (whole, last))
+    return (scratch + 7) & ~7, count[:, None] * whole + last
+
+
+def _listed(
+    em: Emitter, work: Work, key: Key, full: list[int], tail: list[int], budgets: tuple[int, ...]
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Scratch, instructions of a whole tile and of the last one, entry by entry."""
+    chosen = []
+    for rows, rest in zip(full, tail, strict=True):
+        menu = entries(em, work, key, rows, rest)
         sizes = [e[0] for e in menu]
-        chosen = [menu[max(0, bisect_right(sizes, b) - 1)] for b in budgets]
-        scratch.append([(e[0] + 7) & ~7 for e in chosen])
-        cost.append([count * e[1] + e[2] for e in chosen])
-    return np.array(scratch, np.int64), np.array(cost, np.int64)
+        chosen.append([menu[max(0, bisect_right(sizes, b) - 1)] for b in budgets])
+    scratch, whole, last = np.moveaxis(np.array(chosen, np.int64), -1, 0)
+    return scratch, whole, last
 
 
 def entries(em: Emitter, work: Work, key: Key, rows: int, tail: int) -> list[Entry]:
@@ -112,22 +134,15 @@ def entries(em: Emitter, work: Work, key: Key, rows: int, tail: int) -> list[Ent
     if work.module not in MENUS or op.kind == "q_dwconv2d":
         last = kernel.instructions(op, em, tail) if tail else 0
         return [(0, kernel.instructions(op, em, rows), last)]
-    terms = terms_of(op, em, key) if work.module == "linear" else None
-    found: list[Entry] = []
     menu = menu_of(work.module, op, em, work.decided_on or rows, work.heads, key)
-    for choices, scratch, whole in menu:
-        last = 0
-        if work.decided_on:
-            whole = kernel.instructions(op, em, rows, **choices)
-        if tail and terms:
-            last = terms.instructions(tail, **choices)
-        elif tail:
-            last = kernel.instructions(op, em, tail, **choices)
-        if work.heads:
-            heads = op.attrs["heads"]
-            whole, last = whole * work.heads // heads, last * work.heads // heads
-        found.append((scratch, whole, last))
-    return found
+    return [
+        (
+            scratch,
+            kernel.instructions(op, em, rows, **choices) if work.decided_on else whole,
+            kernel.instructions(op, em, tail, **choices) if tail else 0,
+        )
+        for choices, scratch, whole in menu
+    ]
 
 
 def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:

@@ -7,19 +7,19 @@ to the next, since the search plans thousands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import attention, conv, linear, linear_cost
+from mcuformer.kernels import conv, linear, linear_cost
+from mcuformer.schedule.menus import Menu, Menus, attention_menus, linear_menus, panels_of
 from mcuformer.schedule.outline import nominal
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
 
-PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 MOST_KEPT = 1 << 16
 Key = tuple[object, ...]
-Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
 _MENUS: dict[Key, Menu] = {}
 _TERMS: dict[object, linear_cost.Terms] = {}
 
@@ -86,14 +86,21 @@ def menu_of(
     key = (key or cost_key(op, em), rows, heads == 1)
     menu = _MENUS.get(key)
     if menu is None:
-        if module == "linear":
-            menu = _linear_menu(terms_of(op, em, key[0]), rows)
-        elif module == "conv":
+        if module == "conv":
             menu = _conv_menu(op, em, rows)
         else:
-            menu = attention.menu(op, em, rows, together=heads != 1)
+            menu = menus_of(module, op, em, (rows,), heads, key[0]).listed()
         keep(_MENUS, key, menu)
     return menu
+
+
+def menus_of(
+    module: str, op: Op, em: Emitter, rows: Sequence[int], heads: int, key: object
+) -> Menus:
+    """The menus of linear layers and attentions for several row counts at once."""
+    if module == "linear":
+        return linear_menus(terms_of(op, em, key), rows)
+    return attention_menus(op, em, rows, together=heads != 1)
 
 
 def cost_key(op: Op, em: Emitter) -> Key:
@@ -122,31 +129,14 @@ def terms_of(op: Op, em: Emitter, key: object) -> linear_cost.Terms:
     return found or keep(_TERMS, key, linear.terms(op, em))
 
 
-def _linear_menu(terms: linear_cost.Terms, rows: int) -> Menu:
-    """No panel first; then every panel with two rows and with all rows expanded."""
-    panels = _panels(terms.n)
-    pairs = [(p, t) for p in panels for t in dict.fromkeys((2, rows + rows % 2))]
-    menu = [
-        ((p, t), terms.scratch_bytes(rows, p, t), terms.instructions(rows, p, t))
-        for p, t in ((0, 2), *pairs)
-    ]
-    return tuple(
-        ({"panel": p, "tile": t}, scratch, cost) for (p, t), scratch, cost in _worthwhile(menu)
-    )
-
-
 def _conv_menu(op: Op, em: Emitter, rows: int) -> Menu:
     """Likewise; the rows are patches, gathered a few at a time."""
-    panels = (0, *_panels(em.values[op.outputs[0]].type.shape[-1]))
+    panels = (0, *panels_of(em.values[op.outputs[0]].type.shape[-1]))
     menu = [
         (p, conv.scratch_bytes(op, em, rows, panel=p), conv.instructions(op, em, rows, panel=p))
         for p in panels
     ]
     return tuple(({"panel": p}, scratch, cost) for p, scratch, cost in _worthwhile(menu))
-
-
-def _panels(channels: int) -> dict[int, None]:
-    return dict.fromkeys(_up4(-(-channels // parts)) for parts in PARTS)
 
 
 def _worthwhile(menu: list[tuple[T, int, int]]) -> list[tuple[T, int, int]]:
@@ -157,6 +147,3 @@ def _worthwhile(menu: list[tuple[T, int, int]]) -> list[tuple[T, int, int]]:
             kept.append(entry)
     return kept
 
-
-def _up4(n: int) -> int:
-    return -(-n // 4) * 4
