@@ -244,13 +244,15 @@ SPECIAL: Mapping[str, _Special] = {
 
 def assemble(
     fr: Frame, choices: Sequence[Choice], only: Container[int] | None = None,
-    made: dict[int, list[str]] | None = None,
+    made: dict[int, list[str]] | None = None, priced: bool = True,
 ) -> Program:
     """The program under one choice per region; `only` of some regions, where given.
 
-    `made` collects the names of every region's own buffers, in the order of their making.
+    `made` collects the names of every region's own buffers, in the order of their making. A program
+    that is not `priced` is good for placing its buffers, and for nothing else.
     """
     em = replace_state(fr.emitter)
+    em.priced = priced
     steps: list[Step] = list(_read_input(em, fr))
     labels: dict[str, str] = {}
     for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
@@ -297,7 +299,7 @@ def replace_state(em: Emitter) -> Emitter:
         buffers=dict(em.buffers),
         params=dict(em.params),
         constants=dict(em.constants),
-        traces=list(em.traces),
+        traces=dict(em.traces),
         where=dict(em.where),
         tiled=dict(em.tiled),
     )

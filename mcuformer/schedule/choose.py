@@ -162,7 +162,7 @@ def _emitted(fr: Frame, region: Region, choices: Iterable[Choice]) -> Sheet:
 
 def _strips(fr: Frame, region: Region, lines: int) -> Sheet:
     """A chain of convolutions in strips of `lines` lines, under every budget."""
-    drafted = draft_windows(*_emit(fr, region, Choice("rows", lines=lines)))
+    drafted = draft_windows(*_emit(fr, region, Choice("rows", lines=lines), drafted=True))
     peak, cost = drafted.measure((1,), BUDGETS)
     return Sheet(
         peak.ravel(), cost.ravel(), lambda i: Choice("rows", lines=lines, budget=BUDGETS[i])
@@ -178,9 +178,12 @@ def _peak(
     return max((p for p, _ in step_figures(em, steps, outside)), default=0)
 
 
-def _emit(fr: Frame, region: Region, choice: Choice) -> tuple[Emitter, list[Step], set[str]]:
+def _emit(
+    fr: Frame, region: Region, choice: Choice, drafted: bool = False
+) -> tuple[Emitter, list[Step], set[str]]:
     """The steps, the emitter after them, and the buffers that were there before."""
     em = replace_state(fr.emitter)
+    em.priced = em.choosing = not drafted
     em.next_budget = NO_BUDGET
     return em, emit_region(em, region, choice, fr.mode), set(fr.emitter.buffers)
 
@@ -191,7 +194,7 @@ def _tiled(
     """One schedule under every tile of `rows` and every budget."""
     tiles = _tiles(rows)
     queries = rows if region.attention is None else _queries(fr, region)
-    drafted = draft(*_emit(fr, region, Choice(schedule, tiles[0], tiles[0])))
+    drafted = draft(*_emit(fr, region, Choice(schedule, tiles[0], tiles[0]), drafted=True))
     peak, cost = (a[:, -len(budgets) :] for a in drafted.measure(tiles, BUDGETS))
 
     def choice(i: int) -> Choice:
@@ -206,7 +209,7 @@ def _kept(
 ) -> Sheet:
     """Schedule `kv`. Its two loops share K and V only, which live through both: a choice costs the
     sum of both loops and peaks where the higher one does, so each loop is tiled by itself."""
-    drafted = draft(*_emit(fr, region, Choice("kv", tiles[0], query_tiles[0])))
+    drafted = draft(*_emit(fr, region, Choice("kv", tiles[0], query_tiles[0]), drafted=True))
     budgets = BUDGETS[2:]
     made, read = (
         drafted.measure(t, BUDGETS, part)

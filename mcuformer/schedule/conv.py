@@ -142,7 +142,7 @@ class _Chain:
         y, rows = self._output(k, i, line, end - first)
         res, res_span = self._residual(op, line, end - first)
         most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
-        choices = conv_choices(op, self.em, most, self.em.budget)
+        choices = conv_choices(op, self.em, most, self.em.budget) if self.em.choosing else {}
         scratch, spans = self._scratch(op, most, choices)
         args = (
             x.addr,
@@ -210,6 +210,7 @@ class _Chain:
     def _scratch(self, op: Op, rows: int, choices: dict[str, int]) -> tuple[Arg, tuple[Span, ...]]:
         """One buffer for all calls of a convolution."""
         if op.name not in self.scratch:
-            size = kernel.scratch_bytes(op, self.em, rows, **choices)
+            needed = self.em.choosing or op.kind == "q_dwconv2d"
+            size = kernel.scratch_bytes(op, self.em, rows, **choices) if needed else 0
             self.scratch[op.name] = self.em.scratch(op, size)
         return self.scratch[op.name]

@@ -44,10 +44,11 @@ class Loc:
     constant: str | None = None
 
     def at(self, row: Expr | int, byte: int = 0) -> Loc:
-        return replace(self, start=self.start + as_expr(row) * self.stride + byte)
+        start = self.start + as_expr(row) * self.stride + byte
+        return Loc(start, self.stride, self.row_bytes, self.buffer, self.constant)
 
     def columns(self, byte: int, row_bytes: int) -> Loc:
-        return replace(self, start=self.start + byte, row_bytes=row_bytes)
+        return Loc(self.start + byte, self.stride, row_bytes, self.buffer, self.constant)
 
     @property
     def addr(self) -> Addr:
@@ -84,7 +85,11 @@ class Rows:
 
 @dataclass(slots=True)
 class Emitter:
-    """State of one program under construction."""
+    """State of one program under construction.
+
+    Not `priced`, calls have no estimates, parameters or traces: enough to place their buffers. Not
+    `choosing` either, kernels with a menu take no scratch: enough to draft a region (measure.py).
+    """
 
     graph: Graph
     values: dict[str, Value]
@@ -92,10 +97,12 @@ class Emitter:
     budget: int = 0  # scratch bytes that one kernel may take
     next_budget: int = NO_BUDGET  # the least one under which a kernel would choose otherwise
     prefix: str = ""
+    priced: bool = True
+    choosing: bool = True
     buffers: dict[str, Buffer] = field(default_factory=dict)
     params: dict[str, Param] = field(default_factory=dict)
     constants: dict[str, None] = field(default_factory=dict)
-    traces: list[Trace] = field(default_factory=list)
+    traces: dict[Trace, int] = field(default_factory=dict)
     where: dict[str, Loc] = field(default_factory=dict)
     tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
 
@@ -151,7 +158,7 @@ class Emitter:
     ) -> tuple[int, Span, Expr] | None:
         """A head's share `k[64:128]` of a value is shown as columns of the value."""
         span = y.span(rows.count)
-        if not span:
+        if not span or not self.priced:
             return None
         if value.endswith("]"):
             whole, start = (
@@ -161,9 +168,8 @@ class Emitter:
             first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
             value = whole
         trace = Trace(value, first_byte)
-        if trace not in self.traces:
-            self.traces.append(trace)
-        return self.traces.index(trace), span[0], rows.first
+        index = self.traces.setdefault(trace, len(self.traces))
+        return index, span[0], rows.first
 
     def location(self, name: str | None, tiles: Mapping[str, Loc], rows: Rows) -> Loc | None:
         """Rows of an operand: a tile of this region, or the tile's rows of a materialised value or constant."""
@@ -213,8 +219,11 @@ class Emitter:
         return self.elementwise(op, "mcf_" + op.kind[2:], [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
-        choices = linear_choices(op, self, rows.full, self.budget)
-        size = linear.scratch_bytes(op, self, rows.full, **choices)
+        choices: dict[str, int] = {}
+        size = 0
+        if self.choosing:
+            choices = linear_choices(op, self, rows.full, self.budget)
+            size = linear.scratch_bytes(op, self, rows.full, **choices)
         scratch, spans = self.scratch(op, size)
         reads = x.span(rows.count) + (res.span(rows.count) if res else ())
         args: tuple[Arg, ...] = (
@@ -303,8 +312,12 @@ class Emitter:
 
         `bias_row` is the first query row's place in the bias, where it is not the row itself.
         """
-        choices = attention_choices(op, self, rows.full, self.budget, heads)
-        scratch, spans = self.scratch(op, attention.scratch_bytes(op, self, rows.full, **choices))
+        choices: dict[str, int] = {}
+        size = 0
+        if self.choosing:
+            choices = attention_choices(op, self, rows.full, self.budget, heads)
+            size = attention.scratch_bytes(op, self, rows.full, **choices)
+        scratch, spans = self.scratch(op, size)
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)
         args: tuple[Arg, ...] = (
@@ -357,21 +370,27 @@ class Emitter:
         first_byte: int = 0,
         heads: int = 0,
     ) -> Call:
+        layer, writes = self.layer_ids[op.name], y.span(rows.count)
+        work = Work(module, op, rows.full, rows.total, heads)
+        if not self.priced:
+            return Call(
+                kernel, layer, None, args, reads, writes, scratch, overwrites=overwrites, work=work
+            )
         cost = KERNELS[module].instructions
         return Call(
             kernel=kernel,
-            layer=self.layer_ids[op.name],
+            layer=layer,
             params=self.param(module, op, **choices),
             args=args,
             reads=reads,
-            writes=y.span(rows.count),
+            writes=writes,
             scratch=scratch,
             trace=self.trace(op.outputs[0], y, rows, first_byte),
             instructions=cost(op, self, rows.full, **choices),
             tail_instructions=cost(op, self, rows.tail, **choices),
             weight_bytes_read=KERNELS[module].weight_bytes_read(op, self, rows.full, **choices),
             overwrites=overwrites,
-            work=Work(module, op, rows.full, rows.total, heads),
+            work=work,
         )
 
     # The kernels' cost functions take a Graph; these two make the emitter one.

@@ -156,7 +156,7 @@ def fit(
         graph, fr = trade.frame(_absorbed(trade.exact, point))
         same = repeats(fr, trade.keys, point.choices)
         own: dict[int, list[str]] = {}
-        program = assemble(fr, point.choices, same.kept, own)
+        program = assemble(fr, point.choices, same.kept, own, priced=False)
         made = plan(program, regions)
         if made.fits and made.arena_bytes <= most:
             return Fit(graph, fr, point, program, made, same, own)
