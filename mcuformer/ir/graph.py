@@ -6,7 +6,7 @@ Graphs are immutable; a pass builds a new one with `Graph.replace` or the `Build
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Graph:
     ops: tuple[Op, ...]
     values: Mapping[str, Value]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    _tables: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def type(self, name: str) -> TensorType:
         return self.values[name].type
@@ -49,15 +50,22 @@ class Graph:
         """Data of a constant value, None for an activation or an absent input."""
         return None if name is None else self.values[name].data
 
-    def producers(self) -> dict[str, Op]:
-        return {out: op for op in self.ops for out in op.outputs}
+    def producers(self) -> Mapping[str, Op]:
+        """The operation that makes a value; made once, not to be changed."""
+        if "producers" not in self._tables:
+            self._tables["producers"] = {out: op for op in self.ops for out in op.outputs}
+        return self._tables["producers"]
 
-    def consumers(self) -> dict[str, list[Op]]:
-        table: dict[str, list[Op]] = {name: [] for name in self.values}
-        for op in self.ops:
-            for name in dict.fromkeys(i for i in op.inputs if i is not None):
-                table[name].append(op)
-        return table
+    def consumers(self) -> Mapping[str, Sequence[Op]]:
+        """The operations that read a value, each once, in order; made once, not to be changed."""
+        if "consumers" not in self._tables:
+            table: dict[str, list[Op]] = {name: [] for name in self.values}
+            for op in self.ops:
+                for name in dict.fromkeys(op.inputs):
+                    if name is not None:
+                        table[name].append(op)
+            self._tables["consumers"] = table
+        return self._tables["consumers"]
 
     def replace(self, **changes: Any) -> Graph:
         return dataclasses.replace(self, **changes)

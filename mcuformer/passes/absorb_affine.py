@@ -5,6 +5,8 @@ Also for convolutions, c where they pad nothing: mean and std of the pixels go i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def absorb_affine(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _only_layers_read(graph: Graph, readers: dict[str, list[Op]], op: Op) -> bool:
+def _only_layers_read(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
     if op.kind not in ("add", "mul") or op.outputs[0] in graph.outputs:
         return False
     if not any(c is not None and c.ndim == 1 for c in (graph.const(i) for i in op.inputs)):
@@ -34,7 +36,7 @@ def _only_layers_read(graph: Graph, readers: dict[str, list[Op]], op: Op) -> boo
     return bool(users) and all(_takes(graph, readers, u, op.kind) for u in users)
 
 
-def _takes(graph: Graph, readers: dict[str, list[Op]], user: Op, kind: str) -> bool:
+def _takes(graph: Graph, readers: Mapping[str, Sequence[Op]], user: Op, kind: str) -> bool:
     if user.kind == "conv2d":
         return user.attrs["group"] == 1 and (kind == "mul" or not any(user.attrs["pads"]))
     if user.kind == "linear":
@@ -42,7 +44,7 @@ def _takes(graph: Graph, readers: dict[str, list[Op]], user: Op, kind: str) -> b
     return _only_layers_read(graph, readers, user) and not _behind_padding(readers, user, kind)
 
 
-def _behind_padding(readers: dict[str, list[Op]], op: Op, kind: str) -> bool:
+def _behind_padding(readers: Mapping[str, Sequence[Op]], op: Op, kind: str) -> bool:
     """A shift must not pass through further factors into a convolution that pads."""
     convolutions = [u for u in readers[op.outputs[0]] if u.kind == "conv2d"]
     return kind == "add" and any(any(u.attrs["pads"]) for u in convolutions)

@@ -6,6 +6,8 @@ its queries and its residual stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
@@ -69,7 +71,7 @@ def _operand_with(graph: Graph, op: Op, rows: list[int]) -> tuple[str, int] | No
     return None
 
 
-def _push(graph: Graph, op: Op, cuts: list[Op], rows: list[int]) -> Graph:
+def _push(graph: Graph, op: Op, cuts: Sequence[Op], rows: list[int]) -> Graph:
     edit = Edit(graph)
     dropped = {c.outputs[0] for c in cuts}
     out = op.outputs[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit, uses
 
@@ -28,7 +30,7 @@ def scale_into_sum(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _takes_it(total: Op, made: dict[str, Op], reads: dict[str, int]) -> bool:
+def _takes_it(total: Op, made: Mapping[str, Op], reads: dict[str, int]) -> bool:
     if total.kind != "add" or reads[total.outputs[0]] != 1:
         return False
     terms = [made.get(i or "") for i in total.inputs]

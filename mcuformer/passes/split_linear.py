@@ -6,6 +6,8 @@ channel is computed twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit, operand
 
@@ -19,7 +21,7 @@ def split_linear(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _splits(graph: Graph, readers: dict[str, list[Op]], op: Op) -> bool:
+def _splits(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
     if op.kind != "linear" or op.outputs[0] in graph.outputs:
         return False
     users = readers[op.outputs[0]]

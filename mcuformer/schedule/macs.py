@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from mcuformer.ir.graph import Graph, Op
 
@@ -10,7 +10,7 @@ WEIGHTED = ("q_linear", "q_conv2d", "q_patch_embed", "q_dwconv2d")
 
 
 def op_macs(graph: Graph, op: Op) -> int:
-    out = int(np.prod(graph.type(op.outputs[0]).shape))
+    out = math.prod(graph.type(op.outputs[0]).shape)
     if op.kind in WEIGHTED:
         return out * graph.type(str(op.inputs[1])).shape[1]
     if op.kind == "q_attention":

@@ -8,6 +8,7 @@ attribute that only numbers decide has its usual value. What a kernel's *bytes* 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def times(graph: Graph, name: str) -> int:
     return counts.get(".".join(name.split(".", 2)[:2]), 1) if counts else 1
 
 
+@lru_cache(1 << 14)
 def placeholder(dtype: str, shape: tuple[int, ...]) -> NDArray:
     """A constant that costs no memory: a zero-stride view of one number."""
     return np.broadcast_to(_ONE[dtype], shape)

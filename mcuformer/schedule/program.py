@@ -26,13 +26,18 @@ class Expr:
         return self.const + sum(k * env[name] for name, k in self.terms)
 
     def __add__(self, other: Expr | int) -> Expr:
-        other = as_expr(other)
+        if not isinstance(other, Expr):
+            return Expr(self.const + other, self.terms)
+        if not other.terms:
+            return Expr(self.const + other.const, self.terms)
         table = dict(self.terms)
         for name, k in other.terms:
             table[name] = table.get(name, 0) + k
         return Expr(self.const + other.const, tuple((n, k) for n, k in table.items() if k))
 
     def __mul__(self, k: int) -> Expr:
+        if not self.terms:
+            return Expr(self.const * k)
         return Expr(self.const * k, tuple((n, c * k) for n, c in self.terms if k))
 
 

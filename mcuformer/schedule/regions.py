@@ -7,7 +7,7 @@ tile, q, k and v are recomputed from their root by whatever schedule the attenti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
@@ -126,7 +126,7 @@ def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
                 whole.add(op.outputs[0])
 
 
-def closure(graph: Graph, target: str, whole: set[str], producers: dict[str, Op]) -> list[Op]:
+def closure(graph: Graph, target: str, whole: set[str], producers: Mapping[str, Op]) -> list[Op]:
     """Operations between materialised values and `target`, in graph order."""
     wanted: set[str] = set()
     stack = [target]

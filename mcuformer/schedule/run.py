@@ -76,7 +76,9 @@ def curve(graph: Graph, input_mode: str, memo: Memo | None = None) -> Curve:
     names = tuple(absorbable(graph))
     other = frame(absorb(shapes, names), input_mode) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
-    return Curve(graph, input_mode, exact, tuple(trade_off(exact, other, memo, keys)), keys)
+    points = tuple(trade_off(exact, other, memo, keys))
+    known = {names: (other.source, other)} if other is not None and graph is shapes else {}
+    return Curve(graph, input_mode, exact, points, keys, known)
 
 
 def place(

@@ -89,7 +89,8 @@ class Planner:
     def cost(self, arch: Arch) -> Cost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
         graph = short_graph(arch)
-        flash = sum(flash_bytes(graph)) + CODE_BYTES
+        weights, constants = flash_bytes(graph)
+        flash = weights + constants + CODE_BYTES
         if flash > self.flash:
             return Illegal("flash", flash, self.flash)
         by_formula = self.memory_model == "formula"
@@ -110,7 +111,7 @@ class Planner:
             made = fit(trade, regions, self.optimize, room, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit
             return Illegal("ram", smallest, self.ram)
-        return self._cost(made, beside - self.board.stack_bytes, flash_bytes(graph)[1])
+        return self._cost(made, beside - self.board.stack_bytes, constants)
 
     def least(self, arch: Arch) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
