@@ -67,6 +67,12 @@ class Graph:
             self._tables["consumers"] = table
         return self._tables["consumers"]
 
+    def places(self) -> Mapping[str, int]:
+        """Where an operation stands, by name; made once, not to be changed."""
+        if "places" not in self._tables:
+            self._tables["places"] = {op.name: i for i, op in enumerate(self.ops)}
+        return self._tables["places"]
+
     def replace(self, **changes: Any) -> Graph:
         return dataclasses.replace(self, **changes)
 

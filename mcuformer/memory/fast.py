@@ -16,7 +16,7 @@ def prefer_fast(made: Packing, found: Sequence[Item], regions: Sequence[Region])
     lives long, the more so where they are placed last. Upside down nothing else changes, except
     where two buffers share bytes in part.
     """
-    if not any(r.fast_bytes for r in regions):
+    if not made.cost[2]:  # no fast memory, or nothing outside it
         return made
     order = sorted(range(len(found)), key=lambda i: (_hinted(found[i]), made.offset[i]))
     last = pack(order, found, regions, range(len(regions)))

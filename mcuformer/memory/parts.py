@@ -28,11 +28,13 @@ class Shelf:
     fast_bytes: int
     offset: list[int | None] = field(init=False)
     size: list[int] = field(init=False)
+    align: list[int] = field(init=False)
     rivals: list[list[tuple[int, int, int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.offset = [None] * len(self.found)
         self.size = [item.buffer.size_bytes for item in self.found]
+        self.align = [item.buffer.align for item in self.found]
         self.rivals = [
             [(j, lo, hi) for j, gaps in item.against.items() for lo, hi in gaps]
             for item in self.found
@@ -40,21 +42,23 @@ class Shelf:
 
     def place(self, order: Sequence[int]) -> Attempt:
         """Every item of `order` at the lowest offset that is free of those placed before."""
-        offset, size, top = self.offset, self.size, 0
+        offset, size, align, rivals, top = self.offset, self.size, self.align, self.rivals, 0
         for i in order:
             offset[i] = None
         for i in order:
-            placed = ((offset[j], lo, hi) for j, lo, hi in self.rivals[i])
-            taken = [(o + lo, o + hi) for o, lo, hi in placed if o is not None]
+            taken = [
+                (at + lo, at + hi) for j, lo, hi in rivals[i] if (at := offset[j]) is not None
+            ]
             taken.sort()
-            at, align = 0, self.found[i].buffer.align
+            low = 0
             for lo, hi in taken:
-                if at <= lo:
+                if low <= lo:
                     break
-                if at < hi:
-                    at = -(-hi // align) * align
-            offset[i] = at
-            top = max(top, at + size[i])
+                if low < hi:
+                    low = -(-hi // align[i]) * align[i]
+            offset[i] = low
+            if low + size[i] > top:
+                top = low + size[i]
         return top, self._slow(order), [*order], [offset[i] or 0 for i in order]
 
     def _slow(self, order: Sequence[int]) -> int:

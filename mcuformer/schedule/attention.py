@@ -184,9 +184,8 @@ def head_by_head(
         q = q_whole.columns(h * (q_whole.row_bytes // heads), q_whole.row_bytes // heads)
         y = o.columns(h * (o.row_bytes // heads), o.row_bytes // heads)
         call = em.attention(op, q, k, v, y, Rows.all(tq), h, 1)
-        steps.append(
-            replace(call, trace=call.trace and em.trace(out, y, Rows.all(tq), h * y.row_bytes))
-        )
+        trace = em.trace(out, y, Rows.all(tq), h * y.row_bytes)
+        steps.append(replace(call, trace=trace) if call.trace else call)
     if out != region.target:
         name = "t"
         rows = Rows.tile(name, tq, tile)
@@ -269,7 +268,7 @@ def _one_by_one(
         steps.append(em.linear(up_h, _head(q, h, heads), None, wide, rows))
         call = em.attention(op, wide, n, n, wide, rows, h, 1)
         trace = em.trace(op.outputs[0], wide, rows, h * wide.row_bytes)
-        steps.append(replace(call, trace=trace))
+        steps.append(replace(call, trace=trace) if trace else call)
         steps.append(em.linear(down_h, wide, None, _head(o, h, heads), rows))
     return steps
 

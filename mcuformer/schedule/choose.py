@@ -318,12 +318,15 @@ def trade_off(
     floor = max((p[0] for p in peaks), default=0)
     counts = [times(fr.graph, r.name) for r in fr.regions]
     latent = [r.attention is not None and is_latent(fr, r) for r in fr.regions]
+    limits = sorted({p for ps in peaks for p in ps if p > floor} | {floor})
+    which = [np.searchsorted(ps, limits, "right") - 1 for ps in peaks]
+    totals = np.zeros(len(limits), np.int64)
+    for n, os, w in zip(counts, table, which, strict=True):
+        totals += n * np.array([o.instructions for o in os], np.int64)[w]
     points: list[Point] = []
-    for limit in sorted({p for ps in peaks for p in ps if p > floor} | {floor}):
-        chosen = [os[bisect_right(ps, limit) - 1] for os, ps in zip(table, peaks, strict=True)]
-        total = sum(n * o.instructions for n, o in zip(counts, chosen, strict=True))
+    for i, (limit, total) in enumerate(zip(limits, totals.tolist(), strict=True)):
         if not points or total < points[-1].instructions:
-            choices = tuple(o.choice for o in chosen)
+            choices = tuple(os[w[i]].choice for os, w in zip(table, which, strict=True))
             from_latent = any(
                 yes and c.schedule.startswith("absorbed")
                 for yes, c in zip(latent, choices, strict=True)

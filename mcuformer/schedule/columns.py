@@ -60,7 +60,7 @@ def take_columns(
         attrs["groups"] = (stop - start) // group
     out = op.outputs[0] + suffix
     values[out] = Value(out, sliced_type(values[op.outputs[0]].type, start, stop))
-    return replace(op, inputs=tuple(inputs), outputs=(out,), attrs=attrs, name=op.name)
+    return Op(op.kind, op.name, tuple(inputs), (out,), attrs, op.origin)
 
 
 def take_group(values: dict[str, Value], op: Op, group: int) -> Op:
@@ -73,7 +73,7 @@ def take_group(values: dict[str, Value], op: Op, group: int) -> Op:
     name = f"{op.inputs[0]}[{group * k}:{(group + 1) * k}]"
     values.setdefault(name, Value(name, sliced_type(x, group * k, (group + 1) * k)))
     attrs = {key: v for key, v in part.attrs.items() if key != "groups"}
-    return replace(part, inputs=(name, *part.inputs[1:]), attrs=attrs)
+    return Op(part.kind, part.name, (name, *part.inputs[1:]), part.outputs, attrs, part.origin)
 
 
 def split_column_views(graph: Graph) -> Graph:

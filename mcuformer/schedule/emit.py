@@ -349,6 +349,8 @@ class Emitter:
             heads=heads,
         )
         total, tail = op.attrs["heads"], call.tail_instructions or 0
+        if not self.priced or heads == total:
+            return call
         return replace(
             call,
             instructions=call.instructions * heads // total,

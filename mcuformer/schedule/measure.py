@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mcuformer.kernels.table import KERNELS
 from mcuformer.memory.lifetimes import stretches
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.outline import nominal
+from mcuformer.schedule.outline import STAGE, nominal
 from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, menus_of
 from mcuformer.schedule.program import Call, Loop, Step, Work
 
@@ -148,16 +148,15 @@ def entries(em: Emitter, work: Work, key: Key, rows: int, tail: int) -> list[Ent
 def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
     """`em` after it emitted `steps` of a region; `outside`: buffers that are not the region's."""
     menus = {id(c) for s in steps for c in calls_of(s) if has_menu(c)}
-    lives = own_lives(steps, outside, menus)
-    moments: list[Moment] = []
+    alive: list[list[str]] = [[] for s in steps for _ in calls_of(s)]
+    for name, (first, last) in own_lives(steps, outside, menus).items():
+        for names in alive[first : last + 1]:
+            names.append(name)
+    beside = iter(alive)
     stages: list[Stage] = []
     for step in steps:
-        inside: list[Moment] = []
-        for call in calls_of(step):
-            names = [n for n, (a, b) in lives.items() if a <= len(moments) + len(inside) <= b]
-            inside.append(_moment(em, call, names))
-        moments += inside
-        stages.append(Stage(step.total if isinstance(step, Loop) else 0, tuple(inside)))
+        inside = tuple(_moment(em, call, next(beside)) for call in calls_of(step))
+        stages.append(Stage(step.total if isinstance(step, Loop) else 0, inside))
     return Draft(em, tuple(stages))
 
 
@@ -191,8 +190,11 @@ def _moment(em: Emitter, call: Call, names: Sequence[str]) -> Moment:
     work = call.work
     if work is None:
         return Moment(fixed, tiles, None, (), call.instructions)
-    work = replace(work, op=nominal(work.op, em.type))
-    return Moment(fixed, tiles, work, cost_key(work.op, em), 0)
+    op = work.op
+    if em.graph.stage != STAGE:  # an outline has nominal operations only
+        op = nominal(op, em.type)
+        work = replace(work, op=op)
+    return Moment(fixed, tiles, work, cost_key(op, em), 0)
 
 
 def own_lives(

@@ -117,6 +117,8 @@ def in_chain(graph: Graph, op: Op, users: Sequence[Op]) -> bool:
 
 def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
     """A region runs one attention; where two meet in one sum, the first ones are kept whole."""
+    if not _may_meet(graph, whole):
+        return
     producers = graph.producers()
     for target in [op.outputs[0] for op in graph.ops if op.outputs[0] in whole]:
         ops = closure(graph, target, whole, producers)
@@ -126,17 +128,30 @@ def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
                 whole.add(op.outputs[0])
 
 
+def _may_meet(graph: Graph, whole: set[str]) -> bool:
+    """Whether attentions may meet in one region; False is certain."""
+    count: dict[str, int] = {}
+    for op in graph.ops:
+        inputs = (count.get(i, 0) for i in op.inputs if i is not None and i not in whole)
+        found = sum(inputs) + (op.kind == ATTENTION)
+        if found > 1:
+            return True
+        count[op.outputs[0]] = found
+    return False
+
+
 def closure(graph: Graph, target: str, whole: set[str], producers: Mapping[str, Op]) -> list[Op]:
     """Operations between materialised values and `target`, in graph order."""
-    wanted: set[str] = set()
+    wanted: dict[str, Op] = {}
     stack = [target]
     while stack:
         op = producers[stack.pop()]
         if op.name in wanted:
             continue
-        wanted.add(op.name)
-        stack += [i for i in activations(graph, op) if i not in whole and i in producers]
-    return [op for op in graph.ops if op.name in wanted]
+        wanted[op.name] = op
+        stack += [i for i in op.inputs if i is not None and i not in whole and i in producers]
+    places = graph.places()
+    return sorted(wanted.values(), key=lambda op: places[op.name])
 
 
 def split(graph: Graph) -> list[Region]:

@@ -25,7 +25,7 @@ class _Net:
     b: Builder = field(default_factory=lambda: Builder("candidate", STAGE))
 
     def const(self, name: str, dtype: str, *shape: int) -> str:
-        return self.b.const(name, placeholder(dtype, shape))
+        return self.b.add_value(name, TensorType(shape, dtype), placeholder(dtype, shape))
 
     def op(
         self, kind: str, name: str, inputs: Sequence[str | None], out: TensorType,
