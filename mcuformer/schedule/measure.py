@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mcuformer.kernels.table import KERNELS
 from mcuformer.memory.lifetimes import stretches
 from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.menus import Decided
 from mcuformer.schedule.outline import STAGE, nominal
-from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, menus_of
+from mcuformer.schedule.panels import Key, cost_key, keep, menu_of, menus_of, remember
 from mcuformer.schedule.program import Call, Loop, Step, Work
 
 MENUS = ("linear", "attention", "conv")  # kernels that choose how much they expand at a time
@@ -104,10 +105,12 @@ def _table(
         menus = menus_of(work.module, work.op, em, full.tolist(), work.heads, key)
         at = menus.chosen(np.array(budgets, np.int64))
         scratch, whole = menus.scratch[at], menus.cost[at]
+        first, second = (c[at] for c in menus.choices)
+        small = (c.astype(np.int32) for c in (first, second))
+        remember(key, work.heads, Decided(menus.names, tuple(full.tolist()), budgets, *small))
         last = np.zeros_like(whole)
         if tail.any():
-            panel, other = (c[at] for c in menus.choices)
-            rest = menus.instructions(tail[:, None], panel, other)
+            rest = menus.instructions(tail[:, None], first, second)
             last = rest * (tail > 0)[:, None]
     if work.heads:
         heads = work.op.attrs["heads"]

@@ -57,6 +57,23 @@ class Menus:
         return row[rank], entry[rank]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """The two choices for every row count and budget: [row counts, budgets]."""
+
+    names: tuple[str, str]
+    rows: tuple[int, ...]
+    budgets: tuple[int, ...]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+
+    def choices(self, rows: int, budget: int) -> dict[str, int] | None:
+        if rows not in self.rows or budget not in self.budgets:
+            return None
+        at = self.rows.index(rows), self.budgets.index(budget)
+        return {n: int(a[at]) for n, a in zip(self.names, (self.first, self.second), strict=True)}
+
+
 def linear_menus(terms: linear_cost.Terms, rows: Sequence[int]) -> Menus:
     """No panel first; then every panel with two rows and with all rows expanded. What saves less than
     1/256 is not worth its scratch."""

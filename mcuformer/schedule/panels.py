@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, linear, linear_cost
-from mcuformer.schedule.menus import Menu, Menus, attention_menus, linear_menus, panels_of
-from mcuformer.schedule.outline import nominal
+from mcuformer.schedule.menus import Decided, Menu, Menus, attention_menus, linear_menus, panels_of
+from mcuformer.schedule.outline import STAGE, nominal
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_KEPT = 1 << 16
 Key = tuple[object, ...]
 _MENUS: dict[Key, Menu] = {}
+_DECIDED: dict[Key, Decided] = {}
 _TERMS: dict[object, linear_cost.Terms] = {}
 
 
@@ -50,19 +51,31 @@ _ATTRIBUTES = (
 
 def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
     """The panel and tile with the fewest instructions among those whose scratch fits."""
-    return _choose(menu_of("linear", nominal(op, em.type), em, rows), em, budget)
+    return _decide("linear", op, em, rows, budget)
 
 
 def conv_choices(op: Op, em: Emitter, lines: int, budget: int) -> dict[str, int]:
     """The panel of a convolution for calls of `lines` lines (pixels of tokens); a depthwise one has none."""
     if op.kind == "q_dwconv2d":
         return {}
-    return _choose(menu_of("conv", nominal(op, em.type), em, lines), em, budget)
+    return _decide("conv", op, em, lines, budget)
 
 
 def attention_choices(op: Op, em: Emitter, rows: int, budget: int, heads: int) -> dict[str, int]:
     """Likewise how many query rows, and heads of one call, share the expansion of K and V."""
-    return _choose(menu_of("attention", nominal(op, em.type), em, rows, heads), em, budget)
+    return _decide("attention", op, em, rows, budget, heads)
+
+
+def _decide(
+    module: str, op: Op, em: Emitter, rows: int, budget: int, heads: int = 0
+) -> dict[str, int]:
+    """What is only placed takes what was decided when its region was measured, where that is known."""
+    if em.graph.stage != STAGE:
+        op = nominal(op, em.type)
+    key = cost_key(op, em)
+    known = None if em.priced else _DECIDED.get((key, heads == 1))
+    found = None if known is None else known.choices(rows, budget)
+    return found or _choose(menu_of(module, op, em, rows, heads, key), em, budget)
 
 
 def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
@@ -101,6 +114,11 @@ def menus_of(
     if module == "linear":
         return linear_menus(terms_of(op, em, key), rows)
     return attention_menus(op, em, rows, together=heads != 1)
+
+
+def remember(key: object, heads: int, decided: Decided) -> None:
+    """What `decided` says of calls whose cost key is `key`, until other row counts are asked for."""
+    keep(_DECIDED, (key, heads == 1), decided)
 
 
 def cost_key(op: Op, em: Emitter) -> Key:
