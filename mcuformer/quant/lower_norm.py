@@ -31,7 +31,7 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
     x, y = str(op.inputs[0]), op.outputs[0]
     centred = _centred(ctx, x)
     size = group_size(ctx.graph, op)
-    flattest = _flattest(ctx, x, int(op.attrs["groups"])) / centred.unit / _MARGIN
+    flattest = _flattest(ctx, x, int(op.attrs["groups"])) / centred.unit
     eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
     attrs: dict[str, Any] = {"groups": int(op.attrs["groups"]), "eps_q": min(eps, 2**62)}
     if centred.a is None:
@@ -82,6 +82,8 @@ def _plain(ctx: Context, op: Op, y: str, size: int, flattest: float) -> dict[str
     scale, zero = float(ctx.qparams(y).scale), float(ctx.qparams(y).zero_point)
     mant, exponent = gain(ctx.graph, op, scale)
     frac = _fraction(size, scale, abs(zero), flattest, 16)
+    if frac < 16:  # 16 is the quickest, so that it gets no margin: often one constant row asks for less
+        frac = _fraction(size, scale, abs(zero), flattest / _MARGIN, 16)
     return {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": round(zero)}
 
 
@@ -98,7 +100,7 @@ def _affine(
     peak = max(float(np.abs(factor).max()), 1e-9)
     # Where gamma spans all of int16, M may saturate on rows that are nearly flat: the arithmetic says how.
     widest = math.floor(31 - math.log2((math.sqrt(size) + 2) * 1.001))
-    steady = _fraction(size, 1.0, 0.0, flattest, 24)
+    steady = _fraction(size, 1.0, 0.0, flattest / _MARGIN, 24)
     for most, frac2 in [(m, f) for m in (steady, widest) for f in range(16, 0, -1)]:
         frac = max(2, math.ceil(math.log2(peak) + frac2 + 1 + 1e-6))
         reach = math.sqrt(size) * peak * 2.0**frac2 + np.abs(shift).max() * 2.0**frac2 + 4

@@ -23,6 +23,7 @@ _NUMBERS = frozenset({
     "x_zp", "shift", "acc_shift", "eps_q", "gain", "gain_exp", "frac2", "zp", "m", "o_mant", "o_exp",
     "pad_value", "v_zp", "a_zp", "b_zp", "clamp_min", "clamp_max", "k_zp", "frac", "a",
 })  # fmt: skip
+_NARROW_SHIFT = 11  # no int8 output of quant/epilogue.py has more
 _WEIGHTED = frozenset({"q_linear", "q_patch_embed", "q_conv2d", "q_dwconv2d"})
 
 
@@ -89,7 +90,9 @@ def _epilogue(op: Op, wide: bool) -> dict[str, int]:
         return {"x_zp": 1, "shift": 12, "acc_shift": 6}
     if len(op.inputs) > 5 and op.inputs[5] is not None:
         return {"x_zp": 1, "shift": 8, "acc_shift": 2}
-    return {"x_zp": 1, "shift": 3} | ({"acc_shift": 1} if "table_bits" in op.attrs else {})
+    if "groups" in op.attrs or op.attrs.get("shift", 0) > _NARROW_SHIFT:
+        return {"x_zp": 1, "shift": 15, "acc_shift": 5}  # absorbed weights, of all heads or of one
+    return {"x_zp": 1, "shift": 3}
 
 
 def _fraction(op: Op, wide: bool) -> int:

@@ -35,6 +35,7 @@ _ATTRIBUTES = (
     "strides",
     "pads",
     "groups",
+    "shift",
     "heads",
     "kv_heads",
     "table_bits",

@@ -51,8 +51,8 @@ def compare(arch, tmp_path, mode, flash=None):
     assert memory["static_bytes"] == cost.static_bytes, arch
     assert memory["sram_total_bytes"] == cost.sram_total_bytes, arch
     assert report["flash"]["weights_bytes"] == cost.weights_bytes, arch
-    # The cost of a LayerNorm or attention depends a little on its constants, which analyze guesses.
-    assert report["estimate"]["instructions"] == pytest.approx(cost.instructions, rel=0.02), arch
+    # Epilogues and LayerNorms take a few instructions more or less by shifts that weights decide.
+    assert report["estimate"]["instructions"] == pytest.approx(cost.instructions, rel=0.005), arch
 
 
 def drawn(space, seed, count):
@@ -87,11 +87,6 @@ def varied(preset):
     return space
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known gap: estimated instructions of some networks differ from analyze's by 2.7 % (a class "
-    "token, one block), more than the 2 % asked here; not all 200 have been compared yet",
-)
 @pytest.mark.long
 @pytest.mark.parametrize(("preset", "count"), [("tiny", 120), ("cifar", 60), ("imagenet", 20)])
 def test_200_random_networks_cost_what_analyze_says(tmp_path, preset, count):
