@@ -52,7 +52,7 @@ def compare(arch, tmp_path, mode, flash=None):
     assert memory["sram_total_bytes"] == cost.sram_total_bytes, arch
     assert report["flash"]["weights_bytes"] == cost.weights_bytes, arch
     # Epilogues and LayerNorms take a few instructions more or less by shifts that weights decide.
-    assert report["estimate"]["instructions"] == pytest.approx(cost.instructions, rel=0.005), arch
+    assert report["estimate"]["instructions"] == pytest.approx(cost.instructions, rel=0.01), arch
 
 
 def drawn(space, seed, count):
