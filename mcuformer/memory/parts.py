@@ -59,11 +59,14 @@ class Shelf:
             offset[i] = low
             if low + size[i] > top:
                 top = low + size[i]
-        return top, self._slow(order), [*order], [offset[i] or 0 for i in order]
+        return top, 0, [*order], [offset[i] or 0 for i in order]
+
+    def attempt(self, order: Sequence[int]) -> Attempt:
+        """The same, with the bytes that lie outside fast memory."""
+        made = self.place(order)
+        return made[0], self._slow(order) if self.fast_bytes else 0, *made[2:]
 
     def _slow(self, order: Sequence[int]) -> int:
-        if not self.fast_bytes:
-            return 0
         ends = [
             ((self.offset[i] or 0) + self.size[i], self.size[i])
             for i in order
@@ -95,7 +98,7 @@ def place_parts(
             if part[i] in unsettled:
                 mine[part[i]].append(i)
         for p, few in mine.items():
-            tries[p].append(made := shelf.place(few))
+            tries[p].append(made := shelf.attempt(few))
             if made[0] <= bound and not made[1]:
                 unsettled.remove(p)
         if not unsettled:

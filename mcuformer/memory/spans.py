@@ -56,11 +56,13 @@ def corners(loops: Iterable[Loop]) -> tuple[dict[str, int], ...]:
 
 def hull(span: Span, envs: Sequence[Env]) -> tuple[int, int]:
     """Lowest and one past the highest byte over all iterations."""
-    if len(envs) == 1 or not (span.start.terms or span.rows.terms):
-        only = rect(span, envs[0])
-        return only.start, only.end
-    rects = [rect(span, env) for env in envs]
-    return min([r.start for r in rects]), max([r.end for r in rects])
+    start, rows = span.start, span.rows
+    if not (start.terms or rows.terms):
+        return start.const, start.const + (rows.const - 1) * span.stride + span.row_bytes
+    starts = [start.value(env) for env in envs]
+    counts = [rows.value(env) for env in envs]
+    ends = [at + (n - 1) * span.stride for at, n in zip(starts, counts, strict=True)]
+    return min(starts), max(ends) + span.row_bytes
 
 
 def covers(outer: Span, inner: Span, envs: Sequence[Env]) -> bool:

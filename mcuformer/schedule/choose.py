@@ -52,6 +52,9 @@ BUDGETS = (
 )
 
 
+_NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule depends on
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     choice: Choice
@@ -250,33 +253,23 @@ def outside_live(fr: Frame) -> list[int]:
 def signature(fr: Frame, region: Region) -> tuple[object, ...]:
     """Regions with equal signatures have equal options: shapes, types and structure, no names."""
     index: dict[str, int] = {}
-    values = fr.emitter.values
+    values, where = fr.emitter.values, fr.emitter.where
+    target = where[region.target].buffer
     rows: list[object] = [fr.mode]
     for op in region.ops:
+        rows += [op.kind, *[(k, str(v)) for k, v in sorted(op.attrs.items()) if k not in _NUMBERS]]
         for name in (*op.inputs, *op.outputs):
             if name is None:
                 rows.append(None)
                 continue
-            t = values[name].type
-            loc = fr.emitter.where.get(name)
-            place = (loc.stride, loc.buffer is None, str(loc.start)) if loc else None
-            rows.append(
-                (index.setdefault(name, len(index)), t.shape, t.dtype, values[name].is_const, place)
-            )
-        skip = ("indices", "m", "o_mant", "o_exp")
-        rows.append(
-            (op.kind, tuple(sorted((k, str(v)) for k, v in op.attrs.items() if k not in skip)))
-        )
-    target = fr.emitter.where[region.target].buffer
-    rows.append(
-        [
-            fr.emitter.where[n].buffer == target
-            for op in region.ops
-            for n in op.inputs
-            if n in fr.emitter.where
-        ]
-    )
-    return (repr(rows),)
+            value, loc = values[name], where.get(name)
+            rows += [index.setdefault(name, len(index)), value.type.shape, value.type.dtype]
+            rows.append(value.is_const)
+            if loc is not None:
+                start = loc.start
+                rows.append((loc.stride, loc.buffer is None, start.const, start.terms))
+                rows.append(loc.buffer == target)
+    return tuple(rows)
 
 
 def is_latent(fr: Frame, region: Region) -> bool:
@@ -318,21 +311,24 @@ def trade_off(
     floor = max((p[0] for p in peaks), default=0)
     counts = [times(fr.graph, r.name) for r in fr.regions]
     latent = [r.attention is not None and is_latent(fr, r) for r in fr.regions]
-    limits = sorted({p for ps in peaks for p in ps if p > floor} | {floor})
-    which = [np.searchsorted(ps, limits, "right") - 1 for ps in peaks]
-    totals = np.zeros(len(limits), np.int64)
-    for n, os, w in zip(counts, table, which, strict=True):
-        totals += n * np.array([o.instructions for o in os], np.int64)[w]
-    points: list[Point] = []
-    for i, (limit, total) in enumerate(zip(limits, totals.tolist(), strict=True)):
-        if not points or total < points[-1].instructions:
-            choices = tuple(os[w[i]].choice for os, w in zip(table, which, strict=True))
-            from_latent = any(
-                yes and c.schedule.startswith("absorbed")
-                for yes, c in zip(latent, choices, strict=True)
-            )
-            points.append(Point(limit, total, choices, from_latent))
-    return points[::-1]
+    limits = np.array(sorted({p for ps in peaks for p in ps if p > floor} | {floor}), np.int64)
+    chosen = [np.searchsorted(ps, limits, "right") - 1 for ps in peaks]
+    totals, absorbed = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
+    for n, os, at, yes in zip(counts, table, chosen, latent, strict=True):
+        totals += n * np.array([o.instructions for o in os], np.int64)[at]
+        if yes:
+            absorbed |= np.array([o.choice.schedule.startswith("absorbed") for o in os])[at]
+    better = np.ones(len(limits), np.bool_)  # than every lower limit
+    better[1:] = totals[1:] < np.minimum.accumulate(totals)[:-1]
+    choices = zip(
+        *([os[i].choice for i in at[better]] for os, at in zip(table, chosen, strict=True)),
+        strict=True,
+    )
+    columns = (a[better].tolist() for a in (limits, totals, absorbed))
+    return [
+        Point(limit, total, several, from_latent)
+        for several, limit, total, from_latent in zip(choices, *columns, strict=True)
+    ][::-1]
 
 
 __all__ = ["Option", "Point", "trade_off"]

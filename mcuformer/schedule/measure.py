@@ -63,24 +63,25 @@ class Draft:
     ) -> tuple[Numbers, Numbers]:
         """(peak, instructions), each [tiles, budgets], of some stages together."""
         sizes = np.array(tiles, np.int64)
+        held: dict[tuple[int, int], Numbers] = {}
         peak = np.zeros((len(tiles), len(budgets)), np.int64)
         cost = np.zeros_like(peak)
-        held: dict[tuple[int, int], Numbers] = {}
+        several = tuple(tiles)
         for stage in self.stages[part]:
-            runs = -(-stage.total // sizes) if stage.total else 1
+            runs = (-(-stage.total // sizes))[:, None] if stage.total else 1
             for m in stage.moments:
-                beside = np.full(len(tiles), m.fixed, np.int64)
+                beside: Numbers | int = m.fixed
                 for size, rows in m.tiles:
                     if (size, rows) not in held:
-                        held[size, rows] = (size * np.minimum(sizes, rows) + 7) & ~7
-                    beside += held[size, rows]
+                        held[size, rows] = (size * np.minimum(sizes, rows)[:, None] + 7) & ~7
+                    beside = beside + held[size, rows]
                 if m.work is None:
-                    np.maximum(peak, beside[:, None], out=peak)
-                    cost += np.broadcast_to(runs * m.instructions, len(tiles))[:, None]
+                    np.maximum(peak, beside, out=peak)
+                    cost += runs * m.instructions
                     continue
-                scratch, instructions = table(self.em, m.work, m.key, tuple(tiles), budgets)
-                np.maximum(peak, scratch + beside[:, None], out=peak)
-                cost += instructions if m.work.total else np.reshape(runs, (-1, 1)) * instructions
+                scratch, instructions = table(self.em, m.work, m.key, several, budgets)
+                np.maximum(peak, scratch + beside, out=peak)
+                cost += instructions if m.work.total else runs * instructions
         return peak, cost
 
 

@@ -23,31 +23,12 @@ Key = tuple[object, ...]
 _MENUS: dict[Key, Menu] = {}
 _DECIDED: dict[Key, Decided] = {}
 _TERMS: dict[object, linear_cost.Terms] = {}
-
-
-_ATTRIBUTES = (
-    "segments",
-    "segment_bytes",
-    "segment_stride",
-    "weight_bits",
-    "k_split",
-    "kernel",
-    "strides",
-    "pads",
-    "groups",
-    "shift",
-    "heads",
-    "kv_heads",
-    "table_bits",
-    "acc_shift",
-    "pre_shift",
-    "p_shift",
-    "k_zp",
-    "clamp_min",
-    "frac",
-    "a",
-    "windows",
-)
+# What a kernel's cost depends on.
+_ATTRIBUTES = frozenset({
+    "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "strides",
+    "pads", "groups", "shift", "heads", "kv_heads", "table_bits", "acc_shift", "pre_shift", "p_shift",
+    "k_zp", "clamp_min", "frac", "a", "windows",
+})  # fmt: skip
 
 
 def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
@@ -125,9 +106,12 @@ def remember(key: object, heads: int, decided: Decided) -> None:
 def cost_key(op: Op, em: Emitter) -> Key:
     """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
     values, attrs = em.values, op.attrs
-    types = [None if n is None else values[n].type for n in (*op.inputs, *op.outputs)]
-    shapes = tuple([None if t is None else (t.shape, t.dtype) for t in types])
-    return (op.kind, shapes, *[attrs.get(name) for name in _ATTRIBUTES])
+    key: list[object] = [op.kind]
+    for name in (*op.inputs, *op.outputs):
+        t = None if name is None else values[name].type
+        key += (None,) if t is None else (t.shape, t.dtype)
+    key += [pair for pair in attrs.items() if pair[0] in _ATTRIBUTES]
+    return tuple(key)
 
 
 K = TypeVar("K")

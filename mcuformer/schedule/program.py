@@ -23,7 +23,10 @@ class Expr:
     terms: tuple[tuple[str, int], ...] = ()
 
     def value(self, env: Env) -> int:
-        return self.const + sum(k * env[name] for name, k in self.terms)
+        total = self.const
+        for name, k in self.terms:
+            total += k * env[name]
+        return total
 
     def __add__(self, other: Expr | int) -> Expr:
         if not isinstance(other, Expr):

@@ -47,11 +47,12 @@ def repeats(fr: Frame, keys: Sequence[object], choices: Sequence[Choice]) -> Rep
         read_to = stop
         inner: dict[str, int] = {}
         roles = [
-            [e if e[0] in through else (inner.setdefault(e[0], len(inner)), *e[1:]) for e in t]
+            (e[0] if e[0] in through else inner.setdefault(e[0], len(inner)), *e[1:])
             for t in touched[start:stop]
+            for e in (*t, ("", 0, 0))
         ]
         later = sorted((n, needs[n]) for n in through if n in needs)
-        key = repr((keys[start:stop], choices[start:stop], roles, later))
+        key = (*keys[start:stop], *choices[start:stop], *roles, *later)
         where, names = last.setdefault(key, (start, list(inner)))
         for i in range(start, stop):
             twin[i] = where + i - start
