@@ -29,6 +29,9 @@ from mcuformer.cli.params import json_option
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--teacher", type=click.Path(path_type=Path), metavar="PATH",
               help="A folder of `train`, or an ONNX classifier, whose answers count beside labels.")
+@click.option("--from", "start", type=click.Path(path_type=Path), metavar="DIR",
+              help="Start with the weights of a finished training of the same network: DIR/last.pt.")
+@click.option("--refit", is_flag=True, help="Train on the validation images too.")
 @click.option("--qat", is_flag=True,
               help="Then a quarter as many epochs with the rounding of the integer code.")
 @click.option("--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True,
@@ -39,8 +42,8 @@ from mcuformer.cli.params import json_option
 @json_option
 def command(
     arch_file: Path, data: str, output: Path, epochs: int, batch: int, lr: float, optimizer: str,
-    protocol: str, ema: float, seed: int, threads: int, teacher: Path | None, qat: bool,
-    weight_bits: str, amp: bool, until: int | None, as_json: bool,
+    protocol: str, ema: float, seed: int, threads: int, teacher: Path | None, start: Path | None,
+    refit: bool, qat: bool, weight_bits: str, amp: bool, until: int | None, as_json: bool,
 ) -> None:
     """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
@@ -55,7 +58,7 @@ def command(
     )
     with Progress() as progress:
         document = train_one(arch_file, data, output, recipe, threads, until, progress, teacher, qat,
-                             int(weight_bits))
+                             int(weight_bits), start, refit)
     if as_json:
         print_json(document)
     elif document:

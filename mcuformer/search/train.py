@@ -271,12 +271,18 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
 
 def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:
     """The final weights of the training that left `path` go into `model`; its recipe."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist", "training writes a last.pt after every epoch")
     state = torch.load(path, map_location="cpu", weights_only=True)
     recipe: dict[str, Any] = state["recipe"]
     if state["finished"] < recipe["epochs"]:
         done = f"{state['finished']} of {recipe['epochs']} epochs"
         raise UsageError(f"{path} is not trained to its end: {done}", "let that training finish")
-    model.load_state_dict(state["model"])
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(f"{path} is of another network: {first}") from error
     if recipe["ema"]:
         with torch.no_grad():
             for name, t in followed(model):

@@ -25,6 +25,7 @@ from mcuformer.search.train import (
     accuracy,
     device_of,
     distilled_loss,
+    load_finished,
     plain_loss,
     save_atomically,
     weights_sha256,
@@ -55,15 +56,22 @@ def join_group() -> bool:
 def train_one(
     arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
     until: int | None, say: Callable[..., None], teacher: Path | None = None,
-    qat: bool = False, weight_bits: int = 8,
+    qat: bool = False, weight_bits: int = 8, start: Path | None = None, refit: bool = False,
 ) -> dict[str, Any]:
-    """Train to the end of the recipe or to epoch `until`; empty on all but the first process."""
+    """Train to the end of the recipe or to epoch `until`; empty on all but the first process.
+
+    `start`: the folder (or last.pt) of a finished training of the same network, whose weights are
+    the first; `refit`: on the validation images too.
+    """
     torch.set_num_threads(threads)
     together = join_group()
     data = sources.load(data_name, recipe.seed)
+    data = data.joined() if refit else data
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
+    if start:
+        load_finished(network, start / "last.pt" if start.is_dir() else start)
     taught = load_teacher(teacher, data, device_of()) if teacher else None
     loss = distilled_loss(taught) if taught else plain_loss
     trainer = Trainer(network, data, recipe, output, loss, fused=True)
@@ -87,7 +95,8 @@ def train_one(
             "arch": arch.as_dict(), "data": data_name, "recipe": asdict(recipe),
             "epochs": trainer.finished, "mean": data.mean, "std": data.std,
             "teacher": str(teacher) if teacher else None,
-            "validation": accuracy(network, data, data.validation, trainer.device),
+            "validation": None if refit else accuracy(network, data, data.validation, trainer.device),
+            "start": str(start) if start else None, "refit": refit,
             "qat": rounded, "weights_sha256": weights_sha256(network),
         }
         (output / INFO).write_text(json.dumps(document, indent=1))

@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
+from mcuformer.errors import UsageError  # noqa: E402
 from mcuformer.search import sandwich  # noqa: E402
 from mcuformer.search.augment import Augment, cutmix  # noqa: E402
 from mcuformer.search.data import Data, Images  # noqa: E402
@@ -20,6 +21,7 @@ from mcuformer.search.net import Network, initialise  # noqa: E402
 from mcuformer.search.space import load_space  # noqa: E402
 from mcuformer.search.supernet import Supernet  # noqa: E402
 from mcuformer.search.train import Recipe, Trainer, weights_sha256  # noqa: E402
+from mcuformer.search.train_one import train_one  # noqa: E402
 
 SPACE = load_space("tiny").with_choices(dim=(8, 16), depth=(1,), heads=(1, 2), patch=(8, 6))
 
@@ -102,6 +104,26 @@ def arch_file(tmp_path):
 def train_command(arch_file, output, *more):
     return [sys.executable, "-m", "mcuformer", "train", str(arch_file), "--data", "digits",
             "-o", str(output), "--epochs", "6", "--threads", "1", "--json", *more]
+
+
+def test_training_goes_on_from_another_one(tmp_path, arch_file):
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    recipe = Recipe(epochs=2, batch=256)
+
+    def trained(name, recipe=recipe, **more):
+        return train_one(arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more)
+
+    first = trained("a")
+    still = Recipe(epochs=1, batch=256, lr=0.0)
+    again = trained("b", still, start=tmp_path / "a", refit=True)
+    assert again["weights_sha256"] == first["weights_sha256"]  # a rate of 0: where it began
+    assert again["validation"] is None and first["validation"] is not None
+    wider = tmp_path / "wider.json"
+    wider.write_text(json.dumps(json.loads(arch_file.read_text()) | {"dim": 24}))
+    with pytest.raises(UsageError, match="another network"):
+        train_one(wider, "digits", tmp_path / "c", recipe, 1, None, lambda *_: None, start=tmp_path / "a")
+    with pytest.raises(UsageError, match="does not exist"):
+        trained("d", start=tmp_path / "none")
 
 
 @pytest.mark.long
