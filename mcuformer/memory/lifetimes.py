@@ -127,6 +127,8 @@ class _Walk:
 
 def _stays(span: Span, loop: Loop) -> bool:
     """True when every iteration touches the same bytes."""
+    if not (span.start.terms or span.rows.terms):
+        return True
     names = (loop.var, f"{loop.var}_n")
     return not any(name in names for name, _ in (*span.start.terms, *span.rows.terms))
 

@@ -152,6 +152,8 @@ def over_loop(span: Span, loop: Loop) -> list[Span]:
     Row tiles grow to all rows, steps of a row's width (heads) grow to a wider row; anything else is
     listed iteration by iteration.
     """
+    if not (span.start.terms or span.rows.terms):
+        return [span]
     per_t, per_n = (_coefficient(span.start, n) for n in (loop.var, f"{loop.var}_n"))
     rows_t, rows_n = (_coefficient(span.rows, n) for n in (loop.var, f"{loop.var}_n"))
     first = bind(span, loop, 0)
@@ -182,9 +184,17 @@ def _bound(loop: Loop, t: int) -> dict[str, int]:
 def _substitute(expr: Expr, values: dict[str, int]) -> Expr:
     if not expr.terms:
         return expr
-    const = expr.const + sum(k * values[n] for n, k in expr.terms if n in values)
-    return Expr(const, tuple((n, k) for n, k in expr.terms if n not in values))
+    const, rest = expr.const, []
+    for name, k in expr.terms:
+        if name in values:
+            const += k * values[name]
+        else:
+            rest.append((name, k))
+    return Expr(const, tuple(rest))
 
 
 def _coefficient(expr: Expr, name: str) -> int:
-    return next((k for n, k in expr.terms if n == name), 0)
+    for n, k in expr.terms:
+        if n == name:
+            return k
+    return 0
