@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.schedule.columns import take_columns, take_group
-from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Expr, Loop, Step
 from mcuformer.schedule.regions import Region, ancestors
 

@@ -12,8 +12,9 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
 from mcuformer.schedule import attention, conv, embed
 from mcuformer.schedule.columns import split_column_views
-from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
+from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import (
     Addr,
     Arg,
@@ -26,7 +27,7 @@ from mcuformer.schedule.program import (
     Step,
     Work,
     spans_of,
-)
+)  # fmt: skip
 from mcuformer.schedule.regions import CONVOLUTIONS, Region, is_column_view, split
 from mcuformer.schedule.storage import Storage
 

@@ -15,8 +15,9 @@ from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv as kernel
 from mcuformer.kernels import elementwise
 from mcuformer.schedule.embed import read_lines
-from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.panels import conv_choices
+from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, Work, var
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.strips import Conv, Strips, line_choices

@@ -14,8 +14,9 @@ import numpy as np
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
-from mcuformer.schedule.emit import Emitter, Loc, Rows
+from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.panels import linear_choices
+from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
 
 

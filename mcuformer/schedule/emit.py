@@ -13,6 +13,7 @@ from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
 from mcuformer.schedule.panels import attention_choices, linear_choices
+from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import (
     Addr,
     Arg,
@@ -23,64 +24,10 @@ from mcuformer.schedule.program import (
     Span,
     Trace,
     Work,
-    as_expr,
-)
+)  # fmt: skip
 from mcuformer.schedule.regions import is_column_view
 
 NO_BUDGET = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Loc:
-    """Where the rows of a value lie: row i at `start + i * stride` of a buffer or of a constant.
-
-    The constant "ctx" is the caller's image in flash.
-    """
-
-    start: Expr
-    stride: int
-    row_bytes: int
-    buffer: str | None = None
-    constant: str | None = None
-
-    def at(self, row: Expr | int, byte: int = 0) -> Loc:
-        start = self.start + as_expr(row) * self.stride + byte
-        return Loc(start, self.stride, self.row_bytes, self.buffer, self.constant)
-
-    def columns(self, byte: int, row_bytes: int) -> Loc:
-        return Loc(self.start + byte, self.stride, row_bytes, self.buffer, self.constant)
-
-    @property
-    def addr(self) -> Addr:
-        return Addr(self.buffer, self.start, self.constant)
-
-    def span(self, rows: Expr) -> tuple[Span, ...]:
-        if self.buffer is None:
-            return ()
-        return (Span(self.buffer, self.start, self.stride, self.row_bytes, rows),)
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A tile: `count` rows from `first`; `full` and `tail` are the row counts of whole and last tiles.
-
-    `total` rows are cut into tiles; 0 where the count of rows is no choice.
-    """
-
-    first: Expr
-    count: Expr
-    full: int
-    tail: int
-    total: int = 0
-
-    @staticmethod
-    def all(n: int) -> Rows:
-        return Rows(Expr(), Expr(n), n, n)
-
-    @staticmethod
-    def tile(name: str, total: int, step: int) -> Rows:
-        full = min(step, total)
-        return Rows(Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full, total)
 
 
 @dataclass(slots=True)

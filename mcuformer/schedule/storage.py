@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule.embed import by_patches, may_overwrite
-from mcuformer.schedule.emit import Emitter, Loc
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.places import Loc
 from mcuformer.schedule.program import Expr
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
