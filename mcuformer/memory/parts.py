@@ -16,6 +16,7 @@ from mcuformer.memory.conflicts import Item
 from mcuformer.memory.orders import move, orders
 
 MOVES = 30  # of the search from one order, before it begins anew from the next best
+MOVES_OF_ALL = 300  # the same for all items as one part
 NEAR = 1.001  # times the bound: the last bytes are not worth more than a quarter of the search
 Attempt = tuple[int, int, list[int], list[int]]  # top, hinted bytes not in fast memory, order, offsets
 
@@ -78,21 +79,52 @@ class Shelf:
         for i, at in zip(made[2], made[3], strict=True):
             self.offset[i] = at
 
+    def settled(self, parts: Sequence[Attempt]) -> list[int]:
+        """Offsets of all items with these parts where they were tried."""
+        for made in parts:
+            self.restore(made)
+        return [at or 0 for at in self.offset]
+
+    def used(self, offsets: Sequence[int]) -> int:
+        return max((at + n for at, n in zip(offsets, self.size, strict=True)), default=0)
+
 
 def place_parts(
     found: Sequence[Item], levels: Sequence[int], bound: int, fast_bytes: int, rounds: int
 ) -> list[int]:
-    """Offsets of all items; what does not meet `bound` bytes is searched for up to `rounds` moves.
+    """Offsets of all items; what does not meet `bound` bytes is searched for up to `rounds` moves:
+    part by part, then all items as one part.
 
     The bytes used do not depend on `fast_bytes`, which only breaks ties.
     """
-    shelf = Shelf(found, fast_bytes)
-    through = _through(found)
-    shelf.place(through)
+    shelf, through = Shelf(found, fast_bytes), _through(found)
+    ways = [shelf.place(through)]
+    if len(through) == 1:  # at the top of the bound: the same space, but filled from the other end
+        (i,) = through
+        at = max(0, (bound - shelf.size[i]) // shelf.align[i] * shelf.align[i])
+        ways.append((at + shelf.size[i], 0, [i], [at]))
     part = _parts(found, through)
+    best: list[int] = []
+    for laid in ways:
+        shelf.restore(laid)
+        tries = _tries(shelf, part, levels, bound)
+        made = shelf.settled([_search(shelf, several, bound, rounds, MOVES) for several in tries])
+        best = min(best or made, made, key=shelf.used)
+        if shelf.used(best) <= NEAR * bound:
+            return best
+    (alone,) = _tries(shelf, [0] * len(found), levels, bound)
+    whole = shelf.settled([_search(shelf, alone, bound, rounds, MOVES_OF_ALL)])
+    return min(best, whole, key=shelf.used)
+
+
+def _tries(
+    shelf: Shelf, part: Sequence[int], levels: Sequence[int], bound: int
+) -> list[list[Attempt]]:
+    """Of every part, what the orders make of it, up to the first one that leaves nothing to wish."""
     tries: dict[int, list[Attempt]] = {p: [] for p in part if p >= 0}
+    shelf.offset = [at if p < 0 else None for p, at in zip(part, shelf.offset, strict=True)]
     unsettled = set(tries)
-    for order in orders(found, levels):
+    for order in orders(shelf.found, levels):
         mine: dict[int, list[int]] = {p: [] for p in unsettled}
         for i in order:
             if part[i] in unsettled:
@@ -103,9 +135,7 @@ def place_parts(
                 unsettled.remove(p)
         if not unsettled:
             break
-    for several in tries.values():
-        shelf.restore(_search(shelf, several, bound, rounds))
-    return [at or 0 for at in shelf.offset]
+    return [*tries.values()]
 
 
 def _through(found: Sequence[Item]) -> list[int]:
@@ -128,25 +158,27 @@ def _parts(found: Sequence[Item], through: Sequence[int]) -> list[int]:
     return [-1 if p is None else p for p in part]
 
 
-def _search(shelf: Shelf, tries: list[Attempt], bound: int, rounds: int) -> Attempt:
+def _search(shelf: Shelf, tries: list[Attempt], bound: int, rounds: int, moves: int) -> Attempt:
     """The best attempt; where all miss the bound, better ones by moves in the order."""
     best = min(tries, key=lambda t: (max(t[0], bound), t[1]))
     if best[0] <= bound or len(best[2]) < 2:
         return best
     chance, starts = random.Random(0), sorted(tries, key=lambda t: t[0])
     best = starts[0]
-    for turn in range(rounds // MOVES):
-        if best[0] <= (bound if 4 * MOVES * turn < rounds else NEAR * bound):
+    for turn in range(-(-rounds // moves)):
+        if best[0] <= (bound if 4 * moves * turn < rounds else NEAR * bound):
             break
-        found = _climb(shelf, starts[turn % len(starts)], bound, chance)
+        found = _climb(shelf, starts[turn % len(starts)], bound, chance, min(moves, rounds))
         best = min(best, found, key=lambda t: t[0])
     return best
 
 
-def _climb(shelf: Shelf, now: Attempt, bound: int, chance: random.Random) -> Attempt:
+def _climb(
+    shelf: Shelf, now: Attempt, bound: int, chance: random.Random, moves: int
+) -> Attempt:
     """A move is kept unless it makes things worse."""
     part = set(now[2])
-    for turn in range(MOVES):
+    for turn in range(moves):
         top, _, order, offsets = now
         if top <= bound:
             break

@@ -19,7 +19,7 @@ from mcuformer.memory.lifetimes import Live, lifetimes
 from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Region, RegionUse
 from mcuformer.memory.orders import move, orders
 from mcuformer.memory.pack import Packing, pack, packed
-from mcuformer.memory.parts import NEAR, place_parts
+from mcuformer.memory.parts import place_parts
 from mcuformer.schedule.program import Program
 
 ANYWHERE = (Region("arena", 0, UNLIMITED),)
@@ -115,15 +115,9 @@ def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> 
 def _in_one(
     found: list[Item], regions: Sequence[Region], levels: list[int], bound: int, rounds: int
 ) -> Packing:
-    """Part by part; all parts together where those miss the bound by more than a few bytes. Fast
-    memory breaks ties only: it costs no byte."""
-    fast = regions[0].fast_bytes
-    offsets = place_parts(found, levels, bound, fast, rounds)
-    best = packed(found, regions, [0] * len(found), offsets)
-    if best.cost[1] <= NEAR * bound:
-        return best
-    plain = _best(found, [replace(regions[0], fast_bytes=0)], levels, bound, rounds)
-    return plain if plain.cost[:2] < best.cost[:2] else best
+    """Part by part. Fast memory breaks ties only: it costs no byte."""
+    offsets = place_parts(found, levels, bound, regions[0].fast_bytes, rounds)
+    return packed(found, regions, [0] * len(found), offsets)
 
 
 def _fewest(
