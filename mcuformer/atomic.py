@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,21 +26,19 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} exists and is no directory", "give -o another name")
     made = _make_parents(target.parent)
-    work: Path | None = None
+    work = _beside(target)
     try:
         for folder in (target.parent, target):
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise UsageError(f"{folder}: permission denied; nothing was written")
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        work.chmod(0o777 & ~_umask())
+        work.mkdir()
         yield work
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
         (work / FILE_LIST).write_text("".join(f"{name}\n" for name in [*names, FILE_LIST]))
         _commit(work, target)
         made = []
     finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
@@ -54,11 +52,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target} is a directory", "name a file in it")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no directory")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    work = Path(name)
+    work = _beside(target)
     try:
-        work.chmod(0o666 & ~_umask())
+        work.touch(exist_ok=False)
         yield work
         os.replace(work, target)
     finally:
@@ -78,9 +74,10 @@ def _commit(work: Path, target: Path) -> None:
             f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
             "give -o a directory of its own",
         )
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    aside = _beside(target)
     moved: list[tuple[Path, Path]] = []
     try:
+        aside.mkdir()
         for source, goal in [
             *((target / n, aside / n) for n in earlier if (target / n).is_file()),
             *((work / n, target / n) for n in names),
@@ -110,7 +107,7 @@ def _make_parents(folder: Path) -> list[Path]:
     return list(reversed(missing))
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(target: Path) -> Path:
+    """A free name in the same folder. It is known before anything has it: an interruption between
+    making and naming would leave something behind."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(6)}")
