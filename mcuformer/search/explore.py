@@ -47,6 +47,8 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """`number` counts complete trials: Optuna's own also count those that a kill left behind."""
+
     number: int
     arch: Arch
     accuracy: float
@@ -117,12 +119,12 @@ def check_objectives(names: Sequence[str]) -> None:
 
 def completed(study: optuna.Study) -> list[Candidate]:
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [_candidate(t) for t in trials]
+    return [_candidate(number, trial) for number, trial in enumerate(trials)]
 
 
-def _candidate(trial: FrozenTrial) -> Candidate:
+def _candidate(number: int, trial: FrozenTrial) -> Candidate:
     a: dict[str, Any] = trial.user_attrs
-    return Candidate(trial.number, Arch.from_dict(a["arch"]), a["accuracy"], Cost(**a["cost"]))
+    return Candidate(number, Arch.from_dict(a["arch"]), a["accuracy"], Cost(**a["cost"]))
 
 
 def winner(found: Sequence[Candidate]) -> Candidate:
