@@ -1,7 +1,7 @@
 """What a candidate costs, by the compiler's own schedule and memory plan; no formula of its own.
 
 Static data and stack count as `mcuformer analyze` counts them. Code is an upper bound for all
-kernels together (tests/search/test_figures.py links ELFs and compares).
+kernels together (tests/search/test_linked.py links ELFs and compares).
 """
 
 from __future__ import annotations
