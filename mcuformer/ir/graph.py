@@ -13,9 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.record import record
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Op:
     """One operation. `origin` holds the ONNX node names it came from; `name` is its readable id."""
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.record import record
+
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(name)
     for name in ("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool")
@@ -36,7 +38,7 @@ class QParams:
         return self.scale * (np.asarray(q, np.float64) - self.zero_point)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class TensorType:
     """Shape (no batch axis), element type and, in the integer stage, quantisation parameters."""
 
@@ -52,7 +54,7 @@ class TensorType:
         return f"{self.dtype}[{'x'.join(map(str, self.shape))}]"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Value:
     """A named tensor; `data` is set for constants only."""
 

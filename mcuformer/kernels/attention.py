@@ -9,7 +9,6 @@ with the smallest scratch. `merge` heads that share K and V run together, as mor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.shapes import TYPES, Count, Values, op_input, pick, round4
+from mcuformer.record import record
 
 SOURCES = (
     "mcf_attention.c",
@@ -30,7 +30,7 @@ SOURCES = (
 KEEP_ROWS = 16  # query rows at a time where K and V stay expanded
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Shape:
     """Queries, keys, heads, channels of a head of q and k, and of v; their types."""
 
@@ -105,7 +105,7 @@ def pair_bytes(s: Shape) -> int:
     return 4 * round4(s.tk) + 24
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layout:
     """Query rows at a time, heads at a time; K and V stay expanded; K is not expanded at all."""
 

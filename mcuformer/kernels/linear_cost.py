@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels.shapes import Count, Values, constant, op_input, pick, round4, segments_of
+from mcuformer.record import record
 
 CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
 PAIR_OF_ROWS = 20  # of a tile, in mcf_dot
@@ -21,7 +22,7 @@ CHUNK, SPLIT = 560, 215  # split K, 8 outputs: of a chunk without panel; C's sha
 FREE_SHIFT, FREE_RES_SHIFTS = 3, range(8, 12)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Work:
     """What one call multiplies: `kn` positions of K in `pieces`, padded to multiples of 4."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import gcd
 
 from mcuformer.memory.lifetimes import Live
+from mcuformer.record import record
 from mcuformer.schedule.program import Buffer
 
 Gap = tuple[int, int]  # differences of two offsets that collide, exclusive at both ends
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Item:
     """A buffer to place and its lifetime.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mcuformer.errors import McuformerError
 from mcuformer.memory.lifetimes import Live
+from mcuformer.record import record
 
 if TYPE_CHECKING:
     from mcuformer.targets.board import Board
@@ -33,7 +34,7 @@ def arena_regions(board: Board, beside_bytes: int) -> list[Region]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Placement:
     """`buffer` begins `offset` bytes after the base of `region`."""
 
@@ -42,7 +43,7 @@ class Placement:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Moment:
     """A call (its position in the program, layer id, kernel) and the bytes that matter then."""
 

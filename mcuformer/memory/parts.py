@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.memory.conflicts import Item
+from mcuformer.memory.model import UNLIMITED
 from mcuformer.memory.orders import move, orders
 
 MOVES = 30  # of the search from one order, before it begins anew from the next best
@@ -41,8 +42,9 @@ class Shelf:
             for item in self.found
         ]
 
-    def place(self, order: Sequence[int]) -> Attempt:
-        """Every item of `order` at the lowest offset that is free of those placed before."""
+    def place(self, order: Sequence[int], most: int = UNLIMITED) -> Attempt:
+        """Every item of `order` at the lowest offset that is free of those placed before; given up,
+        with nothing but its top, where that is above `most`."""
         offset, size, align, rivals, top = self.offset, self.size, self.align, self.rivals, 0
         for i in order:
             offset[i] = None
@@ -60,6 +62,8 @@ class Shelf:
             offset[i] = low
             if low + size[i] > top:
                 top = low + size[i]
+                if top > most:
+                    return top, 0, [], []
         return top, 0, [*order], [offset[i] or 0 for i in order]
 
     def attempt(self, order: Sequence[int]) -> Attempt:
@@ -194,6 +198,6 @@ def _climb(
             item = chance.choice(beside)
         trial = order[:]
         move(trial, item, place)
-        made = shelf.place(trial)
+        made = shelf.place(trial, most=top)
         now = made if made[0] <= top else now
     return now

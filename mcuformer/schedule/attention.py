@@ -6,9 +6,10 @@ bit-identical to the op-by-op graph except `absorbed`, which quant/ rewrites int
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mcuformer.ir.graph import Op
+from mcuformer.record import record
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
@@ -16,7 +17,7 @@ from mcuformer.schedule.program import Expr, Loop, Step
 from mcuformer.schedule.regions import Region, ancestors
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sides:
     """The operations of an attention region by the operand they feed, and those behind the attention."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
+from mcuformer.record import record
 from mcuformer.schedule import attention, conv, embed
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
@@ -41,7 +42,7 @@ SCHEDULES = {
 MOVES = frozenset({"reshape", "slice"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Choice:
     """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
     `budget`: scratch bytes a kernel may take; `lines`: image lines of patches, or lines of a strip of

@@ -1,9 +1,7 @@
-"""Which schedule every region runs under: the trade between SRAM and instructions.
+"""What a region can choose from: its schedules, tiles and budgets of scratch.
 
-Each region is emitted under every candidate choice; its own peak of bytes and its instructions are
-kept where no other choice is better in both. A limit on bytes then decides for all regions at once:
-each takes its fastest choice that stays, with what lives beside it, under the limit. Sweeping the
-limit gives the model's whole trade-off curve.
+Each region is emitted under every schedule; the peak of its own bytes and its instructions are kept
+where no other choice is better in both (schedule/trade.py makes the model's curve of them).
 """
 
 from __future__ import annotations
@@ -11,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.record import record
 from mcuformer.schedule.build import MOVES, SPECIAL, Choice, Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
@@ -26,8 +26,6 @@ from mcuformer.schedule.measure import (
     steps_instructions,
     window_peak,
 )
-from mcuformer.schedule.outline import times
-from mcuformer.schedule.panels import keep
 from mcuformer.schedule.program import Step
 from mcuformer.schedule.regions import CONVOLUTIONS, Region
 
@@ -52,24 +50,17 @@ BUDGETS = (
 )
 
 
-_NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule depends on
+@record(frozen=True, slots=True, eq=False)
+class Options:
+    """The Pareto set of a region: along it `peak` of its own bytes rises and `cost` in instructions falls.
 
+    A choice is made when it is asked for: of a hundred, the search wants one.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    choice: Choice
-    peak_bytes: int  # of the region's own buffers
-    instructions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One point of the trade-off: every region's choice under a limit on live bytes."""
-
-    limit_bytes: int
-    instructions: int
-    choices: tuple[Choice, ...]
-    latent: bool = False  # some attention runs from its low-rank latent, K and V never exist
+    peak: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    absorbed: NDArray[np.bool_]  # which are schedules of the region with absorbed weights
+    choice: Callable[[int], Choice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,19 +72,23 @@ class Sheet:
     choice: Callable[[int], Choice]
 
 
-def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> list[Option]:
-    """The Pareto set of a region, smallest peak first; `twin` is the region with absorbed weights."""
+def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None) -> Options:
+    """What a region can choose from; `twin` is the region with absorbed weights."""
     sheets = [*_sheets(fr, region)]
+    exact = sum(len(s.peak) for s in sheets)
     if other is not None and twin is not None and twin.attention is not None:
         sheets += absorbed_sheets(other, twin)
     peak, cost = (np.concatenate([getattr(s, n) for s in sheets]) for n in ("peak", "cost"))
-    first = np.cumsum([0, *(len(s.peak) for s in sheets)])
-    found = []
-    for i in front(peak, cost):
-        which = bisect_right(first, i) - 1
-        choice = sheets[which].choice(int(i - first[which]))
-        found.append(Option(choice, int(peak[i]), int(cost[i])))
-    return found
+    first = [0, *accumulate(len(s.peak) for s in sheets)]
+    makers = [s.choice for s in sheets]
+    kept = front(peak, cost)
+    places = kept.tolist()
+
+    def choice(i: int) -> Choice:
+        which = bisect_right(first, places[i]) - 1
+        return makers[which](places[i] - first[which])
+
+    return Options(peak[kept], cost[kept], kept >= exact, choice)
 
 
 def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -220,115 +215,10 @@ def _kept(
     )
     peak = np.maximum(made[0][:, None], read[0][None])[..., 2:]
     cost = (made[1][:, None] + read[1][None])[..., 2:]
+    shape = peak.shape  # all that is kept of the two
 
     def choice(i: int) -> Choice:
-        tile, query, budget = (int(n) for n in np.unravel_index(i, peak.shape))
+        tile, query, budget = (int(n) for n in np.unravel_index(i, shape))
         return Choice("kv", tiles[tile], query_tiles[query], budgets[budget])
 
     return Sheet(peak.ravel(), cost.ravel(), choice)
-
-
-def outside_live(fr: Frame) -> list[int]:
-    """Bytes of materialised values that live while each region runs (its inputs and target included)."""
-    count = len(fr.regions)
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    where, values = fr.emitter.where, fr.emitter.values
-    for i, region in enumerate(fr.regions):
-        for name in (region.target, *(n for op in region.ops for n in op.inputs if n is not None)):
-            if name in where and where[name].buffer is not None:
-                first.setdefault(name, i)
-                last[name] = i
-    for name in fr.graph.outputs:
-        last[name] = count - 1
-    live: list[dict[str, int]] = [{} for _ in range(count)]
-    for name, start in first.items():
-        loc = where[name]
-        end = loc.start.const + values[name].type.shape[0] * loc.stride
-        for i in range(start, last[name] + 1):
-            live[i][str(loc.buffer)] = max(live[i].get(str(loc.buffer), 0), -(-end // 8) * 8)
-    return [sum(table.values()) for table in live]
-
-
-def signature(fr: Frame, region: Region) -> tuple[object, ...]:
-    """Regions with equal signatures have equal options: shapes, types and structure, no names."""
-    index: dict[str, int] = {}
-    values, where = fr.emitter.values, fr.emitter.where
-    target = where[region.target].buffer
-    rows: list[object] = [fr.mode]
-    for op in region.ops:
-        rows += [op.kind, *[(k, str(v)) for k, v in sorted(op.attrs.items()) if k not in _NUMBERS]]
-        for name in (*op.inputs, *op.outputs):
-            if name is None:
-                rows.append(None)
-                continue
-            value, loc = values[name], where.get(name)
-            rows += [index.setdefault(name, len(index)), value.type.shape, value.type.dtype]
-            rows.append(value.is_const)
-            if loc is not None:
-                start = loc.start
-                rows.append((loc.stride, loc.buffer is None, start.const, start.terms))
-                rows.append(loc.buffer == target)
-    return tuple(rows)
-
-
-def is_latent(fr: Frame, region: Region) -> bool:
-    """Whether the attention's k and v layers read a materialised value narrower than K (a latent)."""
-    assert region.attention is not None
-    k = str(region.attention.inputs[1])
-    made = next((o for o in region.ops if o.outputs[0] == k), None)
-    if made is None or made.inputs[0] not in fr.emitter.where:
-        return False
-    return fr.emitter.values[str(made.inputs[0])].type.shape[1] < fr.emitter.values[k].type.shape[1]
-
-
-Memo = dict[tuple[object, ...], list[Option]]
-
-
-def trade_off(
-    fr: Frame, other: Frame | None = None, memo: Memo | None = None,
-    keys: Sequence[object] | None = None,
-) -> list[Point]:
-    """Points with rising instructions and falling limits: what the model can trade.
-
-    `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
-    `memo` keeps the options of regions from one model to the next (the search plans thousands).
-    `keys` are the regions' signatures, where they are known.
-    """
-    memo = {} if memo is None else memo
-    keys = keys or [signature(fr, r) for r in fr.regions]
-    table: list[list[Option]] = []
-    twins = {r.target: r for r in other.regions} if other else {}
-    for region, shapes in zip(fr.regions, keys, strict=True):
-        twin = twins.get(region.target)
-        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
-        twin = None if same else twin
-        key = (shapes, twin is not None)
-        table.append(memo.get(key) or keep(memo, key, options(fr, region, other, twin)))
-    beside = outside_live(fr)
-    # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
-    peaks = [[b + o.peak_bytes for o in os] for b, os in zip(beside, table, strict=True)]
-    floor = max((p[0] for p in peaks), default=0)
-    counts = [times(fr.graph, r.name) for r in fr.regions]
-    latent = [r.attention is not None and is_latent(fr, r) for r in fr.regions]
-    limits = np.array(sorted({p for ps in peaks for p in ps if p > floor} | {floor}), np.int64)
-    chosen = [np.searchsorted(ps, limits, "right") - 1 for ps in peaks]
-    totals, absorbed = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
-    for n, os, at, yes in zip(counts, table, chosen, latent, strict=True):
-        totals += n * np.array([o.instructions for o in os], np.int64)[at]
-        if yes:
-            absorbed |= np.array([o.choice.schedule.startswith("absorbed") for o in os])[at]
-    better = np.ones(len(limits), np.bool_)  # than every lower limit
-    better[1:] = totals[1:] < np.minimum.accumulate(totals)[:-1]
-    choices = zip(
-        *([os[i].choice for i in at[better]] for os, at in zip(table, chosen, strict=True)),
-        strict=True,
-    )
-    columns = (a[better].tolist() for a in (limits, totals, absorbed))
-    return [
-        Point(limit, total, several, from_latent)
-        for several, limit, total, from_latent in zip(choices, *columns, strict=True)
-    ][::-1]
-
-
-__all__ = ["Option", "Point", "trade_off"]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mcuformer.kernels.table import KERNELS
 from mcuformer.memory.lifetimes import stretches
+from mcuformer.record import record
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.menus import Decided
 from mcuformer.schedule.outline import STAGE, nominal
@@ -32,7 +33,7 @@ Numbers = NDArray[np.int64]
 _TABLES: dict[Key, tuple[Numbers, Numbers]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Moment:
     """A call: the bytes beside its scratch, by fixed buffers and by tiles (bytes a row, total)."""
 
@@ -43,7 +44,7 @@ class Moment:
     instructions: int  # of a call without `work`
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stage:
     """A step of the region: a call (`total` 0) or a loop over `total` rows in tiles."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mcuformer.record import record
 from mcuformer.schedule.program import Addr, Expr, Span, as_expr
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Loc:
     """Where the rows of a value lie: row i at `start + i * stride` of a buffer or of a constant.
 
@@ -37,7 +36,7 @@ class Loc:
         return (Span(self.buffer, self.start, self.stride, self.row_bytes, rows),)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rows:
     """A tile: `count` rows from `first`; `full` and `tail` are the row counts of whole and last tiles.
 

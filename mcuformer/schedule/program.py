@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.record import record
 
 Env = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Expr:
     """const + sum(coefficient * variable); variables are loop variables `t` and their row counts `t_n`."""
 
@@ -52,7 +53,7 @@ def var(name: str) -> Expr:
     return Expr(0, ((name, 1),))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Buffer:
     """Bytes in SRAM. `io` buffers hold the resident input or the output and stay readable at the end.
 
@@ -66,7 +67,7 @@ class Buffer:
     hint: Literal["", "fast"] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Span:
     """`rows` pieces of `row_bytes`, `stride` apart, from byte `start` of `buffer`."""
 
@@ -81,7 +82,7 @@ class Span:
         return Span(buffer.name, Expr(), buffer.size_bytes, buffer.size_bytes, Expr(1))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Addr:
     """A C argument: the address of byte `offset` of `buffer`; `constant` names a C array in flash instead."""
 
@@ -94,7 +95,7 @@ class Addr:
 Arg = Addr | Expr | str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Work:
     """What a call computes: `op` by kernel `module` on `rows` rows, `heads` heads of an attention.
 
@@ -109,7 +110,7 @@ class Work:
     decided_on: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Call:
     """One kernel call. `params` keys `Program.params`; `layer` is the id of an int-graph op.
 
@@ -135,7 +136,7 @@ class Call:
     work: Work | None = None  # what it costs under other tiles and budgets (schedule/measure.py)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Loop:
     """for (var = 0; var < total; var += step), var_n = min(step, total - var)."""
 
@@ -162,7 +163,7 @@ def spans_of(step: Step) -> Iterator[Span]:
         yield from (*step.reads, *step.writes, *step.scratch)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Layer:
     """A row of the per-layer table: one op of the int graph and how it runs."""
 
@@ -177,7 +178,7 @@ class Layer:
     weight_bits: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Trace:
     """What a traced tile holds: columns from byte `first_byte` of each row of int-graph value `value`."""
 
@@ -185,7 +186,7 @@ class Trace:
     first_byte: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Param:
     """A kernel's const struct: `mcuformer.kernels.<kernel>.pack(op, program.graph, **choices)` makes it.
 

@@ -8,9 +8,9 @@ tile, q, k and v are recomputed from their root by whatever schedule the attenti
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.record import record
 
 TOKENWISE = frozenset(
     {
@@ -34,7 +34,7 @@ def activations(graph: Graph, op: Op) -> list[str]:
     return [i for i in op.inputs if i is not None and not graph.values[i].is_const]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Region:
     """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None."""
 

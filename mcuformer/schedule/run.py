@@ -11,12 +11,12 @@ from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import extend, plan
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Frame, assemble, frame
-from mcuformer.schedule.choose import Memo, Point, signature, trade_off
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.outline import outline
 from mcuformer.schedule.program import Program
 from mcuformer.schedule.repeat import Repeats, repeats
 from mcuformer.schedule.select import MODES, select
+from mcuformer.schedule.trade import Memo, Point, signature, trade_off
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,9 +16,9 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
 from mcuformer.pipeline import static_estimate
-from mcuformer.schedule.choose import Memo
 from mcuformer.schedule.outline import times
 from mcuformer.schedule.run import Curve, Fit, curve, fit
+from mcuformer.schedule.trade import Memo
 from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.int_graph import short_graph

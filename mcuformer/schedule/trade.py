@@ -1,0 +1,136 @@
+"""The trade between SRAM and instructions of a whole model, from the options of its regions.
+
+A limit on bytes decides for all regions at once: each takes its fastest choice that stays, with what
+lives beside it, under the limit. Sweeping the limit gives the curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mcuformer.record import record
+from mcuformer.schedule.build import Choice, Frame
+from mcuformer.schedule.choose import Options, options
+from mcuformer.schedule.outline import times
+from mcuformer.schedule.panels import keep
+from mcuformer.schedule.regions import Region
+
+_NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule depends on
+
+
+@record(frozen=True, slots=True, eq=False)
+class Point:
+    """One point of the trade-off: every region's choice under a limit on live bytes.
+
+    `latent`: some attention runs from its low-rank latent, K and V never exist.
+    """
+
+    limit_bytes: int
+    instructions: int
+    latent: bool
+    options: tuple[Options, ...]
+    places: tuple[int, ...]  # of every region's choice among its options
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return tuple(o.choice(i) for o, i in zip(self.options, self.places, strict=True))
+
+
+def outside_live(fr: Frame) -> list[int]:
+    """Bytes of materialised values that live while each region runs (its inputs and target included)."""
+    count = len(fr.regions)
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    where, values = fr.emitter.where, fr.emitter.values
+    for i, region in enumerate(fr.regions):
+        for name in (region.target, *(n for op in region.ops for n in op.inputs if n is not None)):
+            if name in where and where[name].buffer is not None:
+                first.setdefault(name, i)
+                last[name] = i
+    for name in fr.graph.outputs:
+        last[name] = count - 1
+    live: list[dict[str, int]] = [{} for _ in range(count)]
+    for name, start in first.items():
+        loc = where[name]
+        end = loc.start.const + values[name].type.shape[0] * loc.stride
+        for i in range(start, last[name] + 1):
+            live[i][str(loc.buffer)] = max(live[i].get(str(loc.buffer), 0), -(-end // 8) * 8)
+    return [sum(table.values()) for table in live]
+
+
+def signature(fr: Frame, region: Region) -> tuple[object, ...]:
+    """Regions with equal signatures have equal options: shapes, types and structure, no names."""
+    index: dict[str, int] = {}
+    values, where = fr.emitter.values, fr.emitter.where
+    target = where[region.target].buffer
+    rows: list[object] = [fr.mode]
+    for op in region.ops:
+        rows += [op.kind, *[(k, str(v)) for k, v in sorted(op.attrs.items()) if k not in _NUMBERS]]
+        for name in (*op.inputs, *op.outputs):
+            if name is None:
+                rows.append(None)
+                continue
+            value, loc = values[name], where.get(name)
+            rows += [index.setdefault(name, len(index)), value.type.shape, value.type.dtype]
+            rows.append(value.is_const)
+            if loc is not None:
+                start = loc.start
+                rows.append((loc.stride, loc.buffer is None, start.const, start.terms))
+                rows.append(loc.buffer == target)
+    return tuple(rows)
+
+
+def is_latent(fr: Frame, region: Region) -> bool:
+    """Whether the attention's k and v layers read a materialised value narrower than K (a latent)."""
+    assert region.attention is not None
+    k = str(region.attention.inputs[1])
+    made = next((o for o in region.ops if o.outputs[0] == k), None)
+    if made is None or made.inputs[0] not in fr.emitter.where:
+        return False
+    return fr.emitter.values[str(made.inputs[0])].type.shape[1] < fr.emitter.values[k].type.shape[1]
+
+
+Memo = dict[tuple[object, ...], Options]
+
+
+def trade_off(
+    fr: Frame, other: Frame | None = None, memo: Memo | None = None,
+    keys: Sequence[object] | None = None,
+) -> list[Point]:
+    """Points with rising instructions and falling limits: what the model can trade.
+
+    `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
+    `memo` keeps the options of regions from one model to the next (the search plans thousands).
+    `keys` are the regions' signatures, where they are known.
+    """
+    memo = {} if memo is None else memo
+    keys = keys or [signature(fr, r) for r in fr.regions]
+    table: list[Options] = []
+    twins = {r.target: r for r in other.regions} if other else {}
+    for region, shapes in zip(fr.regions, keys, strict=True):
+        twin = twins.get(region.target)
+        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
+        twin = None if same else twin
+        key = (shapes, twin is not None)
+        table.append(memo.get(key) or keep(memo, key, options(fr, region, other, twin)))
+    # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
+    peaks = [live + o.peak for live, o in zip(outside_live(fr), table, strict=True)]
+    floor = max((int(p[0]) for p in peaks), default=0)
+    limits = np.unique(np.concatenate([np.array([floor], np.int64), *(p[p > floor] for p in peaks)]))
+    chosen = [p.searchsorted(limits, "right") - 1 for p in peaks]
+    totals, latent = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
+    for region, o, at in zip(fr.regions, table, chosen, strict=True):
+        totals += times(fr.graph, region.name) * o.cost[at]
+        if region.attention is not None and is_latent(fr, region):
+            latent |= o.absorbed[at]
+    better = np.ones(len(limits), np.bool_)  # than every lower limit
+    better[1:] = totals[1:] < np.minimum.accumulate(totals)[:-1]
+    columns = (a[better].tolist() for a in (limits, totals, latent))
+    places = zip(*(at[better].tolist() for at in chosen), strict=True)
+    all_options = tuple(table)
+    return [
+        Point(limit, total, from_latent, all_options, at)
+        for at, limit, total, from_latent in zip(places, *columns, strict=True)
+    ][::-1]
