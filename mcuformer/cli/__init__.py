@@ -10,7 +10,7 @@ import click
 
 from mcuformer import __version__
 from mcuformer.cli.failure import report_failure
-from mcuformer.cli.signals import terminate_as_interrupt
+from mcuformer.interrupts import terminate_as_interrupt
 
 COMMANDS = {
     "search": "Find a network within the chip's limits; train, compile and check it.",

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Literal
 
+from mcuformer.interrupts import interrupt_afterwards
+
 _unicorn: Any = importlib.import_module("unicorn")
 _arm: Any = importlib.import_module("unicorn.arm_const")
 
@@ -90,7 +92,8 @@ class Engine:
     def run(self, pc: int) -> int:
         """Run until `stop` or WFI; the address where it stopped. EngineError on a fault."""
         try:
-            self.uc.emu_start(pc | 1, _FOREVER)
+            with interrupt_afterwards(self.stop):
+                self.uc.emu_start(pc | 1, _FOREVER)
         except _unicorn.UcError as error:
             raise EngineError(str(error)) from None
         return self.get("pc")
