@@ -16,7 +16,9 @@ from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
+from mcuformer.search.borrow import borrow
 from mcuformer.search.budget import Budget, budget_of, with_counts
+from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import Data, Images
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.evolve import evolve
@@ -34,20 +36,12 @@ from mcuformer.search.finish import Outcome, calibration, check, compile_found, 
 from mcuformer.search.net import Network
 from mcuformer.search.picture import draw, page
 from mcuformer.search.sandwich import Sandwich
-from mcuformer.search.settings import Settings, read_settings
+from mcuformer.search.settings import Settings
 from mcuformer.search.space import Space, load_space, parse_space
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
-from mcuformer.search.train import (
-    Trainer,
-    accuracy,
-    device_of,
-    distilled_loss,
-    load_finished,
-    plain_loss,
-    weights_sha256,
-)
+from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
 from mcuformer.targets.board_file import load_board
 
 RESULT = "search.json"
@@ -155,7 +149,7 @@ class Search:
         generator = torch.Generator().manual_seed(self.settings.seed)
         model = Supernet(self.space, generator)
         if self.settings.supernet:
-            self._borrow(model, Path(self.settings.supernet))
+            borrow(model, Path(self.settings.supernet), self.settings, self.data)
             return model.to(self.device).eval()
         epochs = self.budget.supernet.epochs
         trainer = Trainer(
@@ -166,21 +160,6 @@ class Search:
         )
         trainer.run(self._training("training the supernet"))
         return model.eval()
-
-    def _borrow(self, model: Supernet, other: Path) -> None:
-        """Another split of the data would have shown it the images that candidates are judged by."""
-        its = read_settings(other)
-        space = load_space(its.space).sized(self.data.image, len(self.data.classes))
-        for what, same in (
-            ("space", (space.choices, space.ratio) == (self.space.choices, self.space.ratio)),
-            ("data", its.data == self.settings.data), ("seed", its.seed == self.settings.seed),
-        ):
-            if not same:
-                raise UsageError(f"the supernet in {other} is of another {what}", "search without --supernet")
-        path = other / "supernet" / "last.pt"
-        if not path.is_file():
-            raise UsageError(f"{other} has no trained supernet", f"mcuformer search --resume {other}")
-        load_finished(model, path)
 
     def evaluator(self, supernet: Supernet) -> Evaluator:
         """Validation accuracy of subnets, in percent."""

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.search.arch import Arch
+from mcuformer.search.checkpoint import load_finished
 from mcuformer.search.data import Data
 from mcuformer.search.net import Network
-from mcuformer.search.train import compiled, load_finished
+from mcuformer.search.train import compiled
 
 INFO, ROUNDED_WEIGHTS, RANGES = "train.json", "rounded.pt", "ranges.json"
 

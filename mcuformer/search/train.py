@@ -7,14 +7,13 @@ and resumed from its last epoch ends with the same weights as an unbroken one.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,9 +21,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
 from mcuformer.search.augment import Augment
+from mcuformer.search.checkpoint import followed, read_checkpoint, save_atomically
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.muon import Muon
@@ -251,7 +250,7 @@ class Trainer:
     def _load(self) -> None:
         if not self.path.exists():
             return
-        state = torch.load(self.path, map_location=self.device, weights_only=True)
+        state = read_checkpoint(self.path, self.device)
         if state["recipe"] != asdict(self.recipe):
             raise UsageError(f"{self.path} is of another recipe", "choose another directory")
         self.model.load_state_dict(state["model"])
@@ -260,55 +259,11 @@ class Trainer:
                 optimizer.load_state_dict(saved)
         self.average = {n: t.to(self.device) for n, t in state["average"].items()}
         self.finished, self.losses = state["finished"], state["losses"]
-        if self.recipe.ema and self.finished == self.recipe.epochs:
-            self.use_average()
 
 
 def compiled(model: nn.Module, device: torch.device) -> nn.Module:
     """The same model (and weights) with its kernels joined, on a GPU, which waits for launches."""
     return torch.compile(model) if device.type == "cuda" else model  # type: ignore[return-value]
-
-
-def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:
-    """The final weights of the training that left `path` go into `model`; its recipe."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist", "training writes a last.pt after every epoch")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    recipe: dict[str, Any] = state["recipe"]
-    if state["finished"] < recipe["epochs"]:
-        done = f"{state['finished']} of {recipe['epochs']} epochs"
-        raise UsageError(f"{path} is not trained to its end: {done}", "let that training finish")
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise UsageError(f"{path} is of another network: {first}") from error
-    if recipe["ema"]:
-        with torch.no_grad():
-            for name, t in followed(model):
-                t.copy_(state["average"][name])
-    return recipe
-
-
-def followed(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What the moving average follows: weights, and the statistics of batch norms."""
-    yield from model.named_parameters()
-    yield from ((n, b) for n, b in model.named_buffers() if "running" in n)
-
-
-def save_atomically(state: Any, path: Path) -> None:
-    """Whole or not at all, also when the process is killed."""
-    buffer = io.BytesIO()  # torch hides what the system says of a full disk
-    torch.save(state, buffer)
-    with atomic_file(path) as part:
-        part.write_bytes(buffer.getbuffer())
-
-
-def weights_sha256(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, t in sorted(model.state_dict().items()):
-        digest.update(name.encode() + t.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _number(text: str) -> int:

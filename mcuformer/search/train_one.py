@@ -15,21 +15,12 @@ import torch.distributed as dist
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
+from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.qat import qat_recipe, train_rounded
 from mcuformer.search.teacher import INFO, RANGES, ROUNDED_WEIGHTS, load_teacher, trained_network
-from mcuformer.search.train import (
-    Recipe,
-    Trainer,
-    accuracy,
-    device_of,
-    distilled_loss,
-    load_finished,
-    plain_loss,
-    save_atomically,
-    weights_sha256,
-)
+from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distilled_loss, plain_loss
 
 
 def read_arch(path: Path) -> Arch:

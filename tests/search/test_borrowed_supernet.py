@@ -9,9 +9,9 @@ pytest.importorskip("optuna", reason="the extra `search` (optuna) is not install
 pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
 
 from mcuformer.errors import UsageError
+from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.run import Search
 from mcuformer.search.settings import Settings, save_settings
-from mcuformer.search.train import weights_sha256
 
 SPACE = "patch = [8]\ndim = [8, 12]\ndepth = [1]\nheads = [1]\nhead_dim = [8]\nratio = [1.0]\n"
 

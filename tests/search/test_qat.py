@@ -16,6 +16,7 @@ from mcuformer.ir.types import QParams  # noqa: E402
 from mcuformer.options import CompileOptions  # noqa: E402
 from mcuformer.pipeline_quant import quantised  # noqa: E402
 from mcuformer.quant import gptq  # noqa: E402
+from mcuformer.search.checkpoint import weights_sha256  # noqa: E402
 from mcuformer.search.data import load  # noqa: E402
 from mcuformer.search.fake_quant import Grid, rounded_weights, weight_scale  # noqa: E402
 from mcuformer.search.finish import calibration, export  # noqa: E402
@@ -23,7 +24,7 @@ from mcuformer.search.net import Network, initialise  # noqa: E402
 from mcuformer.search.qat import Rounded, qat_recipe, train_rounded  # noqa: E402
 from mcuformer.search.space import load_space  # noqa: E402
 from mcuformer.search.teacher import trained_network  # noqa: E402
-from mcuformer.search.train import Recipe, Trainer, normalised, weights_sha256  # noqa: E402
+from mcuformer.search.train import Recipe, Trainer, normalised  # noqa: E402
 from mcuformer.search.train_one import export_one, train_one  # noqa: E402
 
 CPU = torch.device("cpu")

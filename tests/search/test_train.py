@@ -16,11 +16,12 @@ torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not i
 from mcuformer.errors import UsageError  # noqa: E402
 from mcuformer.search import sandwich  # noqa: E402
 from mcuformer.search.augment import Augment, cutmix  # noqa: E402
+from mcuformer.search.checkpoint import weights_sha256  # noqa: E402
 from mcuformer.search.data import Data, Images  # noqa: E402
 from mcuformer.search.net import Network, initialise  # noqa: E402
 from mcuformer.search.space import load_space  # noqa: E402
 from mcuformer.search.supernet import Supernet  # noqa: E402
-from mcuformer.search.train import Recipe, Trainer, weights_sha256  # noqa: E402
+from mcuformer.search.train import Recipe, Trainer  # noqa: E402
 from mcuformer.search.train_one import train_one  # noqa: E402
 
 SPACE = load_space("tiny").with_choices(dim=(8, 16), depth=(1,), heads=(1, 2), patch=(8, 6))
@@ -164,3 +165,29 @@ def test_two_processes_train_as_one(tmp_path, arch_file):
     )
     for name, t in one.items():
         assert torch.allclose(t, two[name], atol=2e-3), name
+
+
+def damage(path, how):
+    whole = path.read_bytes()
+    if how == "another file":
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"weights?"}[how])
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "text", "another file"])
+def test_a_damaged_checkpoint_is_named(tmp_path, arch_file, how):
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    recipe = Recipe(epochs=1, batch=256)
+
+    def trained(name, **more):
+        return train_one(arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more)
+
+    trained("a")
+    damage(tmp_path / "a" / "last.pt", how)
+    for more in ({"start": tmp_path / "a"}, {"teacher": tmp_path / "a"}):
+        with pytest.raises(UsageError, match=r"a/last\.pt is (damaged|no checkpoint)"):
+            trained("b", **more)
+        assert not (tmp_path / "b").exists()
+    with pytest.raises(UsageError, match=r"a/last\.pt is (damaged|no checkpoint)"):
+        trained("a")  # that goes on from it
