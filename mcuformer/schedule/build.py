@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.kernels import elementwise
-from mcuformer.record import record
-from mcuformer.schedule import attention, conv, embed
+from mcuformer.schedule import attention
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
-from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import (
-    Addr,
-    Arg,
     Call,
     Expr,
     Layer,
-    Loop,
     Program,
     Span,
     Step,
-    Work,
     spans_of,
 )  # fmt: skip
-from mcuformer.schedule.regions import CONVOLUTIONS, Region, is_column_view, split
+from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region, split
+from mcuformer.schedule.special import MOVES, SPECIAL, move
 from mcuformer.schedule.storage import Storage
 
 SCHEDULES = {
@@ -39,20 +30,6 @@ SCHEDULES = {
     "absorbed together": attention.absorbed_together,
     "windows": attention.windowed,
 }
-MOVES = frozenset({"reshape", "slice"})
-
-
-@record(frozen=True, slots=True)
-class Choice:
-    """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
-    `budget`: scratch bytes a kernel may take; `lines`: image lines of patches, or lines of a strip of
-    a convolution's output, at a time."""
-
-    schedule: str = "rows"
-    tile: int = 64
-    query_tile: int = 32
-    budget: int = 0
-    lines: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,160 +65,11 @@ def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[
     if region.attention is not None:
         return SCHEDULES[choice.schedule](em, region, target, choice.tile, choice.query_tile)
     if op.kind in MOVES:
-        return _move(em, op, target)
+        return move(em, op, target)
     special = SPECIAL.get(op.kind)
     if special is not None:
         return special(em, region, target, choice, mode)
     return attention.tokenwise(em, region, target, choice.tile)
-
-
-def _move(em: Emitter, op: Op, target: Loc) -> list[Step]:
-    source = em.where[str(op.inputs[0])]
-    if source.buffer == target.buffer:
-        return []
-    raise UnsupportedModelError(
-        f"{op.name}: this {op.kind} would have to move bytes that lie apart"
-    )
-
-
-def _convolutions(
-    em: Emitter, region: Region, target: Loc, choice: Choice, mode: str
-) -> list[Step]:
-    op = region.ops[-1]
-    if not embed.by_patches(em.graph, op):
-        return conv.convolve(em, region, target, choice.lines)
-    lines = min(choice.lines, op.attrs["kernel"][0])
-    whole_image = em.where.get(str(op.inputs[0]))
-    return embed.patch_embed(em, op, target, mode if whole_image else "bands", lines)
-
-
-def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
-    """Row-wise operations before a mean over tokens run in tiles that add to int32 sums."""
-    op = region.ops[-1]
-    x_name = str(op.inputs[0])
-    t = em.values[x_name].type
-    tile = min(choice.tile, t.shape[0])
-    acc = Loc(Expr(), 4 * t.shape[1], 4 * t.shape[1], em.buffer(f"{op.name}.sums", 4 * t.shape[1]))
-    rows = Rows.tile("t", t.shape[0], tile)
-    tiles: dict[str, Loc] = {}
-    body = em.chain(region.ops[:-1], tiles, rows, {})
-    x = em.location(x_name, tiles, rows)
-    assert x is not None
-    layer, key = em.layer_ids[op.name], em.param("elementwise", op)
-    args = (x.addr, Expr(x.stride), rows.first, rows.count, acc.addr)
-    one = Rows.all(1)
-    body.append(
-        Call(
-            "mcf_mean_partial",
-            layer,
-            key,
-            args,
-            x.span(rows.count) + acc.span(one.count),
-            acc.span(one.count),
-            instructions=elementwise.instructions(op, em, rows.full),
-            tail_instructions=elementwise.instructions(op, em, rows.tail),
-            overwrites=True,
-            work=Work("elementwise", op, rows.full, rows.total),
-        )
-    )
-    start = Call(
-        "mcf_zero",
-        layer,
-        None,
-        (acc.addr, Expr(acc.row_bytes)),
-        (),
-        acc.span(one.count),
-        instructions=acc.row_bytes // 4 + 8,
-    )
-    finish = Call(
-        "mcf_mean_finish",
-        layer,
-        key,
-        (acc.addr, target.addr),
-        acc.span(one.count),
-        target.span(one.count),
-        trace=em.trace(op.outputs[0], target, one),
-        instructions=8 * t.shape[1],
-    )
-    return [start, Loop("t", t.shape[0], tile, tuple(body), f"{op.name}: sums over tokens"), finish]
-
-
-def _concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
-    """Constants and parts that could not be computed in place are copied to their rows."""
-    op = region.ops[-1]
-    steps: list[Step] = []
-    row = 0
-    for name in map(str, op.inputs):
-        count = em.values[name].type.shape[0]
-        y = target.at(row)
-        x = em.constant(name) if em.values[name].is_const else em.where[name]
-        if (x.buffer, x.start) != (y.buffer, y.start):
-            steps.append(replace(embed.copy_rows(em, op, x, y, Rows.all(count)), trace=None))
-        row += count
-    if not steps:
-        return []
-    last = steps[-1]
-    assert isinstance(last, Call)
-    steps[-1] = replace(last, trace=em.trace(op.outputs[0], target, Rows.all(row)))
-    return steps
-
-
-def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
-    """Rows by static index; a permutation of rows that die here happens in their own buffer."""
-    op = region.ops[-1]
-    x = em.where[str(op.inputs[0])]
-    indices = [int(i) for i in np.asarray(op.attrs["indices"]).ravel()]
-    rows = Rows.all(len(indices))
-    source = Rows.all(em.values[str(op.inputs[0])].type.shape[0])
-    layer = em.layer_ids[op.name]
-    size = Expr(x.row_bytes)
-    cost = len(indices) * (x.row_bytes + 24)
-    trace = em.trace(op.outputs[0], target, rows)
-    if x.buffer is None or x.buffer != target.buffer:
-        table = em.index_constant(f"{op.name}.rows", indices)
-        args: tuple[Arg, ...] = (
-            x.addr,
-            Expr(x.stride),
-            target.addr,
-            Expr(target.stride),
-            size,
-            rows.count,
-            table,
-        )
-        return [Call("mcf_gather", layer, None, args, x.span(source.count), target.span(rows.count),
-                     trace=trace, instructions=cost)]  # fmt: skip
-    table = em.index_constant(f"{op.name}.cycles", cycles(indices))
-    row = em.buffer(f"{op.name}.row", x.row_bytes, "scratch")
-    args = (x.addr, Expr(x.stride), size, table, Addr(row))
-    return [Call("mcf_permute", layer, None, args, x.span(rows.count), target.span(rows.count),
-                 (Span.whole(em.buffers[row]),), trace, cost, overwrites=True)]  # fmt: skip
-
-
-def cycles(indices: Sequence[int]) -> list[int]:
-    """The cycles of new row i = old row indices[i]: rows of each, closed by 65535; a last 65535."""
-    done = [False] * len(indices)
-    found: list[int] = []
-    for first in range(len(indices)):
-        if done[first] or indices[first] == first:
-            continue
-        at = first
-        while not done[at]:
-            done[at] = True
-            found.append(at)
-            at = indices[at]
-        found.append(65535)
-    return [*found, 65535]
-
-
-_Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
-SPECIAL: Mapping[str, _Special] = {
-    "q_patch_embed": _convolutions,
-    "q_conv2d": _convolutions,
-    "q_dwconv2d": _convolutions,
-    "q_mean": _mean,
-    "concat": _concat,
-    "gather": _gather,
-}
 
 
 def assemble(
@@ -349,5 +177,3 @@ def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer
         op_weight_bits(op),
     )
 
-
-__all__ = ["Choice", "Frame", "Loop", "assemble", "emit_region", "frame", "is_column_view"]

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.record import record
-from mcuformer.schedule.build import MOVES, SPECIAL, Choice, Frame, emit_region, replace_state
+from mcuformer.schedule.build import Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
-from mcuformer.schedule.emit import NO_BUDGET, Emitter
+from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.measure import (
     draft,
     draft_windows,
@@ -27,7 +27,9 @@ from mcuformer.schedule.measure import (
     window_peak,
 )
 from mcuformer.schedule.program import Step
-from mcuformer.schedule.regions import CONVOLUTIONS, Region
+from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
+from mcuformer.schedule.special import MOVES, SPECIAL
+from mcuformer.schedule.state import NO_BUDGET
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)

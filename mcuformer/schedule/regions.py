@@ -47,6 +47,19 @@ class Region:
         return self.ops[-1].name
 
 
+@record(frozen=True, slots=True)
+class Choice:
+    """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
+    `budget`: scratch bytes a kernel may take; `lines`: image lines of patches, or lines of a strip of
+    a convolution's output, at a time."""
+
+    schedule: str = "rows"
+    tile: int = 64
+    query_tile: int = 32
+    budget: int = 0
+    lines: int = 1 << 30
+
+
 def attention_feeders(graph: Graph) -> set[str]:
     """Values that only feed q, k and v: recomputed per tile, not kept.
 

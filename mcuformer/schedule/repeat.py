@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mcuformer.schedule.build import Choice, Frame
-from mcuformer.schedule.regions import Region
+from mcuformer.schedule.build import Frame
+from mcuformer.schedule.regions import Choice, Region
 
 Extent = tuple[str, int, int]  # buffer, first byte, one past the last
 

@@ -1,0 +1,122 @@
+"""The state of a program under construction: its buffers, parameters, and where every value lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import TensorType, Value
+from mcuformer.schedule.places import Loc, Rows
+from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Param, Span, Trace
+
+NO_BUDGET = 1 << 62
+
+
+@dataclass(slots=True)
+class State:
+    """State of one program under construction.
+
+    Not `priced`, calls have no estimates, parameters or traces: enough to place their buffers. Not
+    `choosing` either, kernels with a menu take no scratch: enough to draft a region (measure.py).
+    """
+
+    graph: Graph
+    values: dict[str, Value]
+    layer_ids: Mapping[str, int]
+    budget: int = 0  # scratch bytes that one kernel may take
+    next_budget: int = NO_BUDGET  # the least one under which a kernel would choose otherwise
+    prefix: str = ""
+    priced: bool = True
+    choosing: bool = True
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    params: dict[str, Param] = field(default_factory=dict)
+    constants: dict[str, None] = field(default_factory=dict)
+    traces: dict[Trace, int] = field(default_factory=dict)
+    where: dict[str, Loc] = field(default_factory=dict)
+    tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
+
+    def buffer(self, stem: str, size: int, kind: str = "activation", hint: str = "") -> str:
+        name, n = stem, 1
+        while name in self.buffers:
+            name, n = f"{stem}.{n}", n + 1
+        self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)  # type: ignore[arg-type]
+        return name
+
+    def rows_buffer(self, value: str, rows: int | Rows, stem: str | None = None) -> Loc:
+        """A new buffer for `rows` rows of `value`, or for a tile of them."""
+        row_bytes = self.row_bytes(value)
+        count = rows if isinstance(rows, int) else rows.full
+        name = self.buffer(stem or value, count * row_bytes)
+        if isinstance(rows, Rows) and rows.total:
+            self.tiled[name] = row_bytes, rows.total
+        return Loc(Expr(), row_bytes, row_bytes, name)
+
+    def row_bytes(self, value: str) -> int:
+        t = self.values[value].type
+        return t.size_bytes // t.shape[0] if t.shape[0] else 0
+
+    def constant(self, value: str) -> Loc:
+        self.constants[value] = None
+        row_bytes = self.row_bytes(value)
+        return Loc(Expr(), row_bytes, row_bytes, None, value)
+
+    def index_constant(self, stem: str, numbers: Sequence[int]) -> Addr:
+        """A table of row numbers in flash."""
+        data = np.asarray(numbers, np.uint16)
+        self.values[stem] = Value(stem, TensorType(data.shape, "uint16"), data)
+        self.constants[stem] = None
+        return Addr(None, Expr(), stem)
+
+    def param(self, kernel: str, op: Op, **choices: int) -> str:
+        key, n = op.outputs[0], 1
+        while key in self.params and (
+            self.params[key].op is not op or self.params[key].choices != choices
+        ):
+            key, n = f"{op.outputs[0]}.{n}", n + 1
+        self.params[key] = Param(kernel, op, choices)
+        return key
+
+    def scratch(self, op: Op, size: int) -> tuple[Arg, tuple[Span, ...]]:
+        if size == 0:
+            return "NULL", ()
+        name = self.buffer(f"{op.name}.scratch", size, "scratch", "fast")
+        return Addr(name), (Span.whole(self.buffers[name]),)
+
+    def trace(
+        self, value: str, y: Loc, rows: Rows, first_byte: int = 0
+    ) -> tuple[int, Span, Expr] | None:
+        """A head's share `k[64:128]` of a value is shown as columns of the value."""
+        span = y.span(rows.count)
+        if not span or not self.priced:
+            return None
+        if value.endswith("]"):
+            whole, start = (
+                value[: value.rindex("[")],
+                value[value.rindex("[") + 1 : value.rindex(":")],
+            )
+            first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
+            value = whole
+        trace = Trace(value, first_byte)
+        index = self.traces.setdefault(trace, len(self.traces))
+        return index, span[0], rows.first
+
+    def location(self, name: str | None, tiles: Mapping[str, Loc], rows: Rows) -> Loc | None:
+        """Rows of an operand: a tile of this region, or the tile's rows of a materialised value or constant."""
+        if name is None:
+            return None
+        if name in tiles:
+            return tiles[name]
+        if self.values[name].is_const:
+            return self.constant(name).at(rows.first)
+        return self.where[name].at(rows.first)
+
+    # The kernels' cost functions take a Graph; these two make the emitter one.
+    def type(self, name: str) -> TensorType:
+        return self.values[name].type
+
+    def const(self, name: str | None) -> NDArray | None:
+        return None if name is None else self.values[name].data
