@@ -1,0 +1,36 @@
+"""Records are frozen for mypy, plain slots at run time, and values in sets and dicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcuformer.record import record
+from mcuformer.schedule.program import Expr
+
+
+@record(frozen=True, slots=True, eq=False)
+class Named:
+    name: str
+
+
+def test_equal_records_are_one_key_and_unequal_ones_by_identity() -> None:
+    assert {Expr(1, (("t", 2),)), Expr(1, (("t", 2),))} == {Expr(1, (("t", 2),))}
+    assert dataclasses.replace(Expr(1), const=2) == Expr(2)
+    assert Named("a") != Named("a")
+    assert not hasattr(Named("a"), "__dict__")
+
+
+def test_mypy_refuses_an_assignment(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="mypy is not installed (make setup-test)")
+    source = "from mcuformer.schedule.program import Expr\nx = Expr(1)\nx.const = 2\n"
+    (tmp_path / "assigns.py").write_text(source)
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", str(tmp_path / "assigns.py")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and 'Property "const" defined in "Expr" is read-only' in run.stdout, (
+        run.stdout + run.stderr
+    )
