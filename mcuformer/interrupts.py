@@ -40,11 +40,13 @@ def interrupt_afterwards(stop: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def _handled(names: Iterable[str], handler: _Handler) -> Iterator[None]:
-    """Signals that this system knows go to `handler`; only the main thread may say so."""
+    """Signals that this system knows go to `handler`; only the main thread may say so. What is ignored
+    (by nohup, or as a job in the background) stays so, and a handler that is not Python's stays."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [s for s in (getattr(signal, n, None) for n in names) if s]
+    known = [s for s in (getattr(signal, n, None) for n in names) if s]
+    numbers = [s for s in known if signal.getsignal(s) not in (None, signal.SIG_IGN)]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

@@ -1,8 +1,8 @@
 """`@record`: a dataclass whose instances are cheap to make, for what schedules and plans consist of.
 
 Nothing assigns to a field of one. mypy sees a frozen dataclass and says so; at run time the fields are
-plain slots, since a frozen class stores each of them by a call of object.__setattr__: its instances take
-three times as long to make, and the search makes thirty thousand for a candidate.
+plain slots, since a frozen class stores each of them by a call of object.__setattr__: one with five
+fields takes 890 ns to make instead of 250, and planning a candidate of new shapes makes five thousand.
 """
 
 from __future__ import annotations

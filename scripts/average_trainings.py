@@ -36,8 +36,12 @@ def main() -> None:
     parser.add_argument("trainings", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--images", type=int, default=10_000, help="training images to look at")
+    parser.add_argument("--images", type=int, default=10_000, help="training images for the statistics and the cross entropy")
     args = parser.parse_args()
+    if args.output.exists():
+        parser.error(f"{args.output} exists")
+    if not (args.trainings[-1] / "train.json").is_file():
+        parser.error(f"{args.trainings[-1]} is no folder of `mcuformer train`, as the last one has to be")
     info = json.loads((args.trainings[-1] / "train.json").read_text())
     data = sources.load(args.data, info["recipe"]["seed"])
     data = data.joined() if info["refit"] else data

@@ -14,6 +14,8 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.record import record
 
 Env = Mapping[str, int]
+Kind = Literal["activation", "scratch", "input", "output"]  # of a buffer
+Hint = Literal["", "fast"]
 
 
 @record(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Buffer:
     name: str
     size_bytes: int
     align: int = 8
-    kind: Literal["activation", "scratch", "input", "output"] = "activation"
-    hint: Literal["", "fast"] = ""
+    kind: Kind = "activation"
+    hint: Hint = ""
 
 
 @record(frozen=True, slots=True)

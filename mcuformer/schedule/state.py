@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Param, Span, Trace
+from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Hint, Kind, Param, Span, Trace
 
 NO_BUDGET = 1 << 62
 
@@ -39,11 +39,11 @@ class State:
     where: dict[str, Loc] = field(default_factory=dict)
     tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
 
-    def buffer(self, stem: str, size: int, kind: str = "activation", hint: str = "") -> str:
+    def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:
         name, n = stem, 1
         while name in self.buffers:
             name, n = f"{stem}.{n}", n + 1
-        self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)  # type: ignore[arg-type]
+        self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)
         return name
 
     def rows_buffer(self, value: str, rows: int | Rows, stem: str | None = None) -> Loc:

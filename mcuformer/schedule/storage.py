@@ -8,7 +8,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.program import Expr
+from mcuformer.schedule.program import Expr, Kind
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
     TOKENWISE,
@@ -50,7 +50,7 @@ class Storage:
         if self.mode == "flash":
             self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
         elif self.mode == "resident" or not reads_by_bands(self.graph):
-            kind = "input" if self.mode == "resident" else "activation"
+            kind: Kind = "input" if self.mode == "resident" else "activation"
             self.em.where[name] = Loc(Expr(), line, line, self.em.buffer(name, t.size_bytes, kind))
 
     def _concats(self) -> None:

@@ -22,14 +22,19 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """The table that a Trainer saved. UsageError where there is none, or it is cut off or of something else."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist", "training writes a last.pt after every epoch")
-    content = io.BytesIO(path.read_bytes())  # what is wrong with the disk is another message
-    try:
-        state = torch.load(content, map_location=device, weights_only=True)
-    except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise UsageError(f"{path} is damaged, or no checkpoint", "train again, or copy it again") from error
+    state = read_saved(path, device)
     if not isinstance(state, dict) or not set(state) >= _FIELDS:
         raise UsageError(f"{path} is no checkpoint of a training")
     return state
+
+
+def read_saved(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What `save_atomically` wrote; UsageError where it is cut off, or of something else."""
+    content = io.BytesIO(path.read_bytes())  # what is wrong with the disk is another message
+    try:
+        return torch.load(content, map_location=device, weights_only=True)
+    except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise UsageError(f"{path} is damaged, or no checkpoint", "train again, or copy it again") from error
 
 
 def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.search.arch import Arch
-from mcuformer.search.checkpoint import load_finished
+from mcuformer.search.checkpoint import load_finished, read_saved
 from mcuformer.search.data import Data
 from mcuformer.search.net import Network
 from mcuformer.search.train import compiled
@@ -44,7 +44,7 @@ def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
     info: dict[str, Any] = json.loads((directory / INFO).read_text())
     network = Network(Arch.from_dict(info["arch"]))
     if info.get("qat"):
-        network.load_state_dict(torch.load(directory / ROUNDED_WEIGHTS, "cpu", weights_only=True))
+        network.load_state_dict(read_saved(directory / ROUNDED_WEIGHTS))
         return network.eval(), info
     load_finished(network, directory / "last.pt")
     return network.eval(), info

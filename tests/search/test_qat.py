@@ -7,25 +7,27 @@ import numpy as np
 import onnx
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
 
-from mcuformer.frontend import load_model  # noqa: E402
-from mcuformer.ir.interp_int import run_int  # noqa: E402
-from mcuformer.ir.types import QParams  # noqa: E402
-from mcuformer.options import CompileOptions  # noqa: E402
-from mcuformer.pipeline_quant import quantised  # noqa: E402
-from mcuformer.quant import gptq  # noqa: E402
-from mcuformer.search.checkpoint import weights_sha256  # noqa: E402
-from mcuformer.search.data import load  # noqa: E402
-from mcuformer.search.fake_quant import Grid, rounded_weights, weight_scale  # noqa: E402
-from mcuformer.search.finish import calibration, export  # noqa: E402
-from mcuformer.search.net import Network, initialise  # noqa: E402
-from mcuformer.search.qat import Rounded, qat_recipe, train_rounded  # noqa: E402
-from mcuformer.search.space import load_space  # noqa: E402
-from mcuformer.search.teacher import trained_network  # noqa: E402
-from mcuformer.search.train import Recipe, Trainer, normalised  # noqa: E402
-from mcuformer.search.train_one import export_one, train_one  # noqa: E402
+import torch
+
+from mcuformer.frontend import load_model
+from mcuformer.ir.interp_int import run_int
+from mcuformer.ir.types import QParams
+from mcuformer.options import CompileOptions
+from mcuformer.pipeline_quant import quantised
+from mcuformer.quant import gptq
+from mcuformer.search.checkpoint import weights_sha256
+from mcuformer.search.data import load
+from mcuformer.search.fake_quant import Grid, rounded_weights, weight_scale
+from mcuformer.search.finish import calibration, export
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.qat import Rounded, qat_recipe, train_rounded
+from mcuformer.search.space import load_space
+from mcuformer.search.teacher import trained_network
+from mcuformer.search.train import Recipe, Trainer, normalised
+from mcuformer.search.train_one import export_one, train_one
 
 CPU = torch.device("cpu")
 SPACE = load_space("tiny")

@@ -11,18 +11,20 @@ from random import Random
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
-from mcuformer.errors import UsageError  # noqa: E402
-from mcuformer.search import sandwich  # noqa: E402
-from mcuformer.search.augment import Augment, cutmix  # noqa: E402
-from mcuformer.search.checkpoint import weights_sha256  # noqa: E402
-from mcuformer.search.data import Data, Images  # noqa: E402
-from mcuformer.search.net import Network, initialise  # noqa: E402
-from mcuformer.search.space import load_space  # noqa: E402
-from mcuformer.search.supernet import Supernet  # noqa: E402
-from mcuformer.search.train import Recipe, Trainer  # noqa: E402
-from mcuformer.search.train_one import train_one  # noqa: E402
+import torch
+
+from mcuformer.errors import UsageError
+from mcuformer.search import sandwich
+from mcuformer.search.augment import Augment, cutmix
+from mcuformer.search.checkpoint import weights_sha256
+from mcuformer.search.data import Data, Images
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.space import load_space
+from mcuformer.search.supernet import Supernet
+from mcuformer.search.train import Recipe, Trainer
+from mcuformer.search.train_one import train_one
 
 SPACE = load_space("tiny").with_choices(dim=(8, 16), depth=(1,), heads=(1, 2), patch=(8, 6))
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from mcuformer.interrupts import interrupt_afterwards, terminate_as_interrupt
 from mcuformer.targets.chip.engine import Engine
 
 CODE, RAM = 0x08000000, 0x20000000
@@ -45,3 +46,13 @@ def test_a_signal_in_a_callback_ends_the_run(
     with pytest.raises(KeyboardInterrupt):
         engine.run(CODE)
     assert 100 <= calls < 1000 and not lost and handlers() == before
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        with terminate_as_interrupt(), interrupt_afterwards(lambda: None):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
