@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("trainings", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--images", type=int, default=10_000, help="training images for the statistics and the cross entropy")
+    parser.add_argument("--images", type=int, default=10_000, help="training images to run through each")
     args = parser.parse_args()
     if args.output.exists():
         parser.error(f"{args.output} exists")
