@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -23,6 +24,7 @@ from mcuformer.search.data import Data, Images
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.space import load_space
 from mcuformer.search.supernet import Supernet
+from mcuformer.search.teacher import trained_network
 from mcuformer.search.train import Recipe, Trainer
 from mcuformer.search.train_one import train_one
 
@@ -193,3 +195,31 @@ def test_a_damaged_checkpoint_is_named(tmp_path, arch_file, how):
         assert not (tmp_path / "b").exists()
     with pytest.raises(UsageError, match=r"a/last\.pt is (damaged|no checkpoint)"):
         trained("a")  # that goes on from it
+
+
+def test_a_damaged_rounded_network_is_named(tmp_path, arch_file):
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    recipe = Recipe(epochs=1, batch=256)
+    told = train_one(arch_file, "digits", tmp_path / "a", recipe, 1, None, lambda *_: None)
+    (tmp_path / "a" / "train.json").write_text(json.dumps(told | {"qat": {"epochs": 1}}))
+    torch.save([1], tmp_path / "a" / "rounded.pt")
+    damage(tmp_path / "a" / "rounded.pt", "truncated")
+    with pytest.raises(UsageError, match=r"rounded\.pt is damaged"):
+        trained_network(tmp_path / "a")
+
+
+def test_trainings_are_averaged(tmp_path, arch_file):
+    pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
+    for seed in (0, 1):
+        recipe = Recipe(epochs=1, batch=256, seed=seed)
+        train_one(arch_file, "digits", tmp_path / str(seed), recipe, 1, None, lambda *_: None)
+    script = Path(__file__).parents[2] / "scripts" / "average_trainings.py"
+    command = [sys.executable, str(script), "-o", str(tmp_path / "mean"), str(tmp_path / "0"),
+               str(tmp_path / "1"), "--data", "digits", "--images", "100"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0 and "mean: cross entropy" in run.stdout, run.stdout + run.stderr
+    a, b, mean = (dict(trained_network(tmp_path / n)[0].named_parameters()) for n in ("0", "1", "mean"))
+    for name, p in mean.items():
+        torch.testing.assert_close(p, (a[name] + b[name]) / 2)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and "mean exists" in again.stderr
