@@ -142,12 +142,13 @@ def _notes(graph: Graph) -> tuple[r.Diagnostic, ...]:
 
 def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, int], ...]:
     """(mode, arena bytes, MACs) of every `--optimize`, placed on this board; equal ones once."""
+    from mcuformer.schedule.macs import op_macs
     from mcuformer.schedule.run import MODES, fit
 
     found: dict[tuple[int, int], str] = {}
     for mode in MODES:
         made = fit(trade, arenas, mode)
-        macs = sum(layer.macs for layer in made.program.layers)
+        macs = sum(op_macs(made.frame.graph, op) for op in made.frame.graph.ops)
         found.setdefault((made.plan.arena_bytes, macs), mode)
     return tuple((mode, size, macs) for (size, macs), mode in found.items())
 

@@ -6,6 +6,7 @@ Graphs are immutable; a pass builds a new one with `Graph.replace` or the `Build
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,11 +61,11 @@ class Graph:
     def consumers(self) -> Mapping[str, Sequence[Op]]:
         """The operations that read a value, each once, in order; made once, not to be changed."""
         if "consumers" not in self._tables:
-            table: dict[str, list[Op]] = {name: [] for name in self.values}
+            table: defaultdict[str, list[Op]] = defaultdict(list)
             for op in self.ops:
-                for name in dict.fromkeys(op.inputs):
-                    if name is not None:
-                        table[name].append(op)
+                for name in op.inputs:
+                    if name is not None and (not (users := table[name]) or users[-1] is not op):
+                        users.append(op)
             self._tables["consumers"] = table
         return self._tables["consumers"]
 

@@ -215,16 +215,17 @@ def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
     return (0 if direct else (s.tk + 3) // 4 * key) + (s.dv + 3) // 4 * channels + rest
 
 
-def panel_choices(op: Op, graph: Values, rows: int, together: bool) -> list[tuple[int, int]]:
-    """(panel, merge) worth a thought for a call of `rows`.
-
-    `together`: the call runs all heads, so those that share K and V can share their expansion.
-    """
-    s = shape_of(op, graph)
+def panels(rows: int) -> list[int]:
+    """Values of `panel` worth a thought for a call of `rows`."""
     sizes = sorted({(-(-rows // parts) + 1) & ~1 for parts in range(1, rows // 2 + 2)})
-    panels = [0, *(p for size in sizes for p in (-size, size))]
-    merges = (1, s.heads) if s.shared and together else (1,)
-    return [(panel, merge) for merge in merges for panel in panels]
+    return [0, *(p for size in sizes for p in (-size, size))]
+
+
+def merges(op: Op, graph: Values, together: bool) -> tuple[int, ...]:
+    """Values of `merge`. `together`: the call runs all heads, so those that share K and V can share
+    their expansion."""
+    s = shape_of(op, graph)
+    return (1, s.heads) if s.shared and together else (1,)
 
 
 def figures(

@@ -5,7 +5,10 @@ The register block is 2 rows x 4 channels: 22 instructions for 4 positions of K,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
@@ -39,13 +42,14 @@ class Work:
         return Work(rows, n, lines * round4(segment), lines, segment)
 
 
-def scratch_bytes(kn: int, n: int, split: bool, rows: Count, panel: Count, tile: Count) -> Count:
+def scratch_bytes(
+    kn: Count, n: Count, split: Count, rows: Count, panel: Count, tile: Count
+) -> Count:
     """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
     ahead = 8  # single loads (MCF_LDR) run ahead
     panel, most = (panel + 3) & ~3, round4(n)
     panel = pick(panel > most, most, panel)
-    sums = 8 * panel if split else 0
-    expanded = 2 * kn * (tile + tile % 2 + panel) + sums
+    expanded = 2 * kn * (tile + tile % 2 + panel) + 8 * split * panel
     return pick((rows <= 2) | (panel == 0), 4 * kn, expanded) + ahead
 
 
@@ -56,12 +60,12 @@ class Terms:
     `pair`: a pair of rows against all channels, from the weights as they are and from a panel.
     """
 
-    n: int
-    kn: int
-    split: bool
-    load: int
-    expand: int
-    pair: tuple[int, int]
+    n: Count
+    kn: Count
+    split: Count
+    load: Count
+    expand: Count
+    pair: tuple[Count, Count]
 
     @staticmethod
     def of(op: Op, graph: Values, work: Work, sums: bool = False) -> Terms:
@@ -70,6 +74,16 @@ class Terms:
         split = "k_split" in op.attrs
         return Terms(work.n, work.kn, split, load(op, graph, work), expand(op, work), pair)
 
+    @staticmethod
+    def stack(terms: Sequence[Terms], rows: Sequence[int]) -> Terms:
+        """Of several layers at once: columns in which each of them fills so many `rows`."""
+        if len(terms) == 1:
+            return terms[0]
+        each = [(t.n, t.kn, t.split, t.load, t.expand, *t.pair) for t in terms]
+        table = np.repeat(np.array(each, np.int64), rows, axis=0)
+        n, kn, split, load, expand, *pair = (table[:, i : i + 1] for i in range(table.shape[1]))
+        return Terms(n, kn, split, load, expand, (pair[0], pair[1]))
+
     def scratch_bytes(self, rows: Count, panel: Count, tile: Count) -> Count:
         return scratch_bytes(self.kn, self.n, self.split, rows, panel, tile)
 
@@ -77,14 +91,15 @@ class Terms:
         plain = (panel == 0) | (rows <= 2)  # weights as they are, two rows at a time
         tile = pick(plain, 2, tile)
         panels = pick(plain, 1, -(-self.n // (panel + (panel == 0))))
-        tiles = panels * -(-rows // tile)
-        pairs = (rows + 1) // 2
-        loads = pairs * pick(rows > tile, panels, 1)
-        fixed = CALL + PANEL * panels + TILE * tiles + PAIR_OF_ROWS * pairs * panels
-        fixed += ODD_ROW * panels * (rows % 2) * (tile > 2)
-        fixed += loads * self.load
-        fixed += pick(plain, 0, self.expand)
-        return fixed + pairs * pick(plain, *self.pair)
+        pairs, odd = (rows + 1) // 2, ODD_ROW * (rows % 2)
+        each = TILE * -(-rows // tile) + odd * (tile > 2) + (PANEL + PAIR_OF_ROWS * pairs)
+        loads = self.load * pairs
+        multiply, expanded = (pairs * pair + CALL for pair in self.pair)
+        return (
+            panels * each
+            + loads * pick(rows > tile, panels, 1)
+            + pick(plain, multiply, expanded + self.expand)
+        )
 
 
 def instructions(op: Op, graph: Values, work: Work, panel: int, tile: int, sums: bool) -> int:

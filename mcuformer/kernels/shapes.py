@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
@@ -23,13 +24,15 @@ class Values(Protocol):
     def const(self, name: str | None) -> NDArray | None: ...
 
 
-def round4(n: int) -> int:
+def round4(n: Count) -> Count:
     return (n + 3) & ~3
 
 
 def pick(condition: Count, yes: Count, no: Count) -> Count:
     """`yes` where `condition`, else `no`; both are evaluated."""
-    return no + (yes - no) * condition
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, yes, no)
+    return yes if condition else no
 
 
 def op_input(op: Op, index: int) -> str | None:

@@ -75,7 +75,7 @@ def lower_bound(found: Sequence[Item], positions: int, peak_bytes: int) -> int:
             full = -(-size // grain) * grain
             padded[live.first] += full
             padded[live.last + 1] -= full
-            for t in range(live.first, live.last + 1):
+            for t in range(live.first, live.last + 1) if full > size else ():
                 widest[t] = max(widest[t], full - size)
     total, bound = 0, peak_bytes
     for t in range(positions):

@@ -38,8 +38,10 @@ def _upside_down(
     ]
     for i, item in enumerate(found):
         for j, gaps in item.against.items():
+            if j < i or made.region[i] != made.region[j]:  # every pair is listed twice
+                continue
             apart = offset[i] - offset[j]
-            if made.region[i] == made.region[j] and any(lo < apart < hi for lo, hi in gaps):
+            if any(lo < apart < hi for lo, hi in gaps):
                 return []
     return [] if min(offset, default=0) < 0 else [packed(found, regions, made.region, offset)]
 

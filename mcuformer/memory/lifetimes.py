@@ -188,6 +188,8 @@ def _calls_in(steps: tuple[Step, ...]) -> Iterator[Call]:
 
 def _staircase(rects: list[Live]) -> tuple[Live, ...]:
     """At every moment the hull of the bytes that matter; neighbours of equal extent joined."""
+    if len(rects) == 1:
+        return (rects[0],)
     extents: dict[tuple[int, int], list[Live]] = defaultdict(list)
     for r in sorted(set(rects)):  # by first, then last position
         _append(extents[r.lo, r.hi], r)

@@ -42,13 +42,19 @@ class Shelf:
             for item in self.found
         ]
 
-    def place(self, order: Sequence[int], most: int = UNLIMITED) -> Attempt:
-        """Every item of `order` at the lowest offset that is free of those placed before; given up,
-        with nothing but its top, where that is above `most`."""
+    def place(
+        self, order: Sequence[int], most: int = UNLIMITED, known: Sequence[int] = ()
+    ) -> Attempt:
+        """Every item of `order` at the lowest offset that is free of those placed before, the first
+        ones at `known` offsets; given up, with nothing but its top, where that is above `most`."""
         offset, size, align, rivals, top = self.offset, self.size, self.align, self.rivals, 0
-        for i in order:
+        start = len(known)
+        for i, there in zip(order, known, strict=False):
+            offset[i] = there
+            top = max(top, there + size[i])
+        for i in order[start:]:
             offset[i] = None
-        for i in order:
+        for i in order[start:]:
             taken = [
                 (at + lo, at + hi) for j, lo, hi in rivals[i] if (at := offset[j]) is not None
             ]
@@ -128,13 +134,16 @@ def _tries(
     tries: dict[int, list[Attempt]] = {p: [] for p in part if p >= 0}
     shelf.offset = [at if p < 0 else None for p, at in zip(part, shelf.offset, strict=True)]
     unsettled = set(tries)
+    known: dict[tuple[int, ...], Attempt] = {}  # few items have few orders
     for order in orders(shelf.found, levels):
         mine: dict[int, list[int]] = {p: [] for p in unsettled}
         for i in order:
             if part[i] in unsettled:
                 mine[part[i]].append(i)
         for p, few in mine.items():
-            tries[p].append(made := shelf.attempt(few))
+            key = tuple(few)
+            made = known[key] = known.get(key) or shelf.attempt(few)
+            tries[p].append(made)
             if made[0] <= bound and not made[1]:
                 unsettled.remove(p)
         if not unsettled:
@@ -198,6 +207,6 @@ def _climb(
             item = chance.choice(beside)
         trial = order[:]
         move(trial, item, place)
-        made = shelf.place(trial, most=top)
+        made = shelf.place(trial, top, offsets[: min(place, order.index(item))])
         now = made if made[0] <= top else now
     return now

@@ -59,10 +59,15 @@ def hull(span: Span, envs: Sequence[Env]) -> tuple[int, int]:
     start, rows = span.start, span.rows
     if not (start.terms or rows.terms):
         return start.const, start.const + (rows.const - 1) * span.stride + span.row_bytes
-    starts = [start.value(env) for env in envs]
-    counts = [rows.value(env) for env in envs]
-    ends = [at + (n - 1) * span.stride for at, n in zip(starts, counts, strict=True)]
-    return min(starts), max(ends) + span.row_bytes
+    low, high = 1 << 62, -1 << 62
+    for env in envs:
+        at, n = start.const, rows.const
+        for name, k in start.terms:
+            at += k * env[name]
+        for name, k in rows.terms:
+            n += k * env[name]
+        low, high = min(low, at), max(high, at + (n - 1) * span.stride)
+    return low, high + span.row_bytes
 
 
 def covers(outer: Span, inner: Span, envs: Sequence[Env]) -> bool:
@@ -118,7 +123,7 @@ class Missing:
 
     @property
     def empty(self) -> bool:
-        return not any(mask.any() for mask in self.masks)
+        return not any(map(np.logical_or.reduce, self.masks))
 
 
 def _paint(mask: NDArray[np.bool_], r: Rect, low: int, value: bool) -> None:

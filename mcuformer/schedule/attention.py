@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.record import record
-from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Expr, Loop, Step
@@ -40,20 +39,20 @@ def sides(region: Region) -> Sides:
     return Sides(q, k, v, [o for o in region.ops if id(o) not in before])
 
 
-def head_columns(
-    em: Emitter, ops: list[Op], value: str, start: int, stop: int
+def head_chain(
+    em: Emitter, ops: list[Op], value: str, head: int, width: int
 ) -> tuple[list[Op], str]:
-    """The chain `ops` that ends in `value`, restricted to channels [start, stop) back to its linear layer."""
+    """The chain `ops` that ends in `value`, restricted to a head's channels back to its linear layer."""
     table = {op.outputs[0]: op for op in ops}
     op = table.get(value)
     if op is None:
         raise KeyError(value)  # the head's share of a materialised value is a view: see _operand
     if op.kind == "q_linear":
-        part = take_columns(em.values, op, start, stop)
+        part = em.head_columns(op, head, width)
         return [*ancestors(ops, str(op.inputs[0])), part], part.outputs[0]
-    head, x = head_columns(em, ops, str(op.inputs[0]), start, stop)
-    part = take_columns(em.values, op, start, stop, x)
-    return [*head, part], part.outputs[0]
+    before, x = head_chain(em, ops, str(op.inputs[0]), head, width)
+    part = em.head_columns(op, head, width, x)
+    return [*before, part], part.outputs[0]
 
 
 def _operand(em: Emitter, value: str, locs: dict[str, Loc]) -> Loc:
@@ -158,8 +157,8 @@ def head_by_head(
     v_width = em.values[vn].type.shape[1] // heads
     kv_whole: dict[str, Loc] = {}
     for h in range(heads):
-        kops, kv_k = _head_chain(em, part.k, kn, h, k_width)
-        vops, kv_v = _head_chain(em, part.v, vn, h, v_width)
+        kops, kv_k = head_chain(em, part.k, kn, h, k_width) if part.k else ([], None)
+        vops, kv_v = head_chain(em, part.v, vn, h, v_width) if part.v else ([], None)
         for n, base in ((kv_k, "k"), (kv_v, "v")):
             if n is not None and base not in kv_whole:
                 kv_whole[base] = em.rows_buffer(n, tk, f"{op.name}.{base}")
@@ -265,7 +264,7 @@ def _one_by_one(
     (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
     steps: list[Step] = []
     for h in range(heads):
-        up_h, down_h = take_group(em.values, up, h), take_group(em.values, down, h)
+        up_h, down_h = em.head_group(up, h), em.head_group(down, h)
         wide = em.rows_buffer(up_h.outputs[0], rows, f"{op.name}.q{h}")
         steps.append(em.linear(up_h, _head(q, h, heads), None, wide, rows))
         call = em.attention(op, wide, n, n, wide, rows, h, 1)
@@ -282,8 +281,8 @@ def _together(
     (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
     wide = em.rows_buffer(up.outputs[0], rows, f"{op.name}.q")
     every = range(heads)
-    ups = [take_group(em.values, up, h) for h in every]
-    downs = [take_group(em.values, down, h) for h in every]
+    ups = [em.head_group(up, h) for h in every]
+    downs = [em.head_group(down, h) for h in every]
     steps: list[Step] = [
         em.linear(ups[h], _head(q, h, heads), None, _head(wide, h, heads), rows) for h in every
     ]
@@ -292,14 +291,6 @@ def _together(
         em.linear(downs[h], _head(wide, h, heads), None, _head(o, h, heads), rows) for h in every
     ]
     return steps
-
-
-def _head_chain(
-    em: Emitter, ops: list[Op], value: str, h: int, width: int
-) -> tuple[list[Op], str | None]:
-    if not ops:
-        return [], None
-    return head_columns(em, ops, value, h * width, (h + 1) * width)
 
 
 def windowed(em: Emitter, region: Region, target: Loc, tile: int, query_tile: int) -> list[Step]:

@@ -79,7 +79,7 @@ def assemble(
     """The program under one choice per region; `only` of some regions, where given.
 
     `made` collects the names of every region's own buffers, in the order of their making. A program
-    that is not `priced` is good for placing its buffers, and for nothing else.
+    that is not `priced` is good for placing its buffers, and for nothing else: it has no layers.
     """
     em = replace_state(fr.emitter)
     em.priced = priced
@@ -93,7 +93,7 @@ def assemble(
         steps += emit_region(em, region, choice, fr.mode)
         if made is not None:
             made[i] = list(em.buffers)[before:]
-        for op in region.ops:
+        for op in region.ops if priced else ():
             labels.setdefault(op.name, _label(region, op, choice))
     image = em.values[fr.graph.inputs[0]].type
     where = em.where.get(fr.graph.inputs[0])
@@ -108,7 +108,7 @@ def assemble(
         steps=tuple(steps),
         layers=tuple(
             _layer(fr.graph, op, i, labels)
-            for i, op in enumerate(o for o in fr.graph.ops if o.kind not in MOVES)
+            for i, op in enumerate(o for o in fr.graph.ops if priced and o.kind not in MOVES)
         ),
         graph=fr.graph.replace(values=em.values),
         params=em.params,
@@ -132,6 +132,7 @@ def replace_state(em: Emitter) -> Emitter:
         traces=dict(em.traces),
         where=dict(em.where),
         tiled=dict(em.tiled),
+        cuts={},
     )
 
 

@@ -22,7 +22,7 @@ from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.measure import (
     draft,
     draft_windows,
-    step_figures,
+    peak_bytes,
     steps_instructions,
     window_peak,
 )
@@ -175,7 +175,7 @@ def _peak(
     op = region.ops[-1]
     if op.kind in CONVOLUTIONS and not by_patches(fr.graph, op):
         return window_peak(steps, outside)
-    return max((p for p, _ in step_figures(em, steps, outside)), default=0)
+    return peak_bytes(em, steps, outside)
 
 
 def _emit(

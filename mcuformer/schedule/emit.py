@@ -71,21 +71,11 @@ class Emitter(State):
             size = linear.scratch_bytes(op, self, rows.full, **choices)
         scratch, spans = self.scratch(op, size)
         reads = x.span(rows.count) + (res.span(rows.count) if res else ())
-        args: tuple[Arg, ...] = (
-            x.addr,
-            Expr(x.stride),
-            res.addr if res else "NULL",
-            Expr(res.stride if res else 0),
-            y.addr,
-            Expr(y.stride),
-            rows.count,
-            scratch,
-        )
         return self.call(
             "mcf_linear",
             "linear",
             op,
-            args,
+            self.arguments(x, res, y, rows.count, scratch),
             reads,
             y,
             rows,
@@ -96,19 +86,11 @@ class Emitter(State):
 
     def layernorm(self, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
         scratch, spans = self.scratch(op, layernorm.scratch_bytes(op, self, rows.full))
-        args: tuple[Arg, ...] = (
-            x.addr,
-            Expr(x.stride),
-            y.addr,
-            Expr(y.stride),
-            rows.count,
-            scratch,
-        )
         return self.call(
             "mcf_layernorm",
             "layernorm",
             op,
-            args,
+            self.arguments(x, y, rows.count, scratch),
             x.span(rows.count),
             y,
             rows,
@@ -118,21 +100,17 @@ class Emitter(State):
         )
 
     def elementwise(self, op: Op, kernel: str, xs: list[Loc], y: Loc, rows: Rows) -> Call:
-        args: list[Arg] = []
-        for x in xs:
-            args += [x.addr, Expr(x.stride)]
-        args += [y.addr, Expr(y.stride), rows.count]
-        size = elementwise.scratch_bytes(op, self, rows.full)
+        args = self.arguments(*xs, y, rows.count)
         spans: tuple[Span, ...] = ()
         if kernel == "mcf_softmax":
-            scratch, spans = self.scratch(op, size)
-            args.append(scratch)
+            scratch, spans = self.scratch(op, elementwise.scratch_bytes(op, self, rows.full))
+            args += self.arguments(scratch)
         reads = tuple(s for x in xs for s in x.span(rows.count))
         return self.call(
             kernel,
             "elementwise",
             op,
-            tuple(args),
+            args,
             reads,
             y,
             rows,
@@ -165,26 +143,12 @@ class Emitter(State):
         scratch, spans = self.scratch(op, size)
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
         reads = q.span(rows.count) + k.span(tk) + v.span(tk)
-        args: tuple[Arg, ...] = (
-            Expr(head0),
-            Expr(heads),
-            q.addr,
-            Expr(q.stride),
-            k.addr,
-            Expr(k.stride),
-            v.addr,
-            Expr(v.stride),
-            y.addr,
-            Expr(y.stride),
-            rows.first if bias_row is None else bias_row,
-            rows.count,
-            scratch,
-        )
+        first = rows.first if bias_row is None else bias_row
         call = self.call(
             "mcf_attention",
             "attention",
             op,
-            args,
+            self.arguments(head0, heads, q, k, v, y, first, rows.count, scratch),
             reads,
             y,
             rows,

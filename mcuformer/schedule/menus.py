@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ COST_BITS = 40  # of the instructions of one call
 @dataclass(frozen=True, slots=True, eq=False)
 class Menus:
     """One menu per row count. The two `choices`, `scratch` and `cost` are those of all entries that
-    were thought of, [row counts, entries]; `kept` has the places of those that are worth it, as
-    (row count, entry) in the order of the menus."""
+    were thought of, [row counts, entries]; `kept` has those that are worth it in the order of the
+    menus, as (row count, place in the flattened tables)."""
 
     names: tuple[str, str]
     choices: tuple[Numbers, Numbers]
@@ -39,22 +40,22 @@ class Menus:
     def listed(self) -> Menu:
         """The first menu, entry by entry."""
         at = self.kept[1][self.kept[0] == 0]
-        columns = (a[0, at].tolist() for a in (*self.choices, self.scratch, self.cost))
+        columns = (a.take(at).tolist() for a in (*self.choices, self.scratch, self.cost))
         first, second = self.names
         return tuple(
             ({first: x, second: y}, scratch, cost)
             for x, y, scratch, cost in zip(*columns, strict=True)
         )
 
-    def chosen(self, budgets: Numbers) -> tuple[Numbers, Numbers]:
-        """Places [row counts, budgets] of the last entry that fits, the first where none does."""
-        row, entry = self.kept
-        since = np.searchsorted(budgets, self.scratch[row, entry])
-        rank = np.zeros((len(self.scratch), len(budgets) + 1), np.int64)
-        rank[row, since] = np.arange(len(row))
-        rank[:, 0] = np.maximum(rank[:, 0], np.searchsorted(row, np.arange(len(rank))))
-        rank = np.maximum.accumulate(rank, axis=1)[:, :-1]
-        return row[rank], entry[rank]
+    def chosen(self, budgets: Numbers) -> Numbers:
+        """Places [row counts, budgets] in the flattened tables: the last entry that fits, the first
+        where none does."""
+        row, place = self.kept
+        count = len(self.scratch)
+        rank = np.zeros((count, len(budgets) + 1), np.int64)
+        rank[row, budgets.searchsorted(self.scratch.take(place))] = np.arange(len(row))
+        np.maximum(rank[:, 0], row.searchsorted(np.arange(count)), out=rank[:, 0])
+        return place.take(np.maximum.accumulate(rank, axis=1)[:, :-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +65,8 @@ class Decided:
     names: tuple[str, str]
     rows: tuple[int, ...]
     budgets: tuple[int, ...]
-    first: NDArray[np.int32]
-    second: NDArray[np.int32]
+    first: Numbers
+    second: Numbers
 
     def choices(self, rows: int, budget: int) -> dict[str, int] | None:
         if rows not in self.rows or budget not in self.budgets:
@@ -74,19 +75,48 @@ class Decided:
         return {n: int(a[at]) for n, a in zip(self.names, (self.first, self.second), strict=True)}
 
 
-def linear_menus(terms: linear_cost.Terms, rows: Sequence[int]) -> Menus:
-    """No panel first; then every panel with two rows and with all rows expanded. What saves less than
-    1/256 is not worth its scratch."""
-    count = np.array(rows, np.int64)[:, None]
-    panels = panels_of(terms.n)
-    panel = np.array([0, *(p for p in panels for _ in range(2))], np.int64)[None]
-    tile = np.full((len(rows), panel.shape[1]), 2, np.int64)
-    tile[:, 2::2] = count + count % 2
+def linear_menus(layers: Sequence[linear_cost.Terms], rows: Sequence[Sequence[int]]) -> Menus:
+    """The menus of every layer for its row counts, one after the other.
+
+    No panel first; then every panel with two rows and with all rows expanded. What saves less than
+    1/256 is not worth its scratch.
+    """
+    panel, tile = _stack(
+        [_linear_entries(t.n, tuple(r)) for t, r in zip(layers, rows, strict=True)]
+    )
+    terms = linear_cost.Terms.stack(layers, [len(r) for r in rows])
+    count = np.array([n for r in rows for n in r], np.int64)[:, None]
     scratch = terms.scratch_bytes(count, panel, tile)
     cost = terms.instructions(count, panel, tile)
-    choices = np.broadcast_to(panel, tile.shape), tile
     kept = _worthwhile(scratch, cost, (256, 255))
-    return Menus(("panel", "tile"), choices, scratch, cost, kept, terms.instructions)
+    return Menus(("panel", "tile"), (panel, tile), scratch, cost, kept, terms.instructions)
+
+
+def _stack(entries: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """One below the other; short ones repeat their last entry, which no menu takes twice."""
+    if len(entries) == 1:
+        return entries[0]
+    width = max(first.shape[1] for first, _ in entries)
+    shape = sum(len(first) for first, _ in entries), width
+    made = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    at = 0
+    for pair in entries:
+        stop = at + len(pair[0])
+        for whole, part in zip(made, pair, strict=True):
+            whole[at:stop, : part.shape[1]] = part
+            whole[at:stop, part.shape[1] :] = part[:, -1:]
+        at = stop
+    return made
+
+
+@lru_cache(1 << 10)
+def _linear_entries(channels: int, rows: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+    """(panel, tile), each [row counts, entries]; not to be changed."""
+    panels = [0, *(p for p in panels_of(channels) for _ in range(2))]
+    count = np.array(rows, np.int64)[:, None]
+    tile = np.full((len(rows), len(panels)), 2, np.int64)
+    tile[:, 2::2] = count + count % 2
+    return np.tile(np.array(panels, np.int64), (len(rows), 1)), tile
 
 
 def panels_of(channels: int) -> dict[int, None]:
@@ -96,10 +126,7 @@ def panels_of(channels: int) -> dict[int, None]:
 
 def attention_menus(op: Op, graph: Values, rows: Sequence[int], together: bool) -> Menus:
     """How many query rows, and heads of one call, share the expansion of K and V."""
-    found = [attention.panel_choices(op, graph, r, together) for r in rows]
-    most = max(map(len, found))
-    padded = np.array([[*f, *f[-1:] * (most - len(f))] for f in found], np.int64)
-    panel, merge = padded[:, :, 0], padded[:, :, 1]
+    panel, merge = _attention_entries(attention.merges(op, graph, together), tuple(rows))
     count = np.array(rows, np.int64)[:, None]
     scratch, cost = attention.figures(op, graph, count, panel, merge)
     kept = _worthwhile(scratch, cost, (1, 1))
@@ -110,17 +137,28 @@ def attention_menus(op: Op, graph: Values, rows: Sequence[int], together: bool) 
     return Menus(("panel", "merge"), (panel, merge), scratch, cost, kept, instructions)
 
 
+@lru_cache(1 << 10)
+def _attention_entries(merges: Sequence[int], rows: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+    """(panel, merge), each [row counts, entries], the last one repeated; not to be changed."""
+    found = [[(p, m) for m in merges for p in attention.panels(r)] for r in rows]
+    most = max(map(len, found))
+    padded = np.array([[*f, *f[-1:] * (most - len(f))] for f in found], np.int64)
+    return padded[:, :, 0].copy(), padded[:, :, 1].copy()
+
+
 def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tuple[Numbers, Numbers]:
     """By rising scratch, the first and every entry whose cost is less than `ratio` of all before."""
-    order = np.argsort((scratch << COST_BITS) + cost, axis=1, kind="stable")
-    cost = np.take_along_axis(cost, order, 1)
+    count, width = cost.shape
+    order = ((scratch << COST_BITS) + cost).argsort(axis=1, kind="stable")
+    order += np.arange(0, count * width, width)[:, None]
+    ordered = cost.take(order)
     better = np.ones(cost.shape, np.bool_)
-    better[:, 1:] = cost[:, 1:] < np.minimum.accumulate(cost, axis=1)[:, :-1]
-    row, place = np.nonzero(better)
+    np.less(ordered[:, 1:], np.minimum.accumulate(ordered, axis=1)[:, :-1], out=better[:, 1:])
+    row, place = better.nonzero()[0], order[better]
     if ratio != (1, 1):
-        kept = _by_steps(row.tolist(), cost[row, place].tolist(), *ratio)
+        kept = np.array(_by_steps(row.tolist(), cost.take(place).tolist(), *ratio))
         row, place = row[kept], place[kept]
-    return row, order[row, place]
+    return row, place
 
 
 def _by_steps(rows: list[int], costs: list[int], times: int, less: int) -> list[int]:

@@ -33,7 +33,10 @@ def times(graph: Graph, name: str) -> int:
     meta["times"] has a count for the prefix of every block that stands for several.
     """
     counts = graph.meta.get("times")
-    return counts.get(".".join(name.split(".", 2)[:2]), 1) if counts else 1
+    if not counts:
+        return 1
+    kind, _, rest = name.partition(".")
+    return counts.get(f"{kind}.{rest.partition('.')[0]}", 1)
 
 
 @lru_cache(1 << 14)

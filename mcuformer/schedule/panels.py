@@ -7,22 +7,25 @@ to the next, since the search plans thousands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
+from mcuformer.ir.types import Value
 from mcuformer.kernels import conv, linear, linear_cost
-from mcuformer.schedule.menus import Decided, Menu, Menus, attention_menus, linear_menus, panels_of
+from mcuformer.schedule.menus import Decided, Menu, attention_menus, linear_menus, panels_of
 from mcuformer.schedule.outline import STAGE, nominal
 
 if TYPE_CHECKING:
     from mcuformer.schedule.emit import Emitter
 
 MOST_KEPT = 1 << 16
-Key = tuple[object, ...]
-_MENUS: dict[Key, Menu] = {}
-_DECIDED: dict[Key, Decided] = {}
-_TERMS: dict[object, linear_cost.Terms] = {}
+_FRESH = count(1)
+_KEYS: dict[tuple[object, ...], int] = {}
+_MENUS: dict[tuple[int, int, bool], Menu] = {}
+_DECIDED: dict[tuple[int, bool], Decided] = {}
+_TERMS: dict[int, linear_cost.Terms] = {}
 # What a kernel's cost depends on.
 _ATTRIBUTES = frozenset({
     "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "strides",
@@ -52,8 +55,6 @@ def _decide(
     module: str, op: Op, em: Emitter, rows: int, budget: int, heads: int = 0
 ) -> dict[str, int]:
     """What is only placed takes what was decided when its region was measured, where that is known."""
-    if em.graph.stage != STAGE:
-        op = nominal(op, em.type)
     key = cost_key(op, em)
     known = None if em.priced else _DECIDED.get((key, heads == 1))
     found = None if known is None else known.choices(rows, budget)
@@ -72,46 +73,53 @@ def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
 
 
 def menu_of(
-    module: str, op: Op, em: Emitter, rows: int, heads: int = 0, key: Key | None = None
+    module: str, op: Op, em: Emitter, rows: int, heads: int = 0, key: int | None = None
 ) -> Menu:
-    """What the outline `op` (schedule/outline.py) can choose from on `rows` rows, fastest last.
+    """What the outline of `op` (schedule/outline.py) can choose from on `rows` rows, fastest last.
 
     A call for one head shares nothing with the others.
     """
-    key = (key or cost_key(op, em), rows, heads == 1)
-    menu = _MENUS.get(key)
+    cost = key or cost_key(op, em)
+    at = (cost, rows, heads == 1)
+    menu = _MENUS.get(at)
     if menu is None:
+        if em.graph.stage != STAGE:
+            op = nominal(op, em.type)
         if module == "conv":
             menu = _conv_menu(op, em, rows)
+        elif module == "linear":
+            menu = linear_menus([terms_of(op, em, cost)], [(rows,)]).listed()
         else:
-            menu = menus_of(module, op, em, (rows,), heads, key[0]).listed()
-        keep(_MENUS, key, menu)
+            menu = attention_menus(op, em, (rows,), together=heads != 1).listed()
+        keep(_MENUS, at, menu)
     return menu
 
 
-def menus_of(
-    module: str, op: Op, em: Emitter, rows: Sequence[int], heads: int, key: object
-) -> Menus:
-    """The menus of linear layers and attentions for several row counts at once."""
-    if module == "linear":
-        return linear_menus(terms_of(op, em, key), rows)
-    return attention_menus(op, em, rows, together=heads != 1)
-
-
-def remember(key: object, heads: int, decided: Decided) -> None:
+def remember(key: int, heads: int, decided: Decided) -> None:
     """What `decided` says of calls whose cost key is `key`, until other row counts are asked for."""
     keep(_DECIDED, (key, heads == 1), decided)
 
 
-def cost_key(op: Op, em: Emitter) -> Key:
+def cost_key(op: Op, em: Emitter) -> int:
     """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
-    values, attrs = em.values, op.attrs
-    key: list[object] = [op.kind]
+    key = em.keys.get(op)
+    if key is None:
+        outlined = op if em.graph.stage == STAGE else nominal(op, em.type)
+        key = em.keys[op] = _number_of(outlined, em.values)
+    return key
+
+
+def _number_of(op: Op, values: Mapping[str, Value]) -> int:
+    parts: list[object] = [op.kind]
     for name in (*op.inputs, *op.outputs):
-        t = None if name is None else values[name].type
-        key += (None,) if t is None else (t.shape, t.dtype)
-    key += [pair for pair in attrs.items() if pair[0] in _ATTRIBUTES]
-    return tuple(key)
+        if name is None:
+            parts.append(None)
+        else:
+            t = values[name].type
+            parts += (t.shape, t.dtype)
+    parts += [pair for pair in op.attrs.items() if pair[0] in _ATTRIBUTES]
+    key = tuple(parts)
+    return _KEYS.get(key) or keep(_KEYS, key, next(_FRESH))
 
 
 K = TypeVar("K")
@@ -126,7 +134,7 @@ def keep(table: dict[K, T], key: K, value: T) -> T:
     return value
 
 
-def terms_of(op: Op, em: Emitter, key: object) -> linear_cost.Terms:
+def terms_of(op: Op, em: Emitter, key: int) -> linear_cost.Terms:
     """What a linear layer costs, from its outline."""
     found = _TERMS.get(key)
     return found or keep(_TERMS, key, linear.terms(op, em))

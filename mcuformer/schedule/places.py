@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.record import record
-from mcuformer.schedule.program import Addr, Expr, Span, as_expr
+from mcuformer.schedule.program import Addr, Expr, Span
 
 
 @record(frozen=True, slots=True)
@@ -20,7 +20,11 @@ class Loc:
     constant: str | None = None
 
     def at(self, row: Expr | int, byte: int = 0) -> Loc:
-        start = self.start + as_expr(row) * self.stride + byte
+        if isinstance(row, int):
+            start = self.start + (row * self.stride + byte)
+        else:
+            start = self.start + row * self.stride
+            start = start + byte if byte else start
         return Loc(start, self.stride, self.row_bytes, self.buffer, self.constant)
 
     def columns(self, byte: int, row_bytes: int) -> Loc:

@@ -36,6 +36,8 @@ class Expr:
             return Expr(self.const + other, self.terms)
         if not other.terms:
             return Expr(self.const + other.const, self.terms)
+        if not self.terms:
+            return Expr(self.const + other.const, other.terms)
         table = dict(self.terms)
         for name, k in other.terms:
             table[name] = table.get(name, 0) + k
@@ -45,10 +47,6 @@ class Expr:
         if not self.terms:
             return Expr(self.const * k)
         return Expr(self.const * k, tuple((n, c * k) for n, c in self.terms if k))
-
-
-def as_expr(value: Expr | int) -> Expr:
-    return value if isinstance(value, Expr) else Expr(value)
 
 
 def var(name: str) -> Expr:

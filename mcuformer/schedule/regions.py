@@ -31,7 +31,8 @@ def is_rowwise(op: Op) -> bool:
 
 
 def activations(graph: Graph, op: Op) -> list[str]:
-    return [i for i in op.inputs if i is not None and not graph.values[i].is_const]
+    values = graph.values
+    return [i for i in op.inputs if i is not None and values[i].data is None]
 
 
 @record(frozen=True, slots=True, eq=False)

@@ -165,7 +165,7 @@ def fit(
         # Fragmentation, or a split memory: ask for a little less and place again.
         limit = point.limit_bytes - 1
         if limit < min(p.limit_bytes for p in points):
-            layers = {layer.id: layer.name for layer in program.layers}
+            layers = {i: name for name, i in fr.emitter.layer_ids.items()}
             at = layers.get(made.peak.layer, made.peak.kernel)
             raise DoesNotFitError(
                 f"the arena needs {made.arena_bytes:,} B, free are {room:,} B: "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Hint, Kind, Param, Span, Trace
 
@@ -20,7 +21,7 @@ NO_BUDGET = 1 << 62
 class State:
     """State of one program under construction.
 
-    Not `priced`, calls have no estimates, parameters or traces: enough to place their buffers. Not
+    Not `priced`, calls have no estimates, parameters, arguments or traces: enough to place their buffers. Not
     `choosing` either, kernels with a menu take no scratch: enough to draft a region (measure.py).
     """
 
@@ -38,6 +39,8 @@ class State:
     traces: dict[Trace, int] = field(default_factory=dict)
     where: dict[str, Loc] = field(default_factory=dict)
     tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
+    keys: dict[Op, int] = field(default_factory=dict)  # what costs the same (panels.py), for all copies
+    cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
 
     def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:
         name, n = stem, 1
@@ -85,6 +88,39 @@ class State:
             return "NULL", ()
         name = self.buffer(f"{op.name}.scratch", size, "scratch", "fast")
         return Addr(name), (Span.whole(self.buffers[name]),)
+
+    def arguments(self, *parts: Loc | Arg | int | None) -> tuple[Arg, ...]:
+        """What a kernel is called with; an operand is its address and its stride. None where the
+        program is not priced."""
+        if not self.priced:
+            return ()
+        found: list[Arg] = []
+        for part in parts:
+            if isinstance(part, Loc):
+                found += (part.addr, Expr(part.stride))
+            elif part is None:
+                found += ("NULL", Expr())
+            else:
+                found.append(Expr(part) if isinstance(part, int) else part)
+        return tuple(found)
+
+    def head_columns(self, op: Op, head: int, width: int, x: str | None = None) -> Op:
+        """`width` output channels of `op` (see take_columns) for a head; in a draft all heads take
+        those of the first, which cost the same."""
+        head = head if self.choosing else 0
+        key = op, head, width
+        if key not in self.cuts:
+            part = take_columns(self.values, op, head * width, (head + 1) * width, x)
+            self.cuts[key] = part
+        return self.cuts[key]
+
+    def head_group(self, op: Op, head: int) -> Op:
+        """Likewise of a block-diagonal layer (see take_group)."""
+        head = head if self.choosing else 0
+        key = op, head, 0
+        if key not in self.cuts:
+            self.cuts[key] = take_group(self.values, op, head)
+        return self.cuts[key]
 
     def trace(
         self, value: str, y: Loc, rows: Rows, first_byte: int = 0

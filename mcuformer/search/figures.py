@@ -16,6 +16,7 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
 from mcuformer.pipeline import static_estimate
+from mcuformer.schedule.macs import op_weight_bytes
 from mcuformer.schedule.outline import times
 from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.schedule.trade import Memo
@@ -142,7 +143,8 @@ class Planner:
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,
             weights_bytes=sum(
-                times(made.graph, layer.name) * layer.weights_bytes for layer in made.program.layers
+                times(made.graph, op.name) * op_weight_bytes(made.frame.graph, op)
+                for op in made.frame.graph.ops
             ),
             constants_bytes=constants,
             instructions=made.point.instructions,
@@ -166,9 +168,9 @@ def flash_bytes(graph: Graph) -> tuple[int, int]:
     """(int8 weights, everything else): packed rows are padded to fours in both directions."""
     weights = constants = 0
     for op in graph.ops:
-        own, count = _weights(graph, op), times(graph, op.name)
+        count, own = times(graph, op.name), _weights(graph, op)
         weights += count * own
-        constants += count * (_packed(graph, op) - own)
+        constants += count * (_packed(graph, op, own) - own)
     return weights, constants
 
 
@@ -178,10 +180,10 @@ def _weights(graph: Graph, op: Op) -> int:
     return graph.type(str(op.inputs[1])).size_bytes
 
 
-def _packed(graph: Graph, op: Op) -> int:
+def _packed(graph: Graph, op: Op, weights: int) -> int:
     """Bytes of an op's arrays in flash, and its struct."""
     struct = 96
-    if _weights(graph, op):
+    if weights:
         n, k = graph.type(str(op.inputs[1])).shape
         pieces = op.attrs["kernel"][0] if "kernel" in op.attrs else 1
         rows = -(-n // 4) * 4

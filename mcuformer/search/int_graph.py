@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mcuformer.ir.graph import Builder, Graph
+from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.schedule.outline import STAGE, nominal, placeholder
 from mcuformer.search.arch import Arch
@@ -31,9 +31,12 @@ class _Net:
         self, kind: str, name: str, inputs: Sequence[str | None], out: TensorType,
         attrs: dict[str, Any],
     ) -> str:
-        y = self.b.op(kind, name, inputs, out, attrs)
-        self.b.ops[-1] = nominal(self.b.ops[-1], lambda n: self.b.values[n].type)
+        y = self.b.add_value(name, out)
+        self.b.ops.append(nominal(Op(kind, name, tuple(inputs), (y,), attrs), self.type))
         return y
+
+    def type(self, name: str) -> TensorType:
+        return self.b.values[name].type
 
     def shape(self, x: str) -> tuple[int, ...]:
         return self.b.values[x].type.shape
