@@ -80,12 +80,12 @@ class Graph:
 
     def pruned(self) -> Graph:
         """Without operations and values that no output depends on."""
-        live = set(self.outputs)
+        live: set[str | None] = set(self.outputs)
         kept: list[Op] = []
         for op in reversed(self.ops):
-            if any(out in live for out in op.outputs):
+            if not live.isdisjoint(op.outputs):
                 kept.append(op)
-                live.update(i for i in op.inputs if i is not None)
+                live.update(op.inputs)
                 live.update(op.outputs)
         live.update(self.inputs)
         return self.replace(

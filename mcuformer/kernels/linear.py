@@ -125,19 +125,18 @@ def by_four(a: NDArray) -> NDArray:
 def scratch_bytes(
     op: Op, graph: Values, rows: int, *, panel: int = 0, tile: int = 2, **_: Any
 ) -> int:
-    segments, _segment, _stride = segments_of(op, graph)
-    return partial_scratch_bytes(op, graph, rows, segments, panel=panel, tile=tile)
+    return partial_scratch_bytes(op, graph, rows, None, panel=panel, tile=tile)
 
 
 def partial_scratch_bytes(
-    op: Op, graph: Values, rows: int, lines: int, *, panel: int = 0, tile: int = 2
+    op: Op, graph: Values, rows: int, lines: int | None, *, panel: int = 0, tile: int = 2
 ) -> int:
-    """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel."""
-    _segments, segment, _stride = segments_of(op, graph)
+    """Expanded to 16 bits: `tile` rows and `panel` channels; up to two rows need no panel. `lines`:
+    so many segments at a time."""
+    segments, segment, _stride = segments_of(op, graph)
     n = constant(graph, op.inputs[1]).shape[0]
-    return linear_cost.scratch_bytes(
-        lines * round4(segment), n, "k_split" in op.attrs, rows, panel, tile
-    )
+    kn = (segments if lines is None else lines) * round4(segment)
+    return linear_cost.scratch_bytes(kn, n, "k_split" in op.attrs, rows, panel, tile)
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule import attention
@@ -123,16 +123,17 @@ def assemble(
 
 def replace_state(em: Emitter) -> Emitter:
     """A copy whose tables can grow without touching the original's."""
-    return replace(
-        em,
-        values=dict(em.values),
+    return Emitter(
+        em.graph,
+        dict(em.values),
+        em.layer_ids,
         buffers=dict(em.buffers),
         params=dict(em.params),
         constants=dict(em.constants),
         traces=dict(em.traces),
         where=dict(em.where),
         tiled=dict(em.tiled),
-        cuts={},
+        keys=em.keys,
     )
 
 

@@ -78,6 +78,8 @@ def take_group(values: dict[str, Value], op: Op, group: int) -> Op:
 
 def split_column_views(graph: Graph) -> Graph:
     """slice(q_linear(x), channels) -> q_linear with those channels, where only slices read the layer."""
+    if not any(map(is_column_view, graph.ops)):
+        return graph
     values = dict(graph.values)
     consumers = graph.consumers()
     producers = graph.producers()

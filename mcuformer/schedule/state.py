@@ -105,9 +105,9 @@ class State:
         return tuple(found)
 
     def head_columns(self, op: Op, head: int, width: int, x: str | None = None) -> Op:
-        """`width` output channels of `op` (see take_columns) for a head; in a draft all heads take
-        those of the first, which cost the same."""
-        head = head if self.choosing else 0
+        """`width` output channels of `op` (see take_columns) for a head; where the program is not
+        priced, all heads take those of the first, which need the same."""
+        head = head if self.priced else 0
         key = op, head, width
         if key not in self.cuts:
             part = take_columns(self.values, op, head * width, (head + 1) * width, x)
@@ -116,7 +116,7 @@ class State:
 
     def head_group(self, op: Op, head: int) -> Op:
         """Likewise of a block-diagonal layer (see take_group)."""
-        head = head if self.choosing else 0
+        head = head if self.priced else 0
         key = op, head, 0
         if key not in self.cuts:
             self.cuts[key] = take_group(self.values, op, head)

@@ -67,18 +67,23 @@ def signature(fr: Frame, region: Region) -> tuple[object, ...]:
     target = where[region.target].buffer
     rows: list[object] = [fr.mode]
     for op in region.ops:
-        rows += [op.kind, *[(k, str(v)) for k, v in sorted(op.attrs.items()) if k not in _NUMBERS]]
+        rows.append(op.kind)
+        rows += [
+            (k, v if isinstance(v, int) else str(v))
+            for k, v in sorted(op.attrs.items())
+            if k not in _NUMBERS
+        ]
         for name in (*op.inputs, *op.outputs):
             if name is None:
                 rows.append(None)
                 continue
-            value, loc = values[name], where.get(name)
-            rows += [index.setdefault(name, len(index)), value.type.shape, value.type.dtype]
-            rows.append(value.is_const)
+            value = values[name]
+            t = value.type
+            rows += (index.setdefault(name, len(index)), t.shape, t.dtype, value.data is None)
+            loc = where.get(name)
             if loc is not None:
-                start = loc.start
-                rows.append((loc.stride, loc.buffer is None, start.const, start.terms))
-                rows.append(loc.buffer == target)
+                at = loc.start
+                rows += (loc.stride, loc.buffer is None, at.const, at.terms, loc.buffer == target)
     return tuple(rows)
 
 
