@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.ir.types import ITEM_BYTES, TensorType
 
 TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
 
@@ -48,7 +48,7 @@ def constant(graph: Values, name: str | None) -> NDArray:
 def segments_of(op: Op, graph: Values) -> tuple[int, int, int]:
     """(pieces of a row of x, elements of a piece, bytes from one piece to the next)."""
     x = graph.type(str(op.inputs[0]))
-    item = DTYPES[x.dtype].itemsize
+    item = ITEM_BYTES[x.dtype]
     k = constant(graph, op.inputs[1]).shape[1]
     segments = int(op.attrs.get("segments", 1))
     return segments, k // segments, int(op.attrs.get("segment_stride", k * item))

@@ -191,6 +191,7 @@ def _climb(
 ) -> Attempt:
     """A move is kept unless it makes things worse."""
     part = set(now[2])
+    tried: dict[tuple[int, ...], Attempt] = {}
     for turn in range(moves):
         top, _, order, offsets = now
         if top <= bound:
@@ -207,6 +208,8 @@ def _climb(
             item = chance.choice(beside)
         trial = order[:]
         move(trial, item, place)
-        made = shelf.place(trial, top, offsets[: min(place, order.index(item))])
-        now = made if made[0] <= top else now
+        key = tuple(trial)
+        if key not in tried:
+            tried[key] = shelf.place(trial, top, offsets[: min(place, order.index(item))])
+        now = tried[key] if tried[key][0] <= top else now
     return now

@@ -59,13 +59,14 @@ class Draft:
         runs: dict[int, Numbers | int] = {0: 1}
         peak = np.zeros((len(tiles), len(budgets)), np.int64)
         cost = np.zeros_like(peak)
-        alike: dict[Moment, tuple[int, Work | None]] = {}
+        alike: dict[Moment, list[Work | None]] = {}
         for step in self.steps[part]:
             for m, work in step:
-                alike[m] = alike[m][0] + 1 if m in alike else 1, work
-        asked = [(work, m.key) for m, (_, work) in alike.items() if work is not None]
+                alike.setdefault(m, []).append(work)
+        asked = [(works[0], m.key) for m, works in alike.items() if works[0] is not None]
         known = iter(tables(self.em, asked, tuple(tiles), budgets))
-        for m, (count, work) in alike.items():
+        for m, works in alike.items():
+            work, count = works[0], len(works)
             beside: Numbers | int = m.fixed
             for size, rows in m.tiles:
                 if (size, rows) not in held:

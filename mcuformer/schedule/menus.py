@@ -71,8 +71,9 @@ class Decided:
     def choices(self, rows: int, budget: int) -> dict[str, int] | None:
         if rows not in self.rows or budget not in self.budgets:
             return None
-        at = self.rows.index(rows), self.budgets.index(budget)
-        return {n: int(a[at]) for n, a in zip(self.names, (self.first, self.second), strict=True)}
+        row, column = self.rows.index(rows), self.budgets.index(budget)
+        first, second = self.names
+        return {first: self.first.item(row, column), second: self.second.item(row, column)}
 
 
 def linear_menus(layers: Sequence[linear_cost.Terms], rows: Sequence[Sequence[int]]) -> Menus:

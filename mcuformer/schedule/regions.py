@@ -144,10 +144,12 @@ def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
 
 def _may_meet(graph: Graph, whole: set[str]) -> bool:
     """Whether attentions may meet in one region; False is certain."""
-    count: dict[str, int] = {}
+    count: dict[str | None, int] = {}
     for op in graph.ops:
-        inputs = (count.get(i, 0) for i in op.inputs if i is not None and i not in whole)
-        found = sum(inputs) + (op.kind == ATTENTION)
+        found = int(op.kind == ATTENTION)
+        for i in op.inputs:
+            if i in count and i not in whole:
+                found += count[i]
         if found > 1:
             return True
         count[op.outputs[0]] = found
@@ -163,7 +165,7 @@ def closure(graph: Graph, target: str, whole: set[str], producers: Mapping[str, 
         if op.name in wanted:
             continue
         wanted[op.name] = op
-        stack += [i for i in op.inputs if i is not None and i not in whole and i in producers]
+        stack += [i for i in op.inputs if i is not None and i in producers and i not in whole]
     places = graph.places()
     return sorted(wanted.values(), key=lambda op: places[op.name])
 

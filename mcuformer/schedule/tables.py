@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ Numbers = NDArray[np.int64]
 Table = tuple[Numbers, Numbers]  # scratch in whole eights, instructions of all tiles together
 Asked = tuple[Work, int]  # and its cost key
 Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
-_TABLES: dict[tuple[object, ...], Table] = {}
+Name = tuple[int, int, int, int, int]
+_FRESH = count(1)
+_GRIDS: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}  # tiles and budgets by numbers
+_TABLES: dict[Name, Table] = {}
 
 
 def tables(
@@ -26,7 +30,8 @@ def tables(
 ) -> list[Table]:
     """The tables of `asked`, each [tiles, budgets | 1]. All linear layers among them that are new are
     costed in one go: a dozen small arrays take as long as one that is a dozen times as large."""
-    names = [_name(work, key, tiles, budgets) for work, key in asked]
+    grid = _GRIDS.get((tiles, budgets)) or keep(_GRIDS, (tiles, budgets), next(_FRESH))
+    names = [_name(work, key, grid) for work, key in asked]
     known = {at: _TABLES[at] for at in names if at in _TABLES}
     new = {at: a for at, a in zip(names, asked, strict=True) if at not in known}
     linear = {at: a for at, a in new.items() if a[0].module == "linear"}
@@ -38,11 +43,9 @@ def tables(
     return [known[at] for at in names]
 
 
-def _name(
-    work: Work, key: int, tiles: tuple[int, ...], budgets: tuple[int, ...]
-) -> tuple[object, ...]:
+def _name(work: Work, key: int, grid: int) -> Name:
     rows = -work.total if work.total else work.rows
-    return key, work.heads, rows, work.decided_on, tiles, budgets
+    return key, work.heads, rows, work.decided_on, grid
 
 
 def _cut(work: Work, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
