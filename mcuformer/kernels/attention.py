@@ -184,7 +184,7 @@ def instructions(
 
 
 def _instructions(op: Op, s: Shape, how: Layout, rows: Count) -> Count:
-    blocks = -(-rows // how.block)
+    blocks = (rows + how.block - 1) // how.block
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
@@ -193,18 +193,16 @@ def _instructions(op: Op, s: Shape, how: Layout, rows: Count) -> Count:
     softmax = 49 * keys + 110 + shifted + (2 * keys * 28 if biased else 0)
     queries = d // 4 * (9 if small[0] else 29)
     rest = 85 if s.dv % 4 else 0
-    scores, expand = (
-        pick(how.direct, one, two)
-        for one, two in (
-            [score_instructions(op, s, direct) for direct in (True, False)],
-            [expand_instructions(s, direct, small) for direct in (True, False)],
-        )
-    )
-    per_pair = scores + softmax + groups * weigh + queries + rest
-    per_block = pick(how.direct, 0, keys * 50) + groups * 30 + 325
-    expanded = pick(how.keep, 1, blocks) * -(-s.heads // how.merge)
-    work = s.heads * (pairs * per_pair + blocks * per_block)
-    return work + expanded * expand + 500
+    per_pair = softmax + groups * weigh + queries + rest
+    once = pick(how.keep, 1, blocks) * -(-s.heads // how.merge)
+
+    def total(direct: bool) -> Count:
+        pair = s.heads * (per_pair + score_instructions(op, s, direct))
+        block = s.heads * (groups * 30 + 325 + (0 if direct else keys * 50))
+        expand = expand_instructions(s, direct, small)
+        return (pairs * pair + 500) + blocks * block + once * expand
+
+    return pick(how.direct, total(True), total(False))
 
 
 def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:

@@ -26,6 +26,7 @@ from mcuformer.schedule.measure import (
     steps_instructions,
     window_peak,
 )
+from mcuformer.schedule.menus import order_by
 from mcuformer.schedule.program import Step
 from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
 from mcuformer.schedule.special import MOVES, SPECIAL
@@ -95,7 +96,7 @@ def options(fr: Frame, region: Region, other: Frame | None, twin: Region | None)
 
 def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
     """Indices of what nothing beats: peaks rise, costs fall; of equals the first."""
-    order = np.lexsort((cost, peak))
+    order = order_by(peak, cost)
     sorted_cost = cost[order]
     before = np.minimum.accumulate(sorted_cost)[:-1]
     better = np.concatenate([[True], sorted_cost[1:] < before])

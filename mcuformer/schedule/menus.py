@@ -21,7 +21,6 @@ PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
 Numbers = NDArray[np.int64]
 Cost = Callable[[Numbers, Numbers, Numbers], Numbers]  # instructions of (rows, two choices)
-COST_BITS = 40  # of the instructions of one call
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +149,7 @@ def _attention_entries(merges: Sequence[int], rows: tuple[int, ...]) -> tuple[Nu
 def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tuple[Numbers, Numbers]:
     """By rising scratch, the first and every entry whose cost is less than `ratio` of all before."""
     count, width = cost.shape
-    order = ((scratch << COST_BITS) + cost).argsort(axis=1, kind="stable")
+    order = order_by(scratch, cost)
     order += np.arange(0, count * width, width)[:, None]
     ordered = cost.take(order)
     better = np.ones(cost.shape, np.bool_)
@@ -160,6 +159,15 @@ def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tupl
         kept = np.array(_by_steps(row.tolist(), cost.take(place).tolist(), *ratio))
         row, place = row[kept], place[kept]
     return row, place
+
+
+def order_by(first: Numbers, second: Numbers) -> NDArray[np.intp]:
+    """Indices along the last axis that sort by `first`, then by `second`, neither negative: both in
+    one number, which sorts four times as fast as np.lexsort, where it has room for them."""
+    bits = int(second.max(initial=0)).bit_length()
+    if int(first.max(initial=0)).bit_length() + bits > 63:
+        return np.lexsort((second, first))
+    return ((first << bits) + second).argsort(axis=-1, kind="stable")
 
 
 def _by_steps(rows: list[int], costs: list[int], times: int, less: int) -> list[int]:
