@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mcuformer.cli.console import Progress, note, print_json
 from mcuformer.cli.params import COUNT, SIZE, json_option
 from mcuformer.errors import Interrupted, UsageError
 
 _DEFAULT_OUTPUT = Path("build/search")
+_ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
 
 
 @click.command("search")
@@ -102,6 +104,7 @@ def command(
 
     directory = resume or output or _DEFAULT_OUTPUT
     if resume is not None:
+        _refuse_others(resume)
         settings = read_settings(resume)
         study = settings.study if values["study"] is None else values["study"]
         settings = replace(settings, storage=values["storage"] or settings.storage, study=study)
@@ -119,6 +122,19 @@ def command(
         print_json(document)
     else:
         print(text(document))
+
+
+def _refuse_others(directory: Path) -> None:
+    """A search that goes on has its own options; others would be ignored without a word."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in _ALSO_LATER:
+            raise UsageError(
+                f"{option.opts[-1]} beside --resume: {directory} is continued with its own options",
+                "leave it out, or begin another search with -o DIR (and --supernet, where one is trained)",
+            )
 
 
 def _completed(values: dict[str, Any]) -> dict[str, Any]:

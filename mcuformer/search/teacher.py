@@ -41,8 +41,14 @@ def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
     """The final weights that `train` left in `directory`, and its train.json."""
     if not (directory / INFO).is_file() or not (directory / "last.pt").is_file():
         raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
-    info: dict[str, Any] = json.loads((directory / INFO).read_text())
-    network = Network(Arch.from_dict(info["arch"]))
+    try:
+        info: dict[str, Any] = json.loads((directory / INFO).read_text(encoding="utf-8"))
+        network = Network(Arch.from_dict(info["arch"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{directory / INFO} is not what mcuformer train writes: {error!r}",
+            "restore the file, or train again",
+        ) from error
     if info.get("qat"):
         network.load_state_dict(read_saved(directory / ROUNDED_WEIGHTS))
         return network.eval(), info

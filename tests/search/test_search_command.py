@@ -82,6 +82,12 @@ def test_resume_of_another_folder_says_what_is_wrong(tmp_path):
     assert code == 2 and "is not of a search of this version" in error
 
 
+@pytest.mark.parametrize("words", [("--threads", "1"), ("--ram", "64k"), ("-o", "elsewhere"), ("--qat",)])
+def test_resume_ignores_no_option_silently(tmp_path, words):
+    code, _, error = search("--resume", tmp_path, *words, "--json")
+    assert code == 2 and "continued with its own options" in error
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [('ratio = ["wide"]', "ratio needs positive numbers"), ("image = 5", "image is [height"),

@@ -197,6 +197,14 @@ def test_a_damaged_checkpoint_is_named(tmp_path, arch_file, how):
         trained("a")  # that goes on from it
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"arch": {"dim": 8}}'])
+def test_a_damaged_description_is_named(tmp_path, text):
+    (tmp_path / "train.json").write_text(text)
+    (tmp_path / "last.pt").write_bytes(b"weights")
+    with pytest.raises(UsageError, match=r"train\.json is not what mcuformer train writes"):
+        trained_network(tmp_path)
+
+
 def test_a_damaged_rounded_network_is_named(tmp_path, arch_file):
     pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
     recipe = Recipe(epochs=1, batch=256)
