@@ -37,7 +37,7 @@ class Moment:
     fixed: int
     tiles: tuple[tuple[int, int], ...]
     key: int
-    rows: int  # of the call, negative: up to so many in a tile
+    extent: int  # see Work
     heads: int
     decided_on: int
     instructions: int  # of a call without work
@@ -134,9 +134,8 @@ def _moment(
         return Moment(total, fixed, tiles, 0, 0, 0, 0, call.instructions), None
     if em.graph.stage != STAGE:  # an outline has nominal operations only
         work = replace(work, op=nominal(work.op, em.type))
-    rows = -work.total if work.total else work.rows
     key = cost_key(work.op, em)
-    return Moment(total, fixed, tiles, key, rows, work.heads, work.decided_on, 0), work
+    return Moment(total, fixed, tiles, key, work.extent, work.heads, work.decided_on, 0), work
 
 
 def own_lives(

@@ -64,8 +64,8 @@ class Decided:
     names: tuple[str, str]
     rows: tuple[int, ...]
     budgets: tuple[int, ...]
-    first: Numbers
-    second: Numbers
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
 
     def choices(self, rows: int, budget: int) -> dict[str, int] | None:
         if rows not in self.rows or budget not in self.budgets:

@@ -118,8 +118,7 @@ def _number_of(op: Op, values: Mapping[str, Value]) -> int:
             t = values[name].type
             parts += (t.shape, t.dtype)
     parts += [pair for pair in op.attrs.items() if pair[0] in _ATTRIBUTES]
-    key = tuple(parts)
-    return _KEYS.get(key) or keep(_KEYS, key, next(_FRESH))
+    return numbered(_KEYS, tuple(parts))
 
 
 K = TypeVar("K")
@@ -132,6 +131,11 @@ def keep(table: dict[K, T], key: K, value: T) -> T:
         table.clear()
     table[key] = value
     return value
+
+
+def numbered(table: dict[K, int], key: K) -> int:
+    """The number of `key`, never one that another had: cheaper to hash and compare than the key."""
+    return table.get(key) or keep(table, key, next(_FRESH))
 
 
 def terms_of(op: Op, em: Emitter, key: int) -> linear_cost.Terms:

@@ -109,6 +109,11 @@ class Work:
     heads: int = 0
     decided_on: int = 0
 
+    @property
+    def extent(self) -> int:
+        """What its cost depends on: the rows, or the total that is cut into tiles, negated."""
+        return -self.total if self.total else self.rows
+
 
 @record(frozen=True, slots=True, eq=False)
 class Call:

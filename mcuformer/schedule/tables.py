@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 from mcuformer.kernels.table import KERNELS
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.menus import Decided, Menus, attention_menus, linear_menus
-from mcuformer.schedule.panels import keep, menu_of, remember, terms_of
+from mcuformer.schedule.panels import keep, menu_of, numbered, remember, terms_of
 from mcuformer.schedule.program import Work
 
 Numbers = NDArray[np.int64]
+Small = NDArray[np.int32]  # thousands of them are kept
 Table = tuple[Numbers, Numbers]  # scratch in whole eights, instructions of all tiles together
 Asked = tuple[Work, int]  # and its cost key
 Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
 Name = tuple[int, int, int, int, int]
-_FRESH = count(1)
 _GRIDS: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}  # tiles and budgets by numbers
 _TABLES: dict[Name, Table] = {}
 
@@ -30,8 +29,8 @@ def tables(
 ) -> list[Table]:
     """The tables of `asked`, each [tiles, budgets | 1]. All linear layers among them that are new are
     costed in one go: a dozen small arrays take as long as one that is a dozen times as large."""
-    grid = _GRIDS.get((tiles, budgets)) or keep(_GRIDS, (tiles, budgets), next(_FRESH))
-    names = [_name(work, key, grid) for work, key in asked]
+    grid = numbered(_GRIDS, (tiles, budgets))
+    names = [(key, w.heads, w.extent, w.decided_on, grid) for w, key in asked]
     known = {at: _TABLES[at] for at in names if at in _TABLES}
     new = {at: a for at, a in zip(names, asked, strict=True) if at not in known}
     linear = {at: a for at, a in new.items() if a[0].module == "linear"}
@@ -41,11 +40,6 @@ def tables(
         keep(_TABLES, at, table)
     known |= made
     return [known[at] for at in names]
-
-
-def _name(work: Work, key: int, grid: int) -> Name:
-    rows = -work.total if work.total else work.rows
-    return key, work.heads, rows, work.decided_on, grid
 
 
 def _cut(work: Work, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
@@ -92,7 +86,9 @@ def _table(
     return (scratch + 7) & ~7, count[:, None] * whole + last
 
 
-def _under(menus: Menus, tail: Numbers, budgets: tuple[int, ...]) -> tuple[Numbers, ...]:
+def _under(
+    menus: Menus, tail: Numbers, budgets: tuple[int, ...]
+) -> tuple[Numbers, Numbers, Numbers, Small, Small]:
     """Under every budget: scratch, instructions of a whole tile and of the last one, two choices."""
     at = menus.chosen(np.array(budgets, np.int64))
     scratch, whole = menus.scratch.take(at), menus.cost.take(at)
@@ -100,7 +96,7 @@ def _under(menus: Menus, tail: Numbers, budgets: tuple[int, ...]) -> tuple[Numbe
     last = np.zeros_like(whole)
     if tail.any():
         last = menus.instructions(tail[:, None], first, second) * (tail > 0)[:, None]
-    return scratch, whole, last, first, second
+    return scratch, whole, last, first.astype(np.int32), second.astype(np.int32)
 
 
 def _listed(
