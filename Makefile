@@ -22,9 +22,11 @@ test: setup-test  ## install what is missing and run the tests (under 10 minutes
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
 	$(PY) -m pytest -n $(WORKERS) -m long -rs
 
-lint: setup-test  ## ruff and mypy
+lint: setup-test  ## ruff (rules and format), mypy, clang-format
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	git ls-files 'runtime_c/*.[ch]' | xargs clang-format --dry-run -Werror
 
 golden: setup-test  ## write the golden files anew after a change that is meant
 	$(PY) -m pytest tests/golden --update-golden

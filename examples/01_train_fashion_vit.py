@@ -27,7 +27,16 @@ from torch import Tensor, nn
 
 HERE = Path(__file__).parent
 CLASSES = (
-    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot",
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
 )
 
 
@@ -105,8 +114,10 @@ def optimizers(model: nn.Module, steps: int) -> list:
     adamw = torch.optim.AdamW(rest, weight_decay=0.05)
     cycle = torch.optim.lr_scheduler.OneCycleLR
     return [
-        muon, cycle(muon, 6e-3, steps, pct_start=0.15, cycle_momentum=False),
-        adamw, cycle(adamw, 4e-3, steps, pct_start=0.15, cycle_momentum=False),
+        muon,
+        cycle(muon, 6e-3, steps, pct_start=0.15, cycle_momentum=False),
+        adamw,
+        cycle(adamw, 4e-3, steps, pct_start=0.15, cycle_momentum=False),
     ]
 
 
@@ -132,8 +143,13 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int, seed:
 def export(model: nn.Module, path: Path, mean: float, std: float, percent: float) -> None:
     """TorchScript exporter, opset 17; the normalisation and the accuracy go into the metadata."""
     torch.onnx.export(
-        model.eval(), (torch.zeros(1, 1, 28, 28),), str(path), opset_version=17, dynamo=False,
-        input_names=["image"], output_names=["logits"],
+        model.eval(),
+        (torch.zeros(1, 1, 28, 28),),
+        str(path),
+        opset_version=17,
+        dynamo=False,
+        input_names=["image"],
+        output_names=["logits"],
     )
     proto = onnx.load(path)
     notes = {
@@ -172,7 +188,9 @@ def main() -> None:
     np.savez_compressed(args.out / "fashion_calibration.npz", x=images["train"][:256, None])
     np.savez_compressed(
         args.out / "fashion_test.npz",
-        x=images["t10k"][:1000, None], y=labels["t10k"][:1000], classes=np.array(CLASSES),
+        x=images["t10k"][:1000, None],
+        y=labels["t10k"][:1000],
+        classes=np.array(CLASSES),
     )
 
 

@@ -178,7 +178,10 @@ def _output(package: CompiledPackage, inference: Inference) -> dict[str, Any]:
     ints, reals = output_values(package, inference.output)
     name = package.graph.meta["output_names"][0]
     return {
-        "name": name, "shape": list(reals.shape), "data": reals.tolist(), "data_int8": ints.tolist()
+        "name": name,
+        "shape": list(reals.shape),
+        "data": reals.tolist(),
+        "data_int8": ints.tolist(),
     }
 
 

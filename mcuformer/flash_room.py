@@ -15,7 +15,7 @@ CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware 
 
 
 def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
-    """"internal" or "qspi": the internal flash while the weights leave it room for code."""
+    """ "internal" or "qspi": the internal flash while the weights leave it room for code."""
     if wanted == "qspi" and board.qspi_region is None:
         raise UsageError(f"{board.name} has no QSPI flash", "use --weights internal")
     if wanted != "auto" or board.qspi_region is None:

@@ -36,8 +36,15 @@ class CompileOptions:
     def for_report(self) -> dict[str, Any]:
         """The options as JSON, without paths of the model and the board (they stand elsewhere)."""
         names = (
-            "calibration_method", "optimize", "input_mode", "weights", "weight_bits",
-            "activations", "ram", "flash", "max_instructions",
+            "calibration_method",
+            "optimize",
+            "input_mode",
+            "weights",
+            "weight_bits",
+            "activations",
+            "ram",
+            "flash",
+            "max_instructions",
         )
         return {name: getattr(self, name) for name in names} | {
             "calibration": str(self.calibration) if self.calibration else None,

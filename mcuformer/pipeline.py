@@ -90,9 +90,7 @@ def _check_options(options: CompileOptions) -> None:
         raise UsageError(f"{options.model} is a directory, not an ONNX file")
 
 
-def _schedule(
-    options: CompileOptions, board: Board, float_graph: Graph, graph: Graph
-) -> Figures:
+def _schedule(options: CompileOptions, board: Board, float_graph: Graph, graph: Graph) -> Figures:
     from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, arena_regions
     from mcuformer.misfit import explain

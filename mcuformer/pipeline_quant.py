@@ -24,9 +24,7 @@ _MOST_SAMPLES = 512
 _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
-def quantised(
-    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
-) -> Graph:
+def quantised(options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress) -> Graph:
     """The int graph; a float model without data is refused where `needs_data`.
 
     A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std,

@@ -44,8 +44,12 @@ def build_report(f: Figures) -> r.Report:
     stack = f.board.stack_bytes
     layers = layer_rows(f.program, f.plan)
     memory = memory_section(
-        f.program, f.plan, regions=_sram_uses(f, static + stack),
-        available_bytes=f.board.sram_bytes, static_bytes=static, stack_bytes=stack,
+        f.program,
+        f.plan,
+        regions=_sram_uses(f, static + stack),
+        available_bytes=f.board.sram_bytes,
+        static_bytes=static,
+        stack_bytes=stack,
     )
     flash = _flash(f)
     full = [u for u in (*memory.regions, *flash.regions) if (u.used_bytes or 0) > u.size_bytes]
@@ -97,7 +101,9 @@ def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tens
     zero = np.unique(type_.qparams.zero_point) if type_.qparams else np.empty(0)
     single = scale.size == 1 and zero.size == 1 and float(zero[0]).is_integer()
     return r.Tensor(
-        name=name, shape=tuple(shape), dtype=type_.dtype,
+        name=name,
+        shape=tuple(shape),
+        dtype=type_.dtype,
         scale=float(scale[0]) if single else None,
         zero_point=int(zero[0]) if single else None,
     )
@@ -169,7 +175,10 @@ def _failure(f: Figures) -> list[r.Diagnostic]:
         return []
     return [
         r.Diagnostic(
-            severity="error", code="does-not-fit", where=None, message=f.error.message,
+            severity="error",
+            code="does-not-fit",
+            where=None,
+            message=f.error.message,
             hint=f.error.hint,
         )
     ]

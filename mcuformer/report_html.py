@@ -22,8 +22,11 @@ KB = 1024
 def page(report: Report, time: Timeline) -> str:
     """The whole document."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
-        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"count": count, "size": size, "duration": duration, "join": ", ".join}
     return environment.get_template("report.html.j2").render(
@@ -62,8 +65,11 @@ class Part:
 def sram_bar(report: Report) -> list[Part]:
     m = report.memory
     parts = [
-        ("arena", m.arena_bytes), ("scratch", m.scratch_bytes), ("static", m.static_bytes),
-        ("stack", m.stack_bytes), ("input", m.input_bytes),
+        ("arena", m.arena_bytes),
+        ("scratch", m.scratch_bytes),
+        ("static", m.static_bytes),
+        ("stack", m.stack_bytes),
+        ("input", m.input_bytes),
     ]
     return _bar(parts, m.sram_available_bytes)
 

@@ -36,22 +36,31 @@ def main() -> None:
     parser.add_argument("trainings", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--images", type=int, default=10_000, help="training images to run through each")
+    parser.add_argument(
+        "--images", type=int, default=10_000, help="training images to run through each"
+    )
     args = parser.parse_args()
     if args.output.exists():
         parser.error(f"{args.output} exists")
     if not (args.trainings[-1] / "train.json").is_file():
-        parser.error(f"{args.trainings[-1]} is no folder of `mcuformer train`, as the last one has to be")
+        parser.error(
+            f"{args.trainings[-1]} is no folder of `mcuformer train`, as the last one has to be"
+        )
     info = json.loads((args.trainings[-1] / "train.json").read_text())
     data = sources.load(args.data, info["recipe"]["seed"])
     data = data.joined() if info["refit"] else data
-    chosen = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[: args.images]
+    chosen = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[
+        : args.images
+    ]
     images, labels = torch.as_tensor(data.train.x)[chosen], torch.as_tensor(data.train.y)[chosen]
 
     def told(name: object, network: Network) -> None:
         logits = run(network.eval(), images, data)
         hits = (logits.argmax(1) == labels).float().mean()
-        print(f"{name}: cross entropy {F.cross_entropy(logits, labels):.4f}, {100 * hits:.2f} %", flush=True)
+        print(
+            f"{name}: cross entropy {F.cross_entropy(logits, labels):.4f}, {100 * hits:.2f} %",
+            flush=True,
+        )
 
     mean = Network(Arch.from_dict(info["arch"]))
     total = [torch.zeros_like(p) for p in mean.parameters()]

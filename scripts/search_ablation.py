@@ -49,7 +49,8 @@ def main() -> None:
     seeds = range(args.seeds) if args.seed is None else [args.seed]
     rows = {
         name: [one(args, name, changes, seed) for seed in seeds]
-        for name, changes in VARIANTS.items() if args.variant in (None, name)
+        for name, changes in VARIANTS.items()
+        if args.variant in (None, name)
     }
     print(f"\n{args.data}, {args.ram:,} B of SRAM, {len(seeds)} seeds: int8 % on test images")
     for name, found in rows.items():
@@ -63,8 +64,14 @@ def one(args: argparse.Namespace, name: str, changes: dict[str, Any], seed: int)
     space = directory / "space.toml"
     space.write_text(as_toml(load_space(args.space).with_choices(**changes)))
     settings = Settings(
-        ram=args.ram, data=args.data, space=str(space), budget="small", seed=seed, threads=1,
-        supernet_epochs=args.supernet_epochs, finetune_epochs=args.finetune_epochs,
+        ram=args.ram,
+        data=args.data,
+        space=str(space),
+        budget="small",
+        seed=seed,
+        threads=1,
+        supernet_epochs=args.supernet_epochs,
+        finetune_epochs=args.finetune_epochs,
         candidates=args.candidates,
         supernet=str(args.output / f"whole-space-{seed}") if name == "formula" else None,
     )

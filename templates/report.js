@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 "use strict";
 // Draws the memory map and the trade-off curve from the JSON element #data. No library, no network.
 const { time, tradeoffs } = JSON.parse(document.getElementById("data").textContent);

@@ -53,8 +53,9 @@ class Net:
     def rows(self, x: str) -> int:
         return self.b.values[x].type.shape[0]
 
-    def emit(self, kind: str, name: str, inputs: list[str | None], shape: tuple[int, ...],
-             **attrs: Any) -> str:
+    def emit(
+        self, kind: str, name: str, inputs: list[str | None], shape: tuple[int, ...], **attrs: Any
+    ) -> str:
         if kind == "reshape":
             attrs["shape"] = shape
         return self.b.op(kind, name, inputs, TensorType(shape, "float32"), attrs, (f"/{name}",))
@@ -67,17 +68,26 @@ class Net:
         """A graph input [T, C]."""
         self.b.values[name] = Value(name, TensorType((rows, width), "float32"))
 
-    def conv(self, x: str, n: int, name: str, kernel: int, stride: int, pad: int,
-             group: int = 1) -> str:
+    def conv(
+        self, x: str, n: int, name: str, kernel: int, stride: int, pad: int, group: int = 1
+    ) -> str:
         h, w, c = self.b.values[x].type.shape
         size = [(s + 2 * pad - kernel) // stride + 1 for s in (h, w)]
         scale = 1.0 / np.sqrt(kernel * kernel * c // group)
         inputs: list[str | None] = [
-            x, self.weights(f"{name}.weight", kernel, kernel, c // group, n, scale=scale),
+            x,
+            self.weights(f"{name}.weight", kernel, kernel, c // group, n, scale=scale),
             self.weights(f"{name}.bias", n, scale=0.1),
         ]
-        return self.emit("conv2d", name, inputs, (*size, n), strides=(stride, stride),
-                         pads=(pad, pad, pad, pad), group=group)
+        return self.emit(
+            "conv2d",
+            name,
+            inputs,
+            (*size, n),
+            strides=(stride, stride),
+            pads=(pad, pad, pad, pad),
+            group=group,
+        )
 
     def linear(self, x: str, n: int, name: str, bias: bool = True, gain: float = 1.0) -> str:
         k = self.width(x)
@@ -115,16 +125,16 @@ def attention(net: Net, x: str, cfg: VitConfig, name: str) -> str:
     if cfg.rank:
         x = net.linear(x, cfg.rank, f"{name}.down", bias=False)
     qkv = net.linear(x, 3 * inner, f"{name}.qkv", cfg.qkv_bias)
-    q, k, v = (net.columns(qkv, i * inner, (i + 1) * inner, f"{name}.{c}") for i, c in
-               enumerate("qkv"))
+    q, k, v = (
+        net.columns(qkv, i * inner, (i + 1) * inner, f"{name}.{c}") for i, c in enumerate("qkv")
+    )
     if cfg.qk_norm:
         q = net.layernorm(q, f"{name}.q_norm", cfg.heads)
         k = net.layernorm(k, f"{name}.k_norm", cfg.heads)
     inputs: list[str | None] = [q, k, v]
     if cfg.attention_bias:
         inputs.append(net.weights(f"{name}.bias", cfg.heads, rows, rows, scale=0.5))
-    o = net.emit("attention", f"{name}.sdpa", inputs, (rows, inner), heads=cfg.heads,
-                 scale=d**-0.5)
+    o = net.emit("attention", f"{name}.sdpa", inputs, (rows, inner), heads=cfg.heads, scale=d**-0.5)
     return net.linear(o, cfg.width, f"{name}.proj", cfg.bias)
 
 
@@ -139,10 +149,12 @@ def block(net: Net, x: str, cfg: VitConfig, name: str) -> str:
         x = net.add(x, y, f"{name}.add1")
         y = mlp(net, net.layernorm(x, f"{name}.norm2"), cfg, f"{name}.mlp")
         return net.add(x, y, f"{name}.add2")
-    x = net.layernorm(net.add(x, attention(net, x, cfg, f"{name}.attn"), f"{name}.add1"),
-                      f"{name}.norm1")
-    return net.layernorm(net.add(x, mlp(net, x, cfg, f"{name}.mlp"), f"{name}.add2"),
-                         f"{name}.norm2")
+    x = net.layernorm(
+        net.add(x, attention(net, x, cfg, f"{name}.attn"), f"{name}.add1"), f"{name}.norm1"
+    )
+    return net.layernorm(
+        net.add(x, mlp(net, x, cfg, f"{name}.mlp"), f"{name}.add2"), f"{name}.norm2"
+    )
 
 
 def embed_image(net: Net, image: str, cfg: VitConfig) -> str:
@@ -161,8 +173,9 @@ def embed_image(net: Net, image: str, cfg: VitConfig) -> str:
         inputs: list[str | None] = [image, kernel]
         if cfg.bias:
             inputs.append(net.weights("patch.bias", e, scale=0.1))
-        x = net.emit("conv2d", "patch", inputs, (ho, wo, e), strides=(p, p), pads=(0, 0, 0, 0),
-                     group=1)
+        x = net.emit(
+            "conv2d", "patch", inputs, (ho, wo, e), strides=(p, p), pads=(0, 0, 0, 0), group=1
+        )
     x = net.emit("reshape", "patch.tokens", [x], (ho * wo, e))
     if cfg.pool == "token":
         token = net.weights("cls_token", 1, e, scale=0.5)
@@ -189,8 +202,11 @@ def vit(cfg: VitConfig) -> Graph:
     for i in range(cfg.blocks):
         x = block(net, x, cfg, f"blocks.{i}")
     y = head(net, x, cfg)
-    meta = {"input_layout": "NCHW", "input_shape": (1, 3, *cfg.image),
-            "output_shape": (1, *net.b.values[y].type.shape)}
+    meta = {
+        "input_layout": "NCHW",
+        "input_shape": (1, 3, *cfg.image),
+        "output_shape": (1, *net.b.values[y].type.shape),
+    }
     return run_float_passes(net.b.done(["image"], [y], meta))
 
 
@@ -202,8 +218,11 @@ def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
     for i in range(cfg.blocks):
         x = block(net, x, cfg, f"layers.{i}")
     y = head(net, x, cfg)
-    meta = {"input_layout": "tokens", "input_shape": (1, tokens, cfg.width),
-            "output_shape": (1, *net.b.values[y].type.shape)}
+    meta = {
+        "input_layout": "tokens",
+        "input_shape": (1, tokens, cfg.width),
+        "output_shape": (1, *net.b.values[y].type.shape),
+    }
     return run_float_passes(net.b.done(["x"], [y], meta))
 
 

@@ -15,7 +15,10 @@ from mcuformer.cli.params import json_option
 @click.command("analyze")
 @model_options
 @click.option(
-    "--report", "report_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Also write the report here: .html for a page with pictures, .json otherwise.",
 )
 @json_option

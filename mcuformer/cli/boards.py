@@ -24,12 +24,31 @@ def list_boards(as_json: bool) -> None:
 
     boards = shipped_boards()
     if as_json:
-        print_json([{"name": b.name, "aliases": list(b.aliases), "core": b.core,
-                     "sram_bytes": b.sram_bytes, "flash_bytes": b.flash_bytes,
-                     "description": b.description} for b in boards])
+        print_json(
+            [
+                {
+                    "name": b.name,
+                    "aliases": list(b.aliases),
+                    "core": b.core,
+                    "sram_bytes": b.sram_bytes,
+                    "flash_bytes": b.flash_bytes,
+                    "description": b.description,
+                }
+                for b in boards
+            ]
+        )
         return
-    rows = [[b.name, ", ".join(b.aliases), b.core, f"{b.sram_bytes:,}", f"{b.flash_bytes:,}",
-             b.description] for b in boards]
+    rows = [
+        [
+            b.name,
+            ", ".join(b.aliases),
+            b.core,
+            f"{b.sram_bytes:,}",
+            f"{b.flash_bytes:,}",
+            b.description,
+        ]
+        for b in boards
+    ]
     print(table(["board", "alias", "core", "SRAM bytes", "flash bytes", ""], rows))
 
 
@@ -45,8 +64,10 @@ def show(board: str, as_json: bool) -> None:
         print_json(dataclasses.asdict(found))
         return
     print(f"{found.name}: {found.description}\n")
-    rows = [[r.name, r.kind, f"0x{r.base:08x}", f"{r.size_bytes:,}", f"{r.fast_bytes:,}"]
-            for r in found.memory]
+    rows = [
+        [r.name, r.kind, f"0x{r.base:08x}", f"{r.size_bytes:,}", f"{r.fast_bytes:,}"]
+        for r in found.memory
+    ]
     print(table(["memory", "kind", "base", "bytes", "coupled"], rows) + "\n")
     if found.clock is not None:
         print(f"clock      {found.clock.cpu_hz / 1e6:g} MHz")

@@ -15,11 +15,18 @@ from mcuformer.cli.params import json_option, verbose_option
 @click.command("compile")
 @model_options
 @click.option(
-    "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path),
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
     help="Where the C package, the firmware and report.json go.",
 )
 @click.option(
-    "--report", "report_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Also write the report here: .html for a page with pictures, .json otherwise.",
 )
 @click.option("--emit-only", is_flag=True, help="Write the C package only; needs no toolchain.")

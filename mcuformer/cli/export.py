@@ -9,10 +9,15 @@ import click
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path),
-              metavar="MODEL.onnx")
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="X.npz",
-              help="Also write training images for compile --calibration.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.onnx"
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="X.npz",
+    help="Also write training images for compile --calibration.",
+)
 @click.option("--dynamo", is_flag=True, help="torch's newer exporter (needs onnxscript).")
 def command(directory: Path, output: Path, calibration: Path | None, dynamo: bool) -> None:
     """Write the network that `train` left in DIR as ONNX, mean and std in its metadata."""

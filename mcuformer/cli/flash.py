@@ -12,7 +12,8 @@ from mcuformer.cli.params import directory_argument
 @click.command("flash")
 @directory_argument
 @click.option(
-    "--runner", type=click.Choice(["st-flash", "openocd"]),
+    "--runner",
+    type=click.Choice(["st-flash", "openocd"]),
     help="The tool that writes internal flash; QSPI is always openocd's.  [default: the board's]",
 )
 @click.option("--dry-run", is_flag=True, help="Print every step's command line, run none.")

@@ -53,7 +53,10 @@ FLOATS = Parsed("numbers", parse_floats)
 SHAPE = Parsed("shape", parse_shape)
 
 board_option = click.option(
-    "--board", "board", required=True, metavar="NAME|FILE.toml",
+    "--board",
+    "board",
+    required=True,
+    metavar="NAME|FILE.toml",
     help="A board's name (mcuformer boards list) or a board file.",
 )
 json_option = click.option(
@@ -64,6 +67,9 @@ directory_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False)
 )
 emulator_option = click.option(
-    "--emulator", type=click.Choice(["unicorn", "qemu", "renode", "host"]), default="unicorn",
-    show_default=True, help="Where the code runs.",
+    "--emulator",
+    type=click.Choice(["unicorn", "qemu", "renode", "host"]),
+    default="unicorn",
+    show_default=True,
+    help="Where the code runs.",
 )

@@ -24,16 +24,33 @@ def layer_table(report: Report) -> str:
     """One row per layer of the integer graph."""
     rows = [
         [
-            str(layer["id"]), printable(layer["name"], 40), layer["op"],
-            "x".join(map(str, layer["shape"])), _count(layer["macs"]),
-            _count(layer["weights_bytes"]), str(layer["weight_bits"] or "-"), _count(layer["live_bytes"]),
-            _count(layer["scratch_bytes"]), _count(layer["estimated_instructions"]),
+            str(layer["id"]),
+            printable(layer["name"], 40),
+            layer["op"],
+            "x".join(map(str, layer["shape"])),
+            _count(layer["macs"]),
+            _count(layer["weights_bytes"]),
+            str(layer["weight_bits"] or "-"),
+            _count(layer["live_bytes"]),
+            _count(layer["scratch_bytes"]),
+            _count(layer["estimated_instructions"]),
             layer["schedule"],
         ]
         for layer in report["layers"]
     ]
-    header = ["id", "layer", "op", "shape", "MAC", "weights B", "bits", "live B", "scratch B",
-              "instructions", "schedule"]
+    header = [
+        "id",
+        "layer",
+        "op",
+        "shape",
+        "MAC",
+        "weights B",
+        "bits",
+        "live B",
+        "scratch B",
+        "instructions",
+        "schedule",
+    ]
     return table(header, rows)
 
 
@@ -69,8 +86,12 @@ def _weight_bits(report: Report) -> str:
 def _sram(report: Report) -> str:
     memory = report["memory"]
     parts = [
-        ("arena", memory["arena_bytes"], f"at least {_count(memory['lower_bound_bytes'])}; "
-         f"peak at {printable(str(memory['peak_layer']), 50)}"),
+        (
+            "arena",
+            memory["arena_bytes"],
+            f"at least {_count(memory['lower_bound_bytes'])}; "
+            f"peak at {printable(str(memory['peak_layer']), 50)}",
+        ),
         ("scratch", memory["scratch_bytes"], "of kernels, outside the arena"),
         ("static", memory["static_bytes"], ".data and .bss less the arena"),
         ("stack", memory["stack_bytes"], ""),

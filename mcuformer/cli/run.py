@@ -13,13 +13,20 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 @click.command("run")
 @directory_argument
 @click.option(
-    "--input", "input_file", required=True, metavar="X.npy", type=click.Path(path_type=Path),
+    "--input",
+    "input_file",
+    required=True,
+    metavar="X.npy",
+    type=click.Path(path_type=Path),
     help="One input in the ONNX input's layout and float range.",
 )
 @click.option("--raw", is_flag=True, help="The input holds the firmware's own integers.")
 @emulator_option
 @click.option(
-    "--output", "output_file", metavar="Y.npy", type=click.Path(path_type=Path),
+    "--output",
+    "output_file",
+    metavar="Y.npy",
+    type=click.Path(path_type=Path),
     help="Where the dequantised outputs go.",
 )
 @json_option

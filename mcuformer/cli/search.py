@@ -27,55 +27,79 @@ _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
 @click.option("--max-instructions", type=COUNT, metavar="N", help="Of one inference, such as 40M.")
 @click.option("--board", default="stm32f746", show_default=True, metavar="NAME|FILE.toml")
 @click.option(
-    "--space", metavar="FILE|PRESET",
+    "--space",
+    metavar="FILE|PRESET",
     help="tiny, cifar, imagenet or a TOML file.  [default: tiny; cifar for larger images]",
 )
 @click.option(
-    "--data", metavar="D",
+    "--data",
+    metavar="D",
     help="digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size].  [default: digits]",
 )
 @click.option(
-    "--budget", type=click.Choice(["small", "normal", "large"]), default="normal",
-    show_default=True, help="Epochs and candidates; never seconds.",
+    "--budget",
+    type=click.Choice(["small", "normal", "large"]),
+    default="normal",
+    show_default=True,
+    help="Epochs and candidates; never seconds.",
 )
 @click.option(
-    "--protocol", type=click.Choice(["none", "baseline", "cutmix", "modern"]), default="baseline",
-    show_default=True, help="Augmentation in training.",
+    "--protocol",
+    type=click.Choice(["none", "baseline", "cutmix", "modern"]),
+    default="baseline",
+    show_default=True,
+    help="Augmentation in training.",
 )
 @click.option(
-    "--objectives", default="accuracy", show_default=True, metavar="A,B",
+    "--objectives",
+    default="accuracy",
+    show_default=True,
+    metavar="A,B",
     help="accuracy, or more of sram, flash, instructions for a Pareto set.",
 )
 @click.option(
-    "--input-mode", type=click.Choice(["resident", "bands", "flash"]), default="bands",
-    show_default=True, help="How the compiled network gets its image.",
+    "--input-mode",
+    type=click.Choice(["resident", "bands", "flash"]),
+    default="bands",
+    show_default=True,
+    help="How the compiled network gets its image.",
 )
 @click.option(
-    "--optimize", type=click.Choice(["balanced", "ram", "speed"]), default="balanced",
-    show_default=True, help="The schedule that candidates are planned and compiled with.",
+    "--optimize",
+    type=click.Choice(["balanced", "ram", "speed"]),
+    default="balanced",
+    show_default=True,
+    help="The schedule that candidates are planned and compiled with.",
 )
 @click.option(
-    "--teacher", metavar="PATH",
+    "--teacher",
+    metavar="PATH",
     help="A folder of `train`, or an ONNX classifier, whose answers count beside the labels.",
 )
 @click.option(
-    "--supernet", metavar="DIR",
+    "--supernet",
+    metavar="DIR",
     help="The trained supernet of another search over the same space, data and seed, such as one "
     "with other limits.",
 )
-@click.option("--supernet-epochs", type=click.IntRange(min=1), metavar="N",
-              help="In place of the budget's.")
-@click.option("--finetune-epochs", type=click.IntRange(min=1), metavar="N",
-              help="In place of the budget's.")
-@click.option("--candidates", type=click.IntRange(min=1), metavar="N",
-              help="In place of the budget's.")
+@click.option(
+    "--supernet-epochs", type=click.IntRange(min=1), metavar="N", help="In place of the budget's."
+)
+@click.option(
+    "--finetune-epochs", type=click.IntRange(min=1), metavar="N", help="In place of the budget's."
+)
+@click.option(
+    "--candidates", type=click.IntRange(min=1), metavar="N", help="In place of the budget's."
+)
 @click.option("--refit", is_flag=True, help="Fine-tune the winner on the validation images too.")
 @click.option(
-    "--qat", is_flag=True,
+    "--qat",
+    is_flag=True,
     help="After fine-tuning, train on with the rounding of the integer code.",
 )
 @click.option(
-    "--study/--no-study", default=None,
+    "--study/--no-study",
+    default=None,
     help="Report Kendall's tau of the shared weights, and the search against random draws.  "
     "[default: with --budget large]",
 )
@@ -86,10 +110,19 @@ _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
 @click.option(
     "--worker", is_flag=True, help="Only evaluate candidates, for the search in --resume DIR."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where everything goes.  [default: build/search]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
-              help="Continue the search in DIR with its own options.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where everything goes.  [default: build/search]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Continue the search in DIR with its own options.",
+)
 @json_option
 def command(
     output: Path | None, resume: Path | None, worker: bool, as_json: bool, **values: Any
@@ -145,7 +178,9 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
     small = data.startswith(("digits", "fashion-mnist"))
     study = values["budget"] == "large" if values["study"] is None else values["study"]
     return values | {
-        "data": data, "space": values["space"] or ("tiny" if small else "cifar"), "study": study,
+        "data": data,
+        "space": values["space"] or ("tiny" if small else "cifar"),
+        "study": study,
         "objectives": tuple(values["objectives"].split(",")),
     }
 

@@ -13,37 +13,93 @@ from mcuformer.cli.params import json_option
 
 @click.command("train")
 @click.argument("arch_file", metavar="ARCH.json", type=click.Path(path_type=Path))
-@click.option("--data", required=True, metavar="D",
-              help="digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size].")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR",
-              help="Where last.pt goes after every epoch; a run found there is continued.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="D",
+    help="digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size].",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where last.pt goes after every epoch; a run found there is continued.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--lr", type=float, default=4e-3, show_default=True)
-@click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="muon",
-              show_default=True, help="muon reaches more in short schedules.")
-@click.option("--protocol", type=click.Choice(["none", "baseline", "cutmix", "modern"]), default="baseline",
-              show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "muon"]),
+    default="muon",
+    show_default=True,
+    help="muon reaches more in short schedules.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["none", "baseline", "cutmix", "modern"]),
+    default="baseline",
+    show_default=True,
+)
 @click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--teacher", type=click.Path(path_type=Path), metavar="PATH",
-              help="A folder of `train`, or an ONNX classifier, whose answers count beside labels.")
-@click.option("--from", "start", type=click.Path(path_type=Path), metavar="DIR",
-              help="Start with the weights of a finished training of the same network: DIR/last.pt.")
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A folder of `train`, or an ONNX classifier, whose answers count beside labels.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Start with the weights of a finished training of the same network: DIR/last.pt.",
+)
 @click.option("--refit", is_flag=True, help="Train on the validation images too.")
-@click.option("--qat", is_flag=True,
-              help="Then a quarter as many epochs with the rounding of the integer code.")
-@click.option("--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True,
-              help="Of --qat, and then of compile.")
+@click.option(
+    "--qat",
+    is_flag=True,
+    help="Then a quarter as many epochs with the rounding of the integer code.",
+)
+@click.option(
+    "--weight-bits",
+    type=click.Choice(["8", "4"]),
+    default="8",
+    show_default=True,
+    help="Of --qat, and then of compile.",
+)
 @click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
-@click.option("--until", type=click.IntRange(min=1), metavar="EPOCH",
-              help="Stop after this epoch; the same command without it goes on.")
+@click.option(
+    "--until",
+    type=click.IntRange(min=1),
+    metavar="EPOCH",
+    help="Stop after this epoch; the same command without it goes on.",
+)
 @json_option
 def command(
-    arch_file: Path, data: str, output: Path, epochs: int, batch: int, lr: float, optimizer: str,
-    protocol: str, ema: float, seed: int, threads: int, teacher: Path | None, start: Path | None,
-    refit: bool, qat: bool, weight_bits: str, amp: bool, until: int | None, as_json: bool,
+    arch_file: Path,
+    data: str,
+    output: Path,
+    epochs: int,
+    batch: int,
+    lr: float,
+    optimizer: str,
+    protocol: str,
+    ema: float,
+    seed: int,
+    threads: int,
+    teacher: Path | None,
+    start: Path | None,
+    refit: bool,
+    qat: bool,
+    weight_bits: str,
+    amp: bool,
+    until: int | None,
+    as_json: bool,
 ) -> None:
     """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
@@ -53,12 +109,30 @@ def command(
     from mcuformer.search.train_one import train_one
 
     recipe = Recipe(
-        epochs=epochs, batch=batch, lr=lr, optimizer=optimizer, protocol=protocol, ema=ema,
-        seed=seed, amp=amp,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        optimizer=optimizer,
+        protocol=protocol,
+        ema=ema,
+        seed=seed,
+        amp=amp,
     )
     with Progress() as progress:
-        document = train_one(arch_file, data, output, recipe, threads, until, progress, teacher, qat,
-                             int(weight_bits), start, refit)
+        document = train_one(
+            arch_file,
+            data,
+            output,
+            recipe,
+            threads,
+            until,
+            progress,
+            teacher,
+            qat,
+            int(weight_bits),
+            start,
+            refit,
+        )
     if as_json:
         print_json(document)
     elif document:

@@ -15,18 +15,25 @@ EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
 @click.command("validate")
 @directory_argument
 @click.option(
-    "--data", required=True, metavar="PATH", type=click.Path(path_type=Path),
+    "--data",
+    required=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path),
     help="An image folder (class order: sorted folder names), an .npz with x and y, or a .npy.",
 )
 @emulator_option
 @click.option("--target", metavar="SERIAL", help="A board on this serial port, not an emulator.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), metavar="N",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
     help="At most N samples, evenly spread; 0 for all.  [default: 100, all on the host]",
 )
 @click.option("--per-layer", is_flag=True, help="SQNR and bit-equality of every layer.")
 @click.option(
-    "--model", type=click.Path(path_type=Path), metavar="MODEL.onnx",
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx",
     help="Where the float model is now.  [default: where it was compiled from]",
 )
 @click.option("--min-sqnr", type=float, metavar="DB", help="Exit 5 below this SQNR of the outputs.")

@@ -44,7 +44,11 @@ def write_package(
         directory,
         board,
         PortPlan(
-            used[0], len(program.layers), board.stack_bytes, weights == "qspi", image,
+            used[0],
+            len(program.layers),
+            board.stack_bytes,
+            weights == "qspi",
+            image,
             sources.model_id,
         ),
     )

@@ -131,6 +131,11 @@ class Builder:
 
     def done(self, inputs: Iterable[str], outputs: Iterable[str], meta: Mapping[str, Any]) -> Graph:
         return Graph(
-            self.name, self.stage, tuple(inputs), tuple(outputs), tuple(self.ops),
-            dict(self.values), dict(meta),
+            self.name,
+            self.stage,
+            tuple(inputs),
+            tuple(outputs),
+            tuple(self.ops),
+            dict(self.values),
+            dict(meta),
         )

@@ -56,9 +56,7 @@ def _fields(graph: Graph) -> dict[str, Any]:
             [v.name, v.type.shape, v.type.dtype, _qparams(v.type), v.data]
             for v in graph.values.values()
         ],
-        "ops": [
-            [o.kind, o.name, o.inputs, o.outputs, dict(o.attrs), o.origin] for o in graph.ops
-        ],
+        "ops": [[o.kind, o.name, o.inputs, o.outputs, dict(o.attrs), o.origin] for o in graph.ops],
     }
 
 
@@ -75,7 +73,12 @@ def _graph(fields: dict[str, Any]) -> Graph:
     }
     ops = tuple(Op(*entry) for entry in fields["ops"])
     return Graph(
-        fields["name"], fields["stage"], fields["inputs"], fields["outputs"], ops, values,
+        fields["name"],
+        fields["stage"],
+        fields["inputs"],
+        fields["outputs"],
+        ops,
+        values,
         fields["meta"],
     )
 

@@ -226,9 +226,7 @@ def merges(op: Op, graph: Values, together: bool) -> tuple[int, ...]:
     return (1, s.heads) if s.shared and together else (1,)
 
 
-def figures(
-    op: Op, graph: Values, rows: Count, panel: Count, merge: Count
-) -> tuple[Count, Count]:
+def figures(op: Op, graph: Values, rows: Count, panel: Count, merge: Count) -> tuple[Count, Count]:
     """(scratch bytes, instructions) of calls for all heads."""
     s = shape_of(op, graph)
     how = layout(op, s, panel, merge)

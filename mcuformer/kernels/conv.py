@@ -53,9 +53,7 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
 def as_linear(op: Op) -> Op:
     """The layer over patches."""
     drop = ("kernel", "strides", "pads", "pad_value")
-    return op.replace(
-        kind="q_linear", attrs={k: v for k, v in op.attrs.items() if k not in drop}
-    )
+    return op.replace(kind="q_linear", attrs={k: v for k, v in op.attrs.items() if k not in drop})
 
 
 def pack_depthwise(op: Op, graph: Values) -> np.ndarray:

@@ -26,9 +26,7 @@ SOURCES = ("mcf_linear.c", *GEMM_SOURCES)
 NO_TYPE = 3  # MCF_NONE
 
 
-def pack(
-    op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
-) -> KernelData:
+def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0) -> KernelData:
     """Struct and arrays of one layer. `lines` (partial sums) changes nothing here."""
     segments, segment, stride = segments_of(op, graph)
     weights = constant(graph, op.inputs[1])

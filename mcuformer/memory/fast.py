@@ -24,9 +24,7 @@ def prefer_fast(made: Packing, found: Sequence[Item], regions: Sequence[Region])
     return min((_settled(way, found, regions) for way in ways), key=lambda p: p.cost)
 
 
-def _upside_down(
-    made: Packing, found: Sequence[Item], regions: Sequence[Region]
-) -> list[Packing]:
+def _upside_down(made: Packing, found: Sequence[Item], regions: Sequence[Region]) -> list[Packing]:
     """The mirrored packing, where it is legal and everything fits."""
     if made.cost[0]:
         return []

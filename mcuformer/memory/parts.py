@@ -19,7 +19,9 @@ from mcuformer.memory.orders import move, orders
 MOVES = 30  # of the search from one order, before it begins anew from the next best
 MOVES_OF_ALL = 300  # the same for all items as one part
 NEAR = 1.001  # times the bound: the last bytes are not worth more than a quarter of the search
-Attempt = tuple[int, int, list[int], list[int]]  # top, hinted bytes not in fast memory, order, offsets
+Attempt = tuple[
+    int, int, list[int], list[int]
+]  # top, hinted bytes not in fast memory, order, offsets
 
 
 @dataclass(slots=True, eq=False)
@@ -55,9 +57,7 @@ class Shelf:
         for i in order[start:]:
             offset[i] = None
         for i in order[start:]:
-            taken = [
-                (at + lo, at + hi) for j, lo, hi in rivals[i] if (at := offset[j]) is not None
-            ]
+            taken = [(at + lo, at + hi) for j, lo, hi in rivals[i] if (at := offset[j]) is not None]
             taken.sort()
             low = 0
             for lo, hi in taken:
@@ -186,9 +186,7 @@ def _search(shelf: Shelf, tries: list[Attempt], bound: int, rounds: int, moves: 
     return best
 
 
-def _climb(
-    shelf: Shelf, now: Attempt, bound: int, chance: random.Random, moves: int
-) -> Attempt:
+def _climb(shelf: Shelf, now: Attempt, bound: int, chance: random.Random, moves: int) -> Attempt:
     """A move is kept unless it makes things worse."""
     part = set(now[2])
     tried: dict[tuple[int, ...], Attempt] = {}

@@ -170,8 +170,13 @@ def _greedy(
 
 
 def _improve(
-    best: Packing, order: list[int], way: tuple[int, ...], found: list[Item],
-    regions: Sequence[Region], bound: int, rounds: int,
+    best: Packing,
+    order: list[int],
+    way: tuple[int, ...],
+    found: list[Item],
+    regions: Sequence[Region],
+    bound: int,
+    rounds: int,
 ) -> Packing:
     """Local search over the order: a move is kept unless it makes things worse."""
     chance = random.Random(0)

@@ -146,7 +146,10 @@ def bind(span: Span, loop: Loop, t: int) -> Span:
     """The span in the iteration that starts at `t`."""
     bound = _bound(loop, t)
     return Span(
-        span.buffer, _substitute(span.start, bound), span.stride, span.row_bytes,
+        span.buffer,
+        _substitute(span.start, bound),
+        span.stride,
+        span.row_bytes,
         _substitute(span.rows, bound),
     )
 

@@ -32,7 +32,11 @@ def outlined(graph: Graph, values: dict[str, Value], group: Group) -> list[Op]:
 
 
 def _linear(
-    values: dict[str, Value], name: str, x: str, shape: tuple[int, ...], attrs: Mapping[str, int],
+    values: dict[str, Value],
+    name: str,
+    x: str,
+    shape: tuple[int, ...],
+    attrs: Mapping[str, int],
     out: str,
 ) -> Op:
     """`out` is a value already."""

@@ -99,8 +99,9 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     """Statistics of the largest member, extremes of all of the same width; or the given range."""
-    value = next((stats.values[n] for n in policy.members if stats.values[n].given),
-                 stats.values[name])
+    value = next(
+        (stats.values[n] for n in policy.members if stats.values[n].given), stats.values[name]
+    )
     if value.given:
         return value
     width = len(value.low)

@@ -51,10 +51,12 @@ def exchange(
             step = np.sqrt(sigma) * (q_energy[head] / k_energy[head]) ** 0.25
             middle = np.sqrt(lowest * highest)  # clips both alike where sigma is too small
             step = np.where(lowest > highest, middle, np.clip(step, lowest, highest))
-            noise = float(np.sum(
-                _error(q.rows[:, head], step, limits.q) * k_energy[head]
-                + _error(k_rows[:, head], sigma / step, limits.k) * q_energy[head]
-            ))
+            noise = float(
+                np.sum(
+                    _error(q.rows[:, head], step, limits.q) * k_energy[head]
+                    + _error(k_rows[:, head], sigma / step, limits.k) * q_energy[head]
+                )
+            )
             if noise < best:
                 best, s_q[head], s_k[head] = noise, step, sigma / step
     return QParams(s_q, np.zeros_like(s_q)), QParams(s_k, -centre / s_k)
@@ -74,7 +76,12 @@ def _error(rows: NDArray, step: NDArray, limit: int) -> NDArray:
 
 
 def value_scales(
-    v: ValueStats, out: ValueStats, heads: int, limits: Limits, out_limit: int, method: str,
+    v: ValueStats,
+    out: ValueStats,
+    heads: int,
+    limits: Limits,
+    out_limit: int,
+    method: str,
     weights: NDArray | None,
 ) -> tuple[QParams, NDArray[np.float64]]:
     """Per-channel parameters of v and the ratio s_v / s_out per head.

@@ -36,7 +36,10 @@ class Context:
     """One lowering run. `bits` of the weights by operation; 8 where it says nothing."""
 
     def __init__(
-        self, stats: CalibrationStats, plan: Assignment, sample_count: int,
+        self,
+        stats: CalibrationStats,
+        plan: Assignment,
+        sample_count: int,
         bits: Mapping[str, int] | None = None,
     ) -> None:
         self.graph, self.stats, self.plan = stats.graph, stats, plan
@@ -63,14 +66,20 @@ class Context:
         return TensorType(self.graph.type(name).shape, self.dtype(name), self.qparams(name))
 
     def emit(
-        self, kind: str, op: Op, inputs: list[str | None], attrs: Mapping[str, Any],
-        out: str | None = None, out_type: TensorType | None = None,
+        self,
+        kind: str,
+        op: Op,
+        inputs: list[str | None],
+        attrs: Mapping[str, Any],
+        out: str | None = None,
+        out_type: TensorType | None = None,
     ) -> str:
         """An integer operation for the float `op`, writing its value unless `out` is given."""
         name = out or op.outputs[0]
         plain = {k: _plain(v) for k, v in attrs.items()}
-        result = self.b.op(kind, op.name, inputs, out_type or self.int_type(name), plain, op.origin,
-                           name)
+        result = self.b.op(
+            kind, op.name, inputs, out_type or self.int_type(name), plain, op.origin, name
+        )
         if self.trace is not None:
             graph = Graph("", "int", (), (), (), self.b.values)
             self.trace.ints[result] = run_op(graph, self.b.ops[-1], self.trace.ints)

@@ -41,8 +41,15 @@ class Epilogue:
 
 
 def solve(
-    acc_scale: NDArray, acc_bound: NDArray, scale: NDArray, zero: NDArray, wide: bool,
-    residual: Residual | None = None, chunks: int = 1, where: str = "", unit: int = 1,
+    acc_scale: NDArray,
+    acc_bound: NDArray,
+    scale: NDArray,
+    zero: NDArray,
+    wide: bool,
+    residual: Residual | None = None,
+    chunks: int = 1,
+    where: str = "",
+    unit: int = 1,
 ) -> Epilogue:
     """y = scale * (t / 2^shift - zero) from accumulators of `acc_scale`, |acc| <= `acc_bound`.
 
@@ -64,8 +71,13 @@ def solve(
 
 
 def _constants(
-    ratio: NDArray, scale: NDArray, zero: NDArray, shift: int, acc_shift: int,
-    residual: Residual | None, unit: int,
+    ratio: NDArray,
+    scale: NDArray,
+    zero: NDArray,
+    shift: int,
+    acc_shift: int,
+    residual: Residual | None,
+    unit: int,
 ) -> Epilogue:
     exact = ratio * 2.0 ** (32 + shift - acc_shift)
     mult = unit * np.minimum(np.rint(exact / unit), LIMIT // unit)

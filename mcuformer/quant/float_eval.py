@@ -49,8 +49,13 @@ def softmax(x: NDArray) -> NDArray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def patches(x: NDArray, kernel: Sequence[int], strides: Sequence[int], pads: Sequence[int],
-            fill: float = 0.0) -> NDArray:
+def patches(
+    x: NDArray,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    fill: float = 0.0,
+) -> NDArray:
     """x[B,H,W,C] -> [B,Ho,Wo,kh*kw,C]."""
     (kh, kw), (sy, sx), (t, left, b, r) = kernel, strides, pads
     image = np.pad(x, ((0, 0), (t, b), (left, r), (0, 0)), constant_values=fill)

@@ -54,8 +54,11 @@ _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
 
 
 def lower(
-    graph: Graph, stats: CalibrationStats, activations: Mode = "8",
-    input_format: InputFormat | None = None, bits: Mapping[str, int] | None = None,
+    graph: Graph,
+    stats: CalibrationStats,
+    activations: Mode = "8",
+    input_format: InputFormat | None = None,
+    bits: Mapping[str, int] | None = None,
 ) -> Graph:
     """The integer graph of `graph` (canonical float stage) with the statistics of `calibrate`.
 
@@ -72,8 +75,9 @@ def lower(
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)
-    return ctx.done({**graph.meta, "input": _input_meta(ctx, input_format),
-                     "activations": activations})
+    return ctx.done(
+        {**graph.meta, "input": _input_meta(ctx, input_format), "activations": activations}
+    )
 
 
 def _sample_count(stats: CalibrationStats) -> int:
@@ -89,7 +93,8 @@ def _input_meta(ctx: Context, fmt: InputFormat | None) -> dict[str, Any]:
     name = ctx.graph.inputs[0]
     qparams = ctx.qparams(name)
     return {
-        "name": name, "dtype": ctx.dtype(name),
+        "name": name,
+        "dtype": ctx.dtype(name),
         "layout": ctx.graph.meta.get("input_layout", "tokens"),
         "scale": np.asarray(qparams.scale).tolist(),
         "zero_point": np.asarray(qparams.zero_point).tolist(),

@@ -35,8 +35,12 @@ def lower_attention(ctx: Context, op: Op) -> None:
     mant, exponent, exact = snap_ratio(ratio)
     _check_shifts(exponent, p_shift, keys, op.name)
     attrs: dict[str, Any] = {
-        "heads": heads, "m": m, "pre_shift": pre_shift, "p_shift": p_shift,
-        "o_mant": mant, "o_exp": exponent,
+        "heads": heads,
+        "m": m,
+        "pre_shift": pre_shift,
+        "p_shift": p_shift,
+        "o_mant": mant,
+        "o_exp": exponent,
     }
     if windows > 1:
         attrs["windows"] = windows
@@ -95,7 +99,10 @@ def lower_softmax(ctx: Context, op: Op) -> None:
     mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
     _check_shifts(exponent, 0, ctx.graph.type(x).shape[-1], op.name)
     attrs = {
-        "m": round(steps * 2.0 ** (32 - pre_shift)), "pre_shift": pre_shift, "o_mant": mant[0],
-        "o_exp": exponent[0], "zp": int(qparams.zero_point),
+        "m": round(steps * 2.0 ** (32 - pre_shift)),
+        "pre_shift": pre_shift,
+        "o_mant": mant[0],
+        "o_exp": exponent[0],
+        "zp": int(qparams.zero_point),
     }
     ctx.emit("q_softmax", op, [x], attrs)

@@ -53,9 +53,17 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     bias, zero = _fine_zero(acc_scale / scale, bias, zero)
     chunks = _chunks(w_int, bias, layer.reach, unit)
     bound = _bound(w_int, bias, layer.reach, chunks)
-    end = solve(acc_scale, bound, np.broadcast_to(scale, bias.shape),
-                zero, dtype == "int16", _residual(ctx, op),
-                len(chunks), op.name, unit)
+    end = solve(
+        acc_scale,
+        bound,
+        np.broadcast_to(scale, bias.shape),
+        zero,
+        dtype == "int16",
+        _residual(ctx, op),
+        len(chunks),
+        op.name,
+        unit,
+    )
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
         attrs["acc_shift"] = end.acc_shift
@@ -227,8 +235,12 @@ def _inputs(
     const = ctx.b.const
     res = op.inputs[3] if end.res is None else const(f"{name}.res", end.res)
     return [
-        op.inputs[0], const(f"{name}.w", w_int), const(f"{name}.bias", bias),
-        const(f"{name}.mult", end.mult), const(f"{name}.offset", end.offset), res,
+        op.inputs[0],
+        const(f"{name}.w", w_int),
+        const(f"{name}.bias", bias),
+        const(f"{name}.mult", end.mult),
+        const(f"{name}.offset", end.offset),
+        res,
         None if end.rmult is None else const(f"{name}.rmult", end.rmult),
         None if table is None else const(f"{name}.table", table),
     ]

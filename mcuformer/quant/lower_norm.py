@@ -43,8 +43,10 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
         more, g, b = _affine(ctx, op, y, size, flattest)
         attrs |= more
         consts[2:] = [g, b]
-    names = [None if c is None else ctx.b.const(f"{op.name}.{s}", c)
-             for s, c in zip("azgb", consts, strict=True)]
+    names = [
+        None if c is None else ctx.b.const(f"{op.name}.{s}", c)
+        for s, c in zip("azgb", consts, strict=True)
+    ]
     ctx.emit("q_layernorm", op, [x, *names], attrs)
 
 
@@ -82,7 +84,9 @@ def _plain(ctx: Context, op: Op, y: str, size: int, flattest: float) -> dict[str
     scale, zero = float(ctx.qparams(y).scale), float(ctx.qparams(y).zero_point)
     mant, exponent = gain(ctx.graph, op, scale)
     frac = _fraction(size, scale, abs(zero), flattest, 16)
-    if frac < 16:  # 16 is the quickest, so that it gets no margin: often one constant row asks for less
+    if (
+        frac < 16
+    ):  # 16 is the quickest, so that it gets no margin: often one constant row asks for less
         frac = _fraction(size, scale, abs(zero), flattest / _MARGIN, 16)
     return {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": round(zero)}
 
@@ -108,7 +112,12 @@ def _affine(
             g = np.rint(factor * 2.0 ** (frac2 + 16 - frac)).astype(np.int16)
             b = np.rint(shift * 2.0**frac2 + 2.0 ** (frac2 - 1)).astype(np.int32)
             mant, exponent = gain(ctx.graph, op, 1.0)
-            attrs = {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": 0,
-                     "frac2": frac2}
+            attrs = {
+                "gain": mant,
+                "gain_exp": 15 - frac - exponent,
+                "frac": frac,
+                "zp": 0,
+                "frac2": frac2,
+            }
             return attrs, g, b
     raise McuformerError(f"{op.name}: no fraction bits fit gamma up to {peak:.3g} output steps")

@@ -27,8 +27,10 @@ def _sum_constants(
 ) -> tuple[list[NDArray], NDArray, int]:
     """Multipliers per term and offset (C,) of sum(q * m) + offset >> shift; the sum fits int32."""
     for shift in range(_MAX_SHIFT, 0, -1):
-        mults = [np.broadcast_to(np.rint(q.scale / out.scale * 2.0**shift), (channels,))
-                 for q, _ in terms]
+        mults = [
+            np.broadcast_to(np.rint(q.scale / out.scale * 2.0**shift), (channels,))
+            for q, _ in terms
+        ]
         offset = np.broadcast_to(np.rint(out.zero_point * 2.0**shift), (channels,))
         offset = offset + 2.0 ** (shift - 1)
         for (q, _), m in zip(terms, mults, strict=True):
@@ -65,9 +67,7 @@ def lower_add(ctx: Context, op: Op) -> None:
     y = op.outputs[0]
     (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
     channels = ctx.graph.type(y).shape[-1]
-    mults, offset, shift = _sum_constants(
-        [(qa, ra), (qb, rb)], ctx.qparams(y), channels, op.name
-    )
+    mults, offset, shift = _sum_constants([(qa, ra), (qb, rb)], ctx.qparams(y), channels, op.name)
     const = ctx.b.const
     names = [const(f"{op.name}.{s}", m) for s, m in zip(("ma", "mb"), mults, strict=True)]
     inputs: list[str | None] = [a, b, *names, const(f"{op.name}.offset", offset)]
@@ -82,8 +82,11 @@ def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
         [(type_.qparams, reach(type_.dtype))], ctx.qparams(y), type_.shape[-1], op.name
     )
     const = ctx.b.const
-    inputs: list[str | None] = [source, const(f"{op.name}.ma", mult),
-                                const(f"{op.name}.offset", offset)]
+    inputs: list[str | None] = [
+        source,
+        const(f"{op.name}.ma", mult),
+        const(f"{op.name}.offset", offset),
+    ]
     ctx.emit("q_requant", op.replace(name=f"{op.name}.requant"), inputs, {"shift": shift})
 
 
@@ -107,7 +110,12 @@ def lower_mean(ctx: Context, op: Op) -> None:
 
 
 def _emit_scaled(
-    ctx: Context, op: Op, kind: str, inputs: list[str], acc_scale: NDArray, bound: NDArray,
+    ctx: Context,
+    op: Op,
+    kind: str,
+    inputs: list[str],
+    acc_scale: NDArray,
+    bound: NDArray,
     attrs: dict[str, Any],
 ) -> None:
     """An accumulator through mult, offset and shift."""
@@ -115,8 +123,11 @@ def _emit_scaled(
     scale, zero = (np.broadcast_to(p, bound.shape) for p in (qparams.scale, qparams.zero_point))
     end = solve(acc_scale, bound, scale, zero, wide=True, where=op.name)
     const = ctx.b.const
-    names: list[str | None] = [*inputs, const(f"{op.name}.mult", end.mult),
-                               const(f"{op.name}.offset", end.offset)]
+    names: list[str | None] = [
+        *inputs,
+        const(f"{op.name}.mult", end.mult),
+        const(f"{op.name}.offset", end.offset),
+    ]
     ctx.emit(kind, op, names, {**attrs, "shift": end.shift, "acc_shift": end.acc_shift})
 
 

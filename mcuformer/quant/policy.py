@@ -68,11 +68,10 @@ def _dtype(
     return "int16" if single and not is_output and not from_input else "int8"
 
 
-def _grain(
-    graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]
-) -> Grain:
-    tables = any(op.attrs.get("fn") not in (None, "relu", "relu6") for op in writers
-                 if op.kind != "unary")
+def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
+    tables = any(
+        op.attrs.get("fn") not in (None, "relu", "relu6") for op in writers if op.kind != "unary"
+    )
     scalar_writer = any(
         op.kind in ("unary", "softmax") or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers

@@ -16,7 +16,11 @@ Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def value_range(
-    stats: ValueStats, method: str, levels: int, per_channel: bool, symmetric: bool = False,
+    stats: ValueStats,
+    method: str,
+    levels: int,
+    per_channel: bool,
+    symmetric: bool = False,
     weights: NDArray | None = None,
 ) -> Range:
     """(low, high), each (C,) or (), of a value that gets `levels` integer levels.
@@ -61,7 +65,11 @@ def rounding_error(
 
 
 def search(
-    rows: NDArray, low: NDArray, high: NDArray, levels: int, symmetric: bool,
+    rows: NDArray,
+    low: NDArray,
+    high: NDArray,
+    levels: int,
+    symmetric: bool,
     weights: NDArray | None = None,
 ) -> Range:
     """Shrink both ends together, then the upper, then the lower, as long as the error falls."""

@@ -37,8 +37,11 @@ def moments(x: NDArray, y: NDArray) -> Moments:
     x_mean, y_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
     xc, yc = (x - x_mean.astype(np.float32)), (y - y_mean.astype(np.float32))
     return Moments(
-        (xc.T @ xc).astype(np.float64) / len(x), (xc.T @ yc).astype(np.float64) / len(x),
-        x_mean, y_mean, len(x),
+        (xc.T @ xc).astype(np.float64) / len(x),
+        (xc.T @ yc).astype(np.float64) / len(x),
+        x_mean,
+        y_mean,
+        len(x),
     )
 
 
@@ -51,7 +54,9 @@ def joined(a: Moments, b: Moments) -> Moments:
     return Moments(
         (1 - share) * a.xx + share * b.xx + between * np.outer(dx, dx),
         (1 - share) * a.xy + share * b.xy + between * np.outer(dx, dy),
-        a.x_mean + share * dx, a.y_mean + share * dy, rows,
+        a.x_mean + share * dx,
+        a.y_mean + share * dy,
+        rows,
     )
 
 

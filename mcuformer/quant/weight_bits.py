@@ -53,7 +53,8 @@ def choose_bits(
 
 def _how(stats: CalibrationStats, chosen: Sequence[Op], layers: Sequence[Op]) -> str:
     by = (
-        "the output error that calibration samples showed" if stats.samples is not None
+        "the output error that calibration samples showed"
+        if stats.samples is not None
         else "the rounding error of the weights (no calibration data: compile may choose others)"
     )
     return (f"{len(chosen)} of {len(layers)} layers have 4-bit weights to fit the flash, chosen "
@@ -109,6 +110,8 @@ def constant_bytes(graph: Graph) -> int:
         else:
             total += 6 * graph.type(op.outputs[0]).shape[-1] + 96
             rest = op.inputs
-        total += sum(2 * math.prod(graph.type(n).shape) for n in rest if n and graph.values[n].is_const)
+        total += sum(
+            2 * math.prod(graph.type(n).shape) for n in rest if n and graph.values[n].is_const
+        )
     tables = sum(fn not in (None, "relu", "relu6") for fn, _ in functions)
     return total + TABLE_BYTES * tables

@@ -73,8 +73,11 @@ def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[
 
 
 def assemble(
-    fr: Frame, choices: Sequence[Choice], only: Container[int] | None = None,
-    made: dict[int, list[str]] | None = None, priced: bool = True,
+    fr: Frame,
+    choices: Sequence[Choice],
+    only: Container[int] | None = None,
+    made: dict[int, list[str]] | None = None,
+    priced: bool = True,
 ) -> Program:
     """The program under one choice per region; `only` of some regions, where given.
 
@@ -163,7 +166,9 @@ def _label(region: Region, op: Op, choice: Choice) -> str:
         return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
     if op.kind not in CONVOLUTIONS:
         return f"tiles of {choice.tile}"
-    return f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
+    return (
+        f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
+    )
 
 
 def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:
@@ -178,4 +183,3 @@ def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer
         labels.get(op.name, ""),
         op_weight_bits(op),
     )
-

@@ -170,9 +170,7 @@ def _strips(fr: Frame, region: Region, lines: int) -> Sheet:
     )
 
 
-def _peak(
-    fr: Frame, region: Region, em: Emitter, steps: Sequence[Step], outside: set[str]
-) -> int:
+def _peak(fr: Frame, region: Region, em: Emitter, steps: Sequence[Step], outside: set[str]) -> int:
     op = region.ops[-1]
     if op.kind in CONVOLUTIONS and not by_patches(fr.graph, op):
         return window_peak(steps, outside)
@@ -189,9 +187,7 @@ def _emit(
     return em, emit_region(em, region, choice, fr.mode), set(fr.emitter.buffers)
 
 
-def _tiled(
-    fr: Frame, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
-) -> Sheet:
+def _tiled(fr: Frame, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]) -> Sheet:
     """One schedule under every tile of `rows` and every budget."""
     tiles = _tiles(rows)
     queries = rows if region.attention is None else _queries(fr, region)
@@ -205,9 +201,7 @@ def _tiled(
     return Sheet(peak.ravel(), cost.ravel(), choice)
 
 
-def _kept(
-    fr: Frame, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]
-) -> Sheet:
+def _kept(fr: Frame, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]) -> Sheet:
     """Schedule `kv`. Its two loops share K and V only, which live through both: a choice costs the
     sum of both loops and peaks where the higher one does, so each loop is tiled by itself."""
     drafted = draft(*_emit(fr, region, Choice("kv", tiles[0], query_tiles[0]), drafted=True))

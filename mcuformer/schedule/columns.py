@@ -50,7 +50,9 @@ def take_columns(
             continue
         cut = data[start:stop] if axis == 0 else data[:, start:stop]
         inputs[i] = name + suffix
-        values[name + suffix] = Value(name + suffix, TensorType(cut.shape, values[name].type.dtype), cut)
+        values[name + suffix] = Value(
+            name + suffix, TensorType(cut.shape, values[name].type.dtype), cut
+        )
     if x is not None:
         inputs[0] = x
     attrs = dict(op.attrs)

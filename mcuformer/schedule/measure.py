@@ -115,7 +115,9 @@ def draft_windows(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draf
 
 
 def _drafted(
-    em: Emitter, steps: Sequence[Step], calls: list[list[Call]],
+    em: Emitter,
+    steps: Sequence[Step],
+    calls: list[list[Call]],
     beside: Iterator[tuple[int, tuple[tuple[int, int], ...]]],
 ) -> Draft:
     """`beside`: of every call, the bytes of fixed buffers and the tiles that live beside it."""

@@ -161,4 +161,3 @@ def _worthwhile(menu: list[tuple[T, int, int]]) -> list[tuple[T, int, int]]:
         if entry[2] * 256 < kept[-1][2] * 255:
             kept.append(entry)
     return kept
-

@@ -60,4 +60,6 @@ class Rows:
     @staticmethod
     def tile(name: str, total: int, step: int) -> Rows:
         full = min(step, total)
-        return Rows(Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full, total)
+        return Rows(
+            Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full, total
+        )

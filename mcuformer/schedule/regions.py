@@ -14,7 +14,14 @@ from mcuformer.record import record
 
 TOKENWISE = frozenset(
     {
-        "q_linear", "q_layernorm", "q_unary", "q_add", "q_mul", "q_requant", "q_softmax", "q_argmax",
+        "q_linear",
+        "q_layernorm",
+        "q_unary",
+        "q_add",
+        "q_mul",
+        "q_requant",
+        "q_softmax",
+        "q_argmax",
     }
 )
 ATTENTION = "q_attention"

@@ -98,7 +98,9 @@ def place(
         return found.schedule(trade, regions)
     try:
         return _within(trade, regions, optimize, limit_bytes, max_instructions, max_instructions)
-    except DoesNotFitError:  # the numbers of this model may also cost a little less than its outline
+    except (
+        DoesNotFitError
+    ):  # the numbers of this model may also cost a little less than its outline
         slack = max_instructions // 16
         return _within(
             trade, regions, optimize, limit_bytes, max_instructions, max_instructions + slack

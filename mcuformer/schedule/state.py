@@ -38,8 +38,12 @@ class State:
     constants: dict[str, None] = field(default_factory=dict)
     traces: dict[Trace, int] = field(default_factory=dict)
     where: dict[str, Loc] = field(default_factory=dict)
-    tiled: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes a row, total of its rows
-    keys: dict[Op, int] = field(default_factory=dict)  # what costs the same (panels.py), for all copies
+    tiled: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # bytes a row, total of its rows
+    keys: dict[Op, int] = field(
+        default_factory=dict
+    )  # what costs the same (panels.py), for all copies
     cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
 
     def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:

@@ -101,7 +101,9 @@ Memo = dict[tuple[object, ...], Options]
 
 
 def trade_off(
-    fr: Frame, other: Frame | None = None, memo: Memo | None = None,
+    fr: Frame,
+    other: Frame | None = None,
+    memo: Memo | None = None,
     keys: Sequence[object] | None = None,
 ) -> list[Point]:
     """Points with rising instructions and falling limits: what the model can trade.
@@ -123,7 +125,9 @@ def trade_off(
     # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
     peaks = [live + o.peak for live, o in zip(outside_live(fr), table, strict=True)]
     floor = max((int(p[0]) for p in peaks), default=0)
-    limits = np.unique(np.concatenate([np.array([floor], np.int64), *(p[p > floor] for p in peaks)]))
+    limits = np.unique(
+        np.concatenate([np.array([floor], np.int64), *(p[p > floor] for p in peaks)])
+    )
     chosen = [p.searchsorted(limits, "right") - 1 for p in peaks]
     totals, latent = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
     for region, o, at in zip(fr.regions, table, chosen, strict=True):

@@ -106,7 +106,10 @@ class Arch:
             r = self.ranks(i)
             total += 4 * e + 3 * q + e + hidden + e
             for n, k, rank in (
-                (3 * q, e, r.qkv), (e, q, r.proj), (hidden, e, r.fc1), (e, hidden, r.fc2),
+                (3 * q, e, r.qkv),
+                (e, q, r.proj),
+                (hidden, e, r.fc1),
+                (e, hidden, r.fc2),
             ):
                 total += rank * (n + k) if rank else n * k
             if self.relative:

@@ -54,7 +54,11 @@ class Augment:
 
 
 def moved(
-    x: Tensor, mirror: bool, shift: float = 0.1, turn: float = 0.15, zoom: float = 0.1,
+    x: Tensor,
+    mirror: bool,
+    shift: float = 0.1,
+    turn: float = 0.15,
+    zoom: float = 0.1,
     whole: bool = False,
 ) -> Tensor:
     """Each image shifted (share of its size), turned (radians), zoomed, and mirrored by chance.
@@ -68,10 +72,11 @@ def moved(
     cos, sin = angle.cos() * size, angle.sin() * size
     across, down = shift * r[2], shift * r[3]
     if whole:
-        across, down = (across * x.shape[3]).round() / x.shape[3], (down * x.shape[2]).round() / x.shape[2]
-    rows = torch.stack(
-        [cos * flip, -sin, 2 * across, sin * flip, cos, 2 * down], dim=1
-    )
+        across, down = (
+            (across * x.shape[3]).round() / x.shape[3],
+            (down * x.shape[2]).round() / x.shape[2],
+        )
+    rows = torch.stack([cos * flip, -sin, 2 * across, sin * flip, cos, 2 * down], dim=1)
     grid = F.affine_grid(rows.reshape(n, 2, 3).to(x), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 

@@ -19,10 +19,13 @@ def borrow(model: Supernet, other: Path, settings: Settings, data: Data) -> None
     space = load_space(its.space).sized(data.image, len(data.classes))
     for what, same in (
         ("space", (space.choices, space.ratio) == (model.space.choices, model.space.ratio)),
-        ("data", its.data == settings.data), ("seed", its.seed == settings.seed),
+        ("data", its.data == settings.data),
+        ("seed", its.seed == settings.seed),
     ):
         if not same:
-            raise UsageError(f"the supernet in {other} is of another {what}", "search without --supernet")
+            raise UsageError(
+                f"the supernet in {other} is of another {what}", "search without --supernet"
+            )
     path = other / "supernet" / "last.pt"
     if not path.is_file():
         raise UsageError(f"{other} has no trained supernet", f"mcuformer search --resume {other}")

@@ -43,8 +43,13 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Bu
 
     def recipe(epochs: int, batch: int, lr: float, optimizer: str = "muon") -> Recipe:
         return Recipe(
-            epochs=epochs, batch=max(batch, 128) if images > MANY else batch, lr=lr,
-            optimizer=optimizer, protocol=protocol, amp=amp, seed=seed,
+            epochs=epochs,
+            batch=max(batch, 128) if images > MANY else batch,
+            lr=lr,
+            optimizer=optimizer,
+            protocol=protocol,
+            amp=amp,
+            seed=seed,
         )
 
     if name == "small":
@@ -59,7 +64,9 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Bu
 
 
 def with_counts(
-    budget: Budget, supernet_epochs: int | None, finetune_epochs: int | None,
+    budget: Budget,
+    supernet_epochs: int | None,
+    finetune_epochs: int | None,
     candidates: int | None,
 ) -> Budget:
     """The same with other lengths, where given."""

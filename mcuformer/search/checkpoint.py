@@ -34,7 +34,9 @@ def read_saved(path: Path, device: torch.device | str = "cpu") -> Any:
     try:
         return torch.load(content, map_location=device, weights_only=True)
     except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise UsageError(f"{path} is damaged, or no checkpoint", "train again, or copy it again") from error
+        raise UsageError(
+            f"{path} is damaged, or no checkpoint", "train again, or copy it again"
+        ) from error
 
 
 def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -22,7 +22,16 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 DIGITS_SIZE = 24
 _DIGITS = tuple("0123456789")
 _FASHION_CLASSES = (
-    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot",
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
 )
 
 
@@ -58,7 +67,6 @@ class Data:
         _, c, h, w = self.train.x.shape
         return h, w, c
 
-
     def joined(self) -> Data:
         """Validation images among those to train on."""
         parts = (self.train, self.validation)
@@ -74,9 +82,13 @@ def load(spec: str, seed: int = 0) -> Data:
     train = whole.take(np.flatnonzero(~held))
     pixels = train.x.astype(np.float64).transpose(1, 0, 2, 3).reshape(train.x.shape[1], -1) / 255
     return Data(
-        spec.split(":")[0], train, whole.take(np.flatnonzero(held)), classes,
+        spec.split(":")[0],
+        train,
+        whole.take(np.flatnonzero(held)),
+        classes,
         tuple(round(float(v), 6) for v in pixels.mean(axis=1)),
-        tuple(round(max(float(v), 1e-3), 6) for v in pixels.std(axis=1)), mirror,
+        tuple(round(max(float(v), 1e-3), 6) for v in pixels.std(axis=1)),
+        mirror,
     )
 
 
@@ -107,8 +119,8 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
         folder = Path(rest) if rest else FASHION
         if not folder.is_dir():
             raise UsageError(
-                f"no Fashion-MNIST at {folder}", "apt-get install dataset-fashion-mnist, or "
-                "fashion-mnist:PATH",
+                f"no Fashion-MNIST at {folder}",
+                "apt-get install dataset-fashion-mnist, or fashion-mnist:PATH",
             )
         return lambda part: _idx(folder, part), _FASHION_CLASSES, True
     if kind in ("cifar10", "imagefolder") and rest:

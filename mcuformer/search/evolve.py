@@ -23,8 +23,10 @@ from mcuformer.search.explore import Judge
 from mcuformer.search.space import Space
 
 AXES = {
-    "patch": ("patch",), "attention rank": ("rank_qkv", "rank_proj"),
-    "MLP rank": ("rank_fc1", "rank_fc2"), "width": ("dim",),
+    "patch": ("patch",),
+    "attention rank": ("rank_qkv", "rank_proj"),
+    "MLP rank": ("rank_fc1", "rank_fc2"),
+    "width": ("dim",),
 }
 POINTS, SUBNETS, TOP, DRAWS = 6, 8, 3, 60
 REACH = 0.35  # half the width of a subspace on an axis, of the whole axis
@@ -43,7 +45,11 @@ class Scored:
 
 
 def evolve(
-    judge: Judge, evaluate: Callable[[Arch], float], rounds: int, seed: int, log: Path,
+    judge: Judge,
+    evaluate: Callable[[Arch], float],
+    rounds: int,
+    seed: int,
+    log: Path,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[Space, list[dict[str, Any]]]:
     """The best subspace seen, and the log of all rounds; finished rounds are read from `log`."""
@@ -80,9 +86,7 @@ def _first(random: Random) -> list[Point]:
     return [tuple(round(random.random(), 3) for _ in AXES) for _ in range(POINTS)]
 
 
-def _score(
-    judge: Judge, evaluate: Callable[[Arch], float], point: Point, random: Random
-) -> Scored:
+def _score(judge: Judge, evaluate: Callable[[Arch], float], point: Point, random: Random) -> Scored:
     space = subspace(judge.space, point)
     local = Judge(space, judge.planner)
     drawn = 0
@@ -134,7 +138,8 @@ def plane(x: NDArray[np.float64], y: NDArray[np.float64], rounds: int = 20) -> N
 def _all(history: list[dict[str, Any]]) -> list[Scored]:
     return [
         Scored(tuple(p["point"]), p["score"], p["legal_share"])
-        for entry in history for p in entry["points"]
+        for entry in history
+        for p in entry["points"]
     ]
 
 
@@ -142,7 +147,6 @@ def _entry(scored: list[Scored]) -> dict[str, Any]:
     return {
         "axes": list(AXES),
         "points": [
-            {"point": list(s.point), "score": s.score, "legal_share": s.legal_share}
-            for s in scored
+            {"point": list(s.point), "score": s.score, "legal_share": s.legal_share} for s in scored
         ],
     }

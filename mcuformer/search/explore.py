@@ -21,7 +21,10 @@ from mcuformer.search.space import Genes, Space
 
 HEARTBEAT_S, GRACE_S = 10, 30
 OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
-    "accuracy": "maximize", "sram": "minimize", "flash": "minimize", "instructions": "minimize",
+    "accuracy": "maximize",
+    "sram": "minimize",
+    "flash": "minimize",
+    "instructions": "minimize",
 }
 
 Evaluate = Callable[[Arch], float]
@@ -56,9 +59,17 @@ class Candidate:
 
 
 def explore(
-    judge: Judge, evaluate: Evaluate, storage: str, candidates: int, *, seed: int = 0,
-    population: int = 24, alone: bool = True, objectives: Sequence[str] = ("accuracy",),
-    name: str = "search", report: Callable[[int, float], None] | None = None,
+    judge: Judge,
+    evaluate: Evaluate,
+    storage: str,
+    candidates: int,
+    *,
+    seed: int = 0,
+    population: int = 24,
+    alone: bool = True,
+    objectives: Sequence[str] = ("accuracy",),
+    name: str = "search",
+    report: Callable[[int, float], None] | None = None,
 ) -> list[Candidate]:
     """Run until `candidates` trials are complete in the storage; all complete ones, by number."""
     study = open_study(judge, storage, seed, population, alone, objectives, name)
@@ -73,7 +84,9 @@ def explore(
         accuracy = evaluate(arch)
         trial.set_user_attr("accuracy", accuracy)
         values = {
-            "accuracy": accuracy, "sram": cost.sram_total_bytes, "flash": cost.flash_total_bytes,
+            "accuracy": accuracy,
+            "sram": cost.sram_total_bytes,
+            "flash": cost.flash_total_bytes,
             "instructions": cost.instructions,
         }
         return tuple(float(values[o]) for o in objectives)
@@ -89,18 +102,26 @@ def explore(
 
 
 def open_study(
-    judge: Judge, storage: str, seed: int, population: int, alone: bool,
-    objectives: Sequence[str], name: str,
+    judge: Judge,
+    storage: str,
+    seed: int,
+    population: int,
+    alone: bool,
+    objectives: Sequence[str],
+    name: str,
 ) -> optuna.Study:
     """Create or join the study; a lone worker clears away what a killed one left running."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     backend = optuna.storages.RDBStorage(
-        storage, heartbeat_interval=None if alone else HEARTBEAT_S,
+        storage,
+        heartbeat_interval=None if alone else HEARTBEAT_S,
         grace_period=None if alone else GRACE_S,
     )
     study = optuna.create_study(
-        study_name=name, storage=backend, load_if_exists=True,
+        study_name=name,
+        storage=backend,
+        load_if_exists=True,
         directions=[OBJECTIVES[o] for o in objectives],
         sampler=LegalSampler(judge.space, judge.legal, seed, population, alone),
     )
@@ -142,9 +163,7 @@ def pareto(found: Sequence[Candidate]) -> list[Candidate]:
     return front
 
 
-def random_search(
-    judge: Judge, evaluate: Evaluate, candidates: int, seed: int
-) -> list[Candidate]:
+def random_search(judge: Judge, evaluate: Evaluate, candidates: int, seed: int) -> list[Candidate]:
     """As many legal networks drawn at random: what the search is measured against."""
     random, taken = Random(f"random/{seed}"), set()
     found: list[Candidate] = []
@@ -167,7 +186,8 @@ def check_possible(judge: Judge) -> None:
     if any(judge.legal(genes) for genes in corners):
         return
     limits = {
-        "ram": judge.planner.ram, "flash": judge.planner.flash,
+        "ram": judge.planner.ram,
+        "flash": judge.planner.flash,
         "instructions": judge.planner.limits.max_instructions,
     }
     least = {w: smallest(judge, w, corners) for w, n in limits.items() if n is not None}
@@ -179,7 +199,9 @@ def check_possible(judge: Judge) -> None:
         for where, (needs, _) in (broken or least).items()
     )
     together = "" if broken else " under all limits at once"
-    raise DoesNotFitError(f"no network of this space is legal{together} ({text})", "raise the limit")
+    raise DoesNotFitError(
+        f"no network of this space is legal{together} ({text})", "raise the limit"
+    )
 
 
 def smallest(judge: Judge, where: str, corners: Sequence[Genes]) -> tuple[int, Genes]:
@@ -199,7 +221,9 @@ def smallest(judge: Judge, where: str, corners: Sequence[Genes]) -> tuple[int, G
     best = min(map(needs, corners))
     while True:
         around = [
-            (*best[1][:i], g, *best[1][i + 1 :]) for i, n in enumerate(space.sizes) for g in range(n)
+            (*best[1][:i], g, *best[1][i + 1 :])
+            for i, n in enumerate(space.sizes)
+            for g in range(n)
         ]
         found = min(map(needs, around))
         if found[0] >= best[0]:

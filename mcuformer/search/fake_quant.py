@@ -93,7 +93,8 @@ class Evaluator:
         self.graph, self.grids, self.weights = graph, grids, weights
         self.constants = {
             name: torch.tensor(v.data, dtype=torch.float32, device=device)
-            for name, v in graph.values.items() if v.data is not None
+            for name, v in graph.values.items()
+            if v.data is not None
         }
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -140,7 +141,9 @@ class Evaluator:
         image = F.pad((x - blank).permute(0, 3, 1, 2), (left, right, top, bottom))
         image = image + blank.expand(x.shape[-1])[:, None, None]
         y = F.conv2d(
-            image, w.permute(3, 2, 0, 1), stride=tuple(op.attrs["strides"]),
+            image,
+            w.permute(3, 2, 0, 1),
+            stride=tuple(op.attrs["strides"]),
             groups=op.attrs.get("group", 1),
         )
         return y.permute(0, 2, 3, 1)

@@ -72,16 +72,21 @@ def calibration(data: Data, path: Path) -> None:
     np.savez_compressed(path, x=data.train.x[index.round().astype(np.int64)])
 
 
-def compile_found(planner: Planner, board: str, model: Path, calibrate: Path, output: Path,
-                  say: Say) -> dict[str, Any]:
+def compile_found(
+    planner: Planner, board: str, model: Path, calibrate: Path, output: Path, say: Say
+) -> dict[str, Any]:
     """report.json of the compiled network, under the options that the search planned with."""
     from mcuformer.pipeline import compile_model
 
     limits = planner.limits
     options = CompileOptions(
-        model=model, board=board, calibration=calibrate, ram=limits.ram,
+        model=model,
+        board=board,
+        calibration=calibrate,
+        ram=limits.ram,
         max_instructions=limits.max_instructions,
-        input_mode=planner.input_mode, optimize=planner.optimize,  # type: ignore[arg-type]
+        input_mode=planner.input_mode,  # type: ignore[arg-type]
+        optimize=planner.optimize,  # type: ignore[arg-type]
     )
     return compile_model(options, output, say).report
 
@@ -108,8 +113,10 @@ def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, sa
             documents.append(validate(package, data, None, None, runner, device, say))
     host, chip = documents
     return Outcome(
-        float_percent=host["accuracy"]["float_percent"], int8_percent=host["accuracy"]["percent"],
-        emulator_percent=chip["accuracy"]["percent"], emulated=chip["samples"],
+        float_percent=host["accuracy"]["float_percent"],
+        int8_percent=host["accuracy"]["percent"],
+        emulator_percent=chip["accuracy"]["percent"],
+        emulated=chip["samples"],
         bit_exact=host["bit_exact"]["equal"] and chip["bit_exact"]["equal"],
         high_water_bytes=max((n for n in written if n is not None), default=None),
         report=package.report,

@@ -28,7 +28,11 @@ class _Net:
         return self.b.add_value(name, TensorType(shape, dtype), placeholder(dtype, shape))
 
     def op(
-        self, kind: str, name: str, inputs: Sequence[str | None], out: TensorType,
+        self,
+        kind: str,
+        name: str,
+        inputs: Sequence[str | None],
+        out: TensorType,
         attrs: dict[str, Any],
     ) -> str:
         y = self.b.add_value(name, out)
@@ -49,7 +53,13 @@ class _Net:
         ]
 
     def linear(
-        self, x: str, n: int, name: str, *, res: str | None = None, table: bool = False,
+        self,
+        x: str,
+        n: int,
+        name: str,
+        *,
+        res: str | None = None,
+        table: bool = False,
         wide: bool | None = None,
     ) -> str:
         """`wide`: int16 output; by default where there is one row, which costs next to nothing."""
@@ -129,8 +139,13 @@ def _tokens(net: _Net, x: str) -> str:
 def _patch_embed(net: _Net, x: str, places: int) -> str:
     arch, p = net.arch, net.arch.patch
     res = net.const("stem.res", "int16", places, arch.dim)
-    inputs = [x, *net.numbers("stem", arch.dim, p * p * arch.image[2]), res,
-              net.const("stem.rmult", "int32", arch.dim), None]
+    inputs = [
+        x,
+        *net.numbers("stem", arch.dim, p * p * arch.image[2]),
+        res,
+        net.const("stem.rmult", "int32", arch.dim),
+        None,
+    ]
     attrs = {"kernel": (p, p), "strides": (p, p)}
     return net.op("q_patch_embed", "stem", inputs, _type(False, places, arch.dim), attrs)
 
@@ -150,15 +165,23 @@ def _convolutions(net: _Net, x: str) -> str:
 
 
 def _conv(
-    net: _Net, x: str, name: str, n: int, kernel: int, stride: int,
-    pads: tuple[int, int, int, int], position: bool,
+    net: _Net,
+    x: str,
+    name: str,
+    n: int,
+    kernel: int,
+    stride: int,
+    pads: tuple[int, int, int, int],
+    position: bool,
 ) -> str:
     """`position`: the table of positions is added before the result is rounded."""
     h, w, c = net.shape(x)
     top, left, bottom, right = pads
     out = ((h + top + bottom - kernel) // stride + 1, (w + left + right - kernel) // stride + 1, n)
     attrs = {
-        "kernel": (kernel, kernel), "strides": (stride, stride), "pads": pads,
+        "kernel": (kernel, kernel),
+        "strides": (stride, stride),
+        "pads": pads,
     }
     inputs = [x, *net.numbers(name, n, kernel * kernel * c), None, None, None]
     if position:
@@ -190,7 +213,10 @@ def _block(net: _Net, x: str, i: int, last: bool) -> str:
         bias = net.const(f"{at}.attn.bias", "int16", arch.heads, rows, arch.tokens)
     attrs = {"heads": arch.heads, "pre_shift": 0}
     a = net.op(
-        "q_attention", f"{at}.attn.attention", [q, k, v, bias], _type(False, rows, arch.inner),
+        "q_attention",
+        f"{at}.attn.attention",
+        [q, k, v, bias],
+        _type(False, rows, arch.inner),
         attrs,
     )
     if rank.proj:

@@ -21,12 +21,13 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum for weights of two dimensions and more; decoupled weight decay."""
 
     def __init__(
-        self, params: Iterable[nn.Parameter], lr: float, weight_decay: float,
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float,
         momentum: float = 0.95,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        )
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -48,7 +49,10 @@ class Muon(torch.optim.Optimizer):
         grads = [p.grad for p in params if p.grad is not None]
         torch._foreach_lerp_(averages, grads, 1 - group["momentum"])
         steps = torch.stack(
-            [g.lerp(a, group["momentum"]).reshape(len(g), -1) for g, a in zip(grads, averages, strict=True)]
+            [
+                g.lerp(a, group["momentum"]).reshape(len(g), -1)
+                for g, a in zip(grads, averages, strict=True)
+            ]
         )
         rate = group["lr"] * _RMS * max(steps.shape[1:]) ** 0.5
         torch._foreach_mul_(list[Tensor](params), 1 - group["lr"] * group["weight_decay"])

@@ -71,9 +71,11 @@ class Network(nn.Module):
     def __init__(self, arch: Arch) -> None:
         super().__init__()
         self.arch = arch
-        self.stem = nn.Conv2d(arch.image[2], arch.dim, arch.patch, stride=arch.patch) if (
-            arch.stem == PATCH
-        ) else convolutions(arch)
+        self.stem = (
+            nn.Conv2d(arch.image[2], arch.dim, arch.patch, stride=arch.patch)
+            if (arch.stem == PATCH)
+            else convolutions(arch)
+        )
         self.cls = nn.Parameter(torch.zeros(1, 1, arch.dim)) if arch.pool == "cls" else None
         self.position = nn.Parameter(torch.zeros(1, arch.tokens, arch.dim))
         self.blocks = nn.ModuleList(Block(arch, i) for i in range(arch.depth))

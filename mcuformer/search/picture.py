@@ -13,8 +13,11 @@ PICTURES = ("pareto.png", "evolution.png")
 
 
 def draw(
-    found: Sequence[Candidate], best: Candidate, history: Sequence[dict[str, Any]],
-    limit_bytes: int, directory: Path,
+    found: Sequence[Candidate],
+    best: Candidate,
+    history: Sequence[dict[str, Any]],
+    limit_bytes: int,
+    directory: Path,
 ) -> None:
     """The files PICTURES; none where matplotlib is not installed."""
     try:
@@ -29,12 +32,20 @@ def draw(
     axes.scatter(size, [c.accuracy for c in found], s=14, color="0.65", label="candidates")
     front = pareto(found)
     axes.step(
-        [c.cost.sram_total_bytes / 1024 for c in front], [c.accuracy for c in front],
-        where="post", color="tab:blue", label="not beaten",
+        [c.cost.sram_total_bytes / 1024 for c in front],
+        [c.accuracy for c in front],
+        where="post",
+        color="tab:blue",
+        label="not beaten",
     )
     axes.scatter(
-        [best.cost.sram_total_bytes / 1024], [best.accuracy], marker="*", s=160, color="tab:red",
-        zorder=3, label="chosen",
+        [best.cost.sram_total_bytes / 1024],
+        [best.accuracy],
+        marker="*",
+        s=160,
+        color="tab:red",
+        zorder=3,
+        label="chosen",
     )
     axes.axvline(limit_bytes / 1024, color="black", linestyle="--", label="limit")
     axes.set_xlabel("SRAM in all (KiB), planned")
@@ -57,8 +68,11 @@ def _evolution(pyplot: Any, history: Sequence[dict[str, Any]], path: Path) -> No
         for number, entry in enumerate(history):
             scored = [p for p in entry["points"] if p["score"] is not None]
             panel.scatter(
-                [p["point"][i] for p in scored], [p["score"] for p in scored], s=22,
-                color=pyplot.cm.viridis(number / max(1, len(history))), label=f"round {number + 1}",
+                [p["point"][i] for p in scored],
+                [p["score"] for p in scored],
+                s=22,
+                color=pyplot.cm.viridis(number / max(1, len(history))),
+                label=f"round {number + 1}",
             )
         panel.set_xlabel(f"{name} (smallest 0 .. largest 1)")
     panels[0][0].set_ylabel("score of the subspace (%)")

@@ -112,7 +112,8 @@ class Rounded:
         }
         self.layers = {
             op.name: bound(network, self.graph, op)
-            for op in self.graph.ops if op.kind in ("linear", "conv2d", "patch_embed")
+            for op in self.graph.ops
+            if op.kind in ("linear", "conv2d", "patch_embed")
         }
         self.evaluate = Evaluator(self.graph, self.grids, self._weights, device)
 
@@ -233,13 +234,22 @@ SHARE, SLOWER = 4, 4  # of the epochs and of the learning rate of the training b
 def qat_recipe(recipe: Recipe) -> Recipe:
     """A quarter as long and a quarter as fast as the training that it follows."""
     epochs = max(1, -(-recipe.epochs // SHARE))
-    return replace(recipe, epochs=epochs, lr=recipe.lr / SLOWER,
-                   warmup_epochs=min(recipe.warmup_epochs, epochs / 4))
+    return replace(
+        recipe,
+        epochs=epochs,
+        lr=recipe.lr / SLOWER,
+        warmup_epochs=min(recipe.warmup_epochs, epochs / 4),
+    )
 
 
 def train_rounded(
-    network: Network, data: Data, recipe: Recipe, directory: Path, bits: int = 8,
-    teacher: nn.Module | None = None, report: Report | None = None,
+    network: Network,
+    data: Data,
+    recipe: Recipe,
+    directory: Path,
+    bits: int = 8,
+    teacher: nn.Module | None = None,
+    report: Report | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Train `network` on under rounding and leave its weights on their grid; its ranges for `export`.
 
@@ -256,6 +266,10 @@ def train_rounded(
     trainer.run(report)
     kept = loss.snap()
     network.eval()
-    told = {"epochs": recipe.epochs, "before": before, "validation": percent(loss),
-            "weight_bits": bits}
+    told = {
+        "epochs": recipe.epochs,
+        "before": before,
+        "validation": percent(loss),
+        "weight_bits": bits,
+    }
     return told, kept

@@ -60,10 +60,15 @@ class Search:
         self.data: Data = sources.load(settings.data, settings.seed)
         self.budget: Budget = with_counts(
             budget_of(
-                settings.budget, settings.seed, settings.protocol, settings.amp,
+                settings.budget,
+                settings.seed,
+                settings.protocol,
+                settings.amp,
                 len(self.data.train),
             ),
-            settings.supernet_epochs, settings.finetune_epochs, settings.candidates,
+            settings.supernet_epochs,
+            settings.finetune_epochs,
+            settings.candidates,
         )
         self.space: Space = load_space(settings.space).sized(
             self.data.image, len(self.data.classes)
@@ -82,7 +87,10 @@ class Search:
         return load_teacher(Path(path), self.data, self.device)
 
     def _is_finetuned(self) -> bool:
-        states = [torch.load(p, "cpu", weights_only=True) for p in self.directory.glob("finetune-*/last.pt")]
+        states = [
+            torch.load(p, "cpu", weights_only=True)
+            for p in self.directory.glob("finetune-*/last.pt")
+        ]
         return any(s["finished"] >= s["recipe"]["epochs"] for s in states)
 
     @property
@@ -120,13 +128,19 @@ class Search:
         neighbour = nearest_neighbour(self.data.joined().train, test)
         draw(found, best, history, self.planner.ram, self.directory)
         return {
-            "schema_version": 1, **found_figures(best, outcome, self.planner.limits),
+            "schema_version": 1,
+            **found_figures(best, outcome, self.planner.limits),
             "accuracy": accuracies(best, validation, outcome, neighbour),
-            "legal_share": share, "candidates": len(found),
-            "pareto": pareto_rows(found, best, self.settings), "qat": qat, "study": None,
-            "data": self.settings.data, "seed": self.settings.seed,
+            "legal_share": share,
+            "candidates": len(found),
+            "pareto": pareto_rows(found, best, self.settings),
+            "qat": qat,
+            "study": None,
+            "data": self.settings.data,
+            "seed": self.settings.seed,
             "weights_sha256": weights_sha256(network),
-            "model": str(self.directory / "model.onnx"), "build_dir": str(self.directory / "build"),
+            "model": str(self.directory / "model.onnx"),
+            "build_dir": str(self.directory / "build"),
         }
 
     def _write(self, document: dict[str, Any]) -> None:
@@ -153,7 +167,10 @@ class Search:
             return model.to(self.device).eval()
         epochs = self.budget.supernet.epochs
         trainer = Trainer(
-            model, self.data, self.budget.supernet, self.directory / "supernet",
+            model,
+            self.data,
+            self.budget.supernet,
+            self.directory / "supernet",
             Sandwich(self.teacher),
             after_epoch=lambda m, e: model.factorise() if e == epochs // 4 else None,
             device=self.device,
@@ -171,7 +188,10 @@ class Search:
     def _space(self, judge: Judge, evaluate: Evaluator) -> tuple[Space, list[dict[str, Any]]]:
         path = self.directory / "space.json"
         space, history = evolve(
-            judge, evaluate, self.budget.rounds, self.settings.seed,
+            judge,
+            evaluate,
+            self.budget.rounds,
+            self.settings.seed,
             self.directory / "evolution.json",
             lambda done, total: self.say("evolving the space", done, total),
         )
@@ -180,8 +200,13 @@ class Search:
                 part.write_text(json.dumps(space.as_dict(), indent=1))
         table = json.loads(path.read_text())
         kept = parse_space(
-            table["name"], {**table["choices"], "ratio": table["ratio"], "image": table["image"],
-                            "classes": table["classes"]},
+            table["name"],
+            {
+                **table["choices"],
+                "ratio": table["ratio"],
+                "image": table["image"],
+                "classes": table["classes"],
+            },
         )
         return kept.sized(self.data.image, len(self.data.classes)), history
 
@@ -194,9 +219,14 @@ class Search:
             self.say(f"searching (best {best:.1f} %)", done, self.budget.candidates)
 
         return explore(
-            judge, evaluate, self.storage, self.budget.candidates,
-            seed=self.settings.seed, population=self.budget.population,
-            alone=self.settings.storage is None, objectives=self.settings.objectives,
+            judge,
+            evaluate,
+            self.storage,
+            self.budget.candidates,
+            seed=self.settings.seed,
+            population=self.budget.population,
+            alone=self.settings.storage is None,
+            objectives=self.settings.objectives,
             report=report,
         )
 
@@ -216,10 +246,14 @@ class Search:
         """
         network, refit = supernet.materialise(arch), self.settings.refit
         trainer = Trainer(
-            network, self.data.joined() if refit else self.data, self.budget.finetune,
+            network,
+            self.data.joined() if refit else self.data,
+            self.budget.finetune,
             self.directory / f"finetune-{arch.key()}",
             distilled_loss(self.teacher) if self.teacher else plain_loss,
-            self._watched, self.device, fused=True,
+            self._watched,
+            self.device,
+            fused=True,
         )
         trainer.run(self._training("fine-tuning"))
         network.eval()
@@ -232,8 +266,11 @@ class Search:
         from mcuformer.search.qat import qat_recipe, train_rounded
 
         return train_rounded(
-            network, self.data.joined() if self.settings.refit else self.data,
-            qat_recipe(self.budget.finetune), self.directory / f"qat-{network.arch.key()}", teacher=self.teacher,
+            network,
+            self.data.joined() if self.settings.refit else self.data,
+            qat_recipe(self.budget.finetune),
+            self.directory / f"qat-{network.arch.key()}",
+            teacher=self.teacher,
             report=self._training("training with rounding"),
         )
 

@@ -65,7 +65,10 @@ class LegalSampler(NSGAIISampler):
         return dict(zip(self.space.names, genes, strict=True))
 
     def _draw(
-        self, random: Random, parents: list[FrozenTrial], directions: Sequence[StudyDirection],
+        self,
+        random: Random,
+        parents: list[FrozenTrial],
+        directions: Sequence[StudyDirection],
         taken: set[Genes],
     ) -> Genes:
         for turn in range(TRIES):
@@ -89,8 +92,7 @@ class LegalSampler(NSGAIISampler):
     ) -> Genes:
         """Uniform crossover of two winners of tournaments, then mutation."""
         a, b = (
-            genes_of(self.space, self._winner(random, parents, directions).params)
-            for _ in range(2)
+            genes_of(self.space, self._winner(random, parents, directions).params) for _ in range(2)
         )
         mixed = [x if random.random() < 0.5 else y for x, y in zip(a, b, strict=True)]
         return tuple(

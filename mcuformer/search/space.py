@@ -20,13 +20,28 @@ from mcuformer.search.arch import PATCH, Arch, last_stride
 
 PRESETS = ("tiny", "cifar", "imagenet")
 CHOICES = (
-    "patch", "stem", "pool", "relative", "dim", "depth", "heads", "head_dim",
-    "rank_qkv", "rank_proj", "rank_fc1", "rank_fc2",
+    "patch",
+    "stem",
+    "pool",
+    "relative",
+    "dim",
+    "depth",
+    "heads",
+    "head_dim",
+    "rank_qkv",
+    "rank_proj",
+    "rank_fc1",
+    "rank_fc2",
 )
 _NEEDED = ("patch", "dim", "depth", "heads", "head_dim")
 _DEFAULTS: dict[str, list[Any]] = {
-    "stem": ["patch"], "pool": ["mean"], "relative": [False], "rank_qkv": [1.0],
-    "rank_proj": [1.0], "rank_fc1": [1.0], "rank_fc2": [1.0],
+    "stem": ["patch"],
+    "pool": ["mean"],
+    "relative": [False],
+    "rank_qkv": [1.0],
+    "rank_proj": [1.0],
+    "rank_fc1": [1.0],
+    "rank_fc2": [1.0],
 }
 
 Genes = tuple[int, ...]
@@ -113,8 +128,11 @@ class Space:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "name": self.name, "image": list(self.image), "classes": self.classes,
-            "choices": {n: list(c) for n, c in self.choices.items()}, "ratio": list(self.ratio),
+            "name": self.name,
+            "image": list(self.image),
+            "classes": self.classes,
+            "choices": {n: list(c) for n, c in self.choices.items()},
+            "ratio": list(self.ratio),
         }
 
 
@@ -162,13 +180,20 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
     if any(d % 4 for d in choices["dim"]):
         raise UsageError(f"space {name}: dim must be a multiple of 4")
     image, classes = table.get("image", [24, 24, 1]), table.get("classes", 10)
-    if type(image) is not list or len(image) != 3 or any(type(v) is not int or v < 1 for v in image):
+    if (
+        type(image) is not list
+        or len(image) != 3
+        or any(type(v) is not int or v < 1 for v in image)
+    ):
         raise UsageError(f"space {name}: image is [height, width, channels]")
     if type(classes) is not int or classes < 2:
         raise UsageError(f"space {name}: classes is a whole number from 2 on")
     return Space(
-        name, (image[0], image[1], image[2]), classes,
-        {n: tuple(choices[n]) for n in CHOICES}, tuple(table["ratio"]),
+        name,
+        (image[0], image[1], image[2]),
+        classes,
+        {n: tuple(choices[n]) for n in CHOICES},
+        tuple(table["ratio"]),
     )
 
 

@@ -41,7 +41,9 @@ def study(search: Search) -> dict[str, Any]:
     rows = log.rows["subnets"]
     return {
         "tau": kendall([r["supernet"] for r in rows], [r["alone"] for r in rows]),
-        "epochs": search.budget.study.epochs, "candidates": search.budget.candidates, **log.rows,
+        "epochs": search.budget.study.epochs,
+        "candidates": search.budget.candidates,
+        **log.rows,
     }
 
 
@@ -79,10 +81,15 @@ def _rank(search: Search, evaluate: Evaluator, log: _Log) -> None:
     for arch, cost in drawn[len(log.rows["subnets"]) :]:
         done = len(log.rows["subnets"])
         search.say("study: training subnets alone", done, len(drawn))
-        log.add("subnets", {
-            "arch": arch.as_dict(), "supernet": evaluate(arch), "alone": _alone(search, arch),
-            "sram_total_bytes": cost.sram_total_bytes,
-        })
+        log.add(
+            "subnets",
+            {
+                "arch": arch.as_dict(),
+                "supernet": evaluate(arch),
+                "alone": _alone(search, arch),
+                "sram_total_bytes": cost.sram_total_bytes,
+            },
+        )
 
 
 def _draws(search: Search, count: int) -> list[tuple[Arch, Cost]]:
@@ -116,11 +123,17 @@ def _chance(search: Search, evaluate: Callable[[Arch], float], log: _Log) -> Non
     for seed in range(len(log.rows["chance"]), seeds):
         search.say("study: search against chance", seed, seeds)
         storage = f"sqlite:///{(search.directory / f'study-{seed}.db').absolute()}"
-        bred = winner(explore(
-            judge, evaluate, storage, count, seed=seed, population=search.budget.population
-        ))
+        bred = winner(
+            explore(judge, evaluate, storage, count, seed=seed, population=search.budget.population)
+        )
         drawn = winner(random_search(judge, evaluate, count, seed))
-        log.add("chance", {
-            "seed": seed, "search": bred.accuracy, "random": drawn.accuracy,
-            "search_alone": _alone(search, bred.arch), "random_alone": _alone(search, drawn.arch),
-        })
+        log.add(
+            "chance",
+            {
+                "seed": seed,
+                "search": bred.accuracy,
+                "random": drawn.accuracy,
+                "search_alone": _alone(search, bred.arch),
+                "random_alone": _alone(search, drawn.arch),
+            },
+        )

@@ -39,9 +39,12 @@ def accuracies(
 ) -> dict[str, Any]:
     """In percent; `neighbour` is a nearest-neighbour classifier on the pixels."""
     return {
-        "supernet_validation": best.accuracy, "validation": validation,
-        "float": outcome.float_percent, "int8": outcome.int8_percent,
-        "emulator": outcome.emulator_percent, "emulator_samples": outcome.emulated,
+        "supernet_validation": best.accuracy,
+        "validation": validation,
+        "float": outcome.float_percent,
+        "int8": outcome.int8_percent,
+        "emulator": outcome.emulator_percent,
+        "emulator_samples": outcome.emulated,
         "nearest_neighbour": neighbour,
     }
 
@@ -53,9 +56,14 @@ def pareto_rows(
     names = settings.objectives if len(settings.objectives) > 1 else ("accuracy", "sram")
     front = not_beaten(found, names)
     return [
-        {"number": c.number, "accuracy": c.accuracy, **_totals(c.cost),
-         "instructions": c.cost.instructions, "compiled": c.number == best.number,
-         "arch": c.arch.as_dict()}
+        {
+            "number": c.number,
+            "accuracy": c.accuracy,
+            **_totals(c.cost),
+            "instructions": c.cost.instructions,
+            "compiled": c.number == best.number,
+            "arch": c.arch.as_dict(),
+        }
         for c in sorted(front, key=lambda c: (c.cost.sram_total_bytes, -c.accuracy, c.number))
     ]
 
@@ -67,7 +75,8 @@ def not_beaten(found: Sequence[Candidate], names: Sequence[str]) -> list[Candida
     for i, (c, p) in enumerate(zip(found, points, strict=True)):
         beaten = any(
             all(a >= b for a, b in zip(q, p, strict=True)) and (q != p or j < i)
-            for j, q in enumerate(points) if j != i
+            for j, q in enumerate(points)
+            if j != i
         )
         if not beaten:
             kept.append(c)
@@ -77,15 +86,18 @@ def not_beaten(found: Sequence[Candidate], names: Sequence[str]) -> list[Candida
 def _point(c: Candidate, names: Sequence[str]) -> tuple[float, ...]:
     """More is better in every part."""
     values = {
-        "accuracy": c.accuracy, "sram": c.cost.sram_total_bytes,
-        "flash": c.cost.flash_total_bytes, "instructions": c.cost.instructions,
+        "accuracy": c.accuracy,
+        "sram": c.cost.sram_total_bytes,
+        "flash": c.cost.flash_total_bytes,
+        "instructions": c.cost.instructions,
     }
     return tuple(values[n] if OBJECTIVES[n] == "maximize" else -values[n] for n in names)
 
 
 def _totals(cost: Cost) -> dict[str, int]:
     return {
-        "sram_total_bytes": cost.sram_total_bytes, "flash_total_bytes": cost.flash_total_bytes,
+        "sram_total_bytes": cost.sram_total_bytes,
+        "flash_total_bytes": cost.flash_total_bytes,
     }
 
 
@@ -106,8 +118,10 @@ def text(d: dict[str, Any]) -> str:
     """What `search` prints."""
     a, accuracy = d["arch"], d["accuracy"]
     ranks = ", ".join(f"{n[5:]} {a[n]}" for n in a if n.startswith("rank_"))
-    validation = "none: trained on it" if accuracy["validation"] is None else (
-        f"{accuracy['validation']:.2f} %"
+    validation = (
+        "none: trained on it"
+        if accuracy["validation"] is None
+        else (f"{accuracy['validation']:.2f} %")
     )
     lines = [
         f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
@@ -121,12 +135,15 @@ def text(d: dict[str, Any]) -> str:
         f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
     ]
     if accuracy.get("nearest_neighbour") is not None:
-        lines.append(f"          nearest neighbour on the pixels {accuracy['nearest_neighbour']:.2f} %")
+        lines.append(
+            f"          nearest neighbour on the pixels {accuracy['nearest_neighbour']:.2f} %"
+        )
     lines += [
         f"SRAM      {d['sram_total_bytes']:,} B ({d['sram_high_water_bytes']:,} B written in Unicorn)",
         f"flash     {d['flash_total_bytes']:,} B",
         f"work      {d['instructions']:,} instructions (estimated)",
-        *_front_lines(d["pareto"]), *_study_lines(d.get("study")),
+        *_front_lines(d["pareto"]),
+        *_study_lines(d.get("study")),
         f"model     {d['model']}",
         f"package   {d['build_dir']}",
     ]
@@ -136,7 +153,8 @@ def text(d: dict[str, Any]) -> str:
 def _front_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         f"{row['accuracy']:6.2f} %  {row['sram_total_bytes']:>9,} B  {row['flash_total_bytes']:>11,} B  "
-        f"{row['instructions']:>13,}{'  compiled' if row['compiled'] else ''}" for row in rows
+        f"{row['instructions']:>13,}{'  compiled' if row['compiled'] else ''}"
+        for row in rows
     ]
     head = "accuracy       SRAM          flash   instructions (not beaten, by shared weights)"
     return [f"{'choice' if i == 0 else '':10}{line}" for i, line in enumerate([head, *lines])]

@@ -51,8 +51,10 @@ class Supernet(nn.Module):
             self._add_block(i)
         dim = self._largest[0]
         for name, shape in (
-            ("norm/weight", (dim,)), ("norm/bias", (dim,)),
-            ("head/weight", (space.classes, dim)), ("head/bias", (space.classes,)),
+            ("norm/weight", (dim,)),
+            ("norm/bias", (dim,)),
+            ("head/weight", (space.classes, dim)),
+            ("head/bias", (space.classes,)),
         ):
             self._add(name, *shape)
         initialise(self, generator)
@@ -100,8 +102,10 @@ class Supernet(nn.Module):
     def _factored(self) -> tuple[tuple[str, int, int], ...]:
         dim, inner, hidden = self._largest
         return (
-            ("attn/qkv", 3 * inner, dim), ("attn/proj", dim, inner),
-            ("fc1", hidden, dim), ("fc2", dim, hidden),
+            ("attn/qkv", 3 * inner, dim),
+            ("attn/proj", dim, inner),
+            ("fc1", hidden, dim),
+            ("fc2", dim, hidden),
         )
 
     def _most_rank(self, layer: str, n: int, k: int) -> int:
@@ -154,7 +158,10 @@ class Supernet(nn.Module):
         """[1, T, dim] from the finest grid; the class token has its own."""
         w, e = self.weights, arch.dim
         grid = F.interpolate(
-            w["position/grid"][:, :e], arch.grid, mode="bilinear", align_corners=False,
+            w["position/grid"][:, :e],
+            arch.grid,
+            mode="bilinear",
+            align_corners=False,
             antialias=True,
         )
         rows = grid.flatten(2).transpose(1, 2)
@@ -167,7 +174,8 @@ class Supernet(nn.Module):
             found[f"{to}.{norm}.weight"] = w[f"{at}/{norm}/weight"][:e]
             found[f"{to}.{norm}.bias"] = w[f"{at}/{norm}/bias"][:e]
         layers = (
-            ("attn/proj", e, q, rank.proj), ("fc1", hidden, e, rank.fc1),
+            ("attn/proj", e, q, rank.proj),
+            ("fc1", hidden, e, rank.fc1),
             ("fc2", e, hidden, rank.fc2),
         )
         for name, n, k, r in layers:

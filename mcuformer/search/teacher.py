@@ -27,7 +27,9 @@ def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
         network, info = trained_network(path)
         h, w, c = network.arch.image
         _check(path, data, (c, h, w), network.arch.classes)
-        model = Teacher(compiled(network.to(device), device), data, info.get("mean"), info.get("std"))
+        model = Teacher(
+            compiled(network.to(device), device), data, info.get("mean"), info.get("std")
+        )
     elif path.is_file():
         model = _from_onnx(path, data, device)
     else:
@@ -60,8 +62,11 @@ class Teacher(nn.Module):
     """Undoes the normalisation of `data` and applies the teacher's own."""
 
     def __init__(
-        self, network: Callable[[Tensor], Tensor], data: Data,
-        mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
+        self,
+        network: Callable[[Tensor], Tensor],
+        data: Data,
+        mean: tuple[float, ...] | None,
+        std: tuple[float, ...] | None,
     ) -> None:
         super().__init__()
         self.network = network

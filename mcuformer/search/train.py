@@ -96,7 +96,10 @@ def normalised(data: Data, x: np.ndarray | Tensor, device: torch.device) -> Tens
 
 @torch.no_grad()
 def accuracy(
-    forward: Callable[[Tensor], Tensor], data: Data, images: Images, device: torch.device,
+    forward: Callable[[Tensor], Tensor],
+    data: Data,
+    images: Images,
+    device: torch.device,
     batch: int = 500,
 ) -> float:
     """Percent of images whose largest logit is the label."""
@@ -114,9 +117,15 @@ class Trainer:
     """
 
     def __init__(
-        self, model: nn.Module, data: Data, recipe: Recipe, directory: Path,
-        loss: Loss = plain_loss, after_epoch: Callable[[nn.Module, int], None] | None = None,
-        device: torch.device | None = None, fused: bool = False,
+        self,
+        model: nn.Module,
+        data: Data,
+        recipe: Recipe,
+        directory: Path,
+        loss: Loss = plain_loss,
+        after_epoch: Callable[[nn.Module, int], None] | None = None,
+        device: torch.device | None = None,
+        fused: bool = False,
     ) -> None:
         self.device = device or device_of()
         keep_freed_memory()
@@ -183,7 +192,9 @@ class Trainer:
         torch.manual_seed(_number(f"{name}/{self.rank}"))
         augment = Augment(
             recipe.protocol,  # type: ignore[arg-type]
-            self.data.mirror, len(self.data.classes), recipe.smoothing,
+            self.data.mirror,
+            len(self.data.classes),
+            recipe.smoothing,
         )
         index = torch.as_tensor(chosen, device=self.device)
         x = augment.images(self.images[index].float() / 255)
@@ -240,8 +251,11 @@ class Trainer:
         """The state of the optimizers goes with the last epoch: nothing goes on from there."""
         ended = self.finished == self.recipe.epochs
         state = {
-            "recipe": asdict(self.recipe), "finished": self.finished, "losses": self.losses,
-            "model": self.model.state_dict(), "average": self.average,
+            "recipe": asdict(self.recipe),
+            "finished": self.finished,
+            "losses": self.losses,
+            "model": self.model.state_dict(),
+            "average": self.average,
             "optimizers": [] if ended else [o.state_dict() for o in self.optimizers],
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,18 @@ def join_group() -> bool:
 
 
 def train_one(
-    arch_file: Path, data_name: str, output: Path, recipe: Recipe, threads: int,
-    until: int | None, say: Callable[..., None], teacher: Path | None = None,
-    qat: bool = False, weight_bits: int = 8, start: Path | None = None, refit: bool = False,
+    arch_file: Path,
+    data_name: str,
+    output: Path,
+    recipe: Recipe,
+    threads: int,
+    until: int | None,
+    say: Callable[..., None],
+    teacher: Path | None = None,
+    qat: bool = False,
+    weight_bits: int = 8,
+    start: Path | None = None,
+    refit: bool = False,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process.
 
@@ -83,12 +92,20 @@ def train_one(
     document: dict[str, Any] = {}
     if trainer.rank == 0:
         document = {
-            "arch": arch.as_dict(), "data": data_name, "recipe": asdict(recipe),
-            "epochs": trainer.finished, "mean": data.mean, "std": data.std,
+            "arch": arch.as_dict(),
+            "data": data_name,
+            "recipe": asdict(recipe),
+            "epochs": trainer.finished,
+            "mean": data.mean,
+            "std": data.std,
             "teacher": str(teacher) if teacher else None,
-            "validation": None if refit else accuracy(network, data, data.validation, trainer.device),
-            "start": str(start) if start else None, "refit": refit,
-            "qat": rounded, "weights_sha256": weights_sha256(network),
+            "validation": None
+            if refit
+            else accuracy(network, data, data.validation, trainer.device),
+            "start": str(start) if start else None,
+            "refit": refit,
+            "qat": rounded,
+            "weights_sha256": weights_sha256(network),
         }
         (output / INFO).write_text(json.dumps(document, indent=1))
     if together:

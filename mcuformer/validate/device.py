@@ -14,9 +14,7 @@ from mcuformer.validate.run import Device
 
 
 @contextmanager
-def make_device(
-    package: CompiledPackage, emulator: str, target: str | None
-) -> Iterator[Device]:
+def make_device(package: CompiledPackage, emulator: str, target: str | None) -> Iterator[Device]:
     """A function from device integers to output bytes; ValidationError when a board fails."""
 
     if target is not None:

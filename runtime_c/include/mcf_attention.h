@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* softmax(q K^T) V by blocks of query rows, without a matrix of all scores (docs/adr/0002, q_attention). */
 #ifndef MCF_ATTENTION_H
 #define MCF_ATTENTION_H
@@ -5,18 +6,18 @@
 #include "mcf_base.h"
 
 typedef struct {
-    const int32_t *head;  /* per head: m, o_mant, o_exp */
-    const int16_t *bias;  /* [1 or heads][tq][tk] in score steps, or NULL */
+    const int32_t *head; /* per head: m, o_mant, o_exp */
+    const int16_t *bias; /* [1 or heads][tq][tk] in score steps, or NULL */
     int32_t tq, tk, d, dv;
-    int32_t bias_head;    /* elements from one head's bias to the next, 0: all share one */
+    int32_t bias_head;                      /* elements from one head's bias to the next, 0: all share one */
     int32_t q_head, k_head, v_head, y_head; /* bytes from one head to the next in a row; k, v: 0 when shared */
-    int32_t merge;        /* heads that run together; more than one only where they share k and v */
-    int32_t block;        /* query rows whose scores wait in scratch at a time, even */
+    int32_t merge;                          /* heads that run together; more than one only where they share k and v */
+    int32_t block;                          /* query rows whose scores wait in scratch at a time, even */
     int16_t k_zp, v_zp;
     uint8_t q_type, k_type, v_type, y_type, pre_shift, p_shift;
-    uint8_t narrow;       /* pre_shift is 0 and no score can leave int16 */
-    uint8_t direct;       /* int8 keys are not expanded: d % 4 == 0, pre_shift 0 */
-    uint8_t keep;         /* K and V are expanded to 16 bits once, not once per block */
+    uint8_t narrow; /* pre_shift is 0 and no score can leave int16 */
+    uint8_t direct; /* int8 keys are not expanded: d % 4 == 0, pre_shift 0 */
+    uint8_t keep;   /* K and V are expanded to 16 bits once, not once per block */
 } mcf_attention_t;
 
 /* Query rows row0 .. row0+rows-1 of heads head0 .. head0+heads-1: q, k, v and y point at head0's first channel of their
@@ -33,8 +34,7 @@ typedef struct {
     int32_t factor, half, shift;
 } mcf_norm_t;
 
-static inline mcf_norm_t mcf_normaliser(uint32_t sum, int32_t o_mant, int32_t o_exp)
-{
+static inline mcf_norm_t mcf_normaliser(uint32_t sum, int32_t o_mant, int32_t o_exp) {
     const int32_t n = __builtin_clz(sum);
     const uint32_t r = UINT32_MAX / ((sum << n) >> 16);
     const int32_t s = o_exp - n;

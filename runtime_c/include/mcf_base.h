@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Types and small helpers that every kernel shares. */
 #ifndef MCF_BASE_H
 #define MCF_BASE_H
@@ -24,25 +25,29 @@
 
 enum { MCF_S8 = 0, MCF_U8 = 1, MCF_S16 = 2, MCF_NONE = 3 }; /* element types */
 
-static inline int32_t mcf_size(int type) { return type == MCF_S16 ? 2 : 1; }
+static inline int32_t mcf_size(int type) {
+    return type == MCF_S16 ? 2 : 1;
+}
 
 /* floor(a * b / 2^32): SMMUL */
 #if MCF_DSP
-static inline int32_t mcf_hi(int32_t a, int32_t b)
-{
+static inline int32_t mcf_hi(int32_t a, int32_t b) {
     int32_t high; /* compilers sometimes extend the factors to 64 bits first */
     __asm__("smmul %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
     return high;
 }
 #else
-static inline int32_t mcf_hi(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
+static inline int32_t mcf_hi(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
 #endif
 
-static inline int32_t mcf_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
+static inline int32_t mcf_clamp(int32_t v, int32_t low, int32_t high) {
+    return v < low ? low : v > high ? high : v;
+}
 
 /* v in the range of an int8 or int16 type */
-static inline int32_t mcf_saturate(int32_t v, int type)
-{
+static inline int32_t mcf_saturate(int32_t v, int type) {
 #if MCF_DSP
     return type == MCF_S16 ? __ssat(v, 16) : __ssat(v, 8);
 #else
@@ -51,19 +56,15 @@ static inline int32_t mcf_saturate(int32_t v, int type)
 }
 
 /* Element i of a row of the given type. */
-static inline int32_t mcf_load(const void *row, int32_t i, int type)
-{
-    if (type == MCF_S8)
-        return ((const int8_t *)row)[i];
-    if (type == MCF_U8)
-        return ((const uint8_t *)row)[i];
+static inline int32_t mcf_load(const void *row, int32_t i, int type) {
+    if (type == MCF_S8) return ((const int8_t *)row)[i];
+    if (type == MCF_U8) return ((const uint8_t *)row)[i];
     int16_t v;
     __builtin_memcpy(&v, (const uint8_t *)row + 2 * i, 2);
     return v;
 }
 
-static inline void mcf_store(void *row, int32_t i, int type, int32_t value)
-{
+static inline void mcf_store(void *row, int32_t i, int type, int32_t value) {
     if (type == MCF_S16) {
         const int16_t v = (int16_t)value;
         __builtin_memcpy((uint8_t *)row + 2 * i, &v, 2);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* 2-D convolutions over HWC images (docs/adr/0002: q_conv2d, q_dwconv2d; a q_patch_embed with pads runs here, too). */
 #ifndef MCF_CONV_H
 #define MCF_CONV_H

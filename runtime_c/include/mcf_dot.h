@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Cortex-M4/M7 register block of the matrix products: 2 rows x 4 channels (mcf_dot.c). */
 #ifndef MCF_DOT_H
 #define MCF_DOT_H
@@ -11,7 +12,7 @@ typedef void mcf_dot_label_t(void); /* a place inside mcf_dot, never called from
 /* mcf_dot copies it to its stack frame and knows the offsets. */
 typedef struct {
     const void *w, *pair, *pair_end;
-    const int32_t *post;     /* at the first group's biases */
+    const int32_t *post; /* at the first group's biases */
     const void *w_end;
     uint32_t entry;          /* address in one of the unrolled loops over K */
     mcf_dot_label_t *finish; /* what becomes of the sums of a group */
@@ -19,15 +20,15 @@ typedef struct {
     void *y[2];
     const void *res[2];
     const void *table;
-    uint32_t acc_shift;      /* mcf_dot_up: left shift of the sums, */
+    uint32_t acc_shift;           /* mcf_dot_up: left shift of the sums, */
     int32_t clamp_min, clamp_max; /* scaled: clamp_min is bytes from the multipliers to the next biases */
-    const void *pair_entry;  /* MCF_LDR: pair, less what the entry skips */
-    uint32_t w_skip;         /* MCF_LDR: bytes of weights that the entry skips */
-    int32_t pairs;           /* how many pairs of rows, one behind the other */
+    const void *pair_entry;       /* MCF_LDR: pair, less what the entry skips */
+    uint32_t w_skip;              /* MCF_LDR: bytes of weights that the entry skips */
+    int32_t pairs;                /* how many pairs of rows, one behind the other */
     int32_t pair_bytes, y_step, res_step, post_back; /* from the end of a pair of rows to the start of the next */
-    mcf_dot_label_t *after_up; /* then on to this finish */
-    uint32_t row_entry;        /* depthwise: address in the unrolled loop over a kernel row, */
-    int32_t row_step;          /* and bytes from the end of a row of x to the next */
+    mcf_dot_label_t *after_up;                       /* then on to this finish */
+    uint32_t row_entry;                              /* depthwise: address in the unrolled loop over a kernel row, */
+    int32_t row_step;                                /* and bytes from the end of a row of x to the next */
 } mcf_dot_t;
 
 /* Every pair of rows against every group of channels between w and w_end. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sums, products, tables, means, softmax and moves over rows (docs/adr/0002). Strides are in bytes. */
 #ifndef MCF_ELEMENTWISE_H
 #define MCF_ELEMENTWISE_H

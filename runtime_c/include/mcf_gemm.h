@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside linear and convolution: pairs of rows against panels of channels. Two implementations with the same bits:
  * mcf_gemm.c (portable) and mcf_gemm_dsp.c with mcf_dot*.c (Cortex-M4/M7). */
 #ifndef MCF_GEMM_H
@@ -47,7 +48,8 @@ void mcf_gemm_split(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t co
 void mcf_gemm_start(mcf_gemm_t *g);
 
 /* `count` elements of two rows, padded to a multiple of 4, to position k (multiple of 4) of a pair. */
-void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1, int32_t count, int32_t k);
+void mcf_gemm_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1, int32_t count,
+                   int32_t k);
 
 /* The first `count` rows of the pairs; an odd last row is its own partner. */
 void mcf_gemm_dot(mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count);

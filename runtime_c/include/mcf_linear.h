@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linear layers: y = requantise(x * W^T + bias) with fused table, clamp and residual (docs/adr/0002, q_linear). */
 #ifndef MCF_LINEAR_H
 #define MCF_LINEAR_H
@@ -9,10 +10,10 @@
  * Scratch: `tile` rows (even) and `panel` channels (a multiple of 4) of kp positions, expanded to 16 bits, and 8 bytes.
  * panel 0: weights are expanded in the loop, slower and with a scratch of two rows. */
 typedef struct {
-    const int8_t *weights;       /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
-    const int32_t *post;         /* per 4 channels: chunks x 4 biases, 4 x (mult, offset), with res: 4 rmult */
-    const void *table;           /* 2^table_bits entries of y's type, or NULL */
-    const uint16_t *chunk_kp;    /* lengths of the K chunks where their sums are scaled apart, or NULL */
+    const int8_t *weights;    /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
+    const int32_t *post;      /* per 4 channels: chunks x 4 biases, 4 x (mult, offset), with res: 4 rmult */
+    const void *table;        /* 2^table_bits entries of y's type, or NULL */
+    const uint16_t *chunk_kp; /* lengths of the K chunks where their sums are scaled apart, or NULL */
     int32_t n, kp, panel, tile;
     int32_t segments, segment, segment_stride;
     int32_t clamp_min, clamp_max;

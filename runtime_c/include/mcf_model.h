@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a generated model offers to a caller, and the hooks that it calls. */
 #ifndef MCF_MODEL_H
 #define MCF_MODEL_H
@@ -27,7 +28,8 @@ typedef struct {
 
 /* Hooks: empty unless the build asks for them. */
 #ifdef MCF_PROFILE
-void mcf_profile_layer(unsigned layer); /* closes the running layer's count, opens this one's; layer == layers closes only */
+void mcf_profile_layer(
+    unsigned layer); /* closes the running layer's count, opens this one's; layer == layers closes only */
 #define MCF_LAYER(layer) mcf_profile_layer(layer)
 #else
 #define MCF_LAYER(layer) ((void)0)
@@ -35,7 +37,8 @@ void mcf_profile_layer(unsigned layer); /* closes the running layer's count, ope
 
 #ifdef MCF_TRACING
 void mcf_trace(unsigned layer, const void *rows, int32_t stride, int32_t row_bytes, int32_t first_row, int32_t count);
-#define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count) mcf_trace(layer, rows, stride, row_bytes, first_row, count)
+#define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count)                                                    \
+    mcf_trace(layer, rows, stride, row_bytes, first_row, count)
 #else
 #define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count) ((void)0)
 #endif

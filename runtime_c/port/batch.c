@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "mcf_batch.h"
 
 #include "mcf_port.h"
@@ -15,7 +16,8 @@ static struct {
 static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
     const mcf_model_t *model = ctx;
     uint32_t before = mcf_cycles();
-    int failed = mcf_file_read_at(batch.inputs, batch.offset + first * model->line_bytes, to, count * model->line_bytes);
+    int failed =
+        mcf_file_read_at(batch.inputs, batch.offset + first * model->line_bytes, to, count * model->line_bytes);
     mcf_profile_io(mcf_cycles() - before);
     return failed ? READ_FAILED : 0;
 }
@@ -55,7 +57,8 @@ static int record(const mcf_firmware_t *firmware) {
     uint64_t totals[2] = {mcf_profile.total, mcf_profile.io};
     int failed = mcf_file_append(batch.outputs, model->output(firmware->arena), model->output_bytes) ||
                  mcf_file_append(batch.counts, totals, sizeof totals);
-    if (!failed && firmware->layer_cycles) failed = mcf_file_append(batch.counts, firmware->layer_cycles, 4u * model->layers);
+    if (!failed && firmware->layer_cycles)
+        failed = mcf_file_append(batch.counts, firmware->layer_cycles, 4u * model->layers);
     return failed ? WRITE_FAILED : 0;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* HSE -> PLL -> full speed: STM32F4 (RM0090) and STM32F7 (RM0385) share these registers. */
 #include "mcf_board.h"
 #include "mcf_port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* HSE -> PLL1 -> 400 MHz, AHB at half of it: STM32H742/743/750/753 (RM0433). */
 #include "mcf_board.h"
 #include "mcf_port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The core's own peripherals: caches and the cycle counter. */
 #include "mcf_board.h"
 #include "mcf_port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the chip up, part by part, then serves. A part that is not ready says so and ends here. */
 #include "mcf_board.h"
 #include "mcf_port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files in, files out: how QEMU and the host run many inferences in one go.
  * inputs.bin holds whole inputs one after the other; outputs.bin and counts.bin get one record of each,
  * trace.bin (MCF_TRACING) every finished tile: layer, first row, count, row bytes as uint32, then the rows. */
@@ -6,8 +7,8 @@
 
 #include <stdint.h>
 
-int mcf_file_open(const char *name, int for_writing); /* < 0: failed */
-int32_t mcf_file_size(int file);                      /* < 0: failed */
+int mcf_file_open(const char *name, int for_writing);                      /* < 0: failed */
+int32_t mcf_file_size(int file);                                           /* < 0: failed */
 int mcf_file_read_at(int file, uint32_t offset, void *to, uint32_t count); /* 0: all of it */
 int mcf_file_append(int file, const void *from, uint32_t count);
 /* Input mode flash: puts an input where the model reads it; NULL when it cannot. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frames on the UART (docs/uart.md): C5 4D, type, sequence, length, argument and body, CRC-32. */
 #ifndef MCF_FRAME_H
 #define MCF_FRAME_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Parts of the firmware: what stands between a chip's reset and a model's invoke(). */
 #ifndef MCF_PORT_H
 #define MCF_PORT_H
@@ -22,8 +23,8 @@ MCF_COLD const char *mcf_clock_init(void);
 MCF_COLD const char *mcf_cycles_init(void);
 MCF_COLD const char *mcf_qspi_init(void);
 
-MCF_COLD void mcf_mpu_init(void);      /* forbids what is not there; QSPI too */
-void mcf_mpu_open_late(void); /* QSPI has been mapped: allow it */
+MCF_COLD void mcf_mpu_init(void); /* forbids what is not there; QSPI too */
+void mcf_mpu_open_late(void);     /* QSPI has been mapped: allow it */
 MCF_COLD void mcf_caches_enable(void);
 uint32_t mcf_cycles(void); /* wraps */
 
@@ -39,8 +40,8 @@ _Noreturn void mcf_stop(uint32_t status); /* prints "@exit <status>" and sleeps 
 typedef struct {
     const mcf_model_t *model;
     void *arena;
-    const uint8_t *image;   /* input mode flash: where the image lies */
-    uint32_t *layer_cycles; /* model->layers of them, or NULL */
+    const uint8_t *image;      /* input mode flash: where the image lies */
+    uint32_t *layer_cycles;    /* model->layers of them, or NULL */
     const uint8_t *weights_id; /* the copy of model->id that lies beside the weights in QSPI, or NULL */
 } mcf_firmware_t;
 

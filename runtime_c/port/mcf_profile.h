@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Cycles of an inference, per layer, without what input and the counting itself cost. */
 #ifndef MCF_PROFILE_H
 #define MCF_PROFILE_H

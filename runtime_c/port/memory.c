@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The two library functions that compilers call on their own, and memmove.
  * Cortex-M7 and M4 read and write unaligned words. */
 #include <stddef.h>
@@ -43,11 +44,10 @@ void *memset(void *to, int value, size_t size) {
 }
 
 /* Clang calls these names of the ARM run-time ABI. */
-#define ALIASES(name, parameters, call) \
-    void __aeabi_##name parameters;     \
-    void __aeabi_##name parameters      \
-    {                                   \
-        call;                           \
+#define ALIASES(name, parameters, call)                                                                                \
+    void __aeabi_##name parameters;                                                                                    \
+    void __aeabi_##name parameters {                                                                                   \
+        call;                                                                                                          \
     }
 ALIASES(memcpy, (void *to, const void *from, size_t size), memcpy(to, from, size))
 ALIASES(memcpy4, (void *to, const void *from, size_t size), memcpy(to, from, size))

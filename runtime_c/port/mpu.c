@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory protection: what the board does not have faults, and no speculative read goes there. */
 #include "mcf_board.h"
 #include "mcf_port.h"

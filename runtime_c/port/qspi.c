@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A quad SPI NOR flash at 0x90000000, read as memory (RM0385 chapter 14). */
 #include "mcf_board.h"
 #include "mcf_port.h"

@@ -1,10 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the model for whoever is at the other end of the UART. docs/uart.md has the protocol. */
 #include "mcf_board.h"
 #include "mcf_frame.h"
 #include "mcf_port.h"
 #include "mcf_profile.h"
 
-enum { ANSWER_WAIT_MS = 500, ASK_TIMES = 20, SMALLEST_PIECE = 32, LARGEST_ANSWER = 256, INPUT_LOST = -1, NO_INPUT = -2 };
+enum {
+    ANSWER_WAIT_MS = 500,
+    ASK_TIMES = 20,
+    SMALLEST_PIECE = 32,
+    LARGEST_ANSWER = 256,
+    INPUT_LOST = -1,
+    NO_INPUT = -2
+};
 
 static struct {
     const mcf_firmware_t *firmware;
@@ -18,8 +26,8 @@ static int ask(mcf_frame_t *wanted, uint8_t *to, uint32_t offset) {
     mcf_frame_t got;
     wanted->sequence = ++serve.sequence; /* a late answer to an earlier try is not taken for this one */
     mcf_frame_send(MCF_READ, wanted->sequence, offset, &wanted->body_bytes, 4);
-    return mcf_frame_receive(&got, wanted, to, ANSWER_WAIT_MS) && got.type == MCF_DATA && got.sequence == wanted->sequence &&
-           got.argument == offset && got.body_bytes == wanted->body_bytes;
+    return mcf_frame_receive(&got, wanted, to, ANSWER_WAIT_MS) && got.type == MCF_DATA &&
+           got.sequence == wanted->sequence && got.argument == offset && got.body_bytes == wanted->body_bytes;
 }
 
 /* Fetches bytes of the input from the host, in smaller pieces while the line is bad. */

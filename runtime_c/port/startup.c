@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From reset to main(): vectors, FPU, .data, .bss and the code that runs from ITCM. */
 #include <stdint.h>
 
@@ -52,6 +53,7 @@ __attribute__((used)) _Noreturn void mcf_fault(void) {
 }
 
 /* The stack pointer, then handlers 1 to 15. Nothing is interrupt driven. */
+/* clang-format off */
 __attribute__((section(".vectors"), used)) const vector_t mcf_vectors[16] = {
     (vector_t)(uintptr_t)mcf_stack_top,
     (vector_t)Reset_Handler,
@@ -59,3 +61,4 @@ __attribute__((section(".vectors"), used)) const vector_t mcf_vectors[16] = {
     Fault_Handler, Fault_Handler, Fault_Handler, Fault_Handler, Fault_Handler, Fault_Handler,
     Fault_Handler, Fault_Handler,
 };
+/* clang-format on */

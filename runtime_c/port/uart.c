@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A polled USART on two pins, and what is printed on it. */
 #include "mcf_board.h"
 #include "mcf_port.h"
@@ -24,7 +25,7 @@ enum { OVERRUN_NOISE_FRAMING = 0xE, RXNE = 1 << 5, TC = 1 << 6, TXE = 1 << 7 };
 void mcf_pin_function(uint32_t port, uint32_t pin, uint32_t function) {
     uint32_t gpio = MCF_GPIO_BASE + 0x400u * port, shift = 4 * (pin & 7u), afr = gpio + 0x20u + 4 * (pin >> 3);
     MCF_REG(MCF_GPIO_ENABLE) |= 1u << port;
-    (void)MCF_REG(MCF_GPIO_ENABLE); /* the clock needs two cycles */
+    (void)MCF_REG(MCF_GPIO_ENABLE);         /* the clock needs two cycles */
     MCF_REG(gpio + 0x08u) |= 3u << 2 * pin; /* fastest edges */
     MCF_REG(afr) = (MCF_REG(afr) & ~(0xFu << shift)) | function << shift;
     MCF_REG(gpio) = (MCF_REG(gpio) & ~(3u << 2 * pin)) | 2u << 2 * pin;
@@ -60,7 +61,7 @@ void mcf_uart_text(const char *text) {
 
 void mcf_uart_number(uint32_t value) {
     mcf_uart_text("0x");
-    for (int shift = 28; shift >= 0; shift -= 4) mcf_uart_put((uint8_t)"0123456789abcdef"[value >> shift & 0xFu]);
+    for (int shift = 28; shift >= 0; shift -= 4) mcf_uart_put((uint8_t) "0123456789abcdef"[value >> shift & 0xFu]);
 }
 
 _Noreturn void mcf_stop(uint32_t status) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions written in assembly: gcc and clang add nothing to them; arguments are in r0 to r3 and on the stack. */
 #ifndef MCF_ASM_H
 #define MCF_ASM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_attention of docs/adr/0002 in plain C: one query row at a time. The Cortex-M code is in mcf_attention_dsp.c. */
 #include "mcf_attention.h"
 
@@ -5,30 +6,25 @@
 
 enum { CHUNK = 32 }; /* channels of the output summed at a time */
 
-static int32_t dot(const mcf_attention_t *p, const void *q, const void *k)
-{
+static int32_t dot(const mcf_attention_t *p, const void *q, const void *k) {
     int32_t acc = 0;
     if (p->q_type == MCF_S8 && p->k_type == MCF_S8 && p->k_zp == 0) { /* the common case, for compilers to vectorise */
         const int8_t *a = q, *b = k;
-        for (int32_t c = 0; c < p->d; c++)
-            acc += a[c] * b[c];
+        for (int32_t c = 0; c < p->d; c++) acc += a[c] * b[c];
         return acc;
     }
-    for (int32_t c = 0; c < p->d; c++)
-        acc += mcf_load(q, c, p->q_type) * (mcf_load(k, c, p->k_type) - p->k_zp);
+    for (int32_t c = 0; c < p->d; c++) acc += mcf_load(q, c, p->q_type) * (mcf_load(k, c, p->k_type) - p->k_zp);
     return acc;
 }
 
 /* Scores of one query row in steps of the exp table; returns their maximum. */
 static int32_t scores(const mcf_attention_t *p, int32_t m, const void *q, const uint8_t *k, int32_t k_stride,
-                      const int16_t *bias, int16_t *t)
-{
+                      const int16_t *bias, int16_t *t) {
     int32_t max = -32768;
     for (int32_t j = 0; j < p->tk; j++) {
         const int32_t acc = (int32_t)((uint32_t)dot(p, q, k + (ptrdiff_t)j * k_stride) << p->pre_shift);
         int32_t step = mcf_clamp(mcf_hi(acc, m), -32768, 32767);
-        if (bias)
-            step = mcf_clamp(step + bias[j], -32768, 32767);
+        if (bias) step = mcf_clamp(step + bias[j], -32768, 32767);
         t[j] = (int16_t)step;
         max = step > max ? step : max;
     }
@@ -36,8 +32,7 @@ static int32_t scores(const mcf_attention_t *p, int32_t m, const void *q, const 
 }
 
 /* Scores to probabilities in place; returns their sum. */
-static uint32_t exponentials(const mcf_attention_t *p, int32_t max, int16_t *t)
-{
+static uint32_t exponentials(const mcf_attention_t *p, int32_t max, int16_t *t) {
     uint32_t sum = 0;
     for (int32_t j = 0; j < p->tk; j++) {
         const int32_t index = mcf_clamp(max - t[j], 0, 2047);
@@ -48,19 +43,16 @@ static uint32_t exponentials(const mcf_attention_t *p, int32_t max, int16_t *t)
 }
 
 static void weigh(const mcf_attention_t *p, mcf_norm_t norm, const int16_t *t, const uint8_t *v, int32_t v_stride,
-                  void *y)
-{
+                  void *y) {
     for (int32_t first = 0; first < p->dv; first += CHUNK) {
         const int32_t count = p->dv - first < CHUNK ? p->dv - first : CHUNK;
         int32_t o[CHUNK] = {0};
         for (int32_t j = 0; j < p->tk; j++) {
             const uint8_t *row = v + (ptrdiff_t)j * v_stride;
             if (p->v_type == MCF_S8)
-                for (int32_t c = 0; c < count; c++)
-                    o[c] += t[j] * (((const int8_t *)row)[first + c] - p->v_zp);
+                for (int32_t c = 0; c < count; c++) o[c] += t[j] * (((const int8_t *)row)[first + c] - p->v_zp);
             else
-                for (int32_t c = 0; c < count; c++)
-                    o[c] += t[j] * (mcf_load(row, first + c, MCF_S16) - p->v_zp);
+                for (int32_t c = 0; c < count; c++) o[c] += t[j] * (mcf_load(row, first + c, MCF_S16) - p->v_zp);
         }
         for (int32_t c = 0; c < count; c++) {
             const int32_t value = (mcf_hi(o[c], norm.factor) + norm.half) >> norm.shift;
@@ -71,14 +63,12 @@ static void weigh(const mcf_attention_t *p, mcf_norm_t norm, const int16_t *t, c
 
 void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const void *q, int32_t q_stride,
                    const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
-                   int32_t row0, int32_t rows, void *scratch)
-{
+                   int32_t row0, int32_t rows, void *scratch) {
     for (int32_t h = 0; h < heads; h++) {
         const int32_t *head = p->head + 3 * (head0 + h);
         for (int32_t i = 0; i < rows; i++) {
             const int16_t *bias = p->bias;
-            if (bias)
-                bias += (ptrdiff_t)(head0 + h) * p->bias_head + (ptrdiff_t)(row0 + i) * p->tk;
+            if (bias) bias += (ptrdiff_t)(head0 + h) * p->bias_head + (ptrdiff_t)(row0 + i) * p->tk;
             const int32_t max = scores(p, head[0], (const uint8_t *)q + (ptrdiff_t)i * q_stride + h * p->q_head,
                                        (const uint8_t *)k + h * p->k_head, k_stride, bias, scratch);
             const uint32_t sum = exponentials(p, max, scratch);
@@ -87,6 +77,5 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
         }
     }
 }
-
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_attention of docs/adr/0002 on Cortex-M4 and M7: blocks of query rows in pairs, scores and exponentials in int16.
  * Four keys (four channels of V) at a time are expanded to 16 bits and meet every pair of the block; where all heads
  * share K and V, the pairs of several heads.
@@ -23,10 +24,11 @@ typedef struct {
     mcf_norm_t *norm;
 } block_t;
 
-static uint32_t *scores_of(const block_t *b, int32_t h, int32_t pair) { return b->scores + (h * b->pairs + pair) * b->tk4; }
+static uint32_t *scores_of(const block_t *b, int32_t h, int32_t pair) {
+    return b->scores + (h * b->pairs + pair) * b->tk4;
+}
 
-PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const block_t *b)
-{
+PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     uint32_t *out = b->q;
     for (int32_t h = 0; h < r->heads; h++) {
         const uint8_t *row = r->q + h * p->q_head;
@@ -35,8 +37,7 @@ PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const
     }
 }
 
-PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t *b)
-{
+PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     const uint32_t zero = (uint16_t)-p->k_zp * 0x10001u;
     const int32_t q_head = b->pairs * b->d4, head = b->pairs * b->tk4, words = 2 * b->d4, step = p->keep ? words : 0;
     const int32_t *m = p->head + 3 * r->head;
@@ -44,8 +45,7 @@ PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t 
     uint32_t *panel = b->k;
     mcf_scores_t args = {mcf_dots(words >> 2), *m, NULL, 4 * b->tk4, NULL, p->narrow ? -1 : p->pre_shift};
     for (int32_t left = p->tk, j = 0; left > 0; left -= 4, j += 4, panel += step, k += 4 * r->k_stride) {
-        if (r->fresh)
-            mcf_expand_four(k, r->k_stride, left - 1, p->d, p->k_type, zero, panel);
+        if (r->fresh) mcf_expand_four(k, r->k_stride, left - 1, p->d, p->k_type, zero, panel);
         args.dots.end = panel + words;
         args.scores = b->scores + j;
         args.end = args.scores + head;
@@ -61,16 +61,14 @@ PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t 
 }
 
 /* Straight from int8 keys: nothing is shared, so pair by pair. */
-PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const block_t *b)
-{
+PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     const int32_t full = p->tk >> 1;
     const uint32_t *q = b->q;
     for (int32_t i = 0; i < r->heads * b->pairs; i++, q += b->d4) {
         mcf_direct_t args = {.first = mcf_direct_first(p->d >> 2), .bytes = p->d, .scores = scores_of(b, 0, i)};
         args.m = p->head[3 * (r->head + i / b->pairs)];
         for (int32_t w = 0; w < b->d4 && p->k_zp; w += 2)
-            for (int32_t row = 0; row < 2; row++)
-                args.start[row] -= p->k_zp * __smuad((int16x2_t)q[w + row], 0x10001);
+            for (int32_t row = 0; row < 2; row++) args.start[row] -= p->k_zp * __smuad((int16x2_t)q[w + row], 0x10001);
         if (full) {
             args.pitch = r->k_stride;
             args.next = 2 * r->k_stride - p->d;
@@ -86,13 +84,11 @@ PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const
     }
 }
 
-PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_t *b)
-{
+PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     mcf_norm_t *norm = b->norm;
     for (int32_t h = 0; h < r->heads; h++) {
         const int16_t *bias = p->bias;
-        if (bias)
-            bias += (ptrdiff_t)(r->head + h) * p->bias_head + (ptrdiff_t)r->row0 * p->tk;
+        if (bias) bias += (ptrdiff_t)(r->head + h) * p->bias_head + (ptrdiff_t)r->row0 * p->tk;
         for (int32_t i = 0; i < b->pairs; i++, norm += 2) {
             const int32_t *head = p->head + 3 * (r->head + h);
             mcf_attention_softmax(p, head, bias, b->odd && i == b->pairs - 1, scores_of(b, h, i), norm);
@@ -102,8 +98,8 @@ PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_
 }
 
 /* Channels that do not fill a word, pair by pair by way of the stack. */
-static void weigh_rest(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel, int32_t bytes)
-{
+static void weigh_rest(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel,
+                       int32_t bytes) {
     uint8_t *y = args->y;
     const int32_t y_stride = args->y_stride, rows = 2 * b->pairs - b->odd;
     for (int32_t i = 0; i < rows; i += 2, p += b->tk4, args->norm += 2, y += 2 * y_stride) {
@@ -113,20 +109,18 @@ static void weigh_rest(const block_t *b, mcf_weigh_t *args, const uint32_t *p, i
         args->pairs = 1;
         (type == MCF_S16 ? mcf_weigh16 : mcf_weigh8)(p, panel, args);
         __builtin_memcpy(y, out, (size_t)bytes);
-        if (i + 1 < rows)
-            __builtin_memcpy(y + y_stride, out + 2, (size_t)bytes);
+        if (i + 1 < rows) __builtin_memcpy(y + y_stride, out + 2, (size_t)bytes);
     }
     args->y_stride = y_stride;
 }
 
 /* Four channels of all pairs of a head. */
-static inline void weigh_four(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel)
-{
-    void (*const run)(const uint32_t *, const uint32_t *, const mcf_weigh_t *) = type == MCF_S16 ? mcf_weigh16 : mcf_weigh8;
+static inline void weigh_four(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel) {
+    void (*const run)(const uint32_t *, const uint32_t *, const mcf_weigh_t *) =
+        type == MCF_S16 ? mcf_weigh16 : mcf_weigh8;
     const int32_t full = b->pairs - b->odd, y_stride = args->y_stride;
     args->pairs = full;
-    if (full)
-        run(p, panel, args);
+    if (full) run(p, panel, args);
     if (b->odd) { /* both rows of the last pair land on one */
         args->norm += 2 * full;
         args->y = (uint8_t *)args->y + (ptrdiff_t)2 * full * y_stride;
@@ -137,8 +131,7 @@ static inline void weigh_four(const block_t *b, mcf_weigh_t *args, const uint32_
     }
 }
 
-PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t *b)
-{
+PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     const int32_t steps = (p->tk + 1) >> 1, step = p->keep ? 2 * b->tk4 : 0, type = p->y_type;
     const int32_t v_size = 4 * mcf_size(p->v_type), y_size = mcf_size(type), head = b->pairs * b->tk4;
     const uint32_t zero = (uint16_t)-p->v_zp * 0x10001u;
@@ -147,8 +140,7 @@ PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t 
     uint32_t *panel = b->v;
     mcf_weigh_t args = {mcf_dots(steps), 4 * b->tk4 - 8 * steps, NULL, NULL, r->y_stride, 0};
     for (int32_t left = p->dv; left > 0; left -= 4, v += v_size, y += 4 * y_size, panel += step) {
-        if (r->fresh)
-            mcf_expand_channels(v, r->v_stride, p->tk, left < 4 ? left : 4, p->v_type, zero, panel);
+        if (r->fresh) mcf_expand_channels(v, r->v_stride, p->tk, left < 4 ? left : 4, p->v_type, zero, panel);
         args.dots.end = panel + 4 * steps;
         for (int32_t h = 0; h < r->heads; h++) {
             args.norm = b->norm + 2 * h * b->pairs;
@@ -162,8 +154,7 @@ PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t 
 }
 
 /* The scratch holds `rows` query rows of `merge` heads; `count` of them are there. */
-static block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, void *scratch)
-{
+static block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, void *scratch) {
     const int32_t pairs = ((rows + 1) >> 1) * p->merge;
     block_t b = {(count + 1) >> 1, count & 1, (p->tk + 3) & ~3, (p->d + 3) & ~3, scratch, NULL, NULL, NULL, NULL};
     b.norm = (mcf_norm_t *)(b.scores + pairs * b.tk4);
@@ -175,8 +166,7 @@ static block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, voi
 
 void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const void *q, int32_t q_stride,
                    const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
-                   int32_t row0, int32_t rows, void *scratch)
-{
+                   int32_t row0, int32_t rows, void *scratch) {
     const int32_t step = p->block < rows ? p->block : rows;
     for (int32_t h = 0; h < heads; h += p->merge) {
         for (int32_t i = 0; i < rows; i += step) {
@@ -186,8 +176,14 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
                 (const uint8_t *)k + h * p->k_head,
                 (const uint8_t *)v + h * p->v_head,
                 (uint8_t *)y + (ptrdiff_t)i * y_stride + h * p->y_head,
-                q_stride, k_stride, v_stride, y_stride,
-                head0 + h, heads - h < p->merge ? heads - h : p->merge, row0 + i, i == 0 || !p->keep,
+                q_stride,
+                k_stride,
+                v_stride,
+                y_stride,
+                head0 + h,
+                heads - h < p->merge ? heads - h : p->merge,
+                row0 + i,
+                i == 0 || !p->keep,
             };
             expand_queries(p, &r, &b);
             if (p->direct)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of attention on Cortex-M: blocks (mcf_attention_dsp.c) call the loops in assembly (mcf_attention_asm.c). */
 #ifndef MCF_ATTENTION_DSP_H
 #define MCF_ATTENTION_DSP_H
@@ -9,8 +10,8 @@ typedef struct {
     const uint32_t *end; /* of B */
     uintptr_t done;      /* set by the assembly */
     uintptr_t first;
-    int32_t skip;        /* bytes of B that `first` leaves out, less the first step (MCF_LDR) */
-    int32_t bytes;       /* of B */
+    int32_t skip;  /* bytes of B that `first` leaves out, less the first step (MCF_LDR) */
+    int32_t bytes; /* of B */
 } mcf_dots_t;
 
 /* For sums over `steps` pairs of channels or of tokens; the caller sets `end`. */
@@ -26,10 +27,10 @@ void mcf_expand_channels(const uint8_t *v, int32_t stride, int32_t count, int32_
 typedef struct {
     mcf_dots_t dots;
     int32_t m;
-    uint32_t *scores;       /* of the first pair of rows; four words per pair: (row, keys) 0 01, 1 01, 0 23, 1 23 */
-    int32_t stride;         /* bytes to the scores of the next pair */
-    const uint32_t *end;    /* scores after the last pair */
-    int32_t pre_shift;      /* -1: none, and no score leaves int16 */
+    uint32_t *scores;    /* of the first pair of rows; four words per pair: (row, keys) 0 01, 1 01, 0 23, 1 23 */
+    int32_t stride;      /* bytes to the scores of the next pair */
+    const uint32_t *end; /* scores after the last pair */
+    int32_t pre_shift;   /* -1: none, and no score leaves int16 */
 } mcf_scores_t;
 
 /* q: pairs of rows, one after the other; k: four keys. */
@@ -37,15 +38,15 @@ void mcf_scores(const uint32_t *q, const uint32_t *k, const mcf_scores_t *args);
 
 /* Scores of one pair of rows straight from int8 keys, two at a time; d is a multiple of 4. */
 typedef struct {
-    uintptr_t done;         /* set by the assembly */
-    uintptr_t first;        /* mcf_direct_first */
-    int32_t bytes;          /* d */
-    int32_t next;           /* from the end of a key to the start of the next but one */
-    int32_t pitch;          /* from key to key */
+    uintptr_t done;  /* set by the assembly */
+    uintptr_t first; /* mcf_direct_first */
+    int32_t bytes;   /* d */
+    int32_t next;    /* from the end of a key to the start of the next but one */
+    int32_t pitch;   /* from key to key */
     int32_t m;
-    int32_t start[2];       /* of the sums of both rows: -k_zp times the sum of q */
+    int32_t start[2]; /* of the sums of both rows: -k_zp times the sum of q */
     uint32_t *scores;
-    int32_t count;          /* of pairs of keys */
+    int32_t count; /* of pairs of keys */
 } mcf_direct_t;
 
 uintptr_t mcf_direct_first(int32_t words);

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off: assembly is laid out by hand */
 /* Scores of a pair of query rows to probabilities, in place. A word holds two keys of a row; four words are the rows 0 1 0 1
  * with the keys 01 01 23 23. */
 #include "mcf_asm.h"
@@ -7,9 +9,8 @@
 
 /* Maxima in r4, r5, then exp(max - score): QSUB16 and USAT16 index the table, whose end is 0. Two words are two keys of
  * both rows. */
-NAKED(attention_exponentials) static void exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table,
-                                                       uint32_t *sums)
-{
+NAKED(attention_exponentials)
+static void exponentials(uint32_t *scores, const uint32_t *end, const uint16_t *table, uint32_t *sums) {
 #define MAX(m, w) "ssub16 r12, " #w ", " #m "\n sel " #m ", " #w ", " #m "\n"
 #define INDEX(w, m) "qsub16 " #w ", " #m ", " #w "\n usat16 " #w ", #11, " #w "\n"
 #define LOOK_UP(w, t, sum)                                                                                             \
@@ -22,31 +23,33 @@ NAKED(attention_exponentials) static void exponentials(uint32_t *scores, const u
     __asm__ volatile("push {r0, r3-r11, lr}\n"
                      "ldrd r4, r5, [r0]\n"
                      "1:\n"
-                     "ldm r0!, {r6-r9}\n" MAX(r4, r6) MAX(r5, r7) MAX(r4, r8) MAX(r5, r9)
-                     "cmp r0, r1\n"
-                     "bne 1b\n"
-                     "ror r6, r4, #16\n"
-                     "ror r7, r5, #16\n" MAX(r4, r6) MAX(r5, r7)
-                     "ldr r0, [sp]\n"
-                     "mov r3, #0x00010001\n"
-                     "mov r6, #0\n"
-                     "mov r7, #0\n"
-                     "2:\n"
-                     "ldm r0, {r8-r11}\n" INDEX(r8, r4) INDEX(r9, r5) INDEX(r10, r4) INDEX(r11, r5)
-                     LOOK_UP(r8, r12, r6) LOOK_UP(r9, lr, r7) LOOK_UP(r10, r12, r6) LOOK_UP(r11, lr, r7)
-                     "stm r0!, {r8-r11}\n"
-                     "cmp r0, r1\n"
-                     "bne 2b\n"
-                     "pop {r0, r3}\n"
-                     "strd r6, r7, [r3]\n"
-                     "pop {r4-r11, pc}\n");
+                     "ldm r0!, {r6-r9}\n" MAX(r4, r6) MAX(r5, r7) MAX(r4, r8)
+                         MAX(r5, r9) "cmp r0, r1\n"
+                                     "bne 1b\n"
+                                     "ror r6, r4, #16\n"
+                                     "ror r7, r5, #16\n" MAX(r4, r6)
+                                         MAX(r5, r7) "ldr r0, [sp]\n"
+                                                     "mov r3, #0x00010001\n"
+                                                     "mov r6, #0\n"
+                                                     "mov r7, #0\n"
+                                                     "2:\n"
+                                                     "ldm r0, {r8-r11}\n" INDEX(r8, r4) INDEX(r9, r5) INDEX(r10, r4)
+                                                         INDEX(r11, r5) LOOK_UP(r8, r12, r6) LOOK_UP(r9, lr, r7)
+                                                             LOOK_UP(r10, r12, r6)
+                                                                 LOOK_UP(r11, lr, r7) "stm r0!, {r8-r11}\n"
+                                                                                      "cmp r0, r1\n"
+                                                                                      "bne 2b\n"
+                                                                                      "pop {r0, r3}\n"
+                                                                                      "strd r6, r7, [r3]\n"
+                                                                                      "pop {r4-r11, pc}\n");
 }
 
 /* Half-word of row `row` of a pair and key j. */
-static inline int32_t at(int32_t row, int32_t j) { return (j >> 2) * 8 + (j & 2) * 2 + row * 2 + (j & 1); }
+static inline int32_t at(int32_t row, int32_t j) {
+    return (j >> 2) * 8 + (j & 2) * 2 + row * 2 + (j & 1);
+}
 
-static void add_bias(const mcf_attention_t *p, const int16_t *bias, int twin, uint32_t *scores)
-{
+static void add_bias(const mcf_attention_t *p, const int16_t *bias, int twin, uint32_t *scores) {
     for (int32_t row = 0; row < 2; row++, bias += twin ? 0 : p->tk) {
         int32_t j = 0;
         for (; j + 2 <= p->tk; j += 2) {
@@ -63,8 +66,7 @@ static void add_bias(const mcf_attention_t *p, const int16_t *bias, int twin, ui
 }
 
 /* Sets the `count` half-words after the last key in the last four words of a pair's scores. */
-static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value)
-{
+static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value) {
     const uint32_t high = value & 0xffff0000u;
     if (count > 2) {
         last[0] = (last[0] & 0xffff) | high;
@@ -75,14 +77,11 @@ static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value)
 }
 
 void mcf_attention_softmax(const mcf_attention_t *p, const int32_t *head, const int16_t *bias, int twin,
-                           uint32_t *scores, mcf_norm_t *norm)
-{
+                           uint32_t *scores, mcf_norm_t *norm) {
     const int32_t rest = -p->tk & 3;
     uint32_t sums[2], *const end = scores + p->tk + rest;
-    if (bias)
-        add_bias(p, bias, twin, scores);
-    if (rest)
-        fill_rest(end - 4, rest, 0x80008000u);
+    if (bias) add_bias(p, bias, twin, scores);
+    if (rest) fill_rest(end - 4, rest, 0x80008000u);
     exponentials(scores, end, mcf_exp, sums);
     if (rest) { /* exponentials of the lowest score: 0, unless all are as low */
         sums[0] -= (uint32_t)rest * (end[-2] >> 16);

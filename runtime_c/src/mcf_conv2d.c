@@ -1,29 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions as matrix products: the rows are patches of the image, gathered a tile at a time. */
 #include "mcf_conv.h"
 
 #include "mcf_gemm.h"
 
 /* A few bytes; a call of memcpy would cost more than it copies. */
-static inline uint8_t *copy(uint8_t *to, const uint8_t *from, int32_t count)
-{
-    for (; count >= 4; count -= 4, to += 4, from += 4)
-        __builtin_memcpy(to, from, 4);
-    for (; count > 0; count--)
-        *to++ = *from++;
+static inline uint8_t *copy(uint8_t *to, const uint8_t *from, int32_t count) {
+    for (; count >= 4; count -= 4, to += 4, from += 4) __builtin_memcpy(to, from, 4);
+    for (; count > 0; count--) *to++ = *from++;
     return to;
 }
 
-static uint8_t *outside(const mcf_conv2d_t *p, uint8_t *to, int32_t taps, int32_t pixel)
-{
-    for (int32_t i = 0; i < taps; i++)
-        to = copy(to, p->pad, pixel);
+static uint8_t *outside(const mcf_conv2d_t *p, uint8_t *to, int32_t taps, int32_t pixel) {
+    for (int32_t i = 0; i < taps; i++) to = copy(to, p->pad, pixel);
     return to;
 }
 
 /* The patch at image position (y0, x0), which may lie outside, as kernel_h*kernel_w*channels elements; x is line row0. */
 static void gather_edge(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32_t y0, int32_t x0, int32_t pixel,
-                        uint8_t *to)
-{
+                        uint8_t *to) {
     const int32_t first = x0 < 0 ? (-x0 < p->kernel_w ? -x0 : p->kernel_w) : 0;
     const int32_t end = p->width - x0 < p->kernel_w ? (p->width > x0 ? p->width - x0 : 0) : p->kernel_w;
     const int32_t inside = end > first ? end - first : 0;
@@ -47,15 +42,13 @@ typedef struct {
     int32_t ox, y0, y_inside, first, end;
 } walk_t;
 
-static void start_line(walk_t *w, int32_t y0)
-{
+static void start_line(walk_t *w, int32_t y0) {
     w->ox = 0;
     w->y0 = y0;
     w->y_inside = y0 >= 0 && y0 + w->p->kernel_h <= w->p->height;
 }
 
-static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32_t oy)
-{
+static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32_t oy) {
     walk_t w = {.p = p, .x = x, .row0 = row0, .pixel = p->channels * mcf_size(p->core.x_type)};
     const int32_t room = p->width - p->kernel_w + p->pad_left;
     w.line = p->width * w.pixel;
@@ -65,22 +58,18 @@ static walk_t start(const mcf_conv2d_t *p, const uint8_t *x, int32_t row0, int32
     return w;
 }
 
-static inline void advance(walk_t *w, int32_t pixels)
-{
+static inline void advance(walk_t *w, int32_t pixels) {
     w->ox += pixels;
-    if (w->ox == w->p->out_width)
-        start_line(w, w->y0 + w->p->stride_h);
+    if (w->ox == w->p->out_width) start_line(w, w->y0 + w->p->stride_h);
 }
 
 /* The next patch as bytes. */
-static void gather(walk_t *w, uint8_t *to)
-{
+static void gather(walk_t *w, uint8_t *to) {
     const mcf_conv2d_t *p = w->p;
     const int32_t x0 = w->ox * p->stride_w - p->pad_left;
     if (w->y_inside && w->ox >= w->first && w->ox < w->end) {
         const uint8_t *from = w->x + (w->y0 - w->row0) * w->line + x0 * w->pixel;
-        for (int32_t ky = 0; ky < p->kernel_h; ky++, from += w->line)
-            to = copy(to, from, p->kernel_w * w->pixel);
+        for (int32_t ky = 0; ky < p->kernel_h; ky++, from += w->line) to = copy(to, from, p->kernel_w * w->pixel);
     } else {
         gather_edge(p, w->x, w->row0, w->y0, x0, w->pixel, to);
     }
@@ -88,28 +77,23 @@ static void gather(walk_t *w, uint8_t *to)
 }
 
 /* Two patches of the walk (one, if `two` is 0) to a pair. */
-static void load_pair(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
-{
+static void load_pair(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0) {
     const mcf_linear_t *core = g->p;
     uint8_t *row1 = row0 + core->kp * mcf_size(core->x_type);
     gather(w, row0);
-    if (two)
-        gather(w, row1);
+    if (two) gather(w, row1);
     mcf_gemm_pair(g, pair, row0, two ? row1 : row0, core->kp, 0);
 }
 
 /* Two next patches where they lie inside the image, side by side; NULL where not. */
-static inline const uint8_t *both_inside(const walk_t *w, int32_t two, int32_t *step)
-{
+static inline const uint8_t *both_inside(const walk_t *w, int32_t two, int32_t *step) {
     *step = w->p->stride_w * w->pixel;
-    if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width)
-        return NULL;
+    if (!two || !w->y_inside || w->ox < w->first || w->ox + 1 >= w->end || w->ox + 1 >= w->p->out_width) return NULL;
     return w->x + (w->y0 - w->row0) * w->line + w->ox * *step - w->p->pad_left * w->pixel;
 }
 
 /* Kernel rows of a multiple of 4 elements need no copy. */
-static void load_lines(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
-{
+static void load_lines(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0) {
     int32_t step;
     const uint8_t *from = both_inside(w, two, &step);
     const int32_t count = w->p->kernel_w * w->p->channels;
@@ -124,8 +108,7 @@ static void load_lines(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two
 
 #if MCF_DSP
 /* Nor do 3x3 pixels of 3 bytes, the first layer of many a network. */
-static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0)
-{
+static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0) {
     int32_t step;
     const uint8_t *from = both_inside(w, two, &step);
     if (from == NULL) {
@@ -140,18 +123,15 @@ static void load_3x9(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, 
 
 typedef void load_t(const mcf_gemm_t *g, walk_t *w, int32_t pair, int32_t two, uint8_t *row0);
 
-static load_t *loader(const mcf_conv2d_t *p)
-{
+static load_t *loader(const mcf_conv2d_t *p) {
 #if MCF_DSP
-    if (p->kernel_h == 3 && p->kernel_w * p->channels == 9 && p->core.x_type != MCF_S16)
-        return load_3x9;
+    if (p->kernel_h == 3 && p->kernel_w * p->channels == 9 && p->core.x_type != MCF_S16) return load_3x9;
 #endif
     return p->kernel_w * p->channels % 4 == 0 ? load_lines : load_pair;
 }
 
 void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
-                int32_t y_rows, void *scratch)
-{
+                int32_t y_rows, void *scratch) {
     const mcf_linear_t *core = &p->core;
     const int32_t pixels = y_rows * p->out_width, all = (core->n + 3) / 4;
     const int32_t expand = core->panel && pixels > 2, groups = expand ? core->panel / 4 : all;
@@ -170,8 +150,7 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void
         mcf_gemm_start(&g);
         for (int32_t first = 0, count; first < pixels; first += count) {
             count = pixels - first < tile ? pixels - first : tile;
-            for (int32_t i = 0; i < count; i += 2)
-                load(&g, &walk, i / 2, i + 1 < count, rows);
+            for (int32_t i = 0; i < count; i += 2) load(&g, &walk, i / 2, i + 1 < count, rows);
             mcf_gemm_dot(&g, &at, count);
             at.y += count * at.y_stride;
             at.res += count * at.res_stride;

@@ -1,8 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Moves: rows from one place to another, zeros. */
 #include "mcf_elementwise.h"
 
-void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows)
-{
+void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows) {
     for (int32_t i = 0; i < rows; i++) {
         __builtin_memcpy(y, x, (size_t)row_bytes);
         x = (const uint8_t *)x + x_stride;
@@ -10,4 +10,6 @@ void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_
     }
 }
 
-void mcf_zero(void *y, int32_t bytes) { __builtin_memset(y, 0, (size_t)bytes); }
+void mcf_zero(void *y, int32_t bytes) {
+    __builtin_memset(y, 0, (size_t)bytes);
+}

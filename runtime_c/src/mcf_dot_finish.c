@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off: assembly is laid out by hand */
 /* What becomes of the 8 sums of a group of 4 channels (r4-r7: row 0, r8-r11: row 1), one place in mcf_dot per kind of
  * layer: scale and offset, residual, shift, table or saturation, store; then on to the next group.
  * Free: r2, r3, r12, lr. r0 is the weight pointer; r1 walks through the layer's constants. */
@@ -5,54 +7,50 @@
 
 #if MCF_DSP
 
-#define EACH(do, ...)                                                                       \
-    do("r4", __VA_ARGS__) do("r5", __VA_ARGS__) do("r6", __VA_ARGS__) do("r7", __VA_ARGS__) \
-    do("r8", __VA_ARGS__) do("r9", __VA_ARGS__) do("r10", __VA_ARGS__) do("r11", __VA_ARGS__)
+#define EACH(do, ...)                                                                                                  \
+    do                                                                                                                 \
+    ("r4", __VA_ARGS__) do("r5", __VA_ARGS__) do("r6", __VA_ARGS__) do("r7", __VA_ARGS__) do("r8", __VA_ARGS__) do(    \
+        "r9", __VA_ARGS__) do("r10", __VA_ARGS__) do("r11", __VA_ARGS__)
 #define SHIFT_BY(r, op) op " " r ", " r ", r12\n"
 #define SSAT(r, bits, by) "ssat " r ", #" bits ", " r by "\n"
 #define USAT(r, bits, by) "usat " r ", #" bits ", " r by "\n"
-#define LIMIT(r, low, high) \
+#define LIMIT(r, low, high)                                                                                            \
     "cmp " r ", " low "\n it lt\n movlt " r ", " low "\n cmp " r ", " high "\n it gt\n movgt " r ", " high "\n"
 
 /* t = hi(sum * mult) + offset */
-#define SCALE_TWO(a0, a1, b0, b1)                                                   \
-    "ldm r1!, {r2, r3, r12, lr}\n"                                                  \
-    "smmla " a0 ", " a0 ", r2, r3\n smmla " a1 ", " a1 ", r2, r3\n"                 \
+#define SCALE_TWO(a0, a1, b0, b1)                                                                                      \
+    "ldm r1!, {r2, r3, r12, lr}\n"                                                                                     \
+    "smmla " a0 ", " a0 ", r2, r3\n smmla " a1 ", " a1 ", r2, r3\n"                                                    \
     "smmla " b0 ", " b0 ", r12, lr\n smmla " b1 ", " b1 ", r12, lr\n"
 #define SCALE "ldr r1, " POST "\n" SCALE_TWO("r4", "r8", "r5", "r9") SCALE_TWO("r6", "r10", "r7", "r11")
 #define DOWN "ldr r12, " SHIFT "\n" EACH(SHIFT_BY, "asr")
 
 /* t += res * rmult; the weight pointer waits in the frame */
-#define RES_ONE(row0, row1, load, size, rmult)                                  \
-    load " r0, [r2], #" size "\n mla " row0 ", r0, " rmult ", " row0 "\n"       \
-    load " r0, [r3], #" size "\n mla " row1 ", r0, " rmult ", " row1 "\n"
-#define RES_ADD(load, size)                                                                     \
-    "str r0, " SAVED "\n"                                                                           \
-    "ldrd r2, r3, " RES "\n"                                                                    \
-    "ldrd r12, lr, [r1], #8\n"                                                                  \
-    RES_ONE("r4", "r8", load, size, "r12") RES_ONE("r5", "r9", load, size, "lr")                \
-    "ldrd r12, lr, [r1], #8\n"                                                                  \
-    RES_ONE("r6", "r10", load, size, "r12") RES_ONE("r7", "r11", load, size, "lr")              \
-    "strd r2, r3, " RES "\n"                                                                    \
-    "ldr r0, " SAVED "\n"
+#define RES_ONE(row0, row1, load, size, rmult)                                                                         \
+    load " r0, [r2], #" size "\n mla " row0 ", r0, " rmult ", " row0 "\n" load " r0, [r3], #" size "\n mla " row1      \
+         ", r0, " rmult ", " row1 "\n"
+#define RES_ADD(load, size)                                                                                            \
+    "str r0, " SAVED "\n"                                                                                              \
+    "ldrd r2, r3, " RES "\n"                                                                                           \
+    "ldrd r12, lr, [r1], #8\n" RES_ONE("r4", "r8", load, size, "r12")                                                  \
+        RES_ONE("r5", "r9", load, size, "lr") "ldrd r12, lr, [r1], #8\n" RES_ONE("r6", "r10", load, size, "r12")       \
+            RES_ONE("r7", "r11", load, size, "lr") "strd r2, r3, " RES "\n"                                            \
+                                                   "ldr r0, " SAVED "\n"
 #define RES8 RES_ADD("ldrsb", "1")
 #define RES16 RES_ADD("ldrsh", "2")
 
 /* Rows in turn: a pointer written back is not ready for the next cycle. */
-#define STORE_BOTH(store, size, row0, row1) \
-    store row0 ", [r2], #" size "\n" store row1 ", [r3], #" size "\n"
-#define STORE(store, size)                                                          \
-    "ldrd r2, r3, " Y "\n"                                                          \
-    STORE_BOTH(store, size, "r4", "r8") STORE_BOTH(store, size, "r5", "r9")         \
-    STORE_BOTH(store, size, "r6", "r10") STORE_BOTH(store, size, "r7", "r11")       \
-    "strd r2, r3, " Y "\n"
+#define STORE_BOTH(store, size, row0, row1) store row0 ", [r2], #" size "\n" store row1 ", [r3], #" size "\n"
+#define STORE(store, size)                                                                                             \
+    "ldrd r2, r3, " Y "\n" STORE_BOTH(store, size, "r4", "r8") STORE_BOTH(store, size, "r5", "r9")                     \
+        STORE_BOTH(store, size, "r6", "r10") STORE_BOTH(store, size, "r7", "r11") "strd r2, r3, " Y "\n"
 #define STORE8 STORE("strb ", "1")
 #define STORE16 STORE("strh ", "2")
 
-#define NEXT_GROUP           \
-    "ldr r12, " W_END "\n"   \
-    "cmp r0, r12\n"          \
-    "bne.w mcf_dot_group\n"  \
+#define NEXT_GROUP                                                                                                     \
+    "ldr r12, " W_END "\n"                                                                                             \
+    "cmp r0, r12\n"                                                                                                    \
+    "bne.w mcf_dot_group\n"                                                                                            \
     "b.w mcf_dot_next_pair\n"
 
 #define FINISH_AS(name, code) __asm(SECTION(dot) LABEL(name) code NEXT_GROUP END);
@@ -73,7 +71,7 @@ FINISH_AS(mcf_dot_s8_res8_shift11, SCALE RES8 EACH(SSAT, "8", ", asr #11") STORE
 /* int8 results from a table of 2^bits entries: all end in the same look-up */
 #define LOOK_UP(r, load) load " " r ", [r12, " r "]\n"
 FINISH_AS(mcf_dot_look_up, "ldr r12, " TABLE "\n" EACH(LOOK_UP, "ldrb") STORE8)
-#define FINISH_TABLE(name, bits, down, by) \
+#define FINISH_TABLE(name, bits, down, by)                                                                             \
     __asm(SECTION(dot) LABEL(name) SCALE down EACH(USAT, bits, by) "b.w mcf_dot_look_up\n" END);
 FINISH_TABLE(mcf_dot_s8_table10, "10", DOWN, "")
 FINISH_TABLE(mcf_dot_s8_table11, "11", DOWN, "")
@@ -94,20 +92,19 @@ FINISH_AS(mcf_dot_s16_table12, SCALE DOWN EACH(USAT, "12", "") "ldr r12, " TABLE
 #define STORE_SUMS "stm r2!, {r4-r7}\n stm r3!, {r8-r11}\n strd r2, r3, " Y "\n"
 #define ADD_TWO(y, at, a, b) "ldrd r12, lr, [" y ", #" at "]\n add " a ", r12\n add " b ", lr\n"
 FINISH_AS(mcf_dot_sums, "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n ldrd r2, r3, " Y "\n" STORE_SUMS)
-FINISH_AS(mcf_dot_add_sums, "ldr r1, " POST "\n sub r1, #16\n ldrd r2, r3, " Y "\n"
-          ADD_TWO("r2", "0", "r4", "r5") ADD_TWO("r2", "8", "r6", "r7")
-          ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
+FINISH_AS(mcf_dot_add_sums,
+          "ldr r1, " POST "\n sub r1, #16\n ldrd r2, r3, " Y "\n" ADD_TWO("r2", "0", "r4", "r5")
+              ADD_TWO("r2", "8", "r6", "r7") ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
 
-#define SCALED_TWO(a0, a1, b0, b1)                                          \
-    "ldm r1!, {r2, r3, r12, lr}\n"                                          \
-    "smmul " a0 ", " a0 ", r2\n smmul " a1 ", " a1 ", r2\n"                 \
+#define SCALED_TWO(a0, a1, b0, b1)                                                                                     \
+    "ldm r1!, {r2, r3, r12, lr}\n"                                                                                     \
+    "smmul " a0 ", " a0 ", r2\n smmul " a1 ", " a1 ", r2\n"                                                            \
     "smmul " b0 ", " b0 ", r12\n smmul " b1 ", " b1 ", r12\n"
-#define SCALED                                                              \
-    "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n"                 \
-    SCALED_TWO("r4", "r8", "r5", "r9") SCALED_TWO("r6", "r10", "r7", "r11")  \
-    "ldr r12, " CLAMP "\n add r1, r12\n ldrd r2, r3, " Y "\n"
+#define SCALED                                                                                                         \
+    "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n" SCALED_TWO("r4", "r8", "r5", "r9")                         \
+        SCALED_TWO("r6", "r10", "r7", "r11") "ldr r12, " CLAMP "\n add r1, r12\n ldrd r2, r3, " Y "\n"
 FINISH_AS(mcf_dot_scaled, SCALED STORE_SUMS)
 FINISH_AS(mcf_dot_add_scaled, SCALED ADD_TWO("r2", "0", "r4", "r5") ADD_TWO("r2", "8", "r6", "r7")
-          ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
+                                  ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
 
 #endif

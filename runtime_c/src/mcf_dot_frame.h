@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off: assembly is laid out by hand */
 /* Inside mcf_dot*.c: the stack frame, a copy of mcf_dot_t, and what every piece of assembler needs. */
 #ifndef MCF_DOT_FRAME_H
 #define MCF_DOT_FRAME_H

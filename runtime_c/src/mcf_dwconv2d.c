@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolutions: every channel has its own kernel. */
 #include "mcf_conv.h"
 
@@ -12,8 +13,7 @@ typedef struct {
 } call_t;
 
 /* Scaled sums of `count` channels from 4*group on, at output pixel (oy, ox). */
-static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t count, int32_t t[4])
-{
+static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t count, int32_t t[4]) {
     const mcf_conv2d_t *p = k->p;
     const mcf_linear_t *core = &p->core;
     const int32_t *post = core->post + group * mcf_post_words(core);
@@ -33,8 +33,7 @@ static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t
 }
 
 /* Any group, pixel by pixel. */
-static void plain_group(const call_t *k, int32_t group)
-{
+static void plain_group(const call_t *k, int32_t group) {
     const mcf_linear_t *core = &k->p->core;
     const int32_t n0 = 4 * group, count = core->n - n0 < 4 ? core->n - n0 : 4;
     for (int32_t i = 0; i < k->y_rows * k->p->out_width; i++) {
@@ -47,18 +46,18 @@ static void plain_group(const call_t *k, int32_t group)
 #if MCF_DSP
 
 /* Columns of a strip that the output lines read. */
-static int32_t columns(const mcf_conv2d_t *p) { return (p->out_width - 1) * p->stride_w + p->kernel_w; }
+static int32_t columns(const mcf_conv2d_t *p) {
+    return (p->out_width - 1) * p->stride_w + p->kernel_w;
+}
 
-static uint8_t *fill(uint8_t *to, int32_t count, const uint32_t pad[2])
-{
-    for (; count > 0; count--, to += 8)
-        __builtin_memcpy(to, pad, 8);
+static uint8_t *fill(uint8_t *to, int32_t count, const uint32_t pad[2]) {
+    for (; count > 0; count--, to += 8) __builtin_memcpy(to, pad, 8);
     return to;
 }
 
 /* `lines` image lines from line y0 on, with the padding around them, for the channels of one group. */
-static void load_strip(const call_t *k, mcf_dw_expand_t *expand, int32_t y0, int32_t lines, int32_t group, uint8_t *to)
-{
+static void load_strip(const call_t *k, mcf_dw_expand_t *expand, int32_t y0, int32_t lines, int32_t group,
+                       uint8_t *to) {
     const mcf_conv2d_t *p = k->p;
     const int32_t size = mcf_size(p->core.x_type), pixel = p->channels * size, all = columns(p);
     const int32_t before = p->pad_left < all ? p->pad_left : all;
@@ -77,8 +76,7 @@ static void load_strip(const call_t *k, mcf_dw_expand_t *expand, int32_t y0, int
 }
 
 /* One output line: pairs of pixels from the strip at `pair` on. */
-static inline void fast_line(const call_t *k, mcf_dot_t *d, const uint8_t *pair, const uint8_t *res, uint8_t *y)
-{
+static inline void fast_line(const call_t *k, mcf_dot_t *d, const uint8_t *pair, const uint8_t *res, uint8_t *y) {
     const int32_t pairs = k->p->out_width / 2;
     d->pair = d->pair_entry = pair;
     d->pairs = pairs;
@@ -86,10 +84,8 @@ static inline void fast_line(const call_t *k, mcf_dot_t *d, const uint8_t *pair,
     d->y[1] = y + k->y_pixel;
     d->res[0] = res;
     d->res[1] = res + k->res_pixel;
-    if (pairs)
-        mcf_dot(d);
-    if ((k->p->out_width & 1) == 0)
-        return;
+    if (pairs) mcf_dot(d);
+    if ((k->p->out_width & 1) == 0) return;
     uint64_t aside; /* the second pixel of an odd last one */
     d->pair = d->pair_entry = pair + pairs * d->pair_bytes;
     d->pairs = 1;
@@ -100,8 +96,7 @@ static inline void fast_line(const call_t *k, mcf_dot_t *d, const uint8_t *pair,
 }
 
 /* A whole group of 4 channels through mcf_dot, `band` output lines at a time. Scratch: kernel, strip, more columns. */
-static void fast_group(const call_t *k, mcf_dot_t *d, int32_t group, void *scratch)
-{
+static void fast_group(const call_t *k, mcf_dot_t *d, int32_t group, void *scratch) {
     static mcf_dw_expand_t *const expands[3] = {mcf_dw_expand_s8, mcf_dw_expand_u8, mcf_dw_expand_s16};
     const mcf_conv2d_t *p = k->p;
     const mcf_linear_t *core = &p->core;
@@ -126,16 +121,14 @@ static void fast_group(const call_t *k, mcf_dot_t *d, int32_t group, void *scrat
 }
 
 /* The frame of every group; 0 where mcf_dot has no loop or no finish for the layer. */
-static int32_t prepare(const call_t *k, mcf_dot_t *d)
-{
+static int32_t prepare(const call_t *k, mcf_dot_t *d) {
     const mcf_conv2d_t *p = k->p;
     const int32_t small = p->kernel_h == 3 && p->kernel_w == 3, skip = MCF_DW_UNROLL - p->kernel_w;
     const uint32_t row = (uint32_t)(p->stride_w == 1 ? mcf_dw_row_1 : mcf_dw_row_2);
     mcf_gemm_epilogue(&p->core, d);
     d->row_entry = row + (uint32_t)(skip * MCF_DW_STEP_BYTES);
     d->entry = d->row_entry;
-    if (small)
-        d->entry = (uint32_t)(p->stride_w == 1 ? mcf_dw_3x3_1 : mcf_dw_3x3_2);
+    if (small) d->entry = (uint32_t)(p->stride_w == 1 ? mcf_dw_3x3_1 : mcf_dw_3x3_2);
     d->pair_bytes = 16 * p->stride_w;
     d->y_step = 2 * k->y_pixel - 4 * mcf_size(p->core.y_type);
     d->res_step = 2 * k->res_pixel - (p->core.res_type == MCF_NONE ? 0 : 4 * mcf_size(p->core.res_type));
@@ -146,19 +139,23 @@ static int32_t prepare(const call_t *k, mcf_dot_t *d)
 #endif
 
 void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
-                  int32_t y_rows, void *scratch)
-{
+                  int32_t y_rows, void *scratch) {
     const mcf_linear_t *core = &p->core;
-    const call_t k = {p, x, res ? res : y, y, x_row0, y_row0, y_rows, core->n * mcf_size(core->y_type),
+    const call_t k = {p,
+                      x,
+                      res ? res : y,
+                      y,
+                      x_row0,
+                      y_row0,
+                      y_rows,
+                      core->n * mcf_size(core->y_type),
                       res ? core->n * mcf_size(core->res_type) : 0};
     int32_t group = 0;
 #if MCF_DSP
     mcf_dot_t d = {0};
     if (prepare(&k, &d))
-        for (; group < core->n / 4; group++)
-            fast_group(&k, &d, group, scratch);
+        for (; group < core->n / 4; group++) fast_group(&k, &d, group, scratch);
 #endif
     (void)scratch;
-    for (; 4 * group < core->n; group++)
-        plain_group(&k, group);
+    for (; 4 * group < core->n; group++) plain_group(&k, group);
 }

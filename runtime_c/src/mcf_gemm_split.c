@@ -1,11 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Layers whose K is split: int32 holds the sum of a chunk only, so every chunk is scaled by itself (docs/adr/0002). */
 #include "mcf_gemm.h"
 
 #if MCF_DSP
 
 /* hi(sum * mult) of chunk j for one pair of rows, all groups of the panel; the first chunk sets t, the others add. */
-static void one_chunk(const mcf_gemm_t *g, int32_t pair, int32_t j, int32_t k, int32_t kn)
-{
+static void one_chunk(const mcf_gemm_t *g, int32_t pair, int32_t j, int32_t k, int32_t kn) {
     const mcf_linear_t *p = g->p;
     mcf_dot_t d = {.pairs = 1, .y = {g->t, g->t + 4 * g->groups}, .acc_shift = p->acc_shift};
     mcf_gemm_range(&d, (const uint8_t *)g->pairs + 4 * (pair * g->kn + k), kn, 1, 8);
@@ -19,8 +19,7 @@ static void one_chunk(const mcf_gemm_t *g, int32_t pair, int32_t j, int32_t k, i
     mcf_dot(&d);
 }
 
-void mcf_gemm_split(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count)
-{
+void mcf_gemm_split(const mcf_gemm_t *g, const mcf_gemm_rows_t *rows, int32_t count) {
     const mcf_linear_t *p = g->p;
     for (int32_t row = 0; row < count; row++) {
         for (int32_t j = 0, k = 0; j < p->chunks && (row & 1) == 0; k += p->chunk_kp[j], j++)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_layernorm of docs/adr/0002 on Cortex-M4 and M7: int8 rows four channels at a time (mcf_layernorm_asm.c), the others
  * by way of v in int16. */
 #include "mcf_layernorm_dsp.h"
@@ -5,14 +6,12 @@
 #if MCF_DSP
 
 /* int8 to int8 with scales in `pre`, or all 256 and the result in the upper half of u. */
-static int is_fast(const mcf_layernorm_t *p, int32_t size)
-{
+static int is_fast(const mcf_layernorm_t *p, int32_t size) {
     return p->x_type == MCF_S8 && p->y_type == MCF_S8 && !p->g && (size & 3) == 0 &&
            (p->pre || (p->a == 256 && p->shift == 16));
 }
 
-static void plain_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, int32_t size)
-{
+static void plain_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, int32_t size) {
     const int aligned = (((uintptr_t)x | (uintptr_t)y) & 3) == 0;
     for (int32_t c = 0; c < p->channels; c += size) {
         int32_t sums[2];
@@ -22,8 +21,7 @@ static void plain_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, in
     }
 }
 
-static void scaled_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, int32_t size, int16_t *v)
-{
+static void scaled_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, int32_t size, int16_t *v) {
     for (int32_t c = 0; c < p->channels; c += size) {
         mcf_moments_t s;
         mcf_scaled_moments(x + c, p->pre + 2 * c, v, size >> 2, &s);
@@ -35,24 +33,30 @@ static void scaled_row(const mcf_layernorm_t *p, const uint8_t *x, uint8_t *y, i
     }
 }
 
-static inline uint32_t load32(const void *p)
-{
+static inline uint32_t load32(const void *p) {
     uint32_t w;
     __builtin_memcpy(&w, p, 4);
     return w;
 }
 
-static inline void store32(void *p, uint32_t w) { __builtin_memcpy(p, &w, 4); }
+static inline void store32(void *p, uint32_t w) {
+    __builtin_memcpy(p, &w, 4);
+}
 
 /* Two int32 that fit int16, in one word. */
-static inline uint32_t pair(int32_t low, int32_t high) { return ((uint32_t)low & 0xffff) | ((uint32_t)high << 16); }
+static inline uint32_t pair(int32_t low, int32_t high) {
+    return ((uint32_t)low & 0xffff) | ((uint32_t)high << 16);
+}
 
-static inline int32_t bottoms(uint32_t a, uint32_t b) { return (int16_t)a * (int16_t)b; }
-static inline int32_t tops(uint32_t a, uint32_t b) { return ((int32_t)a >> 16) * ((int32_t)b >> 16); }
+static inline int32_t bottoms(uint32_t a, uint32_t b) {
+    return (int16_t)a * (int16_t)b;
+}
+static inline int32_t tops(uint32_t a, uint32_t b) {
+    return ((int32_t)a >> 16) * ((int32_t)b >> 16);
+}
 
 /* v of four channels; z and a hold 0, 2 and 1, 3. */
-static inline void four_values(const uint8_t *x, const int type, const uint32_t z[2], const uint32_t a[2], int16_t *v)
-{
+static inline void four_values(const uint8_t *x, const int type, const uint32_t z[2], const uint32_t a[2], int16_t *v) {
     uint32_t even, odd;
     if (type == MCF_S8) {
         const uint32_t w = load32(x);
@@ -68,21 +72,18 @@ static inline void four_values(const uint8_t *x, const int type, const uint32_t 
 }
 
 static inline __attribute__((always_inline)) void row_values(const mcf_layernorm_t *p, const uint8_t *x, const int type,
-                                                             int16_t *v)
-{
+                                                             int16_t *v) {
     const int32_t whole = p->channels & ~3, rest = p->channels & 3, size = mcf_size(type);
     uint32_t pre[4] = {0, 0, (uint16_t)p->a * 0x10001u, (uint16_t)p->a * 0x10001u};
     int32_t c = 0;
     for (; c < whole; c += 4) {
-        if (p->pre)
-            __builtin_memcpy(pre, p->pre + 2 * c, 16);
+        if (p->pre) __builtin_memcpy(pre, p->pre + 2 * c, 16);
         four_values(x + c * size, type, pre, pre + 2, v + c);
     }
     if (rest) {
         uint8_t last[8] = {0};
         int16_t four[4];
-        if (p->pre)
-            __builtin_memcpy(pre, p->pre + 2 * c, 16);
+        if (p->pre) __builtin_memcpy(pre, p->pre + 2 * c, 16);
         __builtin_memcpy(last, x + c * size, (size_t)(rest * size));
         four_values(last, type, pre, pre + 2, four);
         __builtin_memcpy(v + c, four, (size_t)(2 * rest));
@@ -90,8 +91,7 @@ static inline __attribute__((always_inline)) void row_values(const mcf_layernorm
 }
 
 /* v of a whole row: x itself, or made in scratch. */
-static const int16_t *values(const mcf_layernorm_t *p, const void *x, int16_t *v)
-{
+static const int16_t *values(const mcf_layernorm_t *p, const void *x, int16_t *v) {
     if (p->x_type == MCF_S8)
         row_values(p, x, MCF_S8, v);
     else if (p->pre || p->a != 1)
@@ -101,8 +101,7 @@ static const int16_t *values(const mcf_layernorm_t *p, const void *x, int16_t *v
     return v;
 }
 
-static mcf_affine_t row_affine(const mcf_layernorm_t *p, const int16_t *v, int32_t size)
-{
+static mcf_affine_t row_affine(const mcf_layernorm_t *p, const int16_t *v, int32_t size) {
     int32_t s1 = 0, c = 0;
     int64_t s2 = 0;
     for (; c + 4 <= size; c += 4) {
@@ -121,8 +120,7 @@ static mcf_affine_t row_affine(const mcf_layernorm_t *p, const int16_t *v, int32
 
 static inline __attribute__((always_inline)) void outputs(const mcf_layernorm_t *p, mcf_affine_t f, const int16_t *v,
                                                           void *y, int32_t first, int32_t size, const int type,
-                                                          const int gamma)
-{
+                                                          const int gamma) {
     const int32_t shift = p->shift, end = first + size;
     int32_t c = first;
     for (; !gamma && c + 2 <= end; c += 2) {
@@ -134,14 +132,12 @@ static inline __attribute__((always_inline)) void outputs(const mcf_layernorm_t 
     }
     for (; c < end; c++) {
         int32_t u = __smlawb(f.m, v[c], f.o);
-        if (gamma)
-            u = __smlawb(u, p->g[c], p->b[c]);
+        if (gamma) u = __smlawb(u, p->g[c], p->b[c]);
         mcf_store(y, c, type, mcf_saturate(u >> shift, type));
     }
 }
 
-static void any_row(const mcf_layernorm_t *p, const void *x, void *y, int32_t size, int16_t *scratch)
-{
+static void any_row(const mcf_layernorm_t *p, const void *x, void *y, int32_t size, int16_t *scratch) {
     const int16_t *v = values(p, x, scratch);
     for (int32_t c = 0; c < p->channels; c += size) {
         const mcf_affine_t f = row_affine(p, v + c, size);
@@ -159,8 +155,7 @@ static void any_row(const mcf_layernorm_t *p, const void *x, void *y, int32_t si
 }
 
 void mcf_layernorm(const mcf_layernorm_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
-                   void *scratch)
-{
+                   void *scratch) {
     const int32_t size = p->groups == 1 ? p->channels : p->channels / p->groups;
     const int fast = is_fast(p, size);
     for (int32_t i = 0; i < rows; i++) {

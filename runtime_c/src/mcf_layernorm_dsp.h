@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of LayerNorm share: the multiplier of a row, and the Cortex-M loops (mcf_layernorm_asm.c). */
 #ifndef MCF_LAYERNORM_DSP_H
 #define MCF_LAYERNORM_DSP_H

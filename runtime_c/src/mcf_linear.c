@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linear layers: the loops over panels of channels and pairs of rows around mcf_gemm. */
 #include "mcf_linear.h"
 
 #include "mcf_gemm.h"
 
-static inline void load_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1)
-{
+static inline void load_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *row0, const uint8_t *row1) {
     const mcf_linear_t *p = g->p;
     const int32_t length = (p->segment + 3) & ~3;
     for (int32_t k = 0; k < g->kn; k += length) {
@@ -18,8 +18,7 @@ static inline void load_pair(const mcf_gemm_t *g, int32_t pair, const uint8_t *r
  * for one or two rows that costs more than it saves. Rows are expanded once per panel, or once where the tile holds all
  * of them. */
 static void multiply(mcf_gemm_t *g, const uint8_t *x, int32_t x_stride, const mcf_gemm_rows_t *out, int32_t rows,
-                     void *scratch)
-{
+                     void *scratch) {
     const mcf_linear_t *p = g->p;
     const int32_t all = (p->n + 3) / 4, expand = p->panel && rows > 2, tile = expand ? p->tile : 2;
     const int32_t groups = expand ? p->panel / 4 : all;
@@ -43,16 +42,14 @@ static void multiply(mcf_gemm_t *g, const uint8_t *x, int32_t x_stride, const mc
 }
 
 void mcf_linear(const mcf_linear_t *p, const void *x, int32_t x_stride, const void *res, int32_t res_stride, void *y,
-                int32_t y_stride, int32_t rows, void *scratch)
-{
+                int32_t y_stride, int32_t rows, void *scratch) {
     mcf_gemm_t g = {.p = p, .kn = p->kp, .mode = MCF_GEMM_OUTPUTS};
     const mcf_gemm_rows_t out = {res ? res : y, y, res ? res_stride : 0, y_stride};
     multiply(&g, x, x_stride, &out, rows, scratch);
 }
 
 void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, const void *x, int32_t x_stride,
-                        int32_t *acc, int32_t rows, void *scratch)
-{
+                        int32_t *acc, int32_t rows, void *scratch) {
     const int32_t length = (p->segment + 3) & ~3, mode = segment0 ? MCF_GEMM_ADD_SUMS : MCF_GEMM_SUMS;
     mcf_gemm_t g = {.p = p, .k0 = segment0 * length, .kn = count * length, .mode = mode};
     const mcf_gemm_rows_t out = {(const uint8_t *)acc, (uint8_t *)acc, 0, 4 * p->n};
@@ -60,8 +57,7 @@ void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, 
 }
 
 void mcf_linear_finish(const mcf_linear_t *p, const int32_t *acc, const void *res, int32_t res_stride, void *y,
-                       int32_t y_stride, int32_t rows)
-{
+                       int32_t y_stride, int32_t rows) {
     for (int32_t row = 0; row < rows; row++, acc += p->n) {
         const void *res_row = res ? (const uint8_t *)res + row * res_stride : NULL;
         const int32_t *post = p->post + 4; /* one chunk: partial sums are not split */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_mean of docs/adr/0002: sums over rows per channel, then one requantisation. */
 #include "mcf_elementwise.h"
 
@@ -5,8 +6,7 @@
 enum { FLUSH = 256 }; /* rows of int8 whose sums fit int16 */
 
 /* Four channels of up to FLUSH rows, summed in two pairs of int16. */
-static void four_sums(const uint8_t *x, int32_t x_stride, int32_t rows, int32_t *sums)
-{
+static void four_sums(const uint8_t *x, int32_t x_stride, int32_t rows, int32_t *sums) {
     uint32_t even = 0, odd = 0, w;
     for (int32_t i = 0; i < rows; i++, x += x_stride) {
         __builtin_memcpy(&w, x, 4);
@@ -20,8 +20,7 @@ static void four_sums(const uint8_t *x, int32_t x_stride, int32_t rows, int32_t 
 }
 #endif
 
-void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, int32_t *sums)
-{
+void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, int32_t *sums) {
     int32_t first = 0;
     (void)row0;
 #if MCF_DSP
@@ -33,17 +32,14 @@ void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int3
 #endif
     for (int32_t i = 0; i < rows; i++) {
         if (p->x_type == MCF_S16)
-            for (int32_t c = 0; c < p->channels; c++)
-                sums[c] += mcf_load(x, c, MCF_S16);
+            for (int32_t c = 0; c < p->channels; c++) sums[c] += mcf_load(x, c, MCF_S16);
         else
-            for (int32_t c = first; c < p->channels; c++)
-                sums[c] += ((const int8_t *)x)[c];
+            for (int32_t c = first; c < p->channels; c++) sums[c] += ((const int8_t *)x)[c];
         x = (const uint8_t *)x + x_stride;
     }
 }
 
-void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y)
-{
+void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y) {
     const int32_t *post = p->post;
     for (int32_t c = 0; c < p->channels; c++, post += 3) {
         const int32_t acc = (int32_t)((uint32_t)(post[0] + sums[c]) << p->acc_shift);
@@ -52,8 +48,7 @@ void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y)
     }
 }
 
-void mcf_mean(const mcf_mean_t *p, const void *x, int32_t x_stride, void *y, void *scratch)
-{
+void mcf_mean(const mcf_mean_t *p, const void *x, int32_t x_stride, void *y, void *scratch) {
     mcf_zero(scratch, 4 * p->channels);
     mcf_mean_partial(p, x, x_stride, 0, p->rows, scratch);
     mcf_mean_finish(p, scratch, y);

@@ -1,10 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_softmax of docs/adr/0002: the exponentials of a row wait in scratch for their sum. */
 #include "mcf_softmax_dsp.h"
 
-
 /* Channels from..: their maximum joins `max`. */
-static int32_t maximum(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max)
-{
+static int32_t maximum(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max) {
     for (int32_t c = from; c < p->channels; c++) {
         const int32_t v = mcf_load(x, c, p->x_type);
         max = v > max ? v : max;
@@ -12,8 +11,7 @@ static int32_t maximum(const mcf_softmax_t *p, const void *x, int32_t from, int3
     return max;
 }
 
-static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max, uint16_t *e)
-{
+static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max, uint16_t *e) {
     const int32_t highest = 0x7fffffff >> p->pre_shift;
     uint32_t sum = 0;
     for (int32_t c = from; c < p->channels; c++) {
@@ -27,8 +25,7 @@ static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from
     return sum;
 }
 
-static void outputs(const mcf_softmax_t *p, const mcf_norm_t *norm, const uint16_t *e, int32_t from, void *y)
-{
+static void outputs(const mcf_softmax_t *p, const mcf_norm_t *norm, const uint16_t *e, int32_t from, void *y) {
     for (int32_t c = from; c < p->channels; c++) {
         const int32_t value = ((mcf_hi(e[c] << 16, norm->factor) + norm->half) >> norm->shift) + p->zp;
         mcf_store(y, c, p->y_type, mcf_saturate(value, p->y_type));
@@ -36,8 +33,7 @@ static void outputs(const mcf_softmax_t *p, const mcf_norm_t *norm, const uint16
 }
 
 void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
-                 void *scratch)
-{
+                 void *scratch) {
     const int32_t lowest = p->x_type == MCF_S16 ? -32768 : -128;
     uint16_t *e = scratch;
     int32_t words = 0; /* four channels each, in assembly */
@@ -49,19 +45,16 @@ void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *
         int32_t max = lowest;
         uint32_t sum = 0;
 #if MCF_DSP
-        if (words)
-            max = mcf_softmax_max(x, words);
+        if (words) max = mcf_softmax_max(x, words);
 #endif
         max = maximum(p, x, 4 * words, max);
 #if MCF_DSP
-        if (words)
-            sum = mcf_softmax_exp(x, e, words, max, p->table);
+        if (words) sum = mcf_softmax_exp(x, e, words, max, p->table);
 #endif
         sum += exponentials(p, x, 4 * words, max, e);
         const mcf_norm_t norm = mcf_normaliser(sum, p->o_mant, p->o_exp);
 #if MCF_DSP
-        if (words)
-            mcf_softmax_out(e, y, words, &norm, p->zp);
+        if (words) mcf_softmax_out(e, y, words, &norm, p->zp);
 #endif
         outputs(p, &norm, e, 4 * words, y);
         x = (const uint8_t *)x + x_stride;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Cortex-M loops of softmax (mcf_softmax_dsp.c): `words` times four int8 channels, rows at any alignment. */
 #ifndef MCF_SOFTMAX_DSP_H
 #define MCF_SOFTMAX_DSP_H

@@ -1,9 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* q_unary of docs/adr/0002: an activation function is a table. */
 #include "mcf_elementwise.h"
 
 /* Four at a time: every access is one instruction with an offset. */
-static void bytes(const int8_t *table, const int8_t *x, int8_t *y, int32_t count)
-{
+static void bytes(const int8_t *table, const int8_t *x, int8_t *y, int32_t count) {
     int32_t c = 0;
     for (; c + 4 <= count; c += 4) {
         const int8_t a = table[x[c]], b = table[x[c + 1]], d = table[x[c + 2]], e = table[x[c + 3]];
@@ -12,12 +12,10 @@ static void bytes(const int8_t *table, const int8_t *x, int8_t *y, int32_t count
         y[c + 2] = d;
         y[c + 3] = e;
     }
-    for (; c < count; c++)
-        y[c] = table[x[c]];
+    for (; c < count; c++) y[c] = table[x[c]];
 }
 
-static inline __attribute__((always_inline)) void any(const mcf_unary_t *p, const void *x, void *y, int tx, int ty)
-{
+static inline __attribute__((always_inline)) void any(const mcf_unary_t *p, const void *x, void *y, int tx, int ty) {
     const void *table = p->table;
     const int32_t channels = p->channels;
     for (int32_t c = 0; c < channels; c++) {
@@ -26,8 +24,7 @@ static inline __attribute__((always_inline)) void any(const mcf_unary_t *p, cons
     }
 }
 
-void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows)
-{
+void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows) {
     for (int32_t i = 0; i < rows; i++) {
         if (p->x_type == MCF_S8 && p->y_type == MCF_S8)
             bytes((const int8_t *)p->table + 128, x, y, p->channels);

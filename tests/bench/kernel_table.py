@@ -54,7 +54,9 @@ def linear_rows(m: Measured, limit: str) -> Iterator[Row]:
     for kind, (instructions, macs) in worst_blocks(m).items():
         add = 0
         if kind in ("proj", "fc2"):
-            add = round(kernel_rows.residual_cost(calls_of(m, kind)) * m.shape.tokens * m.shape.width)
+            add = round(
+                kernel_rows.residual_cost(calls_of(m, kind)) * m.shape.tokens * m.shape.width
+            )
         key = limit.replace("192", "768") if kind == "fc2" else limit
         rows = sorted({call.rows for call in calls_of(m, kind)}, reverse=True)
         note = f"calls of {' and '.join(map(str, rows))} rows"
@@ -64,7 +66,9 @@ def linear_rows(m: Measured, limit: str) -> Iterator[Row]:
 def attention_rows(m: Measured) -> Iterator[Row]:
     tokens, width = m.shape.tokens, m.shape.width
     worst = max(instructions_of(m, "q_attention", (tokens, width))) / m.shape.heads
-    yield Row("attention head, 197 tokens, d=64", "attention head", worst / 1e6, "as deit_tiny runs it")
+    yield Row(
+        "attention head, 197 tokens, d=64", "attention head", worst / 1e6, "as deit_tiny runs it"
+    )
 
 
 def norm_rows(m: Measured) -> Iterator[Row]:
@@ -111,7 +115,9 @@ def main() -> int:
         rows = [*deit.result(), *b.result(), *alone.result()]
     print(table(rows))
     missed = [row.what for row in rows if row.missed]
-    print(f"{time.time() - start:.0f} s; {', '.join(missed) or 'no figure'} missed", file=sys.stderr)
+    print(
+        f"{time.time() - start:.0f} s; {', '.join(missed) or 'no figure'} missed", file=sys.stderr
+    )
     return 1 if missed else 0
 
 

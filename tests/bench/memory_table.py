@@ -113,7 +113,9 @@ def measure(made: Schedule, board: Board, folder: Path) -> Measured:
     )
 
 
-def rows(folder: Path, names: list[str], goals: tuple[str, ...]) -> Iterator[tuple[str, str, str, Measured]]:
+def rows(
+    folder: Path, names: list[str], goals: tuple[str, ...]
+) -> Iterator[tuple[str, str, str, Measured]]:
     for name in names:
         graph = quantised(folder / FILES[name])
         board = board_for(name)
@@ -128,14 +130,18 @@ def rows(folder: Path, names: list[str], goals: tuple[str, ...]) -> Iterator[tup
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("models", type=Path)
     parser.add_argument("names", nargs="*", default=list(FILES))
     parser.add_argument("--only", choices=GOALS)
     args = parser.parse_args()
     goals = (args.only,) if args.only else GOALS
-    print("model mode      goal      SRAM total  ceiling  high water   arena  /bound  stack used  "
-          "instructions  /estimate  /speed  equal")
+    print(
+        "model mode      goal      SRAM total  ceiling  high water   arena  /bound  stack used  "
+        "instructions  /estimate  /speed  equal"
+    )
     fastest: dict[tuple[str, str], int] = {}
     failures = 0
     start = time.time()
@@ -146,11 +152,14 @@ def main() -> int:
         good = m.equal and (ceiling is None or m.sram_total_bytes <= ceiling)
         good = good and m.high_water_bytes <= m.sram_total_bytes
         failures += not good
-        print(f"{name:5} {mode:9} {goal:9} {m.sram_total_bytes:10,} {ceiling or '':>8} {m.high_water_bytes:11,}"
-              f" {m.arena_bytes:8,} {m.arena_bytes / m.bound_bytes:6.3f} {m.stack_bytes:11,}"
-              f" {m.instructions:13,} {m.instructions / m.estimated:9.3f}"
-              f" {m.instructions / fastest[name, mode]:7.3f}  {'yes' if m.equal else 'NO'}"
-              f"{'' if good else '  FAILS'}", flush=True)
+        print(
+            f"{name:5} {mode:9} {goal:9} {m.sram_total_bytes:10,} {ceiling or '':>8} {m.high_water_bytes:11,}"
+            f" {m.arena_bytes:8,} {m.arena_bytes / m.bound_bytes:6.3f} {m.stack_bytes:11,}"
+            f" {m.instructions:13,} {m.instructions / m.estimated:9.3f}"
+            f" {m.instructions / fastest[name, mode]:7.3f}  {'yes' if m.equal else 'NO'}"
+            f"{'' if good else '  FAILS'}",
+            flush=True,
+        )
     print(f"{failures} rows fail; {time.time() - start:.0f} s", file=sys.stderr)
     return 1 if failures else 0
 

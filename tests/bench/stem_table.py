@@ -57,7 +57,9 @@ def main() -> int:
     good = True
     for name in sys.argv[1:] or list(CASES):
         title, stem = CASES[name]
-        print(f"{title}\n  goal        strip lines   arena  SRAM total  instructions  /estimate  equal")
+        print(
+            f"{title}\n  goal        strip lines   arena  SRAM total  instructions  /estimate  equal"
+        )
         for goal, made in schedules(stem):
             lines = made.program.layers[len(stem.layers) - 1].schedule.removesuffix(" lines")
             text = f"  {goal:10} {'all' if goal == '(whole)' else lines:>11} {made.plan.arena_bytes:8,}"
@@ -68,8 +70,11 @@ def main() -> int:
                 m = measure(made, BOARD, Path(work))
             good &= m.equal and m.high_water_bytes <= m.sram_total_bytes
             ratio = m.instructions / m.estimated if goal != "(whole)" else 0
-            print(f"{text} {m.sram_total_bytes:11,} {m.instructions:13,} {ratio or float('nan'):10.3f}"
-                  f"  {'yes' if m.equal else 'NO'}", flush=True)
+            print(
+                f"{text} {m.sram_total_bytes:11,} {m.instructions:13,} {ratio or float('nan'):10.3f}"
+                f"  {'yes' if m.equal else 'NO'}",
+                flush=True,
+            )
     return 0 if good else 1
 
 

@@ -88,7 +88,9 @@ WIDTHS = st.builds(
 
 @settings(max_examples=12, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
-def test_host_equals_the_interpreter(config: VitConfig, mode: str, goal: str, width: Widths) -> None:
+def test_host_equals_the_interpreter(
+    config: VitConfig, mode: str, goal: str, width: Widths
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         follow(scheduled(lowered(config, width), mode, goal), Path(folder), ("host",))
 
@@ -137,7 +139,9 @@ DEAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "goal"), [(Widths("8", "4"), "ram"), (Widths("16", "8"), "speed")])
+@pytest.mark.parametrize(
+    ("width", "goal"), [(Widths("8", "4"), "ram"), (Widths("16", "8"), "speed")]
+)
 @pytest.mark.parametrize("case", DEAD)
 def test_values_that_never_move(case: str, width: Widths, goal: str, tmp_path: Path) -> None:
     config, zeros = DEAD[case]

@@ -69,9 +69,7 @@ def test_auto_gives_up_bits_for_flash_only(
 
 
 @pytest.mark.parametrize("wanted", ["8", "4", "auto"])
-def test_too_little_flash(
-    files: Files, wanted: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_little_flash(files: Files, wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
     report = analyzed(files, capsys, "--weight-bits", wanted, "--flash", "44k", code=4)
     failure = next(d for d in report["diagnostics"] if d["severity"] == "error")
     assert not report["fits"] and "the limit is 45,056" in failure["message"]

@@ -72,9 +72,7 @@ def test_json_is_the_report(
     assert not (tmp_path / "o/build").exists()
 
 
-def test_analyze_prints_the_same_figures(
-    files: Files, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_analyze_prints_the_same_figures(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(files["model"])
     assert invoke(["analyze", model, "--board", "stm32f746", "--json"]) == 0
     analyzed = json.loads(capsys.readouterr().out)
@@ -209,7 +207,7 @@ def test_hostile_file_name(
     assert (tmp_path / "o/build/firmware.elf").is_file()
 
 
-@pytest.mark.parametrize("odd", ["*/\n#error \"); system(\"x%s%n\\", "ü\x1b[2J" + "n" * 10_000])
+@pytest.mark.parametrize("odd", ['*/\n#error "); system("x%s%n\\', "ü\x1b[2J" + "n" * 10_000])
 def test_hostile_names_in_the_model(
     compiling: Compiling, files: Files, tmp_path: Path, odd: str,
     capsys: pytest.CaptureFixture[str],

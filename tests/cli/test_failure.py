@@ -15,12 +15,20 @@ from mcuformer.cli.failure import classify, report_failure
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.UsageError("x"), 2), (errors.UnsupportedModelError("x"), 3),
-        (errors.DoesNotFitError("x"), 4), (errors.ValidationError("x"), 5),
-        (errors.ToolMissingError("x"), 6), (errors.FlashError("x"), 7),
-        (click.UsageError("x"), 2), (click.FileError("x"), 2), (KeyboardInterrupt(), 130),
-        (OSError(errno.ENOSPC, "x", "f"), 2), (PermissionError(errno.EACCES, "x"), 2),
-        (MemoryError(), 2), (ZeroDivisionError("x"), 1), (AssertionError(), 1),
+        (errors.UsageError("x"), 2),
+        (errors.UnsupportedModelError("x"), 3),
+        (errors.DoesNotFitError("x"), 4),
+        (errors.ValidationError("x"), 5),
+        (errors.ToolMissingError("x"), 6),
+        (errors.FlashError("x"), 7),
+        (click.UsageError("x"), 2),
+        (click.FileError("x"), 2),
+        (KeyboardInterrupt(), 130),
+        (OSError(errno.ENOSPC, "x", "f"), 2),
+        (PermissionError(errno.EACCES, "x"), 2),
+        (MemoryError(), 2),
+        (ZeroDivisionError("x"), 1),
+        (AssertionError(), 1),
     ],
 )
 def test_exit_codes(error: BaseException, code: int) -> None:

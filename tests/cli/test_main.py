@@ -39,13 +39,18 @@ def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["nosuch"], ["compile"], ["analyze", "--frob"], ["boards", "show", "nosuch"],
-     ["analyze", "m.onnx", "--board", "host", "--ram", "12q"],
-     ["analyze", "m.onnx", "--board", "host", "--mean", "a,b"],
-     ["analyze", "m.onnx", "--board", "host", "--mean", "0.5"],
-     ["analyze", "m.onnx", "--board", "host", "--input-shape", "1,0"],
-     ["analyze", "no/such/model.onnx", "--board", "host"],
-     ["run", "no/such/directory", "--input", "x.npy"]],
+    [
+        ["nosuch"],
+        ["compile"],
+        ["analyze", "--frob"],
+        ["boards", "show", "nosuch"],
+        ["analyze", "m.onnx", "--board", "host", "--ram", "12q"],
+        ["analyze", "m.onnx", "--board", "host", "--mean", "a,b"],
+        ["analyze", "m.onnx", "--board", "host", "--mean", "0.5"],
+        ["analyze", "m.onnx", "--board", "host", "--input-shape", "1,0"],
+        ["analyze", "no/such/model.onnx", "--board", "host"],
+        ["run", "no/such/directory", "--input", "x.npy"],
+    ],
 )
 def test_wrong_command_lines_exit_2(args: list[str]) -> None:
     result = mcuformer(*args)

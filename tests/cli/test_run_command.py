@@ -88,9 +88,7 @@ def test_cycles_are_null_without_the_model(
     assert "is not installed" in document["why"]["estimated_cycles"]
 
 
-def test_raw_input_and_text(
-    files: Files, sample: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_raw_input_and_text(files: Files, sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = str(sample.parent / "raw.npy")
     assert invoke(["run", str(files["package"]), "--input", raw, "--raw"]) == 0
     text = capsys.readouterr().out
@@ -211,7 +209,9 @@ def test_a_model_that_ends_in_argmax(
     """The output is the class: an integer in `run`, compared as one by `validate`."""
     model = onnx.load(files["model"])
     logits = model.graph.output[0]
-    node = onnx.helper.make_node("ArgMax", [logits.name], ["class"], name="/class", axis=1, keepdims=0)
+    node = onnx.helper.make_node(
+        "ArgMax", [logits.name], ["class"], name="/class", axis=1, keepdims=0
+    )
     model.graph.node.append(node)
     model.graph.output[0].CopyFrom(
         onnx.helper.make_tensor_value_info("class", onnx.TensorProto.INT64, [1])

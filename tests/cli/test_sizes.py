@@ -10,8 +10,17 @@ from mcuformer.sizes import parse_count, parse_size, show_size
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("320k", 327_680), ("320KiB", 327_680), ("320 KB", 327_680), ("0x50000", 327_680),
-     ("327,680", 327_680), ("1M", 2**20), ("1.5k", 1536), ("0", 0), ("16MiB", 2**24)],
+    [
+        ("320k", 327_680),
+        ("320KiB", 327_680),
+        ("320 KB", 327_680),
+        ("0x50000", 327_680),
+        ("327,680", 327_680),
+        ("1M", 2**20),
+        ("1.5k", 1536),
+        ("0", 0),
+        ("16MiB", 2**24),
+    ],
 )
 def test_size(text: str, size: int) -> None:
     assert parse_size(text) == size

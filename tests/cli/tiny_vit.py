@@ -23,7 +23,8 @@ def tiny_vit(path: Path, batch: int | str = 1, metadata: bool = True, odd: str =
             names[:] = [n if n in ("image", "logits") else odd + n for n in names]
     weights = {odd + name: array for name, array in weights.items()}
     graph = helper.make_graph(
-        nodes, "tiny",
+        nodes,
+        "tiny",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 1, 8, 8])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, CLASSES])],
         [numpy_helper.from_array(a, n) for n, a in weights.items()],
@@ -72,8 +73,11 @@ def _nodes() -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
         return node("Add", [y, random(f"{name}.bias", n)], name)
 
     x = node(
-        "Conv", ["image", random("patch.weight", DIM, 1, 4, 4), random("patch.bias", DIM)],
-        "patch", kernel_shape=[4, 4], strides=[4, 4],
+        "Conv",
+        ["image", random("patch.weight", DIM, 1, 4, 4), random("patch.bias", DIM)],
+        "patch",
+        kernel_shape=[4, 4],
+        strides=[4, 4],
     )
     x = node("Reshape", [x, const("to_rows", np.array([1, DIM, 4]))], "rows")
     x = node("Transpose", [x], "tokens", perm=[0, 2, 1])

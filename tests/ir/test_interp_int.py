@@ -62,8 +62,15 @@ def test_linear_is_one_round_half_up() -> None:
     x, w, bias, mult, zero = linear_case(6, 17, 9)
     shift = 7
     offset = (zero << shift) + (1 << (shift - 1))
-    got = run("q_linear", x, [w, bias, mult, offset, None, None, None], (9, 6), "int8",
-              x_zp=3, shift=shift)
+    got = run(
+        "q_linear",
+        x,
+        [w, bias, mult, offset, None, None, None],
+        (9, 6),
+        "int8",
+        x_zp=3,
+        shift=shift,
+    )
     for i in range(9):
         for n in range(6):
             acc = int(bias[n]) + sum((int(a) - 3) * int(b) for a, b in zip(x[i], w[n], strict=True))
@@ -76,12 +83,22 @@ def test_linear_residual_table_and_clamps() -> None:
     res, rmult = i8(9, 6), i32(0, 300, 6)
     plain = [w, bias, mult, offset]
     t = (hi(bias + x.astype(int) @ w.T.astype(int), mult) + offset) + res.astype(int) * rmult
-    got = run("q_linear", x, [*plain, res, rmult, None], (9, 6), "int16", x_zp=0, shift=2,
-              clamp_min=-50, clamp_max=60)
+    got = run(
+        "q_linear",
+        x,
+        [*plain, res, rmult, None],
+        (9, 6),
+        "int16",
+        x_zp=0,
+        shift=2,
+        clamp_min=-50,
+        clamp_max=60,
+    )
     assert np.array_equal(got, np.clip(t >> 2, -50, 60))
     table = i8(256)
-    got = run("q_linear", x, [*plain, res, rmult, table], (9, 6), "int8", x_zp=0, shift=2,
-              table_bits=8)
+    got = run(
+        "q_linear", x, [*plain, res, rmult, table], (9, 6), "int8", x_zp=0, shift=2, table_bits=8
+    )
     assert np.array_equal(got, table[np.clip(t >> 2, 0, 255)])
 
 
@@ -110,14 +127,28 @@ def test_conv2d_and_depthwise_pad_with_the_zero_point(stride: int) -> None:
     ho, wo = (5 - 1) // stride + 1, (6 - 1) // stride + 1
     w, bias = i8(4, 27), i32(-99, 99, 4)
     mult, offset = i32(2**24, 2**26, 4), i32(0, 9, 4)
-    attrs = {"kernel": (3, 3), "strides": (stride, stride), "pads": pads, "shift": 3, "x_zp": 5,
-             "pad_value": (5, 7, -9)}
-    got = run("q_conv2d", x, [w, bias, mult, offset, None, None, None], (ho, wo, 4), "int8", **attrs)
+    attrs = {
+        "kernel": (3, 3),
+        "strides": (stride, stride),
+        "pads": pads,
+        "shift": 3,
+        "x_zp": 5,
+        "pad_value": (5, 7, -9),
+    }
+    got = run(
+        "q_conv2d", x, [w, bias, mult, offset, None, None, None], (ho, wo, 4), "int8", **attrs
+    )
     image = np.empty((7, 8, 3), np.int64)
     image[:] = attrs["pad_value"]
     image[1:-1, 1:-1] = x
-    deep = run("q_dwconv2d", x, [w[:3, :9], bias[:3], mult[:3], offset[:3], None, None, None],
-               (ho, wo, 3), "int8", **attrs)
+    deep = run(
+        "q_dwconv2d",
+        x,
+        [w[:3, :9], bias[:3], mult[:3], offset[:3], None, None, None],
+        (ho, wo, 3),
+        "int8",
+        **attrs,
+    )
     for i in range(ho):
         for j in range(wo):
             patch = image[i * stride : i * stride + 3, j * stride : j * stride + 3] - 5
@@ -170,10 +201,23 @@ def test_layernorm_is_within_one_step(groups: int, affine: bool) -> None:
     top = size / (1.0 if affine else scale)
     exponent = math.floor(math.log2(top)) - 14
     f = 22 if affine else frac
-    attrs = {"groups": groups, "eps_q": 1, "gain": math.floor(top * 2.0**-exponent),
-             "gain_exp": 15 - f - exponent, "frac": f, "zp": 0 if affine else -7, "frac2": 16}
-    got = run("q_layernorm", x, [a, z, g if affine else None, b if affine else None], (20, c),
-              "int8", **attrs)
+    attrs = {
+        "groups": groups,
+        "eps_q": 1,
+        "gain": math.floor(top * 2.0**-exponent),
+        "gain_exp": 15 - f - exponent,
+        "frac": f,
+        "zp": 0 if affine else -7,
+        "frac2": 16,
+    }
+    got = run(
+        "q_layernorm",
+        x,
+        [a, z, g if affine else None, b if affine else None],
+        (20, c),
+        "int8",
+        **attrs,
+    )
     if affine:
         want = normal.reshape(20, c) * g * 2.0 ** (22 - 32) + b * 2.0**-16 - 0.5
     else:
@@ -183,8 +227,20 @@ def test_layernorm_is_within_one_step(groups: int, affine: bool) -> None:
 
 def test_constant_rows_normalise_to_zero() -> None:
     x = np.full((3, 16), 77, np.int8)
-    got = run("q_layernorm", x, [None, None, None, None], (3, 16), "int8", groups=1, eps_q=4, a=256,
-              gain=2**14, gain_exp=0, frac=10, zp=5)
+    got = run(
+        "q_layernorm",
+        x,
+        [None, None, None, None],
+        (3, 16),
+        "int8",
+        groups=1,
+        eps_q=4,
+        a=256,
+        gain=2**14,
+        gain_exp=0,
+        frac=10,
+        zp=5,
+    )
     assert (got == 5).all()
 
 
@@ -199,15 +255,32 @@ def test_attention_is_close_to_the_float_one(dtype: type, bias: bool) -> None:
     steps = np.rint(added * 2048 / 11).astype(np.int16) if bias else None
     m = round(step * 2048 / 11 * 2**32)
     b = Builder("attention", "int")
-    names = [b.add_value("q", TensorType(q.shape, str(q.dtype))), b.const("k", k), b.const("v", v),
-             None if steps is None else b.const("bias", steps)]
-    b.op("q_attention", "y", names, TensorType(q.shape, str(q.dtype)), {
-        "heads": h, "m": (m,) * h, "pre_shift": 0, "p_shift": 0, "o_mant": (2**14,) * h,
-        "o_exp": (29,) * h})
+    names = [
+        b.add_value("q", TensorType(q.shape, str(q.dtype))),
+        b.const("k", k),
+        b.const("v", v),
+        None if steps is None else b.const("bias", steps),
+    ]
+    b.op(
+        "q_attention",
+        "y",
+        names,
+        TensorType(q.shape, str(q.dtype)),
+        {
+            "heads": h,
+            "m": (m,) * h,
+            "pre_shift": 0,
+            "p_shift": 0,
+            "o_mant": (2**14,) * h,
+            "o_exp": (29,) * h,
+        },
+    )
     got = run_int(b.done(["q"], ["y"], {}), q)["y"]
     for i in range(h):
         part = slice(i * d, i * d + d)
-        scores = q[:, part].astype(float) @ k[:, part].T.astype(float) * step + added[i if bias else 0]
+        scores = (
+            q[:, part].astype(float) @ k[:, part].T.astype(float) * step + added[i if bias else 0]
+        )
         p = np.exp(scores - scores.max(axis=1, keepdims=True))
         want = p / p.sum(axis=1, keepdims=True) @ v[:, part].astype(float)
         assert np.abs(got[:, part] - want).max() < 0.6 + 0.003 * top
@@ -215,8 +288,13 @@ def test_attention_is_close_to_the_float_one(dtype: type, bias: bool) -> None:
 
 def test_softmax() -> None:
     x = i8(6, 40)
-    attrs = {"m": round(0.05 * 2048 / 11 * 2**26), "pre_shift": 6, "o_mant": 2**14, "o_exp": 37,
-             "zp": -128}
+    attrs = {
+        "m": round(0.05 * 2048 / 11 * 2**26),
+        "pre_shift": 6,
+        "o_mant": 2**14,
+        "o_exp": 37,
+        "zp": -128,
+    }
     got = run("q_softmax", x, [], (6, 40), "int8", **attrs)
     p = np.exp(x * 0.05)
     assert np.abs((got.astype(int) + 128) / 256 - p / p.sum(axis=1, keepdims=True)).max() < 0.005
@@ -231,8 +309,9 @@ def test_add_requant_mul_mean() -> None:
     x, y = i8(7, 5), i8(7, 5)
     ma, mb, offset = i32(1, 999, 5), i32(1, 999, 5), i32(-999, 999, 5)
     t = x.astype(int) * ma + y.astype(int) * mb + offset >> 9
-    assert np.array_equal(run("q_add", x, [y, ma, mb, offset], (7, 5), "int8", shift=9),
-                          np.clip(t, -128, 127))
+    assert np.array_equal(
+        run("q_add", x, [y, ma, mb, offset], (7, 5), "int8", shift=9), np.clip(t, -128, 127)
+    )
     t = x.astype(int) * ma + offset >> 9
     assert np.array_equal(run("q_requant", x, [ma, offset], (7, 5), "int16", shift=9), t)
     mult = i32(2**28, 2**30, 5)
@@ -251,8 +330,9 @@ def test_unary_and_maxpool() -> None:
     got = run("q_unary", x16, [table], (7, 5), "int8")
     assert np.array_equal(got, table[(x16.astype(int) + 32768) // 16])
     image = i8(4, 4, 2)
-    got = run("q_maxpool", image, [], (2, 2, 2), "int8", kernel=(3, 3), strides=(2, 2),
-              pads=(1, 1, 0, 0))
+    got = run(
+        "q_maxpool", image, [], (2, 2, 2), "int8", kernel=(3, 3), strides=(2, 2), pads=(1, 1, 0, 0)
+    )
     assert np.array_equal(got[0, 0], image[:2, :2].max(axis=(0, 1)))
     assert np.array_equal(got[1, 1], image[1:4, 1:4].max(axis=(0, 1)))
 
@@ -261,9 +341,15 @@ def test_batches_equal_single_inputs() -> None:
     """Moves and rows with a batch axis in front."""
     b = Builder("moves", "int")
     x = b.add_value("x", TensorType((6, 4), "int8"))
-    cat = b.op("concat", "cat", [b.const("c", i8(1, 4)), x], TensorType((7, 4), "int8"), {"axis": 0})
-    cut = b.op("slice", "cut", [cat], TensorType((3, 4), "int8"), {"axis": 0, "start": 0, "stop": 3})
-    col = b.op("slice", "col", [cut], TensorType((3, 2), "int8"), {"axis": 1, "start": 1, "stop": 3})
+    cat = b.op(
+        "concat", "cat", [b.const("c", i8(1, 4)), x], TensorType((7, 4), "int8"), {"axis": 0}
+    )
+    cut = b.op(
+        "slice", "cut", [cat], TensorType((3, 4), "int8"), {"axis": 0, "start": 0, "stop": 3}
+    )
+    col = b.op(
+        "slice", "col", [cut], TensorType((3, 2), "int8"), {"axis": 1, "start": 1, "stop": 3}
+    )
     row = b.op("gather", "row", [col], TensorType((2, 2), "int8"), {"indices": (2, 0)})
     flat = b.op("reshape", "flat", [row], TensorType((1, 4), "int8"), {"shape": (1, 4)})
     graph = b.done([x], [flat], {})

@@ -12,8 +12,15 @@ from mcuformer.ir.types import QParams, TensorType, Value
 def graph(shape: tuple, layout: str, onnx: tuple, dtype: str = "float32") -> Graph:
     qparams = QParams(np.asarray(0.5), np.asarray(3.0))
     value = Value("x", TensorType(shape, dtype, qparams))
-    return Graph("g", "float", ("x",), ("x",), (), {"x": value},
-                 {"input_layout": layout, "input_shape": onnx})
+    return Graph(
+        "g",
+        "float",
+        ("x",),
+        ("x",),
+        (),
+        {"x": value},
+        {"input_layout": layout, "input_shape": onnx},
+    )
 
 
 @pytest.mark.parametrize("lead", [(), (1,), (5,), (5, 1)])
@@ -23,8 +30,16 @@ def test_images(lead: tuple) -> None:
     assert np.array_equal(got, x.reshape(-1, 2, 3, 4).transpose(0, 2, 3, 1))
 
 
-@pytest.mark.parametrize(("onnx", "shape"), [((1, 6, 4), (6, 4)), ((6, 1, 4), (6, 4)),
-                                             ((6, 4), (6, 4)), ((1, 24), (1, 24)), ((24,), (1, 24))])
+@pytest.mark.parametrize(
+    ("onnx", "shape"),
+    [
+        ((1, 6, 4), (6, 4)),
+        ((6, 1, 4), (6, 4)),
+        ((6, 4), (6, 4)),
+        ((1, 24), (1, 24)),
+        ((24,), (1, 24)),
+    ],
+)
 def test_tokens(onnx: tuple, shape: tuple) -> None:
     inner = onnx[1:] if onnx[0] == 1 else onnx
     x = np.arange(48.0).reshape(2, *inner)

@@ -29,8 +29,14 @@ def test_mypy_refuses_an_assignment(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed (make setup-test)")
     source = "from mcuformer.schedule.program import Expr\nx = Expr(1)\nx.const = 2\n"
     (tmp_path / "assigns.py").write_text(source)
-    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", str(tmp_path / "assigns.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--follow-imports=silent",
+        str(tmp_path / "assigns.py"),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 1 and 'Property "const" defined in "Expr" is read-only' in run.stdout, (
-        run.stdout + run.stderr
-    )
+    assert (
+        run.returncode == 1 and 'Property "const" defined in "Expr" is read-only' in run.stdout
+    ), run.stdout + run.stderr

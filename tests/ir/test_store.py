@@ -17,8 +17,13 @@ def sample() -> Graph:
     qparams = QParams(np.array([0.5, 0.25]), np.array(3.0))
     builder = Builder("tiny", "int", [Value("x", TensorType((4, 2), "int8", qparams))])
     w = builder.const("w", np.arange(6, dtype=np.int8).reshape(3, 2))
-    attrs = {"shift": np.int64(7), "k_split": (1, 2), "table": np.arange(4, dtype=np.int16),
-             "list": [1, (2.5, None)], "flag": True}
+    attrs = {
+        "shift": np.int64(7),
+        "k_split": (1, 2),
+        "table": np.arange(4, dtype=np.int16),
+        "list": [1, (2.5, None)],
+        "flag": True,
+    }
     y = builder.op("q_linear", "fc", ["x", w, None], TensorType((4, 3), "int8"), attrs, ["/fc\n*/"])
     return builder.done(["x"], [y], {"input_shape": (1, 4, 2), "mean": np.array([0.5])})
 

@@ -37,7 +37,15 @@ CPU_FLAGS = {
 HOST_FLAGS = ["-O2", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover"]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
 FENCE = b"\xa5" * 64
-SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "int64_t": 8}
+SIZES = {
+    "int8_t": 1,
+    "uint8_t": 1,
+    "int16_t": 2,
+    "uint16_t": 2,
+    "int32_t": 4,
+    "uint32_t": 4,
+    "int64_t": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,9 @@ class Memory:
         if isinstance(arg, KernelData):
             pointers = {"NULL": 0}
             for a in arg.arrays:
-                pointers[a.suffix] = constants.place(np.ascontiguousarray(a.data).tobytes(), a.align)
+                pointers[a.suffix] = constants.place(
+                    np.ascontiguousarray(a.data).tobytes(), a.align
+                )
             return constants.place(struct_bytes(arg, pointers, self.word))
         return int(arg)
 
@@ -178,10 +188,12 @@ class HostDevice:
         pointer = [not isinstance(a, int) for a in args]
         function_ = self.library[function]
         function_.restype = None
-        function_(*[
-            ctypes.c_void_p(v) if p else ctypes.c_int32(v)
-            for v, p in zip(values, pointer, strict=True)
-        ])
+        function_(
+            *[
+                ctypes.c_void_p(v) if p else ctypes.c_int32(v)
+                for v, p in zip(values, pointer, strict=True)
+            ]
+        )
         memory.read_back(ctypes.string_at(memory.base, len(memory.image)))
         return 0
 
@@ -197,20 +209,41 @@ STOP = FLASH + 0x3FFF0
 class UnicornDevice:
     """Compiled for a Cortex-M and run in Unicorn; `call` gives the executed instructions."""
 
-    def __init__(self, sources: Sequence[str], cpu: str = "m7", flags: Sequence[str] = ("-O2",)) -> None:
+    def __init__(
+        self, sources: Sequence[str], cpu: str = "m7", flags: Sequence[str] = ("-O2",)
+    ) -> None:
         unicorn = pytest.importorskip("unicorn")
         elffile = pytest.importorskip("elftools.elf.elffile")
         command = [
-            "arm-none-eabi-gcc", *WARNINGS, "-mthumb", *CPU_FLAGS[cpu], *flags, f"-I{INCLUDE}",
-            "-ffreestanding", "-nostartfiles", "-Wl,-e,0", f"-Wl,-Ttext={FLASH:#x}",
+            "arm-none-eabi-gcc",
+            *WARNINGS,
+            "-mthumb",
+            *CPU_FLAGS[cpu],
+            *flags,
+            f"-I{INCLUDE}",
+            "-ffreestanding",
+            "-nostartfiles",
+            "-Wl,-e,0",
+            f"-Wl,-Ttext={FLASH:#x}",
         ]
         self.path = _build(command, [SRC / s for s in sources], ".elf")
         elf = elffile.ELFFile(self.path.open("rb"))
-        self.symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
-        self.sizes = {s.name: s["st_size"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
+        self.symbols = {
+            s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()
+        }
+        self.sizes = {
+            s.name: s["st_size"] for s in elf.get_section_by_name(".symtab").iter_symbols()
+        }
         self.text = b""
-        model = unicorn.arm_const.UC_CPU_ARM_CORTEX_M7 if cpu == "m7" else (
-            unicorn.arm_const.UC_CPU_ARM_CORTEX_M4 if cpu == "m4" else unicorn.arm_const.UC_CPU_ARM_CORTEX_M0)
+        model = (
+            unicorn.arm_const.UC_CPU_ARM_CORTEX_M7
+            if cpu == "m7"
+            else (
+                unicorn.arm_const.UC_CPU_ARM_CORTEX_M4
+                if cpu == "m4"
+                else unicorn.arm_const.UC_CPU_ARM_CORTEX_M0
+            )
+        )
         self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.uc.ctl_set_cpu_model(model)
         self.uc.mem_map(FLASH, 0x40000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
@@ -220,7 +253,9 @@ class UnicornDevice:
         for segment in elf.iter_segments("PT_LOAD"):
             self.uc.mem_write(segment["p_paddr"], segment.data())
         self.lengths: dict[tuple[int, int], int] = {}
-        self.executions: dict[tuple[int, int], int] = {}  # (address, bytes) of the last call's blocks
+        self.executions: dict[
+            tuple[int, int], int
+        ] = {}  # (address, bytes) of the last call's blocks
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
         self.strict_hook = unicorn.UC_HOOK_CODE
         self.unaligned: list[int] = []

@@ -24,7 +24,9 @@ DEVICES = ("host", "m7", "m4-ldr")
 def device(name: str) -> HostDevice | UnicornDevice:
     if name == "host":
         return HostDevice(attention.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
+    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[
+        name
+    ]
     return UnicornDevice(attention.SOURCES, name[:2], flags)
 
 

@@ -53,5 +53,3 @@ def test_convolution(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\n  {name:28s} {figure:.4f} instr/MAC, {counted.scratch_bytes} B scratch", end="")
     assert figure <= most
     assert counted.estimate == pytest.approx(counted.instructions, rel=0.05)
-
-

@@ -92,9 +92,7 @@ def whole(case: Case, p: Patches, where: str, panel: int, tile: int) -> np.ndarr
     return y
 
 
-def in_parts(
-    case: Case, p: Patches, where: str, lines: int, panel: int, tile: int
-) -> np.ndarray:
+def in_parts(case: Case, p: Patches, where: str, lines: int, panel: int, tile: int) -> np.ndarray:
     """`lines` image lines at a time, as a camera delivers them."""
     op, n = _as_linear(case, p), case.expected.shape[1]
     data = linear.pack(op, case.graph, panel=panel, tile=tile, lines=lines)

@@ -55,9 +55,7 @@ def test_random_programs(program: Program, chosen: int, fast_bytes: int) -> None
 
 
 def _hinted(program: Program, names: set[str]) -> Program:
-    buffers = {
-        n: replace(b, hint="fast" if n in names else "") for n, b in program.buffers.items()
-    }
+    buffers = {n: replace(b, hint="fast" if n in names else "") for n, b in program.buffers.items()}
     return replace(program, buffers=buffers)
 
 

@@ -18,8 +18,12 @@ def t_of(end: Epilogue, acc: int, res: int = 0) -> int:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.floats(1e-7, 1e-3), st.floats(1e-3, 1.0), st.integers(-128, 127),
-    st.integers(2**10, 2**26), st.booleans(), st.integers(-(2**31), 2**31),
+    st.floats(1e-7, 1e-3),
+    st.floats(1e-3, 1.0),
+    st.integers(-128, 127),
+    st.integers(2**10, 2**26),
+    st.booleans(),
+    st.integers(-(2**31), 2**31),
 )
 def test_one_round_half_up_of_the_real_sum(
     acc_scale: float, scale: float, zero: int, bound: int, wide: bool, point: int
@@ -37,8 +41,9 @@ def test_one_round_half_up_of_the_real_sum(
 @given(st.floats(0.3, 1.0), st.integers(-128, 127), st.integers(-(10**5), 10**5))
 def test_residual_is_one_sum(ratio: float, res: int, acc: int) -> None:
     residual = Residual(np.array([ratio]), np.array([7.0]), 128)
-    end = solve(np.array([1e-3]), np.array([10**5]), np.array([1.0]), np.array([-3.0]), False,
-                residual)
+    end = solve(
+        np.array([1e-3]), np.array([10**5]), np.array([1.0]), np.array([-3.0]), False, residual
+    )
     got = t_of(end, acc, res) / 2**end.shift - 0.5
     want = acc * 1e-3 + ratio * (res - 7) - 3
     assert abs(got - want) < abs(res - 7) * 2.0 ** (-end.shift - 1) + 2.0 ** (2 - end.shift)

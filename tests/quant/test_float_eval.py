@@ -10,8 +10,12 @@ from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 
 VARIANTS = [
-    {}, {"pool": "mean"}, {"pre_norm": False}, {"qk_norm": True, "attention_bias": True},
-    {"rank": 6}, {"activation": "silu", "bias": False},
+    {},
+    {"pool": "mean"},
+    {"pre_norm": False},
+    {"qk_norm": True, "attention_bias": True},
+    {"rank": 6},
+    {"activation": "silu", "bias": False},
 ]
 
 

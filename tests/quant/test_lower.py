@@ -14,9 +14,15 @@ from mcuformer.quant.float_eval import eval_steps
 
 PIXELS = InputFormat((0.5, 0.5, 0.5), (0.19, 0.19, 0.19))
 VARIANTS = [
-    {}, {"pool": "mean"}, {"pool": "none"}, {"pre_norm": False, "activation": "relu"},
-    {"qk_norm": True, "attention_bias": True}, {"rank": 6}, {"activation": "relu6", "heads": 1},
-    {"heads": 3, "width": 15, "hidden": 29, "head_dim": 7, "bias": False}, {"stem": True},
+    {},
+    {"pool": "mean"},
+    {"pool": "none"},
+    {"pre_norm": False, "activation": "relu"},
+    {"qk_norm": True, "attention_bias": True},
+    {"rank": 6},
+    {"activation": "relu6", "heads": 1},
+    {"heads": 3, "width": 15, "hidden": 29, "head_dim": 7, "bias": False},
+    {"stem": True},
 ]
 
 
@@ -105,8 +111,9 @@ def test_given_scales_are_used() -> None:
 def test_everything_unsupported_in_one_message() -> None:
     net = models.Net("odd", 0)
     net.image("x", 6, 6, 4)
-    y = net.emit("avgpool", "pool", ["x"], (4, 4, 4), kernel=(2, 2), strides=(2, 2),
-                 pads=(1, 1, 1, 1))
+    y = net.emit(
+        "avgpool", "pool", ["x"], (4, 4, 4), kernel=(2, 2), strides=(2, 2), pads=(1, 1, 1, 1)
+    )
     y = net.emit("resize", "up", [net.unary(y, "erf", "act")], (8, 8, 4))
     graph = net.b.done(["x"], [y], {})
     stats = synthetic_stats(models.vit(models.VitConfig()))

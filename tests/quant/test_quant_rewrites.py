@@ -48,8 +48,15 @@ def norms(graph: Graph) -> list[int]:
 def pooled(pads: tuple[int, ...]) -> Graph:
     net = models.Net("pool", 0)
     net.image("x", 6, 6, 4)
-    y = net.emit("avgpool", "pool", ["x"], (3 + any(pads), 3 + any(pads), 4), kernel=(2, 2),
-                 strides=(2, 2), pads=pads)
+    y = net.emit(
+        "avgpool",
+        "pool",
+        ["x"],
+        (3 + any(pads), 3 + any(pads), 4),
+        kernel=(2, 2),
+        strides=(2, 2),
+        pads=pads,
+    )
     return net.b.done(["x"], [y], {})
 
 

@@ -29,7 +29,9 @@ def test_gptq_moves_the_output_less_than_rounding(bits: int) -> None:
     hessian = (xc.T @ xc).astype(np.float64) / len(x)
     errors = []
     for q in (gptq(w, hessian, scale, bits), round_weights(w, scale, bits)):
-        assert np.array_equal(q, np.rint(q)) and GRID[bits][0] <= q.min() <= q.max() <= GRID[bits][1]
+        assert (
+            np.array_equal(q, np.rint(q)) and GRID[bits][0] <= q.min() <= q.max() <= GRID[bits][1]
+        )
         errors.append(np.square(xc @ (q * scale - w)).mean())
     assert errors[0] < 0.5 * errors[1]
 

@@ -17,8 +17,9 @@ def test_erf() -> None:
     np.testing.assert_allclose(erf(points), [exact(p) for p in points], atol=2e-7)
 
 
-@pytest.mark.parametrize("fn", ["gelu", "gelu_tanh", "quick_gelu", "tanh", "sigmoid", "silu",
-                                "hardswish"])
+@pytest.mark.parametrize(
+    "fn", ["gelu", "gelu_tanh", "quick_gelu", "tanh", "sigmoid", "silu", "hardswish"]
+)
 @pytest.mark.parametrize(("dtype", "scale", "zero"), [("int8", 0.02, -119), ("int16", 3e-4, 0)])
 def test_index_table_follows_the_function_everywhere(
     fn: str, dtype: str, scale: float, zero: int
@@ -42,5 +43,7 @@ def test_value_tables() -> None:
     x16 = QParams(np.asarray(2e-4), np.asarray(0.0))
     table = value_table("tanh", x16, "int16", y8, "int8")
     q = np.arange(-32768, 32768)
-    error = y8.dequantise(table[(q + 32768) >> 4]) - np.clip(np.tanh(x16.dequantise(q)), -0.28, 2.27)
+    error = y8.dequantise(table[(q + 32768) >> 4]) - np.clip(
+        np.tanh(x16.dequantise(q)), -0.28, 2.27
+    )
     assert np.abs(error).max() < 0.01 / 2 + 8 * 2e-4

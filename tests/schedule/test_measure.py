@@ -54,7 +54,8 @@ def test_options_are_what_nothing_beats():
     peak, cost = (np.array([random.randrange(20) for _ in range(40)]) for _ in range(2))
     kept = choose.front(peak, cost)
     best = {
-        (p, n) for p, n in zip(peak, cost, strict=True)
+        (p, n)
+        for p, n in zip(peak, cost, strict=True)
         if not any(a <= p and b <= n and (a, b) != (p, n) for a, b in zip(peak, cost, strict=True))
     }
     assert {(peak[i], cost[i]) for i in kept} == best and len(kept) == len(best)

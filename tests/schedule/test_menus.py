@@ -9,7 +9,9 @@ from mcuformer.schedule.menus import linear_menus, order_by
 BUDGETS = np.array([0, 512, 4096, 16384, 65536], np.int64)
 
 
-@pytest.mark.parametrize("bits", [(2, 2), (26, 36), (40, 38)])  # the last have no room in one number
+@pytest.mark.parametrize(
+    "bits", [(2, 2), (26, 36), (40, 38)]
+)  # the last have no room in one number
 def test_order_is_lexicographic(bits):
     random = np.random.default_rng(1)
     first, second = (random.integers(0, 1 << b, (4, 300)) for b in bits)
@@ -32,6 +34,8 @@ def test_layers_costed_together_cost_what_they_cost_alone():
             assert np.array_equal(got, getattr(alone, table).take(alone.chosen(BUDGETS)))
         at += len(own)
     # brute force: the fastest entry that fits, but for savings of less than 1/256
-    fits = np.where(alone.scratch[:, :, None] <= BUDGETS, alone.cost[:, :, None], alone.cost[:, :1, None])
+    fits = np.where(
+        alone.scratch[:, :, None] <= BUDGETS, alone.cost[:, :, None], alone.cost[:, :1, None]
+    )
     best, got = fits.min(axis=1), alone.cost.take(alone.chosen(BUDGETS))
     assert (got >= best).all() and (got * 255 <= best * 256).all()

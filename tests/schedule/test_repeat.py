@@ -23,14 +23,24 @@ def whole(planner, arch):
     graph = int_graph(arch)
     static = static_estimate(graph)
     beside = static + BOARD.stack_bytes
-    made = place(curve(graph, planner.input_mode), arena_regions(BOARD, beside), planner.optimize,
-                 planner.ram - beside)
+    made = place(
+        curve(graph, planner.input_mode),
+        arena_regions(BOARD, beside),
+        planner.optimize,
+        planner.ram - beside,
+    )
     check(made.program, made.plan)
     assert steps_instructions(made.program.steps) == made.point.instructions
     constants = flash_bytes(graph)[1]
     weights = sum(layer.weights_bytes for layer in made.program.layers)
-    return made, Cost(made.plan.arena_bytes, static, BOARD.stack_bytes, weights, constants,
-                      made.point.instructions)
+    return made, Cost(
+        made.plan.arena_bytes,
+        static,
+        BOARD.stack_bytes,
+        weights,
+        constants,
+        made.point.instructions,
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,16 @@ from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
 
 SPACE = load_space("tiny").with_choices(
-    depth=(1, 2), relative=(False,), pool=("mean",), patch=(8, 6), heads=(1, 2), head_dim=(8,),
-    dim=(16, 24, 32, 48, 64), rank_qkv=(1.0,), rank_proj=(1.0,), ratio=(1.0, 2.0),
+    depth=(1, 2),
+    relative=(False,),
+    pool=("mean",),
+    patch=(8, 6),
+    heads=(1, 2),
+    head_dim=(8,),
+    dim=(16, 24, 32, 48, 64),
+    rank_qkv=(1.0,),
+    rank_proj=(1.0,),
+    ratio=(1.0, 2.0),
 )
 PLANNER_MEMO = {}  # one for all tests: regions of equal shape are planned once
 
@@ -110,9 +118,18 @@ def test_a_hopeless_limit_names_the_smallest_that_is_possible():
 def test_the_smallest_figures_are_those_of_the_whole_space():
     """Against every network of a small space, for each limit."""
     space = load_space("tiny").with_choices(
-        patch=(8, 6), dim=(16, 24), depth=(1, 2), heads=(1, 2), head_dim=(8,), ratio=(1.0, 2.0),
-        rank_qkv=(0.5, 1.0), rank_proj=(0.5, 1.0), rank_fc1=(0.25, 1.0), rank_fc2=(1.0,),
-        relative=(False,), pool=("mean",),
+        patch=(8, 6),
+        dim=(16, 24),
+        depth=(1, 2),
+        heads=(1, 2),
+        head_dim=(8,),
+        ratio=(1.0, 2.0),
+        rank_qkv=(0.5, 1.0),
+        rank_proj=(0.5, 1.0),
+        rank_fc1=(0.25, 1.0),
+        rank_fc2=(1.0,),
+        relative=(False,),
+        pool=("mean",),
     )
     own = Judge(space, Planner(load_board("stm32f746"), Limits(), memo=PLANNER_MEMO))
     every = {space.canonical(g) for g in itertools.product(*(range(n) for n in space.sizes))}
@@ -123,7 +140,11 @@ def test_the_smallest_figures_are_those_of_the_whole_space():
 
 @pytest.mark.parametrize(
     ("limits", "where"),
-    [({"ram": 1024}, "ram"), ({"flash": 40 << 10}, "flash"), ({"max_instructions": 999}, "instructions")],
+    [
+        ({"ram": 1024}, "ram"),
+        ({"flash": 40 << 10}, "flash"),
+        ({"max_instructions": 999}, "instructions"),
+    ],
 )
 def test_every_hopeless_limit_is_named_with_its_smallest_figure(limits, where):
     space = load_space("tiny")
@@ -194,8 +215,17 @@ def postgresql(tmp_path_factory):
 
     port = 20000 + os.getpid() % 20000
     run("initdb", "-D", str(folder / "data"), "-U", "search", "-A", "trust")
-    run("pg_ctl", "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o",
-        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", "start")
+    run(
+        "pg_ctl",
+        "-D",
+        str(folder / "data"),
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1",
+        "start",
+    )
     try:
         yield f"postgresql+psycopg://search@127.0.0.1:{port}/postgres"
     finally:

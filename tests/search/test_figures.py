@@ -27,8 +27,15 @@ def exported(arch, path):
             if block.attn.relative is not None:  # zeros would be folded away
                 block.attn.relative.normal_()
     h, w, c = arch.image
-    torch.onnx.export(network, (torch.zeros(1, c, h, w),), str(path), dynamo=False,
-                      opset_version=17, input_names=["image"], output_names=["logits"])
+    torch.onnx.export(
+        network,
+        (torch.zeros(1, c, h, w),),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["image"],
+        output_names=["logits"],
+    )
     return path
 
 
@@ -38,8 +45,11 @@ def compare(arch, tmp_path, mode, flash=None):
     cost = planner.cost(arch)
     c = arch.image[2]
     options = CompileOptions(
-        model=exported(arch, tmp_path / f"{arch.key()}.onnx"), board="stm32f746", input_mode=mode,
-        mean=(0.4,) * c, std=(0.3,) * c,
+        model=exported(arch, tmp_path / f"{arch.key()}.onnx"),
+        board="stm32f746",
+        input_mode=mode,
+        mean=(0.4,) * c,
+        std=(0.3,) * c,
     )
     report = analyze_model(options, quiet).report
     memory = report["memory"]
@@ -101,7 +111,8 @@ def test_200_random_networks_cost_what_analyze_says(tmp_path, preset, count):
 def test_each_limit_is_named_where_it_is_broken():
     board, arch = load_board("stm32f746"), load_space("tiny").largest()
     for limits, where in (
-        (Limits(ram=4096), "ram"), (Limits(flash=60 * 1024), "flash"),
+        (Limits(ram=4096), "ram"),
+        (Limits(flash=60 * 1024), "flash"),
         (Limits(max_instructions=1000), "instructions"),
     ):
         found = Planner(board, limits).cost(arch)

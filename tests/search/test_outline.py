@@ -22,7 +22,10 @@ def structure(graph):
         names = [n for n in (*op.inputs, *op.outputs)]
         types = [None if n is None else (graph.type(n).shape, graph.type(n).dtype) for n in names]
         who = [
-            n if n is None else "const" if graph.values[n].is_const
+            n
+            if n is None
+            else "const"
+            if graph.values[n].is_const
             else index.setdefault(n, len(index))
             for n in names
         ]
@@ -35,7 +38,10 @@ def lowered(arch, tmp_path):
     path = exported(arch, tmp_path / f"{arch.key()}.onnx")
     c = arch.image[2]
     options = CompileOptions(
-        model=path, board="stm32f746", mean=(0.4,) * c, std=(0.3,) * c,
+        model=path,
+        board="stm32f746",
+        mean=(0.4,) * c,
+        std=(0.3,) * c,
     )
     return quantised(options, load_model(path, {}), False, quiet)
 

@@ -122,7 +122,7 @@ def test_compile_finds_the_very_integers_that_training_left(tmp_path, bits):
         if op.name in rounded.layers:
             w = rounded.layers[op.name].weights()[0].detach()
             scale = rounded.grids[op.inputs[0]].scale
-            w = (w * (scale if scale.ndim else scale.expand(w.shape[-2]))[:, None])
+            w = w * (scale if scale.ndim else scale.expand(w.shape[-2]))[:, None]
             w = w.reshape(-1, w.shape[-1])
             integers = (w / weight_scale(w, bits)).round()
             assert np.array_equal(integers.T.numpy(), found[op.name]), op.name
@@ -146,8 +146,9 @@ def test_training_with_rounding_is_no_worse_than_rounding_afterwards(tmp_path):
 def test_train_with_qat_is_exported_on_its_grid(tmp_path):
     (tmp_path / "arch.json").write_text(json.dumps(made(patch=8).arch.as_dict()))
     out = tmp_path / "out"
-    told = train_one(tmp_path / "arch.json", "digits", out, Recipe(epochs=1), 1, None,
-                     lambda *_: None, qat=True)
+    told = train_one(
+        tmp_path / "arch.json", "digits", out, Recipe(epochs=1), 1, None, lambda *_: None, qat=True
+    )
     network, _ = trained_network(out)
     assert weights_sha256(network) == told["weights_sha256"] and told["qat"]["epochs"] == 1
     export_one(out, tmp_path / "model.onnx", None, False)

@@ -82,7 +82,9 @@ def test_resume_of_another_folder_says_what_is_wrong(tmp_path):
     assert code == 2 and "is not of a search of this version" in error
 
 
-@pytest.mark.parametrize("words", [("--threads", "1"), ("--ram", "64k"), ("-o", "elsewhere"), ("--qat",)])
+@pytest.mark.parametrize(
+    "words", [("--threads", "1"), ("--ram", "64k"), ("-o", "elsewhere"), ("--qat",)]
+)
 def test_resume_ignores_no_option_silently(tmp_path, words):
     code, _, error = search("--resume", tmp_path, *words, "--json")
     assert code == 2 and "continued with its own options" in error
@@ -90,8 +92,12 @@ def test_resume_ignores_no_option_silently(tmp_path, words):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [('ratio = ["wide"]', "ratio needs positive numbers"), ("image = 5", "image is [height"),
-     ("pool = [1]", "stem and pool are texts"), ("depth = {", "")],
+    [
+        ('ratio = ["wide"]', "ratio needs positive numbers"),
+        ("image = 5", "image is [height"),
+        ("pool = [1]", "stem and pool are texts"),
+        ("depth = {", ""),
+    ],
 )
 def test_a_wrong_space_file_is_one_message(tmp_path, line, message):
     path = tmp_path / "wrong.toml"
@@ -113,7 +119,9 @@ def limited(size):
 def test_a_full_disk_is_one_message_and_the_search_goes_on_later(tmp_path, space):
     words = ("--ram", "8k", "--space", space, "--budget", "small", "--threads", "1")
     run = subprocess.run(
-        command(*words, "-o", tmp_path / "o"), capture_output=True, text=True,
+        command(*words, "-o", tmp_path / "o"),
+        capture_output=True,
+        text=True,
         preexec_fn=limited(20_000),
     )
     assert run.returncode == 2 and "--resume" in run.stderr, run.stderr
@@ -124,8 +132,11 @@ def test_a_full_disk_is_one_message_and_the_search_goes_on_later(tmp_path, space
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path, space):
     words = ("--ram", "8k", "--space", space, "--supernet-epochs", "500", "--threads", "1")
     process = subprocess.Popen(
-        command(*words, "-o", tmp_path / "o"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        command(*words, "-o", tmp_path / "o"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_for(tmp_path / "o" / "supernet" / "last.pt", process)
     process.send_signal(signal.SIGINT)
@@ -142,8 +153,21 @@ def wait_for(path, process, seconds=300):
 
 def test_a_small_search_from_space_to_emulator(tmp_path, space):
     """What CI runs of the search: every stage once, the study as well."""
-    words = ("--ram", "8k", "--space", space, "--budget", "small", "--threads", "1", "--study",
-             "--objectives", "accuracy,sram", "--qat", "--json")
+    words = (
+        "--ram",
+        "8k",
+        "--space",
+        space,
+        "--budget",
+        "small",
+        "--threads",
+        "1",
+        "--study",
+        "--objectives",
+        "accuracy,sram",
+        "--qat",
+        "--json",
+    )
     code, output, error = search(*words, "-o", tmp_path / "o")
     assert code == 0, error
     found = json.loads(output)
@@ -161,8 +185,18 @@ def test_a_small_search_from_space_to_emulator(tmp_path, space):
 
 @pytest.mark.long
 def test_small_search_killed_and_resumed_equals_an_unbroken_one(tmp_path, space):
-    words = ("--ram", "8k", "--space", space, "--budget", "small", "--threads", "1", "--study",
-             "--json")
+    words = (
+        "--ram",
+        "8k",
+        "--space",
+        space,
+        "--budget",
+        "small",
+        "--threads",
+        "1",
+        "--study",
+        "--json",
+    )
     code, output, error = search(*words, "-o", tmp_path / "whole")
     assert code == 0, error
     whole = json.loads(output)
@@ -172,7 +206,10 @@ def test_small_search_killed_and_resumed_equals_an_unbroken_one(tmp_path, space)
         command(*words, "-o", killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     for sign, wait in (
-        ("supernet/last.pt", 0.2), ("search.db", 1.0), ("model.onnx", 0.1), ("study.json", 0.3),
+        ("supernet/last.pt", 0.2),
+        ("search.db", 1.0),
+        ("model.onnx", 0.1),
+        ("study.json", 0.3),
     ):
         wait_for(killed / sign, process)
         time.sleep(wait)

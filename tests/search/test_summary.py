@@ -22,8 +22,12 @@ def candidate(number, accuracy, arena, instructions=1000):
 
 def test_only_candidates_that_none_beats_are_kept():
     found = [
-        candidate(0, 90.0, 5000), candidate(1, 91.0, 5000), candidate(2, 91.0, 5000),
-        candidate(3, 80.0, 4000, 900), candidate(4, 79.0, 4500, 800), candidate(5, 91.0, 6000),
+        candidate(0, 90.0, 5000),
+        candidate(1, 91.0, 5000),
+        candidate(2, 91.0, 5000),
+        candidate(3, 80.0, 4000, 900),
+        candidate(4, 79.0, 4500, 800),
+        candidate(5, 91.0, 6000),
     ]
     assert [c.number for c in not_beaten(found, ("accuracy", "sram"))] == [1, 3]
     assert [c.number for c in not_beaten(found, ("accuracy", "sram", "instructions"))] == [1, 3, 4]

@@ -36,8 +36,12 @@ def test_materialise_equals_the_slice(dtype, close):
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_convolution_stems_are_shared_whole(dtype, close):
     net = supernet(
-        "cifar", relative=(False, True), stem=("patch", "12/2", "8-12/2-16"), patch=(4, 2),
-        pool=("cls", "mean"), depth=(1, 2),
+        "cifar",
+        relative=(False, True),
+        stem=("patch", "12/2", "8-12/2-16"),
+        patch=(4, 2),
+        pool=("cls", "mean"),
+        depth=(1, 2),
     ).to(dtype)
     x = torch.randn(4, 3, 32, 32, dtype=dtype)
     random = Random(3)

@@ -107,8 +107,23 @@ def arch_file(tmp_path):
 
 
 def train_command(arch_file, output, *more):
-    return [sys.executable, "-m", "mcuformer", "train", str(arch_file), "--data", "digits",
-            "-o", str(output), "--epochs", "6", "--threads", "1", "--json", *more]
+    return [
+        sys.executable,
+        "-m",
+        "mcuformer",
+        "train",
+        str(arch_file),
+        "--data",
+        "digits",
+        "-o",
+        str(output),
+        "--epochs",
+        "6",
+        "--threads",
+        "1",
+        "--json",
+        *more,
+    ]
 
 
 def test_training_goes_on_from_another_one(tmp_path, arch_file):
@@ -116,7 +131,9 @@ def test_training_goes_on_from_another_one(tmp_path, arch_file):
     recipe = Recipe(epochs=2, batch=256)
 
     def trained(name, recipe=recipe, **more):
-        return train_one(arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more)
+        return train_one(
+            arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more
+        )
 
     first = trained("a")
     still = Recipe(epochs=1, batch=256, lr=0.0)
@@ -126,7 +143,9 @@ def test_training_goes_on_from_another_one(tmp_path, arch_file):
     wider = tmp_path / "wider.json"
     wider.write_text(json.dumps(json.loads(arch_file.read_text()) | {"dim": 24}))
     with pytest.raises(UsageError, match="another network"):
-        train_one(wider, "digits", tmp_path / "c", recipe, 1, None, lambda *_: None, start=tmp_path / "a")
+        train_one(
+            wider, "digits", tmp_path / "c", recipe, 1, None, lambda *_: None, start=tmp_path / "a"
+        )
     with pytest.raises(UsageError, match="does not exist"):
         trained("d", start=tmp_path / "none")
 
@@ -138,8 +157,11 @@ def test_sigkill_then_the_same_command_gives_the_same_weights(tmp_path, arch_fil
     wanted = json.loads(run.stdout)["weights_sha256"]
     kills = 0
     for delay in (0.5, 1.5, 0.9):
-        process = subprocess.Popen(train_command(arch_file, tmp_path / "b"),
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            train_command(arch_file, tmp_path / "b"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.time() + 120
         while not (tmp_path / "b" / "last.pt").exists() and time.time() < deadline:
             time.sleep(0.05)
@@ -160,8 +182,17 @@ def test_two_processes_train_as_one(tmp_path, arch_file):
     more = ("--protocol", "none", "--epochs", "2", "--optimizer", "adamw", "--lr", "1e-3")
     command = train_command(arch_file, tmp_path / "one", *more)
     subprocess.run(command, capture_output=True, check=True)
-    module = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-              "--master-port", str(29500 + os.getpid() % 500), "-m", "mcuformer"]
+    module = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(29500 + os.getpid() % 500),
+        "-m",
+        "mcuformer",
+    ]
     command = module + train_command(arch_file, tmp_path / "two", *more)[3:]
     subprocess.run(command, capture_output=True, check=True, timeout=300)
     one, two = (
@@ -176,7 +207,9 @@ def damage(path, how):
     if how == "another file":
         torch.save([1, 2], path)
     else:
-        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"weights?"}[how])
+        path.write_bytes(
+            {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"weights?"}[how]
+        )
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "text", "another file"])
@@ -185,7 +218,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path, arch_file, how):
     recipe = Recipe(epochs=1, batch=256)
 
     def trained(name, **more):
-        return train_one(arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more)
+        return train_one(
+            arch_file, "digits", tmp_path / name, recipe, 1, None, lambda *_: None, **more
+        )
 
     trained("a")
     damage(tmp_path / "a" / "last.pt", how)
@@ -222,11 +257,23 @@ def test_trainings_are_averaged(tmp_path, arch_file):
         recipe = Recipe(epochs=1, batch=256, seed=seed)
         train_one(arch_file, "digits", tmp_path / str(seed), recipe, 1, None, lambda *_: None)
     script = Path(__file__).parents[2] / "scripts" / "average_trainings.py"
-    command = [sys.executable, str(script), "-o", str(tmp_path / "mean"), str(tmp_path / "0"),
-               str(tmp_path / "1"), "--data", "digits", "--images", "100"]
+    command = [
+        sys.executable,
+        str(script),
+        "-o",
+        str(tmp_path / "mean"),
+        str(tmp_path / "0"),
+        str(tmp_path / "1"),
+        "--data",
+        "digits",
+        "--images",
+        "100",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0 and "mean: cross entropy" in run.stdout, run.stdout + run.stderr
-    a, b, mean = (dict(trained_network(tmp_path / n)[0].named_parameters()) for n in ("0", "1", "mean"))
+    a, b, mean = (
+        dict(trained_network(tmp_path / n)[0].named_parameters()) for n in ("0", "1", "mean")
+    )
     for name, p in mean.items():
         torch.testing.assert_close(p, (a[name] + b[name]) / 2)
     again = subprocess.run(command, capture_output=True, text=True, check=False)

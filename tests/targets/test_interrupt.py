@@ -38,7 +38,9 @@ def test_a_signal_in_a_callback_ends_the_run(
 
     code = ctypes.create_string_buffer(LOOP, 4096)
     engine.map_memory(CODE, code, 5)
-    engine.map_registers(RAM, 4096, called if callback == "register" else lambda _: RAM, lambda *_: None)
+    engine.map_registers(
+        RAM, 4096, called if callback == "register" else lambda _: RAM, lambda *_: None
+    )
     if callback == "block":
         engine.on_block(called)
     engine.set("r0", RAM)

@@ -53,8 +53,10 @@ def linear_readers(edit: Edit, value: str) -> list[Op] | None:
 def _affine(graph: Graph, op: Op) -> tuple[NDArray, NDArray]:
     c = graph.type(op.outputs[0]).shape[-1]
     gamma, beta = (graph.const(n) for n in [*op.inputs[1:], None, None][:2])
-    return (np.ones(c) if gamma is None else gamma.astype(np.float64),
-            np.zeros(c) if beta is None else beta.astype(np.float64))
+    return (
+        np.ones(c) if gamma is None else gamma.astype(np.float64),
+        np.zeros(c) if beta is None else beta.astype(np.float64),
+    )
 
 
 def _emit_linear(edit: Edit, op: Op, gamma: NDArray, beta: NDArray) -> None:
@@ -63,6 +65,9 @@ def _emit_linear(edit: Edit, op: Op, gamma: NDArray, beta: NDArray) -> None:
     assert w is not None
     bias = beta @ w + (0.0 if b is None else b)
     weight = (gamma[:, None] * w).astype(np.float32)
-    inputs = [op.inputs[0], edit.const(f"{op.name}.weight", weight),
-              edit.const(f"{op.name}.bias", bias.astype(np.float32))]
+    inputs = [
+        op.inputs[0],
+        edit.const(f"{op.name}.weight", weight),
+        edit.const(f"{op.name}.bias", bias.astype(np.float32)),
+    ]
     edit.emit(op, inputs)

@@ -19,12 +19,18 @@ def patch_embed(graph: Graph) -> Graph:
     for op in graph.ops:
         source = edit.producers.get(str(op.inputs[0])) if op.kind == "reshape" else None
         if (
-            source is None or not _is_patch_conv(graph, source)
+            source is None
+            or not _is_patch_conv(graph, source)
             or edit.only_reader(source.outputs[0]) is None
             or graph.type(op.outputs[0]).shape[-1] != graph.type(source.outputs[0]).shape[-1]
         ):
             edit.keep(op)
             continue
-        edit.emit(source, list(source.inputs), kind="patch_embed", outputs=op.outputs,
-                  origin=source.origin + op.origin)
+        edit.emit(
+            source,
+            list(source.inputs),
+            kind="patch_embed",
+            outputs=op.outputs,
+            origin=source.origin + op.origin,
+        )
     return edit.done()

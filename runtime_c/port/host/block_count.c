@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Counts executed instructions: Unicorn calls mcf_count_block at the start of every basic block.
  * Built by the host's cc and handed to uc_hook_add as a plain function pointer. */
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files and process of the machine that runs the compiler. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* QEMU's mps2-an500: files and messages by semihosting, instructions by a timer.
  * With -icount shift=6 an instruction takes 64 ns, a tick of the 25 MHz timer 40 ns. */
 #include "mcf_batch.h"
@@ -8,7 +9,15 @@
 #define TIMER_RELOAD 0x40000008u
 #define MPU_CTRL 0xE000ED94u
 
-enum { SYS_OPEN = 1, SYS_WRITE0 = 4, SYS_WRITE = 5, SYS_READ = 6, SYS_SEEK = 10, SYS_FLEN = 12, SYS_EXIT_EXTENDED = 32 };
+enum {
+    SYS_OPEN = 1,
+    SYS_WRITE0 = 4,
+    SYS_WRITE = 5,
+    SYS_READ = 6,
+    SYS_SEEK = 10,
+    SYS_FLEN = 12,
+    SYS_EXIT_EXTENDED = 32
+};
 enum { MODE_READ = 1, MODE_WRITE = 5 };
 
 static int32_t host(uint32_t operation, const void *arguments) {
