@@ -9,15 +9,22 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mcuformer.cli import invoke
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.text import print_graph
+from mcuformer.options import CompileOptions
+from mcuformer.pipeline import plan_model
+from mcuformer.schedule.text import print_program
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 
 from tiny_vit import tiny_data, tiny_vit
 
 FILES = Path(__file__).parent / "files"
+ZOO = Path(__file__).parents[1] / "data" / "zoo"
 
 
 def check(name: str, text: str, config: pytest.Config) -> None:
@@ -29,8 +36,9 @@ def check(name: str, text: str, config: pytest.Config) -> None:
 
 
 def rounded(text: str) -> str:
-    """Floats to 5 digits: the scales come from float sums, whose order is each BLAS's own."""
-    return re.sub(r"\d+\.\d+f\b", lambda found: f"{float(found[0][:-1]):.5g}f", text)
+    """Numbers to 5 digits: the scales come from float sums, whose order is each BLAS's own."""
+    text = re.sub(r"\d+\.\d+(e-?\d+)?f?\b", lambda f: f"{float(f[0].rstrip('f')):.5g}", text)
+    return re.sub(r"\b\d{6,}\b", lambda found: f"{float(found[0]):.5g}", text)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,51 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["model.h", "CMakeLists.txt", "Makefile", "link.ld", "README.md"])
 def test_package_files(package: Path, name: str, pytestconfig: pytest.Config) -> None:
     check(name, (package / name).read_text(encoding="utf-8"), pytestconfig)
+
+
+@pytest.fixture(scope="module", params=["float_vit", "qdq_vit"])
+def small(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> CompileOptions:
+    """Two models: float in resident mode, and QDQ (its own scales) in bands."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "float_vit":
+        model, data = tiny_vit(folder / "float_vit.onnx"), tiny_data(folder / "data.npz")
+        return CompileOptions(model=model, board="stm32f746", calibration=data)
+    model = folder / "qdq_vit.onnx"
+    model.write_bytes((ZOO / "qdq_s8_channel.onnx").read_bytes())
+    return CompileOptions(model=model, board="stm32f746", input_mode="bands", optimize="ram")
+
+
+def test_graph_program_and_c(
+    small: CompileOptions, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    figures = plan_model(small, lambda *_: None, needs_data=True)
+    name = small.model.stem
+    check(f"{name}.graph.txt", graph_text(figures.graph), pytestconfig)
+    check(f"{name}.program.txt", print_program(figures.program, figures.plan), pytestconfig)
+    args = ["compile", str(small.model), "--board", "stm32f746", "--emit-only"]
+    args += ["--input-mode", small.input_mode, "--optimize", small.optimize]
+    args += ["--calibration", str(small.calibration)] if small.calibration else []
+    assert invoke([*args, "-o", str(tmp_path / "package")]) == 0
+    check(f"{name}.model.c", (tmp_path / "package" / "model.c").read_text(), pytestconfig)
+
+
+def graph_text(graph: Graph) -> str:
+    """Operators, types, attributes and numbers; of long constants the first eight."""
+    lines = [
+        line for line in print_graph(graph.replace(meta={})).splitlines()
+        if not line.startswith("const ")
+    ]  # fmt: skip
+    for value in graph.values.values():
+        if value.data is not None:
+            head = np.asarray(value.data).reshape(-1)[:8].tolist()
+            lines.append(f"const {value.name}: {value.type} starts {head}")
+        elif value.type.qparams is not None:
+            scale, zero = (np.asarray(a, float).reshape(-1)[:4].tolist() for a in
+                           (value.type.qparams.scale, value.type.qparams.zero_point))  # fmt: skip
+            lines.append(f"grid {value.name}: scale {scale} zero {zero}")
+    return "\n".join([*lines, ""])
 
 
 @pytest.mark.parametrize(
