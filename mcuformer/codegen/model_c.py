@@ -14,7 +14,7 @@ from mcuformer.codegen.render import render
 from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.names import c_comment, c_identifier
-from mcuformer.schedule.program import Program
+from mcuformer.schedule.program import IoTensor, Program
 
 HEADERS = {
     "linear": "mcf_linear.h",
@@ -73,7 +73,7 @@ def _fields(
     image = program.graph.type(program.graph.inputs[0])
     used = [u.used_bytes for u in plan.regions]
     digest = _model_id(constants, body)
-    resident = program.input_buffer is not None
+    resident = program.inputs[0].buffer is not None
     return {
         "title": c_comment(program.name),
         "version": __version__,
@@ -81,8 +81,8 @@ def _fields(
         "guard": name.upper(),
         "arena_bytes": used[0],
         "arena1_bytes": sum(used[1:]),
-        "lines": program.lines,
-        "line_bytes": program.line_bytes,
+        "lines": program.inputs[0].lines,
+        "line_bytes": program.inputs[0].line_bytes,
         "input_shape": "x".join(map(str, image.shape)),
         "input_note": _input_note(image),
         "output_bytes": out.size_bytes,
@@ -143,16 +143,17 @@ def _scale(out: TensorType) -> str:
     return repr(float(out.qparams.scale.flat[0])) + "f" if out.qparams else "1.0f"
 
 
-def _address(program: Program, printer: Printer, value: str) -> str:
-    slot = printer.slots[value]
-    return f"({'arena1' if slot.region else '(uint8_t *)arena'} + {slot.name})"
+def _address(printer: Printer, tensor: IoTensor) -> str:
+    slot = printer.slots[str(tensor.buffer)]
+    offset = f" + {tensor.offset}" if tensor.offset else ""
+    return f"({'arena1' if slot.region else '(uint8_t *)arena'} + {slot.name}{offset})"
 
 
 def _input_body(program: Program, printer: Printer) -> str:
-    if program.input_buffer is None:
+    if program.inputs[0].buffer is None:
         return "(void)arena;\n    return NULL;"
-    return f"return (int8_t *){_address(program, printer, program.input_buffer)};"
+    return f"return (int8_t *){_address(printer, program.inputs[0])};"
 
 
 def _output(program: Program, printer: Printer) -> str:
-    return _address(program, printer, program.output_buffer)
+    return _address(printer, program.outputs[0])

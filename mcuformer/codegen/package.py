@@ -39,7 +39,7 @@ def write_package(
         (directory / name).write_text(text, encoding="utf-8")
     runtime = copy_runtime(directory / "runtime", sources.kernels)
     used = [u.used_bytes for u in plan.regions]
-    image = program.lines * program.line_bytes if program.input_mode == "flash" else 0
+    image = program.inputs[0].size_bytes if program.input_mode == "flash" else 0
     write_port(
         directory,
         board,

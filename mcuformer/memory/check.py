@@ -60,13 +60,17 @@ class _Backwards:
         self.busy: Owners = np.full(total + slack, NOBODY, np.int16)
 
     def run(self) -> None:
-        output = Span.whole(self.program.buffers[self.program.output_buffer])
-        self.at(self.need, output, {})[:] = self.ids[output.buffer]
+        for output in filter(None, (t.span() for t in self.program.outputs)):
+            held = self.at(self.need, output, {})
+            mine = self.ids[output.buffer]
+            if not np.isin(held, (NOBODY, mine)).all():
+                raise PlanError(f"outputs {output.buffer} and another share bytes")
+            held[:] = mine
         for call, env in reversed(list(self.program.executions())):
             self.step(call, env)
-        source = self.program.input_buffer
+        sources = {t.buffer for t in self.program.inputs}
         for left in np.unique(self.need):
-            if left != NOBODY and self.names[left] != source:
+            if left != NOBODY and self.names[left] not in sources:
                 raise PlanError(f"buffer {self.names[left]} is read before anything wrote it")
 
     def step(self, call: Call, env: Env) -> None:

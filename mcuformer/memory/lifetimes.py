@@ -36,12 +36,12 @@ def lifetimes(program: Program) -> dict[str, tuple[Live, ...]]:
     """Disjoint in time and in order, per buffer; none for a buffer that no call touches."""
     walk = _Walk()
     start = _Scope((), ({},))
-    if program.input_buffer:
-        whole = Span.whole(program.buffers[program.input_buffer])
+    for whole in filter(None, (t.span() for t in program.inputs)):
         start.written[whole.buffer].append((0, whole))
     end = walk.steps(program.steps, start, 0)
-    if end and program.output_buffer in program.buffers:
-        walk.read(start, Span.whole(program.buffers[program.output_buffer]), end - 1, end - 1)
+    for result in filter(None, (t.span() for t in program.outputs)):
+        if end and result.buffer in program.buffers:
+            walk.read(start, result, end - 1, end - 1)
     for span, last in start.exposed:
         first = min(r.first for r in walk.found[span.buffer])
         walk.add(start, span, first, last)

@@ -64,8 +64,8 @@ class _Memory:
         }
         self.log: list[str] = ["nothing", "the input"]
         self.bytes_read = self.bytes_written = 0
-        if program.input_buffer:
-            self.stamp(Span.whole(program.buffers[program.input_buffer]), {}, BEFORE)
+        for span in filter(None, (t.span() for t in program.inputs)):
+            self.stamp(span, {}, BEFORE)
 
     def run(self, call: Call, env: Env) -> None:
         """Scratch and results land while the call still reads, save rows that it overwrites."""
@@ -156,8 +156,8 @@ class _Memory:
         return len(self.log) - 1
 
     def finish(self) -> None:
-        output = self.program.buffers[self.program.output_buffer]
-        self.compare(Span.whole(output), {}, "the caller")
+        for span in filter(None, (t.span() for t in self.program.outputs)):
+            self.compare(span, {}, "the caller")
 
     def high_water(self) -> dict[str, int]:
         marks = {}

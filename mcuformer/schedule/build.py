@@ -13,6 +13,7 @@ from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.schedule.program import (
     Call,
     Expr,
+    IoTensor,
     Layer,
     Program,
     Span,
@@ -98,8 +99,6 @@ def assemble(
             made[i] = list(em.buffers)[before:]
         for op in region.ops if priced else ():
             labels.setdefault(op.name, _label(region, op, choice))
-    image = em.values[fr.graph.inputs[0]].type
-    where = em.where.get(fr.graph.inputs[0])
     buffers = em.buffers
     if only is not None:
         used = {s.buffer for step in steps for s in spans_of(step)}
@@ -117,11 +116,25 @@ def assemble(
         params=em.params,
         constants=tuple(em.constants),
         traces=tuple(em.traces),
-        input_buffer=where.buffer if where is not None and fr.mode == "resident" else None,
-        output_buffer=str(em.where[fr.graph.outputs[0]].buffer),
-        line_bytes=image.size_bytes // image.shape[0],
-        lines=image.shape[0],
+        inputs=tuple(
+            io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
+            for i, name in enumerate(fr.graph.inputs)
+        ),
+        outputs=tuple(io_tensor(em, name) for name in fr.graph.outputs),
     )
+
+
+def io_tensor(em: Emitter, name: str, pulled: bool = False) -> IoTensor:
+    """Where the caller writes or reads the value `name`; nowhere where its lines are `pulled`."""
+    t = em.values[name].type
+    lines = t.shape[0] if t.shape else 1
+    line_bytes = t.size_bytes // lines
+    if pulled:
+        return IoTensor(name, None, 0, lines, line_bytes)
+    at = em.where[name]
+    assert at.buffer is not None, f"{name} has no bytes in the arena"
+    assert at.stride == at.row_bytes or lines == 1, f"the rows of {name} lie apart"
+    return IoTensor(name, at.buffer, at.start.const, lines, line_bytes)
 
 
 def replace_state(em: Emitter) -> Emitter:

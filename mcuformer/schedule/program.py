@@ -203,6 +203,31 @@ class Param:
     choices: Mapping[str, int] = field(default_factory=dict)
 
 
+@record(frozen=True, slots=True)
+class IoTensor:
+    """An input or output of the network: `lines` lines of `line_bytes`, one behind the other.
+
+    They begin at byte `offset` of `buffer`. Input 0 has no buffer where its lines are pulled
+    (bands) or lie in the caller's memory (flash). Lines are image lines or token rows.
+    """
+
+    value: str
+    buffer: str | None
+    offset: int
+    lines: int
+    line_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.lines * self.line_bytes
+
+    def span(self) -> Span | None:
+        """All its bytes in the arena."""
+        if self.buffer is None:
+            return None
+        return Span(self.buffer, Expr(self.offset), self.size_bytes, self.size_bytes, Expr(1))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """`graph` is the int graph and what the schedule split off it (heads, factors).
@@ -220,10 +245,8 @@ class Program:
     params: Mapping[str, Param]
     constants: tuple[str, ...]
     traces: tuple[Trace, ...]
-    input_buffer: str | None  # resident mode
-    output_buffer: str
-    line_bytes: int  # of the input image or token row
-    lines: int
+    inputs: tuple[IoTensor, ...]  # in the order of graph.inputs; `input_mode` is that of the first
+    outputs: tuple[IoTensor, ...]
 
     def calls(self) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
         """Every call once, in static order, with the loops around it (outermost first)."""

@@ -83,13 +83,15 @@ def _cuts(fr: Frame, touched: Sequence[Sequence[Extent]]) -> tuple[list[int], fr
     """Borders before regions where the most usual set of buffers is alive, and that set."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    if fr.graph.inputs[0] in fr.emitter.where:
-        first[str(fr.emitter.where[fr.graph.inputs[0]].buffer)] = -1
+    for name in fr.graph.inputs:
+        if name in fr.emitter.where:
+            first[str(fr.emitter.where[name].buffer)] = -1
     for i, extents in enumerate(touched):
         for name, _, _ in extents:
             first.setdefault(name, i)
             last[name] = i
-    last[str(fr.emitter.where[fr.graph.outputs[0]].buffer)] = len(touched)
+    for name in fr.graph.outputs:
+        last[str(fr.emitter.where[name].buffer)] = len(touched)
     alive = [
         frozenset(n for n, start in first.items() if start < i <= last.get(n, -1))
         for i in range(1, len(touched))

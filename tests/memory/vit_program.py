@@ -13,6 +13,7 @@ from mcuformer.schedule.program import (
     Buffer,
     Call,
     Expr,
+    IoTensor,
     Layer,
     Loop,
     Program,
@@ -95,11 +96,13 @@ class Maker:
             {},
             (),
             (),
-            source,
-            output,
-            1,
-            1,
+            (self.tensor(source),),
+            (self.tensor(output),),
         )
+
+    def tensor(self, name: str | None) -> IoTensor:
+        size = self.buffers[name].size_bytes if name else 1
+        return IoTensor(str(name), name, 0, 1, size)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph
-from mcuformer.schedule.program import Buffer, Call, Layer, Loop, Program, Span, Step, var
+from mcuformer.schedule.program import Buffer, Call, IoTensor, Layer, Loop, Program, Span, Step, var
 
 WIDTH, TOKENS, TILE, BLOCKS = 32, 50, 16, 3
 
@@ -69,8 +69,19 @@ def build() -> Program:
         Call("mcf_linear", layers[-1].id, None, (), (whole,), (out,), (), None, 50, None, 320)
     )
     graph = Graph("net", "int", (), (), (), {})
+    pulled, output = IoTensor("x", None, 0, 1, 1), IoTensor("out", "out", 0, 1, 10)
     return Program(
-        "net", "bands", buffers, tuple(steps), tuple(layers), graph, {}, (), (), None, "out", 1, 1
+        "net",
+        "bands",
+        buffers,
+        tuple(steps),
+        tuple(layers),
+        graph,
+        {},
+        (),
+        (),
+        (pulled,),
+        (output,),
     )
 
 
