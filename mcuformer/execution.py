@@ -97,9 +97,12 @@ class Executor:
         self._folder.cleanup()
 
     def run(self, inputs: Sequence[NDArray]) -> RunResult:
+        return self.run_bytes([np.ascontiguousarray(x).tobytes() for x in inputs])
+
+    def run_bytes(self, images: Sequence[bytes]) -> RunResult:
+        """Whole inputs as the firmware takes them."""
         from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 
-        images = [np.ascontiguousarray(x).tobytes() for x in inputs]
         program, board, trace = self.program(), self._package.board, self._trace
         if self._emulator == "host":
             return host_runner.run(program, images, trace=trace)

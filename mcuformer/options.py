@@ -13,7 +13,10 @@ InputMode = Literal["resident", "bands", "flash"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileOptions:
-    """`calibration_method` None is the default of quant; sizes in bytes; None is no limit."""
+    """`calibration_method` None is the default of quant; sizes in bytes; None is no limit.
+
+    `check`: run what was emitted. `accept_sqnr`: least dB of the outputs against the ONNX file.
+    """
 
     model: Path
     board: str
@@ -30,6 +33,8 @@ class CompileOptions:
     ram: int | None = None
     flash: int | None = None
     max_instructions: int | None = None
+    check: bool = True
+    accept_sqnr: float = 10.0
     emit_only: bool = False
     save_temps: bool = False
 
@@ -45,6 +50,7 @@ class CompileOptions:
             "ram",
             "flash",
             "max_instructions",
+            "accept_sqnr",
         )
         return {name: getattr(self, name) for name in names} | {
             "calibration": str(self.calibration) if self.calibration else None,

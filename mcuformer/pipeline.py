@@ -17,13 +17,14 @@ from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
 from mcuformer.flash_room import choose_flash, flash_error, linked_error
 from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
-from mcuformer.package import BOARD, GRAPH, REPORT
+from mcuformer.package import BOARD, GRAPH, REPORT, CompiledPackage
 from mcuformer.paths import BOARDS
 from mcuformer.pipeline_report import Figures, build_report
 from mcuformer.targets.board import Board
 
 if TYPE_CHECKING:
     from mcuformer.memory.model import Region
+    from mcuformer.proof.samples import Evidence
     from mcuformer.schedule.program import Program
     from mcuformer.schedule.run import Curve
 
@@ -58,7 +59,7 @@ def compile_model(options: CompileOptions, output: Path, progress: Progress) -> 
         if figures.error is not None:
             figures.error.report = _result(figures).report
             raise figures.error
-        figures = write_model(figures, work, progress)
+        figures = proved(write_model(figures, work, progress), work, progress)
         result = _result(figures)
         text = json.dumps(result.report, indent=2, allow_nan=False) + "\n"
         (work / REPORT).write_text(text, encoding="utf-8")
@@ -76,9 +77,9 @@ def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) ->
     progress("reading the model")
     float_graph = load_model(options.model, options.input_shapes)
     float_graph = float_graph.replace(name=options.model.stem)
-    graph = quantised(options, float_graph, needs_data, progress)
+    graph, evidence = quantised(options, float_graph, needs_data, progress)
     progress("scheduling")
-    return _schedule(options, board, float_graph, graph)
+    return _schedule(options, board, graph, evidence)
 
 
 def _check_options(options: CompileOptions) -> None:
@@ -90,7 +91,7 @@ def _check_options(options: CompileOptions) -> None:
         raise UsageError(f"{options.model} is a directory, not an ONNX file")
 
 
-def _schedule(options: CompileOptions, board: Board, float_graph: Graph, graph: Graph) -> Figures:
+def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evidence) -> Figures:
     from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, arena_regions
     from mcuformer.misfit import explain
@@ -127,6 +128,7 @@ def _schedule(options: CompileOptions, board: Board, float_graph: Graph, graph: 
         weights_bytes=weights_bytes,
         linked=None,
         error=error,
+        evidence=evidence,
     )
 
 
@@ -211,6 +213,21 @@ def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
     if too_much is not None:
         raise too_much
     return replace(figures, linked=linked)
+
+
+def proved(figures: Figures, work: Path, progress: Progress) -> Figures:
+    """The figures with what the check of the emitted code found (mcuformer/proof)."""
+    from mcuformer.ir.store import load_graph
+    from mcuformer.proof import check_emitted
+
+    if not figures.options.check:
+        return figures
+    progress("checking what was written")
+    package = CompiledPackage(work, {}, load_graph(work / GRAPH), figures.board)
+    found = check_emitted(package, figures.evidence, figures.options)
+    return replace(
+        figures, checked=found.checked, diagnostics=(*figures.diagnostics, *found.diagnostics)
+    )
 
 
 def _result(figures: Figures) -> Result:

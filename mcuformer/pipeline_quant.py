@@ -12,6 +12,7 @@ from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
+from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.weight_bits import choose_bits
 from mcuformer.targets.board_file import load_board
@@ -24,8 +25,11 @@ _MOST_SAMPLES = 512
 _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
-def quantised(options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress) -> Graph:
-    """The int graph; a float model without data is refused where `needs_data`.
+def quantised(
+    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
+) -> tuple[Graph, Evidence]:
+    """The int graph, and what it was made from; a float model without data is refused where
+    `needs_data`.
 
     A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std,
     meta["weight_notes"] what is to be said about the bits of weights.
@@ -35,13 +39,14 @@ def quantised(options: CompileOptions, graph: Graph, needs_data: bool, progress:
     stats = statistics(options, graph, known, needs_data, progress)
     room = partial(weights_room, options, load_board(options.board))
     chosen = choose_bits(stats, options.weight_bits, room)
-    return lower(
+    made = lower(
         graph.replace(meta={**graph.meta, "weight_notes": chosen.notes}),
         stats,
         options.activations,
         known if known and takes_pixels(options, graph) else None,
         chosen.bits,
     )
+    return made, Evidence(stats.graph, None if stats.samples is None else (stats.samples,))
 
 
 def statistics(

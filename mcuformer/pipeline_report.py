@@ -13,6 +13,7 @@ from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.options import CompileOptions
+from mcuformer.proof.samples import Evidence
 from mcuformer.report_build import layer_rows, memory_section
 from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
@@ -37,6 +38,8 @@ class Figures:
     weights_bytes: int
     linked: Usage | None
     error: McuformerError | None
+    evidence: Evidence
+    checked: r.Checked | None = None
 
 
 def build_report(f: Figures) -> r.Report:
@@ -69,6 +72,7 @@ def build_report(f: Figures) -> r.Report:
             r.TradeOff(optimize=mode, sram_total_bytes=arena + static + stack, macs=macs)
             for mode, arena, macs in f.tradeoffs
         ),
+        checked=f.checked,
         diagnostics=(*f.diagnostics, *_reasons(f), *_failure(f)),
     )
 
@@ -158,6 +162,9 @@ def _reasons(f: Figures) -> list[r.Diagnostic]:
         reasons += [r.unknown(f"flash.{n}", why) for n in ("code_bytes", "total_bytes")]
         count = sum(m.kind in ("flash", "qspi") for m in f.board.memory)
         reasons += [r.unknown(f"flash.regions.{i}.used_bytes", why) for i in range(count)]
+    if f.checked is None and all(d.where != "checked" for d in f.diagnostics):
+        why = "--no-check" if not f.options.check else "compile runs the code, analyze writes none"
+        reasons.append(r.unknown("checked", why))
     if f.board.clock is None:
         reasons.append(r.unknown("estimate.seconds", "the board file states no clock"))
     for kind, values in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):

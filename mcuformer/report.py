@@ -118,6 +118,20 @@ class TradeOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What `compile` found when it ran the code that it had written (mcuformer/proof).
+
+    `equal`: every output byte of `samples` inputs is the interpreter's. `sqnr_db`: of the worst
+    output against the ONNX file.
+    """
+
+    emulator: str
+    samples: int
+    equal: bool
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """`where`: a layer, an ONNX node, or the dotted path of a field of this report."""
 
@@ -141,6 +155,7 @@ class Report:
     layers: tuple[LayerRow, ...]
     estimate: Estimate
     tradeoffs: tuple[TradeOff, ...] = ()
+    checked: Checked | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
 
 

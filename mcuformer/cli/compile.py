@@ -29,15 +29,31 @@ from mcuformer.cli.params import json_option, verbose_option
     metavar="FILE",
     help="Also write the report here: .html for a page with pictures, .json otherwise.",
 )
+@click.option(
+    "--no-check", is_flag=True, help="Do not run the emitted code and compare it with the model."
+)
+@click.option(
+    "--accept-sqnr",
+    type=float,
+    default=10.0,
+    show_default=True,
+    metavar="DB",
+    help="Least SQNR of the outputs against the ONNX file on calibration samples.",
+)
 @click.option("--emit-only", is_flag=True, help="Write the C package only; needs no toolchain.")
 @click.option("--save-temps", is_flag=True, help="Keep object files and the linker map.")
 @json_option
 @verbose_option
 def command(
-    output: Path, report_file: Path | None, as_json: bool, verbose: bool, **values: Any
+    output: Path,
+    report_file: Path | None,
+    as_json: bool,
+    verbose: bool,
+    no_check: bool,
+    **values: Any,
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
-    options = read_options(values)
+    options = read_options({**values, "check": not no_check})
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.pipeline import compile_model
 

@@ -16,7 +16,14 @@ Report = dict[str, Any]
 
 def as_text(report: Report) -> str:
     """Everything but the layers."""
-    parts = [_head(report), _sram(report), _flash(report), _time(report), _tradeoffs(report)]
+    parts = [
+        _head(report),
+        _sram(report),
+        _flash(report),
+        _time(report),
+        _tradeoffs(report),
+        _checked(report),
+    ]
     return "\n\n".join([part for part in parts if part] + _diagnostics(report))
 
 
@@ -119,6 +126,16 @@ def _time(report: Report) -> str:
     seconds = estimate["seconds"]
     time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
     return f"estimate {_count(estimate['instructions'])} instructions, {time}"
+
+
+def _checked(report: Report) -> str:
+    found = report.get("checked")
+    if not found:
+        return ""
+    against = (
+        "" if found["sqnr_db"] is None else f", {found['sqnr_db']:.1f} dB against the ONNX file"
+    )
+    return f"checked  {found['samples']} samples in {found['emulator']}: all bits equal{against}"
 
 
 def _tradeoffs(report: Report) -> str:

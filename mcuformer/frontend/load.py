@@ -18,12 +18,18 @@ from mcuformer.ir.verify import verify
 from mcuformer.passes import run_float_passes, run_onnx_passes
 
 
+def load_raw(
+    path: str | os.PathLike[str], input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """The file's own nodes at stage "onnx": input shapes bound, nothing folded or rewritten."""
+    return bind_inputs(import_graph(read_model(path), Path(path).parent), input_shapes)
+
+
 def load_onnx_stage(
     path: str | os.PathLike[str], input_shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Graph:
     """The file at stage "onnx": static shapes, constants folded, activations fused."""
-    raw = import_graph(read_model(path), Path(path).parent)
-    return run_onnx_passes(bind_inputs(raw, input_shapes))
+    return run_onnx_passes(load_raw(path, input_shapes))
 
 
 def load_model(

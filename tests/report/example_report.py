@@ -6,6 +6,7 @@ from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import ANYWHERE, plan
 from mcuformer.report import (
     Board,
+    Checked,
     Diagnostic,
     Estimate,
     Flash,
@@ -63,6 +64,7 @@ def example(program: Program, regions: tuple[Region, ...] = ANYWHERE) -> tuple[R
             TradeOff(optimize="balanced", sram_total_bytes=used, macs=1_300_000_000),
             TradeOff(optimize="speed", sram_total_bytes=181_000, macs=1_250_000_000),
         ),
+        checked=Checked(emulator="unicorn", samples=2, equal=True, sqnr_db=31.5),
         diagnostics=(
             unknown("flash.code_bytes", "known after linking only"),
             unknown("flash.total_bytes", "known after linking only"),

@@ -14,7 +14,7 @@ from mcuformer.report import from_dict, problems, sram_total, to_dict, unknown
 
 CONTRACT = {
     "": "schema_version tool model board options memory flash fits layers estimate tradeoffs "
-    "diagnostics",
+    "checked diagnostics",
     "tool": "name version",
     "model": "path sha256 opset parameters macs inputs outputs",
     "board": "name sram_bytes flash_bytes",
@@ -22,6 +22,7 @@ CONTRACT = {
     "sram_total_bytes sram_available_bytes lower_bound_bytes peak_layer regions",
     "flash": "weights_bytes code_bytes total_bytes regions",
     "estimate": "instructions seconds",
+    "checked": "emulator samples equal sqnr_db",
 }
 ROWS = {
     "layers": "id name op onnx_nodes shape macs weights_bytes weight_bytes_read live_bytes "

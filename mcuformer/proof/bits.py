@@ -1,0 +1,91 @@
+"""Whether the emitted code computes the interpreter's bytes, and which layer is the first that does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.errors import McuformerError, ToolMissingError, ValidationError
+from mcuformer.execution import Executor
+from mcuformer.ir.graph import Graph
+from mcuformer.names import printable
+from mcuformer.package import ELF, CompiledPackage
+from mcuformer.targets.faults import FirmwareError
+from mcuformer.validate.per_layer import traced_equal
+
+Values = Mapping[str, NDArray]
+_HINT = (
+    "this is a bug in mcuformer or in a compiler: no package was written; please report the model"
+)
+
+
+def emulator_for(package: CompiledPackage) -> str | None:
+    """Unicorn where it is installed and there is a firmware, else the host where a compiler is."""
+    offered = package.board.runners.emulators
+    firmware = (package.directory / ELF).is_file()
+    if firmware and "unicorn" in offered and importlib.util.find_spec("unicorn"):
+        return "unicorn"
+    compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return "host" if compiler and "host" in offered else None
+
+
+def compare_bits(
+    package: CompiledPackage, emulator: str, images: Sequence[bytes], expected: Sequence[Values]
+) -> None:
+    """ValidationError unless every output byte of every sample is the interpreter's.
+
+    `images` are whole inputs as runners take them, `expected` the interpreter's values for each.
+    """
+    try:
+        with Executor(package, emulator) as executor:
+            outputs = [i.output for i in executor.run_bytes(images).inferences]
+    except ToolMissingError:
+        raise
+    except FirmwareError as error:
+        raise _differs(package, emulator, images[0], expected[0], error.message) from error
+    for image, values, got in zip(images, expected, outputs, strict=True):
+        wanted = [np.ascontiguousarray(values[n]).tobytes() for n in package.graph.outputs]
+        if got != b"".join(wanted):
+            output = _first_output(package.graph, wanted, got)
+            raise _differs(package, emulator, image, values, f"output {output} differs")
+
+
+def _first_output(graph: Graph, wanted: Sequence[bytes], got: bytes) -> str:
+    at = 0
+    for name, data in zip(graph.outputs, wanted, strict=True):
+        if got[at : at + len(data)] != data:
+            return printable(name)
+        at += len(data)
+    return printable(graph.outputs[-1])
+
+
+def _differs(
+    package: CompiledPackage, emulator: str, image: bytes, values: Values, what: str
+) -> ValidationError:
+    layer = _first_layer(package, emulator, image, values)
+    where = f"layer {printable(layer)} is the first that differs" if layer else "no layer differs"
+    return ValidationError(
+        f"the emitted code does not compute in {emulator} what the interpreter does: {what}; {where}",
+        _HINT,
+    )
+
+
+def _first_layer(
+    package: CompiledPackage, emulator: str, image: bytes, values: Values
+) -> str | None:
+    """By a build that shows every layer's rows; on the host where the emulator breaks off."""
+    for runner in dict.fromkeys((emulator, "host")):
+        try:
+            with Executor(package, runner, trace=True) as executor:
+                trace = executor.run_bytes([image]).inferences[0].trace or {}
+        except McuformerError:
+            continue
+        equal = traced_equal(package.graph.meta["traces"], trace, values)
+        for op in package.graph.ops:
+            if equal.get(op.outputs[0]) is False:
+                return op.name
+    return None

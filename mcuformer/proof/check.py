@@ -1,0 +1,107 @@
+"""`check_emitted`: the stages of the check in order, and what the report says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mcuformer.errors import ValidationError
+from mcuformer.ir.interp_int import run_int
+from mcuformer.names import printable
+from mcuformer.options import CompileOptions
+from mcuformer.package import CompiledPackage
+from mcuformer.proof.bits import compare_bits, emulator_for
+from mcuformer.proof.layers import Comparison, compare_layers
+from mcuformer.proof.outputs import float_fault, output_sqnr
+from mcuformer.proof.reference import OnnxFile
+from mcuformer.proof.samples import Evidence, draw_samples
+from mcuformer.report import Checked, Diagnostic, unknown
+
+_BUG = "please report the model: this is a bug in mcuformer"
+_RAISE = (
+    "more and truer calibration data, --activations mixed or 16, or --weight-bits 8 raise it; "
+    "--accept-sqnr DB takes it as it is"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`checked` None: nothing here could run the code; a diagnostic says why."""
+
+    checked: Checked | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def check_emitted(
+    package: CompiledPackage, evidence: Evidence, options: CompileOptions
+) -> Findings:
+    """Run the code in `package` and compare; docs of mcuformer.proof say with what.
+
+    ValidationError where a byte is not the interpreter's, or an output has less than
+    `options.accept_sqnr` dB against the ONNX file.
+    """
+    graph, samples = package.graph, draw_samples(package.graph, evidence)
+    values = run_int(graph, samples.ints[0])
+    emulator = emulator_for(package)
+    if emulator is not None:
+        each = [{n: v[i] for n, v in values.items()} for i in range(len(samples))]
+        images = [samples.image(i) for i in range(len(samples))]
+        compare_bits(package, emulator, images, each)
+    file = OnnxFile(options.model, options.input_shapes)
+    wanted = file.outputs(samples.onnx)
+    layers = compare_layers(evidence.prepared, graph, samples.reals, values)
+    fault = float_fault(file, evidence.prepared, samples, layers.outputs, wanted, layers.first)
+    diagnostics = list(_diagnostics(layers, fault))
+    dbs = output_sqnr(graph, values, wanted)
+    _refuse(package, dbs, options.accept_sqnr, diagnostics)
+    return _findings(emulator, len(samples), dbs, diagnostics)
+
+
+def _diagnostics(layers: Comparison, fault: tuple[str, float] | None) -> Iterator[Diagnostic]:
+    if fault is not None:
+        name, db = fault
+        yield Diagnostic(
+            severity="warning", code="float-graph-differs", where=name,
+            message=f"from {printable(name)} on the imported model computes something else than "
+            f"the ONNX file ({db:.1f} dB)",
+            hint=_BUG,
+        )  # fmt: skip
+    for low in layers.faults:
+        yield Diagnostic(
+            severity="warning", code="layer-below-grids", where=low.layer,
+            message=f"layer {printable(low.layer)} has {low.sqnr_db:.1f} dB against the float model "
+            f"where its grids predict {low.predicted_db:.1f} dB",
+            hint=_BUG,
+        )  # fmt: skip
+
+
+def _refuse(
+    package: CompiledPackage, dbs: Sequence[float | None], least: float,
+    diagnostics: Sequence[Diagnostic],
+) -> None:  # fmt: skip
+    names = package.graph.meta["output_names"]
+    low = [(db, n) for db, n in zip(dbs, names, strict=True) if db is not None and db < least]
+    if not low:
+        return
+    db, name = min(low)
+    blame = "; " + diagnostics[0].message if diagnostics else ""
+    raise ValidationError(
+        f"output {printable(name)} has {db:.1f} dB against the ONNX file, "
+        f"at least {least:g} dB is wanted{blame}",
+        _BUG if diagnostics else _RAISE,
+    )
+
+
+def _findings(
+    emulator: str | None, samples: int, dbs: Sequence[float | None], found: list[Diagnostic]
+) -> Findings:
+    if emulator is None:
+        why = "neither Unicorn nor a C compiler is installed: the emitted code was not run"
+        return Findings(None, (*found, unknown("checked", why)))
+    known = [db for db in dbs if db is not None]
+    if not known:
+        why = "every output is an index, all zero, or without any error"
+        found.append(unknown("checked.sqnr_db", why))
+    worst = min(known, default=None)
+    checked = Checked(emulator=emulator, samples=samples, equal=True, sqnr_db=worst)
+    return Findings(checked, tuple(found))

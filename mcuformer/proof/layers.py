@@ -1,0 +1,147 @@
+"""Every layer against what its own grids can hold: a fault of the lowering, told from coarse grids.
+
+The float graph runs twice over the same samples: exactly, and with every value rounded onto its grid
+in the integer graph and every weight onto its own. The second run says what SQNR a right integer
+graph reaches at each value, rounding errors of all layers before it included; an interpreter that
+stays more than 10 dB below it computes something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import QParams, Value
+from mcuformer.quant.float_eval import eval_op
+from mcuformer.validate.metrics import sqnr_db
+
+MARGIN_DB = 10.0
+# No layer is expected to do better: tables of exponentials and activations, and the multipliers of
+# a normalisation, have 12 to 16 bits whatever the grid behind them.
+CEILING_DB = 45.0
+_WEIGHTED = ("linear", "conv2d", "patch_embed")
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A layer that computes worse than its grids: SQNR that it has, and that they predict."""
+
+    layer: str
+    sqnr_db: float
+    predicted_db: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """`faults`: where faults begin; `outputs`: the float graph's own, [n, ...] in its layout.
+
+    `first`: the float graph's values of the first sample.
+    """
+
+    faults: list[Shortfall]
+    outputs: list[NDArray]
+    first: Mapping[str, NDArray]
+
+
+def compare_layers(
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray], ints: Mapping[str, NDArray]
+) -> Comparison:
+    """The layers of the int `graph` where a fault begins; those that only inherit one are left out.
+
+    `inputs`: real numbers [n, ...] in the graph's own layout; `ints`: the interpreter's values.
+    """
+    producers = graph.producers()
+    low: dict[str, Shortfall] = {}
+    outputs = dict(zip(prepared.inputs, inputs, strict=True))
+    first: dict[str, NDArray] = {}
+    for name, exact, rounded in _runs(prepared, graph, inputs):
+        first[name] = exact[0]
+        if name in prepared.outputs:
+            outputs[name] = exact
+        type_ = graph.values[name].type if name in producers and name in ints else None
+        if type_ is None or type_.qparams is None:
+            continue
+        got = type_.qparams.dequantise(ints[name]).reshape(exact.shape)
+        found, predicted = _db(exact, got), min(CEILING_DB, _db(exact, rounded))
+        if found < predicted - MARGIN_DB:
+            low[name] = Shortfall(producers[name].name, found, predicted)
+    faults = [low[name] for name in low if not set(_sources(graph, name)) & low.keys()]
+    return Comparison(faults, [outputs[name] for name in prepared.outputs], first)
+
+
+def _db(reference: NDArray, got: NDArray) -> float:
+    """SQNR; infinite where both are equal, minus infinite where only the reference is zero."""
+    found = sqnr_db(reference, got)
+    if found is not None:
+        return found
+    return np.inf if np.array_equal(reference, got) else -np.inf
+
+
+def _sources(graph: Graph, name: str) -> Iterator[str]:
+    """All activations that `name` depends on."""
+    producers, seen, stack = graph.producers(), set[str](), [name]
+    while stack:
+        op = producers.get(stack.pop())
+        for source in op.inputs if op is not None else ():
+            if source is not None and source not in seen and source in producers:
+                seen.add(source)
+                stack.append(source)
+                yield source
+
+
+def _runs(
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray]
+) -> Iterator[tuple[str, NDArray, NDArray]]:
+    """(value, exact, on grids) in order; arrays are dropped when no later operation reads them."""
+    last = {n: i for i, op in enumerate(prepared.ops) for n in op.inputs if n is not None}
+    exact = {n: np.asarray(x, np.float32) for n, x in zip(prepared.inputs, inputs, strict=True)}
+    rounded = {n: _on_grid(graph, n, x) for n, x in exact.items()}
+    for i, op in enumerate(prepared.ops):
+        name = op.outputs[0]
+        exact[name] = eval_op(prepared, op, exact)
+        coarse = prepared.replace(values=_coarse_values(prepared, graph, op))
+        rounded[name] = _on_grid(graph, name, eval_op(coarse, op, rounded))
+        yield name, exact[name], rounded[name]
+        for dead in {n for n in (*op.inputs, name) if n in exact and last.get(n, -1) <= i}:
+            del exact[dead], rounded[dead]
+
+
+def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
+    """Rounded and saturated as the integer graph stores it; as it is where it stores none."""
+    value = graph.values.get(name)
+    if value is None or value.type.qparams is None:
+        return x
+    qparams = value.type.qparams
+    y: NDArray = qparams.dequantise(qparams.quantise(x, value.type.dtype)).astype(np.float32)
+    return y
+
+
+def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
+    """The weights of `op` with the bits they have in the integer graph."""
+    made = graph.producers().get(op.outputs[0])
+    weight = prepared.const(op.inputs[1]) if op.kind in _WEIGHTED else None
+    if weight is None or made is None:
+        return prepared.values
+    source = graph.values.get(str(op.inputs[0]))
+    qparams = source.type.qparams if source is not None else None
+    bits = int(made.attrs.get("weight_bits", 8))
+    name = str(op.inputs[1])
+    data = _rounded_weights(weight, qparams, bits)
+    return {**prepared.values, name: Value(name, prepared.type(name), data)}
+
+
+def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:
+    """w[..., K, N] with one step per output channel, the scales of the input channels inside."""
+    scale = np.ones(()) if x is None else np.asarray(x.scale, np.float64)
+    if scale.ndim and scale.size == w.shape[-2]:
+        scale = scale[:, None]
+    elif scale.ndim:  # a depthwise layer: the input channel is the output channel
+        scale = scale if scale.size == w.shape[-1] else np.ones(())
+    folded = w.astype(np.float64) * scale
+    most = np.abs(folded).max(axis=tuple(range(w.ndim - 1)), keepdims=True)
+    step = np.maximum(most, 1e-30) / (2 ** (bits - 1) - 1)
+    return (np.rint(folded / step) * step / scale).astype(np.float32)

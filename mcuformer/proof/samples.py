@@ -1,0 +1,89 @@
+"""What a check runs on: calibration samples, or seeded inputs within the grid of a QDQ model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.types import DTYPES
+
+SAMPLES = 2
+_SEED = 20261128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What quantisation knew: `prepared` is the float graph that was lowered.
+
+    `samples`: per input real numbers [n, ...] in the graph's layout, None where there were no data.
+    """
+
+    prepared: Graph
+    samples: tuple[NDArray[np.float32], ...] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The same inputs three times: per input [n, ...] as the firmware takes them, as the float graph
+    does, and as the ONNX file does (each sample with its own batch axis of 1)."""
+
+    ints: tuple[NDArray, ...]
+    reals: tuple[NDArray[np.float32], ...]
+    onnx: tuple[NDArray[np.float32], ...]
+
+    def __len__(self) -> int:
+        return len(self.ints[0])
+
+    def image(self, index: int) -> bytes:
+        """All inputs of one sample, one behind the other: what a runner sends."""
+        return b"".join(np.ascontiguousarray(x[index]).tobytes() for x in self.ints)
+
+
+def draw_samples(graph: Graph, evidence: Evidence) -> Samples:
+    """Two calibration samples, or two seeded inputs where quantisation had no data."""
+    if evidence.samples is not None:
+        real = tuple(_spread(x) for x in evidence.samples)
+        ints = tuple(
+            _qparams(graph, n).quantise(x, graph.type(n).dtype)
+            for n, x in zip(graph.inputs, real, strict=True)
+        )
+    else:
+        ints = tuple(_noise(graph, n) for n in graph.inputs)
+        real = tuple(
+            _qparams(graph, n).dequantise(x).astype(np.float32)
+            for n, x in zip(graph.inputs, ints, strict=True)
+        )
+    return Samples(ints, real, tuple(onnx_layout(graph, i, x) for i, x in enumerate(real)))
+
+
+def onnx_layout(graph: Graph, index: int, x: NDArray) -> NDArray:
+    """[n, ...] of input `index` in the graph's layout -> [n, *shape in the file]."""
+    if graph.meta["input_layout"] == "NCHW":
+        x = np.moveaxis(x, -1, 1)
+    return np.ascontiguousarray(x).reshape(len(x), *graph.meta["input_shape"])
+
+
+def _spread(x: Sequence | NDArray) -> NDArray:
+    """The first and the last."""
+    picked = np.linspace(0, len(x) - 1, min(SAMPLES, len(x))).round().astype(int)
+    return np.asarray(x)[picked]
+
+
+def _noise(graph: Graph, name: str) -> NDArray:
+    """Integers [SAMPLES, ...]: noise that fills the input's grid."""
+    type_ = graph.type(name)
+    info = np.iinfo(DTYPES[type_.dtype])
+    rng = np.random.default_rng(_SEED)
+    noise = rng.normal(size=(SAMPLES, *type_.shape)) * (info.max - info.min) / 6
+    ints = np.rint(noise + (info.max + info.min) / 2)
+    return np.clip(ints, info.min, info.max).astype(type_.dtype)
+
+
+def _qparams(graph: Graph, name: str):  # type: ignore[no-untyped-def]
+    qparams = graph.type(name).qparams
+    assert qparams is not None
+    return qparams
