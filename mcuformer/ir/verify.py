@@ -19,7 +19,11 @@ def verify(graph: Graph) -> Graph:
             raise VerifyError(f"value {value.name} is filed as {name}")
         if value.data is not None and tuple(value.data.shape) != value.type.shape:
             raise VerifyError(f"constant {name}: data {value.data.shape}, type {value.type}")
+    named: set[str] = set()
     for op in graph.ops:
+        if op.name in named:
+            _fail(op, "another operation has this name")
+        named.add(op.name)
         _inputs_defined(op, defined)
         for out in op.outputs:
             if out in defined:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph, Op, distinct, fresh_name
 from mcuformer.ir.types import TensorType, Value
 
 
@@ -23,10 +23,7 @@ class Edit:
         self.weight_scales = dict(graph.meta.get("qdq_weights", {}))
 
     def fresh(self, stem: str) -> str:
-        name, n = stem, 1
-        while name in self.values:
-            name, n = f"{stem}.{n}", n + 1
-        return name
+        return fresh_name(stem, self.values)
 
     def const(self, stem: str, data: NDArray) -> str:
         name = self.fresh(stem)
@@ -60,7 +57,7 @@ class Edit:
         return None if name is None else self.values[name].data
 
     def done(self, ops: Iterable[Op] | None = None) -> Graph:
-        kept = tuple(self.ops if ops is None else ops)
+        kept = distinct(self.ops if ops is None else ops)
         meta = dict(self.graph.meta)
         if "qdq" in meta:
             meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.graph import Builder, Graph, Op, distinct
 from mcuformer.ir.types import TensorType
 
 
@@ -57,5 +57,5 @@ class Edit:
     def done(self) -> Graph:
         outputs = tuple(self.resolve(n) for n in self.graph.outputs)
         return self.graph.replace(
-            ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
+            ops=distinct(self.b.ops), values=dict(self.b.values), outputs=outputs
         ).pruned()
