@@ -57,11 +57,12 @@ class Edit:
         return None if name is None else self.values[name].data
 
     def done(self, ops: Iterable[Op] | None = None) -> Graph:
-        kept = distinct(self.ops if ops is None else ops)
+        kept = tuple(self.ops if ops is None else ops)
         meta = dict(self.graph.meta)
         if "qdq" in meta:
             meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}
-        return self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
+        done = self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
+        return done.replace(ops=distinct(done.ops))
 
 
 def uses(graph: Graph) -> Counter[str]:

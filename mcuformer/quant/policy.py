@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.classes import changes_channels, value_classes
+from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 Mode = Literal["8", "mixed", "16"]
@@ -77,7 +78,9 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         for op in writers
     )
     scalar_reader = any(
-        op.kind in ("unary", "softmax", "argmax", "mul", "attention") for op in readers
+        op.kind in ("unary", "softmax", "argmax", "attention")
+        or (op.kind == "mul" and channel_constant(graph, op) is None)
+        for op in readers
     )
     moved = any(changes_channels(graph, op) for op in (*writers, *readers))
     ends = any(n in graph.outputs or n in graph.inputs for n in members)

@@ -56,6 +56,7 @@ class Edit:
 
     def done(self) -> Graph:
         outputs = tuple(self.resolve(n) for n in self.graph.outputs)
-        return self.graph.replace(
-            ops=distinct(self.b.ops), values=dict(self.b.values), outputs=outputs
+        done = self.graph.replace(
+            ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
         ).pruned()
+        return done.replace(ops=distinct(done.ops))
