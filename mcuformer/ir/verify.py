@@ -21,9 +21,6 @@ def verify(graph: Graph) -> Graph:
             raise VerifyError(f"constant {name}: data {value.data.shape}, type {value.type}")
     named: set[str] = set()
     for op in graph.ops:
-        if op.name in named:
-            _fail(op, "another operation has this name")
-        named.add(op.name)
         _inputs_defined(op, defined)
         for out in op.outputs:
             if out in defined:
@@ -31,6 +28,9 @@ def verify(graph: Graph) -> Graph:
             if out not in graph.values:
                 _fail(op, f"its result {out} has no value")
             defined.add(out)
+        if op.name in named:
+            _fail(op, "another operation has this name")
+        named.add(op.name)
         if graph.stage == "float":
             _canonical(graph, op)
     for name in (*graph.inputs, *graph.outputs):

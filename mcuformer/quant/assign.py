@@ -83,11 +83,11 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     elif policy.dtype == "int16":
         qparams = _int16(value)
     elif policy.grain == "stream" and not value.given:
-        qparams, multiples = _stream(value, stats.method)
+        qparams, multiples = _stream(value, stats.method, policy.positive)
         done.multiples.update({n: multiples for n in policy.members})
     else:
         weights = reader_weights(graph, name) if policy.grain == "tensor" else None
-        qparams = _int8(value, stats.method, policy, weights, _limit(producer))
+        qparams = _int8(value, stats.method, policy, weights)
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
     if producer is not None and producer.kind == "softmax":
@@ -112,28 +112,22 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     return ValueStats(low, high, value.rows, finest=finest)
 
 
-def _limit(producer: Op | None) -> float:
-    """Where the range of a value ends by definition (ReLU6), else infinity."""
-    fn = None if producer is None else producer.attrs.get("fn")
-    return 6.0 if fn == "relu6" else math.inf
-
-
 def _int16(value: ValueStats) -> QParams:
     reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
     scale = max(reach * INT16_MARGIN / 32767, float(np.max(value.finest)))
     return QParams(np.asarray(scale), np.asarray(0.0))
 
 
-def _int8(
-    value: ValueStats, method: str, policy: Policy, weights: NDArray | None, limit: float
-) -> QParams:
+def _int8(value: ValueStats, method: str, policy: Policy, weights: NDArray | None) -> QParams:
     per_channel = policy.grain == "channel"
     low, high = value_range(value, method, 256, per_channel, weights=weights)
     if value.given:
         low, high = low.min(), high.max()
     if policy.zero:
         low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-    scale = lively(np.maximum(np.minimum(high, limit) - low, 1e-9) / 255)
+    if not value.given:
+        high = np.minimum(high, policy.ceiling)
+    scale = lively(np.maximum(high - low, 1e-9) / 255)
     zero: NDArray[np.float64] = np.floor(-128 - low / scale + 0.5)
     return QParams(scale, zero)
 
@@ -143,16 +137,17 @@ def lively(scale: NDArray) -> NDArray[np.float64]:
     return np.asarray(np.maximum(scale, np.max(scale) / 128), np.float64)
 
 
-def _stream(value: ValueStats, method: str) -> tuple[QParams, NDArray[np.int64]]:
-    """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16."""
+def _stream(value: ValueStats, method: str, positive: bool) -> tuple[QParams, NDArray[np.int64]]:
+    """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16; `positive`: 0 is the least."""
     low, high = value_range(value, method, 256, per_channel=True)
+    low = np.zeros_like(low) if positive else low
     wanted = lively(np.maximum(high - low, 1e-9) / 255)
     reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)
     unit = max(float(wanted.max()) / _STREAM_MAX, float(reach.max()) * 1.05 / 32767)
     multiples = np.clip(np.ceil(wanted / unit - 0.25), 1, _STREAM_MAX).astype(np.int64)
     scale: NDArray[np.float64] = np.asarray(unit * multiples, np.float64)
     zero: NDArray[np.float64] = np.floor(-(low + high) / 2 / scale)
-    return QParams(scale, zero), multiples
+    return QParams(scale, np.full_like(zero, -128) if positive else zero), multiples
 
 
 def reader_weights(graph: Graph, name: str) -> NDArray | None:
