@@ -185,27 +185,47 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     q_stats = query_stats(stats, q)
     limits = operand_limits(graph, op, dtype)
     done.limits[op.name] = limits
-    if _is_free(graph, q, done) and _is_free(graph, k, done) and q != k:
+    free = {n for n in (q, k, v) if op.inputs[:3].count(n) == 1 and _is_free(graph, n, done)}
+    if q in free and k in free:
         pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
-        done.qparams[q] = _symmetric(q_stats, limits.q)
-        done.qparams[k] = _symmetric(stats.values[k], limits.k)
+        _assign_shared(stats, q, limits.q, done)
+        _assign_shared(stats, k, limits.k, done)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
     scale_v, ratio = scales.value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
-    if not _is_free(graph, v, done):
-        scale_v, ratio = _symmetric(stats.values[v], limits.v), np.ones(heads)
-    done.qparams[v] = scale_v
+    if v in free:
+        done.qparams[v] = scale_v
+    else:
+        ratio = np.ones(heads)
+        _assign_shared(stats, v, limits.v, done)
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
     for name in (q, k, v):
         done.dtypes[name] = dtype
     if is_direct(graph, op, done):
-        done.qparams[out] = output_qparams(graph, op, scale_v, exact)
+        done.qparams[out] = output_qparams(graph, op, done.qparams[v], exact)
         done.dtypes[out] = dtype
+
+
+def _assign_shared(stats: CalibrationStats, name: str, limit: int, done: Assignment) -> None:
+    """One scale and zero point 0 for all values that hold the numbers of `name`.
+
+    What several attentions read, or one as several of its operands, gets the coarsest scale.
+    """
+    if stats.graph.const(name) is not None:
+        done.qparams[name] = _symmetric(query_stats(stats, name), limit)
+        return
+    policy = done.policies[name]
+    largest = max(policy.members, key=lambda n: math.prod(stats.graph.type(n).shape))
+    qparams, old = _symmetric(merged(stats, policy, largest), limit), done.qparams.get(name)
+    if old is not None and float(np.max(old.scale)) > float(qparams.scale):
+        qparams = old
+    for n in policy.members:
+        done.qparams[n], done.dtypes[n] = qparams, policy.dtype
 
 
 def query_stats(stats: CalibrationStats, name: str) -> ValueStats:

@@ -152,7 +152,13 @@ def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
     for target in [op.outputs[0] for op in graph.ops if op.outputs[0] in whole]:
         ops = closure(graph, target, whole, producers)
         attentions = [op for op in ops if op.kind == ATTENTION]
-        whole.update(op.outputs[0] for op in attentions[:-1])
+        whole.update(_result(graph, op) for op in attentions[:-1])
+
+
+def _result(graph: Graph, attention: Op) -> str:
+    """What an attention makes; of one with absorbed weights, what W_v makes of it."""
+    out = attention.outputs[0]
+    return graph.consumers()[out][0].outputs[0] if "kv_heads" in attention.attrs else out
 
 
 def _may_meet(graph: Graph, whole: set[str]) -> bool:

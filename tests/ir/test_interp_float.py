@@ -12,7 +12,7 @@ from mcuformer.errors import UsageError
 from mcuformer.ir.functions import function, split
 from mcuformer.ir.graph import Op
 from mcuformer.ir.interp_float import canonical_input, run_float, run_op
-from mcuformer.ir.numpy_ops.special import UNARY
+from mcuformer.ir.numpy_ops.special import UNARY, erf
 from mcuformer.ir.text import parse_graph
 from mcuformer.quant.float_eval import UNARY as FLOAT_UNARY
 from mcuformer.quant.float_eval import erf
