@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,19 +93,49 @@ class Graph:
         )
 
 
-class Builder:
-    """Collects values and operations in order, with fresh names; `done` gives the Graph."""
+def fresh_name(stem: str, *taken: Container[str]) -> str:
+    """`stem`, or the first of stem.1, stem.2 ... that is in none of `taken`."""
+    name, n = stem, 1
+    while any(name in names for names in taken):
+        name, n = f"{stem}.{n}", n + 1
+    return name
 
-    def __init__(self, name: str, stage: str, values: Iterable[Value] = ()) -> None:
-        self.name, self.stage = name, stage
+
+def distinct(ops: Iterable[Op]) -> tuple[Op, ...]:
+    """`ops`, each with a name of its own: the first keeps a name that several have."""
+    ops = tuple(ops)
+    given = {op.name for op in ops}
+    if len(given) == len(ops):
+        return ops
+    taken: set[str] = set()
+    made = []
+    for op in ops:
+        if op.name in taken:
+            op = op.replace(name=fresh_name(op.name, taken, given))
+        taken.add(op.name)
+        made.append(op)
+    return tuple(made)
+
+
+class Builder:
+    """Collects values and operations in order, with fresh names; `done` gives the Graph.
+
+    `reserved` are names of values to come: only the operation that writes such a value gets it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: str,
+        values: Iterable[Value] = (),
+        reserved: Container[str] = frozenset(),
+    ) -> None:
+        self.name, self.stage, self.reserved = name, stage, reserved
         self.values: dict[str, Value] = {v.name: v for v in values}
         self.ops: list[Op] = []
 
     def fresh(self, stem: str) -> str:
-        name, n = stem, 1
-        while name in self.values:
-            name, n = f"{stem}.{n}", n + 1
-        return name
+        return fresh_name(stem, self.values, self.reserved)
 
     def add_value(self, stem: str, type_: TensorType, data: NDArray | None = None) -> str:
         name = self.fresh(stem)
@@ -125,7 +155,10 @@ class Builder:
         origin: Iterable[str] = (),
         out_name: str | None = None,
     ) -> str:
-        result = self.add_value(out_name or name, out)
+        result = out_name or name
+        if result in self.values or result not in self.reserved:
+            result = self.fresh(result)
+        self.values[result] = Value(result, out)
         self.ops.append(Op(kind, name, tuple(inputs), (result,), dict(attrs or {}), tuple(origin)))
         return result
 
@@ -135,7 +168,7 @@ class Builder:
             self.stage,
             tuple(inputs),
             tuple(outputs),
-            tuple(self.ops),
+            distinct(self.ops),
             dict(self.values),
             dict(meta),
         )

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
+from mcuformer.ir.functions import function
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.numpy_ops import KERNELS
 from mcuformer.ir.numpy_ops.special import UNARY
@@ -152,7 +153,7 @@ def _pool(op: Op, args: Arrays) -> NDArray:
 
 _CANONICAL: dict[str, Callable[[Op, Arrays], NDArray]] = {
     "linear": _linear, "conv2d": _conv2d, "layernorm": _layernorm, "attention": _attention,
-    "unary": lambda op, a: UNARY[op.attrs["fn"]](_arg(a, 0)),
+    "unary": lambda op, a: function(UNARY, op.attrs["fn"])(_arg(a, 0)),
     "add": lambda op, a: _arg(a, 0) + _arg(a, 1), "mul": lambda op, a: _arg(a, 0) * _arg(a, 1),
     "concat": lambda op, a: np.concatenate([x for x in a if x is not None], op.attrs["axis"]),
     "slice": _slice,

@@ -19,6 +19,7 @@ def verify(graph: Graph) -> Graph:
             raise VerifyError(f"value {value.name} is filed as {name}")
         if value.data is not None and tuple(value.data.shape) != value.type.shape:
             raise VerifyError(f"constant {name}: data {value.data.shape}, type {value.type}")
+    named: set[str] = set()
     for op in graph.ops:
         _inputs_defined(op, defined)
         for out in op.outputs:
@@ -27,6 +28,9 @@ def verify(graph: Graph) -> Graph:
             if out not in graph.values:
                 _fail(op, f"its result {out} has no value")
             defined.add(out)
+        if op.name in named:
+            _fail(op, "another operation has this name")
+        named.add(op.name)
         if graph.stage == "float":
             _canonical(graph, op)
     for name in (*graph.inputs, *graph.outputs):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph, Op, distinct, fresh_name
 from mcuformer.ir.types import TensorType, Value
 
 
@@ -23,10 +23,7 @@ class Edit:
         self.weight_scales = dict(graph.meta.get("qdq_weights", {}))
 
     def fresh(self, stem: str) -> str:
-        name, n = stem, 1
-        while name in self.values:
-            name, n = f"{stem}.{n}", n + 1
-        return name
+        return fresh_name(stem, self.values)
 
     def const(self, stem: str, data: NDArray) -> str:
         name = self.fresh(stem)
@@ -64,7 +61,8 @@ class Edit:
         meta = dict(self.graph.meta)
         if "qdq" in meta:
             meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}
-        return self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
+        done = self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
+        return done.replace(ops=distinct(done.ops))
 
 
 def uses(graph: Graph) -> Counter[str]:

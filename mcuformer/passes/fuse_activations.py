@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.functions import named
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.numpy_ops import KERNELS
 from mcuformer.ir.numpy_ops.special import UNARY
@@ -25,7 +26,7 @@ CHAINABLE = {
     "Reciprocal", "Relu", "Clip", "Min", "Max", "HardSigmoid", "HardSwish", "Gelu", "QuickGelu",
     "Softplus", "Identity", "Cast",
 }  # fmt: skip
-_TARGETS = {name: f(GRID) for name, f in UNARY.items()}
+_TARGETS = {name: f(GRID) for name, f in UNARY.items() if name != "clip"}
 Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
 
 
@@ -35,7 +36,7 @@ def fuse_activations(graph: Graph) -> Graph:
     ops: list[Op] = []
     for op in graph.ops:
         samples = _derive(graph, op, known)
-        match = _match(graph, op, samples)
+        match = _match(graph, op, samples) or _with_numbers(graph, op)
         if match is not None:
             root, fn = match
             chain = _chain(made, op, root)
@@ -108,6 +109,32 @@ def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
         if errors[fn] < limit:
             return root, fn
     return None
+
+
+def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
+    """A HardSigmoid by its slope and offset; Clip, Min and Max by their scalar bounds."""
+    if op.attrs.get("error"):
+        return None
+    if op.kind == "HardSigmoid":
+        numbers = float(op.attrs.get("alpha", 0.2)), float(op.attrs.get("beta", 0.5))
+        return str(op.inputs[0]), named("hardsigmoid", *numbers)
+    if op.kind not in ("Clip", "Min", "Max"):
+        return None
+    roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
+    consts = {i: graph.const(n) for i, n in enumerate(op.inputs) if n is not None}
+    bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and c.size == 1}
+    shape = graph.type(op.outputs[0]).shape
+    if len(roots) != 1 or len(bounds) + 1 != len(consts) or graph.type(roots[0]).shape != shape:
+        return None
+    low, high = -np.inf, np.inf
+    if op.kind == "Clip":
+        low = bounds.get(1, op.attrs.get("min", low))
+        high = bounds.get(2, op.attrs.get("max", high))
+    elif op.kind == "Max":
+        low = max(bounds.values(), default=low)
+    else:
+        high = min(bounds.values(), default=high)
+    return (roots[0], named("clip", low, high)) if low <= high else None
 
 
 def _distance(a: NDArray, b: NDArray) -> float:

@@ -6,10 +6,10 @@ saturate where the ReLU cuts; tanh and sigmoid have ranges by nature. Other valu
 
 from __future__ import annotations
 
+from mcuformer.ir.functions import clamp_bounds, split
 from mcuformer.ir.graph import Graph, Op
 
 _INSIDE = ("reshape", "slice", "gather", "mean", "maxpool", "avgpool")
-_CUTS = ("relu", "relu6")
 _BY_NATURE = {"tanh": (1 / 127, 0, "int8"), "sigmoid": (1 / 255, -128, "int8"),
               "hardsigmoid": (1 / 255, -128, "int8")}  # fmt: skip
 
@@ -19,11 +19,12 @@ def spread_qdq(graph: Graph) -> Graph:
         return graph
     table = dict(graph.meta["qdq"])
     for op in graph.ops:
-        inside = op.kind in _INSIDE or op.attrs.get("fn") in _CUTS
+        inside = op.kind in _INSIDE or clamp_bounds(op.attrs.get("fn")) is not None
         if inside and op.inputs[0] in table:
             table.setdefault(op.outputs[0], table[op.inputs[0]])
-        if op.attrs.get("fn") in _BY_NATURE:
-            table.setdefault(op.outputs[0], _BY_NATURE[op.attrs["fn"]])
+        fn = split(op.attrs.get("fn") or "")[0]
+        if fn in _BY_NATURE:
+            table.setdefault(op.outputs[0], _BY_NATURE[fn])
     readers = graph.consumers()
     for op in reversed(graph.ops):
         users = readers[op.outputs[0]]
@@ -35,4 +36,4 @@ def spread_qdq(graph: Graph) -> Graph:
 
 
 def _same_range(reader: Op) -> bool:
-    return reader.kind == "reshape" or reader.attrs.get("fn") in _CUTS
+    return reader.kind == "reshape" or clamp_bounds(reader.attrs.get("fn")) is not None

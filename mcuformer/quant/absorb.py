@@ -47,6 +47,8 @@ def absorbable(graph: Graph) -> dict[str, Group]:
             or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]
         ):
             continue
+        if graph.const(op.inputs[0]) is not None:
+            continue
         k, v = (producers.get(str(n)) for n in op.inputs[1:3])
         if k is None or v is None or not (_plain(graph, k) and _plain(graph, v)):
             continue

@@ -83,11 +83,11 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     elif policy.dtype == "int16":
         qparams = _int16(value)
     elif policy.grain == "stream" and not value.given:
-        qparams, multiples = _stream(value, stats.method)
+        qparams, multiples = _stream(value, stats.method, policy.positive)
         done.multiples.update({n: multiples for n in policy.members})
     else:
         weights = reader_weights(graph, name) if policy.grain == "tensor" else None
-        qparams = _int8(value, stats.method, policy, weights, _limit(producer))
+        qparams = _int8(value, stats.method, policy, weights)
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
     if producer is not None and producer.kind == "softmax":
@@ -112,28 +112,22 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     return ValueStats(low, high, value.rows, finest=finest)
 
 
-def _limit(producer: Op | None) -> float:
-    """Where the range of a value ends by definition (ReLU6), else infinity."""
-    fn = None if producer is None else producer.attrs.get("fn")
-    return 6.0 if fn == "relu6" else math.inf
-
-
 def _int16(value: ValueStats) -> QParams:
     reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
     scale = max(reach * INT16_MARGIN / 32767, float(np.max(value.finest)))
     return QParams(np.asarray(scale), np.asarray(0.0))
 
 
-def _int8(
-    value: ValueStats, method: str, policy: Policy, weights: NDArray | None, limit: float
-) -> QParams:
+def _int8(value: ValueStats, method: str, policy: Policy, weights: NDArray | None) -> QParams:
     per_channel = policy.grain == "channel"
     low, high = value_range(value, method, 256, per_channel, weights=weights)
     if value.given:
         low, high = low.min(), high.max()
     if policy.zero:
         low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-    scale = lively(np.maximum(np.minimum(high, limit) - low, 1e-9) / 255)
+    if not value.given:
+        high = np.minimum(high, policy.ceiling)
+    scale = lively(np.maximum(high - low, 1e-9) / 255)
     zero: NDArray[np.float64] = np.floor(-128 - low / scale + 0.5)
     return QParams(scale, zero)
 
@@ -143,16 +137,17 @@ def lively(scale: NDArray) -> NDArray[np.float64]:
     return np.asarray(np.maximum(scale, np.max(scale) / 128), np.float64)
 
 
-def _stream(value: ValueStats, method: str) -> tuple[QParams, NDArray[np.int64]]:
-    """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16."""
+def _stream(value: ValueStats, method: str, positive: bool) -> tuple[QParams, NDArray[np.int64]]:
+    """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16; `positive`: 0 is the least."""
     low, high = value_range(value, method, 256, per_channel=True)
+    low = np.zeros_like(low) if positive else low
     wanted = lively(np.maximum(high - low, 1e-9) / 255)
     reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)
     unit = max(float(wanted.max()) / _STREAM_MAX, float(reach.max()) * 1.05 / 32767)
     multiples = np.clip(np.ceil(wanted / unit - 0.25), 1, _STREAM_MAX).astype(np.int64)
     scale: NDArray[np.float64] = np.asarray(unit * multiples, np.float64)
     zero: NDArray[np.float64] = np.floor(-(low + high) / 2 / scale)
-    return QParams(scale, zero), multiples
+    return QParams(scale, np.full_like(zero, -128) if positive else zero), multiples
 
 
 def reader_weights(graph: Graph, name: str) -> NDArray | None:
@@ -190,27 +185,47 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     q_stats = query_stats(stats, q)
     limits = operand_limits(graph, op, dtype)
     done.limits[op.name] = limits
-    if _is_free(graph, q, done) and _is_free(graph, k, done) and q != k:
+    free = {n for n in (q, k, v) if op.inputs[:3].count(n) == 1 and _is_free(graph, n, done)}
+    if q in free and k in free:
         pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
-        done.qparams[q] = _symmetric(q_stats, limits.q)
-        done.qparams[k] = _symmetric(stats.values[k], limits.k)
+        _assign_shared(stats, q, limits.q, done)
+        _assign_shared(stats, k, limits.k, done)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
     scale_v, ratio = scales.value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
-    if not _is_free(graph, v, done):
-        scale_v, ratio = _symmetric(stats.values[v], limits.v), np.ones(heads)
-    done.qparams[v] = scale_v
+    if v in free:
+        done.qparams[v] = scale_v
+    else:
+        ratio = np.ones(heads)
+        _assign_shared(stats, v, limits.v, done)
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
     for name in (q, k, v):
         done.dtypes[name] = dtype
     if is_direct(graph, op, done):
-        done.qparams[out] = output_qparams(graph, op, scale_v, exact)
+        done.qparams[out] = output_qparams(graph, op, done.qparams[v], exact)
         done.dtypes[out] = dtype
+
+
+def _assign_shared(stats: CalibrationStats, name: str, limit: int, done: Assignment) -> None:
+    """One scale and zero point 0 for all values that hold the numbers of `name`.
+
+    What several attentions read, or one as several of its operands, gets the coarsest scale.
+    """
+    if stats.graph.const(name) is not None:
+        done.qparams[name] = _symmetric(query_stats(stats, name), limit)
+        return
+    policy = done.policies[name]
+    largest = max(policy.members, key=lambda n: math.prod(stats.graph.type(n).shape))
+    qparams, old = _symmetric(merged(stats, policy, largest), limit), done.qparams.get(name)
+    if old is not None and float(np.max(old.scale)) > float(qparams.scale):
+        qparams = old
+    for n in policy.members:
+        done.qparams[n], done.dtypes[n] = qparams, policy.dtype
 
 
 def query_stats(stats: CalibrationStats, name: str) -> ValueStats:

@@ -44,7 +44,8 @@ class Context:
     ) -> None:
         self.graph, self.stats, self.plan = stats.graph, stats, plan
         self.bits = bits or {}
-        self.b = Builder(self.graph.name, "int")
+        activations = {n for n, v in self.graph.values.items() if not v.is_const}
+        self.b = Builder(self.graph.name, "int", reserved=activations)
         name = self.graph.inputs[0]
         self.b.values[name] = Value(name, self.int_type(name))
         self.trace: Trace | None = None

@@ -16,6 +16,7 @@ LIMIT = 2**31 - 1
 _WIDE_SHIFTS = (1, 24)
 _SHIFTS = (3, 3)
 _RESIDUAL_SHIFTS = (8, 11)
+_NARROW = 255  # largest magnitude of 8 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,12 @@ def solve(
 ) -> Epilogue:
     """y = scale * (t / 2^shift - zero) from accumulators of `acc_scale`, |acc| <= `acc_bound`.
 
-    `wide`: y needs more than 8 bits, so accumulators are shifted up as far as they go.
+    `wide`: y needs more than 8 bits, so accumulators are shifted up as far as they go; a residual of
+    more than 8 bits wants that, too, since its multiplier has only the bits below the result.
     `unit`: the kernel's accumulator is `unit` times this one, so mult is a multiple of it.
     """
+    fine = residual is not None and residual.data is None and residual.reach > _NARROW
+    wide = wide or fine
     ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
     room = max(0, math.floor(31 - math.log2(unit * (float(acc_bound.max()) + 1))))
     free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.functions import Function, function
 from mcuformer.ir.graph import Graph, Op
 
 Arrays = Sequence[NDArray]
@@ -31,7 +32,7 @@ def sigmoid(x: NDArray) -> NDArray:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-UNARY: Mapping[str, Callable[[NDArray], NDArray]] = {
+UNARY: Mapping[str, Function] = {
     "gelu": lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
     "gelu_tanh": lambda x: 0.5 * x * (1.0 + np.tanh(0.7978845608 * (x + 0.044715 * x**3))),
     "quick_gelu": lambda x: x * sigmoid(1.702 * x),
@@ -40,6 +41,8 @@ UNARY: Mapping[str, Callable[[NDArray], NDArray]] = {
     "tanh": np.tanh,
     "sigmoid": sigmoid,
     "silu": lambda x: x * sigmoid(x),
+    "hardsigmoid": lambda x, alpha=1 / 6, beta=0.5: np.clip(alpha * x + beta, 0.0, 1.0),
+    "clip": np.clip,
     "hardswish": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
 }
 
@@ -88,7 +91,7 @@ def _weighted(op: Op, args: OptionalArrays) -> NDArray:
     res = args[3] if len(args) > 3 else None
     y = y if res is None else y + res
     fn = op.attrs.get("fn")
-    return y if fn is None else UNARY[fn](y)
+    return y if fn is None else function(UNARY, fn)(y)
 
 
 def _layernorm(op: Op, args: Arrays, gamma: NDArray | None, beta: NDArray | None) -> NDArray:
@@ -135,7 +138,7 @@ def _avgpool(op: Op, args: Arrays) -> NDArray:
 
 
 _OPS: Mapping[str, Callable[[Op, Arrays], NDArray]] = {
-    "unary": lambda op, args: UNARY[op.attrs["fn"]](args[0]),
+    "unary": lambda op, args: function(UNARY, op.attrs["fn"])(args[0]),
     "add": lambda op, args: args[0] + args[1],
     "mul": lambda op, args: args[0] * args[1],
     "attention": _attention,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.functions import split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.assign import InputFormat, assign
 from mcuformer.quant.calibrate import CalibrationStats
@@ -122,7 +123,7 @@ def _problem(graph: Graph, op: Op) -> str | None:
     if op.kind not in _LOWER:
         return f"operator {op.kind}"
     fn = op.attrs.get("fn")
-    if fn is not None and fn not in UNARY:
+    if fn is not None and split(fn)[0] not in UNARY:
         return f"function {fn}"
     if op.kind == "argmax":
         return _argmax_problem(graph, op)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_linear import im2col
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant import refine, tables
 from mcuformer.quant.context import Context
 from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
@@ -45,7 +46,7 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
     fn = op.attrs["fn"]
-    table = None if fn in (None, *tables.CLAMPS) else tables.index_table(fn, qparams, dtype)
+    table = _table(fn, qparams, dtype, op.name)
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
@@ -76,6 +77,18 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     attrs |= _clamps(ctx, op) | _geometry(ctx, op)
     inputs = _inputs(ctx, op, w_int, bias, end, None if table is None else table.data)
     ctx.emit("q_dwconv2d" if layer.depthwise else _KINDS[op.kind], op, inputs, attrs)
+
+
+def _table(fn: str | None, out: QParams, dtype: str, where: str) -> tables.IndexTable | None:
+    """None where nothing is left to do beside saturation and the clamps of `_clamps`."""
+    if fn is None:
+        return None
+    if clamp_bounds(fn) is None:
+        return tables.index_table(fn, out, dtype)
+    low, high = tables.clamps(fn, out, dtype, where)
+    if dtype == "int16" or (low, high) == (-128, 127):
+        return None
+    return tables.clamp_table(low, high, out)
 
 
 def _layer(ctx: Context, op: Op) -> Layer:
@@ -200,16 +213,13 @@ def _clamps(ctx: Context, op: Op) -> dict[str, Any]:
     out = op.outputs[0]
     if ctx.dtype(out) == "int8":
         return {}
-    fn = op.attrs["fn"]
-    if fn in tables.CLAMPS:
-        top = 6.0 / float(ctx.qparams(out).scale) if fn == "relu6" else 32767
-        return {"clamp_min": 0, "clamp_max": int(min(32767, round(top)))}
+    low, high = tables.clamps(op.attrs["fn"], ctx.qparams(out), "int16", op.name)
     for reader in ctx.graph.consumers()[out]:
         if reader.kind == "attention" and out in reader.inputs[:3]:
             limits = ctx.plan.limits[reader.name]
             top = (limits.q, limits.k, limits.v)[reader.inputs.index(out)]
-            return {"clamp_min": -top, "clamp_max": top}
-    return {}
+            low, high = max(low, -top), min(high, top)
+    return {} if (low, high) == (-32768, 32767) else {"clamp_min": low, "clamp_max": high}
 
 
 def _geometry(ctx: Context, op: Op) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.quant.context import Context
 from mcuformer.quant.epilogue import LIMIT, solve
+from mcuformer.quant.operands import channel_constant, constant_operand
 from mcuformer.quant.tables import value_table
 
 _MAX_SHIFT = 20
@@ -23,16 +24,23 @@ def reach(dtype: str) -> int:
 
 
 def _sum_constants(
-    terms: list[tuple[QParams, int]], out: QParams, channels: int, where: str
+    terms: list[tuple[QParams, int]],
+    out: QParams,
+    channels: int,
+    where: str,
+    constant: NDArray | float = 0.0,
 ) -> tuple[list[NDArray], NDArray, int]:
-    """Multipliers per term and offset (C,) of sum(q * m) + offset >> shift; the sum fits int32."""
+    """Multipliers per term and offset (C,) of sum(q * m) + offset >> shift; the sum fits int32.
+
+    `constant`: a real term, () or (C,).
+    """
     for shift in range(_MAX_SHIFT, 0, -1):
         mults = [
             np.broadcast_to(np.rint(q.scale / out.scale * 2.0**shift), (channels,))
             for q, _ in terms
         ]
-        offset = np.broadcast_to(np.rint(out.zero_point * 2.0**shift), (channels,))
-        offset = offset + 2.0 ** (shift - 1)
+        real = out.zero_point + constant / out.scale
+        offset = np.broadcast_to(np.rint(real * 2.0**shift), (channels,)) + 2.0 ** (shift - 1)
         for (q, _), m in zip(terms, mults, strict=True):
             offset = offset - np.rint(q.zero_point * m)
         bound = np.abs(offset)
@@ -43,8 +51,10 @@ def _sum_constants(
     raise McuformerError(f"{where}: the sum does not fit int32")
 
 
-def _constant(ctx: Context, op: Op, data: NDArray) -> tuple[str, QParams]:
-    """A constant operand as int16."""
+def _constant(ctx: Context, op: Op) -> tuple[str, QParams]:
+    """A constant operand, which has rows of its own, as int16."""
+    data = constant_operand(ctx.graph, op)
+    assert data is not None
     scale = max(float(np.abs(data).max()), 1e-12) / 32767
     qparams = QParams(np.asarray(scale), np.asarray(0.0))
     return ctx.b.const(f"{op.name}.const", qparams.quantise(data, "int16")), qparams
@@ -54,16 +64,26 @@ def _operands(ctx: Context, op: Op) -> list[tuple[str, QParams, int]]:
     """(name, parameters, largest magnitude) of a and b; a constant comes second."""
     found: list[tuple[str, QParams, int]] = []
     for name in sorted(op.inputs, key=lambda n: ctx.const(n) is not None):
-        data = ctx.const(name)
-        if data is not None:
-            const, qparams = _constant(ctx, op, data)
+        if ctx.const(name) is not None:
+            const, qparams = _constant(ctx, op)
             found.append((const, qparams, 32768))
         else:
             found.append((str(name), ctx.qparams(str(name)), reach(ctx.dtype(str(name)))))
     return found
 
 
+def _activation(ctx: Context, op: Op) -> str:
+    """The operand that is no constant."""
+    return next(str(n) for n in op.inputs if ctx.const(n) is None)
+
+
 def lower_add(ctx: Context, op: Op) -> None:
+    """Of a constant that all rows share, only the offsets are left."""
+    shared = channel_constant(ctx.graph, op)
+    if shared is not None:
+        x = _activation(ctx, op)
+        _emit_requant(ctx, op, x, ctx.int_type(x), shared)
+        return
     y = op.outputs[0]
     (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
     channels = ctx.graph.type(y).shape[-1]
@@ -76,21 +96,41 @@ def lower_add(ctx: Context, op: Op) -> None:
 
 def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
     """`source` of another scale -> the value that `op` writes."""
+    _emit_requant(ctx, op.replace(name=f"{op.name}.requant"), source, type_, 0.0, op.name)
+
+
+def _emit_requant(
+    ctx: Context,
+    op: Op,
+    source: str,
+    type_: TensorType,
+    constant: NDArray | float,
+    stem: str | None = None,
+) -> None:
+    """`source`, read as `type_` says, plus `constant`; `stem` of the names of what is stored."""
     assert type_.qparams is not None
-    y = op.outputs[0]
+    y, stem = op.outputs[0], stem or op.name
     (mult,), offset, shift = _sum_constants(
-        [(type_.qparams, reach(type_.dtype))], ctx.qparams(y), type_.shape[-1], op.name
+        [(type_.qparams, reach(type_.dtype))], ctx.qparams(y), type_.shape[-1], op.name, constant
     )
     const = ctx.b.const
     inputs: list[str | None] = [
         source,
-        const(f"{op.name}.ma", mult),
-        const(f"{op.name}.offset", offset),
+        const(f"{stem}.ma", mult),
+        const(f"{stem}.offset", offset),
     ]
-    ctx.emit("q_requant", op.replace(name=f"{op.name}.requant"), inputs, {"shift": shift})
+    ctx.emit("q_requant", op, inputs, {"shift": shift})
 
 
 def lower_mul(ctx: Context, op: Op) -> None:
+    """By a constant that all rows share: x with another scale in every channel."""
+    shared = channel_constant(ctx.graph, op)
+    if shared is not None:
+        x = _activation(ctx, op)
+        t, q = ctx.int_type(x), ctx.qparams(x)
+        scaled = QParams(q.scale * shared, np.broadcast_to(q.zero_point, shared.shape))
+        _emit_requant(ctx, op, x, TensorType(t.shape, t.dtype, scaled), 0.0)
+        return
     y = op.outputs[0]
     (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
     za, zb = int(qa.zero_point), int(qb.zero_point)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.classes import changes_channels, value_classes
+from mcuformer.quant.classes import changes_channels, moved_values, value_classes
+from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 Mode = Literal["8", "mixed", "16"]
@@ -16,12 +19,15 @@ Grain = Literal["tensor", "stream", "channel"]
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`grain`: one scale for all channels; per channel, integer multiples of one (LayerNorm reads
-    it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU)."""
+    it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU). `positive`: all
+    numbers come out of ReLUs, so that real 0 is the least of them. `ceiling`: none is larger."""
 
     members: tuple[str, ...]
     dtype: str
     grain: Grain
     zero: bool
+    positive: bool
+    ceiling: float
 
 
 def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
@@ -33,11 +39,31 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
         readers = [op for n in members for op in consumers[n]]
         dtype = _dtype(graph, mode, members, writers, readers)
         grain = _grain(graph, members, writers, readers)
-        relu = any(op.attrs.get("fn") in ("relu", "relu6") for op in writers)
-        zero = grain == "tensor" or relu or any(op.kind == "conv2d" for op in readers)
-        policy = Policy(members, dtype, "tensor" if dtype == "int16" else grain, zero)
+        positive, ceiling = _ends(graph, members, writers)
+        clamped = any(clamp_bounds(op.attrs.get("fn")) for op in writers)
+        if dtype == "int16" or (clamped and not _cut_by_saturation(positive, ceiling, grain)):
+            grain = "tensor"
+        zero = grain == "tensor" or positive or any(op.kind == "conv2d" for op in readers)
+        policy = Policy(members, dtype, grain, zero, positive, ceiling)
         table.update({n: policy for n in members})
     return table
+
+
+def _ends(graph: Graph, members: tuple[str, ...], writers: list[Op]) -> tuple[bool, float]:
+    """(positive, ceiling), see Policy."""
+    made = [op for op in writers if not moved_values(graph, op)]
+    constants = any(
+        graph.const(n) is not None for op in writers if op not in made for n in op.inputs
+    )
+    functions = {op.attrs.get("fn") for op in made}
+    if constants or any(n in graph.inputs for n in members) or not functions <= {"relu", "relu6"}:
+        return False, math.inf
+    return True, 6.0 if functions == {"relu6"} else math.inf
+
+
+def _cut_by_saturation(positive: bool, ceiling: float, grain: Grain) -> bool:
+    """Whether every channel's grid ends where the clamp cuts, whatever its scale."""
+    return positive and (grain != "stream" or ceiling == math.inf)
 
 
 def is_stream(members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> bool:
@@ -70,14 +96,18 @@ def _dtype(
 
 def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
     tables = any(
-        op.attrs.get("fn") not in (None, "relu", "relu6") for op in writers if op.kind != "unary"
+        op.attrs.get("fn") is not None and clamp_bounds(op.attrs["fn"]) is None
+        for op in writers
+        if op.kind != "unary"
     )
     scalar_writer = any(
         op.kind in ("unary", "softmax") or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
     scalar_reader = any(
-        op.kind in ("unary", "softmax", "argmax", "mul", "attention") for op in readers
+        op.kind in ("unary", "softmax", "argmax", "attention")
+        or (op.kind == "mul" and channel_constant(graph, op) is None)
+        for op in readers
     )
     moved = any(changes_channels(graph, op) for op in (*writers, *readers))
     ends = any(n in graph.outputs or n in graph.inputs for n in members)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.types import QParams
+from mcuformer.errors import McuformerError
+from mcuformer.ir.functions import clamp_bounds, function
+from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant.float_eval import UNARY
 
-CLAMPS = ("relu", "relu6")  # saturation does these, no table
 _GRID = 65537
+_CLAMP_BITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,37 @@ def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
     bits = 11 if dtype == "int8" else 12
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
     grid = np.linspace(-reach, reach, _GRID)
-    y = out.quantise(UNARY[fn](grid), dtype).astype(np.int64)
+    y = out.quantise(function(UNARY, fn)(grid), dtype).astype(np.int64)
     tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
     changing = np.flatnonzero((np.abs(y - y[0]) > tolerance) & (np.abs(y - y[-1]) > tolerance))
     low, high = (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
     scale = (high - low) / (2**bits - 1)
-    entries = UNARY[fn](low + scale * np.arange(2**bits))
+    entries = function(UNARY, fn)(low + scale * np.arange(2**bits))
     return IndexTable(out.quantise(entries, dtype), bits, scale, -low / scale)
 
 
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:
     """256 entries for int8 x; 4096 for int16 x, each for the middle of its 16 inputs."""
     q = np.arange(-128, 128) if x_dtype == "int8" else np.arange(-2048, 2048) * 16 + 7.5
-    return out.quantise(UNARY[fn](x.dequantise(q)), dtype)
+    return out.quantise(function(UNARY, fn)(x.dequantise(q)), dtype)
+
+
+def clamps(fn: str | None, out: QParams, dtype: str, where: str) -> tuple[int, int]:
+    """The least and the largest output of `fn`; the type's own where `fn` is no clamp."""
+    info = np.iinfo(DTYPES[dtype])
+    bounds = clamp_bounds(fn)
+    if bounds is None:
+        return info.min, info.max
+    with np.errstate(over="ignore"):
+        ends = [np.floor(np.asarray(b / out.scale + out.zero_point + 0.5)) for b in bounds]
+    low, high = (np.unique(np.clip(end, info.min, info.max)) for end in ends)
+    if low.size > 1 or high.size > 1:
+        raise McuformerError(f"{where}: the channels of a clamp have different ends")
+    return int(low[0]), int(high[0])
+
+
+def clamp_table(low: int, high: int, out: QParams) -> IndexTable:
+    """int8 outputs cut at [low, high], by a step each: the kernels have this index for nothing."""
+    half = 2 ** (_CLAMP_BITS - 1)
+    entries = np.clip(np.arange(-half, half), low, high).astype(np.int8)
+    return IndexTable(entries, _CLAMP_BITS, float(out.scale), half + float(out.zero_point))

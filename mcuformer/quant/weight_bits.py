@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels.shapes import round4
 from mcuformer.quant.calibrate import CalibrationStats
@@ -113,5 +114,5 @@ def constant_bytes(graph: Graph) -> int:
         total += sum(
             2 * math.prod(graph.type(n).shape) for n in rest if n and graph.values[n].is_const
         )
-    tables = sum(fn not in (None, "relu", "relu6") for fn, _ in functions)
+    tables = sum(fn is not None and clamp_bounds(fn) is None for fn, _ in functions)
     return total + TABLE_BYTES * tables

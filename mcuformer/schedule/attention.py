@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.record import record
+from mcuformer.schedule.columns import can_cut, column_view, cut_activations
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Expr, Loop, Step
@@ -42,20 +43,37 @@ def sides(region: Region) -> Sides:
 def head_chain(
     em: Emitter, ops: list[Op], value: str, head: int, width: int
 ) -> tuple[list[Op], str]:
-    """The chain `ops` that ends in `value`, restricted to a head's channels back to its linear layer."""
-    table = {op.outputs[0]: op for op in ops}
-    op = table.get(value)
-    if op is None:
-        raise KeyError(value)  # the head's share of a materialised value is a view: see _operand
-    if op.kind == "q_linear":
-        part = em.head_columns(op, head, width)
-        return [*ancestors(ops, str(op.inputs[0])), part], part.outputs[0]
-    before, x = head_chain(em, ops, str(op.inputs[0]), head, width)
-    part = em.head_columns(op, head, width, x)
-    return [*before, part], part.outputs[0]
+    """The chain `ops` that ends in `value`, restricted to a head's channels back to its linear layer.
+
+    Where the program is not priced, all heads take those of the first, which need the same.
+    """
+    head = head if em.priced else 0
+    return columns_chain(em, ops, value, head * width, (head + 1) * width)
+
+
+def columns_chain(
+    em: Emitter, ops: list[Op], value: str, start: int, stop: int
+) -> tuple[list[Op], str]:
+    """What of `ops` makes channels [start, stop) of `value`, and the value that holds them."""
+    if (start, stop) == (0, em.values[value].type.shape[-1]):
+        return ancestors(ops, value), value
+    op = next((o for o in ops if o.outputs[0] == value), None)
+    if op is None or not can_cut(em.values, op, start, stop):
+        view = column_view(em.values, value, start, stop)
+        return [*ancestors(ops, value), view], view.outputs[0]
+    along = cut_activations(em.values, op)
+    chain = [o for n in op.inputs if n is not None and n not in along for o in ancestors(ops, n)]
+    parts: dict[str, str] = {}
+    for name in along:
+        before, parts[name] = columns_chain(em, ops, name, start, stop)
+        chain += before
+    part = em.columns(op, start, stop, parts)
+    return [*dict.fromkeys(chain), part], part.outputs[0]
 
 
 def _operand(em: Emitter, value: str, locs: dict[str, Loc]) -> Loc:
+    if em.values[value].is_const:
+        return em.constant(value)
     return locs[value] if value in locs else em.where[value]
 
 
@@ -150,7 +168,7 @@ def head_by_head(
             )
         )
     else:
-        q_whole = em.where[qn]
+        q_whole = _operand(em, qn, {})
     item = em.values[kn].type.size_bytes // max(1, tk * heads)
     assert item
     k_width = em.values[kn].type.shape[1] // heads
@@ -159,16 +177,16 @@ def head_by_head(
     for h in range(heads):
         kops, kv_k = head_chain(em, part.k, kn, h, k_width) if part.k else ([], None)
         vops, kv_v = head_chain(em, part.v, vn, h, v_width) if part.v else ([], None)
-        for n, base in ((kv_k, "k"), (kv_v, "v")):
-            if n is not None and base not in kv_whole:
-                kv_whole[base] = em.rows_buffer(n, tk, f"{op.name}.{base}")
+        for n, whole, base in ((kv_k, kn, "k"), (kv_v, vn, "v")):
+            if n is not None and whole not in kv_whole:
+                kv_whole[whole] = em.rows_buffer(n, tk, f"{op.name}.{base}")
         ops = list(dict.fromkeys([*kops, *vops]))
         if ops:
             name = "t"
             rows = Rows.tile(name, tk, tile)
             dest = {
-                n: kv_whole[b].at(rows.first)
-                for n, b in ((kv_k, "k"), (kv_v, "v"))
+                n: kv_whole[whole].at(rows.first)
+                for n, whole in ((kv_k, kn), (kv_v, vn))
                 if n is not None
             }
             steps.append(
@@ -180,8 +198,8 @@ def head_by_head(
                     f"{op.name}: K, V of head {h}",
                 )
             )
-        k = kv_whole["k"] if kv_k is not None else em.where[kn].columns(h * kd, kd)
-        v = kv_whole["v"] if kv_v is not None else em.where[vn].columns(h * vd, vd)
+        k = kv_whole[kn] if kv_k is not None else em.where[kn].columns(h * kd, kd)
+        v = kv_whole[vn] if kv_v is not None else em.where[vn].columns(h * vd, vd)
         q = q_whole.columns(h * (q_whole.row_bytes // heads), q_whole.row_bytes // heads)
         y = o.columns(h * (o.row_bytes // heads), o.row_bytes // heads)
         call = em.attention(op, q, k, v, y, Rows.all(tq), h, 1)

@@ -1,23 +1,50 @@
-"""Channel ranges of row-wise operations: one head's share of a linear layer, of a LayerNorm over heads."""
+"""Channel ranges of row-wise operations: one head's share of a linear layer, of a LayerNorm over heads.
+
+An operation that is cut has every operand cut that runs along its output's channels: constants are
+sliced, activations become columns of where they lie (a `slice` of channels, which moves nothing).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
-from mcuformer.schedule.regions import is_column_view
 
-# Per-output-channel inputs of an op, by position (ADR 0002); the axis of the channel.
-_PER_CHANNEL: dict[str, dict[int, int]] = {
-    "q_linear": {1: 0, 2: 0, 3: 0, 4: 0, 5: 1, 6: 0},
-    "q_layernorm": {1: 0, 2: 0, 3: 0, 4: 0},
-    "q_add": {1: 1, 2: 0, 3: 0, 4: 0},
-    "q_requant": {1: 0, 2: 0, 3: 0, 4: 0},
-    "q_unary": {},
+# Operands that run along the channels of the output, by position (ADR 0002), and their axis of
+# channels. All other operands are read whole. A kind that is not listed mixes its channels.
+_ALONG: Mapping[str, Mapping[int, int]] = {
+    "q_linear": {1: 0, 2: 0, 3: 0, 4: 0, 5: -1, 6: 0},
+    "q_layernorm": {0: -1, 1: 0, 2: 0, 3: 0, 4: 0},
+    "q_add": {0: -1, 1: -1, 2: 0, 3: 0, 4: 0},
+    "q_mul": {0: -1, 1: -1, 2: 0, 3: 0},
+    "q_requant": {0: -1, 1: 0, 2: 0},
+    "q_unary": {0: -1},
 }
+
+
+def is_column_view(op: Op) -> bool:
+    """A slice of channels: the same rows at another byte offset."""
+    return op.kind == "slice" and op.attrs["axis"] == 1
+
+
+def can_cut(values: Mapping[str, Value], op: Op, start: int, stop: int) -> bool:
+    """Whether channels [start, stop) of the output can be computed by themselves."""
+    if op.kind not in _ALONG:
+        return False
+    if op.kind == "q_layernorm":
+        group = values[op.outputs[0]].type.shape[-1] // op.attrs["groups"]
+        return start % group == 0 and stop % group == 0
+    return op.kind != "q_linear" or op.attrs.get("groups", 1) == 1
+
+
+def cut_activations(values: Mapping[str, Value], op: Op) -> list[str]:
+    """The activations among the operands that are cut with the output."""
+    inputs = [op.inputs[i] for i in _ALONG[op.kind] if i < len(op.inputs)]
+    return [n for n in dict.fromkeys(inputs) if n is not None and not values[n].is_const]
 
 
 def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
@@ -28,48 +55,56 @@ def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
     return TensorType((*t.shape[:-1], stop - start), t.dtype, qp)
 
 
-def take_columns(
-    values: dict[str, Value], op: Op, start: int, stop: int, x: str | None = None
-) -> Op:
-    """`op` restricted to output channels [start, stop); new constants are added to `values` (views, no copies).
+def column_view(values: dict[str, Value], x: str, start: int, stop: int) -> Op:
+    """Channels [start, stop) of the value `x`, which is added to `values`."""
+    name = f"{x}[{start}:{stop}]"
+    values[name] = Value(name, sliced_type(values[x].type, start, stop))
+    return Op("slice", name, (x,), (name,), {"axis": 1, "start": start, "stop": stop})
 
-    `x` replaces the activation input where the op is elementwise and its input was restricted too.
+
+def take_columns(
+    values: dict[str, Value], op: Op, start: int, stop: int, parts: Mapping[str, str]
+) -> Op:
+    """`op` restricted to output channels [start, stop), which `can_cut` allows.
+
+    New constants are added to `values` (views, no copies). `parts` has the channels of every one
+    of `cut_activations`.
     """
     width = values[op.outputs[0]].type.shape[-1]
-    if (start, stop) == (0, width) and x is None:
+    if (start, stop) == (0, width):
         return op
     suffix = f"[{start}:{stop}]"
     inputs = list(op.inputs)
-    for i, axis in _PER_CHANNEL[op.kind].items():
+    for i, axis in _ALONG[op.kind].items():
         name = inputs[i] if i < len(inputs) else None
-        if name is None or values[name].data is None:
-            continue
-        data = values[name].data
-        assert data is not None
-        if data.ndim <= axis or data.shape[axis] == 1:
-            continue
-        cut = data[start:stop] if axis == 0 else data[:, start:stop]
-        inputs[i] = name + suffix
-        values[name + suffix] = Value(
-            name + suffix, TensorType(cut.shape, values[name].type.dtype), cut
-        )
-    if x is not None:
-        inputs[0] = x
+        if name is not None:
+            const = values[name].is_const
+            inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
     attrs = dict(op.attrs)
     if op.kind == "q_layernorm":
-        group = width // attrs["groups"]
-        assert start % group == 0 and stop % group == 0
-        attrs["groups"] = (stop - start) // group
+        attrs["groups"] = attrs["groups"] * (stop - start) // width
     out = op.outputs[0] + suffix
     values[out] = Value(out, sliced_type(values[op.outputs[0]].type, start, stop))
     return Op(op.kind, op.name, tuple(inputs), (out,), attrs, op.origin)
+
+
+def _cut_constant(values: dict[str, Value], name: str, axis: int, start: int, stop: int) -> str:
+    """Itself where it is one number for all channels."""
+    data = values[name].data
+    assert data is not None
+    if not data.ndim or data.shape[axis] == 1:
+        return name
+    cut = data[start:stop] if axis == 0 else data[..., start:stop]
+    part = f"{name}[{start}:{stop}]"
+    values[part] = Value(part, TensorType(cut.shape, values[name].type.dtype), cut)
+    return part
 
 
 def take_group(values: dict[str, Value], op: Op, group: int) -> Op:
     """Output channels of one group of a block-diagonal q_linear, as a plain one on that group's inputs."""
     groups = op.attrs["groups"]
     width = values[op.outputs[0]].type.shape[-1] // groups
-    part = take_columns(values, op, group * width, (group + 1) * width)
+    part = take_columns(values, op, group * width, (group + 1) * width, {})
     x = values[str(op.inputs[0])].type
     k = x.shape[-1] // groups
     name = f"{op.inputs[0]}[{group * k}:{(group + 1) * k}]"
@@ -84,27 +119,30 @@ def split_column_views(graph: Graph) -> Graph:
         return graph
     values = dict(graph.values)
     consumers = graph.consumers()
-    producers = graph.producers()
+    layers = {
+        op.outputs[0]: op
+        for op in graph.ops
+        if op.kind == "q_linear"
+        and consumers[op.outputs[0]]
+        and all(map(is_column_view, consumers[op.outputs[0]]))
+        and op.outputs[0] not in graph.outputs
+        and can_cut(values, op, 0, 0)
+    }
     ops: list[Op] = []
     for op in graph.ops:
-        users = consumers[op.outputs[0]]
-        if (
-            op.kind == "q_linear"
-            and users
-            and all(map(is_column_view, users))
-            and op.outputs[0] not in graph.outputs
-        ):
-            continue
-        source = producers.get(op.inputs[0] or "")
-        if is_column_view(op) and source is not None and source.kind == "q_linear":
-            siblings = consumers[source.outputs[0]]
-            if all(map(is_column_view, siblings)) and source.outputs[0] not in graph.outputs:
-                part = take_columns(values, source, op.attrs["start"], op.attrs["stop"])
-                ops.append(
-                    replace(
-                        part, name=op.name, outputs=op.outputs, origin=source.origin + op.origin
-                    )
-                )
-                continue
-        ops.append(op)
+        layer = layers.get(str(op.inputs[0])) if is_column_view(op) else None
+        if layer is not None:
+            ops += _columns_of_layer(values, layer, op)
+        elif op.outputs[0] not in layers:
+            ops.append(op)
     return graph.replace(ops=tuple(ops), values=values)
+
+
+def _columns_of_layer(values: dict[str, Value], layer: Op, cut: Op) -> list[Op]:
+    """The layer's channels that `cut` wants, as the value that `cut` writes."""
+    start, stop = cut.attrs["start"], cut.attrs["stop"]
+    views = [column_view(values, x, start, stop) for x in cut_activations(values, layer)]
+    parts = {str(v.inputs[0]): v.outputs[0] for v in views}
+    part = take_columns(values, layer, start, stop, parts)
+    origin = layer.origin + cut.origin
+    return [*views, replace(part, name=cut.name, outputs=cut.outputs, origin=origin)]

@@ -9,6 +9,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
+from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.panels import attention_choices, linear_choices
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import (
@@ -18,7 +19,6 @@ from mcuformer.schedule.program import (
     Span,
     Work,
 )  # fmt: skip
-from mcuformer.schedule.regions import is_column_view
 from mcuformer.schedule.state import State
 
 
@@ -55,11 +55,6 @@ class Emitter(State):
         if op.kind in ("q_add", "q_mul"):
             other = self.location(op.inputs[1], tiles, rows)
             assert other is not None
-            if (
-                self.values[op.inputs[1] or ""].is_const
-                and self.values[op.inputs[1] or ""].type.shape[0] == 1
-            ):
-                other = replace(self.constant(op.inputs[1] or ""), stride=0)
             return self.elementwise(op, "mcf_" + op.kind[2:], [x, other], y, rows)
         return self.elementwise(op, "mcf_" + op.kind[2:], [x], y, rows)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.record import record
+from mcuformer.schedule.columns import can_cut
 
 TOKENWISE = frozenset(
     {
@@ -26,15 +27,6 @@ TOKENWISE = frozenset(
 )
 ATTENTION = "q_attention"
 CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed"})
-
-
-def is_column_view(op: Op) -> bool:
-    """A slice of channels: the same rows at another byte offset."""
-    return op.kind == "slice" and op.attrs["axis"] == 1
-
-
-def is_rowwise(op: Op) -> bool:
-    return op.kind in TOKENWISE or is_column_view(op)
 
 
 def activations(graph: Graph, op: Op) -> list[str]:
@@ -72,7 +64,8 @@ def attention_feeders(graph: Graph) -> set[str]:
     """Values that only feed q, k and v: recomputed per tile, not kept.
 
     A linear layer that adds a residual, or that several others read (the latent of a low-rank
-    attention), ends the walk: recomputing those would repeat real work.
+    attention), ends the walk: recomputing those would repeat real work. So do K and V that no head
+    can have its share of. A view of channels is none either: it lies where its source lies.
     """
     consumers = graph.consumers()
     producers = graph.producers()
@@ -80,20 +73,27 @@ def attention_feeders(graph: Graph) -> set[str]:
     for op in reversed(graph.ops):
         for value in op.outputs:
             users = consumers[value]
-            if not users or value in graph.outputs or not is_rowwise(op):
+            if not users or value in graph.outputs or op.kind not in TOKENWISE:
+                continue
+            if any(u.kind == ATTENTION and not _shared_by_heads(graph, op, u) for u in users):
                 continue
             if op.kind == "q_linear" and (
                 residual(graph, op) is not None
-                or (
-                    len(users) > 1
-                    and not all(is_column_view(u) or u.kind == ATTENTION for u in users)
-                )
+                or (len(users) > 1 and not all(u.kind == ATTENTION for u in users))
             ):
                 continue
-            if all(u.kind == ATTENTION or (is_rowwise(u) and u.outputs[0] in found) for u in users):
+            if all(u.kind == ATTENTION or u.outputs[0] in found for u in users):
                 found.add(value)
     assert all(v in producers for v in found)
     return found
+
+
+def _shared_by_heads(graph: Graph, op: Op, attention: Op) -> bool:
+    """Whether `op` can make each head's channels of its value, an operand of `attention`, by itself."""
+    value, heads = op.outputs[0], attention.attrs.get("kv_heads", attention.attrs["heads"])
+    width = graph.type(value).shape[1] // heads
+    whole = heads == 1 or value not in attention.inputs[1:3]
+    return whole or can_cut(graph.values, op, width, 2 * width)
 
 
 def residual(graph: Graph, op: Op) -> str | None:
@@ -115,12 +115,20 @@ def materialised(graph: Graph) -> set[str]:
         fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind == "q_mean")
         if in_chain(graph, op, users):
             continue
-        if is_column_view(op):
-            fused_user = all(u.kind in TOKENWISE for u in users)
-        if not (is_rowwise(op) or op.kind == ATTENTION) or not fused_user:
+        if not (op.kind in TOKENWISE or op.kind == ATTENTION) or not fused_user:
             whole.add(value)
+    _separate_means(graph, whole)
     _separate_parallel_attentions(graph, whole)
     return whole
+
+
+def _separate_means(graph: Graph, whole: set[str]) -> None:
+    """A mean sums tiles of rows as they are made; rows that an attention makes are kept for it."""
+    means = [op for op in graph.ops if op.kind == "q_mean" and op.inputs[0] not in whole]
+    for op in means:
+        rows = closure(graph, str(op.inputs[0]), whole, graph.producers())
+        if any(o.kind == ATTENTION for o in rows):
+            whole.add(str(op.inputs[0]))
 
 
 def in_chain(graph: Graph, op: Op, users: Sequence[Op]) -> bool:
@@ -144,9 +152,13 @@ def _separate_parallel_attentions(graph: Graph, whole: set[str]) -> None:
     for target in [op.outputs[0] for op in graph.ops if op.outputs[0] in whole]:
         ops = closure(graph, target, whole, producers)
         attentions = [op for op in ops if op.kind == ATTENTION]
-        if attentions and producers[target].kind != ATTENTION:
-            for op in attentions[:-1]:
-                whole.add(op.outputs[0])
+        whole.update(_result(graph, op) for op in attentions[:-1])
+
+
+def _result(graph: Graph, attention: Op) -> str:
+    """What an attention makes; of one with absorbed weights, what W_v makes of it."""
+    out = attention.outputs[0]
+    return graph.consumers()[out][0].outputs[0] if "kv_heads" in attention.attrs else out
 
 
 def _may_meet(graph: Graph, whole: set[str]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
@@ -47,9 +47,7 @@ class State:
     cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
 
     def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:
-        name, n = stem, 1
-        while name in self.buffers:
-            name, n = f"{stem}.{n}", n + 1
+        name = fresh_name(stem, self.buffers)
         self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)
         return name
 
@@ -64,19 +62,26 @@ class State:
 
     def row_bytes(self, value: str) -> int:
         t = self.values[value].type
-        return t.size_bytes // t.shape[0] if t.shape[0] else 0
+        return t.size_bytes // t.shape[0] if t.shape and t.shape[0] else 0
 
     def constant(self, value: str) -> Loc:
         self.constants[value] = None
         row_bytes = self.row_bytes(value)
         return Loc(Expr(), row_bytes, row_bytes, None, value)
 
+    def constant_rows(self, value: str, rows: Rows) -> Loc:
+        """Rows of a constant operand: a constant of one row is repeated for all of them."""
+        shape, size_bytes = self.values[value].type.shape, self.values[value].type.size_bytes
+        if len(shape) < 2 or (shape[0] == 1 and max(rows.full, rows.total) > 1):
+            return replace(self.constant(value), stride=0, row_bytes=size_bytes)
+        return self.constant(value).at(rows.first)
+
     def index_constant(self, stem: str, numbers: Sequence[int]) -> Addr:
         """A table of row numbers in flash."""
-        data = np.asarray(numbers, np.uint16)
-        self.values[stem] = Value(stem, TensorType(data.shape, "uint16"), data)
-        self.constants[stem] = None
-        return Addr(None, Expr(), stem)
+        data, name = np.asarray(numbers, np.uint16), fresh_name(stem, self.values)
+        self.values[name] = Value(name, TensorType(data.shape, "uint16"), data)
+        self.constants[name] = None
+        return Addr(None, Expr(), name)
 
     def param(self, kernel: str, op: Op, **choices: int) -> str:
         key, n = op.outputs[0], 1
@@ -108,20 +113,18 @@ class State:
                 found.append(Expr(part) if isinstance(part, int) else part)
         return tuple(found)
 
-    def head_columns(self, op: Op, head: int, width: int, x: str | None = None) -> Op:
-        """`width` output channels of `op` (see take_columns) for a head; where the program is not
-        priced, all heads take those of the first, which need the same."""
-        head = head if self.priced else 0
-        key = op, head, width
+    def columns(self, op: Op, start: int, stop: int, parts: Mapping[str, str]) -> Op:
+        """Output channels [start, stop) of `op` (see take_columns)."""
+        key = op, start, stop
         if key not in self.cuts:
-            part = take_columns(self.values, op, head * width, (head + 1) * width, x)
-            self.cuts[key] = part
+            self.cuts[key] = take_columns(self.values, op, start, stop, parts)
         return self.cuts[key]
 
     def head_group(self, op: Op, head: int) -> Op:
-        """Likewise of a block-diagonal layer (see take_group)."""
+        """The share of a head in a block-diagonal layer (see take_group); where the program is not
+        priced, all heads take that of the first, which needs the same."""
         head = head if self.priced else 0
-        key = op, head, 0
+        key = op, head, -1
         if key not in self.cuts:
             self.cuts[key] = take_group(self.values, op, head)
         return self.cuts[key]
@@ -151,7 +154,7 @@ class State:
         if name in tiles:
             return tiles[name]
         if self.values[name].is_const:
-            return self.constant(name).at(rows.first)
+            return self.constant_rows(name, rows)
         return self.where[name].at(rows.first)
 
     # The kernels' cost functions take a Graph; these two make the emitter one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
@@ -14,8 +15,6 @@ from mcuformer.schedule.regions import (
     TOKENWISE,
     Region,
     activations,
-    is_column_view,
-    residual,
 )
 
 
@@ -134,20 +133,17 @@ class Storage:
         op, graph = region.ops[-1], self.graph
         if op.kind == "gather":
             return self._permuted(op, index, last)
-        if not all(
-            o.kind in TOKENWISE or is_column_view(o) or o is region.attention for o in region.ops
-        ):
+        if not all(o.kind in TOKENWISE or o is region.attention for o in region.ops):
             return None
         if region.attention is op:
             return None
-        whole = {str(n) for n in region.attention.inputs[:3]} if region.attention else set()
         rows = self.em.values[region.target].type.shape[0]
         inputs = dict.fromkeys(n for o in region.ops for n in activations(graph, o))
         for name in inputs:
             loc = self.em.where.get(name)
-            if loc is None or loc.buffer is None or name in whole or name in graph.inputs:
+            if loc is None or loc.buffer is None or name in graph.inputs:
                 continue
-            if op.kind == "q_linear" and name == op.inputs[0] and residual(graph, op) != name:
+            if not self._read_before(region, loc):
                 continue
             buffer = self.em.buffers[loc.buffer]
             same = (
@@ -159,6 +155,21 @@ class Storage:
             if same and buffer.kind != "output" and all(last.get(v, -1) <= index for v in holders):
                 return loc
         return None
+
+    def _read_before(self, region: Region, target: Loc) -> bool:
+        """Whether row i of the target may be written at `target` as soon as row i was read there.
+
+        A linear layer reads its rows again for every panel of channels, an attention its keys for
+        every query; the last operation may read the row's other bytes after it has written some.
+        """
+        op, attention = region.ops[-1], region.attention
+        again = list(op.inputs[:1]) if op.kind == "q_linear" else []
+        again += attention.inputs[:3] if attention else ()
+        where = [self.em.where.get(str(n)) for n in again]
+        if any(at is not None and at.buffer == target.buffer for at in where):
+            return False
+        read = [self.em.where.get(n) for n in activations(self.graph, op)]
+        return all(at is None or at.buffer != target.buffer or at == target for at in read)
 
     def _permuted(self, op: Op, index: int, last: dict[str, int]) -> Loc | None:
         """The buffer of a value whose rows are only reordered here and read by no one after."""

@@ -9,10 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
+from mcuformer.ir.functions import function, split
 from mcuformer.ir.graph import Op
 from mcuformer.ir.interp_float import canonical_input, run_float, run_op
 from mcuformer.ir.numpy_ops.special import UNARY, erf
 from mcuformer.ir.text import parse_graph
+from mcuformer.quant.float_eval import UNARY as FLOAT_UNARY
+from mcuformer.quant.float_eval import erf
 
 RNG = np.random.default_rng(0)
 
@@ -109,10 +112,12 @@ def test_activation_functions() -> None:
         "quick_gelu": x / (1 + np.exp(-1.702 * x)), "relu": np.maximum(x, 0),
         "relu6": np.clip(x, 0, 6), "tanh": np.tanh(x), "sigmoid": sig, "silu": x * sig,
         "hardsigmoid": np.clip(x / 6 + 0.5, 0, 1), "hardswish": x * np.clip(x / 6 + 0.5, 0, 1),
+        "hardsigmoid(0.2, 0.4)": np.clip(0.2 * x + 0.4, 0, 1), "clip(-1.0, inf)": np.clip(x, -1, 99),
     }  # fmt: skip
-    assert set(want) == set(UNARY)
+    assert {split(name)[0] for name in want} == set(UNARY) == set(FLOAT_UNARY)
     for name, values in want.items():
-        np.testing.assert_allclose(UNARY[name](x), values, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(function(UNARY, name)(x), values, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(function(FLOAT_UNARY, name)(x), values, atol=2e-6, err_msg=name)
         got = run("unary", x.astype(np.float32), fn=name)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, values, atol=2e-6, err_msg=name)

@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.functions import function
 from mcuformer.ir.numpy_ops import special
 from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, need, optional, stable
 
@@ -88,7 +89,7 @@ def quick_gelu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
 
 def named_unary(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     """Not in ONNX: what `passes/fuse_activations.py` leaves."""
-    return (special.UNARY[attrs["fn"]](need(args, 0)),)
+    return (function(special.UNARY, attrs["fn"])(need(args, 0)),)
 
 
 def hard_sigmoid(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+
+from mcuformer.ir.functions import Function
 
 # Rational approximations of erf on [0, 1] and erfc on [1, 8): Cephes ndtr.c (S. Moshier); 1e-15.
 _T = (
@@ -131,8 +131,12 @@ def silu(x: NDArray) -> NDArray:
     return x * sigmoid(x)
 
 
-UNARY: dict[str, Callable[[NDArray], NDArray]] = {
+def clip(x: NDArray, low: float, high: float) -> NDArray:
+    return np.clip(x, x.dtype.type(low), x.dtype.type(high))
+
+
+UNARY: dict[str, Function] = {  # see ir/functions.py
     "gelu": gelu, "gelu_tanh": gelu_tanh, "quick_gelu": quick_gelu, "relu": relu, "relu6": relu6,
     "tanh": np.tanh, "sigmoid": sigmoid, "silu": silu, "hardswish": hardswish,
-    "hardsigmoid": hardsigmoid,
+    "hardsigmoid": hardsigmoid, "clip": clip,
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.graph import Builder, Graph, Op, distinct
 from mcuformer.ir.types import TensorType
 
 
@@ -56,6 +56,7 @@ class Edit:
 
     def done(self) -> Graph:
         outputs = tuple(self.resolve(n) for n in self.graph.outputs)
-        return self.graph.replace(
+        done = self.graph.replace(
             ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
         ).pruned()
+        return done.replace(ops=distinct(done.ops))

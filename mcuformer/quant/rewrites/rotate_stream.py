@@ -60,10 +60,10 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
             seen |= web.values
             if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
                 webs.append(web)
-    touching = {name: w for w in webs for name in (*w.writers, *w.readers, *w.moves)}
     for op in graph.ops:
-        found = touching.get(op.outputs[0])
-        edit.keep(op if found is None else _rotated(edit, op, found))
+        for web in webs:  # a layer may read one stream and write another
+            op = _rotated(edit, op, web)
+        edit.keep(op)
     rotated = tuple(sorted(name for web in webs for name in web.values))
     return edit.done().replace(meta={**graph.meta, "rotated": rotated})
 
@@ -138,12 +138,13 @@ def _add_norm_readers(edit: Edit, web: Web, value: str) -> bool:
 
 
 def _rotated(edit: Edit, op: Op, web: Web) -> Op:
-    """`op` with its constants in the new basis."""
+    """`op` with its constants in the new basis of the web."""
     name = op.outputs[0]
+    if not (name in web.writers or name in web.readers or name in web.moves):
+        return op
     inputs = list(op.inputs)
-
     if name in web.readers:
-        data = edit.graph.const(inputs[1])
+        data = edit.b.values[str(inputs[1])].data
         assert data is not None
         turned = rotation(len(data)).T @ data
         inputs[1] = edit.const(f"{inputs[1]}.turned", turned.astype(np.float32))
