@@ -25,7 +25,7 @@ TOKENWISE = frozenset(
     }
 )
 ATTENTION = "q_attention"
-CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed"})
+CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed", "q_maxpool"})  # by lines
 
 
 def is_column_view(op: Op) -> bool:

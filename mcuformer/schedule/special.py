@@ -162,6 +162,7 @@ SPECIAL: Mapping[str, _Special] = {
     "q_patch_embed": _convolutions,
     "q_conv2d": _convolutions,
     "q_dwconv2d": _convolutions,
+    "q_maxpool": _convolutions,
     "q_mean": _mean,
     "concat": _concat,
     "gather": _gather,
