@@ -269,9 +269,7 @@ def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     return View(out, restore.reshape(shape), x.scale)
 
 
-def _reduction(
-    x: View, axes: Sequence[int], keepdims: bool
-) -> tuple[NDArray, tuple[int, ...]]:
+def _reduction(x: View, axes: Sequence[int], keepdims: bool) -> tuple[NDArray, tuple[int, ...]]:
     """Elements [reduced, kept], and the result's shape."""
     reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
     kept = [a for a in range(len(x.shape)) if a not in reduced]

@@ -65,7 +65,9 @@ def window(op: Op, graph: Values) -> tuple[float, float]:
     sizes, counts = graph.type(str(op.inputs[0])).shape, graph.type(op.outputs[0]).shape
     seen = []
     for axis in (0, 1):
-        starts = [i * op.attrs["strides"][axis] - op.attrs["pads"][axis] for i in range(counts[axis])]
+        starts = [
+            i * op.attrs["strides"][axis] - op.attrs["pads"][axis] for i in range(counts[axis])
+        ]
         ends = [min(s + op.attrs["kernel"][axis], sizes[axis]) for s in starts]
         inside = sum(e - max(s, 0) for s, e in zip(starts, ends, strict=True))
         seen.append(inside / counts[axis])

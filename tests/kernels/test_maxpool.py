@@ -29,7 +29,9 @@ def device(name: str) -> HostDevice | UnicornDevice:
 def pool_case(
     x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, ...]
 ) -> Case:
-    size = [(n + pads[a] + pads[a + 2] - kernel[a]) // strides[a] + 1 for a, n in enumerate(x.shape[:2])]
+    size = [
+        (n + pads[a] + pads[a + 2] - kernel[a]) // strides[a] + 1 for a, n in enumerate(x.shape[:2])
+    ]
     attrs = {"kernel": kernel, "strides": strides, "pads": pads}
     out = TensorType((*size, x.shape[2]), str(x.dtype))
     return make("q_maxpool", [x], [False], out, attrs)
