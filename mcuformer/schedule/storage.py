@@ -16,6 +16,7 @@ from mcuformer.schedule.regions import (
     Region,
     activations,
     is_column_view,
+    residual,
 )
 
 
@@ -135,15 +136,14 @@ class Storage:
             return None
         if region.attention is op:
             return None
-        needed = [*region.attention.inputs[:3]] if region.attention else []
-        needed += [op.inputs[0]] if op.kind == "q_linear" else []  # not row by row
-        sources = [self.em.where.get(_viewed(region, str(n))) for n in needed]
-        whole = {at.buffer for at in sources if at is not None}
+        whole = {str(n) for n in region.attention.inputs[:3]} if region.attention else set()
         rows = self.em.values[region.target].type.shape[0]
         inputs = dict.fromkeys(n for o in region.ops for n in activations(graph, o))
         for name in inputs:
             loc = self.em.where.get(name)
-            if loc is None or loc.buffer in (None, *whole) or name in graph.inputs:
+            if loc is None or loc.buffer is None or name in whole or name in graph.inputs:
+                continue
+            if op.kind == "q_linear" and name == op.inputs[0] and residual(graph, op) != name:
                 continue
             buffer = self.em.buffers[loc.buffer]
             same = (
@@ -168,14 +168,6 @@ class Storage:
         free = all(last.get(v, -1) <= index for v in holders)
         kind = self.em.buffers[loc.buffer].kind
         return loc if whole and free and kind != "output" else None
-
-
-def _viewed(region: Region, value: str) -> str:
-    """The value whose channels `value` shows."""
-    views = {op.outputs[0]: str(op.inputs[0]) for op in region.ops if is_column_view(op)}
-    while value in views:
-        value = views[value]
-    return value
 
 
 def reads_by_bands(graph: Graph) -> bool:
