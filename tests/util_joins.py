@@ -72,7 +72,7 @@ class _Builder(Net):
         if kind in ("relu", "gelu"):
             return self.unary(x, kind, name)
         if kind == "attention":
-            q, k, v = (self.linear(x, 4, f"{name}.{n}") for n in "qkv")
+            q, k, v = (self.linear(x, 4, f"{name}{n}") for n in "qkv")
             return self.emit("attention", name, [q, k, v], (rows, 4), heads=2, scale=0.7)
         if kind in ("conv", "depthwise"):
             n, group = (int(self.rng.integers(1, 9)), 1) if kind == "conv" else (c, c)
@@ -100,7 +100,8 @@ class _Builder(Net):
             return self.emit("concat", name, [const, x], (rows, 3 + c), axis=1)
         if kind == "flat":
             parts = [
-                self.emit("reshape", self.fresh("flat"), [x], (1, rows * c)) for x in self.some()
+                self.emit("reshape", self.fresh("flat"), [p], (1, rows * self.width(p)))
+                for p in self.some()
             ]
             wide = self.emit("concat", name, list(parts), (1, sum(map(self.width, parts))), axis=1)
             return self.linear(wide, 3, f"{name}.head")

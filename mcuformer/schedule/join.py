@@ -36,6 +36,10 @@ def is_dense(at: Loc, rows: int) -> bool:
     return at.stride == at.row_bytes or rows == 1
 
 
+def _same(a: Loc, b: Loc, rows: int) -> bool:
+    return a == replace(b, stride=a.stride if rows == 1 else b.stride)
+
+
 def fits(em: Emitter, graph: Graph, value: str, at: Loc) -> bool:
     """Whether `value` can be made at `at`, or copied there by the move that makes it."""
     op, shape = graph.producers()[value], em.values[value].type.shape
@@ -67,13 +71,12 @@ def view(em: Emitter, op: Op) -> Loc | None:
 
 def move(em: Emitter, op: Op, target: Loc) -> list[Step]:
     """Nothing where the result is a view, else a copy of it."""
-    x = view(em, op)
-    if x == target:
+    rows, x = em.values[op.outputs[0]].type.shape[0], view(em, op)
+    if x is not None and _same(x, target, rows):
         return []
     x = x or em.where[str(op.inputs[0])]
-    rows = em.values[op.outputs[0]].type.shape[0]
     trace = em.trace(op.outputs[0], target, Rows.all(rows))
-    return [replace(_copy(em, _layer(em, op), x, target, rows * target.row_bytes), trace=trace)]
+    return [replace(_copy(_layer(em, op), x, target, rows * target.row_bytes), trace=trace)]
 
 
 def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
@@ -82,9 +85,9 @@ def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) 
     steps: list[Step] = []
     for name, y in places(em, op, target):
         x = em.constant(name) if em.values[name].is_const else em.where[name]
-        if (x.buffer, x.start) != (y.buffer, y.start):
-            layer, size = em.layer_ids[op.name], em.values[name].type.size_bytes
-            steps.append(_copy(em, layer, x, y, size))
+        t = em.values[name].type
+        if not _same(x, y, t.shape[0]):
+            steps.append(_copy(em.layer_ids[op.name], x, y, t.size_bytes))
     if not steps:
         return []
     last, rows = steps[-1], em.values[op.outputs[0]].type.shape[0]
@@ -93,7 +96,7 @@ def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) 
     return steps
 
 
-def _copy(em: Emitter, layer: int, x: Loc, y: Loc, size: int) -> Call:
+def _copy(layer: int, x: Loc, y: Loc, size: int) -> Call:
     """`size` bytes, in pieces as they lie together on both sides."""
     piece = x.row_bytes if x.stride != x.row_bytes else y.row_bytes
     assert y.row_bytes == piece or y.stride == y.row_bytes, "pieces of two lengths"
@@ -108,15 +111,12 @@ def _copy(em: Emitter, layer: int, x: Loc, y: Loc, size: int) -> Call:
 
 
 def _layer(em: Emitter, op: Op) -> int:
-    """The layer that a move's copy counts for: the one whose result it moves, else its reader's."""
-    producers, consumers = em.graph.producers(), em.graph.consumers()
+    """The layer that a move's copy counts for: the one whose result it moves, else the first."""
+    producers = em.graph.producers()
     before: Op | None = op
     while before is not None and before.kind in MOVES:
         before = producers.get(str(before.inputs[0]))
-    while before is None or before.kind in MOVES:
-        op = consumers[op.outputs[0]][0] if consumers[op.outputs[0]] else em.graph.ops[-1]
-        before = op
-    return em.layer_ids[before.name]
+    return 0 if before is None else em.layer_ids[before.name]
 
 
 def copies_first(graph: Graph) -> Graph:
