@@ -82,18 +82,31 @@ def move(em: Emitter, op: Op, target: Loc) -> list[Step]:
 def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
     """Constants and parts that could not be computed in place are copied to their rows or columns."""
     op = region.ops[-1]
+    value, across = op.outputs[0], op.attrs["axis"] == 1
     steps: list[Step] = []
     for name, y in places(em, op, target):
-        x = em.constant(name) if em.values[name].is_const else em.where[name]
-        t = em.values[name].type
-        if not _same(x, y, t.shape[0]):
-            steps.append(_copy(em.layer_ids[op.name], x, y, t.size_bytes))
-    if not steps:
-        return []
-    last, rows = steps[-1], em.values[op.outputs[0]].type.shape[0]
-    assert isinstance(last, Call)
-    steps[-1] = replace(last, trace=em.trace(op.outputs[0], target, Rows.all(rows)))
+        x, t = (
+            em.constant(name) if em.values[name].is_const else em.where[name],
+            em.values[name].type,
+        )
+        if _same(x, y, t.shape[0]):
+            continue
+        call = _copy(em.layer_ids[op.name], x, y, t.size_bytes)
+        if across:
+            first = y.start.const - target.start.const
+            call = replace(call, trace=em.trace(value, y, Rows.all(t.shape[0]), first))
+        steps.append(call)
+    if steps and not across and _read_whole(em, value):
+        rows, last = em.values[value].type.shape[0], steps[-1]
+        assert isinstance(last, Call)
+        steps[-1] = replace(last, trace=em.trace(value, target, Rows.all(rows)))
     return steps
+
+
+def _read_whole(em: Emitter, value: str) -> bool:
+    """Whether every row is wanted, those too that lay there before the last one was copied."""
+    readers = em.graph.consumers()[value]
+    return value in em.graph.outputs or any(r.kind.startswith("q_") for r in readers)
 
 
 def _copy(layer: int, x: Loc, y: Loc, size: int) -> Call:
