@@ -21,6 +21,7 @@ HEADERS = {
     "layernorm": "mcf_layernorm.h",
     "attention": "mcf_attention.h",
     "conv": "mcf_conv.h",
+    "maxpool": "mcf_maxpool.h",
     "elementwise": "mcf_elementwise.h",
 }
 MODES = {"resident": "MCF_INPUT_RESIDENT", "bands": "MCF_INPUT_BANDS", "flash": "MCF_INPUT_FLASH"}

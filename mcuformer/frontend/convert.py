@@ -29,8 +29,8 @@ Handler = Callable[[Emitter, Op, Args], Operand]
 MAX_LISTED = 40
 _ON_CONSTANTS = "supported on constants only, its input depends on the image"
 # never part of shape arithmetic: on the list even where their input is unknown already
-_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMax",
-                  "ReduceMin", "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
+_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMin",
+                  "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
 
 
 def convert(graph: Graph) -> Graph:
@@ -289,6 +289,24 @@ def _global_pool(emit: Emitter, op: Op, args: Args) -> Operand:
     return layers.mean(emit, x, range(2, len(x.shape)), True)
 
 
+def _max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
+    if not read.isdisjoint(op.outputs[1:]):
+        raise Unsupported("the indices of the largest")
+    return layers.pool(emit, "maxpool", _view(args, 0), op.attrs)
+
+
+def _global_max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    return layers.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
+
+
+def _reduce_max(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    axes = _reduce_axes(op, args, len(x.shape))
+    return layers.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
+
+
 def _where(emit: Emitter, op: Op, args: Args) -> Operand:
     """A constant mask: nothing masked, or masked attention scores become a bias."""
     mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
@@ -337,7 +355,7 @@ _HANDLERS: dict[str, Handler] = {
     "Unary": lambda e, op, args: arithmetic.unary(e, _view(args, 0), op.attrs["fn"]),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: layers.pool(e, "avgpool", _view(args, 0), op.attrs),
-    "MaxPool": lambda e, op, args: layers.pool(e, "maxpool", _view(args, 0), op.attrs),
+    "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
     "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
     "Identity": lambda e, op, args: _view(args, 0),
     "Dropout": lambda e, op, args: _view(args, 0),

@@ -1,4 +1,4 @@
-"""Operators that move elements run on index maps; Concat of several tensors joins their rows."""
+"""Operators that move elements run on index maps; Concat of several tensors joins rows or channels."""
 
 from __future__ import annotations
 
@@ -53,21 +53,52 @@ def _concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
     channels = _channel_concat(emit, parts, axis)
     if channels is not None:
         return channels
-    last = axis == len(first.shape) - 1
-    width = math.gcd(*(p.shape[-1] for p in parts)) if last else first.shape[-1]
-    names, numbers, offset = [], [], 0
+    order = _layout(parts, axis)
+    at = order.index(axis)
+    if math.prod(first.shape[a] for a in order[:at]) > 1:
+        return _joined(emit, parts, order, at, None)
+    vectors = at == len(order) - 1  # pieces of a length that divides them all become rows
+    width = math.gcd(*(p.shape[axis] for p in parts)) if vectors else first.shape[order[-1]]
+    return _joined(emit, parts, order, at, width)
+
+
+def _layout(parts: list[Operand], axis: int) -> list[int]:
+    """The axes from the slowest to the fastest, as the largest part lies in its base.
+
+    The axis that joins images of one channel is their fastest.
+    """
+    views = sorted((p for p in parts if isinstance(p, View)), key=lambda p: -p.index.size)
+    tables = [steps for p in views if (steps := _steps(p)) is not None]
+    steps = dict(next((t for t in tables if axis in t), tables[0] if tables else {}))
+    rank = len(parts[0].shape)
+    if axis == 1 and rank == 4:
+        steps.setdefault(axis, 0)
+    return [a for a in range(rank) if a not in steps] + sorted(steps, key=lambda a: -steps[a])
+
+
+def _steps(part: View) -> dict[int, int] | None:
+    """How far apart neighbours along every axis are, at most; None where some lie backwards."""
+    apart = {a: np.diff(part.index, axis=a) for a, n in enumerate(part.shape) if n > 1}
+    if any((d < 0).any() for d in apart.values()):
+        return None
+    return {a: int(d.max()) for a, d in apart.items()}
+
+
+def _joined(
+    emit: Emitter, parts: list[Operand], order: list[int], at: int, width: int | None
+) -> View:
+    """The parts along axis order[at]: as rows of `width` elements one behind the other, or (None)
+    side by side, what stands before that axis being rows."""
+    names = []
     for part in parts:
-        order = np.moveaxis(np.arange(math.prod(part.shape)).reshape(part.shape), axis, 0)
-        if last:
-            order = np.moveaxis(order, 0, axis)
-        name, count = _rows(emit, part, order.reshape(-1, width))
-        names.append(name)
-        place = np.empty(count, np.int64)
-        place[order.reshape(-1)] = np.arange(count) + offset
-        numbers.append(place.reshape(part.shape))
-        offset += count
-    out = emit.op("concat", names, {"axis": 0})
-    return View(out, np.concatenate(numbers, axis))
+        table = np.arange(math.prod(part.shape)).reshape(part.shape).transpose(order)
+        channels = width or math.prod(part.shape[a] for a in order[at:])
+        names.append(_rows(emit, part, table.reshape(-1, channels)))
+    out = emit.op("concat", names, {"axis": 0 if width else 1})
+    shape = list(parts[0].shape)
+    shape[order[at]] = sum(p.shape[order[at]] for p in parts)
+    numbers = np.arange(math.prod(shape)).reshape([shape[a] for a in order])
+    return View(out, numbers.transpose(np.argsort(order)))
 
 
 def _channel_concat(emit: Emitter, parts: list[Operand], axis: int) -> View | None:
@@ -92,9 +123,8 @@ def _channel_concat(emit: Emitter, parts: list[Operand], axis: int) -> View | No
     return View(out, np.moveaxis(numbers.reshape(*lead, -1), -1, axis))
 
 
-def _rows(emit: Emitter, part: Operand, order: NDArray) -> tuple[str, int]:
+def _rows(emit: Emitter, part: Operand, order: NDArray) -> str:
     """A concat operand holding the part's elements `order`."""
     if isinstance(part, View):
-        target = part.index.reshape(-1)[order]
-        return emit.place(part, target).name, order.size
-    return emit.const("token", part.reshape(-1)[order]), order.size
+        return emit.place(part, part.index.reshape(-1)[order]).name
+    return emit.const("token", part.reshape(-1)[order])

@@ -13,7 +13,7 @@ from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
 from mcuformer.ir.numpy_ops.base import Attrs, wrapped
-from mcuformer.ir.numpy_ops.nn import spatial_pads
+from mcuformer.ir.numpy_ops.nn import ceil_count, spatial_pads
 
 
 def linear(
@@ -221,31 +221,61 @@ def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
         raise Unsupported("a pool other than 2-D, batch 1, without dilation")
     pads = spatial_pads(attrs, x.shape[2:], kernel, strides, (1, 1))
     padded = any(any(p) for p in pads)
-    if attrs.get("ceil_mode", 0):
-        raise Unsupported("a pool with ceil_mode")
+    if any(p >= k for both, k in zip(pads, kernel, strict=True) for p in both):
+        raise Unsupported("a pool with windows of padding alone")
+    if kind == "avgpool" and attrs.get("ceil_mode", 0):
+        raise Unsupported("an average pool with ceil_mode")
     if kind == "avgpool" and padded and attrs.get("count_include_pad", 0) == 0:
         raise Unsupported("an average pool that leaves its padding uncounted")
-    if x.scale < 0 or (x.index < 0).any():
-        raise Unsupported("a pool of negated or padded values")
-    image = emit.place(x, x.index[0].transpose(1, 2, 0), keep_scale=True)
+    if attrs.get("ceil_mode", 0):
+        sizes = zip(x.shape[2:], kernel, strides, pads, strict=True)
+        pads = [_ceil_pads(*size) for size in sizes]
+    ordered = x.scale > 0 or kind == "avgpool"
+    image = emit.place(x, x.index[0].transpose(1, 2, 0), keep_scale=ordered)
     (top, bottom), (left, right) = pads
     spec = {"kernel": kernel, "strides": strides, "pads": (top, left, bottom, right)}
-    return replace(_planar(emit.op(kind, [image.name], spec)), scale=x.scale)
+    return replace(_planar(emit.op(kind, [image.name], spec)), scale=x.scale if ordered else 1.0)
+
+
+def _ceil_pads(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int]:
+    """Padding under which ceil_mode's windows, and no others, fit."""
+    begin, end = pads
+    count = ceil_count(size, size + begin + end - kernel, stride, begin)
+    return begin, max(0, (count - 1) * stride + kernel - size - begin)
+
+
+def largest(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
+    """The largest along axes: those elements become an image of one column, under one window."""
+    target, shape = _reduction(x, axes, keepdims)
+    if len(target) == 1:
+        return x.with_index(x.index.reshape(shape))
+    ordered = x.scale > 0
+    target, restore = _cheapest_order(emit, x, target)
+    rows = emit.place(x, target, keep_scale=ordered)
+    column = emit.reshape(rows, (rows.shape[0], 1, rows.shape[1]))
+    spec = {"kernel": (len(target), 1), "strides": (1, 1), "pads": (0, 0, 0, 0)}
+    out = emit.op("maxpool", [column.name], spec)
+    return View(out, restore.reshape(shape), x.scale if ordered else 1.0)
 
 
 def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     """Mean over axes: those elements become rows, all others channels."""
-    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
-    kept = [a for a in range(len(x.shape)) if a not in reduced]
-    count = math.prod(x.shape[a] for a in reduced)
-    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
-    if count == 1:
+    target, shape = _reduction(x, axes, keepdims)
+    if len(target) == 1:
         return x.with_index(x.index.reshape(shape))
-    target = x.index.transpose(*reduced, *kept).reshape(count, -1)
     target, restore = _cheapest_order(emit, x, target)
     rows = emit.place(x, target, keep_scale=True)
     out = emit.op("mean", [rows.name])
     return View(out, restore.reshape(shape), x.scale)
+
+
+def _reduction(x: View, axes: Sequence[int], keepdims: bool) -> tuple[NDArray, tuple[int, ...]]:
+    """Elements [reduced, kept], and the result's shape."""
+    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
+    kept = [a for a in range(len(x.shape)) if a not in reduced]
+    count = math.prod(x.shape[a] for a in reduced)
+    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
+    return x.index.transpose(*reduced, *kept).reshape(count, -1), shape
 
 
 def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, NDArray]:

@@ -67,10 +67,11 @@ def q_maxpool(op: Op, args: Args, out: TensorType) -> NDArray:
 
 
 def concat(op: Op, args: Args, out: TensorType) -> NDArray:
-    """Rows of each input in order; constants are repeated over the batch."""
+    """Rows (axis 0) or channels (axis 1) of each input in order; constants are repeated over the batch."""
     parts = [np.asarray(arg) for arg in args]
     lead = max((p.shape[:-2] for p in parts), key=len)
-    return np.concatenate([np.broadcast_to(p, lead + p.shape[-2:]) for p in parts], axis=-2)
+    spread = [np.broadcast_to(p, lead + p.shape[-2:]) for p in parts]
+    return np.concatenate(spread, axis=op.attrs["axis"] - 2)
 
 
 def slice_(op: Op, args: Args, out: TensorType) -> NDArray:

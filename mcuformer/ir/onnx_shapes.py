@@ -230,7 +230,7 @@ def _range(
 
 _RULES: dict[str, Rule] = {
     "MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "MaxPool": _pool, "AveragePool": _pool,
-    "GlobalAveragePool": _global, "Softmax": _same, "LogSoftmax": _same,
+    "GlobalAveragePool": _global, "GlobalMaxPool": _global, "Softmax": _same, "LogSoftmax": _same,
     "LayerNormalization": _same, "BatchNormalization": _same, "QuantizeLinear": _same,
     "DequantizeLinear": _same, "CumSum": _same, "Cast": _same, "Shape": _dims_of,
     "Size": lambda op, types, data: [()], "Concat": _concat, "Gather": _gather,

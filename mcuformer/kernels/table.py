@@ -7,5 +7,5 @@ from types import ModuleType
 
 KERNELS: dict[str, ModuleType] = {
     name: import_module(f"mcuformer.kernels.{name}")
-    for name in ("linear", "layernorm", "attention", "conv", "elementwise")
+    for name in ("linear", "layernorm", "attention", "conv", "maxpool", "elementwise")
 }

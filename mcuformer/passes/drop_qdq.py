@@ -19,8 +19,8 @@ Params = tuple[float, int, str]
 _NEVER_NEGATIVE = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus",
                    "ReduceL1", "ReduceL2", "ReduceSumSquare"}  # fmt: skip
 _LAYERS = {"Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"}
-_KEEPS_SIGN = {*movement.KERNELS, "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean",
-               "ReduceSum", "Dropout", "Identity", "Cast"}  # fmt: skip
+_KEEPS_SIGN = {*movement.KERNELS, "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+               "ReduceMax", "ReduceMean", "ReduceSum", "Dropout", "Identity", "Cast"}  # fmt: skip
 
 
 def drop_qdq(graph: Graph) -> Graph:

@@ -31,7 +31,7 @@ def value_classes(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 def changes_channels(graph: Graph, op: Op) -> bool:
     """Whether a move relates other channel numbers, so that only one scale for all fits."""
-    if op.kind == "slice":
-        return op.attrs["axis"] == 1
+    if op.kind in ("slice", "concat"):
+        return bool(op.attrs["axis"] == 1)
     shapes = [graph.type(n).shape for n in moved_values(graph, op)]
     return op.kind == "reshape" and shapes[0][-1] != shapes[1][-1]

@@ -119,7 +119,7 @@ def _attention(op: Op, args: Arrays) -> NDArray:
 def _concat(op: Op, args: Arrays) -> NDArray:
     batch = max(a.shape[0] if a.ndim == 3 else 1 for a in args)
     parts = [np.broadcast_to(a, (batch, *a.shape[-2:])) for a in args]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=op.attrs["axis"] - 2)
 
 
 def _slice(op: Op, args: Arrays) -> NDArray:

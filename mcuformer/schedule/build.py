@@ -9,6 +9,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule import attention
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.join import MOVES, copies_first, move
 from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.schedule.program import (
     Call,
@@ -21,7 +22,7 @@ from mcuformer.schedule.program import (
     spans_of,
 )  # fmt: skip
 from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region, split
-from mcuformer.schedule.special import MOVES, SPECIAL, move
+from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.storage import Storage
 
 SCHEDULES = {
@@ -48,7 +49,7 @@ class Frame:
 
 
 def frame(graph: Graph, mode: str) -> Frame:
-    source, graph = graph, split_column_views(graph)
+    source, graph = graph, copies_first(split_column_views(graph))
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))

@@ -19,6 +19,7 @@ from mcuformer.schedule.build import Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
 from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.join import MOVES
 from mcuformer.schedule.measure import (
     draft,
     draft_windows,
@@ -29,7 +30,7 @@ from mcuformer.schedule.measure import (
 from mcuformer.schedule.menus import order_by
 from mcuformer.schedule.program import Step
 from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
-from mcuformer.schedule.special import MOVES, SPECIAL
+from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.state import NO_BUDGET
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv as kernel
 from mcuformer.kernels import elementwise
+from mcuformer.schedule import pool
 from mcuformer.schedule.embed import read_lines
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.panels import conv_choices
@@ -141,6 +142,9 @@ class _Chain:
         op, line = self.ops[k - 1], Expr(first) + moved * self.strips.per_step[k]
         x, x_line, read = self._input(k - 1, i, moved)
         y, rows = self._output(k, i, line, end - first)
+        if op.kind == "q_maxpool":
+            yield pool.largest(self.em, op, x, x_line, read, y, rows)
+            return
         res, res_span = self._residual(op, line, end - first)
         most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
         choices = conv_choices(op, self.em, most, self.em.budget) if self.em.choosing else {}

@@ -26,7 +26,7 @@ TOKENWISE = frozenset(
     }
 )
 ATTENTION = "q_attention"
-CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed"})
+CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed", "q_maxpool"})  # by lines
 
 
 def activations(graph: Graph, op: Op) -> list[str]:

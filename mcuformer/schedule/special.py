@@ -1,31 +1,17 @@
-"""Regions whose last operation is not row-wise: convolutions, means over tokens, joins, moves of rows."""
+"""Regions whose last operation is not row-wise: convolutions, means over tokens, joins, gathers of rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from mcuformer.errors import UnsupportedModelError
-from mcuformer.ir.graph import Op
 from mcuformer.kernels import elementwise
-from mcuformer.schedule import conv, embed
+from mcuformer.schedule import conv, embed, join
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Span, Step, Work
 from mcuformer.schedule.regions import Choice, Region
-
-MOVES = frozenset({"reshape", "slice"})
-
-
-def move(em: Emitter, op: Op, target: Loc) -> list[Step]:
-    source = em.where[str(op.inputs[0])]
-    if source.buffer == target.buffer:
-        return []
-    raise UnsupportedModelError(
-        f"{op.name}: this {op.kind} would have to move bytes that lie apart"
-    )
 
 
 def _convolutions(
@@ -90,26 +76,6 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     return [start, Loop("t", t.shape[0], tile, tuple(body), f"{op.name}: sums over tokens"), finish]
 
 
-def _concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
-    """Constants and parts that could not be computed in place are copied to their rows."""
-    op = region.ops[-1]
-    steps: list[Step] = []
-    row = 0
-    for name in map(str, op.inputs):
-        count = em.values[name].type.shape[0]
-        y = target.at(row)
-        x = em.constant(name) if em.values[name].is_const else em.where[name]
-        if (x.buffer, x.start) != (y.buffer, y.start):
-            steps.append(replace(embed.copy_rows(em, op, x, y, Rows.all(count)), trace=None))
-        row += count
-    if not steps:
-        return []
-    last = steps[-1]
-    assert isinstance(last, Call)
-    steps[-1] = replace(last, trace=em.trace(op.outputs[0], target, Rows.all(row)))
-    return steps
-
-
 def _gather(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
     """Rows by static index; a permutation of rows that die here happens in their own buffer."""
     op = region.ops[-1]
@@ -162,7 +128,8 @@ SPECIAL: Mapping[str, _Special] = {
     "q_patch_embed": _convolutions,
     "q_conv2d": _convolutions,
     "q_dwconv2d": _convolutions,
+    "q_maxpool": _convolutions,
     "q_mean": _mean,
-    "concat": _concat,
+    "concat": join.concat,
     "gather": _gather,
 }

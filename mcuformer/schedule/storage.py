@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.schedule import join
 from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
@@ -36,9 +37,8 @@ class Storage:
             if value in self.em.where:
                 continue
             op = region.ops[-1]
-            view = self._view(op)
             self.em.where[value] = (
-                view or self._overwritten(region, i, last) or self._own(value, op)
+                self._view(op) or self._overwritten(region, i, last) or self._own(value, op)
             )
 
     def _input(self) -> None:
@@ -60,16 +60,18 @@ class Storage:
                 continue
             whole = self.em.where.get(op.outputs[0]) or self._own(op.outputs[0], op)
             self.em.where[op.outputs[0]] = whole
-            row = 0
-            for name in map(str, op.inputs):
+            for name, at in join.places(self.em, op, whole):
                 alone = len(consumers[name]) == 1 and list(op.inputs).count(name) == 1
                 if alone and not self.em.values[name].is_const and name not in self.graph.inputs:
-                    self._place(name, whole.at(row))
-                row += self.em.values[name].type.shape[0]
+                    self._place(name, at)
 
     def _place(self, value: str, at: Loc) -> None:
-        """`value` at a place; the image that it is a reshape of lies there too."""
+        """`value` at a place, where it can be; the image that it is a reshape of lies there too."""
+        if not join.fits(self.em, self.graph, value, at):
+            return
         self.em.where[value] = at
+        if not join.is_dense(at, self.em.values[value].type.shape[0]):
+            return
         op = self.graph.producers().get(value)
         source = str(op.inputs[0]) if op is not None and op.kind == "reshape" else None
         if source is None or source in self.graph.inputs:
@@ -92,7 +94,7 @@ class Storage:
     def _tokens_over_image(self, value: str, op: Op) -> bool:
         """Whether `value` holds the patch tokens and may be written over the image."""
         first = 0
-        if op.kind == "concat":
+        if op.kind == "concat" and op.attrs["axis"] == 0:
             producers = self.graph.producers()
             for name in map(str, op.inputs):
                 if name in producers and producers[name].kind == "q_patch_embed":
@@ -104,18 +106,12 @@ class Storage:
         )
 
     def _view(self, op: Op) -> Loc | None:
-        source = self.em.where.get(str(op.inputs[0])) if op.inputs else None
-        if source is None:
-            return None
-        row_bytes = self.em.row_bytes(op.outputs[0])
-        if op.kind == "slice" and op.attrs["axis"] == 0:
-            return source.at(op.attrs["start"])
-        if is_column_view(op):
-            item = row_bytes // self.em.values[op.outputs[0]].type.shape[-1]
-            return source.columns(op.attrs["start"] * item, row_bytes)
-        if op.kind == "reshape" and source.stride == source.row_bytes:
-            return replace(source, stride=row_bytes, row_bytes=row_bytes)
-        return None
+        """Where a move leaves its bytes; a caller wants an output's in one piece."""
+        at, value = join.view(self.em, op), op.outputs[0]
+        if at is None or value not in self.graph.outputs:
+            return at
+        together = at.buffer and join.is_dense(at, self.em.values[value].type.shape[0])
+        return at if together else None
 
     def _last_reads(self) -> dict[str, int]:
         """Index of the last region that reads a value."""

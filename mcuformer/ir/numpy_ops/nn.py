@@ -155,6 +155,11 @@ def global_average_pool(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, 
     return (x.mean(axis=tuple(range(2, x.ndim)), keepdims=True),)
 
 
+def global_max_pool(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x = need(args, 0)
+    return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+
 def batch_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     if attrs.get("training_mode", 0):
         raise ValueError("BatchNormalization in training mode")
@@ -180,5 +185,6 @@ def layer_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
 KERNELS: dict[str, Kernel] = {
     "MatMul": matmul, "Gemm": gemm, "Conv": conv, "MaxPool": max_pool,
     "AveragePool": average_pool, "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
     "BatchNormalization": batch_norm, "LayerNormalization": layer_norm,
 }  # fmt: skip

@@ -88,9 +88,9 @@ def _activations(edit: Edit, names: Collection[str | None]) -> list[str]:
 
 
 def _is_move(edit: Edit, op: Op) -> bool:
-    if op.kind == "reshape":
+    if op.kind in ("reshape", "concat"):
         return not changes_channels(edit.graph, op)
-    return op.kind in ("concat", "add", "mean") or is_row_selection(op)
+    return op.kind in ("add", "mean") or is_row_selection(op)
 
 
 def _is_writer(op: Op) -> bool:

@@ -1,0 +1,74 @@
+"""mcf_maxpool: the largest of every window of an HWC image (runtime_c/include/mcf_maxpool.h).
+
+`rows` counts lines of the output image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcuformer.ir.graph import Op
+from mcuformer.ir.types import ITEM_BYTES
+from mcuformer.kernels.base import KernelData
+from mcuformer.kernels.shapes import TYPES, Values
+
+SOURCES = ("mcf_maxpool.c",)
+# Instructions of the Cortex-M code.
+LINE, WINDOW = 40, 36  # an output line, an output pixel
+BLOCK, BLOCK_ROW, BLOCK_PIXEL = 35, 10, 15  # 16 bytes of channels of a window
+WORD, WORD_ROW, WORD_PIXEL = 20, 8, 6  # the words that are left
+ELEMENT, ELEMENT_PIXEL = 15, 11  # where a pixel has less than a word
+
+
+def pack(op: Op, graph: Values, **_: Any) -> KernelData:
+    x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
+    (kh, kw), (sy, sx) = op.attrs["kernel"], op.attrs["strides"]
+    height, width, channels = x.shape
+    fields: dict[str, int | str] = {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "out_width": y.shape[1],
+        "kernel_h": int(kh),
+        "kernel_w": int(kw),
+        "stride_h": int(sy),
+        "stride_w": int(sx),
+        "pad_top": int(op.attrs["pads"][0]),
+        "pad_left": int(op.attrs["pads"][1]),
+        "type": TYPES[x.dtype],
+    }
+    return KernelData("mcf_maxpool_t", fields)
+
+
+def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    return 0
+
+
+def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    return 0
+
+
+def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Fitted to counts in Unicorn."""
+    x, (_, width, channels) = graph.type(str(op.inputs[0])), graph.type(op.outputs[0]).shape
+    size, (high, wide) = channels * ITEM_BYTES[x.dtype], window(op, graph)
+    blocks, words = size // 16, -(-(size % 16) // 4)
+    each = blocks * (BLOCK + high * (BLOCK_ROW + wide * BLOCK_PIXEL))
+    each += words * (WORD + high * (WORD_ROW + wide * WORD_PIXEL))
+    if size < 4:
+        each = channels * (ELEMENT + high * wide * ELEMENT_PIXEL)
+    return round(rows * (LINE + width * (WINDOW + each)))
+
+
+def window(op: Op, graph: Values) -> tuple[float, float]:
+    """Lines and columns of the image that a window sees on average."""
+    sizes, counts = graph.type(str(op.inputs[0])).shape, graph.type(op.outputs[0]).shape
+    seen = []
+    for axis in (0, 1):
+        starts = [
+            i * op.attrs["strides"][axis] - op.attrs["pads"][axis] for i in range(counts[axis])
+        ]
+        ends = [min(s + op.attrs["kernel"][axis], sizes[axis]) for s in starts]
+        inside = sum(e - max(s, 0) for s, e in zip(starts, ends, strict=True))
+        seen.append(inside / counts[axis])
+    return seen[0], seen[1]

@@ -1,0 +1,153 @@
+"""Joined values and moves of bytes: where parts of a concatenation lie, and what has to be copied.
+
+Parts are computed in place, as rows or as columns of the joined buffer, where the kernel that makes
+them can write rows with a stride. All other moves are views, or copies that the plan knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels import elementwise
+from mcuformer.schedule.embed import by_patches
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.places import Loc, Rows
+from mcuformer.schedule.program import Arg, Call, Expr, Step
+from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region, is_column_view
+
+MOVES = frozenset({"reshape", "slice"})
+
+
+def places(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
+    """Every part of a concatenation that lies at `whole`, and where it belongs."""
+    at = 0
+    for name in map(str, op.inputs):
+        if op.attrs["axis"] == 0:
+            yield name, whole.at(at)
+            at += em.values[name].type.shape[0]
+        else:
+            yield name, whole.columns(at, em.row_bytes(name))
+            at += em.row_bytes(name)
+
+
+def is_dense(at: Loc, rows: int) -> bool:
+    return at.stride == at.row_bytes or rows == 1
+
+
+def _same(a: Loc, b: Loc, rows: int) -> bool:
+    return a == replace(b, stride=a.stride if rows == 1 else b.stride)
+
+
+def fits(em: Emitter, graph: Graph, value: str, at: Loc) -> bool:
+    """Whether `value` can be made at `at`, or copied there by the move that makes it."""
+    op, shape = graph.producers()[value], em.values[value].type.shape
+    if value in graph.outputs or is_column_view(op):
+        return False
+    if is_dense(at, shape[0]):
+        return True
+    if op.kind == "reshape":
+        return em.values[str(op.inputs[0])].type.shape[-1] == shape[-1]
+    return op.kind not in CONVOLUTIONS or by_patches(graph, op)
+
+
+def view(em: Emitter, op: Op) -> Loc | None:
+    """Where the result of a move lies without moving a byte; None where that cannot be."""
+    source = em.where.get(str(op.inputs[0])) if op.inputs else None
+    if source is None:
+        return None
+    row_bytes = em.row_bytes(op.outputs[0])
+    if op.kind == "slice" and op.attrs["axis"] == 0:
+        return source.at(op.attrs["start"])
+    if is_column_view(op):
+        item = row_bytes // em.values[op.outputs[0]].type.shape[-1]
+        return source.columns(op.attrs["start"] * item, row_bytes)
+    rows = em.values[str(op.inputs[0])].type.shape[0]
+    if op.kind == "reshape" and is_dense(source, rows):
+        return replace(source, stride=row_bytes, row_bytes=row_bytes)
+    return None
+
+
+def move(em: Emitter, op: Op, target: Loc) -> list[Step]:
+    """Nothing where the result is a view, else a copy of it."""
+    rows, x = em.values[op.outputs[0]].type.shape[0], view(em, op)
+    if x is not None and _same(x, target, rows):
+        return []
+    x = x or em.where[str(op.inputs[0])]
+    trace = em.trace(op.outputs[0], target, Rows.all(rows))
+    return [replace(_copy(_layer(em, op), x, target, rows * target.row_bytes), trace=trace)]
+
+
+def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+    """Constants and parts that could not be computed in place are copied to their rows or columns."""
+    op = region.ops[-1]
+    value, across = op.outputs[0], op.attrs["axis"] == 1
+    steps: list[Step] = []
+    for name, y in places(em, op, target):
+        x, t = (
+            em.constant(name) if em.values[name].is_const else em.where[name],
+            em.values[name].type,
+        )
+        if _same(x, y, t.shape[0]):
+            continue
+        call = _copy(em.layer_ids[op.name], x, y, t.size_bytes)
+        if across:
+            first = y.start.const - target.start.const
+            call = replace(call, trace=em.trace(value, y, Rows.all(t.shape[0]), first))
+        steps.append(call)
+    if steps and not across and _read_whole(em, value):
+        rows, last = em.values[value].type.shape[0], steps[-1]
+        assert isinstance(last, Call)
+        steps[-1] = replace(last, trace=em.trace(value, target, Rows.all(rows)))
+    return steps
+
+
+def _read_whole(em: Emitter, value: str) -> bool:
+    """Whether every row is wanted, those too that lay there before the last one was copied."""
+    readers = em.graph.consumers()[value]
+    return value in em.graph.outputs or any(r.kind.startswith("q_") for r in readers)
+
+
+def _copy(layer: int, x: Loc, y: Loc, size: int) -> Call:
+    """`size` bytes, in pieces as they lie together on both sides."""
+    piece = x.row_bytes if x.stride != x.row_bytes else y.row_bytes
+    assert y.row_bytes == piece or y.stride == y.row_bytes, "pieces of two lengths"
+    ends = [loc if loc.stride != loc.row_bytes else replace(loc, stride=piece) for loc in (x, y)]
+    x, y = (replace(loc, row_bytes=piece) for loc in ends)
+    count = Expr(size // piece)
+    args: tuple[Arg, ...] = (
+        x.addr, Expr(x.stride), y.addr, Expr(y.stride), Expr(piece), count,
+    )  # fmt: skip
+    cost = elementwise.copy_instructions(piece, count.const)
+    return Call("mcf_copy", layer, None, args, x.span(count), y.span(count), instructions=cost)
+
+
+def _layer(em: Emitter, op: Op) -> int:
+    """The layer that a move's copy counts for: the one whose result it moves, else the first."""
+    producers = em.graph.producers()
+    before: Op | None = op
+    while before is not None and before.kind in MOVES:
+        before = producers.get(str(before.inputs[0]))
+    return 0 if before is None else em.layer_ids[before.name]
+
+
+def copies_first(graph: Graph) -> Graph:
+    """A reshape that only a concatenation of channels reads follows its source at once: what it
+    copies from is needed no longer."""
+    joined = {
+        str(name) for op in graph.ops if op.kind == "concat" and op.attrs["axis"] == 1
+        for name in op.inputs
+    }  # fmt: skip
+    early: dict[str, list[Op]] = {}
+    for op in graph.ops:
+        if op.kind == "reshape" and op.outputs[0] in joined and op.inputs[0] in graph.producers():
+            early.setdefault(str(op.inputs[0]), []).append(op)
+    if not early:
+        return graph
+    moved = {op.name for ops in early.values() for op in ops}
+    ops: list[Op] = []
+    for op in graph.ops:
+        if op.name not in moved:
+            ops += [op, *early.get(op.outputs[0], ())]
+    return graph.replace(ops=tuple(ops))

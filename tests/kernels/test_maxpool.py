@@ -1,0 +1,101 @@
+"""mcf_maxpool against the integer interpreter, and its instructions."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from harness import HOST_FLAGS, HostDevice, UnicornDevice
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from row_cases import VALUES, Case, fill, make
+
+from mcuformer.ir.types import TensorType
+from mcuformer.kernels import maxpool
+
+SMALL = settings(max_examples=40, deadline=None, derandomize=True, phases=[Phase.generate])
+TYPES = st.sampled_from(("int8", "int8", "uint8", "int16"))
+
+
+@functools.cache
+def device(name: str) -> HostDevice | UnicornDevice:
+    if name == "host":
+        return HostDevice(maxpool.SOURCES, HOST_FLAGS)
+    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4": ("-Os",), "m0": ("-Os",)}[name]
+    return UnicornDevice(maxpool.SOURCES, name[:2], flags)
+
+
+def pool_case(
+    x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, ...]
+) -> Case:
+    size = [
+        (n + pads[a] + pads[a + 2] - kernel[a]) // strides[a] + 1 for a, n in enumerate(x.shape[:2])
+    ]
+    attrs = {"kernel": kernel, "strides": strides, "pads": pads}
+    out = TensorType((*size, x.shape[2]), str(x.dtype))
+    return make("q_maxpool", [x], [False], out, attrs)
+
+
+def run(case: Case, where: str, lines: int) -> tuple[np.ndarray, int]:
+    """y, `lines` output lines at a time from no more of the image than they need; instructions."""
+    (x,), attrs = case.inputs, case.op.attrs
+    data = maxpool.pack(case.op, case.graph)
+    parts, count = [], 0
+    for first in range(0, len(case.expected), lines):
+        y = np.zeros_like(case.expected[first : first + lines])
+        low = first * attrs["strides"][0] - attrs["pads"][0]
+        high = low + (len(y) - 1) * attrs["strides"][0] + attrs["kernel"][0]
+        low = max(low, 0)
+        seen = x[low : min(high, len(x))].copy()
+        seen.flags.writeable = False
+        count += device(where).call("mcf_maxpool", [data, seen, low, y, first, len(y)])
+        parts.append(y)
+    return np.concatenate(parts), count
+
+
+@pytest.mark.parametrize("where", ("host", "m7", "m4", "m0"))
+@SMALL
+@given(data=st.data(), lines=st.integers(1, 9))
+def test_maxpool(where: str, data: st.DataObject, lines: int) -> None:
+    """Any window and stride, uneven padding, windows that begin or end outside."""
+    size = tuple(data.draw(st.integers(1, 9)) for _ in range(2))
+    channels = data.draw(st.sampled_from((1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 23, 33)))
+    kernel, pads = [], []
+    for n in size:
+        k = data.draw(st.integers(1, 5))
+        low, high = (data.draw(st.integers(0, k - 1)) for _ in range(2))
+        pads.append((low, max(high, k - low - n)))
+        kernel.append(k)
+    if any(low + n < 1 or high >= k for (low, high), n, k in zip(pads, size, kernel, strict=True)):
+        return
+    strides = (data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = fill(rng, (*size, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
+    (top, bottom), (left, right) = pads
+    case = pool_case(x, (kernel[0], kernel[1]), strides, (top, left, bottom, right))
+    np.testing.assert_array_equal(run(case, where, lines)[0], case.expected)
+
+
+COUNTED = {
+    "2x2 of 16": ((16, 16, 16), (2, 2), (2, 2), (0, 0, 0, 0), 10.5),
+    "3x3 stride 2 of 32": ((16, 16, 32), (3, 3), (2, 2), (1, 1, 1, 1), 13.5),
+    "3x3 stride 1 of 12": ((12, 12, 12), (3, 3), (1, 1), (1, 1, 1, 1), 27.0),
+    "5x5 stride 1 of 64": ((9, 9, 64), (5, 5), (1, 1), (2, 2, 2, 2), 24.0),
+    "global of 64": ((8, 8, 64), (8, 8), (1, 1), (0, 0, 0, 0), 72.0),
+    "2x2 of 3": ((16, 16, 3), (2, 2), (2, 2), (0, 0, 0, 0), 76.0),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_instructions(name: str) -> None:
+    """Per output below a ceiling, and near what the cost model says."""
+    shape, kernel, strides, pads, most = COUNTED[name]
+    x = fill(np.random.default_rng(0), shape, "int8", "random")
+    case = pool_case(x, kernel, strides, pads)
+    y, count = run(case, "m7-O3", 99)
+    np.testing.assert_array_equal(y, case.expected)
+    estimate = maxpool.instructions(case.op, case.graph, len(y))
+    print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
+    assert count <= most * y.size
+    assert 0.9 <= estimate / count <= 1.1
