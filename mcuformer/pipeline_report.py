@@ -86,8 +86,8 @@ def _model(f: Figures, macs: int) -> r.Model:
         parameters=f.parameters,
         macs=macs,
         inputs=tuple(
-            _tensor(f.graph, value, name, meta["input_shape"])
-            for value, name in zip(f.graph.inputs, meta["input_names"], strict=True)
+            _tensor(f.graph, *row)
+            for row in zip(f.graph.inputs, meta["input_names"], meta["input_shapes"], strict=True)
         ),
         outputs=tuple(
             _tensor(f.graph, *row)

@@ -203,9 +203,9 @@ def vit(cfg: VitConfig) -> Graph:
         x = block(net, x, cfg, f"blocks.{i}")
     y = head(net, x, cfg)
     meta = {
-        "input_layout": "NCHW",
-        "input_shape": (1, 3, *cfg.image),
-        "output_shape": (1, *net.b.values[y].type.shape),
+        "input_layouts": ("NCHW",),
+        "input_shapes": ((1, 3, *cfg.image),),
+        "output_shapes": ((1, *net.b.values[y].type.shape),),
     }
     return run_float_passes(net.b.done(["image"], [y], meta))
 
@@ -219,9 +219,9 @@ def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
         x = block(net, x, cfg, f"layers.{i}")
     y = head(net, x, cfg)
     meta = {
-        "input_layout": "tokens",
-        "input_shape": (1, tokens, cfg.width),
-        "output_shape": (1, *net.b.values[y].type.shape),
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, tokens, cfg.width),),
+        "output_shapes": ((1, *net.b.values[y].type.shape),),
     }
     return run_float_passes(net.b.done(["x"], [y], meta))
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.assign import InputFormat, assign
+from mcuformer.ir.layout import layout_of
+from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
 from mcuformer.quant.float_eval import UNARY
@@ -57,13 +58,14 @@ def lower(
     graph: Graph,
     stats: CalibrationStats,
     activations: Mode = "8",
-    input_format: InputFormat | None = None,
+    input_format: Formats = None,
     bits: Mapping[str, int] | None = None,
 ) -> Graph:
     """The integer graph of `graph` (canonical float stage) with the statistics of `calibrate`.
 
     `activations`: "8", "mixed" (int16 residual stream and LayerNorm outputs) or "16".
-    `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
+    `input_format`: raw pixels with mean and std, of the input or per input; None quantises the
+    ONNX input itself.
     `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
     A network trained under rounding brings its numbers, where all bits are those it was trained with.
     """
@@ -75,9 +77,9 @@ def lower(
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)
-    return ctx.done(
-        {**graph.meta, "input": _input_meta(ctx, input_format), "activations": activations}
-    )
+    formats = per_input(stats.graph, input_format)
+    inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
+    return ctx.done({**graph.meta, "inputs": inputs, "activations": activations})
 
 
 def _sample_count(stats: CalibrationStats) -> int:
@@ -85,17 +87,17 @@ def _sample_count(stats: CalibrationStats) -> int:
         return 0
     shapes = [v.type.shape for v in stats.graph.values.values() if not v.is_const]
     rows = max((s[0] for s in shapes if len(s) == 2), default=1)
-    return min(_REFINE_MOST, len(stats.samples), max(4, REFINE_ROWS // rows))
+    return min(_REFINE_MOST, stats.count, max(4, REFINE_ROWS // rows))
 
 
-def _input_meta(ctx: Context, fmt: InputFormat | None) -> dict[str, Any]:
-    """What a caller has to know to fill the input."""
-    name = ctx.graph.inputs[0]
+def _input_meta(ctx: Context, index: int, fmt: InputFormat | None) -> dict[str, Any]:
+    """What a caller has to know to fill an input."""
+    name = ctx.graph.inputs[index]
     qparams = ctx.qparams(name)
     return {
         "name": name,
         "dtype": ctx.dtype(name),
-        "layout": ctx.graph.meta.get("input_layout", "tokens"),
+        "layout": layout_of(ctx.graph, index),
         "scale": np.asarray(qparams.scale).tolist(),
         "zero_point": np.asarray(qparams.zero_point).tolist(),
         "mean": None if fmt is None else list(fmt.mean),

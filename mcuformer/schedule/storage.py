@@ -43,19 +43,21 @@ class Storage:
             )
 
     def _input(self) -> None:
-        """The graph input: a buffer (resident; anything but patches wants it whole), or the caller's memory."""
-        name = self.graph.inputs[0]
-        t = self.em.values[name].type
-        line = t.size_bytes // t.shape[0]
-        if self.mode == "flash":
-            self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
-        elif self.mode == "resident" or not reads_by_bands(self.graph):
-            kind: Kind = "input" if self.mode == "resident" else "activation"
-            self.em.where[name] = Loc(Expr(), line, line, self.em.buffer(name, t.size_bytes, kind))
+        """Input 0: a buffer (resident; anything but patches wants it whole), or the caller's memory.
+        The others are resident."""
+        for i, name in enumerate(self.graph.inputs):
+            mode = "resident" if i else self.mode
+            t = self.em.values[name].type
+            line = t.size_bytes // t.shape[0]
+            if mode == "flash":
+                self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
+            elif mode == "resident" or not reads_by_bands(self.graph):
+                kind: Kind = "input" if mode == "resident" else "activation"
+                buffer = self.em.buffer(name, t.size_bytes, kind)
+                self.em.where[name] = Loc(Expr(), line, line, buffer)
 
     def _concats(self) -> None:
         """Parts of a concatenation are computed where they belong."""
-        consumers = self.graph.consumers()
         for op in reversed(self.graph.ops):
             if op.kind != "concat":
                 continue
@@ -63,46 +65,62 @@ class Storage:
             self.em.where[op.outputs[0]] = whole
             row = 0
             for name in map(str, op.inputs):
-                alone = len(consumers[name]) == 1 and list(op.inputs).count(name) == 1
-                if alone and not self.em.values[name].is_const and name not in self.graph.inputs:
+                if self._has_no_place(name) and list(op.inputs).count(name) == 1:
                     self._place(name, whole.at(row))
                 row += self.em.values[name].type.shape[0]
 
     def _place(self, value: str, at: Loc) -> None:
         """`value` at a place; the image that it is a reshape of lies there too."""
         self.em.where[value] = at
-        op = self.graph.producers().get(value)
-        source = str(op.inputs[0]) if op is not None and op.kind == "reshape" else None
-        if source is None or source in self.graph.inputs:
-            return
-        if len(self.graph.consumers()[source]) == 1:
+        op = self.graph.producers()[value]
+        if op.kind == "reshape":
+            source = str(op.inputs[0])
             line = self.em.row_bytes(source)
             self._place(source, replace(at, stride=line, row_bytes=line))
 
+    def _has_no_place(self, value: str) -> bool:
+        """Whether a value's only reader decides where it lies: it is computed, no view and no output."""
+        op = self.graph.producers().get(value)
+        if op is None or op.kind == "slice" or value in self.graph.outputs:
+            return False
+        alone = len(self.graph.consumers()[value]) == 1
+        return alone and (op.kind != "reshape" or self._has_no_place(str(op.inputs[0])))
+
     def _own(self, value: str, op: Op) -> Loc:
-        image = self.em.where.get(self.graph.inputs[0])
-        if self.mode == "resident" and image is not None and self._tokens_over_image(value, op):
+        image = self._image_under(value, op)
+        if image is not None:
             row_bytes = self.em.row_bytes(value)
-            return Loc(Expr(), row_bytes, row_bytes, image.buffer)
+            return Loc(Expr(), row_bytes, row_bytes, image)
         loc = self.em.rows_buffer(value, self.em.values[value].type.shape[0])
         if value in self.graph.outputs:
             buffer = self.em.buffers[str(loc.buffer)]
             self.em.buffers[buffer.name] = replace(buffer, kind="output")
         return loc
 
-    def _tokens_over_image(self, value: str, op: Op) -> bool:
-        """Whether `value` holds the patch tokens and may be written over the image."""
+    def _image_under(self, value: str, op: Op) -> str | None:
+        """The resident image's buffer, where `value` holds its patch tokens and may be written over it."""
         first = 0
         if op.kind == "concat":
+            parts = [n for n in map(str, op.inputs) if not self.em.values[n].is_const]
+            if (
+                len(parts) > 1 and len(self.graph.inputs) > 1
+            ):  # one may come before the image is read
+                return None
             producers = self.graph.producers()
             for name in map(str, op.inputs):
                 if name in producers and producers[name].kind == "q_patch_embed":
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]
-        return by_patches(self.graph, op) and may_overwrite(
-            self.em, op, self.em.values[value].type, first
-        )
+        image = self.em.where.get(str(op.inputs[0])) if by_patches(self.graph, op) else None
+        if image is None or image.buffer is None or self.em.buffers[image.buffer].kind != "input":
+            return None
+        target = self.em.values[value].type
+        alone = len(self.graph.consumers()[str(op.inputs[0])]) == 1
+        holds = target.size_bytes <= self.em.buffers[image.buffer].size_bytes
+        if alone and holds and may_overwrite(self.em, op, target, first):
+            return image.buffer
+        return None
 
     def _view(self, op: Op) -> Loc | None:
         source = self.em.where.get(str(op.inputs[0])) if op.inputs else None
