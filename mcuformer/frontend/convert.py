@@ -47,7 +47,7 @@ def convert(graph: Graph) -> Graph:
             results = _run(emit, op, env)
         except Unsupported as reason:
             if str(reason):
-                problems.append(f"{op.kind} {shown(op.origin[0])}: {reason}")
+                problems.append(f"{op.kind} {shown(op.origin[0])}{_makes(graph, op)}: {reason}")
             results = [None] * len(op.outputs)
         env.update(zip(op.outputs, results, strict=True))
         for name in op.outputs:
@@ -130,6 +130,12 @@ def _convert_outputs(
         elif _is_left_out(made.get(name), env):
             problems.append(f"graph output {shown(name)}: only the first result is supported")
     return tuple(outputs)
+
+
+def _makes(graph: Graph, op: Op) -> str:
+    """Which outputs of the model a node makes, in words."""
+    found = [shown(name) for name in op.outputs if name in graph.outputs]
+    return f" (graph output {', '.join(found)})" if found else ""
 
 
 def _is_left_out(op: Op | None, env: dict[str, Operand | None]) -> bool:

@@ -33,6 +33,7 @@ from mcuformer.quant.stored import given, restored
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
 _REFINE_MOST = 512
 MOST_CLASSES = 32768  # of an argmax
+MOST_ROWS = 65535  # that a table of uint16 can tell apart, and one mark
 
 _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
     "linear": lower_weighted,
@@ -135,6 +136,8 @@ def _problem(graph: Graph, op: Op) -> str | None:
     weights = op.inputs[1:3] if op.kind in ("linear", "conv2d", "patch_embed") else ()
     if any(n is not None and graph.const(n) is None for n in weights):
         return "weights that are computed"
+    if op.kind == "gather" and graph.type(str(op.inputs[0])).shape[0] > MOST_ROWS:
+        return f"a choice among more than {MOST_ROWS:,} pieces"
     if op.kind in ("add", "mul") and _broadcasts(graph, op):
         return "broadcasting of activations"
     return None
