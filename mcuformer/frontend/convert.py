@@ -47,7 +47,7 @@ def convert(graph: Graph) -> Graph:
             results = _run(emit, op, env)
         except Unsupported as reason:
             if str(reason):
-                problems.append(f"{op.kind} {shown(op.origin[0])}{_makes(graph, op)}: {reason}")
+                problems.append(f"{op.kind} {shown(op.origin[0])}: {reason}")
             results = [None] * len(op.outputs)
         env.update(zip(op.outputs, results, strict=True))
         for name in op.outputs:
@@ -55,7 +55,7 @@ def convert(graph: Graph) -> Graph:
     emit.stem, emit.origin = "output", ()
     outputs = _convert_outputs(graph, emit, env, problems)
     if problems:
-        raise UnsupportedModelError(_message(problems))
+        raise UnsupportedModelError(_message(problems, _lost(graph, env)))
     meta = {
         **{k: v for k, v in graph.meta.items() if k not in ("input_dims",)},
         "input_names": tuple(graph.inputs),
@@ -68,11 +68,19 @@ def convert(graph: Graph) -> Graph:
     return builder.done(inputs, outputs, meta).pruned()
 
 
-def _message(problems: list[str]) -> str:
+def _message(problems: list[str], lost: list[str]) -> str:
+    """`lost`: outputs that cannot be made for it, where they are not all."""
     count = len(problems)
     head = f"{count} node{'s are' if count > 1 else ' is'} not supported:"
     more = [f"... and {count - MAX_LISTED} more"] if count > MAX_LISTED else []
+    names = ", ".join(map(shown, lost[:MAX_LISTED]))
+    more += [f"wanted for graph output {names}"] if lost else []
     return "\n  ".join([head, *problems[:MAX_LISTED], *more])
+
+
+def _lost(graph: Graph, env: dict[str, Operand | None]) -> list[str]:
+    lost = [name for name in graph.outputs if env.get(name) is None]
+    return lost if len(lost) < len(graph.outputs) else []
 
 
 def _convert_inputs(
@@ -130,12 +138,6 @@ def _convert_outputs(
         elif _is_left_out(made.get(name), env):
             problems.append(f"graph output {shown(name)}: only the first result is supported")
     return tuple(outputs)
-
-
-def _makes(graph: Graph, op: Op) -> str:
-    """Which outputs of the model a node makes, in words."""
-    found = [shown(name) for name in op.outputs if name in graph.outputs]
-    return f" (graph output {', '.join(found)})" if found else ""
 
 
 def _is_left_out(op: Op | None, env: dict[str, Operand | None]) -> bool:
