@@ -58,6 +58,7 @@ class Storage:
 
     def _concats(self) -> None:
         """Parts of a concatenation are computed where they belong."""
+        consumers = self.graph.consumers()
         for op in reversed(self.graph.ops):
             if op.kind != "concat":
                 continue
@@ -65,26 +66,21 @@ class Storage:
             self.em.where[op.outputs[0]] = whole
             row = 0
             for name in map(str, op.inputs):
-                if self._has_no_place(name) and list(op.inputs).count(name) == 1:
+                alone = len(consumers[name]) == 1 and list(op.inputs).count(name) == 1
+                if alone and not self.em.values[name].is_const and name not in self.graph.inputs:
                     self._place(name, whole.at(row))
                 row += self.em.values[name].type.shape[0]
 
     def _place(self, value: str, at: Loc) -> None:
         """`value` at a place; the image that it is a reshape of lies there too."""
         self.em.where[value] = at
-        op = self.graph.producers()[value]
-        if op.kind == "reshape":
-            source = str(op.inputs[0])
+        op = self.graph.producers().get(value)
+        source = str(op.inputs[0]) if op is not None and op.kind == "reshape" else None
+        if source is None or source in self.graph.inputs:
+            return
+        if len(self.graph.consumers()[source]) == 1:
             line = self.em.row_bytes(source)
             self._place(source, replace(at, stride=line, row_bytes=line))
-
-    def _has_no_place(self, value: str) -> bool:
-        """Whether a value's only reader decides where it lies: it is computed, no view and no output."""
-        op = self.graph.producers().get(value)
-        if op is None or op.kind == "slice" or value in self.graph.outputs:
-            return False
-        alone = len(self.graph.consumers()[value]) == 1
-        return alone and (op.kind != "reshape" or self._has_no_place(str(op.inputs[0])))
 
     def _own(self, value: str, op: Op) -> Loc:
         image = self._image_under(value, op)
@@ -99,28 +95,26 @@ class Storage:
 
     def _image_under(self, value: str, op: Op) -> str | None:
         """The resident image's buffer, where `value` holds its patch tokens and may be written over it."""
-        first = 0
+        first, others = 0, self._joins_inputs(op)
         if op.kind == "concat":
-            parts = [n for n in map(str, op.inputs) if not self.em.values[n].is_const]
-            if (
-                len(parts) > 1 and len(self.graph.inputs) > 1
-            ):  # one may come before the image is read
-                return None
             producers = self.graph.producers()
             for name in map(str, op.inputs):
                 if name in producers and producers[name].kind == "q_patch_embed":
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]
-        image = self.em.where.get(str(op.inputs[0])) if by_patches(self.graph, op) else None
+        source = str(op.inputs[0]) if by_patches(self.graph, op) else None
+        image = self.em.where.get(source) if source is not None and not others else None
         if image is None or image.buffer is None or self.em.buffers[image.buffer].kind != "input":
             return None
-        target = self.em.values[value].type
-        alone = len(self.graph.consumers()[str(op.inputs[0])]) == 1
-        holds = target.size_bytes <= self.em.buffers[image.buffer].size_bytes
-        if alone and holds and may_overwrite(self.em, op, target, first):
-            return image.buffer
-        return None
+        target, size = self.em.values[value].type, self.em.buffers[image.buffer].size_bytes
+        alone = len(self.graph.consumers()[str(source)]) == 1 and target.size_bytes <= size
+        return image.buffer if alone and may_overwrite(self.em, op, target, first) else None
+
+    def _joins_inputs(self, op: Op) -> bool:
+        """Whether a part may be made of another input, before the image is read."""
+        parts = [n for n in op.inputs if n is not None and not self.em.values[n].is_const]
+        return op.kind == "concat" and len(parts) > 1 and len(self.graph.inputs) > 1
 
     def _view(self, op: Op) -> Loc | None:
         source = self.em.where.get(str(op.inputs[0])) if op.inputs else None
