@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import ToolMissingError, UsageError
-from mcuformer.inputs.codec import InputCodec
-from mcuformer.ir.types import DTYPES
+from mcuformer.inputs.codec import InputCodec, device_bytes
+from mcuformer.inputs.sample import read_sample
+from mcuformer.outputs import split
 from mcuformer.package import ELF, CompiledPackage
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def run_once(
-    package: CompiledPackage, input_file: Path, raw: bool, emulator: str, progress: Progress
+    package: CompiledPackage, inputs: Sequence[str], raw: bool, emulator: str, progress: Progress
 ) -> dict[str, Any]:
-    """The document of `run --json`."""
-    sample = read_sample(codec_of(package), input_file, raw)
+    """The document of `run --json`; `inputs` as on the command line."""
+    sample = device_bytes(read_sample(codec_of(package), inputs, raw))
     progress(f"running in {emulator}")
     why: dict[str, str] = {}
     cycles = None
     with Executor(package, emulator) as executor:
-        result = executor.run([sample])
+        result = executor.run(sample)
         try:
             cycles = estimated_cycles(package, executor.program(), result)
         except ToolMissingError as error:
@@ -40,7 +41,7 @@ def run_once(
     return {
         "schema_version": 1,
         "emulator": result.emulator,
-        "outputs": [_output(package, inference)],
+        "outputs": _outputs(package, inference.output),
         "instructions": inference.instructions,
         "io_instructions": inference.io_instructions,
         "estimated_cycles": cycles,
@@ -52,27 +53,7 @@ def run_once(
 
 
 def codec_of(package: CompiledPackage) -> InputCodec:
-    mean, std = package.graph.meta["normalisation"] or (None, None)
-    return InputCodec(package.graph, mean, std)
-
-
-def read_sample(codec: InputCodec, path: Path, raw: bool) -> NDArray:
-    """Device integers of the one input in a .npy."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UsageError(f"input {path} does not exist") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{path} is no .npy file: {str(error).splitlines()[0][:200]}") from error
-    if not isinstance(array, np.ndarray):
-        raise UsageError(f"{path} holds several arrays", "save one array with numpy.save")
-    if raw:
-        return codec.raw(array)
-    if array.dtype.kind != "f":
-        raise UsageError(f"{path} holds {array.dtype}, not floats", "give --raw for integers")
-    if not np.isfinite(array).all():
-        raise UsageError(f"{path} holds NaN or infinite numbers")
-    return codec.to_int(codec.one(array.astype(np.float32)))[0]
+    return InputCodec.of(package.graph)
 
 
 class Executor:
@@ -96,11 +77,8 @@ class Executor:
     def __exit__(self, *exc: object) -> None:
         self._folder.cleanup()
 
-    def run(self, inputs: Sequence[NDArray]) -> RunResult:
-        return self.run_bytes([np.ascontiguousarray(x).tobytes() for x in inputs])
-
-    def run_bytes(self, images: Sequence[bytes]) -> RunResult:
-        """Whole inputs as the firmware takes them."""
+    def run(self, images: Sequence[bytes]) -> RunResult:
+        """Per sample the bytes of all inputs, one after the other; the outputs come alike."""
         from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 
         program, board, trace = self.program(), self._package.board, self._trace
@@ -142,24 +120,35 @@ def own_firmware(package: CompiledPackage) -> Path:
     raise UsageError(f"{elf} is missing", "compile without --emit-only")
 
 
-def output_values(package: CompiledPackage, data: bytes) -> tuple[NDArray, NDArray]:
-    """The output's integers and what they stand for, in the ONNX output's shape.
+def output_values(package: CompiledPackage, data: bytes) -> list[tuple[NDArray, NDArray]]:
+    """Per output its integers and what they stand for, in the ONNX output's shape.
 
     Real numbers as float64; an index (of an ArgMax) stands for itself, as int64.
     """
-    type_ = package.graph.type(package.graph.outputs[0])
-    ints = np.frombuffer(data, DTYPES[type_.dtype]).reshape(type_.shape)
-    assert type_.qparams is not None
-    reals = ints.astype(np.int64) if package.gives_index else type_.qparams.dequantise(ints)
-    shape = package.output_shape
-    return ints.reshape(shape), reals.reshape(shape)
+    pairs = zip(package.outputs, split(package.outputs, data), strict=True)
+    return [(ints.reshape(o.shape), o.reals(ints).reshape(o.shape)) for o, ints in pairs]
 
 
-def save_output(document: dict[str, Any], path: Path) -> None:
-    """The first output as .npy: float32, int64 of an index."""
-    data = np.asarray(document["outputs"][0]["data"])
+def check_output_file(package: CompiledPackage, path: Path) -> None:
+    """UsageError where the file cannot hold what the model gives."""
+    count = len(package.outputs)
+    if path.suffix != ".npz" and count > 1:
+        raise UsageError(f"the model has {count} outputs, one .npy holds one", "give a .npz")
+
+
+def save_outputs(document: Mapping[str, Any], path: Path) -> None:
+    """A .npz holds all outputs by name, any other file the only one: float32, int64 of an index."""
+    arrays = {output["name"]: _array(output["data"]) for output in document["outputs"]}
     with atomic_file(path) as work, work.open("wb") as file:
-        np.save(file, data.astype(np.int64 if data.dtype.kind == "i" else np.float32))
+        if path.suffix == ".npz":
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        else:
+            np.save(file, next(iter(arrays.values())))
+
+
+def _array(data: Any) -> NDArray:
+    array = np.asarray(data)
+    return array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
 
 
 def estimated_cycles(package: CompiledPackage, elf: Path, result: RunResult) -> int:
@@ -177,15 +166,17 @@ def estimated_cycles(package: CompiledPackage, elf: Path, result: RunResult) -> 
     return estimate_cycles(found, blocks, package.board.core)
 
 
-def _output(package: CompiledPackage, inference: Inference) -> dict[str, Any]:
-    ints, reals = output_values(package, inference.output)
-    name = package.graph.meta["output_names"][0]
-    return {
-        "name": name,
-        "shape": list(reals.shape),
-        "data": reals.tolist(),
-        "data_int8": ints.tolist(),
-    }
+def _outputs(package: CompiledPackage, data: bytes) -> list[dict[str, Any]]:
+    pairs = zip(package.outputs, output_values(package, data), strict=True)
+    return [
+        {
+            "name": output.name,
+            "shape": list(output.shape),
+            "data": reals.tolist(),
+            "data_int8": ints.tolist(),
+        }
+        for output, (ints, reals) in pairs
+    ]
 
 
 def _layers(package: CompiledPackage, inference: Inference) -> list[dict[str, Any]] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcuformer.errors import UsageError
+from mcuformer.outputs import Output, outputs_of
 
 if TYPE_CHECKING:
     from mcuformer.ir.graph import Graph
@@ -29,23 +30,9 @@ class CompiledPackage:
     board: Board
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Of the ONNX input, batch axis included."""
-        shape: tuple[int, ...] = tuple(self.graph.meta["input_shape"])
-        return shape
-
-    @property
-    def gives_index(self) -> bool:
-        """The output is the index of the largest score, an integer in ONNX too."""
-        producers, name = self.graph.producers(), self.graph.outputs[0]
-        while name in producers and producers[name].kind == "reshape":
-            name = str(producers[name].inputs[0])
-        return name in producers and producers[name].kind == "q_argmax"
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        shape: tuple[int, ...] = tuple(self.graph.meta["output_shape"])
-        return shape
+    def outputs(self) -> tuple[Output, ...]:
+        """In the order of the ONNX file."""
+        return outputs_of(self.graph)
 
 
 def open_package(directory: Path) -> CompiledPackage:

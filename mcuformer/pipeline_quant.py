@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from mcuformer.flash_room import weights_room
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.layout import is_image
 from mcuformer.options import CompileOptions
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
+from mcuformer.quant.assign import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
 from mcuformer.targets.board_file import load_board
 
@@ -31,11 +34,12 @@ def quantised(
     """The int graph, and what it was made from; a float model without data is refused where
     `needs_data`.
 
-    A QDQ model brings its own scales and needs none. meta["normalisation"] keeps mean and std,
-    meta["weight_notes"] what is to be said about the bits of weights.
+    A QDQ model brings its own scales and needs none. meta["normalisations"] keeps mean and std per
+    input, meta["weight_notes"] what is to be said about the bits of weights.
     """
-    known = normalisation(options, graph)
-    graph = graph.replace(meta={**graph.meta, "normalisation": known and (known.mean, known.std)})
+    known = normalisations(options, graph)
+    pairs = tuple(None if k is None else k.pair for k in known)
+    graph = graph.replace(meta={**graph.meta, "normalisations": pairs})
     stats = statistics(options, graph, known, needs_data, progress)
     room = partial(weights_room, options, load_board(options.board))
     chosen = choose_bits(stats, options.weight_bits, room)
@@ -43,14 +47,14 @@ def quantised(
         graph.replace(meta={**graph.meta, "weight_notes": chosen.notes}),
         stats,
         options.activations,
-        known if known and takes_pixels(options, graph) else None,
+        pixel_formats(options, stats.graph, known),
         chosen.bits,
     )
-    return made, Evidence(stats.graph, None if stats.samples is None else (stats.samples,))
+    return made, Evidence(stats.graph, stats.samples)
 
 
 def statistics(
-    options: CompileOptions, graph: Graph, known: InputFormat | None, needs_data: bool,
+    options: CompileOptions, graph: Graph, known: Sequence[InputFormat | None], needs_data: bool,
     progress: Progress,
 ) -> CalibrationStats:  # fmt: skip
     if options.calibration is None:
@@ -61,8 +65,8 @@ def statistics(
             )
         progress("quantising")
         return synthetic_stats(graph)
-    codec = InputCodec(graph, *((known.mean, known.std) if known else (None, None)))
-    data = load_dataset(options.calibration, codec.sample_shape)
+    codec = InputCodec(graph, [None if k is None else k.pair for k in known])
+    data = load_dataset(options.calibration, codec.inputs)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
     samples = codec.to_float(data.take(data.spread(most)))
     progress("calibrating")
@@ -71,25 +75,47 @@ def statistics(
     return stats
 
 
-def takes_pixels(options: CompileOptions, graph: Graph) -> bool:
-    """Raw uint8 pixels are the input, unless a QDQ model says how its input is quantised."""
-    return "qdq" not in graph.meta or options.mean is not None
+def pixel_formats(
+    options: CompileOptions, graph: Graph, known: Sequence[InputFormat | None]
+) -> tuple[InputFormat | None, ...]:
+    """Which inputs of the prepared `graph` are raw uint8 pixels: those with mean and std, unless a
+    QDQ model says how they are quantised, or (of several) something else than a layer reads one."""
+    if "qdq" in graph.meta and options.mean is None:
+        return (None,) * len(known)
+    several = len(known) > 1
+    pairs = zip(graph.inputs, known, strict=True)
+    return tuple(k if not several or takes_pixels(graph, name) else None for name, k in pairs)
 
 
-def normalisation(options: CompileOptions, graph: Graph) -> InputFormat | None:
-    """Mean and std per channel of an image, from the options or the model's metadata."""
-    if graph.meta.get("input_layout") != "NCHW":
-        return None
+def normalisations(options: CompileOptions, graph: Graph) -> tuple[InputFormat | None, ...]:
+    """Mean and std per channel of every image that they fit, from the options or the model's metadata.
+
+    UsageError where there are images and they fit none.
+    """
     mean = options.mean or _metadata(graph, METADATA_MEAN)
     std = options.std or _metadata(graph, METADATA_STD)
-    if mean is None or std is None:
-        return None
-    channels = graph.type(graph.inputs[0]).shape[-1]
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, channels):
-            raise UsageError(f"{name} has {len(values)} numbers, the image {channels} channels")
-    spread = [v * channels if len(v) == 1 else v for v in (mean, std)]
-    return InputFormat(*spread)
+    images = [name for i, name in enumerate(graph.inputs) if is_image(graph, i)]
+    if mean is None or std is None or not images:
+        return (None,) * len(graph.inputs)
+    channels = {name: graph.type(name).shape[-1] for name in images}
+    if not any(_fits(mean, n) and _fits(std, n) for n in channels.values()):
+        what, values = ("std", std) if _fits(mean, channels[images[0]]) else ("mean", mean)
+        found = " and ".join(map(str, dict.fromkeys(channels.values())))
+        raise UsageError(f"{what} has {len(values)} numbers, the image {found} channels")
+    return tuple(
+        InputFormat(_spread(mean, channels[name]), _spread(std, channels[name]))
+        if name in channels and _fits(mean, channels[name]) and _fits(std, channels[name])
+        else None
+        for name in graph.inputs
+    )
+
+
+def _fits(values: tuple[float, ...], channels: int) -> bool:
+    return len(values) in (1, channels)
+
+
+def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values * channels if len(values) == 1 else values
 
 
 def _macs(graph: Graph) -> int:

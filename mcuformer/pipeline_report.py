@@ -73,7 +73,7 @@ def build_report(f: Figures) -> r.Report:
             for mode, arena, macs in f.tradeoffs
         ),
         checked=f.checked,
-        diagnostics=(*f.diagnostics, *_reasons(f), *_failure(f)),
+        diagnostics=(*f.diagnostics, *_unused_inputs(f), *_reasons(f), *_failure(f)),
     )
 
 
@@ -86,8 +86,8 @@ def _model(f: Figures, macs: int) -> r.Model:
         parameters=f.parameters,
         macs=macs,
         inputs=tuple(
-            _tensor(f.graph, value, name, meta["input_shape"])
-            for value, name in zip(f.graph.inputs, meta["input_names"], strict=True)
+            _tensor(f.graph, *row)
+            for row in zip(f.graph.inputs, meta["input_names"], meta["input_shapes"], strict=True)
         ),
         outputs=tuple(
             _tensor(f.graph, *row)
@@ -175,6 +175,22 @@ def _reasons(f: Figures) -> list[r.Diagnostic]:
                     r.unknown(f"model.{kind}.{i}.{n}", why) for n in ("scale", "zero_point")
                 ]
     return reasons
+
+
+def _unused_inputs(f: Figures) -> list[r.Diagnostic]:
+    """Inputs that have their place and no effect."""
+    readers = f.graph.consumers()
+    pairs = zip(f.graph.inputs, f.graph.meta["input_names"], strict=True)
+    return [
+        r.Diagnostic(
+            severity="warning",
+            code="unused-input",
+            where=name,
+            message=f"input {name}: no output depends on it",
+        )
+        for value, name in pairs
+        if not readers[value]
+    ]
 
 
 def _failure(f: Figures) -> list[r.Diagnostic]:

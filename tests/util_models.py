@@ -203,9 +203,9 @@ def vit(cfg: VitConfig) -> Graph:
         x = block(net, x, cfg, f"blocks.{i}")
     y = head(net, x, cfg)
     meta = {
-        "input_layout": "NCHW",
-        "input_shape": (1, 3, *cfg.image),
-        "output_shape": (1, *net.b.values[y].type.shape),
+        "input_layouts": ("NCHW",),
+        "input_shapes": ((1, 3, *cfg.image),),
+        "output_shapes": ((1, *net.b.values[y].type.shape),),
     }
     return run_float_passes(net.b.done(["image"], [y], meta))
 
@@ -219,11 +219,54 @@ def sequence_model(cfg: VitConfig, tokens: int) -> Graph:
         x = block(net, x, cfg, f"layers.{i}")
     y = head(net, x, cfg)
     meta = {
-        "input_layout": "tokens",
-        "input_shape": (1, tokens, cfg.width),
-        "output_shape": (1, *net.b.values[y].type.shape),
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, tokens, cfg.width),),
+        "output_shapes": ((1, *net.b.values[y].type.shape),),
     }
     return run_float_passes(net.b.done(["x"], [y], meta))
+
+
+def two_input_model(cfg: VitConfig, length: int) -> Graph:
+    """An image and a text: two decoders' worth of mixing, by joining, by cross attention, by a sum.
+
+    Two outputs: what is said of the text's rows, and of the image.
+    """
+    net = Net("pair", cfg.seed)
+    net.image("image", *cfg.image, 3)
+    net.tokens("text", length, cfg.width)
+    x = embed_image(net, "image", cfg)
+    rows = net.rows(x) + length
+    both = net.emit("concat", "both", [x, "text"], (rows, cfg.width), axis=0)
+    both = block(net, both, cfg, "blocks.0")
+    d = cfg.head_dim or cfg.width // cfg.heads
+    inner = d * cfg.heads
+    q = net.linear("text", inner, "cross.q")
+    k, v = (net.linear(both, inner, f"cross.{c}") for c in "kv")
+    inputs: list[str | None] = [q, k, v]
+    o = net.emit("attention", "cross.sdpa", inputs, (length, inner), heads=cfg.heads, scale=d**-0.5)
+    text = net.add("text", net.linear(o, cfg.width, "cross.proj"), "cross.add")
+    pooled = net.emit("mean", "pool", [both], (1, cfg.width))
+    outputs = [net.layernorm(text, "text.norm"), net.linear(pooled, cfg.classes, "head")]
+    shapes = [(1, *net.b.values[y].type.shape) for y in outputs]
+    meta = {
+        "input_layouts": ("NCHW", "tokens"),
+        "input_shapes": ((1, 3, *cfg.image), (1, length, cfg.width)),
+        "output_shapes": tuple(shapes),
+    }
+    return run_float_passes(net.b.done(["image", "text"], outputs, meta))
+
+
+def with_outputs(graph: Graph, seed: int, most: int = 4) -> Graph:
+    """The same network with more outputs, drawn from its rows of tokens: activations that others
+    read, views, and inputs passed through."""
+    rng = np.random.default_rng(seed)
+    able = [op.outputs[0] for op in graph.ops] + list(graph.inputs)
+    able = [name for name in able if len(graph.type(name).shape) == 2]
+    names = [able[i] for i in rng.choice(len(able), min(len(able), int(rng.integers(1, most + 1))))]
+    outputs = [*graph.outputs, *names]
+    rng.shuffle(outputs)
+    shapes = tuple((1, *graph.type(name).shape) for name in outputs)
+    return graph.replace(outputs=tuple(outputs), meta={**graph.meta, "output_shapes": shapes})
 
 
 def images(cfg: VitConfig, count: int, seed: int = 1) -> NDArray[np.float32]:

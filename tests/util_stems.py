@@ -63,9 +63,9 @@ def stem_model(stem: Stem) -> Graph:
         x = block(net, x, config, f"blocks.{i}")
     y = net.linear(net.emit("mean", "pool", [x], (1, c)), 4, "head")
     meta = {
-        "input_layout": "NCHW",
-        "input_shape": (1, 3, *stem.size),
-        "output_shape": (1, *net.b.values[y].type.shape),
+        "input_layouts": ("NCHW",),
+        "input_shapes": ((1, 3, *stem.size),),
+        "output_shapes": ((1, *net.b.values[y].type.shape),),
     }
     return run_float_passes(net.b.done(["image"], [y], meta))
 

@@ -26,9 +26,21 @@ def as_text(document: dict[str, Any]) -> str:
     ]  # fmt: skip
     head = f"{printable(document['model'])} for {document['board']}, run in {document['emulator']}"
     parts = [head, table(["", "", ""], rows)]
+    if len(document["outputs"]) > 1:
+        parts.append(_outputs(document["outputs"]))
     if "layers" in document:
         parts.append(_layers(document["layers"]))
     return "\n\n".join(parts)
+
+
+def _outputs(outputs: list[dict[str, Any]]) -> str:
+    rows = [
+        [printable(row["name"], 40), _number(row["sqnr_db"], "dB"), _number(row["cosine"], "", 5),
+         _number(row["rmse"], "", 5), _number(row["top1_percent"], "%"),
+         "equal" if row["equal"] else "DIFFERS"]
+        for row in outputs
+    ]  # fmt: skip
+    return table(["output", "SQNR", "cosine", "rmse", "top-1", "bits"], rows)
 
 
 def _layers(layers: list[dict[str, Any]]) -> str:

@@ -14,36 +14,39 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 @directory_argument
 @click.option(
     "--input",
-    "input_file",
+    "inputs",
     required=True,
+    multiple=True,
     metavar="X.npy",
-    type=click.Path(path_type=Path),
-    help="One input in the ONNX input's layout and float range.",
+    help="One sample in the ONNX input's layout and float range. For several inputs an .npz with all "
+    "of them by name, or NAME=X.npy once for each.",
 )
 @click.option("--raw", is_flag=True, help="The input holds the firmware's own integers.")
 @emulator_option
 @click.option(
     "--output",
     "output_file",
-    metavar="Y.npy",
+    metavar="Y.npy|Y.npz",
     type=click.Path(path_type=Path),
-    help="Where the dequantised outputs go.",
+    help="Where the dequantised output goes; .npz: all of them by name.",
 )
 @json_option
 def command(
-    directory: str, input_file: Path, raw: bool, emulator: str, output_file: Path | None,
+    directory: str, inputs: tuple[str, ...], raw: bool, emulator: str, output_file: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Run the compiled model in DIR on one input."""
+    """Run the compiled model in DIR on one sample."""
     from mcuformer.cli.render_run import as_text
-    from mcuformer.execution import run_once, save_output
+    from mcuformer.execution import check_output_file, run_once, save_outputs
     from mcuformer.package import open_package
 
     package = open_package(Path(directory))
-    with Progress() as progress:
-        document = run_once(package, input_file, raw, emulator, progress)
     if output_file is not None:
-        save_output(document, output_file)
+        check_output_file(package, output_file)
+    with Progress() as progress:
+        document = run_once(package, inputs, raw, emulator, progress)
+    if output_file is not None:
+        save_outputs(document, output_file)
     if as_json:
         print_json(document)
     else:

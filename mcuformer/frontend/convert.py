@@ -38,8 +38,9 @@ def convert(graph: Graph) -> Graph:
     emit = Emitter(graph, builder)
     env: dict[str, Operand | None] = {n: v.data for n, v in graph.values.items()}
     problems: list[str] = []
-    layout, input_name = _convert_input(graph, builder, env)
-    _note_quantisation(emit, graph.inputs[0], env[graph.inputs[0]])
+    layouts, inputs = _convert_inputs(graph, builder, env)
+    for name in graph.inputs:
+        _note_quantisation(emit, name, env[name])
     for op in graph.ops:
         emit.stem, emit.origin = _stem(graph, op), tuple(names.origin(o) for o in op.origin)
         try:
@@ -54,35 +55,47 @@ def convert(graph: Graph) -> Graph:
     emit.stem, emit.origin = "output", ()
     outputs = _convert_outputs(graph, emit, env, problems)
     if problems:
-        raise UnsupportedModelError(_message(problems))
+        raise UnsupportedModelError(_message(problems, _lost(graph, env)))
     meta = {
         **{k: v for k, v in graph.meta.items() if k not in ("input_dims",)},
-        "input_layout": layout,
-        "input_shape": graph.type(graph.inputs[0]).shape,
-        "output_shape": graph.type(graph.outputs[0]).shape,
         "input_names": tuple(graph.inputs),
+        "input_layouts": layouts,
+        "input_shapes": tuple(graph.type(n).shape for n in graph.inputs),
         "output_shapes": tuple(graph.type(o).shape for o in graph.outputs),
     }
     if "qdq" in meta:
         meta |= {"qdq": emit.qdq, "qdq_weights": emit.weight_scales}
-    return builder.done((input_name,), outputs, meta).pruned()
+    return builder.done(inputs, outputs, meta).pruned()
 
 
-def _message(problems: list[str]) -> str:
+def _message(problems: list[str], lost: list[str]) -> str:
+    """`lost`: outputs that cannot be made for it, where they are not all."""
     count = len(problems)
     head = f"{count} node{'s are' if count > 1 else ' is'} not supported:"
     more = [f"... and {count - MAX_LISTED} more"] if count > MAX_LISTED else []
+    names = ", ".join(map(shown, lost[:MAX_LISTED]))
+    more += [f"wanted for graph output {names}"] if lost else []
     return "\n  ".join([head, *problems[:MAX_LISTED], *more])
 
 
-def _convert_input(
+def _lost(graph: Graph, env: dict[str, Operand | None]) -> list[str]:
+    lost = [name for name in graph.outputs if env.get(name) is None]
+    return lost if len(lost) < len(graph.outputs) else []
+
+
+def _convert_inputs(
     graph: Graph, builder: Builder, env: dict[str, Operand | None]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Every input as image [H, W, C] or tokens [T, C]; (layouts, value names)."""
+    if not graph.inputs:
+        raise UnsupportedModelError("the model has no input")
+    made = [_convert_input(graph, builder, env, name) for name in graph.inputs]
+    return tuple(layout for layout, _ in made), tuple(name for _, name in made)
+
+
+def _convert_input(
+    graph: Graph, builder: Builder, env: dict[str, Operand | None], onnx_name: str
 ) -> tuple[str, str]:
-    """The one input as image [H, W, C] or tokens [T, C]; returns (layout, value name)."""
-    if len(graph.inputs) != 1:
-        listed = ", ".join(shown(n) for n in graph.inputs) or "none"
-        raise UnsupportedModelError(f"the model must have one input, it has {listed}")
-    onnx_name = graph.inputs[0]
     type_ = graph.type(onnx_name)
     shape = type_.shape
     base_shape: tuple[int, ...]
@@ -112,7 +125,7 @@ def _convert_input(
 def _convert_outputs(
     graph: Graph, emit: Emitter, env: dict[str, Operand | None], problems: list[str]
 ) -> tuple[str, ...]:
-    outputs = []
+    outputs, made = [], graph.producers()
     for name in graph.outputs:
         value = env.get(name)
         if isinstance(value, View):
@@ -122,7 +135,14 @@ def _convert_outputs(
                 problems.append(f"graph output {shown(name)}: {reason}")
         elif isinstance(value, np.ndarray):
             problems.append(f"graph output {shown(name)}: it does not depend on the input")
+        elif _is_left_out(made.get(name), env):
+            problems.append(f"graph output {shown(name)}: only the first result is supported")
     return tuple(outputs)
+
+
+def _is_left_out(op: Op | None, env: dict[str, Operand | None]) -> bool:
+    """Whether a node was converted, but for its further results."""
+    return op is not None and env.get(op.outputs[0]) is not None
 
 
 def _stem(graph: Graph, op: Op) -> str:

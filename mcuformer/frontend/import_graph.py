@@ -53,6 +53,8 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     for name in outputs:
         if name not in values:
             raise UnsupportedModelError(f"graph output {shown(name)} is produced by no node")
+        if outputs.count(name) > 1:
+            raise UnsupportedModelError(f"graph output {shown(name)} is listed twice")
     meta = {
         "opset": opset,
         "producer": names.origin(model.producer_name),

@@ -1,67 +1,122 @@
-"""A sample's two forms: the float ONNX input, and the integers that the firmware gets."""
+"""A sample's two forms: the float ONNX inputs, and the integers that the firmware gets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
-from mcuformer.inputs.dataset import essential
+from mcuformer.inputs.arrays import InputSpec, essential
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.layout import Feeds, feeds, is_image, onnx_shape
 from mcuformer.ir.types import DTYPES, TensorType
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std per channel over 0..1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputCodec:
-    """Of an integer graph; `mean` and `std` per channel over 0..1, where they are known."""
+    """Of all inputs of a graph; `known` has mean and std of each, None where there are none."""
 
     graph: Graph
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    known: Sequence[Normalisation | None] = ()
+
+    @staticmethod
+    def of(graph: Graph) -> InputCodec:
+        """Of a quantised graph, whose meta says what is known."""
+        return InputCodec(graph, graph.meta["normalisations"])
 
     @property
-    def onnx_shape(self) -> tuple[int, ...]:
-        """Batch axis included."""
-        return tuple(self.graph.meta["input_shape"])
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """What a sample consists of."""
+        names = self.graph.meta.get("input_names", self.graph.inputs)
+        rows = zip(names, self.graph.inputs, self.tensors, strict=True)
+        return tuple(InputSpec(name, value, t.sample_shape) for name, value, t in rows)
+
+    @property
+    def tensors(self) -> tuple[TensorCodec, ...]:
+        known = (*self.known, *[None] * (len(self.graph.inputs) - len(self.known)))
+        return tuple(
+            TensorCodec(
+                self.graph.type(name), onnx_shape(self.graph, i), is_image(self.graph, i), k
+            )
+            for i, (name, k) in enumerate(zip(self.graph.inputs, known, strict=True))
+        )
+
+    def to_float(self, samples: Feeds) -> tuple[NDArray[np.float32], ...]:
+        """Per input: ONNX values of uint8 pixels [n, *sample_shape]; floats stay as they are."""
+        return tuple(t.to_float(x) for t, x in self._pairs(samples))
+
+    def to_int(self, samples: Feeds) -> tuple[NDArray, ...]:
+        """Per input: [n, *int input shape] in the firmware's type and layout."""
+        return tuple(t.to_int(x) for t, x in self._pairs(samples))
+
+    def one(self, arrays: Feeds) -> tuple[NDArray, ...]:
+        """Per input: [1, *sample_shape] of a single sample with or without its batch axis."""
+        return tuple(t.one(x) for t, x in self._pairs(arrays))
+
+    def raw(self, arrays: Feeds) -> tuple[NDArray, ...]:
+        """Per input: [1, *int input shape] of one sample of device integers, in either layout."""
+        return tuple(t.raw(x)[None] for t, x in self._pairs(arrays))
+
+    def _pairs(self, arrays: Feeds) -> list[tuple[TensorCodec, NDArray]]:
+        return list(zip(self.tensors, feeds(self.graph, arrays), strict=True))
+
+
+def device_bytes(ints: Sequence[NDArray]) -> list[bytes]:
+    """What a runner takes per sample: the bytes of all inputs, one after the other."""
+    parts = [[np.ascontiguousarray(x).tobytes() for x in array] for array in ints]
+    return [b"".join(sample) for sample in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorCodec:
+    """Of one input: `type` as the firmware has it, `onnx_shape` with its batch axis."""
+
+    type: TensorType
+    onnx_shape: tuple[int, ...]
+    is_image: bool
+    known: Normalisation | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Without the batch axis: (C, H, W) of an image, (T, C) of a sequence."""
-        return self.onnx_shape[-3:] if self._is_image else self._type.shape
+        return self.onnx_shape[-3:] if self.is_image else self.type.shape
 
     def to_float(self, samples: NDArray) -> NDArray[np.float32]:
         """ONNX input values of uint8 pixels [n, *sample_shape]; floats stay as they are."""
         if samples.dtype != np.uint8:
             return samples.astype(np.float32, copy=False)
-        if self._type.dtype == "uint8" and self._type.qparams is not None:
+        if self.type.dtype == "uint8" and self.type.qparams is not None:
             pixels = np.moveaxis(samples, 1, -1)
-            return np.moveaxis(self._type.qparams.dequantise(pixels), -1, 1).astype(np.float32)
-        if self.mean is None or self.std is None:
+            return np.moveaxis(self.type.qparams.dequantise(pixels), -1, 1).astype(np.float32)
+        if self.known is None:
             raise UsageError(
                 "the data are pixels, but mean and std of the model are not known",
                 "give --mean and --std when compiling, or float inputs in a .npz",
             )
         shape = (1, -1, *(1,) * (samples.ndim - 2))
-        mean, std = (np.reshape(v, shape) for v in (self.mean, self.std))
+        mean, std = (np.reshape(v, shape) for v in self.known)
         return ((samples / 255.0 - mean) / std).astype(np.float32)
 
     def to_int(self, samples: NDArray) -> NDArray:
         """[n, *int input shape] in the firmware's type and layout."""
-        if samples.dtype == np.uint8 and self._type.dtype == "uint8":
+        if samples.dtype == np.uint8 and self.type.dtype == "uint8":
             return np.ascontiguousarray(self._device_layout(samples))
-        assert self._type.qparams is not None
+        assert self.type.qparams is not None
         floats = self._device_layout(self.to_float(samples))
-        return self._type.qparams.quantise(floats, self._type.dtype)
+        return self.type.qparams.quantise(floats, self.type.dtype)
 
     def raw(self, array: NDArray) -> NDArray:
         """One sample of device integers, in ONNX layout [1, C, H, W] or in the device's own."""
-        want = DTYPES[self._type.dtype]
+        want = DTYPES[self.type.dtype]
         if array.dtype != want:
             raise UsageError(f"--raw wants {want}, the file holds {array.dtype}")
-        if array.shape in (self._type.shape, (1, *self._type.shape)):
-            return np.ascontiguousarray(array.reshape(self._type.shape))
+        if array.shape in (self.type.shape, (1, *self.type.shape)):
+            return np.ascontiguousarray(array.reshape(self.type.shape))
         return np.ascontiguousarray(self._device_layout(self.one(array))[0])
 
     def one(self, array: NDArray) -> NDArray:
@@ -72,15 +127,7 @@ class InputCodec:
             )
         return array.reshape(1, *self.sample_shape)
 
-    @property
-    def _type(self) -> TensorType:
-        return self.graph.type(self.graph.inputs[0])
-
-    @property
-    def _is_image(self) -> bool:
-        return self.graph.meta.get("input_layout") == "NCHW"
-
     def _device_layout(self, samples: NDArray) -> NDArray:
-        if self._is_image:
+        if self.is_image:
             return np.moveaxis(samples, 1, -1)
-        return samples.reshape(len(samples), *self._type.shape)
+        return samples.reshape(len(samples), *self.type.shape)

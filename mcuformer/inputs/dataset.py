@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,85 +10,87 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
+from mcuformer.inputs.arrays import CLASSES, LABELS, InputSpec, essential, keys_of, read_arrays
 from mcuformer.inputs.images import list_images, read_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """`items`: files, or an array [N, ...]: integers are pixels 0..255, floats the ONNX input's.
-
-    `shape` is the model's input without batch: (C, H, W) of an image.
-    """
+    """`files` of images, or one of `arrays` [N, ...] per input: integers are pixels, floats the
+    model's own."""
 
     path: Path
-    items: Sequence[Path] | NDArray
+    files: tuple[Path, ...]
+    arrays: tuple[NDArray, ...]
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
-    shape: tuple[int, ...]
+    inputs: tuple[InputSpec, ...]
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.files) if self.files else len(self.arrays[0])
 
     def spread(self, limit: int | None) -> NDArray[np.int64]:
         """Indices of at most `limit` samples, evenly spread over all (0 and None: all)."""
         count = min(limit or len(self), len(self))
         return np.linspace(0, len(self) - 1, count).round().astype(np.int64)
 
-    def take(self, indices: Sequence[int] | NDArray) -> NDArray:
-        """uint8 [n, *shape] pixels, or float32 [n, *shape]."""
-        if not isinstance(self.items, np.ndarray):
-            c, h, w = self.shape
-            images = [read_image(self.items[int(i)], h, w, c) for i in indices]
-            return np.stack(images).transpose(0, 3, 1, 2)
-        return self.items[np.asarray(indices, np.int64)]
+    def take(self, indices: Sequence[int] | NDArray) -> tuple[NDArray, ...]:
+        """Per input: uint8 [n, *shape] pixels, or float32 [n, *shape]."""
+        if not self.files:
+            return tuple(x[np.asarray(indices, np.int64)] for x in self.arrays)
+        c, h, w = self.inputs[0].shape
+        images = [read_image(self.files[int(i)], h, w, c) for i in indices]
+        return (np.stack(images).transpose(0, 3, 1, 2),)
 
 
-def load_dataset(path: Path, shape: tuple[int, ...]) -> Dataset:
-    """An image folder, an .npz with x (and y, classes), or an .npy; checked against `shape`."""
+def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
+    """An image folder, an .npz with all inputs (and labels, classes), or an .npy; checked."""
+    specs = tuple(inputs)
     if path.is_dir():
-        if len(shape) != 3:
-            raise UsageError(f"{path}: images, but the model wants {list(shape)}", "use .npz")
-        found = list_images(path)
-        return Dataset(path, found.files, found.labels, found.classes, shape)
-    arrays = _read_arrays(path)
-    x = _samples(path, arrays["x"], shape)
-    labels = _labels(path, arrays.get("y"), len(x))
-    classes = tuple(str(c) for c in arrays.get("classes", np.empty(0)))
-    return Dataset(path, x, labels, classes, shape)
+        return _image_folder(path, specs)
+    arrays = read_arrays(path)
+    keys = keys_of(path, arrays, specs)
+    samples = tuple(
+        _samples(path, key, arrays[key], s.shape) for key, s in zip(keys, specs, strict=True)
+    )
+    counts = [len(x) for x in samples]
+    if len(set(counts)) > 1:
+        found = ", ".join(f"{n} of {key}" for n, key in zip(counts, keys, strict=True))
+        raise UsageError(f"{path}: every input wants as many samples, there are {found}")
+    labels = _labels(path, arrays, keys, counts[0])
+    classes = () if CLASSES in keys else tuple(str(c) for c in arrays.get(CLASSES, np.empty(0)))
+    return Dataset(path, (), samples, labels, classes, specs)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray]:
-    """Arrays by name; a lone array counts as x."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"x": loaded}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+def _image_folder(path: Path, inputs: tuple[InputSpec, ...]) -> Dataset:
+    if len(inputs) > 1:
         raise UsageError(
-            f"{path} is no image folder, .npz or .npy: {str(error).splitlines()[0][:200]}"
-        ) from error
-    if "x" not in arrays and len(arrays) == 1:
-        arrays = {"x": next(iter(arrays.values()))}
-    if "x" not in arrays:
-        raise UsageError(f"{path} has no array x, only {', '.join(sorted(arrays))[:200]}")
-    return arrays
+            f"{path}: images, but the model has {len(inputs)} inputs",
+            f"use .npz with {', '.join(spec.name for spec in inputs)}",
+        )
+    if len(inputs[0].shape) != 3:
+        raise UsageError(f"{path}: images, but the model wants {list(inputs[0].shape)}", "use .npz")
+    found = list_images(path)
+    return Dataset(path, found.files, (), found.labels, found.classes, inputs)
 
 
-def _samples(path: Path, x: NDArray, shape: tuple[int, ...]) -> NDArray:
+def _samples(path: Path, key: str, x: NDArray, shape: tuple[int, ...]) -> NDArray:
     """[N, *shape]; images may also come as [N, H, W, C]; axes of length 1 are of no account."""
+    name = key or "x"
     if x.dtype.kind not in "uif":
-        raise UsageError(f"{path}: x holds {x.dtype}, wanted are pixels or floats")
+        raise UsageError(f"{path}: {name} holds {x.dtype}, wanted are pixels or floats")
     found = _stacked(x, shape)
     if found is None:
-        raise UsageError(f"{path}: x is {list(x.shape)}, the model wants samples of {list(shape)}")
+        raise UsageError(
+            f"{path}: {name} is {list(x.shape)}, the model wants samples of {list(shape)}"
+        )
     x = found
     if x.dtype.kind == "f":
         if not np.isfinite(x).all():
-            raise UsageError(f"{path}: x holds NaN or infinite numbers")
+            raise UsageError(f"{path}: {name} holds NaN or infinite numbers")
         return x.astype(np.float32, copy=False)
     if x.min() < 0 or x.max() > 255:
-        raise UsageError(f"{path}: x holds integers outside 0..255, which are no pixels")
+        raise UsageError(f"{path}: {name} holds integers outside 0..255, which are no pixels")
     return x.astype(np.uint8, copy=False)
 
 
@@ -105,15 +106,15 @@ def _stacked(x: NDArray, shape: tuple[int, ...]) -> NDArray | None:
     return None
 
 
-def essential(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without axes of length 1, which move no byte."""
-    return tuple(size for size in shape if size != 1)
-
-
-def _labels(path: Path, y: NDArray | None, count: int) -> NDArray[np.int64] | None:
-    if y is None:
+def _labels(
+    path: Path, arrays: Mapping[str, NDArray], inputs: Collection[str], count: int
+) -> NDArray[np.int64] | None:
+    """Of the first array that is named like labels and is no input."""
+    name = next((n for n in LABELS if n in arrays and n not in inputs), None)
+    if name is None:
         return None
+    y = arrays[name]
     if y.dtype.kind not in "ui" or y.reshape(-1).shape != (count,):
         wanted = f"wanted are {count} class indices"
-        raise UsageError(f"{path}: y is {y.dtype} {list(y.shape)}, {wanted}")
+        raise UsageError(f"{path}: {name} is {y.dtype} {list(y.shape)}, {wanted}")
     return y.reshape(-1).astype(np.int64)

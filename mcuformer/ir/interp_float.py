@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.functions import function
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.layout import Feeds, feeds, is_image, onnx_shape
 from mcuformer.ir.numpy_ops import KERNELS
 from mcuformer.ir.numpy_ops.special import UNARY
 
@@ -30,26 +31,28 @@ def run_onnx(graph: Graph, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
     return env
 
 
-def canonical_input(graph: Graph, x: NDArray) -> NDArray:
-    """One ONNX input (with its batch axis of 1, or without) as the graph's [H, W, C] or [T, C]."""
-    shape = tuple(graph.meta["input_shape"])
+def canonical_input(graph: Graph, x: NDArray, index: int = 0) -> NDArray:
+    """An ONNX input (with its batch axis of 1, or without) as the graph's [H, W, C] or [T, C]."""
+    shape = onnx_shape(graph, index)
     if x.shape not in (shape, shape[1:]):
         raise UsageError(f"the model's input has shape {list(shape)}, the data {list(x.shape)}")
     x = np.asarray(x, np.float32).reshape(shape)
-    if graph.meta["input_layout"] == "NCHW":
+    if is_image(graph, index):
         x = x[0].transpose(1, 2, 0)
-    return np.ascontiguousarray(x.reshape(graph.type(graph.inputs[0]).shape))
+    return np.ascontiguousarray(x.reshape(graph.type(graph.inputs[index]).shape))
 
 
 def onnx_outputs(graph: Graph, env: Mapping[str, NDArray]) -> list[NDArray]:
     """The graph's results in the shapes that the ONNX file declares."""
-    shapes = graph.meta.get("output_shapes", (graph.meta["output_shape"],))
-    return [env[n].reshape(s) for n, s in zip(graph.outputs, shapes, strict=True)]
+    pairs = zip(graph.outputs, graph.meta["output_shapes"], strict=True)
+    return [env[n].reshape(shape) for n, shape in pairs]
 
 
-def run_float(graph: Graph, x: NDArray) -> dict[str, NDArray]:
-    """All activations of a canonical graph for one input in the ONNX layout."""
-    env: dict[str, NDArray] = {graph.inputs[0]: canonical_input(graph, x)}
+def run_float(graph: Graph, x: Feeds) -> dict[str, NDArray]:
+    """All activations of a canonical graph for one sample in the ONNX layout."""
+    env: dict[str, NDArray] = {
+        graph.inputs[i]: canonical_input(graph, a, i) for i, a in enumerate(feeds(graph, x))
+    }
     consts = {n: v.data for n, v in graph.values.items() if v.data is not None}
     for op in graph.ops:
         args: Arrays = [None if i is None else env[i] if i in env else consts[i] for i in op.inputs]

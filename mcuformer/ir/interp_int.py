@@ -15,6 +15,7 @@ from mcuformer.ir import int_ops_linear as linear
 from mcuformer.ir import int_ops_norm as norm
 from mcuformer.ir import int_ops_simple as simple
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.layout import Feeds, feeds
 from mcuformer.ir.types import DTYPES, TensorType
 
 IntOp = Callable[[Op, linear.Args, TensorType], NDArray]
@@ -40,14 +41,15 @@ INT_OPS: Mapping[str, IntOp] = {
 }
 
 
-def run_int(graph: Graph, x_int: NDArray) -> dict[str, NDArray]:
-    """Every activation of the int graph for one input, or for a batch with one axis in front.
+def run_int(graph: Graph, x_int: Feeds) -> dict[str, NDArray]:
+    """Every activation of the int graph for one sample, or for a batch with one axis in front.
 
-    `x_int` has the type of the graph's single input; the results carry the same batch axis.
+    `x_int` is the array of the only input, or one per input, of their types; the results carry the
+    same batch axis.
     """
-    name = graph.inputs[0]
-    _check_input(graph.type(name), x_int, name)
-    env: dict[str, NDArray] = {name: x_int}
+    env: dict[str, NDArray] = dict(zip(graph.inputs, feeds(graph, x_int), strict=True))
+    for name, x in env.items():
+        _check_input(graph.type(name), x, name)
     for op in graph.ops:
         env[op.outputs[0]] = run_op(graph, op, env)
     return env

@@ -1,6 +1,12 @@
-"""Between the ONNX input (batched, NCHW) and the graph's own layout; reals and integers."""
+"""Between the ONNX inputs (batched, NCHW) and the graph's own layouts; reals and integers.
+
+What a file says of its inputs and outputs stands in the graph's meta, one entry each, in order:
+input_names, input_layouts ("NCHW", "tokens", "flat"), input_shapes, output_names, output_shapes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,27 +14,75 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 
+Feeds = NDArray | Sequence[NDArray] | Mapping[str, NDArray]
+"""One array for the only input; else one for each, in order or by value name."""
 
-def to_canonical(graph: Graph, x: NDArray) -> NDArray:
-    """Samples [N, ...] or one [...] in the ONNX input's layout -> [N, ...] of the graph's input."""
-    shape = graph.type(graph.inputs[0]).shape
-    onnx = tuple(graph.meta.get("input_shape", (1, *shape)))
+
+def feeds(graph: Graph, x: Feeds) -> tuple[NDArray, ...]:
+    """One array per input, in the order of graph.inputs; UsageError where one is missing."""
+    if isinstance(x, Mapping):
+        missing = [name for name in graph.inputs if name not in x]
+        if missing:
+            raise UsageError(f"no array for input {missing[0]}, only for {', '.join(map(str, x))}")
+        return tuple(x[name] for name in graph.inputs)
+    arrays = (x,) if isinstance(x, np.ndarray) else tuple(x)
+    if len(arrays) != len(graph.inputs):
+        raise UsageError(f"the model has {len(graph.inputs)} inputs, given are {len(arrays)}")
+    return arrays
+
+
+def onnx_shape(graph: Graph, index: int) -> tuple[int, ...]:
+    """Of input `index` in the file, batch axis included."""
+    shapes = graph.meta.get("input_shapes")
+    return tuple(shapes[index]) if shapes else (1, *graph.type(graph.inputs[index]).shape)
+
+
+def layout_of(graph: Graph, index: int) -> str:
+    """Of input `index`: "NCHW", "tokens" or "flat"."""
+    layouts = graph.meta.get("input_layouts")
+    return str(layouts[index]) if layouts else "tokens"
+
+
+def is_image(graph: Graph, index: int) -> bool:
+    """Whether input `index` is [1, C, H, W] in the file and [H, W, C] in the graph."""
+    return layout_of(graph, index) == "NCHW"
+
+
+def to_canonical(graph: Graph, x: Feeds) -> tuple[NDArray, ...]:
+    """Per input: samples [N, ...] or one [...] in the ONNX layout -> [N, ...] in the graph's."""
+    arrays = tuple(_canonical(graph, i, a) for i, a in enumerate(feeds(graph, x)))
+    counts = [len(a) for a in arrays]
+    if len(set(counts)) > 1:
+        found = ", ".join(f"{n} of {name}" for n, name in zip(counts, graph.inputs, strict=True))
+        raise UsageError(f"every input wants as many samples: there are {found}")
+    return arrays
+
+
+def _canonical(graph: Graph, index: int, x: NDArray) -> NDArray:
+    shape, onnx = graph.type(graph.inputs[index]).shape, onnx_shape(graph, index)
     inner = onnx[1:] if onnx[:1] == (1,) else onnx
     if x.size == 0 or x.shape[x.ndim - len(inner) :] != inner:
         raise UsageError(
             f"samples of shape {list(x.shape)} do not match the model's input {list(onnx)}",
             "give arrays in the layout of the ONNX input, with any number of samples in front",
         )
-    if graph.meta.get("input_layout") == "NCHW":
+    if is_image(graph, index):
         return np.ascontiguousarray(np.moveaxis(x.reshape(-1, *inner), 1, -1))
     return x.reshape(-1, *shape)
 
 
-def quantise_input(graph: Graph, x: NDArray) -> NDArray:
+def quantise_input(graph: Graph, x: Feeds) -> tuple[NDArray, ...]:
     """Reals in the ONNX layout [N, ...] -> integers [N, ...] as the int graph reads them."""
-    type_ = graph.type(graph.inputs[0])
+    return tuple(
+        _quantised(graph, name, a)
+        for name, a in zip(graph.inputs, to_canonical(graph, x), strict=True)
+    )
+
+
+def _quantised(graph: Graph, name: str, x: NDArray) -> NDArray:
+    type_ = graph.type(name)
     assert type_.qparams is not None
-    return type_.qparams.quantise(to_canonical(graph, x), type_.dtype)
+    return type_.qparams.quantise(x, type_.dtype)
 
 
 def dequantise(graph: Graph, name: str, q: NDArray) -> NDArray[np.float64]:

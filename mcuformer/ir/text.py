@@ -1,7 +1,7 @@
 """The textual form of a graph, for tests and for reading: print_graph and parse_graph are inverse.
 
     graph example float
-    meta input_layout = 'tokens'
+    meta input_layouts = ('tokens',)
     input x: float32[4x3]
     const w: float32[3x2] = rand(1)
     y = linear(x, w, _) {} : float32[4x2]

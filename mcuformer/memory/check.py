@@ -68,10 +68,21 @@ class _Backwards:
             held[:] = mine
         for call, env in reversed(list(self.program.executions())):
             self.step(call, env)
+        self.check_inputs()
         sources = {t.buffer for t in self.program.inputs}
         for left in np.unique(self.need):
             if left != NOBODY and self.names[left] not in sources:
                 raise PlanError(f"buffer {self.names[left]} is read before anything wrote it")
+
+    def check_inputs(self) -> None:
+        """No two inputs share a byte: the caller writes one after the other."""
+        taken: Owners = np.full(len(self.need), NOBODY, np.int16)
+        for i, span in enumerate(t.span() for t in self.program.inputs):
+            if span is not None:
+                held = self.at(taken, span, {})
+                if (held != NOBODY).any():
+                    raise PlanError(f"input {span.buffer} and another share bytes")
+                held[:] = i
 
     def step(self, call: Call, env: Env) -> None:
         """From the state after the call to the one before: results are free, operands needed."""

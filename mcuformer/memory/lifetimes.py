@@ -36,8 +36,11 @@ def lifetimes(program: Program) -> dict[str, tuple[Live, ...]]:
     """Disjoint in time and in order, per buffer; none for a buffer that no call touches."""
     walk = _Walk()
     start = _Scope((), ({},))
-    for whole in filter(None, (t.span() for t in program.inputs)):
+    sources = [s for s in (t.span() for t in program.inputs) if s is not None]
+    for whole in sources:
         start.written[whole.buffer].append((0, whole))
+        if len(sources) > 1:  # the caller writes one after the other, read or not
+            walk.add(start, whole, 0, 0)
     end = walk.steps(program.steps, start, 0)
     for result in filter(None, (t.span() for t in program.outputs)):
         if end and result.buffer in program.buffers:

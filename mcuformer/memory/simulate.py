@@ -17,7 +17,7 @@ from mcuformer.memory.model import MemoryPlan, PlanError
 from mcuformer.schedule.program import Call, Env, Expr, Program, Span
 
 Stamps = NDArray[np.int64]
-BEFORE = 1  # the stamp of the input, which the caller wrote
+BEFORE = 1  # the stamp of the first input, which the caller wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,14 @@ class _Memory:
         self.wrote: dict[str, Stamps] = {
             name: np.zeros(b.size_bytes + widest, np.int64) for name, b in program.buffers.items()
         }
-        self.log: list[str] = ["nothing", "the input"]
+        self.log: list[str] = ["nothing"]
         self.bytes_read = self.bytes_written = 0
-        for span in filter(None, (t.span() for t in program.inputs)):
-            self.stamp(span, {}, BEFORE)
+        sources = [(t.value, s) for t in program.inputs if (s := t.span()) is not None]
+        for i, (name, span) in enumerate(sources):
+            self.log.append(f"input {name}")
+            self.stamp(span, {}, BEFORE + i)
+        for i, (_, span) in enumerate(sources):
+            self.compare(span, {}, "the caller", BEFORE + i)
 
     def run(self, call: Call, env: Env) -> None:
         """Scratch and results land while the call still reads, save rows that it overwrites."""

@@ -42,7 +42,7 @@ def compare_bits(
     """
     try:
         with Executor(package, emulator) as executor:
-            outputs = [i.output for i in executor.run_bytes(images).inferences]
+            outputs = [i.output for i in executor.run(images).inferences]
     except ToolMissingError:
         raise
     except FirmwareError as error:
@@ -81,7 +81,7 @@ def _first_layer(
     for runner in dict.fromkeys((emulator, "host")):
         try:
             with Executor(package, runner, trace=True) as executor:
-                trace = executor.run_bytes([image]).inferences[0].trace or {}
+                trace = executor.run([image]).inferences[0].trace or {}
         except McuformerError:
             continue
         equal = traced_equal(package.graph.meta["traces"], trace, values)

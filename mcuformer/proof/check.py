@@ -41,7 +41,7 @@ def check_emitted(
     `options.accept_sqnr` dB against the ONNX file.
     """
     graph, samples = package.graph, draw_samples(package.graph, evidence)
-    values = run_int(graph, samples.ints[0])
+    values = run_int(graph, samples.ints)
     emulator = emulator_for(package)
     if emulator is not None:
         each = [{n: v[i] for n, v in values.items()} for i in range(len(samples))]

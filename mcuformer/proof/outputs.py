@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.outputs import gives_index
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Samples
 from mcuformer.validate.metrics import sqnr_db
@@ -24,16 +25,8 @@ def output_sqnr(
         qparams = graph.type(name).qparams
         assert qparams is not None
         got = qparams.dequantise(values[name]).reshape(reference.shape)
-        found.append(None if is_index(graph, name) else sqnr_db(reference, got))
+        found.append(None if gives_index(graph, name) else sqnr_db(reference, got))
     return found
-
-
-def is_index(graph: Graph, name: str) -> bool:
-    """Whether the output is the place of a largest score, an integer in ONNX too."""
-    op = graph.producers().get(name)
-    while op is not None and op.kind == "reshape":
-        op = graph.producers().get(str(op.inputs[0]))
-    return op is not None and op.kind in ("q_argmax", "argmax")
 
 
 def float_fault(
@@ -58,7 +51,7 @@ def float_fault(
         (
             unlike_db(w, y)
             for n, w, y in zip(prepared.outputs, wanted, outputs, strict=True)
-            if not is_index(prepared, n)
+            if not gives_index(prepared, n)
         ),
         default=np.inf,
     )

@@ -55,8 +55,8 @@ class OnnxFile:
         return found
 
     def _onnxruntime(self, inputs: Inputs) -> list[NDArray]:
-        reference = FloatReference(self.path, tuple(inputs[0].shape[1:]))
-        return [reference.run(inputs[0])]
+        reference = FloatReference(self.path, [tuple(x.shape[1:]) for x in inputs])
+        return list(reference.run(inputs))
 
 
 def _real(op: Op, raw: Graph) -> Op:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.layout import is_image, onnx_shape
 from mcuformer.ir.types import DTYPES
 
 SAMPLES = 2
@@ -40,7 +42,7 @@ class Samples:
 
     def image(self, index: int) -> bytes:
         """All inputs of one sample, one behind the other: what a runner sends."""
-        return b"".join(np.ascontiguousarray(x[index]).tobytes() for x in self.ints)
+        return device_bytes([x[index : index + 1] for x in self.ints])[0]
 
 
 def draw_samples(graph: Graph, evidence: Evidence) -> Samples:
@@ -62,9 +64,9 @@ def draw_samples(graph: Graph, evidence: Evidence) -> Samples:
 
 def onnx_layout(graph: Graph, index: int, x: NDArray) -> NDArray:
     """[n, ...] of input `index` in the graph's layout -> [n, *shape in the file]."""
-    if graph.meta["input_layout"] == "NCHW":
+    if is_image(graph, index):
         x = np.moveaxis(x, -1, 1)
-    return np.ascontiguousarray(x).reshape(len(x), *graph.meta["input_shape"])
+    return np.ascontiguousarray(x).reshape(len(x), *onnx_shape(graph, index))
 
 
 def _spread(x: Sequence | NDArray) -> NDArray:

@@ -52,7 +52,9 @@ def absorbable(graph: Graph) -> dict[str, Group]:
         k, v = (producers.get(str(n)) for n in op.inputs[1:3])
         if k is None or v is None or not (_plain(graph, k) and _plain(graph, v)):
             continue
-        alone = all(len(consumers[o.outputs[0]]) == 1 for o in (k, v)) and k is not v
+        alone = k is not v and all(
+            len(consumers[o.outputs[0]]) == 1 and o.outputs[0] not in graph.outputs for o in (k, v)
+        )
         if alone and k.inputs[0] == v.inputs[0] and graph.type(str(k.inputs[0])).dtype == "int8":
             group = Group(op, k, v)
             if graph.stage == "outline" or _precision_bits(graph, group) >= 7:

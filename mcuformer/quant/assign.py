@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,9 +28,18 @@ class InputFormat:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def pair(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std."""
+        return self.mean, self.std
+
     def qparams(self) -> QParams:
         std = np.asarray(self.std, np.float64)
         return QParams(1.0 / (255.0 * std), 255.0 * np.asarray(self.mean, np.float64))
+
+
+Formats = InputFormat | Sequence[InputFormat | None] | None
+"""Of the only input, or per input; None: quantised as the ONNX input itself."""
 
 
 @dataclass(slots=True)
@@ -45,12 +54,13 @@ class Assignment:
     limits: dict[str, scales.Limits] = field(default_factory=dict)
 
 
-def assign(stats: CalibrationStats, mode: Mode, input_format: InputFormat | None) -> Assignment:
+def assign(stats: CalibrationStats, mode: Mode, input_format: Formats) -> Assignment:
     """Everything from the statistics; ranges given by a QDQ model already replaced theirs there."""
     graph = stats.graph
     done = Assignment(policies(graph, mode))
-    if input_format is not None:
-        _assign_pixels(graph, input_format, done)
+    for name, fmt in zip(graph.inputs, per_input(graph, input_format), strict=True):
+        if fmt is not None:
+            _assign_pixels(graph, name, fmt, done)
     for op in graph.ops:
         if op.kind == "attention":
             _assign_operands(stats, op, done)
@@ -60,15 +70,25 @@ def assign(stats: CalibrationStats, mode: Mode, input_format: InputFormat | None
     return done
 
 
-def _assign_pixels(graph: Graph, fmt: InputFormat, done: Assignment) -> None:
-    name = graph.inputs[0]
+def per_input(graph: Graph, formats: Formats) -> tuple[InputFormat | None, ...]:
+    """One entry per input of the graph."""
+    given = (formats,) if isinstance(formats, InputFormat) else tuple(formats or ())
+    return (*given, *[None] * (len(graph.inputs) - len(given)))
+
+
+def takes_pixels(graph: Graph, name: str) -> bool:
+    """Whether only layers with weights per channel read the input: mean and std go into them."""
+    return all(op.kind in ("conv2d", "patch_embed", "linear") for op in graph.consumers()[name])
+
+
+def _assign_pixels(graph: Graph, name: str, fmt: InputFormat, done: Assignment) -> None:
     channels = graph.type(name).shape[-1]
     if len(fmt.mean) != channels or len(fmt.std) != channels or min(fmt.std) <= 0:
         raise UsageError(
             f"mean and std need {channels} numbers each (std positive), got "
             f"{list(fmt.mean)} and {list(fmt.std)}"
         )
-    if any(op.kind not in ("conv2d", "patch_embed", "linear") for op in graph.consumers()[name]):
+    if not takes_pixels(graph, name):
         raise UsageError("raw pixels need a convolution or a linear layer as the first operator")
     done.qparams[name], done.dtypes[name] = fmt.qparams(), "uint8"
 

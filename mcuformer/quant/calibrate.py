@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.layout import to_canonical
+from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
@@ -38,35 +39,47 @@ class ValueStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationStats:
-    """Statistics of the prepared `graph`; `samples` [N, ...] in its layout, None if synthetic."""
+    """Statistics of the prepared `graph`; `samples` [N, ...] of every input in its layout, None if
+    synthetic."""
 
     graph: Graph
     method: str
     values: dict[str, ValueStats]
-    samples: NDArray[np.float32] | None = None
+    samples: tuple[NDArray[np.float32], ...] | None = None
+
+    @property
+    def count(self) -> int:
+        """Samples at hand."""
+        return 0 if self.samples is None else len(self.samples[0])
+
+    def some(self, index: slice | NDArray) -> tuple[NDArray[np.float32], ...]:
+        """These samples of every input."""
+        return tuple(x[index] for x in self.samples or ())
 
 
-def calibrate(graph: Graph, samples: NDArray, method: str = "mse") -> CalibrationStats:
-    """Run the float graph over `samples` (ONNX layout, [N, ...]) and keep what lowering needs."""
+def calibrate(graph: Graph, samples: Feeds, method: str = "mse") -> CalibrationStats:
+    """Run the float graph over `samples` (ONNX layout, [N, ...] per input); keep what lowering needs."""
     if method not in METHODS:
         raise UsageError(f"unknown calibration method {method!r}", f"one of {', '.join(METHODS)}")
     inputs = to_canonical(graph, samples)
-    if not np.isfinite(inputs).all():
+    if not all(np.isfinite(x).all() for x in inputs):
         raise UsageError("the calibration samples hold NaN or infinite numbers")
     prepared = prepare(graph)
     return CalibrationStats(prepared, method, collect(prepared, inputs), inputs)
 
 
-def collect(graph: Graph, inputs: NDArray) -> dict[str, ValueStats]:
+def collect(graph: Graph, inputs: Sequence[NDArray]) -> dict[str, ValueStats]:
     """Statistics of every activation over the inputs, in batches."""
     rng = np.random.default_rng(0)
     values: dict[str, ValueStats] = {}
     widest = max(v.type.size_bytes for v in graph.values.values() if not v.is_const)
     batch = int(np.clip(_BATCH_BYTES // max(1, widest), 1, _BATCH))
-    share = batch / len(inputs)
-    for first in range(0, len(inputs), batch):
-        x = inputs[first : first + batch]
-        _update(values, graph.inputs[0], x, share, rng)
+    count = len(inputs[0])
+    share = batch / count
+    for first in range(0, count, batch):
+        x = [a[first : first + batch] for a in inputs]
+        for name, a in zip(graph.inputs, x, strict=True):
+            _update(values, name, a, share, rng)
         for op, env in eval_steps(graph, x):
             _update(values, op.outputs[0], env[op.outputs[0]], share, rng)
     for name, step in finest_steps(graph, values).items():
@@ -115,10 +128,13 @@ def synthetic_stats(graph: Graph) -> CalibrationStats:
     return CalibrationStats(prepared, "minmax", values)
 
 
-def _synthetic_inputs(graph: Graph, count: int) -> NDArray[np.float32]:
-    """Noise, every other sample smooth; it fills the range that a QDQ model gives its input."""
+def _synthetic_inputs(graph: Graph, count: int) -> tuple[NDArray[np.float32], ...]:
     rng = np.random.default_rng(0)
-    name = graph.inputs[0]
+    return tuple(_noise(graph, name, count, rng) for name in graph.inputs)
+
+
+def _noise(graph: Graph, name: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Every other sample smooth; it fills the range that a QDQ model gives its input."""
     shape = graph.type(name).shape
     x = rng.normal(size=(count, *shape))
     for axis, n in enumerate(shape[:-1]):

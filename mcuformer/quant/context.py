@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from mcuformer.quant.float_eval import eval_op
 class Trace:
     """Float and integer activations of the refinement samples, operation by operation."""
 
-    def __init__(self, graph: Graph, x: NDArray, x_int: NDArray) -> None:
-        name = graph.inputs[0]
-        self.real: dict[str, NDArray] = {name: np.asarray(x, np.float32)}
-        self.ints: dict[str, NDArray] = {name: x_int}
+    def __init__(self, graph: Graph, x: Sequence[NDArray], x_int: Sequence[NDArray]) -> None:
+        reals = [np.asarray(a, np.float32) for a in x]
+        self.real: dict[str, NDArray] = dict(zip(graph.inputs, reals, strict=True))
+        self.ints: dict[str, NDArray] = dict(zip(graph.inputs, x_int, strict=True))
         self._last = {n: i for i, op in enumerate(graph.ops) for n in op.inputs if n is not None}
 
     def forget(self, index: int) -> None:
@@ -46,12 +46,13 @@ class Context:
         self.bits = bits or {}
         activations = {n for n, v in self.graph.values.items() if not v.is_const}
         self.b = Builder(self.graph.name, "int", reserved=activations)
-        name = self.graph.inputs[0]
-        self.b.values[name] = Value(name, self.int_type(name))
+        for name in self.graph.inputs:
+            self.b.values[name] = Value(name, self.int_type(name))
         self.trace: Trace | None = None
         if stats.samples is not None and sample_count > 0:
-            x = stats.samples[:sample_count]
-            x_int = self.qparams(name).quantise(x, self.dtype(name))
+            x = stats.some(slice(sample_count))
+            pairs = zip(self.graph.inputs, x, strict=True)
+            x_int = [self.qparams(n).quantise(a, self.dtype(n)) for n, a in pairs]
             self.trace = Trace(self.graph, x, x_int)
 
     def qparams(self, name: str) -> QParams:

@@ -28,7 +28,7 @@ _WEIGHTED = ("linear", "conv2d", "patch_embed")
 
 def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, NDArray[np.float64]]:
     """Per activation (C,)."""
-    done = {graph.inputs[0]: _of_reach(values[graph.inputs[0]])}
+    done = {name: _of_reach(values[name]) for name in graph.inputs}
     for op in graph.ops:
         name = op.outputs[0]
         step = _of_reach(values[name])

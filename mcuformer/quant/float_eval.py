@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.functions import Function, function
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.layout import Feeds, feeds
 
 Arrays = Sequence[NDArray]
 OptionalArrays = Sequence[NDArray | None]
@@ -185,12 +186,18 @@ def eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
     return np.asarray(y, np.float32)
 
 
-def eval_steps(graph: Graph, x: NDArray) -> Iterator[tuple[Op, dict[str, NDArray]]]:
-    """After each operation: it and the values still alive (with a reader to come, or outputs)."""
+def eval_steps(graph: Graph, x: Feeds) -> Iterator[tuple[Op, dict[str, NDArray]]]:
+    """After each operation: it and the values still alive (with a reader to come, or outputs).
+
+    `x` holds samples [N, ...] in the layout of the graph's input, one array per input.
+    """
     last: dict[str, int] = {}
     for i, op in enumerate(graph.ops):
         last.update({n: i for n in op.inputs if n is not None})
-    env = {graph.inputs[0]: np.asarray(x, np.float32)}
+    env = {
+        name: np.asarray(a, np.float32)
+        for name, a in zip(graph.inputs, feeds(graph, x), strict=True)
+    }
     for i, op in enumerate(graph.ops):
         env[op.outputs[0]] = eval_op(graph, op, env)
         yield op, env

@@ -10,7 +10,8 @@ import numpy as np
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.functions import split
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.assign import InputFormat, assign
+from mcuformer.ir.layout import layout_of
+from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
 from mcuformer.quant.float_eval import UNARY
@@ -33,6 +34,7 @@ from mcuformer.quant.stored import given, restored
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
 _REFINE_MOST = 512
 MOST_CLASSES = 32768  # of an argmax
+MOST_ROWS = 65535  # that a table of uint16 can tell apart, and one mark
 
 _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
     "linear": lower_weighted,
@@ -58,13 +60,14 @@ def lower(
     graph: Graph,
     stats: CalibrationStats,
     activations: Mode = "8",
-    input_format: InputFormat | None = None,
+    input_format: Formats = None,
     bits: Mapping[str, int] | None = None,
 ) -> Graph:
     """The integer graph of `graph` (canonical float stage) with the statistics of `calibrate`.
 
     `activations`: "8", "mixed" (int16 residual stream and LayerNorm outputs) or "16".
-    `input_format`: raw pixels with mean and std; None quantises the ONNX input itself.
+    `input_format`: raw pixels with mean and std, of the input or per input; None quantises the
+    ONNX input itself.
     `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
     A network trained under rounding brings its numbers, where all bits are those it was trained with.
     """
@@ -76,9 +79,9 @@ def lower(
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)
-    return ctx.done(
-        {**graph.meta, "input": _input_meta(ctx, input_format), "activations": activations}
-    )
+    formats = per_input(stats.graph, input_format)
+    inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
+    return ctx.done({**graph.meta, "inputs": inputs, "activations": activations})
 
 
 def _sample_count(stats: CalibrationStats) -> int:
@@ -86,17 +89,17 @@ def _sample_count(stats: CalibrationStats) -> int:
         return 0
     shapes = [v.type.shape for v in stats.graph.values.values() if not v.is_const]
     rows = max((s[0] for s in shapes if len(s) == 2), default=1)
-    return min(_REFINE_MOST, len(stats.samples), max(4, REFINE_ROWS // rows))
+    return min(_REFINE_MOST, stats.count, max(4, REFINE_ROWS // rows))
 
 
-def _input_meta(ctx: Context, fmt: InputFormat | None) -> dict[str, Any]:
-    """What a caller has to know to fill the input."""
-    name = ctx.graph.inputs[0]
+def _input_meta(ctx: Context, index: int, fmt: InputFormat | None) -> dict[str, Any]:
+    """What a caller has to know to fill an input."""
+    name = ctx.graph.inputs[index]
     qparams = ctx.qparams(name)
     return {
         "name": name,
         "dtype": ctx.dtype(name),
-        "layout": ctx.graph.meta.get("input_layout", "tokens"),
+        "layout": layout_of(ctx.graph, index),
         "scale": np.asarray(qparams.scale).tolist(),
         "zero_point": np.asarray(qparams.zero_point).tolist(),
         "mean": None if fmt is None else list(fmt.mean),
@@ -134,6 +137,8 @@ def _problem(graph: Graph, op: Op) -> str | None:
     weights = op.inputs[1:3] if op.kind in ("linear", "conv2d", "patch_embed") else ()
     if any(n is not None and graph.const(n) is None for n in weights):
         return "weights that are computed"
+    if op.kind == "gather" and graph.type(str(op.inputs[0])).shape[0] > MOST_ROWS:
+        return f"a choice among more than {MOST_ROWS:,} pieces"
     if op.kind in ("add", "mul") and _broadcasts(graph, op):
         return "broadcasting of activations"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,12 +29,12 @@ def sensitivities(
     if stats.samples is None:
         return {op.name: weight_error(stats, op) for op in chosen}
     work = sum(macs.values()) * len(chosen) / 2  # half of the network is behind a layer, on average
-    count = int(np.clip(_MACS / max(work, 1.0), 1, min(_MOST_SAMPLES, len(stats.samples))))
-    picked = np.linspace(0, len(stats.samples) - 1, count).round().astype(int)
+    count = int(np.clip(_MACS / max(work, 1.0), 1, min(_MOST_SAMPLES, stats.count)))
+    picked = np.linspace(0, stats.count - 1, count).round().astype(int)
     total = dict.fromkeys((op.name for op in chosen), 0.0)
     coarse = {op.name: rounded(stats, op) for op in chosen}
     for i in picked:
-        for name, error in _errors(stats.graph, stats.samples[i : i + 1], coarse).items():
+        for name, error in _errors(stats.graph, stats.some(slice(i, i + 1)), coarse).items():
             total[name] += error / count
     return total
 
@@ -67,7 +67,8 @@ def _rows(stats: CalibrationStats, op: Op) -> NDArray[np.float32] | None:
         return None
     kernel = stats.graph.type(str(op.inputs[1])).shape[:2]
     pads = op.attrs.get("pads", (0, 0, 0, 0))
-    taken = patches(stats.samples[:_MOST_SAMPLES], kernel, op.attrs["strides"], pads)
+    seen = stats.samples[stats.graph.inputs.index(x)][:_MOST_SAMPLES]
+    taken = patches(seen, kernel, op.attrs["strides"], pads)
     return taken.reshape(-1, taken.shape[-2] * taken.shape[-1])
 
 
@@ -78,9 +79,11 @@ def weight_error(stats: CalibrationStats, op: Op) -> float:
     return float(np.square(rounded(stats, op) - w).sum() / max(float(np.square(w).sum()), 1e-30))
 
 
-def _errors(graph: Graph, x: NDArray, coarse: Mapping[str, NDArray]) -> dict[str, float]:
+def _errors(graph: Graph, x: Sequence[NDArray], coarse: Mapping[str, NDArray]) -> dict[str, float]:
     """Relative squared error of the outputs of one sample per layer that alone gets `coarse` weights."""
-    env: dict[str, NDArray] = {graph.inputs[0]: np.asarray(x, np.float32)}
+    env: dict[str, NDArray] = {
+        n: np.asarray(a, np.float32) for n, a in zip(graph.inputs, x, strict=True)
+    }
     for op in graph.ops:
         env[op.outputs[0]] = eval_op(graph, op, env)
     return {

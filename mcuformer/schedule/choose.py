@@ -136,7 +136,8 @@ def _lines(fr: Frame, region: Region) -> list[int]:
     op = region.ops[-1]
     if not by_patches(fr.graph, op):
         return strip_choices(fr.emitter, region)
-    return line_choices(Grid.of(fr.emitter, op)) if fr.mode == "bands" else [op.attrs["kernel"][0]]
+    pulled = str(op.inputs[0]) not in fr.emitter.where
+    return line_choices(Grid.of(fr.emitter, op)) if pulled else [op.attrs["kernel"][0]]
 
 
 def _queries(fr: Frame, region: Region) -> int:

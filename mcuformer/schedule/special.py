@@ -22,7 +22,7 @@ def _convolutions(
         return conv.convolve(em, region, target, choice.lines)
     lines = min(choice.lines, op.attrs["kernel"][0])
     whole_image = em.where.get(str(op.inputs[0]))
-    return embed.patch_embed(em, op, target, mode if whole_image else "bands", lines)
+    return embed.patch_embed(em, op, target, "resident" if whole_image else "bands", lines)
 
 
 def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule import join
-from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
@@ -42,15 +41,18 @@ class Storage:
             )
 
     def _input(self) -> None:
-        """The graph input: a buffer (resident; anything but patches wants it whole), or the caller's memory."""
-        name = self.graph.inputs[0]
-        t = self.em.values[name].type
-        line = t.size_bytes // t.shape[0]
-        if self.mode == "flash":
-            self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
-        elif self.mode == "resident" or not reads_by_bands(self.graph):
-            kind: Kind = "input" if self.mode == "resident" else "activation"
-            self.em.where[name] = Loc(Expr(), line, line, self.em.buffer(name, t.size_bytes, kind))
+        """Input 0: a buffer (resident; anything but patches wants it whole), or the caller's memory.
+        The others are resident."""
+        for i, name in enumerate(self.graph.inputs):
+            mode = "resident" if i else self.mode
+            t = self.em.values[name].type
+            line = t.size_bytes // t.shape[0]
+            if mode == "flash":
+                self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
+            elif mode == "resident" or not reads_by_bands(self.graph):
+                kind: Kind = "input" if mode == "resident" else "activation"
+                buffer = self.em.buffer(name, t.size_bytes, kind)
+                self.em.where[name] = Loc(Expr(), line, line, buffer)
 
     def _concats(self) -> None:
         """Parts of a concatenation are computed where they belong."""
@@ -81,19 +83,19 @@ class Storage:
             self._place(source, replace(at, stride=line, row_bytes=line))
 
     def _own(self, value: str, op: Op) -> Loc:
-        image = self.em.where.get(self.graph.inputs[0])
-        if self.mode == "resident" and image is not None and self._tokens_over_image(value, op):
+        image = self._image_under(value, op)
+        if image is not None:
             row_bytes = self.em.row_bytes(value)
-            return Loc(Expr(), row_bytes, row_bytes, image.buffer)
+            return Loc(Expr(), row_bytes, row_bytes, image)
         loc = self.em.rows_buffer(value, self.em.values[value].type.shape[0])
         if value in self.graph.outputs:
             buffer = self.em.buffers[str(loc.buffer)]
             self.em.buffers[buffer.name] = replace(buffer, kind="output")
         return loc
 
-    def _tokens_over_image(self, value: str, op: Op) -> bool:
-        """Whether `value` holds the patch tokens and may be written over the image."""
-        first = 0
+    def _image_under(self, value: str, op: Op) -> str | None:
+        """The resident image's buffer, where `value` holds its patch tokens and may be written over it."""
+        first, others = 0, self._joins_inputs(op)
         if op.kind == "concat" and op.attrs["axis"] == 0:
             producers = self.graph.producers()
             for name in map(str, op.inputs):
@@ -101,9 +103,18 @@ class Storage:
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]
-        return by_patches(self.graph, op) and may_overwrite(
-            self.em, op, self.em.values[value].type, first
-        )
+        source = str(op.inputs[0]) if by_patches(self.graph, op) else None
+        image = self.em.where.get(source) if source is not None and not others else None
+        if image is None or image.buffer is None or self.em.buffers[image.buffer].kind != "input":
+            return None
+        target, size = self.em.values[value].type, self.em.buffers[image.buffer].size_bytes
+        alone = len(self.graph.consumers()[str(source)]) == 1 and target.size_bytes <= size
+        return image.buffer if alone and may_overwrite(self.em, op, target, first) else None
+
+    def _joins_inputs(self, op: Op) -> bool:
+        """Whether a part may be made of another input, before the image is read."""
+        parts = [n for n in op.inputs if n is not None and not self.em.values[n].is_const]
+        return op.kind == "concat" and len(parts) > 1 and len(self.graph.inputs) > 1
 
     def _view(self, op: Op) -> Loc | None:
         """Where a move leaves its bytes; a caller wants an output's in one piece."""

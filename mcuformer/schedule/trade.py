@@ -49,6 +49,10 @@ def outside_live(fr: Frame) -> list[int]:
             if name in where and where[name].buffer is not None:
                 first.setdefault(name, i)
                 last[name] = i
+    for name in fr.graph.inputs:  # the caller wrote it before
+        if name in where and where[name].buffer is not None:
+            first[name] = 0
+            last.setdefault(name, 0)
     for name in fr.graph.outputs:
         last[name] = count - 1
     live: list[dict[str, int]] = [{} for _ in range(count)]

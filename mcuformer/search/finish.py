@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 
 from mcuformer.options import CompileOptions
 from mcuformer.quant.stored import notes_of
@@ -105,8 +104,8 @@ def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, sa
     for runner, data in (("host", whole), ("unicorn", part)):
         with Executor(package, runner) as executor:
 
-            def device(inputs: Sequence[NDArray], executor: Executor = executor) -> list[bytes]:
-                result = executor.run(inputs)
+            def device(images: Sequence[bytes], executor: Executor = executor) -> list[bytes]:
+                result = executor.run(images)
                 written.append(result.sram_high_water_bytes)
                 return [i.output for i in result.inferences]
 

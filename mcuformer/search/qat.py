@@ -154,7 +154,7 @@ class Rounded:
 def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
     """The prepared graph and its assignment, as compile has them after its calibration."""
     from mcuformer.frontend import load_model
-    from mcuformer.pipeline_quant import normalisation, statistics, takes_pixels
+    from mcuformer.pipeline_quant import normalisations, pixel_formats, statistics
 
     device = next(network.parameters()).device
     with tempfile.TemporaryDirectory() as folder:
@@ -163,10 +163,10 @@ def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
         calibration(data, images)
         options = CompileOptions(model=model, board="", calibration=images)
         graph = load_model(model, {})
-        known = normalisation(options, graph)
+        known = normalisations(options, graph)
         stats = statistics(options, graph, known, True, lambda *_: None)
     network.to(device)
-    plan = assign(stats, "8", known if known and takes_pixels(options, graph) else None)
+    plan = assign(stats, "8", pixel_formats(options, stats.graph, known))
     return stats.graph, plan
 
 

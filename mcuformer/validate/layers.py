@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.layout import to_canonical
+from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.validate.metrics import sqnr_db
@@ -27,9 +27,9 @@ class LayerError:
 
 
 def layer_errors(
-    graph: Graph, float_graph: Graph, floats: NDArray, ints: Mapping[str, NDArray]
+    graph: Graph, float_graph: Graph, floats: Feeds, ints: Mapping[str, NDArray]
 ) -> list[LayerError]:
-    """`floats` [n, ...] are ONNX inputs, `ints` the interpreter's values [n, ...] for the same.
+    """`floats` [n, ...] are ONNX inputs (an array each), `ints` the interpreter's values [n, ...] for the same.
 
     Ids are those of report.json: operations that move no byte are not counted.
     """
@@ -49,7 +49,7 @@ def layer_errors(
     return rows
 
 
-def _float_values(graph: Graph, floats: NDArray, wanted: set[str]) -> dict[str, NDArray]:
+def _float_values(graph: Graph, floats: Feeds, wanted: set[str]) -> dict[str, NDArray]:
     prepared = prepare(graph)
     values = {}
     for op, env in eval_steps(prepared, to_canonical(prepared, floats)):

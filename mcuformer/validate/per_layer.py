@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from mcuformer.execution import Executor, codec_of
 from mcuformer.frontend import load_model
+from mcuformer.inputs.codec import device_bytes
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
+from mcuformer.ir.layout import Feeds
 from mcuformer.package import CompiledPackage
 from mcuformer.targets.result import Trace
 from mcuformer.validate.layers import LayerError, layer_errors
@@ -24,13 +26,13 @@ def per_layer(
 ) -> list[dict[str, Any]]:
     """One row per layer of report.json: `sqnr_db` over some samples, `equal` for the first one."""
     codec = codec_of(package)
-    dataset = load_dataset(data, codec.sample_shape)
+    dataset = load_dataset(data, codec.inputs)
     samples = dataset.take(dataset.spread(interpreter_samples(package)))
     ints = codec.to_int(samples)
     values = run_int(package.graph, ints)
     errors = {e.name: e for e in _errors(package, model, codec.to_float(samples), values)}
     with Executor(package, emulator, trace=True) as executor:
-        trace = executor.run([ints[0]]).inferences[0].trace or {}
+        trace = executor.run(device_bytes(ints)[:1]).inferences[0].trace or {}
     first = {name: value[0] for name, value in values.items()}
     equal = traced_equal(package.graph.meta["traces"], trace, first)
     outputs = {op.name: op.outputs[0] for op in package.graph.ops}
@@ -65,7 +67,7 @@ def first_difference(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _errors(
-    package: CompiledPackage, model: Path | None, floats: NDArray, ints: Mapping[str, NDArray]
+    package: CompiledPackage, model: Path | None, floats: Feeds, ints: Mapping[str, NDArray]
 ) -> list[LayerError]:
     path = model or Path(package.report["model"]["path"])
     if not path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ _BATCH = 32
 
 
 class FloatReference:
-    """One session; `run` takes samples one by one, or in batches where the file's batch is free."""
+    """One session; `run` takes samples one by one, or in batches where the file's batch is free.
 
-    def __init__(self, path: Path, input_shape: tuple[int, ...], threads: int = 0) -> None:
+    `shapes`: of every input in the file's order, batch axis included.
+    """
+
+    def __init__(self, path: Path, shapes: Sequence[tuple[int, ...]], threads: int = 0) -> None:
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -33,22 +37,30 @@ class FloatReference:
         except Exception as error:  # onnxruntime raises classes of its own for a bad file
             first = str(error).splitlines()[0][:300]
             raise UnsupportedModelError(f"onnxruntime does not load {path}: {first}") from error
-        self._input = self._session.get_inputs()[0]
-        self._shape = input_shape
+        self._inputs = self._session.get_inputs()
+        self._shapes = tuple(shapes)
         self.version: str = ort.__version__
 
     @property
     def batch(self) -> int:
         """Samples of one call."""
-        free = not isinstance(self._input.shape[0], int) and self._shape[0] == 1
+        free = all(
+            not isinstance(given.shape[0], int) and shape[0] == 1
+            for given, shape in zip(self._inputs, self._shapes, strict=True)
+        )
         return _BATCH if free else 1
 
-    def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output of each of `samples` [n, ...] (ONNX layout): [n, ...]."""
-        outputs = []
-        for first in range(0, len(samples), self.batch):
-            x = samples[first : first + self.batch]
-            shape = (len(x), *self._shape[1:]) if self.batch > 1 else self._shape
-            y = self._session.run(None, {self._input.name: x.reshape(shape)})[0]
-            outputs.append(np.asarray(y).reshape(len(x), -1))
-        return np.concatenate(outputs)
+    def run(self, samples: Sequence[NDArray[np.float32]]) -> tuple[NDArray, ...]:
+        """All outputs, each [n, numbers], of samples [n, ...] per input (ONNX layout)."""
+        parts = [
+            self._call([x[first : first + self.batch] for x in samples])
+            for first in range(0, len(samples[0]), self.batch)
+        ]
+        return tuple(np.concatenate(found) for found in zip(*parts, strict=True))
+
+    def _call(self, samples: Sequence[NDArray]) -> list[NDArray]:
+        count = len(samples[0])
+        shapes = [(count, *s[1:]) if self.batch > 1 else s for s in self._shapes]
+        rows = zip(self._inputs, samples, shapes, strict=True)
+        found = self._session.run(None, {i.name: x.reshape(shape) for i, x, shape in rows})
+        return [np.asarray(y).reshape(count, -1) for y in found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,30 +13,76 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
 from mcuformer.execution import codec_of
-from mcuformer.inputs.codec import InputCodec
-from mcuformer.inputs.dataset import Dataset, load_dataset
+from mcuformer.inputs.codec import InputCodec, device_bytes
+from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.layout import onnx_shape
+from mcuformer.outputs import Output, split
 from mcuformer.package import CompiledPackage
-from mcuformer.validate.metrics import Agreement, agreement, percent, rmse, top1
+from mcuformer.validate.compare import Compared, accuracy, worst
 from mcuformer.validate.reference import FloatReference
 
 if TYPE_CHECKING:
     from mcuformer.pipeline import Progress
 
-Device = Callable[[Sequence[NDArray]], list[bytes]]  # device integers in, output bytes out
+Device = Callable[[Sequence[bytes]], list[bytes]]  # bytes of all inputs in, of all outputs out
 _CHUNK = 200
 _INTERPRETER_SAMPLES, _INTERPRETER_MACS = 16, 4e9
 
 
 @dataclass(slots=True)
-class Outputs:
-    """Real numbers [n, outputs] of the same samples; `differing`: samples of unequal bits."""
+class Seen:
+    """Real numbers [n, numbers] of one output; `differing`: samples of other bits than the
+    interpreter's."""
 
+    output: Output
     ours: list[NDArray] = field(default_factory=list)
-    reference: list[NDArray] = field(default_factory=list)
-    compared: int = 0
+    floats: list[NDArray] = field(default_factory=list)
     differing: list[int] = field(default_factory=list)
+
+    def compared(self) -> Compared:
+        floats = np.concatenate(self.floats) if self.floats else None
+        return Compared(self.output, np.concatenate(self.ours), floats, not self.differing)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """All outputs, sample by sample; `samples` of them the interpreter ran too."""
+
+    package: CompiledPackage
+    codec: InputCodec
+    device: Device
+    reference: FloatReference | None
+    outputs: tuple[Seen, ...]
+    samples: int = 0
+
+    def add(self, samples: Sequence[NDArray]) -> None:
+        """More samples, an array [n, ...] per input."""
+        ints = self.codec.to_int(samples)
+        table = self.package.outputs
+        results = [split(table, data) for data in self.device(device_bytes(ints))]
+        got = [np.stack(rows) for rows in zip(*results, strict=True)]
+        self._interpret(ints, got)
+        floats = self.reference.run(self.codec.to_float(samples)) if self.reference else ()
+        for i, seen in enumerate(self.outputs):
+            seen.ours.append(seen.output.reals(got[i]).reshape(len(got[i]), -1))
+            seen.floats += [floats[i]] if floats else []
+
+    def _interpret(self, ints: Sequence[NDArray], got: Sequence[NDArray]) -> None:
+        wanted = min(interpreter_samples(self.package) - self.samples, len(got[0]))
+        if wanted <= 0:
+            return
+        expected = run_int(self.package.graph, [x[:wanted] for x in ints])
+        for seen, rows in zip(self.outputs, got, strict=True):
+            pairs = zip(expected[seen.output.value], rows, strict=False)
+            seen.differing += [
+                self.samples + i for i, (e, g) in enumerate(pairs) if not np.array_equal(e, g)
+            ]
+        self.samples += wanted
+
+    @property
+    def differing(self) -> list[int]:
+        return sorted({i for seen in self.outputs for i in seen.differing})
 
 
 def validate(
@@ -46,16 +91,17 @@ def validate(
 ) -> dict[str, Any]:  # fmt: skip
     """The document of `validate --json`, without layers. `limit` None: all samples."""
     codec = codec_of(package)
-    dataset = load_dataset(data, codec.sample_shape)
+    dataset = load_dataset(data, codec.inputs)
     indices = dataset.spread(limit)
     why: dict[str, str] = {}
     reference = float_reference(package, model, why)
-    outputs = Outputs()
+    seen = tuple(Seen(output) for output in package.outputs)
+    run = Comparison(package, codec, device, reference, seen)
     for done, chunk in _chunks(indices):
         progress(f"validating in {emulator}", done, len(indices))
-        _compare(package, codec, dataset.take(chunk), device, reference, outputs)
-    ours = np.concatenate(outputs.ours)
-    floats = np.concatenate(outputs.reference) if reference else None
+        run.add(dataset.take(chunk))
+    outputs = [one.compared() for one in seen]
+    labels = None if dataset.labels is None else dataset.labels[indices]
     return {
         "schema_version": 1,
         "emulator": emulator,
@@ -63,12 +109,13 @@ def validate(
         "board": package.report["board"]["name"],
         "samples": len(indices),
         "samples_available": len(dataset),
-        "accuracy": _accuracy(package, dataset, indices, ours, floats, why),
-        "agreement": _agreement(package, ours, floats),
+        "accuracy": accuracy(outputs, labels, f"{dataset.path} has no labels", why),
+        "agreement": worst(outputs),
+        "outputs": [one.document() for one in outputs],
         "bit_exact": {
-            "samples": outputs.compared,
-            "equal": not outputs.differing,
-            "differing": [int(indices[i]) for i in outputs.differing],
+            "samples": run.samples,
+            "equal": not run.differing,
+            "differing": [int(indices[i]) for i in run.differing],
         },
         "why": why,
     }
@@ -92,7 +139,8 @@ def float_reference(
         why["agreement"] = f"{path} is not the file that was compiled"
         return None
     try:
-        return FloatReference(path, package.input_shape)
+        graph = package.graph
+        return FloatReference(path, [onnx_shape(graph, i) for i in range(len(graph.inputs))])
     except McuformerError as error:
         why["agreement"] = error.message
         return None
@@ -101,61 +149,3 @@ def float_reference(
 def _chunks(indices: NDArray) -> Iterator[tuple[int, NDArray]]:
     for first in range(0, len(indices), _CHUNK):
         yield first, indices[first : first + _CHUNK]
-
-
-def _compare(
-    package: CompiledPackage, codec: InputCodec, samples: NDArray, device: Device,
-    reference: FloatReference | None, outputs: Outputs,
-) -> None:  # fmt: skip
-    ints = codec.to_int(samples)
-    results = device(list(ints))
-    type_ = package.graph.type(package.graph.outputs[0])
-    got = np.stack([np.frombuffer(r, DTYPES[type_.dtype]).reshape(type_.shape) for r in results])
-    wanted = interpreter_samples(package) - outputs.compared
-    if wanted > 0:
-        expected = run_int(package.graph, ints[:wanted])[package.graph.outputs[0]]
-        for e, g in zip(expected, got, strict=False):
-            if not np.array_equal(e, g):
-                outputs.differing.append(outputs.compared)
-            outputs.compared += 1
-    assert type_.qparams is not None
-    outputs.ours.append(type_.qparams.dequantise(got).reshape(len(got), -1))
-    if reference is not None:
-        outputs.reference.append(reference.run(codec.to_float(samples)))
-
-
-def _accuracy(
-    package: CompiledPackage, dataset: Dataset, indices: NDArray, ours: NDArray,
-    floats: NDArray | None, why: dict[str, str],
-) -> dict[str, float | None]:  # fmt: skip
-    result: dict[str, float | None] = {"percent": None, "float_percent": None}
-    if dataset.labels is None:
-        why["accuracy"] = f"{dataset.path} has no labels"
-        return result
-    labels = dataset.labels[indices]
-    if package.gives_index and ours.shape[1] > 1:
-        why["accuracy"] = "an index of every row is no class of the sample"
-        return result
-    classes = _first if package.gives_index else top1
-    result["percent"] = percent(classes(ours) == labels)
-    if floats is not None:
-        result["float_percent"] = percent(classes(floats) == labels)
-    return result
-
-
-def _first(outputs: NDArray) -> NDArray:
-    return outputs[:, 0]
-
-
-def _agreement(
-    package: CompiledPackage, ours: NDArray, floats: NDArray | None
-) -> dict[str, Any] | None:
-    if floats is None:
-        return None
-    if package.gives_index:  # scores are not known: equal or not is all there is to say
-        equal = percent(np.all(ours == floats, axis=1))
-        found = Agreement(len(ours), None, None, rmse(floats, ours), equal)
-        return dataclasses.asdict(found)
-    shape = package.output_shape
-    classifies = ours.shape[1] > 1 and max(shape) == ours.shape[1]
-    return dataclasses.asdict(agreement(floats, ours, classifies))

@@ -74,7 +74,7 @@ def smooth_images(shape: tuple[int, ...], count: int, seed: int = 0) -> NDArray[
 
 def quantised(path: Path) -> Graph:
     graph = load_model(path)
-    samples = smooth_images(tuple(graph.meta["input_shape"]), SAMPLES)
+    samples = smooth_images(tuple(graph.meta["input_shapes"][0]), SAMPLES)
     pixels = InputFormat((0.5,) * 3, (0.25,) * 3)
     return lower(graph, calibrate(graph, samples, "minmax"), "8", pixels)
 

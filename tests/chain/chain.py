@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,17 @@ from mcuformer.validate.per_layer import traced_equal
 SEED = 20240229
 
 
-def draw_input(graph: Graph, seed: int = SEED) -> NDArray:
-    """Any bytes are a legal input: extremes and noise of the input's own type."""
-    t = graph.type(graph.inputs[0])
-    info = np.iinfo(t.dtype)
-    return np.random.default_rng(seed).integers(info.min, info.max + 1, t.shape).astype(t.dtype)
+def draw_inputs(graph: Graph, seed: int = SEED) -> tuple[NDArray, ...]:
+    """Any bytes are a legal input: extremes and noise of each input's own type."""
+    rng = np.random.default_rng(seed)
+    types = [graph.type(name) for name in graph.inputs]
+    ranges = [(np.iinfo(t.dtype), t) for t in types]
+    return tuple(rng.integers(i.min, i.max + 1, t.shape).astype(t.dtype) for i, t in ranges)
+
+
+def joined(arrays: Iterable[NDArray]) -> bytes:
+    """All inputs or outputs of an inference, one after the other."""
+    return b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)
 
 
 def scheduled(graph: Graph, mode: str, optimize: str) -> Schedule:
@@ -46,12 +53,12 @@ def follow(
     package.mkdir()
     target = load_board(board)
     write_package(package, made.program, made.plan, target)
-    x = draw_input(made.graph)
+    x = draw_inputs(made.graph)
     values = run_int(made.graph, x)
-    expected = values[made.graph.outputs[0]].tobytes()
+    expected = joined(values[name] for name in made.graph.outputs)
     meanings = [(t.value, t.first_byte) for t in made.program.traces]
     for name in emulators:
-        result = run(name, package, work / "objects", target, x)
+        result = run(name, package, work / "objects", target, joined(x))
         inference = result.inferences[0]
         trace = inference.trace or {}
         assert set(range(len(meanings))) == set(trace), f"{name}: untraced values"
@@ -63,11 +70,11 @@ def follow(
             assert result.sram_high_water_bytes <= total
 
 
-def run(name: str, package: Path, objects: Path, board, x: NDArray) -> RunResult:  # type: ignore[no-untyped-def]
+def run(name: str, package: Path, objects: Path, board, image: bytes) -> RunResult:  # type: ignore[no-untyped-def]
     if name == "host":
         program = host_runner.build_host(package, trace=True, sanitize=True, build=objects)
-        return host_runner.run(program, [x.tobytes()], trace=True)
+        return host_runner.run(program, [image], trace=True)
     elf = build_firmware(package, board, trace=True, qemu=name == "qemu", build=objects)
     if name == "qemu":
-        return qemu_runner.run(elf, [x.tobytes()], trace=True, core=board.core)
-    return unicorn_runner.run(elf, board, [x.tobytes()], trace=True)
+        return qemu_runner.run(elf, [image], trace=True, core=board.core)
+    return unicorn_runner.run(elf, board, [image], trace=True)

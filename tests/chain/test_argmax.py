@@ -21,7 +21,11 @@ def classifier(rows: int, classes: int, mode: str = "8") -> Graph:
     net.tokens("tokens", rows, 12)
     logits = net.linear(net.layernorm("tokens", "norm"), classes, "head")
     index = net.emit("argmax", "class", [logits], (rows, 1))
-    meta = {"input_layout": "tokens", "input_shape": (1, rows, 12), "output_shape": (rows, 1)}
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, rows, 12),),
+        "output_shapes": ((rows, 1),),
+    }
     graph = net.b.done(["tokens"], [index], meta)
     x = np.random.default_rng(3).normal(size=(8, 1, rows, 12)).astype(np.float32)
     return quant.lower(graph, quant.calibrate(graph, x), mode)  # type: ignore[arg-type]
@@ -52,7 +56,7 @@ def test_an_index_that_is_computed_with() -> None:
     net.tokens("tokens", 3, 4)
     index = net.emit("argmax", "class", ["tokens"], (3, 1))
     y = net.add(index, net.weights("c", 1, scale=1.0), "sum")
-    meta = {"input_layout": "tokens", "input_shape": (1, 3, 4), "output_shape": (3, 1)}
+    meta = {"input_layouts": ("tokens",), "input_shapes": ((1, 3, 4),), "output_shapes": ((3, 1),)}
     graph = net.b.done(["tokens"], [y], meta)
     x = np.zeros((2, 1, 3, 4), np.float32)
     with pytest.raises(UnsupportedModelError, match="an index that sum computes with"):

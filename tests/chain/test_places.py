@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chain import draw_input
+from chain import draw_inputs, joined
 from util_models import VitConfig, images, vit
 
 from mcuformer import quant
@@ -42,8 +42,8 @@ def test_hot_loops_run_from_itcm(built: Built) -> None:
     itcm = F746.itcm
     assert itcm is not None and itcm.size_bytes == 12 * 1024
     assert all(elf.address(name) in itcm for name in HOT)
-    x = draw_input(made.graph)
-    blocks = unicorn_runner.run(elf.path, F746, [x.tobytes()]).blocks
+    x = joined(draw_inputs(made.graph))
+    blocks = unicorn_runner.run(elf.path, F746, [x]).blocks
     assert blocks is not None
     executed = {hot: sum(size * n for a, (size, n) in blocks.items() if (a in itcm) == hot)
                 for hot in (True, False)}  # fmt: skip
@@ -75,7 +75,7 @@ def test_the_other_variant_fits_too_and_gives_the_same_bits(
 ) -> None:
     made, elf = built
     other = build_firmware(elf.path.parents[1], F746, build=tmp_path, defines=(define,))
-    x = draw_input(made.graph).tobytes()
+    x = joined(draw_inputs(made.graph))
     runs = [unicorn_runner.run(path, F746, [x]).inferences[0] for path in (elf.path, other)]
     assert runs[0].output == runs[1].output
     assert (runs[0].instructions or 0) < (runs[1].instructions or 0)

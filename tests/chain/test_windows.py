@@ -47,7 +47,11 @@ def windowed_model(grid: int, window: int, width: int, heads: int, bias: int, se
     z = net.add(y, net.linear(h, width, "fc2"), "add2")
     m = net.emit("mean", "pool", [z], (1, width))
     head = net.linear(m, 5, "head")
-    meta = {"input_layout": "tokens", "input_shape": (1, rows, width), "output_shape": (1, 5)}
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, rows, width),),
+        "output_shapes": ((1, 5),),
+    }
     return net.b.done([x], [head], meta)
 
 

@@ -40,9 +40,9 @@ def sample(files: Files, tmp_path: Path) -> Path:
     """One float input in ONNX layout; expected integers beside it."""
     package = open_package(files["package"])
     codec = codec_of(package)
-    pixels = load_dataset(files["data"], codec.sample_shape).take([1])
-    np.save(tmp_path / "x.npy", codec.to_float(pixels))
-    np.save(tmp_path / "raw.npy", pixels)
+    pixels = load_dataset(files["data"], codec.inputs).take([1])
+    np.save(tmp_path / "x.npy", codec.to_float(pixels)[0])
+    np.save(tmp_path / "raw.npy", pixels[0])
     values = run_int(package.graph, codec.to_int(pixels))
     np.save(tmp_path / "expected.npy", values[package.graph.outputs[0]])
     return tmp_path / "x.npy"

@@ -14,7 +14,7 @@ def layout(
     tmp_path: Path, dims: list[int | str | None], **shapes: tuple[int, ...]
 ) -> tuple[str, tuple]:
     graph = build.load(tmp_path, build.model([build.node("Relu", "x", "y")], x=dims), **shapes)
-    return graph.meta["input_layout"], graph.meta["input_shape"]
+    return graph.meta["input_layouts"][0], graph.meta["input_shapes"][0]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_input_without_any_shape(tmp_path: Path) -> None:
     proto.graph.input[0].type.tensor_type.ClearField("shape")
     with pytest.raises(UsageError, match="no shape"):
         build.load(tmp_path, proto)
-    assert build.load(tmp_path, proto, x=(1, 4, 6)).meta["input_shape"] == (1, 4, 6)
+    assert build.load(tmp_path, proto, x=(1, 4, 6)).meta["input_shapes"][0] == (1, 4, 6)
 
 
 def test_integer_input(tmp_path: Path) -> None:

@@ -241,10 +241,13 @@ def test_subgraphs_and_foreign_operators(tmp_path: Path) -> None:
     assert "If 'branch'" in message and "my.ops.Magic 'spell'" in message
 
 
-def test_two_inputs(tmp_path: Path) -> None:
-    proto = build.model([build.node("Add", "x z", "y")])
-    proto.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 4, 6]))
-    assert "one input" in refused(tmp_path, proto)
+def test_no_input_and_an_output_listed_twice(tmp_path: Path) -> None:
+    nodes = [build.node("Relu", "c", "y")]
+    proto = build.model(nodes, {"c": build.rand(1, 4)})
+    del proto.graph.input[:]
+    assert "no input" in refused(tmp_path, proto)
+    proto = build.model([build.node("Relu", "x", "y")], outputs=["y", "y"])
+    assert "'y' is listed twice" in refused(tmp_path, proto)
 
 
 ODD_NAMES = [

@@ -34,7 +34,11 @@ def test_equal_onnxruntime_and_load_fast(models: list[Path]) -> None:
         start = time.perf_counter()
         graph = load_model(path)
         assert time.perf_counter() - start < 10, path.name
-        x = np.random.default_rng(0).standard_normal(graph.meta["input_shape"]).astype(np.float32)
+        x = (
+            np.random.default_rng(0)
+            .standard_normal(graph.meta["input_shapes"][0])
+            .astype(np.float32)
+        )
         (ours,) = onnx_outputs(graph, run_float(graph, x))
         (reference,) = zoo.onnxruntime_outputs(str(path), x)
         assert zoo.relative(ours, reference) < 1e-4, path.name

@@ -86,10 +86,12 @@ def test_names_say_where_a_layer_is() -> None:
 
 def test_meta() -> None:
     meta = load_model(zoo.path("vit_cls.ts17")).meta
-    assert meta["input_layout"] == "NCHW" and meta["input_shape"] == (1, 3, 16, 16)
-    assert meta["output_shape"] == (1, 5) and meta["opset"] == 17 and meta["producer"] == "pytorch"
+    assert meta["input_layouts"][0] == "NCHW" and meta["input_shapes"][0] == (1, 3, 16, 16)
+    assert (
+        meta["output_shapes"][0] == (1, 5) and meta["opset"] == 17 and meta["producer"] == "pytorch"
+    )
     assert meta["parameters"] == 4661  # sum of torch's parameters
-    assert load_model(zoo.path("seq_pre_relu_nbf.ts17")).meta["input_layout"] == "tokens"
+    assert load_model(zoo.path("seq_pre_relu_nbf.ts17")).meta["input_layouts"][0] == "tokens"
     assert any(n.startswith("fuse-activations: ") for n in meta["notes"])
 
 

@@ -125,8 +125,8 @@ def test_activation_functions() -> None:
 
 IMAGE = """
 graph g float
-meta input_layout = 'NCHW'
-meta input_shape = (1, 3, 2, 4)
+meta input_layouts = ('NCHW',)
+meta input_shapes = ((1, 3, 2, 4),)
 input x: float32[2x4x3]
 y = reshape(x) {'shape': (8, 3)} : float32[8x3]
 output y

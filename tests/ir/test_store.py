@@ -25,7 +25,7 @@ def sample() -> Graph:
         "flag": True,
     }
     y = builder.op("q_linear", "fc", ["x", w, None], TensorType((4, 3), "int8"), attrs, ["/fc\n*/"])
-    return builder.done(["x"], [y], {"input_shape": (1, 4, 2), "mean": np.array([0.5])})
+    return builder.done(["x"], [y], {"input_shapes": ((1, 4, 2),), "mean": np.array([0.5])})
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_round_trip(tmp_path: Path) -> None:
     after = load_graph(tmp_path / "g.npz")
     assert (after.name, after.stage) == ("tiny", "int")
     assert (after.inputs, after.outputs) == (("x",), ("fc",))
-    assert after.meta["input_shape"] == (1, 4, 2) and after.meta["mean"] == [0.5]
+    assert after.meta["input_shapes"][0] == (1, 4, 2) and after.meta["mean"] == [0.5]
     op = after.ops[0]
     assert op.inputs == ("x", "w", None) and op.origin == ("/fc\n*/",)
     assert op.attrs["k_split"] == (1, 2) and op.attrs["list"] == [1, (2.5, None)]

@@ -7,8 +7,8 @@ from mcuformer.ir.text import parse_graph, print_graph
 from mcuformer.ir.verify import verify
 
 EXAMPLE = """graph example float
-meta input_layout = 'tokens'
-meta input_shape = (1, 4, 3)
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 4, 3),)
 input x: float32[4x3]
 const w: float32[3x2] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
 const token: float32[1x2] = 0.5
@@ -22,7 +22,7 @@ def test_prints_what_it_parsed() -> None:
     graph = verify(parse_graph(EXAMPLE))
     assert print_graph(graph) == EXAMPLE
     assert graph.ops[0].inputs == ("x", "w", None)
-    assert graph.meta["input_shape"] == (1, 4, 3)
+    assert graph.meta["input_shapes"][0] == (1, 4, 3)
 
 
 def test_comments_and_blank_lines() -> None:

@@ -1,4 +1,7 @@
-"""Hypothesis draws Programs that are correct by construction: every read finds written bytes."""
+"""Hypothesis draws Programs that are correct by construction: every read finds written bytes.
+
+They have several inputs, read or not, and several outputs, which later calls may read and rewrite.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,13 @@ class Value:
 
 @dataclass
 class Author:
-    """Writes one random program; `values` are those that may still be read."""
+    """Writes one random program; `values` are those that may still be read, `sources` its inputs."""
 
     draw: st.DrawFn
     maker: Maker = field(default_factory=Maker)
     steps: list[Step] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
+    sources: list[Value] = field(default_factory=list)
 
     def number(self, low: int, high: int) -> int:
         return self.draw(st.integers(low, high))
@@ -119,18 +123,27 @@ class Author:
         call = self.maker.call("rewrite", 5, [], [old.tile()], self.scratch())
         self.steps.append(Loop("t", old.count, self.number(1, old.count), (call,)))
 
+    def inputs(self) -> None:
+        """Values that the caller wrote before the first call."""
+        for _ in range(self.number(0, 3)):
+            self.sources.append(self.new(self.number(1, 9), self.number(1, 12), "input"))
+        self.values += self.sources
+
     def finish(self) -> Program:
         output = self.new(1, self.number(1, 12), "output")
         last = [v.whole() for v in self.values if self.number(0, 3) == 0]
         self.steps.append(self.maker.call("last", 6, last, [output.whole()]))
         for i in range(7):
             self.maker.layer(f"layer{i}", "any")
-        return self.maker.program(self.steps, output.buffer.name)
+        more = [v.buffer.name for v in self.values if self.number(0, 3) == 0]
+        first, *others = [v.buffer.name for v in self.sources] or [None]
+        return self.maker.program(self.steps, output.buffer.name, first, more, others)
 
 
 @st.composite
 def programs(draw: st.DrawFn, most: int = 12) -> Program:
     author = Author(draw)
+    author.inputs()
     author.plain()
     kinds = (author.plain, author.tiles, author.heads, author.accumulate, author.rewrite)
     for _ in range(draw(st.integers(1, most))):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from util_models import VitConfig, sequence_model, vit
+from util_models import VitConfig, sequence_model, two_input_model, vit, with_outputs
 
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
@@ -65,6 +65,22 @@ def test_image_models(config: VitConfig, mode: str, activations: str) -> None:
 @given(configs(), st.integers(1, 13))
 def test_sequence_models(config: VitConfig, tokens: int) -> None:
     prove(sequence_model(replace(config, pool="mean"), tokens), "resident", "8")
+
+
+@settings(drawn, max_examples=12)
+@given(
+    configs(), st.sampled_from(("bands", "resident", "flash")), st.integers(0, 999), st.booleans()
+)
+def test_several_outputs(config: VitConfig, mode: str, seed: int, sequence: bool) -> None:
+    """Activations that others read, views and inputs: each stays readable to the end."""
+    graph = sequence_model(replace(config, pool="mean"), 7) if sequence else vit(config)
+    prove(with_outputs(graph, seed), mode, "8")
+
+
+@settings(drawn, max_examples=8)
+@given(configs(), st.sampled_from(("bands", "resident", "flash")), st.integers(0, 999))
+def test_several_inputs(config: VitConfig, mode: str, seed: int) -> None:
+    prove(with_outputs(two_input_model(config, 1 + seed % 9), seed), mode, "8")
 
 
 @pytest.mark.long

@@ -84,7 +84,14 @@ class Maker:
             weight_bytes_read=weights,
         )
 
-    def program(self, steps: list[Step], output: str, source: str | None = None) -> Program:
+    def program(
+        self,
+        steps: list[Step],
+        output: str,
+        source: str | None = None,
+        more_outputs: Sequence[str] = (),
+        more_inputs: Sequence[str] = (),
+    ) -> Program:
         graph = Graph("net", "int", (), (), (), {})
         return Program(
             "net",
@@ -96,8 +103,8 @@ class Maker:
             {},
             (),
             (),
-            (self.tensor(source),),
-            (self.tensor(output),),
+            tuple(self.tensor(name) for name in (source, *more_inputs)),
+            tuple(self.tensor(name) for name in (output, *more_outputs)),
         )
 
     def tensor(self, name: str | None) -> IoTensor:

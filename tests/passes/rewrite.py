@@ -20,16 +20,16 @@ def float_graph(body: str) -> Graph:
     graph = parse_graph(HEAD + body)
     shape = graph.type(graph.inputs[0]).shape
     if len(shape) == 3:
-        meta = {"input_layout": "NCHW", "input_shape": (1, shape[2], *shape[:2])}
+        meta = {"input_layouts": ("NCHW",), "input_shapes": ((1, shape[2], *shape[:2]),)}
     else:
-        meta = {"input_layout": "tokens", "input_shape": (1, *shape)}
+        meta = {"input_layouts": ("tokens",), "input_shapes": ((1, *shape),)}
     return verify(graph.replace(meta={**graph.meta, **meta}))
 
 
 def apply(rewrite: Callable[[Graph], Graph], graph: Graph, exact: bool = False) -> Graph:
     """The rewritten graph, after checking that it is well-formed and computes the same."""
     after = verify(rewrite(graph))
-    shape = graph.meta["input_shape"]
+    shape = graph.meta["input_shapes"][0]
     x = np.random.default_rng(0).standard_normal(math.prod(shape)).astype(np.float32).reshape(shape)
     old, new = run_float(graph, x), run_float(after, x)
     for a, b in zip(graph.outputs, after.outputs, strict=True):

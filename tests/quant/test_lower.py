@@ -90,8 +90,10 @@ def test_pixels_are_exact() -> None:
     done, _ = lowered(models.VitConfig(), "8")
     raw = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.uint8)
     real = dequantise(done, done.inputs[0], raw).astype(np.float32)
-    assert np.array_equal(quantise_input(done, np.moveaxis(real, -1, 1)), raw)
-    assert done.meta["input"]["dtype"] == "uint8" and done.meta["input"]["mean"] == [0.5] * 3
+    assert np.array_equal(quantise_input(done, np.moveaxis(real, -1, 1))[0], raw)
+    assert (
+        done.meta["inputs"][0]["dtype"] == "uint8" and done.meta["inputs"][0]["mean"] == [0.5] * 3
+    )
 
 
 def test_given_scales_are_used() -> None:

@@ -177,4 +177,4 @@ def test_free_norms() -> None:
     assert set(norms(applied(free_norms, sequence))) == {2}
     turned = rotate_stream(ready(models.vit(CFG)))
     assert set(norms(applied(free_norms, turned))) == {1}
-    assert to_canonical(turned, models.images(CFG, 1)).shape == (1, 12, 12, 3)
+    assert to_canonical(turned, models.images(CFG, 1))[0].shape == (1, 12, 12, 3)

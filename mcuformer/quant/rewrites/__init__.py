@@ -15,6 +15,7 @@ from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
 from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
+from mcuformer.quant.rewrites.own_outputs import own_outputs
 from mcuformer.quant.rewrites.patch_embed import patch_embed
 from mcuformer.quant.rewrites.rotate_stream import rotate_stream
 
@@ -33,4 +34,5 @@ def prepare(graph: Graph) -> Graph:
     graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)
     graph = rotate_stream(graph, given)  # after FUSE_EPILOGUE: the residual sums are inputs there
-    return free_norms(graph, given)  # last: for the norms whose stream could not be rotated
+    graph = free_norms(graph, given)  # for the norms whose stream could not be rotated
+    return own_outputs(graph)  # last: the others ask who else reads a value
