@@ -12,6 +12,9 @@ from mcuformer.memory.model import MemoryPlan
 from mcuformer.names import c_comment
 from mcuformer.schedule.program import IMAGE, Addr, Arg, Call, Expr, Loop, Program, Step
 
+# kernels that take int32_t *, which bytes do not become by themselves
+_TYPED = frozenset({"mcf_linear_partial", "mcf_linear_finish", "mcf_mean_partial", "mcf_mean_finish"})
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -63,6 +66,11 @@ class Printer:
             yield from self._pull(call, pad)
             return
         args = [self._arg(a) for a in call.args]
+        if call.kernel in _TYPED:
+            args = [
+                f"(void *)({text})" if isinstance(a, Addr) else text
+                for a, text in zip(call.args, args, strict=True)
+            ]
         if call.params is not None:
             args.insert(0, f"&{self.constants.struct_names[call.params]}")
         yield from call_lines(pad, call.kernel, args)
@@ -76,7 +84,7 @@ class Printer:
         to, first, count = call.args
         assert isinstance(to, Addr)
         lines = [_unsigned(str(self._arg(a))) for a in (first, count)]
-        yield from call_lines(pad, "status = read", ["ctx", self._place(to), *lines])
+        yield from call_lines(pad, "status = read", ["ctx", self._addr(to), *lines])
         yield f"{pad}if (status) return status;"
 
     def _arg(self, arg: Arg) -> str:
@@ -85,15 +93,12 @@ class Printer:
         return arg if isinstance(arg, str) else _expr(arg)
 
     def _addr(self, addr: Addr) -> str:
+        """Bytes in an arena as uint8_t *, in flash as const uint8_t *."""
         if addr.buffer is not None:
-            return f"(void *)({self._place(addr)})"
+            slot = self.slots[addr.buffer]
+            return f"{self.arena(slot)} + {slot.name}{_plus(addr.offset)}"
         base = "ctx" if addr.constant == IMAGE else self._constant(addr)
-        return f"((const uint8_t *){base}{_plus(addr.offset)})"
-
-    def _place(self, addr: Addr) -> str:
-        """The address of bytes in an arena, as uint8_t *."""
-        slot = self.slots[str(addr.buffer)]
-        return f"{self.arena(slot)} + {slot.name}{_plus(addr.offset)}"
+        return f"(const uint8_t *){base}{_plus(addr.offset)}"
 
     def arena(self, slot: Slot) -> str:
         return self.arena1 if slot.region else "arena"

@@ -73,7 +73,7 @@ def _macros(name: str, tensor: IoTensor, type_: TensorType) -> dict[str, str]:
         "TYPE": CTYPES[type_.dtype],
         "SHAPE": f'"{"x".join(map(str, shape))}"',
         "RANK": str(len(shape)),
-        "DIMS": "{" + ", ".join(map(str, shape)) + "}",
+        "DIMS": ", ".join(map(str, shape)),
         "LAYOUT": f'"{layout(shape)}"',
         "COUNT": str(math.prod(shape)),
         "BYTES": str(tensor.size_bytes),
@@ -96,7 +96,7 @@ def _numbers(name: str, values: NDArray, float_always: bool) -> dict[str, str]:
     unique = np.unique(values)
     plain = not float_always and all(float(v).is_integer() for v in unique)
     texts = [str(int(v)) if plain else _literal(float(v)) for v in np.reshape(values, -1)]
-    return {name: texts[0]} if unique.size == 1 else {f"{name}S": "{" + ", ".join(texts) + "}"}
+    return {name: texts[0]} if unique.size == 1 else {f"{name}S": ", ".join(texts)}
 
 
 def _literal(value: float) -> str:
@@ -106,7 +106,7 @@ def _literal(value: float) -> str:
 
 def _head(program: Program, role: Role, i: int, name: str, type_: TensorType) -> Iterator[str]:
     shape = "x".join(map(str, type_.shape))
-    yield f"{role.capitalize()} {i}, {c_comment(name, 40)}: {type_.dtype} {shape}, {_axes(type_)}."
+    yield f"{role.capitalize()} {i}, {c_comment(name, 40)}: {type_.dtype} {shape}, {_axes(role, type_)}."
     onnx = _onnx_shape(program, role, i)
     if onnx is not None:
         yield f"The ONNX {role} is [{', '.join(map(str, onnx))}]{_moved(onnx, type_.shape)}."
@@ -116,13 +116,14 @@ def _head(program: Program, role: Role, i: int, name: str, type_: TensorType) ->
         yield "It is read where it lies, at ctx of invoke; input(0) is NULL."
 
 
-def _axes(type_: TensorType) -> str:
+def _axes(role: Role, type_: TensorType) -> str:
     if len(type_.shape) == 3:
-        what = {1: "one channel (grey)", 3: "RGB order"}.get(type_.shape[2], "channels")
-        return f"HWC: lines of pixels, {what} together"
+        channels = type_.shape[2]
+        known = {1: "one channel", 3: "RGB order"} if role == "input" else {}
+        return f"HWC: lines of pixels, {known.get(channels, f'{channels} channels each')}"
     if len(type_.shape) == 2 and type_.shape[0] > 1:
         return f"TC: {type_.shape[0]} rows of {type_.shape[1]} channels"
-    return f"{type_.shape[-1]} values in a row"
+    return f"{type_.shape[-1]} values"
 
 
 def _moved(onnx: Sequence[int], shape: Sequence[int]) -> str:

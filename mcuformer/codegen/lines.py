@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH = 120
 
@@ -27,3 +27,10 @@ def numbers(texts: Iterable[str], per_line: int) -> Iterator[str]:
     items = list(texts)
     for first in range(0, len(items), per_line):
         yield ", ".join(items[first : first + per_line]) + ","
+
+
+def commented(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """`code /* comment */`, the comments below each other."""
+    width = max((len(code) for code, _ in rows), default=0)
+    for code, comment in rows:
+        yield f"{code:<{width}} /* {comment} */"

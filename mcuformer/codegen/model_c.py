@@ -11,7 +11,7 @@ from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
 from mcuformer.codegen.constants import Constants, CWords, collect
 from mcuformer.codegen.interface import Port, labels, ports
-from mcuformer.codegen.lines import numbers
+from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
@@ -60,8 +60,8 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
         **_interface(program, printer, symbols),
         **_data(constants, weights),
         "headers": sorted([*(HEADERS[k] for k in kernels), "mcf_check.h"]),
-        "slots": sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name)),
-        "id": list(numbers((f"0x{b:02x}" for b in digest), 8)),
+        "offsets": list(commented(_offsets(printer))),
+        "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
         "body": body,
         "pulls": any(call.kernel == "read_lines" for call, _ in program.calls()),
     }
@@ -69,6 +69,11 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     header = render("model.h.j2", **fields)
     files |= {"model.h": header, f"{name}.h": header}
     return Sources(name, files, digest, constants.weights_bytes, fields)
+
+
+def _offsets(printer: Printer) -> list[tuple[str, str]]:
+    slots = sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name))
+    return [(f"{s.name} = {s.offset},", f"{s.size_bytes} B: {s.comment}") for s in slots]
 
 
 def _names(program: Program, symbols: Symbols) -> dict[str, Any]:
@@ -97,7 +102,9 @@ def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
 
 def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str, Any]:
     inputs, outputs = ports(program, symbols.macro)
+    sizes = [(f"{p.macros['BYTES']},", f"{p.role} {p.index}") for p in inputs + outputs]
     return {
+        "sizes": list(commented(sizes)),
         "inputs": [_port(port, printer) for port in inputs],
         "outputs": [_port(port, printer) for port in outputs],
         "labels": labels(program),
