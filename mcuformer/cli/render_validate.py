@@ -27,7 +27,7 @@ def as_text(document: dict[str, Any]) -> str:
     head = f"{printable(document['model'])} for {document['board']}, run in {document['emulator']}"
     parts = [head, table(["", "", ""], rows)]
     if "layers" in document:
-        parts.append(_layers(document["layers"]))
+        parts.append(why["layers"] if "layers" in why else _layers(document["layers"]))
     return "\n\n".join(parts)
 
 

@@ -13,7 +13,9 @@ from mcuformer.names import c_comment
 from mcuformer.schedule.program import IMAGE, Addr, Arg, Call, Expr, Loop, Program, Step
 
 # kernels that take int32_t *, which bytes do not become by themselves
-_TYPED = frozenset({"mcf_linear_partial", "mcf_linear_finish", "mcf_mean_partial", "mcf_mean_finish"})
+_TYPED = frozenset(
+    {"mcf_linear_partial", "mcf_linear_finish", "mcf_mean_partial", "mcf_mean_finish"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ def ports(program: Program, macro: str) -> tuple[list[Port], list[Port]]:
         for i, tensor in enumerate(tensors):
             type_ = program.graph.type(tensor.value)
             name = _onnx_name(program, role, i, tensor.value)
-            lines = (*_head(program, role, i, name, type_), *_values(program, macro, role, i, type_))
+            lines = (
+                *_head(program, role, i, name, type_),
+                *_values(program, macro, role, i, type_),
+            )
             found[role].append(Port(role, i, tensor, _macros(name, tensor, type_), lines))
     return found["input"], found["output"]
 

@@ -50,7 +50,9 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
     symbols = Symbols(name)
     constants = collect(program, symbols)
-    printer = Printer(program, constants, slots(program, plan, symbols), symbols.inner("arena1", OWN))
+    printer = Printer(
+        program, constants, slots(program, plan, symbols), symbols.inner("arena1", OWN)
+    )
     body = list(printer.lines())
     digest = _model_id(constants, body)
     kernels = {param.kernel for param in program.params.values()} | {"elementwise"}

@@ -35,4 +35,6 @@ def copy_runtime(directory: Path) -> list[str]:
 
 
 def _files() -> list[Path]:
-    return [p for d in _FOLDERS for p in sorted((RUNTIME_C / d).iterdir()) if p.suffix in (".c", ".h")]
+    return [
+        p for d in _FOLDERS for p in sorted((RUNTIME_C / d).iterdir()) if p.suffix in (".c", ".h")
+    ]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.execution import Executor
 from mcuformer.package import CompiledPackage
+from mcuformer.targets.result import Inference
 from mcuformer.validate.run import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Tracer:
+    """`run` brings inferences with their traces; None, and `why`, where layers cannot be seen."""
+
+    run: Callable[[Sequence[NDArray]], Sequence[Inference]] | None
+    why: str = ""
 
 
 @contextmanager
@@ -34,3 +44,15 @@ def make_device(package: CompiledPackage, emulator: str, target: str | None) -> 
         return
     with Executor(package, emulator) as executor:
         yield lambda inputs: [i.output for i in executor.run(inputs).inferences]
+
+
+@contextmanager
+def make_tracer(package: CompiledPackage, emulator: str, target: str | None) -> Iterator[Tracer]:
+    """What shows the layers of the very thing that `make_device` runs, never of another one."""
+    if target is not None:
+        yield Tracer(None, f"the board at {target} does not show its layers; an emulator does")
+    elif emulator == "renode":
+        yield Tracer(None, "Renode does not show layers; unicorn, qemu and host do")
+    else:
+        with Executor(package, emulator, trace=True) as executor:
+            yield Tracer(lambda inputs: executor.run(inputs).inferences)
