@@ -16,7 +16,8 @@ from mcuformer.targets.result import Inference, RunResult
 _WHY = "RAM cannot be painted over the UART; Unicorn measures it"
 _NAMES = {
     frames.INFO: "INFO?", frames.RUN: "RUN", frames.DATA: "DATA", frames.OUTPUT: "OUTPUT?",
-    frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT", frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
+    frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT",
+    frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
     frames.READ: "READ", frames.OUTPUT | 0x80: "OUTPUT", frames.LAYERS | 0x80: "LAYERS",
     frames.TENSORS | 0x80: "TENSORS",
     frames.REFUSED: "REFUSED",

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import onnx
 import pytest
-from tiny_vit import tiny_vit
 
 from mcuformer.cli import invoke
 from mcuformer.codegen.package import cmake_target
-from mcuformer.names import checked_model_name, is_taken, model_identifier
 from mcuformer.errors import UsageError
+from mcuformer.names import checked_model_name, is_taken, model_identifier
 
 Files = dict[str, Path]
 STEMS = (

@@ -35,7 +35,7 @@ def test_info(firmware: Callable) -> None:
 def test_a_device_of_protocol_1_is_refused_by_name() -> None:
     """Its INFO is shorter and says so in the argument: it is not looked into."""
     port = AnswersInfo(1, bytes(80))
-    with pytest.raises(FirmwareError, match="speaks protocol 1, .* flash the firmware of this"):
+    with pytest.raises(FirmwareError, match=r"speaks protocol 1, .* flash the firmware of this"):
         Client(port).info()
 
 
