@@ -57,7 +57,7 @@ static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
 }
 
 /* Every input but a pulled or mapped one: `offset` counts over all of them. */
-static int32_t fetch_inputs(const mcf_firmware_t *firmware) {
+MCF_COLD static int32_t fetch_inputs(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     uint32_t offset = 0;
     for (unsigned i = 0; i < model->inputs; offset += model->tensor_bytes[i++]) {
@@ -70,7 +70,7 @@ static int32_t fetch_inputs(const mcf_firmware_t *firmware) {
     return 0;
 }
 
-static int32_t infer(const mcf_firmware_t *firmware) {
+MCF_COLD static int32_t infer(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     mcf_profile_begin(firmware->layer_cycles, model->layers);
     int32_t status = model->init(firmware->arena);
@@ -84,7 +84,7 @@ static int32_t infer(const mcf_firmware_t *firmware) {
     return status;
 }
 
-static void send_info(uint8_t sequence) {
+MCF_COLD static void send_info(uint8_t sequence) {
     const mcf_model_t *model = serve.firmware->model;
     struct {
         uint32_t arena_bytes, cycles_hz, input_bytes, output_bytes, line_bytes, lines;
@@ -109,18 +109,18 @@ static void send_info(uint8_t sequence) {
     mcf_frame_send(MCF_INFO | 0x80, sequence, MCF_PROTOCOL, &info, sizeof info);
 }
 
-static void send_done(uint8_t sequence) {
+MCF_COLD static void send_done(uint8_t sequence) {
     uint32_t body[5] = {(uint32_t)serve.status, (uint32_t)mcf_profile.total, (uint32_t)(mcf_profile.total >> 32),
                         (uint32_t)mcf_profile.io, (uint32_t)(mcf_profile.io >> 32)};
     mcf_frame_send(MCF_DONE, sequence, serve.last_run, body, sizeof body);
 }
 
-static void refuse(const mcf_frame_t *request) {
+MCF_COLD static void refuse(const mcf_frame_t *request) {
     mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
 }
 
 /* Answers with bytes from `at` on, of `total` there; in short frames, which a bad line harms less often. */
-static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t at, uint32_t total) {
+MCF_COLD static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t at, uint32_t total) {
     if (at > total || !bytes) {
         refuse(request);
         return;
@@ -130,7 +130,7 @@ static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t at
 }
 
 /* The offset counts over all outputs; one answer holds bytes of one output. */
-static void send_output(const mcf_frame_t *request) {
+MCF_COLD static void send_output(const mcf_frame_t *request) {
     const mcf_model_t *model = serve.firmware->model;
     const uint32_t *sizes = model->tensor_bytes + model->inputs;
     uint32_t at = request->argument;
@@ -139,7 +139,7 @@ static void send_output(const mcf_frame_t *request) {
     send_part(request, model->output(serve.firmware->arena, i), at, sizes[i]);
 }
 
-static void handle(const mcf_frame_t *request) {
+MCF_COLD static void handle(const mcf_frame_t *request) {
     const mcf_firmware_t *firmware = serve.firmware;
     const mcf_model_t *model = firmware->model;
     switch (request->type) {

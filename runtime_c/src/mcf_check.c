@@ -3,7 +3,7 @@
 
 #include "mcf_model.h"
 
-int mcf_check_arena(const void *arena) {
+MCF_COLD int mcf_check_arena(const void *arena) {
     if (!arena) return MCF_E_ARENA_NULL;
     return (uintptr_t)arena % 8 ? MCF_E_ARENA_ALIGN : 0;
 }

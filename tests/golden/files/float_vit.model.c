@@ -342,11 +342,11 @@ static const mcf_linear_t float_vit__logits = {
     .table_bits = 0,
 };
 
-int float_vit_init(void *arena) {
+MCF_COLD int float_vit_init(void *arena) {
     return mcf_check_arena(arena);
 }
 
-void *float_vit_input(void *arena, unsigned i) {
+MCF_COLD void *float_vit_input(void *arena, unsigned i) {
     if (mcf_check_arena(arena)) return NULL;
     switch (i) {
     case 0: /* image */
@@ -445,7 +445,7 @@ MCF_COLD int float_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
     return 0;
 }
 
-const void *float_vit_output(void *arena, unsigned i) {
+MCF_COLD const void *float_vit_output(void *arena, unsigned i) {
     if (mcf_check_arena(arena)) return NULL;
     switch (i) {
     case 0: /* logits */

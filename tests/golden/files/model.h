@@ -13,7 +13,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xc713f4bdu
+#if MCF_RUNTIME_VERSION != 0x53062924u
 #error "tiny was generated with another version of the runtime: compile all models with the same mcuformer"
 #endif
 

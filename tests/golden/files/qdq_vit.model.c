@@ -793,11 +793,11 @@ static const mcf_linear_t qdq_vit__head = {
     .table_bits = 0,
 };
 
-int qdq_vit_init(void *arena) {
+MCF_COLD int qdq_vit_init(void *arena) {
     return mcf_check_arena(arena);
 }
 
-void *qdq_vit_input(void *arena, unsigned i) {
+MCF_COLD void *qdq_vit_input(void *arena, unsigned i) {
     if (mcf_check_arena(arena)) return NULL;
     switch (i) {
     case 0: /* x */
@@ -1011,7 +1011,7 @@ MCF_COLD int qdq_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
     return 0;
 }
 
-const void *qdq_vit_output(void *arena, unsigned i) {
+MCF_COLD const void *qdq_vit_output(void *arena, unsigned i) {
     if (mcf_check_arena(arena)) return NULL;
     switch (i) {
     case 0: /* head */
