@@ -1,4 +1,4 @@
-"""C names of what a model brings (docs/adr/0006).
+"""C names of what a model brings (docs/adr/0007).
 
 A double underscore stands in every name inside a package and in none of its interface, of the
 runtime, of a local or of another model's prefix: names are made of single ones.
