@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from mcuformer.errors import UsageError
+
 _KEYWORDS = frozenset(
     # C11 and C23
     """alignas alignof asm auto bool break case char const constexpr continue default do double else
@@ -16,6 +18,15 @@ _KEYWORDS = frozenset(
     void volatile while NULL""".split()  # noqa: SIM905
 )
 _LONGEST = 40
+# <name>_init would be a function of the C library, <name>.h one of its headers
+_LIBRARY = frozenset(
+    """aio assert call cnd complex ctype errno fanotify fenv float inotify inttypes limits locale math mtx
+    sem setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string
+    tgmath threads time uchar wchar wctype alloca arm_acle dirent dlfcn endian fcntl features glob grp
+    iconv langinfo libgen malloc memory netdb poll pwd regex resolv sched semaphore spawn strings
+    syscall sysexits syslog termios ucontext unistd utime wait""".split()  # noqa: SIM905
+)
+_FAMILIES = ("mcf", "pthread", "posix", "inet6")  # first words whose names are others'
 
 
 def c_identifier(text: str, prefix: str = "m") -> str:
@@ -31,6 +42,34 @@ def c_identifier(text: str, prefix: str = "m") -> str:
     if not clean or clean[0].isdigit() or clean in _KEYWORDS:
         clean = f"{prefix}_{clean}" if clean else prefix
     return clean
+
+
+def is_taken(name: str) -> bool:
+    """Whether a model of this name would share symbols or headers with the runtime or with libc."""
+    return name.lower() in _LIBRARY or name.lower().split("_")[0] in _FAMILIES
+
+
+def model_identifier(stem: str) -> str:
+    """The C name of a model from its file's: lower case, and never one that is taken."""
+    name = c_identifier(stem).lower()
+    return f"m_{name}" if is_taken(name) else name
+
+
+def checked_model_name(name: str) -> str:
+    """`name` itself where every symbol, macro and file that begins with it is the model's own.
+
+    UsageError otherwise, with the nearest name that will do.
+    """
+    hint = f"try --name {model_identifier(name)}"
+    if len(name) > _LONGEST or not re.fullmatch(r"[A-Za-z][0-9A-Za-z]*(_[0-9A-Za-z]+)*", name):
+        raise UsageError(
+            f"--name {printable(name)} is no name for C: up to {_LONGEST} letters, digits and single "
+            "underscores between them, a letter first",
+            hint,
+        )
+    if is_taken(name):
+        raise UsageError(f"--name {name} belongs to the runtime or the C library", hint)
+    return name
 
 
 def unique_identifiers(texts: list[str], prefix: str = "m") -> list[str]:

@@ -16,6 +16,7 @@ class CompileOptions:
     """`calibration_method` None is the default of quant; sizes in bytes; None is no limit.
 
     `check`: run what was emitted. `accept_sqnr`: least dB of the outputs against the ONNX file.
+    `name` is the prefix of all names in C, None: the model file's.
     """
 
     model: Path
@@ -35,6 +36,7 @@ class CompileOptions:
     max_instructions: int | None = None
     check: bool = True
     accept_sqnr: float = 10.0
+    name: str | None = None
     emit_only: bool = False
     save_temps: bool = False
 
@@ -51,6 +53,7 @@ class CompileOptions:
             "flash",
             "max_instructions",
             "accept_sqnr",
+            "name",
         )
         return {name: getattr(self, name) for name in names} | {
             "calibration": str(self.calibration) if self.calibration else None,

@@ -16,6 +16,7 @@ from mcuformer.atomic import atomic_directory
 from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
 from mcuformer.flash_room import choose_flash, flash_error, linked_error
 from mcuformer.ir.graph import Graph
+from mcuformer.names import checked_model_name
 from mcuformer.options import CompileOptions
 from mcuformer.package import BOARD, GRAPH, REPORT, CompiledPackage
 from mcuformer.paths import BOARDS
@@ -83,7 +84,9 @@ def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) ->
 
 
 def _check_options(options: CompileOptions) -> None:
-    """Files first, so that a wrong name fails before minutes of work."""
+    """Names first, so that a wrong one fails before minutes of work."""
+    if options.name is not None:
+        checked_model_name(options.name)
     for path, what in ((options.model, "model"), (options.calibration, "calibration data")):
         if path is not None and not path.exists():
             raise UsageError(f"{what} {path} does not exist")
@@ -195,7 +198,9 @@ def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
 
     options, board = figures.options, figures.board
     progress("writing C")
-    package = write_package(work, figures.program, figures.plan, board, figures.weights)
+    package = write_package(
+        work, figures.program, figures.plan, board, figures.weights, options.name
+    )
     save_graph(annotated(figures.program, package.model_id), work / GRAPH)
     shutil.copyfile(board_file(options.board, board), work / BOARD)
     figures = replace(figures, weights_bytes=package.weights_bytes)
@@ -203,7 +208,7 @@ def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
         return figures
     progress("building the firmware")
     elf = read_elf(build_firmware(work, board))
-    broken = elf_problems(elf)
+    broken = elf_problems(elf, package.name)
     if broken:
         raise McuformerError("the firmware breaks its promises: " + "; ".join(broken))
     if not options.save_temps:

@@ -23,6 +23,11 @@ from mcuformer.cli.params import json_option, verbose_option
     help="Where the C package, the firmware and report.json go.",
 )
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="Prefix of all names in C: NAME_init, NAME_invoke.  [default: the model file's name]",
+)
+@click.option(
     "--report",
     "report_file",
     type=click.Path(path_type=Path),

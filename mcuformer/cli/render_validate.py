@@ -29,7 +29,7 @@ def as_text(document: dict[str, Any]) -> str:
     if len(document["outputs"]) > 1:
         parts.append(_outputs(document["outputs"]))
     if "layers" in document:
-        parts.append(_layers(document["layers"]))
+        parts.append(why["layers"] if "layers" in why else _layers(document["layers"]))
     return "\n\n".join(parts)
 
 

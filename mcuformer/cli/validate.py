@@ -48,7 +48,7 @@ def command(
     from mcuformer.cli.failure import reported
     from mcuformer.cli.render_validate import as_text
     from mcuformer.package import open_package
-    from mcuformer.validate.device import make_device
+    from mcuformer.validate.device import make_device, make_tracer
     from mcuformer.validate.per_layer import per_layer as layers_of
     from mcuformer.validate.run import validate
     from mcuformer.validate.verdict import verdict
@@ -59,9 +59,13 @@ def command(
         limit = EMULATED_SAMPLES
     with Progress() as progress, make_device(package, emulator, target) as device:
         document = validate(package, data, limit or None, model, runner, device, progress)
-        if per_layer:
+    if per_layer:
+        with Progress() as progress, make_tracer(package, emulator, target) as tracer:
             progress("comparing layers")
-            document["layers"] = layers_of(package, data, model, emulator)
+            differing = document["bit_exact"]["differing"]
+            document["layers"] = layers_of(package, data, model, tracer, limit or None, differing)
+            if tracer.why:
+                document["why"]["layers"] = tracer.why
     if as_json:
         print_json(document)
     else:

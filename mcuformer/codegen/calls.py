@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mcuformer.codegen.constants import Constants
+from mcuformer.codegen.lines import call as call_lines
+from mcuformer.codegen.symbols import OFFSET, Symbols, same
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.names import c_comment, unique_identifiers
-from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Program, Step
+from mcuformer.names import c_comment
+from mcuformer.schedule.program import IMAGE, Addr, Arg, Call, Expr, Loop, Program, Step
+
+# kernels that take int32_t *, which bytes do not become by themselves
+_TYPED = frozenset(
+    {"mcf_linear_partial", "mcf_linear_finish", "mcf_mean_partial", "mcf_mean_finish"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +31,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
+    """`arena1` is the C name of the static arena in the board's other regions."""
+
     program: Program
     constants: Constants
     slots: Mapping[str, Slot]
+    arena1: str
 
     def lines(self) -> Iterator[str]:
         yield from self._steps(self.program.steps, 1, -1)
@@ -35,15 +45,7 @@ class Printer:
         pad = "    " * depth
         for step in steps:
             if isinstance(step, Loop):
-                v, n = step.var, f"{step.var}_n"
-                if step.comment:
-                    yield f"{pad}/* {c_comment(step.comment)} */"
-                yield f"{pad}for (int32_t {v} = 0; {v} < {step.total}; {v} += {step.step}) {{"
-                body = list(self._steps(step.body, depth + 1, -1))
-                if any(n in line for line in body):
-                    yield f"{pad}    const int32_t {n} = {_tail(step)};"
-                yield from body
-                yield f"{pad}}}"
+                yield from self._loop(step, depth)
                 layer = -1
                 continue
             if step.layer != layer:
@@ -51,49 +53,80 @@ class Printer:
                 layer = step.layer
             yield from self._call(step, pad)
 
+    def _loop(self, loop: Loop, depth: int) -> Iterator[str]:
+        pad, v, count = "    " * depth, loop.var, f"{loop.var}_n"
+        if loop.comment:
+            yield f"{pad}/* {c_comment(loop.comment)} */"
+        yield f"{pad}for (int32_t {v} = 0; {v} < {loop.total}; {v} += {loop.step}) {{"
+        if any(name == count for step in loop.body for name in _variables(step)):
+            yield f"{pad}    const int32_t {count} = {_tail(loop)};"
+        yield from self._steps(loop.body, depth + 1, -1)
+        yield f"{pad}}}"
+
     def _call(self, call: Call, pad: str) -> Iterator[str]:
+        if call.kernel == "read_lines":
+            yield from self._pull(call, pad)
+            return
         args = [self._arg(a) for a in call.args]
+        if call.kernel in _TYPED:
+            args = [
+                f"(void *)({text})" if isinstance(a, Addr) else text
+                for a, text in zip(call.args, args, strict=True)
+            ]
         if call.params is not None:
             args.insert(0, f"&{self.constants.struct_names[call.params]}")
-        if call.kernel == "read_lines":
-            lines = f"(unsigned)({args[1]}), (unsigned)({args[2]})"
-            yield f"{pad}if ((status = read(ctx, (uint8_t *)({args[0]}), {lines})) != 0)"
-            yield f"{pad}    return status;"
-            return
-        yield f"{pad}{call.kernel}({', '.join(args)});"
+        yield from call_lines(pad, call.kernel, args)
         if call.trace is not None:
             index, span, first = call.trace
             where = self._addr(Addr(span.buffer, span.start))
-            yield (
-                f"{pad}MCF_TRACE({index}, {where}, {span.stride}, {span.row_bytes}, "
-                f"{self._expr(first)}, {self._expr(span.rows)});"
-            )
+            rest = (span.stride, span.row_bytes, _expr(first), _expr(span.rows))
+            yield from call_lines(pad, "MCF_TRACE", [str(index), where, *map(str, rest)])
+
+    def _pull(self, call: Call, pad: str) -> Iterator[str]:
+        to, first, count = call.args
+        assert isinstance(to, Addr)
+        lines = [_unsigned(str(self._arg(a))) for a in (first, count)]
+        yield from call_lines(pad, "status = read", ["ctx", self._addr(to), *lines])
+        yield f"{pad}if (status) return status;"
 
     def _arg(self, arg: Arg) -> str:
         if isinstance(arg, Addr):
             return self._addr(arg)
-        return arg if isinstance(arg, str) else self._expr(arg)
+        return arg if isinstance(arg, str) else _expr(arg)
 
     def _addr(self, addr: Addr) -> str:
-        offset = self._expr(addr.offset)
-        tail = "" if offset == "0" else f" + {offset}"
+        """Bytes in an arena as uint8_t *, in flash as const uint8_t *."""
         if addr.buffer is not None:
             slot = self.slots[addr.buffer]
-            return f"(void *)(arena{slot.region or ''} + {slot.name}{tail})"
-        if addr.constant == "ctx":
-            return f"((const uint8_t *)ctx{tail})"
-        return f"((const uint8_t *){self.constants.constant_names[str(addr.constant)]}{tail})"
+            return f"{self.arena(slot)} + {slot.name}{_plus(addr.offset)}"
+        base = "ctx" if addr.constant == IMAGE else self._constant(addr)
+        return f"(const uint8_t *){base}{_plus(addr.offset)}"
 
-    @staticmethod
-    def _expr(expr: Expr) -> str:
-        parts = [name if k == 1 else f"{k} * {name}" for name, k in expr.terms]
-        if expr.const or not parts:
-            parts.append(str(expr.const))
-        return " + ".join(parts)
+    def arena(self, slot: Slot) -> str:
+        return self.arena1 if slot.region else "arena"
+
+    def _constant(self, addr: Addr) -> str:
+        return self.constants.constant_names[str(addr.constant)]
 
     def _layer(self, index: int) -> str:
         layer = self.program.layers[index]
         return f"{layer.name} [{'x'.join(map(str, layer.shape))}] {layer.schedule}"
+
+
+def _plus(offset: Expr) -> str:
+    text = _expr(offset)
+    return "" if text == "0" else f" - {text[1:]}" if text.startswith("-") else f" + {text}"
+
+
+def _expr(expr: Expr) -> str:
+    text = " + ".join(name if k == 1 else f"{k} * {name}" for name, k in expr.terms)
+    if not text:
+        return str(expr.const)
+    return text if not expr.const else f"{text} {'+' if expr.const > 0 else '-'} {abs(expr.const)}"
+
+
+def _unsigned(text: str) -> str:
+    return text if text.isdigit() else f"(unsigned)({text})"
 
 
 def _tail(loop: Loop) -> str:
@@ -102,14 +135,30 @@ def _tail(loop: Loop) -> str:
     return f"{loop.total} - {loop.var} < {loop.step} ? {loop.total} - {loop.var} : {loop.step}"
 
 
-def slots(program: Program, plan: MemoryPlan) -> dict[str, Slot]:
+def _variables(step: Step) -> Iterator[str]:
+    """Every loop variable and row count that the C of a step names."""
+    if isinstance(step, Loop):
+        for inner in step.body:
+            yield from _variables(inner)
+        return
+    shown: Iterable[Arg] = step.args
+    if step.trace is not None:
+        _, span, first = step.trace
+        shown = (*shown, span.start, span.rows, first)
+    for arg in shown:
+        expr = arg.offset if isinstance(arg, Addr) else arg
+        if isinstance(expr, Expr):
+            yield from (name for name, _ in expr.terms)
+
+
+def slots(program: Program, plan: MemoryPlan, symbols: Symbols) -> dict[str, Slot]:
     """C names of all placed buffers; the enumeration in model.c gives their offsets."""
-    names = unique_identifiers(list(program.buffers), "b")
+    names = symbols.table(same(program.buffers), OFFSET)
     order = {use.region.name: i for i, use in enumerate(plan.regions)}
     table = {}
-    for (key, buffer), name in zip(program.buffers.items(), names, strict=True):
+    for key, buffer in program.buffers.items():
         place = plan.placements[key]
         table[key] = Slot(
-            f"AT_{name}", order[place.region], place.offset, buffer.size_bytes, c_comment(key)
+            names[key], order[place.region], place.offset, buffer.size_bytes, c_comment(key)
         )
     return table

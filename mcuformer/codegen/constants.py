@@ -9,9 +9,10 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.codegen.lines import numbers
+from mcuformer.codegen.symbols import BARE, Symbols, same
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.table import KERNELS
-from mcuformer.names import unique_identifiers
 from mcuformer.schedule.program import Param, Program
 
 WORDS_PER_LINE = 8
@@ -52,16 +53,13 @@ def words(data: NDArray) -> tuple[str, ...]:
     """Lines of hexadecimal little-endian words; the last word is padded with zeros."""
     raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     raw += b"\0" * (-len(raw) % 4)
-    text = [f"0x{w:08x}" for w in np.frombuffer(raw, "<u4").tolist()]
-    return tuple(
-        ", ".join(text[i : i + WORDS_PER_LINE]) + "," for i in range(0, len(text), WORDS_PER_LINE)
-    )
+    text = (f"0x{w:08x}" for w in np.frombuffer(raw, "<u4").tolist())
+    return tuple(numbers(text, WORDS_PER_LINE))
 
 
-def collect(program: Program) -> Constants:
-    """Pack every parameter of the program; equal arrays are stored once."""
-    keys = list(program.params)
-    names = dict(zip(keys, unique_identifiers(keys, "p"), strict=True))
+def collect(program: Program, symbols: Symbols) -> Constants:
+    """Pack every parameter of the program, named after its layer; equal arrays are stored once."""
+    names = symbols.table({key: param.op.name for key, param in program.params.items()})
     arrays: list[CWords] = []
     stored: dict[tuple[bytes, int, str], str] = {}
     structs: list[CStruct] = []
@@ -85,22 +83,15 @@ def collect(program: Program) -> Constants:
             )
         return stored[key]
 
-    for key in keys:
-        param = program.params[key]
+    for key, param in program.params.items():
         packed = pack(param, program)
         local = {
-            a.suffix: store(f"{names[key]}_{a.suffix}", a, _comment(param, a))
+            a.suffix: store(f"{names[key]}__{a.suffix}", a, _comment(param, a))
             for a in packed.arrays
         }
         fields = tuple((f, _field(v, local, packed)) for f, v in packed.fields.items())
         structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
-    bare = dict(
-        zip(
-            program.constants,
-            unique_identifiers(["const " + c for c in program.constants]),
-            strict=True,
-        )
-    )
+    bare = symbols.table(same(program.constants), BARE)
     for value, name in bare.items():
         data = program.graph.values[value].data
         assert data is not None

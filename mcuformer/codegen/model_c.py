@@ -1,4 +1,4 @@
-"""model.c, model.h, weights.c and weights.h of a placed program."""
+"""model.c, weights.c and their headers of a placed program."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
-from mcuformer.codegen.constants import Constants, collect
+from mcuformer.codegen.constants import Constants, CWords, collect
+from mcuformer.codegen.interface import Port, labels, ports
+from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
-from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.codegen.runtime import runtime_version
+from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.names import c_comment, c_identifier
-from mcuformer.schedule.program import IoTensor, Program
+from mcuformer.names import c_comment
+from mcuformer.schedule.program import Program
+from mcuformer.targets.board import Board
 
 HEADERS = {
     "linear": "mcf_linear.h",
@@ -27,98 +31,131 @@ HEADERS = {
 MODES = {"resident": "MCF_INPUT_RESIDENT", "bands": "MCF_INPUT_BANDS", "flash": "MCF_INPUT_FLASH"}
 INVOKE_NOTES = {
     "resident": "read and ctx may be NULL.",
-    "bands": "read(ctx, ...) delivers the lines of the input in order.",
-    "flash": "ctx is the address of the input; read may be NULL.",
+    "bands": "read(ctx, ...) delivers the lines of input 0 in order.",
+    "flash": "ctx is the address of input 0; read may be NULL.",
 }
-CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Texts by file name, and the figures that only packing tells."""
+    """Texts by file name, and the figures that only packing tells. `name` is the C name."""
 
+    name: str
     files: Mapping[str, str]
     model_id: bytes
     weights_bytes: int
-    kernels: frozenset[str]
     fields: Mapping[str, Any]
 
 
-def generate(program: Program, plan: MemoryPlan, weights: str) -> Sources:
-    """`weights` is "internal" or "qspi": the section of weight arrays."""
-    constants = collect(program)
-    printer = Printer(program, constants, slots(program, plan))
+def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, name: str) -> Sources:
+    """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
+    symbols = Symbols(name)
+    constants = collect(program, symbols)
+    printer = Printer(
+        program, constants, slots(program, plan, symbols), symbols.inner("arena1", OWN)
+    )
     body = list(printer.lines())
-    fields = _fields(program, plan, constants, printer, body, weights)
-    kernels = frozenset(p.kernel for p in program.params.values()) | {"elementwise"}
-    fields["headers"] = sorted(HEADERS[k] for k in kernels)
-    files = {
-        f: render(f"{f}.j2", **fields) for f in ("model.h", "model.c", "weights.h", "weights.c")
-    }
-    alias = f"{fields['name']}.h"
-    if alias not in files:
-        files[alias] = f'/* The interface of {fields["name"]}. */\n#include "model.h"\n'
-    return Sources(files, fields["raw_id"], constants.weights_bytes, kernels, fields)
-
-
-def _fields(
-    program: Program,
-    plan: MemoryPlan,
-    constants: Constants,
-    printer: Printer,
-    body: list[str],
-    weights: str,
-) -> dict[str, Any]:
-    name = c_identifier(program.name).lower()
-    out = program.graph.type(program.graph.outputs[0])
-    image = program.graph.type(program.graph.inputs[0])
-    used = [u.used_bytes for u in plan.regions]
     digest = _model_id(constants, body)
-    resident = program.inputs[0].buffer is not None
+    kernels = {param.kernel for param in program.params.values()} | {"elementwise"}
+    fields = {
+        **_names(program, symbols),
+        **_memory(program, plan, board),
+        **_interface(program, printer, symbols),
+        **_data(constants, weights),
+        "headers": sorted([*(HEADERS[k] for k in kernels), "mcf_check.h"]),
+        "offsets": list(commented(_offsets(printer))),
+        "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
+        "body": body,
+        "pulls": any(call.kernel == "read_lines" for call, _ in program.calls()),
+    }
+    files = {f: render(f"{f}.j2", **fields) for f in ("model.c", "weights.c", "mcf_weights.h")}
+    header = render("model.h.j2", **fields)
+    files |= {"model.h": header, f"{name}.h": header}
+    return Sources(name, files, digest, constants.weights_bytes, fields)
+
+
+def _offsets(printer: Printer) -> list[tuple[str, str]]:
+    slots = sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name))
+    return [(f"{s.name} = {s.offset},", f"{s.size_bytes} B: {s.comment}") for s in slots]
+
+
+def _names(program: Program, symbols: Symbols) -> dict[str, Any]:
     return {
         "title": c_comment(program.name),
         "version": __version__,
-        "name": name,
-        "guard": name.upper(),
+        "runtime_version": runtime_version(),
+        "name": symbols.prefix,
+        "guard": symbols.macro,
+        "arena1": symbols.inner("arena1", OWN),
+        "tensor_bytes": symbols.inner("tensor_bytes", OWN),
+    }
+
+
+def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
+    used = [u.used_bytes for u in plan.regions]
+    return {
         "arena_bytes": used[0],
         "arena1_bytes": sum(used[1:]),
-        "lines": program.inputs[0].lines,
-        "line_bytes": program.inputs[0].line_bytes,
-        "input_shape": "x".join(map(str, image.shape)),
-        "input_note": _input_note(image),
-        "output_bytes": out.size_bytes,
-        "output_count": out.size_bytes // DTYPES[out.dtype].itemsize,
-        "output_type": out.dtype,
-        "output_ctype": CTYPES[out.dtype],
-        "output_scale": _scale(out),
-        "output_zero_point": int(out.qparams.zero_point.flat[0]) if out.qparams else 0,
+        "stack_bytes": board.stack_bytes,
+        "stack_source": f"What the board file of {c_comment(board.name, 40)} reserves for this "
+        "library and its caller; emulators check it.",
         "layers": len(program.layers),
-        "resident": resident,
+    }
+
+
+def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str, Any]:
+    inputs, outputs = ports(program, symbols.macro)
+    sizes = [(f"{p.macros['BYTES']},", f"{p.role} {p.index}") for p in inputs + outputs]
+    return {
+        "sizes": list(commented(sizes)),
+        "inputs": [_port(port, printer) for port in inputs],
+        "outputs": [_port(port, printer) for port in outputs],
+        "labels": labels(program),
+        "resident": program.inputs[0].buffer is not None,
         "invoke_note": INVOKE_NOTES[program.input_mode],
         "input_mode_macro": MODES[program.input_mode],
-        "slots": sorted(printer.slots.values(), key=lambda s: (s.region, s.offset, s.name)),
-        "id": ", ".join(f"0x{b:02x}" for b in digest),
-        "raw_id": digest,
+    }
+
+
+def _port(port: Port, printer: Printer) -> dict[str, Any]:
+    return {
+        "role": port.role,
+        "index": port.index,
+        "macros": port.macros,
+        "comment": port.comment,
+        "title": c_comment(port.tensor.value),
+        "address": _address(port, printer),
+    }
+
+
+def _address(port: Port, printer: Printer) -> str:
+    if port.tensor.buffer is None:
+        return "NULL"
+    slot = printer.slots[port.tensor.buffer]
+    offset = f" + {port.tensor.offset}" if port.tensor.offset else ""
+    base = "(uint8_t *)arena" if not slot.region else printer.arena1
+    return f"{base} + {slot.name}{offset}"
+
+
+def _data(constants: Constants, weights: str) -> dict[str, Any]:
+    return {
         "structs": [
             {"name": s.name, "ctype": s.ctype, "comment": c_comment(s.comment), "fields": s.fields}
             for s in constants.structs
         ],
-        "arrays": [
-            {
-                "name": a.name,
-                "words": -(-a.size_bytes // 4) or 1,
-                "align": a.align,
-                "comment": c_comment(a.comment),
-                "lines": a.lines or ("0,",),
-                "macro": "MCF_WEIGHTS" if a.role == "weights" else "",
-            }
-            for a in constants.arrays
-        ],
+        "arrays": [_array(a) for a in constants.arrays],
         "weights_attribute": '__attribute__((section(".qspi")))' if weights == "qspi" else "",
-        "body": body,
-        "pulls": any("status = read" in line for line in body),
-        "input_body": _input_body(program, printer),
-        "output_address": _output(program, printer),
+    }
+
+
+def _array(array: CWords) -> dict[str, Any]:
+    return {
+        "name": array.name,
+        "words": -(-array.size_bytes // 4) or 1,
+        "align": array.align,
+        "comment": c_comment(array.comment),
+        "lines": array.lines or ("0,",),
+        "macro": "MCF_WEIGHTS" if array.role == "weights" else "",
     }
 
 
@@ -132,29 +169,3 @@ def _model_id(constants: Constants, body: list[str]) -> bytes:
         digest.update(repr((s.name, s.fields)).encode())
     digest.update("\n".join(body).encode())
     return digest.digest()[:16]
-
-
-def _input_note(image: TensorType) -> str:
-    if image.dtype == "uint8":
-        return "raw uint8 pixels, channels last"
-    return f"{image.dtype}, rows of channels"
-
-
-def _scale(out: TensorType) -> str:
-    return repr(float(out.qparams.scale.flat[0])) + "f" if out.qparams else "1.0f"
-
-
-def _address(printer: Printer, tensor: IoTensor) -> str:
-    slot = printer.slots[str(tensor.buffer)]
-    offset = f" + {tensor.offset}" if tensor.offset else ""
-    return f"({'arena1' if slot.region else '(uint8_t *)arena'} + {slot.name}{offset})"
-
-
-def _input_body(program: Program, printer: Printer) -> str:
-    if program.inputs[0].buffer is None:
-        return "(void)arena;\n    return NULL;"
-    return f"return (int8_t *){_address(printer, program.inputs[0])};"
-
-
-def _output(program: Program, printer: Printer) -> str:
-    return _address(printer, program.outputs[0])

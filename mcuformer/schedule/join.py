@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
+from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.embed import by_patches
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Step
-from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region, is_column_view
+from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
 
 MOVES = frozenset({"reshape", "slice"})
 

@@ -10,7 +10,7 @@ from mcuformer.schedule.program import Addr, Expr, Span
 class Loc:
     """Where the rows of a value lie: row i at `start + i * stride` of a buffer or of a constant.
 
-    The constant "ctx" is the caller's image in flash.
+    The constant IMAGE is the caller's image in flash.
     """
 
     start: Expr

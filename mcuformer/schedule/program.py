@@ -82,9 +82,15 @@ class Span:
         return Span(buffer.name, Expr(), buffer.size_bytes, buffer.size_bytes, Expr(1))
 
 
+IMAGE = "<image>"  # no value has this name
+
+
 @record(frozen=True, slots=True)
 class Addr:
-    """A C argument: the address of byte `offset` of `buffer`; `constant` names a C array in flash instead."""
+    """A C argument: the address of byte `offset` of `buffer`; `constant` names a C array in flash instead.
+
+    The constant IMAGE is input 0 in the caller's memory (input mode flash).
+    """
 
     buffer: str | None
     offset: Expr = field(default_factory=Expr)

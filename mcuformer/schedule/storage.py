@@ -9,7 +9,7 @@ from mcuformer.schedule import join
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.program import Expr, Kind
+from mcuformer.schedule.program import IMAGE, Expr, Kind
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
     TOKENWISE,
@@ -48,7 +48,7 @@ class Storage:
             t = self.em.values[name].type
             line = t.size_bytes // t.shape[0]
             if mode == "flash":
-                self.em.where[name] = Loc(Expr(), line, line, None, "ctx")
+                self.em.where[name] = Loc(Expr(), line, line, None, IMAGE)
             elif mode == "resident" or not reads_by_bands(self.graph):
                 kind: Kind = "input" if mode == "resident" else "activation"
                 buffer = self.em.buffer(name, t.size_bytes, kind)

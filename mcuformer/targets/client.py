@@ -13,8 +13,8 @@ from mcuformer.targets import frames
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.frames import Frame, Parser, encode
 
-PROTOCOL_VERSION = 1
-_INFO = struct.Struct("<5IHBB16s40s")
+PROTOCOL_VERSION = 2
+_INFO = struct.Struct("<6I3HBB16s40s")
 _DONE = struct.Struct("<iQQ")
 INPUT_LOST = -1
 _PAUSE_S = 0.1
@@ -34,12 +34,15 @@ class Port(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
+    """`inputs` and `outputs` are bytes of each; the lines are those of input 0."""
+
     name: str
     model_id: str  # hex
     input_mode: str
     line_bytes: int
     lines: int
-    output_bytes: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
     arena_bytes: int
     layers: int
     profiled: bool
@@ -47,12 +50,20 @@ class DeviceInfo:
 
     @property
     def input_bytes(self) -> int:
-        return self.line_bytes * self.lines
+        """Of one inference: all inputs, one behind the other."""
+        return sum(self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        return sum(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """`cycles` of invoke without input and counting; `io_cycles` of fetching lines in it."""
+    """`output`: all outputs, one behind the other.
+
+    `cycles` of invoke without input and counting; `io_cycles` of fetching lines in it.
+    """
 
     output: bytes
     cycles: int
@@ -74,21 +85,32 @@ class Client:
         self.lines: list[str] = []
 
     def info(self) -> DeviceInfo:
+        """What the device runs; FirmwareError where it speaks another version of the protocol."""
         answer = self._ask(frames.INFO, 0)
         if answer.argument != PROTOCOL_VERSION:
             raise FirmwareError(
-                f"the device speaks protocol {answer.argument}, not {PROTOCOL_VERSION}"
+                f"the device speaks protocol {answer.argument}, this mcuformer {PROTOCOL_VERSION}: "
+                "flash the firmware of this package (mcuformer flash DIR)"
             )
-        line, lines, output, arena, hz, layers, mode, profiled, key, name = _INFO.unpack(
-            answer.body
-        )
-        return DeviceInfo(
+        (
+            arena, hz, input_bytes, output_bytes, line, lines, inputs, outputs, layers, mode, profiled,
+            key, name,
+        ) = _INFO.unpack(answer.body)  # fmt: skip
+        table = self._fetch(frames.TENSORS, 4 * (inputs + outputs))
+        sizes: tuple[int, ...] = struct.unpack(f"<{inputs + outputs}I", table)
+        info = DeviceInfo(
             name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines,
-            output, arena, layers, bool(profiled), hz,
+            sizes[:inputs], sizes[inputs:], arena, layers, bool(profiled), hz,
         )  # fmt: skip
+        if (info.input_bytes, info.output_bytes) != (input_bytes, output_bytes):
+            raise FirmwareError("the device contradicts itself about the sizes of its tensors")
+        return info
 
     def run(self, info: DeviceInfo, image: bytes) -> DeviceRun:
-        """One inference; `image` is what the device may ask for (ignored in input mode flash)."""
+        """One inference; `image` is what the device may ask for: all inputs, one behind the other.
+
+        In input mode flash input 0 lies on the device and is not asked for.
+        """
         self.run_number = self.run_number % 0xFFFFFFFF + 1
         done = self._run(image)
         status, cycles, io_cycles = _DONE.unpack(done.body)

@@ -18,13 +18,15 @@ _SOFT_DOUBLE = re.compile(
 )
 
 
-def elf_problems(elf: Elf) -> list[str]:
-    """Empty when the firmware keeps its promises."""
-    return [*_symbol_problems(elf), *_f64_problems(elf)]
+def elf_problems(elf: Elf, model: str = "") -> list[str]:
+    """Empty when the firmware keeps its promises; names that begin with `model` are its own."""
+    return [*_symbol_problems(elf, model), *_f64_problems(elf)]
 
 
-def _symbol_problems(elf: Elf) -> Iterator[str]:
+def _symbol_problems(elf: Elf, model: str) -> Iterator[str]:
     for symbol in elf.symbols:
+        if model and symbol.name.startswith(f"{model}_"):
+            continue
         if _FORBIDDEN.match(symbol.name):
             yield f"{symbol.name} is linked in: no heap and no libc beyond memcpy and memset"
         elif _SOFT_DOUBLE.match(symbol.name):

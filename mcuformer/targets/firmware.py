@@ -111,7 +111,7 @@ def qemu_board(board: Board) -> Board:
 def _qemu_files(build: Path, board: Board) -> Path:
     build.mkdir(parents=True, exist_ok=True)
     script = build / "link.ld"
-    plan = PortPlan(arena_bytes=0, layers=0, stack_bytes=16 << 10, qspi=True)
+    plan = PortPlan(model="", arena_bytes=0, layers=0, stack_bytes=16 << 10, qspi=True)
     machine = qemu_board(board)
     script.write_text(linker_script(machine, plan), encoding="utf-8")
     (build / "mcf_board.h").write_text(mpu_header(machine), encoding="utf-8")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 SYNC = b"\xc5\x4d"
 MAX_BODY = 1024
-INFO, RUN, DATA, OUTPUT, LAYERS, QUIT = 1, 2, 3, 4, 5, 6
+INFO, RUN, DATA, OUTPUT, LAYERS, QUIT, TENSORS = 1, 2, 3, 4, 5, 6, 7
 ANSWER = 0x80  # the bit that makes a request's type its answer's
 DONE, READ, REFUSED = RUN | ANSWER, DATA | ANSWER, 0x8F
 _HEAD = struct.Struct("<BBHI")  # type, sequence, length of argument and body, argument

@@ -27,8 +27,12 @@ _RESET_HZ = {"stm32f4": 16_000_000, "stm32f7": 16_000_000, "stm32h7": 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """What the firmware must know of a model. `image_bytes` > 0 only in input mode flash."""
+    """What the firmware must know of a model. `image_bytes` > 0 only in input mode flash.
 
+    `model` is its name in C.
+    """
+
+    model: str
     arena_bytes: int
     layers: int
     stack_bytes: int
@@ -56,6 +60,7 @@ def write_port(directory: Path, board: Board, plan: PortPlan) -> None:
 def main_c(plan: PortPlan) -> str:
     return render_template(
         "main.c.j2",
+        model=plan.model,
         arena_bytes=plan.arena_bytes,
         layers=max(plan.layers, 1),
         image_bytes=plan.image_bytes,

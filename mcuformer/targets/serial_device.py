@@ -16,8 +16,10 @@ from mcuformer.targets.result import Inference, RunResult
 _WHY = "RAM cannot be painted over the UART; Unicorn measures it"
 _NAMES = {
     frames.INFO: "INFO?", frames.RUN: "RUN", frames.DATA: "DATA", frames.OUTPUT: "OUTPUT?",
-    frames.LAYERS: "LAYERS?", frames.QUIT: "QUIT", frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
+    frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT",
+    frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
     frames.READ: "READ", frames.OUTPUT | 0x80: "OUTPUT", frames.LAYERS | 0x80: "LAYERS",
+    frames.TENSORS | 0x80: "TENSORS",
     frames.REFUSED: "REFUSED",
 }  # fmt: skip
 
@@ -31,6 +33,8 @@ def run(
     progress: Callable[[int], None] = lambda done: None,
 ) -> RunResult:
     """Run inputs on the device at `port`; the counts are cycles of its DWT counter.
+
+    Each of `inputs` is what one inference reads, all inputs of the model one behind the other.
 
     ValidationError when the device holds another model than `model_id` (hex).
     """

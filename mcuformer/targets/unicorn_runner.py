@@ -28,7 +28,7 @@ def run(
     dead: Collection[str] = (),
     seed: int = 0,
 ) -> RunResult:
-    """Each input is the whole image (or sequence) as bytes, lines in order.
+    """Each input is what one inference reads: all inputs, lines in order, one behind the other.
 
     `trace` needs an ELF built with trace=True. `dead` names ready bits that never come, `seed`
     draws the noise that RAM holds at first. FirmwareError when the firmware complains, faults, or
@@ -70,7 +70,8 @@ class EmulatedDevice:
         if self.tiles is not None:
             self.tiles.clear()
         if self.info.input_mode == "flash":
-            self.machine.write(self.machine.elf.address("mcf_image"), image)
+            first = image[: self.info.inputs[0]]
+            self.machine.write(self.machine.elf.address("mcf_image"), first)
         done = self.client.run(self.info, image)
         traced = None if self.tiles is None else assemble(self.tiles)
         return Inference(done.output, done.cycles, done.io_cycles, done.layers, traced)

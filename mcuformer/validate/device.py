@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from mcuformer.errors import UsageError
 from mcuformer.execution import Executor
 from mcuformer.package import CompiledPackage
+from mcuformer.targets.result import Inference
 from mcuformer.validate.run import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Tracer:
+    """`run` brings inferences with their traces; None, and `why`, where layers cannot be seen."""
+
+    run: Callable[[Sequence[bytes]], Sequence[Inference]] | None
+    why: str = ""
 
 
 @contextmanager
@@ -31,3 +41,15 @@ def make_device(package: CompiledPackage, emulator: str, target: str | None) -> 
         return
     with Executor(package, emulator) as executor:
         yield lambda images: [i.output for i in executor.run(images).inferences]
+
+
+@contextmanager
+def make_tracer(package: CompiledPackage, emulator: str, target: str | None) -> Iterator[Tracer]:
+    """What shows the layers of the very thing that `make_device` runs, never of another one."""
+    if target is not None:
+        yield Tracer(None, f"the board at {target} does not show its layers; an emulator does")
+    elif emulator == "renode":
+        yield Tracer(None, "Renode does not show layers; unicorn, qemu and host do")
+    else:
+        with Executor(package, emulator, trace=True) as executor:
+            yield Tracer(lambda images: executor.run(images).inferences)

@@ -7,23 +7,34 @@
 
 #define MCF_COLD __attribute__((cold)) /* runs once per inference or start: small rather than fast */
 
-/* Delivers lines first .. first+count-1 of the image (HWC bytes) to dst; non-zero aborts the inference with that code. */
+/* Delivers lines first .. first+count-1 of input 0 (HWC bytes, or rows of tokens) to dst; non-zero aborts the inference
+ * with that code. */
 typedef int (*mcf_read_lines_t)(void *ctx, uint8_t *dst, unsigned first, unsigned count);
 
+/* How input 0 comes; the others are always resident. */
 enum { MCF_INPUT_RESIDENT = 0, MCF_INPUT_BANDS = 1, MCF_INPUT_FLASH = 2 };
 
-/* The image is `lines` lines of `line_bytes`; a sequence input counts its tokens as lines. */
+/* What init and invoke return, beside 0 and what read returned: nothing has been computed. */
+enum {
+    MCF_E_ARENA_NULL = -1001,
+    MCF_E_ARENA_ALIGN = -1002, /* not at a multiple of 8 */
+    MCF_E_READ_NULL = -1003,   /* bands: lines are pulled through read */
+    MCF_E_IMAGE_NULL = -1004,  /* flash: ctx is where the image lies */
+};
+
+/* Input 0 is `lines` lines of `line_bytes`; a sequence counts its tokens as lines. */
 typedef struct {
     const char *name;
     const uint8_t *id; /* 16 bytes: head of the sha256 over weights and program */
-    uint32_t arena_bytes, line_bytes, lines, output_bytes;
-    uint16_t layers;
+    uint32_t arena_bytes, line_bytes, lines;
+    const uint32_t *tensor_bytes; /* of every input, then of every output */
+    uint16_t inputs, outputs, layers;
     uint8_t input_mode;
     int (*init)(void *arena);
-    uint8_t *(*input)(void *arena); /* resident: where to write the image; NULL result in the other modes */
+    void *(*input)(void *arena, unsigned i); /* where to write input i; NULL for input 0 unless resident */
     /* bands: read(ctx, ...) delivers lines. flash: ctx is the image's address, read is NULL. resident: both NULL. */
     int (*invoke)(void *arena, mcf_read_lines_t read, void *ctx);
-    const void *(*output)(void *arena);
+    const void *(*output)(void *arena, unsigned i);
 } mcf_model_t;
 
 /* Hooks: empty unless the build asks for them. */
@@ -40,7 +51,7 @@ void mcf_trace(unsigned layer, const void *rows, int32_t stride, int32_t row_byt
 #define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count)                                                    \
     mcf_trace(layer, rows, stride, row_bytes, first_row, count)
 #else
-#define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count) ((void)0)
+#define MCF_TRACE(layer, rows, stride, row_bytes, first_row, count) ((void)(rows), (void)(first_row), (void)(count))
 #endif
 
 #ifndef MCF_SECTION

@@ -10,7 +10,7 @@ enum { READ_FAILED = -1, WRITE_FAILED = -2, OPEN_FAILED = -3, NO_INPUT = -4 };
 
 static struct {
     int inputs, outputs, counts, trace;
-    uint32_t offset; /* of the current input */
+    uint32_t offset; /* of the current inference's inputs */
 } batch;
 
 static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
@@ -31,19 +31,28 @@ void mcf_trace(unsigned layer, const void *rows, int32_t stride, int32_t row_byt
 }
 #endif
 
+/* Every input but a pulled or mapped one. */
+static int read_inputs(const mcf_firmware_t *firmware) {
+    const mcf_model_t *model = firmware->model;
+    uint32_t offset = batch.offset;
+    for (unsigned i = 0; i < model->inputs; offset += model->tensor_bytes[i++]) {
+        if (i == 0 && model->input_mode != MCF_INPUT_RESIDENT) continue;
+        uint8_t *input = model->input(firmware->arena, i);
+        if (!input) return NO_INPUT;
+        if (mcf_file_read_at(batch.inputs, offset, input, model->tensor_bytes[i])) return READ_FAILED;
+    }
+    return 0;
+}
+
 static int infer(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
-    uint32_t input_bytes = model->lines * model->line_bytes;
     int bands = model->input_mode == MCF_INPUT_BANDS;
     void *ctx = bands ? (void *)(uintptr_t)model : 0;
     int status = model->init(firmware->arena);
+    if (!status) status = read_inputs(firmware);
     if (status) return status;
-    if (model->input_mode == MCF_INPUT_RESIDENT) {
-        uint8_t *input = model->input(firmware->arena);
-        if (!input) return NO_INPUT;
-        if (mcf_file_read_at(batch.inputs, batch.offset, input, input_bytes)) return READ_FAILED;
-    } else if (!bands) {
-        ctx = (void *)(uintptr_t)mcf_image_put(firmware->image, batch.inputs, batch.offset, input_bytes);
+    if (model->input_mode == MCF_INPUT_FLASH) {
+        ctx = (void *)(uintptr_t)mcf_image_put(firmware->image, batch.inputs, batch.offset, model->tensor_bytes[0]);
         if (!ctx) return READ_FAILED;
     }
     mcf_profile_begin(firmware->layer_cycles, model->layers);
@@ -55,8 +64,10 @@ static int infer(const mcf_firmware_t *firmware) {
 static int record(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     uint64_t totals[2] = {mcf_profile.total, mcf_profile.io};
-    int failed = mcf_file_append(batch.outputs, model->output(firmware->arena), model->output_bytes) ||
-                 mcf_file_append(batch.counts, totals, sizeof totals);
+    int failed = mcf_file_append(batch.counts, totals, sizeof totals);
+    for (unsigned i = 0; !failed && i < model->outputs; i++)
+        failed =
+            mcf_file_append(batch.outputs, model->output(firmware->arena, i), model->tensor_bytes[model->inputs + i]);
     if (!failed && firmware->layer_cycles)
         failed = mcf_file_append(batch.counts, firmware->layer_cycles, 4u * model->layers);
     return failed ? WRITE_FAILED : 0;
@@ -64,7 +75,7 @@ static int record(const mcf_firmware_t *firmware) {
 
 int main(void) {
     const mcf_firmware_t *firmware = &mcf_the_firmware;
-    uint32_t input_bytes = firmware->model->lines * firmware->model->line_bytes;
+    uint32_t input_bytes = mcf_sum(firmware->model->tensor_bytes, firmware->model->inputs);
     mcf_cycles_start();
     batch.inputs = mcf_file_open("inputs.bin", 0);
     batch.outputs = mcf_file_open("outputs.bin", 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files in, files out: how QEMU and the host run many inferences in one go.
- * inputs.bin holds whole inputs one after the other; outputs.bin and counts.bin get one record of each,
+ * inputs.bin holds all inputs of one inference, then those of the next; outputs.bin gets all outputs of each, counts.bin
+ * a record of each,
  * trace.bin (MCF_TRACING) every finished tile: layer, first row, count, row bytes as uint32, then the rows. */
 #ifndef MCF_BATCH_H
 #define MCF_BATCH_H

@@ -8,6 +8,7 @@
 #include "mcf_model.h"
 
 enum {
+    MCF_PROTOCOL = 2, /* its version */
     MCF_FRAME_MAX_BODY = 1024,
     /* from the host */
     MCF_INFO = 0x01,
@@ -16,6 +17,7 @@ enum {
     MCF_OUTPUT = 0x04,
     MCF_LAYERS = 0x05,
     MCF_QUIT = 0x06,
+    MCF_TENSORS = 0x07,
     /* from the device: the answers have bit 7 */
     MCF_DONE = 0x82,
     MCF_READ = 0x83,

@@ -36,11 +36,17 @@ MCF_COLD void mcf_uart_text(const char *text);
 MCF_COLD void mcf_uart_number(uint32_t value);
 _Noreturn void mcf_stop(uint32_t status); /* prints "@exit <status>" and sleeps for good */
 
+static inline uint32_t mcf_sum(const uint32_t *numbers, unsigned count) {
+    uint32_t sum = 0;
+    for (unsigned i = 0; i < count; i++) sum += numbers[i];
+    return sum;
+}
+
 /* Everything the firmware keeps beside the arena. */
 typedef struct {
     const mcf_model_t *model;
     void *arena;
-    const uint8_t *image;      /* input mode flash: where the image lies */
+    const uint8_t *image;      /* input mode flash: where input 0 lies */
     uint32_t *layer_cycles;    /* model->layers of them, or NULL */
     const uint8_t *weights_id; /* the copy of model->id that lies beside the weights in QSPI, or NULL */
 } mcf_firmware_t;

@@ -21,7 +21,7 @@ static struct {
     uint8_t sequence; /* of our own requests */
 } serve;
 
-/* Asks once for `wanted->body_bytes` bytes of the input from `offset` on; 1 when they came unharmed. */
+/* Asks once for `wanted->body_bytes` bytes of the inputs from `offset` on; 1 when they came unharmed. */
 static int ask(mcf_frame_t *wanted, uint8_t *to, uint32_t offset) {
     mcf_frame_t got;
     wanted->sequence = ++serve.sequence; /* a late answer to an earlier try is not taken for this one */
@@ -30,7 +30,7 @@ static int ask(mcf_frame_t *wanted, uint8_t *to, uint32_t offset) {
            got.sequence == wanted->sequence && got.argument == offset && got.body_bytes == wanted->body_bytes;
 }
 
-/* Fetches bytes of the input from the host, in smaller pieces while the line is bad. */
+/* Fetches bytes of the inputs from the host, in smaller pieces while the line is bad. */
 static int fetch(uint8_t *to, uint32_t offset, uint32_t count) {
     mcf_frame_t wanted = {.type = MCF_DATA};
     uint32_t piece = MCF_FRAME_MAX_BODY, done = 0;
@@ -56,16 +56,25 @@ static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
     return status;
 }
 
-static int32_t infer(const mcf_firmware_t *firmware) {
+/* Every input but a pulled or mapped one: `offset` counts over all of them. */
+MCF_COLD static int32_t fetch_inputs(const mcf_firmware_t *firmware) {
+    const mcf_model_t *model = firmware->model;
+    uint32_t offset = 0;
+    for (unsigned i = 0; i < model->inputs; offset += model->tensor_bytes[i++]) {
+        if (i == 0 && model->input_mode != MCF_INPUT_RESIDENT) continue;
+        uint8_t *input = model->input(firmware->arena, i);
+        if (!input) return NO_INPUT;
+        int32_t status = fetch(input, offset, model->tensor_bytes[i]);
+        if (status) return status;
+    }
+    return 0;
+}
+
+MCF_COLD static int32_t infer(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     mcf_profile_begin(firmware->layer_cycles, model->layers);
-    int status = model->init(firmware->arena);
-    if (status) return status;
-    if (model->input_mode == MCF_INPUT_RESIDENT) {
-        uint8_t *input = model->input(firmware->arena);
-        if (!input) return NO_INPUT;
-        status = fetch(input, 0, model->lines * model->line_bytes);
-    }
+    int32_t status = model->init(firmware->arena);
+    if (!status) status = fetch_inputs(firmware);
     if (status) return status;
     int bands = model->input_mode == MCF_INPUT_BANDS;
     void *ctx = bands ? (void *)model : model->input_mode == MCF_INPUT_FLASH ? (void *)firmware->image : 0;
@@ -75,47 +84,64 @@ static int32_t infer(const mcf_firmware_t *firmware) {
     return status;
 }
 
-static void send_info(uint8_t sequence) {
+MCF_COLD static void send_info(uint8_t sequence) {
     const mcf_model_t *model = serve.firmware->model;
     struct {
-        uint32_t line_bytes, lines, output_bytes, arena_bytes, cycles_hz;
-        uint16_t layers;
+        uint32_t arena_bytes, cycles_hz, input_bytes, output_bytes, line_bytes, lines;
+        uint16_t inputs, outputs, layers;
         uint8_t input_mode, profiled, id[16];
         char name[40];
     } info = {
-        .line_bytes = model->line_bytes,
-        .lines = model->lines,
-        .output_bytes = model->output_bytes,
         .arena_bytes = model->arena_bytes,
         .cycles_hz = MCF_CPU_HZ,
+        .input_bytes = mcf_sum(model->tensor_bytes, model->inputs),
+        .output_bytes = mcf_sum(model->tensor_bytes + model->inputs, model->outputs),
+        .line_bytes = model->line_bytes,
+        .lines = model->lines,
+        .inputs = model->inputs,
+        .outputs = model->outputs,
         .layers = model->layers,
         .input_mode = model->input_mode,
         .profiled = serve.firmware->layer_cycles != 0,
     };
     for (unsigned i = 0; i < sizeof info.id; i++) info.id[i] = model->id[i];
     for (unsigned i = 0; i < sizeof info.name && model->name[i]; i++) info.name[i] = model->name[i];
-    mcf_frame_send(MCF_INFO | 0x80, sequence, 1, &info, sizeof info); /* the argument: the protocol's version */
+    mcf_frame_send(MCF_INFO | 0x80, sequence, MCF_PROTOCOL, &info, sizeof info);
 }
 
-static void send_done(uint8_t sequence) {
+MCF_COLD static void send_done(uint8_t sequence) {
     uint32_t body[5] = {(uint32_t)serve.status, (uint32_t)mcf_profile.total, (uint32_t)(mcf_profile.total >> 32),
                         (uint32_t)mcf_profile.io, (uint32_t)(mcf_profile.io >> 32)};
     mcf_frame_send(MCF_DONE, sequence, serve.last_run, body, sizeof body);
 }
 
-/* Answers with what lies from byte `offset` on; in short frames, which a bad line harms less often. */
-static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t total) {
-    uint32_t offset = request->argument, left = total - offset;
-    if (offset > total || !bytes || !serve.last_run) {
-        mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
-        return;
-    }
-    uint32_t count = left < LARGEST_ANSWER ? left : LARGEST_ANSWER;
-    mcf_frame_send(request->type | 0x80, request->sequence, offset, (const uint8_t *)bytes + offset, count);
+MCF_COLD static void refuse(const mcf_frame_t *request) {
+    mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
 }
 
-static void handle(const mcf_frame_t *request) {
+/* Answers with bytes from `at` on, of `total` there; in short frames, which a bad line harms less often. */
+MCF_COLD static void send_part(const mcf_frame_t *request, const void *bytes, uint32_t at, uint32_t total) {
+    if (at > total || !bytes) {
+        refuse(request);
+        return;
+    }
+    uint32_t count = total - at < LARGEST_ANSWER ? total - at : LARGEST_ANSWER;
+    mcf_frame_send(request->type | 0x80, request->sequence, request->argument, (const uint8_t *)bytes + at, count);
+}
+
+/* The offset counts over all outputs; one answer holds bytes of one output. */
+MCF_COLD static void send_output(const mcf_frame_t *request) {
+    const mcf_model_t *model = serve.firmware->model;
+    const uint32_t *sizes = model->tensor_bytes + model->inputs;
+    uint32_t at = request->argument;
+    unsigned i = 0;
+    for (; i + 1u < model->outputs && at >= sizes[i]; i++) at -= sizes[i];
+    send_part(request, model->output(serve.firmware->arena, i), at, sizes[i]);
+}
+
+MCF_COLD static void handle(const mcf_frame_t *request) {
     const mcf_firmware_t *firmware = serve.firmware;
+    const mcf_model_t *model = firmware->model;
     switch (request->type) {
     case MCF_INFO:
         send_info(request->sequence);
@@ -128,15 +154,21 @@ static void handle(const mcf_frame_t *request) {
         send_done(request->sequence);
         break;
     case MCF_OUTPUT:
-        send_part(request, firmware->model->output(firmware->arena), firmware->model->output_bytes);
+        if (!serve.last_run)
+            refuse(request);
+        else
+            send_output(request);
         break;
     case MCF_LAYERS:
-        send_part(request, firmware->layer_cycles, 4u * firmware->model->layers);
+        send_part(request, serve.last_run ? firmware->layer_cycles : 0, request->argument, 4u * model->layers);
+        break;
+    case MCF_TENSORS:
+        send_part(request, model->tensor_bytes, request->argument, 4u * (model->inputs + model->outputs));
         break;
     case MCF_QUIT:
         mcf_stop(request->argument);
     default:
-        mcf_frame_send(MCF_REFUSED, request->sequence, request->type, 0, 0);
+        refuse(request);
     }
 }
 

@@ -11,7 +11,9 @@ from util_models import VitConfig, images, vit
 from mcuformer import quant
 from mcuformer.codegen.constants import collect
 from mcuformer.codegen.package import write_package
+from mcuformer.codegen.symbols import Symbols
 from mcuformer.memory.model import arena_regions
+from mcuformer.names import model_identifier
 from mcuformer.schedule.run import Schedule, build
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board_file import load_board
@@ -63,7 +65,8 @@ def test_panels_and_stack_lie_in_dtcm(built: Built) -> None:
 
 def test_weights_begin_at_cache_lines(built: Built) -> None:
     made, elf = built
-    weights = [a for a in collect(made.program).arrays if a.role == "weights" and a.align > 4]
+    arrays = collect(made.program, Symbols(model_identifier(made.program.name))).arrays
+    weights = [a for a in arrays if a.role == "weights" and a.align > 4]
     assert len(weights) > 10
     assert {elf.address(a.name) % 32 for a in weights} == {0}
     assert all(0x90000000 <= elf.address(a.name) < 0x91000000 for a in weights)

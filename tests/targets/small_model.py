@@ -23,8 +23,9 @@ static const uint8_t id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 static int initialised = 7; /* .data */
 @EXTRA@
 static int init(void *arena) { (void)arena; return initialised - 7; }
-static uint8_t *input(void *arena) { return @MODE@ == MCF_INPUT_RESIDENT ? arena : 0; }
-static const void *output(void *arena) { return (uint8_t *)arena + LINES * LINE_BYTES; }
+static void *input(void *arena, unsigned i) { return !i && @MODE@ == MCF_INPUT_RESIDENT ? arena : 0; }
+static const void *output(void *arena, unsigned i) { return i ? 0 : (uint8_t *)arena + LINES * LINE_BYTES; }
+static const uint32_t tensor_bytes[2] = {LINES * LINE_BYTES, LINES * 4};
 
 MCF_SECTION("@HOT@") __attribute__((noinline)) static int32_t dot(const uint8_t *line) {
     int32_t sum = 0;
@@ -51,10 +52,11 @@ static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
     return 0;
 }
 
-extern const mcf_model_t mcf_the_model;
-const mcf_model_t mcf_the_model = {
+extern const mcf_model_t small_model;
+const mcf_model_t small_model = {
     .name = "small", .id = id, .arena_bytes = LINES * LINE_BYTES + LINES * 4,
-    .line_bytes = LINE_BYTES, .lines = LINES, .output_bytes = LINES * 4,
+    .line_bytes = LINE_BYTES, .lines = LINES,
+    .tensor_bytes = tensor_bytes, .inputs = 1, .outputs = 1,
     .layers = 2, .input_mode = @MODE@,
     .init = init, .input = input, .invoke = invoke, .output = output,
 };
@@ -89,6 +91,7 @@ def write_small_model(
     (directory / "model.c").write_text(source)
     (include / "mcf_model.h").write_text((RUNTIME_C / "include" / "mcf_model.h").read_text())
     plan = PortPlan(
+        model="small",
         arena_bytes=arena_bytes,
         layers=2,
         stack_bytes=stack_bytes or board.stack_bytes,

@@ -28,7 +28,42 @@ def test_info(firmware: Callable) -> None:
     info = Client(device(firmware)).info()
     assert (info.name, info.input_mode, info.layers, info.profiled) == ("small", "bands", 2, True)
     assert info.model_id == bytes(range(1, 17)).hex() and info.cycles_hz == 216_000_000
+    assert (info.inputs, info.outputs) == ((240,), (24,))
     assert (info.input_bytes, info.output_bytes) == (240, 24)
+
+
+def test_a_device_of_protocol_1_is_refused_by_name() -> None:
+    """Its INFO is shorter and says so in the argument: it is not looked into."""
+    port = AnswersInfo(1, bytes(80))
+    with pytest.raises(FirmwareError, match=r"speaks protocol 1, .* flash the firmware of this"):
+        Client(port).info()
+
+
+def test_a_host_of_protocol_1_refuses_this_device(firmware: Callable) -> None:
+    """All that it looks at: INFO's answer has its sequence, its CRC and another version in it."""
+    client = Client(device(firmware))
+    assert client._ask(frames.INFO, 0).argument == 2
+
+
+class AnswersInfo:
+    """A device that knows one answer."""
+
+    def __init__(self, argument: int, body: bytes) -> None:
+        self.argument, self.body = argument, body
+        self.parser, self.pending, self.now = frames.Parser(), b"", 0.0
+
+    def write(self, data: bytes) -> None:
+        for asked in self.parser.feed(data):
+            answer = Frame(asked.type | frames.ANSWER, asked.sequence, self.argument, self.body)
+            self.pending += frames.encode(answer)
+
+    def read(self, timeout_s: float) -> bytes:
+        self.now += 0.01 if self.pending else timeout_s
+        data, self.pending = self.pending, b""
+        return data
+
+    def seconds(self) -> float:
+        return self.now
 
 
 @pytest.mark.parametrize("mode", ["bands", "resident"])

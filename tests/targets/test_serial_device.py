@@ -114,7 +114,7 @@ def test_monitor_shows_text_and_frames(firmware: Callable) -> None:
 
     with board_on_a_pty(firmware()) as port, pytest.raises(Enough):
         monitor(port, 115_200, show)
-    assert shown[-1].startswith("[INFO 0: argument 1, 80 B: 28000000")
+    assert shown[-1].startswith("[INFO 0: argument 2, 88 B: 08010000")
 
 
 def test_frames_in_words() -> None:

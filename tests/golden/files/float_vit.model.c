@@ -4,49 +4,52 @@
 #include <stddef.h>
 
 #include "mcf_attention.h"
+#include "mcf_check.h"
 #include "mcf_elementwise.h"
 #include "mcf_layernorm.h"
 #include "mcf_linear.h"
-#include "weights.h"
+#include "mcf_weights.h"
 
 /* Byte offsets of every buffer; buffers that never live at the same time share bytes. */
 enum {
-    AT_image = 0, /* 64 B: image */
-    AT_logits_scratch = 0, /* 40 B: logits.scratch */
-    AT_norm = 0, /* 32 B: norm */
-    AT_k = 32, /* 32 B: k */
-    AT_mean_sums = 32, /* 32 B: mean.sums */
-    AT_norm1_scratch = 32, /* 16 B: norm1.scratch */
-    AT_proj_scratch = 32, /* 200 B: proj.scratch */
-    AT_logits = 40, /* 3 B: logits */
-    AT_fc1_scratch = 64, /* 40 B: fc1.scratch */
-    AT_fc2_scratch = 64, /* 72 B: fc2.scratch */
-    AT_k_scratch = 64, /* 200 B: k.scratch */
-    AT_mean = 64, /* 16 B: mean */
-    AT_norm2_scratch = 64, /* 16 B: norm2.scratch */
-    AT_norm_scratch = 64, /* 16 B: norm.scratch */
-    AT_patch_scratch = 64, /* 72 B: patch.scratch */
-    AT_v = 64, /* 32 B: v */
-    AT_attention_scratch = 96, /* 144 B: attention.scratch */
-    AT_norm1_scratch_1 = 96, /* 16 B: norm1.scratch.1 */
-    AT_q_scratch = 96, /* 200 B: q.scratch */
-    AT_v_scratch = 96, /* 200 B: v.scratch */
-    AT_norm2 = 104, /* 32 B: norm2 */
-    AT_patch_row = 136, /* 16 B: patch.row */
-    AT_unary = 136, /* 64 B: unary */
-    AT_add_2 = 200, /* 32 B: add.2 */
-    AT_attention = 240, /* 32 B: attention */
-    AT_norm1 = 296, /* 32 B: norm1 */
-    AT_norm1_1 = 296, /* 32 B: norm1.1 */
-    AT_q = 328, /* 32 B: q */
+    float_vit__image__at = 0,              /* 64 B: image */
+    float_vit__logits_scratch__at = 0,     /* 40 B: logits.scratch */
+    float_vit__norm__at = 0,               /* 32 B: norm */
+    float_vit__k__at = 32,                 /* 32 B: k */
+    float_vit__mean_sums__at = 32,         /* 32 B: mean.sums */
+    float_vit__norm1_scratch__at = 32,     /* 16 B: norm1.scratch */
+    float_vit__proj_scratch__at = 32,      /* 200 B: proj.scratch */
+    float_vit__logits__at = 40,            /* 3 B: logits */
+    float_vit__fc1_scratch__at = 64,       /* 40 B: fc1.scratch */
+    float_vit__fc2_scratch__at = 64,       /* 72 B: fc2.scratch */
+    float_vit__k_scratch__at = 64,         /* 200 B: k.scratch */
+    float_vit__mean__at = 64,              /* 16 B: mean */
+    float_vit__norm2_scratch__at = 64,     /* 16 B: norm2.scratch */
+    float_vit__norm_scratch__at = 64,      /* 16 B: norm.scratch */
+    float_vit__patch_scratch__at = 64,     /* 72 B: patch.scratch */
+    float_vit__v__at = 64,                 /* 32 B: v */
+    float_vit__attention_scratch__at = 96, /* 144 B: attention.scratch */
+    float_vit__norm1_scratch_1__at = 96,   /* 16 B: norm1.scratch.1 */
+    float_vit__q_scratch__at = 96,         /* 200 B: q.scratch */
+    float_vit__v_scratch__at = 96,         /* 200 B: v.scratch */
+    float_vit__norm2__at = 104,            /* 32 B: norm2 */
+    float_vit__patch_row__at = 136,        /* 16 B: patch.row */
+    float_vit__unary__at = 136,            /* 64 B: unary */
+    float_vit__add_2__at = 200,            /* 32 B: add.2 */
+    float_vit__attention__at = 240,        /* 32 B: attention */
+    float_vit__norm1_1__at = 296,          /* 32 B: norm1.1 */
+    float_vit__norm1__at = 296,            /* 32 B: norm1 */
+    float_vit__q__at = 328,                /* 32 B: q */
 };
 
-const uint8_t float_vit_id[16] = { 0xb2, 0xac, 0x6d, 0x29, 0xc5, 0x03, 0xbf, 0x7c, 0x5a, 0xa8, 0xdb, 0x2e, 0x92, 0x18, 0x84, 0x88 };
+const uint8_t float_vit_id[16] = {
+    0xfd, 0xdd, 0x25, 0x71, 0x7a, 0xf1, 0x29, 0x8e, 0x38, 0xda, 0xfb, 0x4f, 0x96, 0x9a, 0x8d, 0x06,
+};
 
 /* patch -> add [4x8] */
-static const mcf_linear_t add = {
-    .weights = (const int8_t *)add_w,
-    .post = (const int32_t *)add_post,
+static const mcf_linear_t float_vit__patch = {
+    .weights = (const int8_t *)float_vit__patch__w,
+    .post = (const int32_t *)float_vit__patch__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -69,8 +72,8 @@ static const mcf_linear_t add = {
 };
 
 /* norm1 -> norm1 [4x8] */
-static const mcf_layernorm_t norm1 = {
-    .pre = (const int16_t *)norm1_pre,
+static const mcf_layernorm_t float_vit__norm1 = {
+    .pre = (const int16_t *)float_vit__norm1__pre,
     .g = NULL,
     .b = NULL,
     .eps_q = 7343,
@@ -88,9 +91,9 @@ static const mcf_layernorm_t norm1 = {
 };
 
 /* k -> k [4x8] */
-static const mcf_linear_t k = {
-    .weights = (const int8_t *)k_w,
-    .post = (const int32_t *)k_post,
+static const mcf_linear_t float_vit__k = {
+    .weights = (const int8_t *)float_vit__k__w,
+    .post = (const int32_t *)float_vit__k__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -113,9 +116,9 @@ static const mcf_linear_t k = {
 };
 
 /* v -> v [4x8] */
-static const mcf_linear_t v = {
-    .weights = (const int8_t *)v_w,
-    .post = (const int32_t *)v_post,
+static const mcf_linear_t float_vit__v = {
+    .weights = (const int8_t *)float_vit__v__w,
+    .post = (const int32_t *)float_vit__v__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -138,9 +141,9 @@ static const mcf_linear_t v = {
 };
 
 /* q -> q [4x8] */
-static const mcf_linear_t q = {
-    .weights = (const int8_t *)q_w,
-    .post = (const int32_t *)q_post,
+static const mcf_linear_t float_vit__q = {
+    .weights = (const int8_t *)float_vit__q__w,
+    .post = (const int32_t *)float_vit__q__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -163,8 +166,8 @@ static const mcf_linear_t q = {
 };
 
 /* attention -> attention [4x8] */
-static const mcf_attention_t attention = {
-    .head = (const int32_t *)attention_head,
+static const mcf_attention_t float_vit__attention = {
+    .head = (const int32_t *)float_vit__attention__head,
     .bias = NULL,
     .tq = 4,
     .tk = 4,
@@ -191,9 +194,9 @@ static const mcf_attention_t attention = {
 };
 
 /* proj -> add.1 [4x8] */
-static const mcf_linear_t add_1 = {
-    .weights = (const int8_t *)add_1_w,
-    .post = (const int32_t *)add_1_post,
+static const mcf_linear_t float_vit__proj = {
+    .weights = (const int8_t *)float_vit__proj__w,
+    .post = (const int32_t *)float_vit__proj__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -216,8 +219,8 @@ static const mcf_linear_t add_1 = {
 };
 
 /* norm2 -> norm2 [4x8] */
-static const mcf_layernorm_t norm2 = {
-    .pre = (const int16_t *)norm2_pre,
+static const mcf_layernorm_t float_vit__norm2 = {
+    .pre = (const int16_t *)float_vit__norm2__pre,
     .g = NULL,
     .b = NULL,
     .eps_q = 7070,
@@ -235,9 +238,9 @@ static const mcf_layernorm_t norm2 = {
 };
 
 /* fc1 -> unary [4x16] */
-static const mcf_linear_t unary = {
-    .weights = (const int8_t *)unary_w,
-    .post = (const int32_t *)unary_post,
+static const mcf_linear_t float_vit__fc1 = {
+    .weights = (const int8_t *)float_vit__fc1__w,
+    .post = (const int32_t *)float_vit__fc1__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 16,
@@ -260,9 +263,9 @@ static const mcf_linear_t unary = {
 };
 
 /* fc2 -> add.2 [4x8] */
-static const mcf_linear_t add_2 = {
-    .weights = (const int8_t *)add_2_w,
-    .post = (const int32_t *)add_2_post,
+static const mcf_linear_t float_vit__fc2 = {
+    .weights = (const int8_t *)float_vit__fc2__w,
+    .post = (const int32_t *)float_vit__fc2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 8,
@@ -285,8 +288,8 @@ static const mcf_linear_t add_2 = {
 };
 
 /* norm -> norm [4x8] */
-static const mcf_layernorm_t norm = {
-    .pre = (const int16_t *)norm_pre,
+static const mcf_layernorm_t float_vit__norm = {
+    .pre = (const int16_t *)float_vit__norm__pre,
     .g = NULL,
     .b = NULL,
     .eps_q = 7273,
@@ -304,8 +307,8 @@ static const mcf_layernorm_t norm = {
 };
 
 /* mean -> mean [1x8] */
-static const mcf_mean_t mean = {
-    .post = (const int32_t *)mean_post,
+static const mcf_mean_t float_vit__mean = {
+    .post = (const int32_t *)float_vit__mean__post,
     .channels = 8,
     .rows = 4,
     .x_type = 0,
@@ -315,9 +318,9 @@ static const mcf_mean_t mean = {
 };
 
 /* logits -> logits [1x3] */
-static const mcf_linear_t logits = {
-    .weights = (const int8_t *)logits_w,
-    .post = (const int32_t *)logits_post,
+static const mcf_linear_t float_vit__logits = {
+    .weights = (const int8_t *)float_vit__logits__w,
+    .post = (const int32_t *)float_vit__logits__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 3,
@@ -339,107 +342,137 @@ static const mcf_linear_t logits = {
     .table_bits = 0,
 };
 
-int float_vit_init(void *arena)
-{
-    (void)arena;
-    return 0;
+MCF_COLD int float_vit_init(void *arena) {
+    return mcf_check_arena(arena);
 }
 
-int8_t *float_vit_input(void *arena)
-{
-    return (int8_t *)((uint8_t *)arena + AT_image);
+MCF_COLD void *float_vit_input(void *arena, unsigned i) {
+    if (mcf_check_arena(arena)) return NULL;
+    switch (i) {
+    case 0: /* image */
+        return (uint8_t *)arena + float_vit__image__at;
+    default:
+        return NULL;
+    }
 }
 
-MCF_COLD int float_vit_invoke(void *arena_, mcf_read_lines_t read, void *ctx)
-{
-    uint8_t *const arena = arena_;
+MCF_COLD int float_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
+    uint8_t *const arena = memory;
+    int status = mcf_check_arena(arena);
+    if (status) return status;
     (void)read;
     (void)ctx;
     /* patch: rows of patches */
     for (int32_t t = 0; t < 2; t += 1) {
         MCF_LAYER(0); /* patch [4x8] 4 lines */
-        mcf_linear(&add, (void *)(arena + AT_image + 32 * t), 4, ((const uint8_t *)const_patch_res + 32 * t), 16, (void *)(arena + AT_patch_row), 8, 2, (void *)(arena + AT_patch_scratch));
-        mcf_copy((void *)(arena + AT_patch_row), 8, (void *)(arena + AT_image + 16 * t), 8, 8, 2);
-        MCF_TRACE(0, (void *)(arena + AT_image + 16 * t), 8, 8, 2 * t, 2);
+        mcf_linear(&float_vit__patch, arena + float_vit__image__at + 32 * t, 4,
+                   (const uint8_t *)float_vit__patch_res__const + 32 * t, 16, arena + float_vit__patch_row__at, 8, 2,
+                   arena + float_vit__patch_scratch__at);
+        mcf_copy(arena + float_vit__patch_row__at, 8, arena + float_vit__image__at + 16 * t, 8, 8, 2);
+        MCF_TRACE(0, arena + float_vit__image__at + 16 * t, 8, 8, 2 * t, 2);
     }
     /* attention: K and V */
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(1); /* norm1 [4x8] kv, tiles of 4 and 4 */
-        mcf_layernorm(&norm1, (void *)(arena + AT_image + 8 * t), 8, (void *)(arena + AT_norm1), 8, t_n, (void *)(arena + AT_norm1_scratch));
-        MCF_TRACE(1, (void *)(arena + AT_norm1), 8, 8, t, t_n);
+        mcf_layernorm(&float_vit__norm1, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm1__at, 8, t_n,
+                      arena + float_vit__norm1_scratch__at);
+        MCF_TRACE(1, arena + float_vit__norm1__at, 8, 8, t, t_n);
         MCF_LAYER(3); /* k [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&k, (void *)(arena + AT_norm1), 8, NULL, 0, (void *)(arena + AT_k + 8 * t), 8, t_n, (void *)(arena + AT_k_scratch));
-        MCF_TRACE(2, (void *)(arena + AT_k + 8 * t), 8, 8, t, t_n);
+        mcf_linear(&float_vit__k, arena + float_vit__norm1__at, 8, NULL, 0, arena + float_vit__k__at + 8 * t, 8, t_n,
+                   arena + float_vit__k_scratch__at);
+        MCF_TRACE(2, arena + float_vit__k__at + 8 * t, 8, 8, t, t_n);
         MCF_LAYER(4); /* v [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&v, (void *)(arena + AT_norm1), 8, NULL, 0, (void *)(arena + AT_v + 8 * t), 8, t_n, (void *)(arena + AT_v_scratch));
-        MCF_TRACE(3, (void *)(arena + AT_v + 8 * t), 8, 8, t, t_n);
+        mcf_linear(&float_vit__v, arena + float_vit__norm1__at, 8, NULL, 0, arena + float_vit__v__at + 8 * t, 8, t_n,
+                   arena + float_vit__v_scratch__at);
+        MCF_TRACE(3, arena + float_vit__v__at + 8 * t, 8, 8, t, t_n);
     }
     /* attention: queries */
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(1); /* norm1 [4x8] kv, tiles of 4 and 4 */
-        mcf_layernorm(&norm1, (void *)(arena + AT_image + 8 * t), 8, (void *)(arena + AT_norm1_1), 8, t_n, (void *)(arena + AT_norm1_scratch_1));
-        MCF_TRACE(1, (void *)(arena + AT_norm1_1), 8, 8, t, t_n);
+        mcf_layernorm(&float_vit__norm1, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm1_1__at, 8,
+                      t_n, arena + float_vit__norm1_scratch_1__at);
+        MCF_TRACE(1, arena + float_vit__norm1_1__at, 8, 8, t, t_n);
         MCF_LAYER(2); /* q [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&q, (void *)(arena + AT_norm1_1), 8, NULL, 0, (void *)(arena + AT_q), 8, t_n, (void *)(arena + AT_q_scratch));
-        MCF_TRACE(4, (void *)(arena + AT_q), 8, 8, t, t_n);
+        mcf_linear(&float_vit__q, arena + float_vit__norm1_1__at, 8, NULL, 0, arena + float_vit__q__at, 8, t_n,
+                   arena + float_vit__q_scratch__at);
+        MCF_TRACE(4, arena + float_vit__q__at, 8, 8, t, t_n);
         MCF_LAYER(5); /* attention [4x8] kv, tiles of 4 and 4 */
-        mcf_attention(&attention, 0, 2, (void *)(arena + AT_q), 8, (void *)(arena + AT_k), 8, (void *)(arena + AT_v), 8, (void *)(arena + AT_attention), 8, t, t_n, (void *)(arena + AT_attention_scratch));
-        MCF_TRACE(5, (void *)(arena + AT_attention), 8, 8, t, t_n);
+        mcf_attention(&float_vit__attention, 0, 2, arena + float_vit__q__at, 8, arena + float_vit__k__at, 8,
+                      arena + float_vit__v__at, 8, arena + float_vit__attention__at, 8, t, t_n,
+                      arena + float_vit__attention_scratch__at);
+        MCF_TRACE(5, arena + float_vit__attention__at, 8, 8, t, t_n);
         MCF_LAYER(6); /* proj [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&add_1, (void *)(arena + AT_attention), 8, (void *)(arena + AT_image + 8 * t), 8, (void *)(arena + AT_image + 8 * t), 8, t_n, (void *)(arena + AT_proj_scratch));
-        MCF_TRACE(6, (void *)(arena + AT_image + 8 * t), 8, 8, t, t_n);
+        mcf_linear(&float_vit__proj, arena + float_vit__attention__at, 8, arena + float_vit__image__at + 8 * t, 8,
+                   arena + float_vit__image__at + 8 * t, 8, t_n, arena + float_vit__proj_scratch__at);
+        MCF_TRACE(6, arena + float_vit__image__at + 8 * t, 8, 8, t, t_n);
     }
     MCF_LAYER(11); /* mean [1x8] tiles of 4 */
-    mcf_zero((void *)(arena + AT_mean_sums), 32);
+    mcf_zero(arena + float_vit__mean_sums__at, 32);
     /* mean: sums over tokens */
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(7); /* norm2 [4x8] tiles of 4 */
-        mcf_layernorm(&norm2, (void *)(arena + AT_image + 8 * t), 8, (void *)(arena + AT_norm2), 8, t_n, (void *)(arena + AT_norm2_scratch));
-        MCF_TRACE(7, (void *)(arena + AT_norm2), 8, 8, t, t_n);
+        mcf_layernorm(&float_vit__norm2, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm2__at, 8, t_n,
+                      arena + float_vit__norm2_scratch__at);
+        MCF_TRACE(7, arena + float_vit__norm2__at, 8, 8, t, t_n);
         MCF_LAYER(8); /* fc1 [4x16] tiles of 4 */
-        mcf_linear(&unary, (void *)(arena + AT_norm2), 8, NULL, 0, (void *)(arena + AT_unary), 16, t_n, (void *)(arena + AT_fc1_scratch));
-        MCF_TRACE(8, (void *)(arena + AT_unary), 16, 16, t, t_n);
+        mcf_linear(&float_vit__fc1, arena + float_vit__norm2__at, 8, NULL, 0, arena + float_vit__unary__at, 16, t_n,
+                   arena + float_vit__fc1_scratch__at);
+        MCF_TRACE(8, arena + float_vit__unary__at, 16, 16, t, t_n);
         MCF_LAYER(9); /* fc2 [4x8] tiles of 4 */
-        mcf_linear(&add_2, (void *)(arena + AT_unary), 16, (void *)(arena + AT_image + 8 * t), 8, (void *)(arena + AT_add_2), 8, t_n, (void *)(arena + AT_fc2_scratch));
-        MCF_TRACE(9, (void *)(arena + AT_add_2), 8, 8, t, t_n);
+        mcf_linear(&float_vit__fc2, arena + float_vit__unary__at, 16, arena + float_vit__image__at + 8 * t, 8,
+                   arena + float_vit__add_2__at, 8, t_n, arena + float_vit__fc2_scratch__at);
+        MCF_TRACE(9, arena + float_vit__add_2__at, 8, 8, t, t_n);
         MCF_LAYER(10); /* norm [4x8] tiles of 4 */
-        mcf_layernorm(&norm, (void *)(arena + AT_add_2), 8, (void *)(arena + AT_norm), 8, t_n, (void *)(arena + AT_norm_scratch));
-        MCF_TRACE(10, (void *)(arena + AT_norm), 8, 8, t, t_n);
+        mcf_layernorm(&float_vit__norm, arena + float_vit__add_2__at, 8, arena + float_vit__norm__at, 8, t_n,
+                      arena + float_vit__norm_scratch__at);
+        MCF_TRACE(10, arena + float_vit__norm__at, 8, 8, t, t_n);
         MCF_LAYER(11); /* mean [1x8] tiles of 4 */
-        mcf_mean_partial(&mean, (void *)(arena + AT_norm), 8, t, t_n, (void *)(arena + AT_mean_sums));
+        mcf_mean_partial(&float_vit__mean, (void *)(arena + float_vit__norm__at), 8, t, t_n,
+                         (void *)(arena + float_vit__mean_sums__at));
     }
     MCF_LAYER(11); /* mean [1x8] tiles of 4 */
-    mcf_mean_finish(&mean, (void *)(arena + AT_mean_sums), (void *)(arena + AT_mean));
-    MCF_TRACE(11, (void *)(arena + AT_mean), 16, 16, 0, 1);
+    mcf_mean_finish(&float_vit__mean, (void *)(arena + float_vit__mean_sums__at),
+                    (void *)(arena + float_vit__mean__at));
+    MCF_TRACE(11, arena + float_vit__mean__at, 16, 16, 0, 1);
     MCF_LAYER(12); /* logits [1x3] tiles of 1 */
-    mcf_linear(&logits, (void *)(arena + AT_mean), 16, NULL, 0, (void *)(arena + AT_logits), 3, 1, (void *)(arena + AT_logits_scratch));
-    MCF_TRACE(12, (void *)(arena + AT_logits), 3, 3, 0, 1);
+    mcf_linear(&float_vit__logits, arena + float_vit__mean__at, 16, NULL, 0, arena + float_vit__logits__at, 3, 1,
+               arena + float_vit__logits_scratch__at);
+    MCF_TRACE(12, arena + float_vit__logits__at, 3, 3, 0, 1);
     MCF_LAYER(13);
     return 0;
 }
 
-const int8_t *float_vit_output(void *arena)
-{
-    return (const int8_t *)((uint8_t *)arena + AT_logits);
+MCF_COLD const void *float_vit_output(void *arena, unsigned i) {
+    if (mcf_check_arena(arena)) return NULL;
+    switch (i) {
+    case 0: /* logits */
+        return (uint8_t *)arena + float_vit__logits__at;
+    default:
+        return NULL;
+    }
 }
 
-static uint8_t *input_bytes(void *arena) { return (uint8_t *)float_vit_input(arena); }
-static const void *output_bytes(void *arena) { return float_vit_output(arena); }
+static const uint32_t float_vit__tensor_bytes__own[2] = {
+    64, /* input 0 */
+    3,  /* output 0 */
+};
 
-const mcf_model_t mcf_the_model = {
+const mcf_model_t float_vit_model = {
     .name = "float_vit",
     .id = float_vit_id,
     .arena_bytes = 360,
     .line_bytes = 8,
     .lines = 8,
-    .output_bytes = 3,
+    .tensor_bytes = float_vit__tensor_bytes__own,
+    .inputs = 1,
+    .outputs = 1,
     .layers = 13,
     .input_mode = MCF_INPUT_RESIDENT,
     .init = float_vit_init,
-    .input = input_bytes,
+    .input = float_vit_input,
     .invoke = float_vit_invoke,
-    .output = output_bytes,
+    .output = float_vit_output,
 };

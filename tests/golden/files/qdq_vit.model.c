@@ -4,76 +4,79 @@
 #include <stddef.h>
 
 #include "mcf_attention.h"
+#include "mcf_check.h"
 #include "mcf_elementwise.h"
 #include "mcf_layernorm.h"
 #include "mcf_linear.h"
-#include "weights.h"
+#include "mcf_weights.h"
 
 /* Byte offsets of every buffer; buffers that never live at the same time share bytes. */
 enum {
-    AT_blocks_1_mlp_fc1_scratch = 0, /* 56 B: blocks.1.mlp.fc1.scratch */
-    AT_blocks_1_mlp_fc2_scratch = 0, /* 200 B: blocks.1.mlp.fc2.scratch */
-    AT_concat = 0, /* 204 B: concat */
-    AT_head_scratch = 0, /* 56 B: head.scratch */
-    AT_blocks_1_attn_attention_out_scratch = 16, /* 56 B: blocks.1.attn.attention.out.scratch */
-    AT_blocks_1_attn_attention_out_scratch_1 = 16, /* 56 B: blocks.1.attn.attention.out.scratch.1 */
-    AT_blocks_1_attn_attention_out_scratch_2 = 16, /* 56 B: blocks.1.attn.attention.out.scratch.2 */
-    AT_blocks_1_attn_attention_q_scratch = 16, /* 24 B: blocks.1.attn.attention.q.scratch */
-    AT_blocks_1_attn_attention_q_scratch_1 = 16, /* 24 B: blocks.1.attn.attention.q.scratch.1 */
-    AT_blocks_1_attn_attention_q_scratch_2 = 16, /* 24 B: blocks.1.attn.attention.q.scratch.2 */
-    AT_blocks_1_attn_attention_scratch = 16, /* 264 B: blocks.1.attn.attention.scratch */
-    AT_blocks_1_attn_attention_scratch_1 = 16, /* 264 B: blocks.1.attn.attention.scratch.1 */
-    AT_blocks_1_attn_attention_scratch_2 = 16, /* 264 B: blocks.1.attn.attention.scratch.2 */
-    AT_blocks_1_attn_proj_scratch = 16, /* 56 B: blocks.1.attn.proj.scratch */
-    AT_blocks_1_attn_q_scratch = 16, /* 56 B: blocks.1.attn.q.scratch */
-    AT_blocks_1_norm1_rows_scratch = 16, /* 24 B: blocks.1.norm1.rows.scratch */
-    AT_blocks_1_norm2 = 56, /* 24 B: blocks.1.norm2 */
-    AT_norm = 56, /* 24 B: norm */
-    AT_blocks_1_norm1_rows = 72, /* 24 B: blocks.1.norm1.rows */
-    AT_head = 80, /* 5 B: head */
-    AT_blocks_1_mlp_act = 200, /* 96 B: blocks.1.mlp.act */
-    AT_blocks_0_attn_attention_q_scratch = 208, /* 24 B: blocks.0.attn.attention.q.scratch */
-    AT_blocks_0_attn_attention_scratch = 208, /* 264 B: blocks.0.attn.attention.scratch */
-    AT_blocks_0_attn_proj_o = 208, /* 24 B: blocks.0.attn.proj.o */
-    AT_blocks_0_attn_q_scratch = 208, /* 56 B: blocks.0.attn.q.scratch */
-    AT_blocks_0_mlp_act = 208, /* 288 B: blocks.0.mlp.act */
-    AT_blocks_0_norm1_scratch = 208, /* 24 B: blocks.0.norm1.scratch */
-    AT_blocks_0_norm2_scratch = 208, /* 24 B: blocks.0.norm2.scratch */
-    AT_blocks_1_norm1_scratch = 208, /* 24 B: blocks.1.norm1.scratch */
-    AT_patch_embed_proj_scratch = 208, /* 200 B: patch_embed.proj.scratch */
-    AT_blocks_0_attn_attention_out_scratch = 232, /* 56 B: blocks.0.attn.attention.out.scratch */
-    AT_blocks_0_attn_attention_q1 = 232, /* 48 B: blocks.0.attn.attention.q1 */
-    AT_blocks_0_attn_attention_q2 = 232, /* 48 B: blocks.0.attn.attention.q2 */
-    AT_blocks_0_attn_proj_scratch = 232, /* 56 B: blocks.0.attn.proj.scratch */
-    AT_blocks_0_attn_attention_out_scratch_1 = 280, /* 56 B: blocks.0.attn.attention.out.scratch.1 */
-    AT_blocks_0_attn_attention_out_scratch_2 = 280, /* 56 B: blocks.0.attn.attention.out.scratch.2 */
-    AT_blocks_0_attn_attention_q_scratch_1 = 280, /* 24 B: blocks.0.attn.attention.q.scratch.1 */
-    AT_blocks_0_attn_attention_q_scratch_2 = 280, /* 24 B: blocks.0.attn.attention.q.scratch.2 */
-    AT_blocks_0_attn_attention_scratch_1 = 280, /* 264 B: blocks.0.attn.attention.scratch.1 */
-    AT_blocks_0_attn_attention_scratch_2 = 280, /* 264 B: blocks.0.attn.attention.scratch.2 */
-    AT_blocks_1_norm1 = 280, /* 204 B: blocks.1.norm1 */
-    AT_blocks_1_add = 296, /* 24 B: blocks.1.add */
-    AT_blocks_1_add_1 = 320, /* 24 B: blocks.1.add.1 */
-    AT_patch_embed_proj_band = 408, /* 192 B: patch_embed.proj.band */
-    AT_blocks_0_attn_attention_q0 = 472, /* 48 B: blocks.0.attn.attention.q0 */
-    AT_blocks_1_attn_attention_q0 = 488, /* 24 B: blocks.1.attn.attention.q0 */
-    AT_blocks_1_attn_attention_q1 = 488, /* 24 B: blocks.1.attn.attention.q1 */
-    AT_blocks_1_attn_attention_q2 = 488, /* 24 B: blocks.1.attn.attention.q2 */
-    AT_blocks_0_mlp_fc2_scratch = 496, /* 200 B: blocks.0.mlp.fc2.scratch */
-    AT_blocks_0_norm2 = 496, /* 72 B: blocks.0.norm2 */
-    AT_blocks_1_attn_q = 512, /* 12 B: blocks.1.attn.q */
-    AT_blocks_1_attn_proj_o = 528, /* 12 B: blocks.1.attn.proj.o */
-    AT_blocks_0_attn_q = 536, /* 24 B: blocks.0.attn.q */
-    AT_blocks_0_norm1 = 560, /* 204 B: blocks.0.norm1 */
-    AT_blocks_0_mlp_fc1_scratch = 568, /* 56 B: blocks.0.mlp.fc1.scratch */
+    qdq_vit__blocks_1_mlp_fc1_scratch__at = 0,                /* 56 B: blocks.1.mlp.fc1.scratch */
+    qdq_vit__blocks_1_mlp_fc2_scratch__at = 0,                /* 200 B: blocks.1.mlp.fc2.scratch */
+    qdq_vit__concat__at = 0,                                  /* 204 B: concat */
+    qdq_vit__head_scratch__at = 0,                            /* 56 B: head.scratch */
+    qdq_vit__blocks_1_attn_attention_out_scratch_1__at = 16,  /* 56 B: blocks.1.attn.attention.out.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_out_scratch_2__at = 16,  /* 56 B: blocks.1.attn.attention.out.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_out_scratch__at = 16,    /* 56 B: blocks.1.attn.attention.out.scratch */
+    qdq_vit__blocks_1_attn_attention_q_scratch_1__at = 16,    /* 24 B: blocks.1.attn.attention.q.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_q_scratch_2__at = 16,    /* 24 B: blocks.1.attn.attention.q.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_q_scratch__at = 16,      /* 24 B: blocks.1.attn.attention.q.scratch */
+    qdq_vit__blocks_1_attn_attention_scratch_1__at = 16,      /* 264 B: blocks.1.attn.attention.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_scratch_2__at = 16,      /* 264 B: blocks.1.attn.attention.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_scratch__at = 16,        /* 264 B: blocks.1.attn.attention.scratch */
+    qdq_vit__blocks_1_attn_proj_scratch__at = 16,             /* 56 B: blocks.1.attn.proj.scratch */
+    qdq_vit__blocks_1_attn_q_scratch__at = 16,                /* 56 B: blocks.1.attn.q.scratch */
+    qdq_vit__blocks_1_norm1_rows_scratch__at = 16,            /* 24 B: blocks.1.norm1.rows.scratch */
+    qdq_vit__blocks_1_norm2__at = 56,                         /* 24 B: blocks.1.norm2 */
+    qdq_vit__norm__at = 56,                                   /* 24 B: norm */
+    qdq_vit__blocks_1_norm1_rows__at = 72,                    /* 24 B: blocks.1.norm1.rows */
+    qdq_vit__head__at = 80,                                   /* 5 B: head */
+    qdq_vit__blocks_1_mlp_act__at = 200,                      /* 96 B: blocks.1.mlp.act */
+    qdq_vit__blocks_0_attn_attention_q_scratch__at = 208,     /* 24 B: blocks.0.attn.attention.q.scratch */
+    qdq_vit__blocks_0_attn_attention_scratch__at = 208,       /* 264 B: blocks.0.attn.attention.scratch */
+    qdq_vit__blocks_0_attn_proj_o__at = 208,                  /* 24 B: blocks.0.attn.proj.o */
+    qdq_vit__blocks_0_attn_q_scratch__at = 208,               /* 56 B: blocks.0.attn.q.scratch */
+    qdq_vit__blocks_0_mlp_act__at = 208,                      /* 288 B: blocks.0.mlp.act */
+    qdq_vit__blocks_0_norm1_scratch__at = 208,                /* 24 B: blocks.0.norm1.scratch */
+    qdq_vit__blocks_0_norm2_scratch__at = 208,                /* 24 B: blocks.0.norm2.scratch */
+    qdq_vit__blocks_1_norm1_scratch__at = 208,                /* 24 B: blocks.1.norm1.scratch */
+    qdq_vit__patch_embed_proj_scratch__at = 208,              /* 200 B: patch_embed.proj.scratch */
+    qdq_vit__blocks_0_attn_attention_out_scratch__at = 232,   /* 56 B: blocks.0.attn.attention.out.scratch */
+    qdq_vit__blocks_0_attn_attention_q1__at = 232,            /* 48 B: blocks.0.attn.attention.q1 */
+    qdq_vit__blocks_0_attn_attention_q2__at = 232,            /* 48 B: blocks.0.attn.attention.q2 */
+    qdq_vit__blocks_0_attn_proj_scratch__at = 232,            /* 56 B: blocks.0.attn.proj.scratch */
+    qdq_vit__blocks_0_attn_attention_out_scratch_1__at = 280, /* 56 B: blocks.0.attn.attention.out.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_out_scratch_2__at = 280, /* 56 B: blocks.0.attn.attention.out.scratch.2 */
+    qdq_vit__blocks_0_attn_attention_q_scratch_1__at = 280,   /* 24 B: blocks.0.attn.attention.q.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_q_scratch_2__at = 280,   /* 24 B: blocks.0.attn.attention.q.scratch.2 */
+    qdq_vit__blocks_0_attn_attention_scratch_1__at = 280,     /* 264 B: blocks.0.attn.attention.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_scratch_2__at = 280,     /* 264 B: blocks.0.attn.attention.scratch.2 */
+    qdq_vit__blocks_1_norm1__at = 280,                        /* 204 B: blocks.1.norm1 */
+    qdq_vit__blocks_1_add__at = 296,                          /* 24 B: blocks.1.add */
+    qdq_vit__blocks_1_add_1__at = 320,                        /* 24 B: blocks.1.add.1 */
+    qdq_vit__patch_embed_proj_band__at = 408,                 /* 192 B: patch_embed.proj.band */
+    qdq_vit__blocks_0_attn_attention_q0__at = 472,            /* 48 B: blocks.0.attn.attention.q0 */
+    qdq_vit__blocks_1_attn_attention_q0__at = 488,            /* 24 B: blocks.1.attn.attention.q0 */
+    qdq_vit__blocks_1_attn_attention_q1__at = 488,            /* 24 B: blocks.1.attn.attention.q1 */
+    qdq_vit__blocks_1_attn_attention_q2__at = 488,            /* 24 B: blocks.1.attn.attention.q2 */
+    qdq_vit__blocks_0_mlp_fc2_scratch__at = 496,              /* 200 B: blocks.0.mlp.fc2.scratch */
+    qdq_vit__blocks_0_norm2__at = 496,                        /* 72 B: blocks.0.norm2 */
+    qdq_vit__blocks_1_attn_q__at = 512,                       /* 12 B: blocks.1.attn.q */
+    qdq_vit__blocks_1_attn_proj_o__at = 528,                  /* 12 B: blocks.1.attn.proj.o */
+    qdq_vit__blocks_0_attn_q__at = 536,                       /* 24 B: blocks.0.attn.q */
+    qdq_vit__blocks_0_norm1__at = 560,                        /* 204 B: blocks.0.norm1 */
+    qdq_vit__blocks_0_mlp_fc1_scratch__at = 568,              /* 56 B: blocks.0.mlp.fc1.scratch */
 };
 
-const uint8_t qdq_vit_id[16] = { 0xfd, 0xc8, 0x51, 0x4f, 0x7b, 0x81, 0x3e, 0x7b, 0x6c, 0xa0, 0xb0, 0xc6, 0x19, 0x98, 0x16, 0xe9 };
+const uint8_t qdq_vit_id[16] = {
+    0xdf, 0x94, 0xef, 0xe2, 0x95, 0x32, 0x95, 0xe7, 0x95, 0x20, 0x43, 0xc4, 0x25, 0x65, 0x1d, 0x2d,
+};
 
 /* patch_embed.proj -> add [16x12] */
-static const mcf_linear_t add = {
-    .weights = (const int8_t *)add_w,
-    .post = (const int32_t *)add_post,
+static const mcf_linear_t qdq_vit__patch_embed_proj = {
+    .weights = (const int8_t *)qdq_vit__patch_embed_proj__w,
+    .post = (const int32_t *)qdq_vit__patch_embed_proj__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -96,10 +99,10 @@ static const mcf_linear_t add = {
 };
 
 /* blocks.0.norm1 -> blocks.0.norm1 [17x12] */
-static const mcf_layernorm_t blocks_0_norm1 = {
-    .pre = (const int16_t *)blocks_0_norm1_pre,
-    .g = (const int16_t *)blocks_0_norm1_g,
-    .b = (const int32_t *)blocks_0_norm1_b,
+static const mcf_layernorm_t qdq_vit__blocks_0_norm1 = {
+    .pre = (const int16_t *)qdq_vit__blocks_0_norm1__pre,
+    .g = (const int16_t *)qdq_vit__blocks_0_norm1__g,
+    .b = (const int32_t *)qdq_vit__blocks_0_norm1__b,
     .eps_q = 799,
     .channels = 12,
     .groups = 1,
@@ -115,9 +118,9 @@ static const mcf_layernorm_t blocks_0_norm1 = {
 };
 
 /* blocks.0.attn.q -> blocks.0.attn.q [17x12] */
-static const mcf_linear_t blocks_0_attn_q = {
-    .weights = (const int8_t *)blocks_0_attn_q_w,
-    .post = (const int32_t *)blocks_0_attn_q_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_q = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_q__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_q__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -140,9 +143,9 @@ static const mcf_linear_t blocks_0_attn_q = {
 };
 
 /* blocks.0.attn.attention.q -> blocks.0.attn.attention.q[0:12] [17x12] */
-static const mcf_linear_t blocks_0_attn_attention_q_0_12 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_q_0_12_w,
-    .post = (const int32_t *)blocks_0_attn_attention_q_0_12_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_q = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_q__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_q__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -165,8 +168,8 @@ static const mcf_linear_t blocks_0_attn_attention_q_0_12 = {
 };
 
 /* blocks.0.attn.attention -> blocks.0.attn.attention.pn [17x36] */
-static const mcf_attention_t blocks_0_attn_attention_pn = {
-    .head = (const int32_t *)blocks_0_attn_attention_pn_head,
+static const mcf_attention_t qdq_vit__blocks_0_attn_attention = {
+    .head = (const int32_t *)qdq_vit__blocks_0_attn_attention__head,
     .bias = NULL,
     .tq = 17,
     .tk = 17,
@@ -193,9 +196,9 @@ static const mcf_attention_t blocks_0_attn_attention_pn = {
 };
 
 /* blocks.0.attn.attention.out -> blocks.0.attn.attention[0:4] [17x4] */
-static const mcf_linear_t blocks_0_attn_attention_0_4 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_0_4_w,
-    .post = (const int32_t *)blocks_0_attn_attention_0_4_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_out = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_out__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_out__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -218,9 +221,9 @@ static const mcf_linear_t blocks_0_attn_attention_0_4 = {
 };
 
 /* blocks.0.attn.attention.q -> blocks.0.attn.attention.q[12:24] [17x12] */
-static const mcf_linear_t blocks_0_attn_attention_q_12_24 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_q_12_24_w,
-    .post = (const int32_t *)blocks_0_attn_attention_q_12_24_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_q_2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_q_2__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_q_2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -243,9 +246,9 @@ static const mcf_linear_t blocks_0_attn_attention_q_12_24 = {
 };
 
 /* blocks.0.attn.attention.out -> blocks.0.attn.attention[4:8] [17x4] */
-static const mcf_linear_t blocks_0_attn_attention_4_8 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_4_8_w,
-    .post = (const int32_t *)blocks_0_attn_attention_4_8_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_out_2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_out_2__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_out_2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -268,9 +271,9 @@ static const mcf_linear_t blocks_0_attn_attention_4_8 = {
 };
 
 /* blocks.0.attn.attention.q -> blocks.0.attn.attention.q[24:36] [17x12] */
-static const mcf_linear_t blocks_0_attn_attention_q_24_36 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_q_24_36_w,
-    .post = (const int32_t *)blocks_0_attn_attention_q_24_36_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_q_3 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_q_3__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_q_3__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -293,9 +296,9 @@ static const mcf_linear_t blocks_0_attn_attention_q_24_36 = {
 };
 
 /* blocks.0.attn.attention.out -> blocks.0.attn.attention[8:12] [17x4] */
-static const mcf_linear_t blocks_0_attn_attention_8_12 = {
-    .weights = (const int8_t *)blocks_0_attn_attention_8_12_w,
-    .post = (const int32_t *)blocks_0_attn_attention_8_12_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_attention_out_3 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_attention_out_3__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_attention_out_3__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -318,9 +321,9 @@ static const mcf_linear_t blocks_0_attn_attention_8_12 = {
 };
 
 /* blocks.0.attn.proj -> blocks.0.add [17x12] */
-static const mcf_linear_t blocks_0_add = {
-    .weights = (const int8_t *)blocks_0_add_w,
-    .post = (const int32_t *)blocks_0_add_post,
+static const mcf_linear_t qdq_vit__blocks_0_attn_proj = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_attn_proj__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_attn_proj__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -343,10 +346,10 @@ static const mcf_linear_t blocks_0_add = {
 };
 
 /* blocks.0.norm2 -> blocks.0.norm2 [17x12] */
-static const mcf_layernorm_t blocks_0_norm2 = {
-    .pre = (const int16_t *)blocks_0_norm2_pre,
-    .g = (const int16_t *)blocks_0_norm2_g,
-    .b = (const int32_t *)blocks_0_norm2_b,
+static const mcf_layernorm_t qdq_vit__blocks_0_norm2 = {
+    .pre = (const int16_t *)qdq_vit__blocks_0_norm2__pre,
+    .g = (const int16_t *)qdq_vit__blocks_0_norm2__g,
+    .b = (const int32_t *)qdq_vit__blocks_0_norm2__b,
     .eps_q = 768,
     .channels = 12,
     .groups = 1,
@@ -362,10 +365,10 @@ static const mcf_layernorm_t blocks_0_norm2 = {
 };
 
 /* blocks.0.mlp.fc1 -> blocks.0.mlp.act [17x48] */
-static const mcf_linear_t blocks_0_mlp_act = {
-    .weights = (const int8_t *)blocks_0_mlp_act_w,
-    .post = (const int32_t *)blocks_0_mlp_act_post,
-    .table = (const int8_t *)blocks_0_mlp_act_table,
+static const mcf_linear_t qdq_vit__blocks_0_mlp_fc1 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_mlp_fc1__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_mlp_fc1__post,
+    .table = (const int8_t *)qdq_vit__blocks_0_mlp_fc1__table,
     .chunk_kp = NULL,
     .n = 48,
     .kp = 12,
@@ -387,9 +390,9 @@ static const mcf_linear_t blocks_0_mlp_act = {
 };
 
 /* blocks.0.mlp.fc2 -> blocks.0.add.1 [17x12] */
-static const mcf_linear_t blocks_0_add_1 = {
-    .weights = (const int8_t *)blocks_0_add_1_w,
-    .post = (const int32_t *)blocks_0_add_1_post,
+static const mcf_linear_t qdq_vit__blocks_0_mlp_fc2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_0_mlp_fc2__w,
+    .post = (const int32_t *)qdq_vit__blocks_0_mlp_fc2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -412,10 +415,10 @@ static const mcf_linear_t blocks_0_add_1 = {
 };
 
 /* blocks.1.norm1 -> blocks.1.norm1 [17x12] */
-static const mcf_layernorm_t blocks_1_norm1 = {
-    .pre = (const int16_t *)blocks_1_norm1_pre,
-    .g = (const int16_t *)blocks_1_norm1_g,
-    .b = (const int32_t *)blocks_1_norm1_b,
+static const mcf_layernorm_t qdq_vit__blocks_1_norm1 = {
+    .pre = (const int16_t *)qdq_vit__blocks_1_norm1__pre,
+    .g = (const int16_t *)qdq_vit__blocks_1_norm1__g,
+    .b = (const int32_t *)qdq_vit__blocks_1_norm1__b,
     .eps_q = 618,
     .channels = 12,
     .groups = 1,
@@ -431,10 +434,10 @@ static const mcf_layernorm_t blocks_1_norm1 = {
 };
 
 /* blocks.1.norm1.rows -> blocks.1.norm1.rows [1x12] */
-static const mcf_layernorm_t blocks_1_norm1_rows = {
-    .pre = (const int16_t *)blocks_1_norm1_pre,
-    .g = (const int16_t *)blocks_1_norm1_rows_g,
-    .b = (const int32_t *)blocks_1_norm1_rows_b,
+static const mcf_layernorm_t qdq_vit__blocks_1_norm1_rows = {
+    .pre = (const int16_t *)qdq_vit__blocks_1_norm1__pre,
+    .g = (const int16_t *)qdq_vit__blocks_1_norm1_rows__g,
+    .b = (const int32_t *)qdq_vit__blocks_1_norm1_rows__b,
     .eps_q = 618,
     .channels = 12,
     .groups = 1,
@@ -450,9 +453,9 @@ static const mcf_layernorm_t blocks_1_norm1_rows = {
 };
 
 /* blocks.1.attn.q -> blocks.1.attn.q [1x12] */
-static const mcf_linear_t blocks_1_attn_q = {
-    .weights = (const int8_t *)blocks_1_attn_q_w,
-    .post = (const int32_t *)blocks_1_attn_q_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_q = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_q__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_q__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -475,9 +478,9 @@ static const mcf_linear_t blocks_1_attn_q = {
 };
 
 /* blocks.1.attn.attention.q -> blocks.1.attn.attention.q[0:12] [1x12] */
-static const mcf_linear_t blocks_1_attn_attention_q_0_12 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_q_0_12_w,
-    .post = (const int32_t *)blocks_1_attn_attention_q_0_12_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_q = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_q__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_q__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -500,8 +503,8 @@ static const mcf_linear_t blocks_1_attn_attention_q_0_12 = {
 };
 
 /* blocks.1.attn.attention -> blocks.1.attn.attention.pn [1x36] */
-static const mcf_attention_t blocks_1_attn_attention_pn = {
-    .head = (const int32_t *)blocks_1_attn_attention_pn_head,
+static const mcf_attention_t qdq_vit__blocks_1_attn_attention = {
+    .head = (const int32_t *)qdq_vit__blocks_1_attn_attention__head,
     .bias = NULL,
     .tq = 1,
     .tk = 17,
@@ -528,9 +531,9 @@ static const mcf_attention_t blocks_1_attn_attention_pn = {
 };
 
 /* blocks.1.attn.attention.out -> blocks.1.attn.attention[0:4] [1x4] */
-static const mcf_linear_t blocks_1_attn_attention_0_4 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_0_4_w,
-    .post = (const int32_t *)blocks_1_attn_attention_0_4_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_out = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_out__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_out__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -553,9 +556,9 @@ static const mcf_linear_t blocks_1_attn_attention_0_4 = {
 };
 
 /* blocks.1.attn.attention.q -> blocks.1.attn.attention.q[12:24] [1x12] */
-static const mcf_linear_t blocks_1_attn_attention_q_12_24 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_q_12_24_w,
-    .post = (const int32_t *)blocks_1_attn_attention_q_12_24_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_q_2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_q_2__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_q_2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -578,9 +581,9 @@ static const mcf_linear_t blocks_1_attn_attention_q_12_24 = {
 };
 
 /* blocks.1.attn.attention.out -> blocks.1.attn.attention[4:8] [1x4] */
-static const mcf_linear_t blocks_1_attn_attention_4_8 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_4_8_w,
-    .post = (const int32_t *)blocks_1_attn_attention_4_8_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_out_2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_out_2__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_out_2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -603,9 +606,9 @@ static const mcf_linear_t blocks_1_attn_attention_4_8 = {
 };
 
 /* blocks.1.attn.attention.q -> blocks.1.attn.attention.q[24:36] [1x12] */
-static const mcf_linear_t blocks_1_attn_attention_q_24_36 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_q_24_36_w,
-    .post = (const int32_t *)blocks_1_attn_attention_q_24_36_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_q_3 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_q_3__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_q_3__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -628,9 +631,9 @@ static const mcf_linear_t blocks_1_attn_attention_q_24_36 = {
 };
 
 /* blocks.1.attn.attention.out -> blocks.1.attn.attention[8:12] [1x4] */
-static const mcf_linear_t blocks_1_attn_attention_8_12 = {
-    .weights = (const int8_t *)blocks_1_attn_attention_8_12_w,
-    .post = (const int32_t *)blocks_1_attn_attention_8_12_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_attention_out_3 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_attention_out_3__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_attention_out_3__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 4,
@@ -653,9 +656,9 @@ static const mcf_linear_t blocks_1_attn_attention_8_12 = {
 };
 
 /* blocks.1.attn.proj -> blocks.1.add [1x12] */
-static const mcf_linear_t blocks_1_add = {
-    .weights = (const int8_t *)blocks_1_add_w,
-    .post = (const int32_t *)blocks_1_add_post,
+static const mcf_linear_t qdq_vit__blocks_1_attn_proj = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_attn_proj__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_attn_proj__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -678,10 +681,10 @@ static const mcf_linear_t blocks_1_add = {
 };
 
 /* blocks.1.norm2 -> blocks.1.norm2 [1x12] */
-static const mcf_layernorm_t blocks_1_norm2 = {
+static const mcf_layernorm_t qdq_vit__blocks_1_norm2 = {
     .pre = NULL,
-    .g = (const int16_t *)blocks_1_norm2_g,
-    .b = (const int32_t *)blocks_1_norm2_b,
+    .g = (const int16_t *)qdq_vit__blocks_1_norm2__g,
+    .b = (const int32_t *)qdq_vit__blocks_1_norm2__b,
     .eps_q = 1203,
     .channels = 12,
     .groups = 1,
@@ -697,10 +700,10 @@ static const mcf_layernorm_t blocks_1_norm2 = {
 };
 
 /* blocks.1.mlp.fc1 -> blocks.1.mlp.act [1x48] */
-static const mcf_linear_t blocks_1_mlp_act = {
-    .weights = (const int8_t *)blocks_1_mlp_act_w,
-    .post = (const int32_t *)blocks_1_mlp_act_post,
-    .table = (const int16_t *)blocks_1_mlp_act_table,
+static const mcf_linear_t qdq_vit__blocks_1_mlp_fc1 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_mlp_fc1__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_mlp_fc1__post,
+    .table = (const int16_t *)qdq_vit__blocks_1_mlp_fc1__table,
     .chunk_kp = NULL,
     .n = 48,
     .kp = 12,
@@ -722,9 +725,9 @@ static const mcf_linear_t blocks_1_mlp_act = {
 };
 
 /* blocks.1.mlp.fc2 -> blocks.1.add.1 [1x12] */
-static const mcf_linear_t blocks_1_add_1 = {
-    .weights = (const int8_t *)blocks_1_add_1_w,
-    .post = (const int32_t *)blocks_1_add_1_post,
+static const mcf_linear_t qdq_vit__blocks_1_mlp_fc2 = {
+    .weights = (const int8_t *)qdq_vit__blocks_1_mlp_fc2__w,
+    .post = (const int32_t *)qdq_vit__blocks_1_mlp_fc2__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 12,
@@ -747,10 +750,10 @@ static const mcf_linear_t blocks_1_add_1 = {
 };
 
 /* norm -> norm [1x12] */
-static const mcf_layernorm_t norm = {
+static const mcf_layernorm_t qdq_vit__norm = {
     .pre = NULL,
-    .g = (const int16_t *)norm_g,
-    .b = (const int32_t *)norm_b,
+    .g = (const int16_t *)qdq_vit__norm__g,
+    .b = (const int32_t *)qdq_vit__norm__b,
     .eps_q = 925,
     .channels = 12,
     .groups = 1,
@@ -766,9 +769,9 @@ static const mcf_layernorm_t norm = {
 };
 
 /* head -> head [1x5] */
-static const mcf_linear_t head = {
-    .weights = (const int8_t *)head_w,
-    .post = (const int32_t *)head_post,
+static const mcf_linear_t qdq_vit__head = {
+    .weights = (const int8_t *)qdq_vit__head__w,
+    .post = (const int32_t *)qdq_vit__head__post,
     .table = NULL,
     .chunk_kp = NULL,
     .n = 5,
@@ -790,176 +793,252 @@ static const mcf_linear_t head = {
     .table_bits = 0,
 };
 
-int qdq_vit_init(void *arena)
-{
-    (void)arena;
-    return 0;
+MCF_COLD int qdq_vit_init(void *arena) {
+    return mcf_check_arena(arena);
 }
 
-int8_t *qdq_vit_input(void *arena)
-{
-    (void)arena;
-    return NULL;
+MCF_COLD void *qdq_vit_input(void *arena, unsigned i) {
+    if (mcf_check_arena(arena)) return NULL;
+    switch (i) {
+    case 0: /* x */
+        return NULL;
+    default:
+        return NULL;
+    }
 }
 
-MCF_COLD int qdq_vit_invoke(void *arena_, mcf_read_lines_t read, void *ctx)
-{
-    uint8_t *const arena = arena_;
-    int status;
+MCF_COLD int qdq_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
+    uint8_t *const arena = memory;
+    int status = mcf_check_arena(arena);
+    if (status) return status;
+    if (!read) return MCF_E_READ_NULL;
     (void)ctx;
     /* patch_embed.proj: rows of patches */
     for (int32_t t = 0; t < 4; t += 1) {
         MCF_LAYER(0); /* patch_embed.proj [16x12] 4 lines */
-        if ((status = read(ctx, (uint8_t *)((void *)(arena + AT_patch_embed_proj_band)), (unsigned)(4 * t), (unsigned)(4))) != 0)
-            return status;
-        mcf_linear(&add, (void *)(arena + AT_patch_embed_proj_band), 12, ((const uint8_t *)const_patch_embed_proj_res + 96 * t), 24, (void *)(arena + AT_concat + 48 * t + 12), 12, 4, (void *)(arena + AT_patch_embed_proj_scratch));
-        MCF_TRACE(0, (void *)(arena + AT_concat + 48 * t + 12), 12, 12, 4 * t, 4);
+        status = read(ctx, arena + qdq_vit__patch_embed_proj_band__at, (unsigned)(4 * t), 4);
+        if (status) return status;
+        mcf_linear(&qdq_vit__patch_embed_proj, arena + qdq_vit__patch_embed_proj_band__at, 12,
+                   (const uint8_t *)qdq_vit__patch_embed_proj_res__const + 96 * t, 24,
+                   arena + qdq_vit__concat__at + 48 * t + 12, 12, 4, arena + qdq_vit__patch_embed_proj_scratch__at);
+        MCF_TRACE(0, arena + qdq_vit__concat__at + 48 * t + 12, 12, 12, 4 * t, 4);
     }
     MCF_LAYER(1); /* concat [17x12] tiles of 64 */
-    mcf_copy(((const uint8_t *)const_concat_const), 12, (void *)(arena + AT_concat), 12, 12, 1);
-    MCF_TRACE(1, (void *)(arena + AT_concat), 12, 12, 0, 17);
+    mcf_copy((const uint8_t *)qdq_vit__concat_const__const, 12, arena + qdq_vit__concat__at, 12, 12, 1);
+    MCF_TRACE(1, arena + qdq_vit__concat__at, 12, 12, 0, 17);
     /* blocks.0.attn.attention: tokens that stand for K and V */
     for (int32_t t = 0; t < 17; t += 2) {
         const int32_t t_n = 17 - t < 2 ? 17 - t : 2;
         MCF_LAYER(2); /* blocks.0.norm1 [17x12] absorbed, tiles of 2 and 2 */
-        mcf_layernorm(&blocks_0_norm1, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_blocks_0_norm1 + 12 * t), 12, t_n, (void *)(arena + AT_blocks_0_norm1_scratch));
-        MCF_TRACE(2, (void *)(arena + AT_blocks_0_norm1 + 12 * t), 12, 12, t, t_n);
+        mcf_layernorm(&qdq_vit__blocks_0_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
+                      arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, t_n,
+                      arena + qdq_vit__blocks_0_norm1_scratch__at);
+        MCF_TRACE(2, arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.0.attn.attention: queries */
     for (int32_t t = 0; t < 17; t += 2) {
         const int32_t t_n = 17 - t < 2 ? 17 - t : 2;
         MCF_LAYER(3); /* blocks.0.attn.q [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_q, (void *)(arena + AT_blocks_0_norm1 + 12 * t), 12, NULL, 0, (void *)(arena + AT_blocks_0_attn_q), 12, t_n, (void *)(arena + AT_blocks_0_attn_q_scratch));
-        MCF_TRACE(3, (void *)(arena + AT_blocks_0_attn_q), 12, 12, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_q, arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, NULL, 0,
+                   arena + qdq_vit__blocks_0_attn_q__at, 12, t_n, arena + qdq_vit__blocks_0_attn_q_scratch__at);
+        MCF_TRACE(3, arena + qdq_vit__blocks_0_attn_q__at, 12, 12, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_q_0_12, (void *)(arena + AT_blocks_0_attn_q), 12, NULL, 0, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, t_n, (void *)(arena + AT_blocks_0_attn_attention_q_scratch));
-        MCF_TRACE(4, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_q, arena + qdq_vit__blocks_0_attn_q__at, 12, NULL, 0,
+                   arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_q_scratch__at);
+        MCF_TRACE(4, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&blocks_0_attn_attention_pn, 0, 1, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, t, t_n, (void *)(arena + AT_blocks_0_attn_attention_scratch));
-        MCF_TRACE(5, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_0_attn_attention, 0, 1, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24,
+                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+                      arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_0_attn_attention_scratch__at);
+        MCF_TRACE(5, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_0_4, (void *)(arena + AT_blocks_0_attn_attention_q0), 24, NULL, 0, (void *)(arena + AT_blocks_0_attn_proj_o), 12, t_n, (void *)(arena + AT_blocks_0_attn_attention_out_scratch));
-        MCF_TRACE(6, (void *)(arena + AT_blocks_0_attn_proj_o), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_out, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, NULL, 0,
+                   arena + qdq_vit__blocks_0_attn_proj_o__at, 12, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_out_scratch__at);
+        MCF_TRACE(6, arena + qdq_vit__blocks_0_attn_proj_o__at, 12, 4, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_q_12_24, (void *)(arena + AT_blocks_0_attn_q + 4), 12, NULL, 0, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, t_n, (void *)(arena + AT_blocks_0_attn_attention_q_scratch_1));
-        MCF_TRACE(7, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_q_2, arena + qdq_vit__blocks_0_attn_q__at + 4, 12, NULL, 0,
+                   arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_q_scratch_1__at);
+        MCF_TRACE(7, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&blocks_0_attn_attention_pn, 1, 1, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, t, t_n, (void *)(arena + AT_blocks_0_attn_attention_scratch_1));
-        MCF_TRACE(8, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_0_attn_attention, 1, 1, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24,
+                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+                      arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_0_attn_attention_scratch_1__at);
+        MCF_TRACE(8, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_4_8, (void *)(arena + AT_blocks_0_attn_attention_q1), 24, NULL, 0, (void *)(arena + AT_blocks_0_attn_proj_o + 4), 12, t_n, (void *)(arena + AT_blocks_0_attn_attention_out_scratch_1));
-        MCF_TRACE(9, (void *)(arena + AT_blocks_0_attn_proj_o + 4), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_out_2, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, NULL,
+                   0, arena + qdq_vit__blocks_0_attn_proj_o__at + 4, 12, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_out_scratch_1__at);
+        MCF_TRACE(9, arena + qdq_vit__blocks_0_attn_proj_o__at + 4, 12, 4, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_q_24_36, (void *)(arena + AT_blocks_0_attn_q + 8), 12, NULL, 0, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, t_n, (void *)(arena + AT_blocks_0_attn_attention_q_scratch_2));
-        MCF_TRACE(10, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_q_3, arena + qdq_vit__blocks_0_attn_q__at + 8, 12, NULL, 0,
+                   arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_q_scratch_2__at);
+        MCF_TRACE(10, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&blocks_0_attn_attention_pn, 2, 1, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_norm1), 12, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, t, t_n, (void *)(arena + AT_blocks_0_attn_attention_scratch_2));
-        MCF_TRACE(11, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_0_attn_attention, 2, 1, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24,
+                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+                      arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_0_attn_attention_scratch_2__at);
+        MCF_TRACE(11, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_attn_attention_8_12, (void *)(arena + AT_blocks_0_attn_attention_q2), 24, NULL, 0, (void *)(arena + AT_blocks_0_attn_proj_o + 8), 12, t_n, (void *)(arena + AT_blocks_0_attn_attention_out_scratch_2));
-        MCF_TRACE(12, (void *)(arena + AT_blocks_0_attn_proj_o + 8), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_attention_out_3, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, NULL,
+                   0, arena + qdq_vit__blocks_0_attn_proj_o__at + 8, 12, t_n,
+                   arena + qdq_vit__blocks_0_attn_attention_out_scratch_2__at);
+        MCF_TRACE(12, arena + qdq_vit__blocks_0_attn_proj_o__at + 8, 12, 4, t, t_n);
         MCF_LAYER(7); /* blocks.0.attn.proj [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&blocks_0_add, (void *)(arena + AT_blocks_0_attn_proj_o), 12, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_concat + 12 * t), 12, t_n, (void *)(arena + AT_blocks_0_attn_proj_scratch));
-        MCF_TRACE(13, (void *)(arena + AT_concat + 12 * t), 12, 12, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_attn_proj, arena + qdq_vit__blocks_0_attn_proj_o__at, 12,
+                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
+                   arena + qdq_vit__blocks_0_attn_proj_scratch__at);
+        MCF_TRACE(13, arena + qdq_vit__concat__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.0.mlp.fc2 */
     for (int32_t t = 0; t < 17; t += 6) {
         const int32_t t_n = 17 - t < 6 ? 17 - t : 6;
         MCF_LAYER(8); /* blocks.0.norm2 [17x12] tiles of 6 */
-        mcf_layernorm(&blocks_0_norm2, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_blocks_0_norm2), 12, t_n, (void *)(arena + AT_blocks_0_norm2_scratch));
-        MCF_TRACE(14, (void *)(arena + AT_blocks_0_norm2), 12, 12, t, t_n);
+        mcf_layernorm(&qdq_vit__blocks_0_norm2, arena + qdq_vit__concat__at + 12 * t, 12,
+                      arena + qdq_vit__blocks_0_norm2__at, 12, t_n, arena + qdq_vit__blocks_0_norm2_scratch__at);
+        MCF_TRACE(14, arena + qdq_vit__blocks_0_norm2__at, 12, 12, t, t_n);
         MCF_LAYER(9); /* blocks.0.mlp.fc1 [17x48] tiles of 6 */
-        mcf_linear(&blocks_0_mlp_act, (void *)(arena + AT_blocks_0_norm2), 12, NULL, 0, (void *)(arena + AT_blocks_0_mlp_act), 48, t_n, (void *)(arena + AT_blocks_0_mlp_fc1_scratch));
-        MCF_TRACE(15, (void *)(arena + AT_blocks_0_mlp_act), 48, 48, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_mlp_fc1, arena + qdq_vit__blocks_0_norm2__at, 12, NULL, 0,
+                   arena + qdq_vit__blocks_0_mlp_act__at, 48, t_n, arena + qdq_vit__blocks_0_mlp_fc1_scratch__at);
+        MCF_TRACE(15, arena + qdq_vit__blocks_0_mlp_act__at, 48, 48, t, t_n);
         MCF_LAYER(10); /* blocks.0.mlp.fc2 [17x12] tiles of 6 */
-        mcf_linear(&blocks_0_add_1, (void *)(arena + AT_blocks_0_mlp_act), 48, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_concat + 12 * t), 12, t_n, (void *)(arena + AT_blocks_0_mlp_fc2_scratch));
-        MCF_TRACE(16, (void *)(arena + AT_concat + 12 * t), 12, 12, t, t_n);
+        mcf_linear(&qdq_vit__blocks_0_mlp_fc2, arena + qdq_vit__blocks_0_mlp_act__at, 48,
+                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
+                   arena + qdq_vit__blocks_0_mlp_fc2_scratch__at);
+        MCF_TRACE(16, arena + qdq_vit__concat__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.1.attn.attention: tokens that stand for K and V */
     for (int32_t t = 0; t < 17; t += 1) {
         const int32_t t_n = 1;
         MCF_LAYER(11); /* blocks.1.norm1 [17x12] absorbed, tiles of 1 and 1 */
-        mcf_layernorm(&blocks_1_norm1, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_blocks_1_norm1 + 12 * t), 12, t_n, (void *)(arena + AT_blocks_1_norm1_scratch));
-        MCF_TRACE(17, (void *)(arena + AT_blocks_1_norm1 + 12 * t), 12, 12, t, t_n);
+        mcf_layernorm(&qdq_vit__blocks_1_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
+                      arena + qdq_vit__blocks_1_norm1__at + 12 * t, 12, t_n,
+                      arena + qdq_vit__blocks_1_norm1_scratch__at);
+        MCF_TRACE(17, arena + qdq_vit__blocks_1_norm1__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.1.attn.attention: queries */
     for (int32_t t = 0; t < 1; t += 1) {
         const int32_t t_n = 1;
         MCF_LAYER(12); /* blocks.1.norm1.rows [1x12] absorbed, tiles of 1 and 1 */
-        mcf_layernorm(&blocks_1_norm1_rows, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_blocks_1_norm1_rows), 24, t_n, (void *)(arena + AT_blocks_1_norm1_rows_scratch));
-        MCF_TRACE(18, (void *)(arena + AT_blocks_1_norm1_rows), 24, 24, t, t_n);
+        mcf_layernorm(&qdq_vit__blocks_1_norm1_rows, arena + qdq_vit__concat__at + 12 * t, 12,
+                      arena + qdq_vit__blocks_1_norm1_rows__at, 24, t_n,
+                      arena + qdq_vit__blocks_1_norm1_rows_scratch__at);
+        MCF_TRACE(18, arena + qdq_vit__blocks_1_norm1_rows__at, 24, 24, t, t_n);
         MCF_LAYER(13); /* blocks.1.attn.q [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_q, (void *)(arena + AT_blocks_1_norm1_rows), 24, NULL, 0, (void *)(arena + AT_blocks_1_attn_q), 12, t_n, (void *)(arena + AT_blocks_1_attn_q_scratch));
-        MCF_TRACE(19, (void *)(arena + AT_blocks_1_attn_q), 12, 12, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_q, arena + qdq_vit__blocks_1_norm1_rows__at, 24, NULL, 0,
+                   arena + qdq_vit__blocks_1_attn_q__at, 12, t_n, arena + qdq_vit__blocks_1_attn_q_scratch__at);
+        MCF_TRACE(19, arena + qdq_vit__blocks_1_attn_q__at, 12, 12, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_q_0_12, (void *)(arena + AT_blocks_1_attn_q), 12, NULL, 0, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, t_n, (void *)(arena + AT_blocks_1_attn_attention_q_scratch));
-        MCF_TRACE(20, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_q, arena + qdq_vit__blocks_1_attn_q__at, 12, NULL, 0,
+                   arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_q_scratch__at);
+        MCF_TRACE(20, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&blocks_1_attn_attention_pn, 0, 1, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, t, t_n, (void *)(arena + AT_blocks_1_attn_attention_scratch));
-        MCF_TRACE(21, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_1_attn_attention, 0, 1, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24,
+                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+                      arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_1_attn_attention_scratch__at);
+        MCF_TRACE(21, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_0_4, (void *)(arena + AT_blocks_1_attn_attention_q0), 24, NULL, 0, (void *)(arena + AT_blocks_1_attn_proj_o), 12, t_n, (void *)(arena + AT_blocks_1_attn_attention_out_scratch));
-        MCF_TRACE(22, (void *)(arena + AT_blocks_1_attn_proj_o), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_out, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, NULL, 0,
+                   arena + qdq_vit__blocks_1_attn_proj_o__at, 12, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_out_scratch__at);
+        MCF_TRACE(22, arena + qdq_vit__blocks_1_attn_proj_o__at, 12, 4, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_q_12_24, (void *)(arena + AT_blocks_1_attn_q + 4), 12, NULL, 0, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, t_n, (void *)(arena + AT_blocks_1_attn_attention_q_scratch_1));
-        MCF_TRACE(23, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_q_2, arena + qdq_vit__blocks_1_attn_q__at + 4, 12, NULL, 0,
+                   arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_q_scratch_1__at);
+        MCF_TRACE(23, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&blocks_1_attn_attention_pn, 1, 1, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, t, t_n, (void *)(arena + AT_blocks_1_attn_attention_scratch_1));
-        MCF_TRACE(24, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_1_attn_attention, 1, 1, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24,
+                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+                      arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_1_attn_attention_scratch_1__at);
+        MCF_TRACE(24, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_4_8, (void *)(arena + AT_blocks_1_attn_attention_q1), 24, NULL, 0, (void *)(arena + AT_blocks_1_attn_proj_o + 4), 12, t_n, (void *)(arena + AT_blocks_1_attn_attention_out_scratch_1));
-        MCF_TRACE(25, (void *)(arena + AT_blocks_1_attn_proj_o + 4), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_out_2, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, NULL,
+                   0, arena + qdq_vit__blocks_1_attn_proj_o__at + 4, 12, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_out_scratch_1__at);
+        MCF_TRACE(25, arena + qdq_vit__blocks_1_attn_proj_o__at + 4, 12, 4, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_q_24_36, (void *)(arena + AT_blocks_1_attn_q + 8), 12, NULL, 0, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, t_n, (void *)(arena + AT_blocks_1_attn_attention_q_scratch_2));
-        MCF_TRACE(26, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_q_3, arena + qdq_vit__blocks_1_attn_q__at + 8, 12, NULL, 0,
+                   arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_q_scratch_2__at);
+        MCF_TRACE(26, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&blocks_1_attn_attention_pn, 2, 1, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_norm1), 12, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, t, t_n, (void *)(arena + AT_blocks_1_attn_attention_scratch_2));
-        MCF_TRACE(27, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, 24, t, t_n);
+        mcf_attention(&qdq_vit__blocks_1_attn_attention, 2, 1, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24,
+                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+                      arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t, t_n,
+                      arena + qdq_vit__blocks_1_attn_attention_scratch_2__at);
+        MCF_TRACE(27, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_attn_attention_8_12, (void *)(arena + AT_blocks_1_attn_attention_q2), 24, NULL, 0, (void *)(arena + AT_blocks_1_attn_proj_o + 8), 12, t_n, (void *)(arena + AT_blocks_1_attn_attention_out_scratch_2));
-        MCF_TRACE(28, (void *)(arena + AT_blocks_1_attn_proj_o + 8), 12, 4, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_attention_out_3, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, NULL,
+                   0, arena + qdq_vit__blocks_1_attn_proj_o__at + 8, 12, t_n,
+                   arena + qdq_vit__blocks_1_attn_attention_out_scratch_2__at);
+        MCF_TRACE(28, arena + qdq_vit__blocks_1_attn_proj_o__at + 8, 12, 4, t, t_n);
         MCF_LAYER(17); /* blocks.1.attn.proj [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&blocks_1_add, (void *)(arena + AT_blocks_1_attn_proj_o), 12, (void *)(arena + AT_concat + 12 * t), 12, (void *)(arena + AT_blocks_1_add + 24 * t), 24, t_n, (void *)(arena + AT_blocks_1_attn_proj_scratch));
-        MCF_TRACE(29, (void *)(arena + AT_blocks_1_add + 24 * t), 24, 24, t, t_n);
+        mcf_linear(&qdq_vit__blocks_1_attn_proj, arena + qdq_vit__blocks_1_attn_proj_o__at, 12,
+                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__blocks_1_add__at + 24 * t, 24, t_n,
+                   arena + qdq_vit__blocks_1_attn_proj_scratch__at);
+        MCF_TRACE(29, arena + qdq_vit__blocks_1_add__at + 24 * t, 24, 24, t, t_n);
     }
     MCF_LAYER(18); /* blocks.1.norm2 [1x12] tiles of 1 */
-    mcf_layernorm(&blocks_1_norm2, (void *)(arena + AT_blocks_1_add), 24, (void *)(arena + AT_blocks_1_norm2), 24, 1, NULL);
-    MCF_TRACE(30, (void *)(arena + AT_blocks_1_norm2), 24, 24, 0, 1);
+    mcf_layernorm(&qdq_vit__blocks_1_norm2, arena + qdq_vit__blocks_1_add__at, 24, arena + qdq_vit__blocks_1_norm2__at,
+                  24, 1, NULL);
+    MCF_TRACE(30, arena + qdq_vit__blocks_1_norm2__at, 24, 24, 0, 1);
     MCF_LAYER(19); /* blocks.1.mlp.fc1 [1x48] tiles of 1 */
-    mcf_linear(&blocks_1_mlp_act, (void *)(arena + AT_blocks_1_norm2), 24, NULL, 0, (void *)(arena + AT_blocks_1_mlp_act), 96, 1, (void *)(arena + AT_blocks_1_mlp_fc1_scratch));
-    MCF_TRACE(31, (void *)(arena + AT_blocks_1_mlp_act), 96, 96, 0, 1);
+    mcf_linear(&qdq_vit__blocks_1_mlp_fc1, arena + qdq_vit__blocks_1_norm2__at, 24, NULL, 0,
+               arena + qdq_vit__blocks_1_mlp_act__at, 96, 1, arena + qdq_vit__blocks_1_mlp_fc1_scratch__at);
+    MCF_TRACE(31, arena + qdq_vit__blocks_1_mlp_act__at, 96, 96, 0, 1);
     MCF_LAYER(20); /* blocks.1.mlp.fc2 [1x12] tiles of 1 */
-    mcf_linear(&blocks_1_add_1, (void *)(arena + AT_blocks_1_mlp_act), 96, (void *)(arena + AT_blocks_1_add), 24, (void *)(arena + AT_blocks_1_add_1), 24, 1, (void *)(arena + AT_blocks_1_mlp_fc2_scratch));
-    MCF_TRACE(32, (void *)(arena + AT_blocks_1_add_1), 24, 24, 0, 1);
+    mcf_linear(&qdq_vit__blocks_1_mlp_fc2, arena + qdq_vit__blocks_1_mlp_act__at, 96, arena + qdq_vit__blocks_1_add__at,
+               24, arena + qdq_vit__blocks_1_add_1__at, 24, 1, arena + qdq_vit__blocks_1_mlp_fc2_scratch__at);
+    MCF_TRACE(32, arena + qdq_vit__blocks_1_add_1__at, 24, 24, 0, 1);
     MCF_LAYER(21); /* norm [1x12] tiles of 1 */
-    mcf_layernorm(&norm, (void *)(arena + AT_blocks_1_add_1), 24, (void *)(arena + AT_norm), 24, 1, NULL);
-    MCF_TRACE(33, (void *)(arena + AT_norm), 24, 24, 0, 1);
+    mcf_layernorm(&qdq_vit__norm, arena + qdq_vit__blocks_1_add_1__at, 24, arena + qdq_vit__norm__at, 24, 1, NULL);
+    MCF_TRACE(33, arena + qdq_vit__norm__at, 24, 24, 0, 1);
     MCF_LAYER(22); /* head [1x5] tiles of 1 */
-    mcf_linear(&head, (void *)(arena + AT_norm), 24, NULL, 0, (void *)(arena + AT_head), 5, 1, (void *)(arena + AT_head_scratch));
-    MCF_TRACE(34, (void *)(arena + AT_head), 5, 5, 0, 1);
+    mcf_linear(&qdq_vit__head, arena + qdq_vit__norm__at, 24, NULL, 0, arena + qdq_vit__head__at, 5, 1,
+               arena + qdq_vit__head_scratch__at);
+    MCF_TRACE(34, arena + qdq_vit__head__at, 5, 5, 0, 1);
     MCF_LAYER(23);
     return 0;
 }
 
-const int8_t *qdq_vit_output(void *arena)
-{
-    return (const int8_t *)((uint8_t *)arena + AT_head);
+MCF_COLD const void *qdq_vit_output(void *arena, unsigned i) {
+    if (mcf_check_arena(arena)) return NULL;
+    switch (i) {
+    case 0: /* head */
+        return (uint8_t *)arena + qdq_vit__head__at;
+    default:
+        return NULL;
+    }
 }
 
-static uint8_t *input_bytes(void *arena) { return (uint8_t *)qdq_vit_input(arena); }
-static const void *output_bytes(void *arena) { return qdq_vit_output(arena); }
+static const uint32_t qdq_vit__tensor_bytes__own[2] = {
+    768, /* input 0 */
+    5,   /* output 0 */
+};
 
-const mcf_model_t mcf_the_model = {
+const mcf_model_t qdq_vit_model = {
     .name = "qdq_vit",
     .id = qdq_vit_id,
     .arena_bytes = 764,
     .line_bytes = 48,
     .lines = 16,
-    .output_bytes = 5,
+    .tensor_bytes = qdq_vit__tensor_bytes__own,
+    .inputs = 1,
+    .outputs = 1,
     .layers = 23,
     .input_mode = MCF_INPUT_BANDS,
     .init = qdq_vit_init,
-    .input = input_bytes,
+    .input = qdq_vit_input,
     .invoke = qdq_vit_invoke,
-    .output = output_bytes,
+    .output = qdq_vit_output,
 };
