@@ -181,13 +181,15 @@ def _differs(values: NDArray) -> bool:
 
 def _folded(program: Program, type_: TensorType) -> tuple[Sequence[float], Sequence[float]] | None:
     """Mean and std that make raw uint8 pixels of this input's numbers."""
-    known = program.graph.meta.get("normalisation")
     q = type_.qparams
-    if known is None or q is None or type_.dtype != "uint8":
+    if q is None or type_.dtype != "uint8":
         return None
-    mean, std = (np.asarray(v, float) for v in known)
-    same = np.allclose(q.scale * 255 * std, 1) and np.allclose(q.zero_point, 255 * mean)
-    return (list(mean), list(std)) if same else None
+    for known in program.graph.meta.get("normalisations", ()):
+        mean, std = (np.asarray(v, float) for v in known or ((), ()))
+        fits = mean.size in (1, type_.shape[-1])
+        if fits and np.allclose(q.scale * 255 * std, 1) and np.allclose(q.zero_point, 255 * mean):
+            return list(mean), list(std)
+    return None
 
 
 def _few(values: Sequence[float]) -> str:
@@ -204,5 +206,5 @@ def _onnx_name(program: Program, role: Role, i: int, value: str) -> str:
 
 def _onnx_shape(program: Program, role: Role, i: int) -> Sequence[int] | None:
     meta = program.graph.meta
-    shapes = meta.get(f"{role}_shapes") or [meta[f"{role}_shape"]] * (f"{role}_shape" in meta)
+    shapes = meta.get(f"{role}_shapes", ())
     return shapes[i] if i < len(shapes) else None
