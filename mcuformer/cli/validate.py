@@ -19,7 +19,7 @@ EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
     required=True,
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="An image folder (class order: sorted folder names), an .npz with x and y, or a .npy.",
+    help="An image folder (class order: sorted folder names), an .npz with the inputs and y, or a .npy.",
 )
 @emulator_option
 @click.option("--target", metavar="SERIAL", help="A board on this serial port, not an emulator.")

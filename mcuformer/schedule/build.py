@@ -101,8 +101,12 @@ def assemble(
         for op in region.ops if priced else ():
             labels.setdefault(op.name, _label(region, op, choice))
     buffers = em.buffers
+    inputs = tuple(
+        io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
+        for i, name in enumerate(fr.graph.inputs)
+    )
     if only is not None:
-        used = {s.buffer for step in steps for s in spans_of(step)}
+        used = {s.buffer for step in steps for s in spans_of(step)} | {t.buffer for t in inputs}
         buffers = {n: b for n, b in buffers.items() if n in used}
     return Program(
         name=fr.graph.name,
@@ -117,10 +121,7 @@ def assemble(
         params=em.params,
         constants=tuple(em.constants),
         traces=tuple(em.traces),
-        inputs=tuple(
-            io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
-            for i, name in enumerate(fr.graph.inputs)
-        ),
+        inputs=inputs,
         outputs=tuple(io_tensor(em, name) for name in fr.graph.outputs),
     )
 

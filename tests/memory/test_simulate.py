@@ -17,7 +17,7 @@ from mcuformer.memory.model import MemoryPlan, Placement, PlanError
 from mcuformer.memory.pack import pack
 from mcuformer.memory.plan import plan
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.program import Program, Span
+from mcuformer.schedule.program import Expr, Program, Span
 
 SMALL = Vit(tokens_across=4, patch=4, width=24, blocks=2, heads=2, classes=10, tile=5)
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -166,3 +166,17 @@ def test_deit_tiny_in_single_rows_is_fast_enough() -> None:
     """26,000 executions replayed: about a second."""
     program = vit(Vit(tile=8))
     assert simulate(program, plan(program)).executions > 3000
+
+
+def test_inputs_that_share_a_byte() -> None:
+    """The caller writes one after the other, also what no call reads."""
+    m = Maker()
+    m.layer("only", "q_linear")
+    a, b, out = m.buffer("a", 16, "input"), m.buffer("b", 16, "input"), m.buffer("out", 8, "output")
+    first = Span("a", Expr(), 8, 8, Expr(1))  # half of a is never read
+    steps = [m.call("use", 0, [first, Span.whole(b)], [Span.whole(out)])]
+    program = m.program(steps, "out", "a", (), ("b",))
+    made = plan(program)
+    assert verdicts(program, made) == (True, True)
+    for offset in (0, 8, 15):
+        assert verdicts(program, moved(moved(made, a.name, 0), b.name, offset)) == (False, False)
