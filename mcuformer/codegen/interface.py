@@ -184,7 +184,7 @@ def _folded(
 ) -> tuple[Sequence[float], Sequence[float]] | None:
     """Mean and std that make raw uint8 pixels of input `i`'s numbers."""
     meta, q = program.graph.meta, type_.qparams
-    known = meta.get("normalisations") or (meta.get("normalisation"),)
+    known: Sequence[Any] = meta.get("normalisations") or (meta.get("normalisation"),)
     if i >= len(known) or known[i] is None or q is None or type_.dtype != "uint8":
         return None
     mean, std = (np.asarray(v, float) for v in known[i])
