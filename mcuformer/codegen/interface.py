@@ -139,7 +139,7 @@ def _values(program: Program, macro: str, role: Role, i: int, type_: TensorType)
     if q is None:
         return
     prefix = f"{macro}_{role.upper()}_{i}"
-    pixels = _folded(program, type_) if role == "input" else None
+    pixels = _folded(program, i, type_) if role == "input" else None
     if pixels is not None:
         yield "Raw pixels 0 to 255 as a camera gives them: write them as they are. Folded into the"
         yield f"weights are mean {_few(pixels[0])} and std {_few(pixels[1])} of pixels over 0..1."
@@ -179,17 +179,17 @@ def _differs(values: NDArray) -> bool:
     return np.unique(values).size > 1
 
 
-def _folded(program: Program, type_: TensorType) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Mean and std that make raw uint8 pixels of this input's numbers."""
-    q = type_.qparams
-    if q is None or type_.dtype != "uint8":
+def _folded(
+    program: Program, i: int, type_: TensorType
+) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and std that make raw uint8 pixels of input `i`'s numbers."""
+    meta, q = program.graph.meta, type_.qparams
+    known: Sequence[Any] = meta.get("normalisations", ())
+    if i >= len(known) or known[i] is None or q is None or type_.dtype != "uint8":
         return None
-    for known in program.graph.meta.get("normalisations", ()):
-        mean, std = (np.asarray(v, float) for v in known or ((), ()))
-        fits = mean.size in (1, type_.shape[-1])
-        if fits and np.allclose(q.scale * 255 * std, 1) and np.allclose(q.zero_point, 255 * mean):
-            return list(mean), list(std)
-    return None
+    mean, std = (np.asarray(v, float) for v in known[i])
+    same = np.allclose(q.scale * 255 * std, 1) and np.allclose(q.zero_point, 255 * mean)
+    return (list(mean), list(std)) if same else None
 
 
 def _few(values: Sequence[float]) -> str:
@@ -206,5 +206,5 @@ def _onnx_name(program: Program, role: Role, i: int, value: str) -> str:
 
 def _onnx_shape(program: Program, role: Role, i: int) -> Sequence[int] | None:
     meta = program.graph.meta
-    shapes = meta.get(f"{role}_shapes", ())
+    shapes = meta.get(f"{role}_shapes") or [meta[f"{role}_shape"]] * (f"{role}_shape" in meta)
     return shapes[i] if i < len(shapes) else None

@@ -58,7 +58,7 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     meta = {
         "opset": opset,
         "producer": names.origin(model.producer_name),
-        "metadata_props": {p.key[:200]: p.value[:10_000] for p in model.metadata_props},
+        "metadata_props": {p.key[:200]: p.value[:200_000] for p in model.metadata_props},
         "parameters": _parameters(model),
         "output_names": outputs,
         "input_dims": {info.name: _dims(info) for info in inputs},
