@@ -15,7 +15,6 @@ from mcuformer.ir.interp_float import canonical_input, run_float, run_op
 from mcuformer.ir.numpy_ops.special import UNARY, erf
 from mcuformer.ir.text import parse_graph
 from mcuformer.quant.float_eval import UNARY as FLOAT_UNARY
-from mcuformer.quant.float_eval import erf
 
 RNG = np.random.default_rng(0)
 
