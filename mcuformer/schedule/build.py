@@ -106,7 +106,10 @@ def assemble(
         for i, name in enumerate(fr.graph.inputs)
     )
     if only is not None:
-        used = {s.buffer for step in steps for s in spans_of(step)} | {t.buffer for t in inputs}
+        used = {s.buffer for step in steps for s in spans_of(step)}
+        used |= {
+            at.buffer for n in (*em.graph.inputs, *em.graph.outputs) if (at := em.where.get(n))
+        }
         buffers = {n: b for n, b in buffers.items() if n in used}
     return Program(
         name=fr.graph.name,

@@ -40,7 +40,7 @@ class Draw:
     def pick(self, rank: int, fits: Callable[[Shape], bool] = lambda _: True) -> str | None:
         """A value of this rank, a late one more often than an early one."""
         found = [n for n, s in self.shapes.items() if len(s) == rank and fits(s)]
-        at = int(len(found) * np.sqrt(self.rng.random()))
+        at = int(len(found) * self.rng.random() ** 0.3)
         return found[at] if found else None
 
     def number(self, low: int, high: int) -> int:
@@ -62,7 +62,7 @@ def linear(d: Draw, x: str, channels: int | None = None) -> str:
 
 def layernorm(d: Draw, x: str) -> str:
     c = d.shapes[x][-1]
-    if c < 5:  # of so few channels little more than signs are left
+    if c < 5 or "Softmax" in x:  # little more than signs, or than rounding, would be left
         return x
     operands = [x, d.const(1 + 0.3 * d.rng.normal(size=c)), d.normal(c, scale=0.2)]
     return d.node("LayerNormalization", operands, d.shapes[x], axis=-1)
@@ -199,6 +199,17 @@ def conv(d: Draw, x: str) -> str:
     return d.node("Conv", operands, (1, n, *size), pads=pads, group=group, **attrs)
 
 
+def patches(d: Draw, x: str) -> str:
+    """A patch embedding: tokens, perhaps with positions and a class token."""
+    _, c, h, w = d.shapes[x]
+    side, n = d.number(1, min(4, h, w)), d.number(1, 16)
+    operands = [x, d.normal(n, c, side, side, scale=(side * side * c) ** -0.5)]
+    y = d.node("Conv", operands, (1, n, h // side, w // side), strides=[side] * 2)
+    y = tokens(d, y)
+    y = join(d, y) if d.rng.random() < 0.5 else y
+    return d.node("Add", [y, d.normal(*d.shapes[y])], d.shapes[y]) if d.rng.random() < 0.5 else y
+
+
 def tokens(d: Draw, x: str) -> str:
     _, c, h, w = d.shapes[x]
     flat = d.node("Reshape", [x, d.const(np.array([1, c, h * w]))], (0,))
@@ -215,7 +226,7 @@ ON_TOKENS = (
     linear, linear, layernorm, unary, unary, constant, both, both, both, cut, cut, gather, join,
     attention, attention, mlp, mean, softmax, mixer, reshape,
 )  # fmt: skip
-ON_IMAGES = (conv, conv, conv, unary, constant, both, both, tokens, pool)
+ON_IMAGES = (conv, conv, conv, unary, constant, both, both, tokens, patches, pool)
 
 
 def random_model(seed: int) -> tuple[onnx.ModelProto, NDArray[np.float32]]:

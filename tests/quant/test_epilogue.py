@@ -51,6 +51,15 @@ def test_residual_is_one_sum(ratio: float, res: int, acc: int) -> None:
     assert worst <= LIMIT
 
 
+def test_a_residual_of_16_bits_is_as_exact_as_the_sum() -> None:
+    residual = Residual(np.array([3e-5]), np.array([0.0]), 32768)
+    end = solve(
+        np.array([1e-3]), np.array([10**5]), np.array([0.01]), np.array([0.0]), False, residual
+    )
+    assert end.shift >= 15  # half a step of rmult is a quarter of a step of y
+    assert abs(t_of(end, 0, 32767) / 2**end.shift - 0.5 - 32767 * 3e-3) < 0.25
+
+
 def test_constant_residual_is_exact_to_the_shift() -> None:
     rows = np.linspace(-5, 5, 12).reshape(6, 2)
     residual = Residual(np.ones(()), np.zeros(()), 32768, rows)

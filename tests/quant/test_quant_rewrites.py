@@ -161,6 +161,16 @@ def test_rotate_stream() -> None:
     assert applied(rotate_stream, stem).meta["rotated"]
 
 
+def test_a_layer_between_two_streams_turns_with_both() -> None:
+    net = models.Net("chain", 0)
+    net.tokens("x", 5, 7)
+    x = net.linear("x", 9, "in")
+    for name, width in (("a", 8), ("b", 6), ("c", 4)):
+        x = net.linear(net.layernorm(x, f"norm_{name}"), width, name)
+    graph = fuse_epilogue(fold_layernorm_affine(net.b.done(["x"], [x], {})))
+    assert len(applied(rotate_stream, graph).meta["rotated"]) == 3
+
+
 def test_streams_that_cannot_turn() -> None:
     """Post-norm reads the norm in a sum; a sequence model's stream is its input; given scales."""
     post = ready(models.vit(models.VitConfig(pre_norm=False)))
