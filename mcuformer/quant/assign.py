@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -109,7 +109,25 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     low = np.min([v.low for v in others], axis=0)
     high = np.max([v.high for v in others], axis=0)
     finest = np.min([v.finest for v in others], axis=0)
-    return ValueStats(low, high, value.rows, finest=finest)
+    if policy.grain != "tensor":
+        return ValueStats(low, high, value.rows, finest=finest)
+    others = [stats.values[n] for n in policy.members]
+    low, high = np.minimum(low, _least(others)), np.maximum(high, -_least(others, -1.0))
+    return ValueStats(low, high, _sample(value, others), finest=finest)
+
+
+def _least(values: Sequence[ValueStats], sign: float = 1.0) -> float:
+    """Of all numbers, or of their negatives."""
+    return min(float((v.low if sign > 0 else -v.high).min()) for v in values)
+
+
+def _sample(value: ValueStats, others: Sequence[ValueStats]) -> NDArray[np.float32]:
+    """Rows of `value`, and the numbers of others that reach beyond it, in rows of the same width."""
+    low, high = value.low.min(), value.high.max()
+    beyond = [v.rows for v in others if v.low.min() < low or v.high.max() > high]
+    width = value.rows.shape[1]
+    flat = [r.reshape(-1)[: r.size // width * width].reshape(-1, width) for r in beyond]
+    return np.concatenate([value.rows, *flat])
 
 
 def _limit(producer: Op | None) -> float:
@@ -194,23 +212,36 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
         pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
-        done.qparams[q] = _symmetric(q_stats, limits.q)
-        done.qparams[k] = _symmetric(stats.values[k], limits.k)
+        for name, limit in ((q, limits.q), (k, limits.k)):
+            done.qparams[name] = _operand_grid(stats, name, limit, limits, done)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
     scale_v, ratio = scales.value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
     if not _is_free(graph, v, done):
-        scale_v, ratio = _symmetric(stats.values[v], limits.v), np.ones(heads)
+        scale_v, ratio = _operand_grid(stats, v, limits.v, limits, done), np.ones(heads)
     done.qparams[v] = scale_v
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
     for name in (q, k, v):
-        done.dtypes[name] = dtype
+        members = done.policies[name].members if name in done.policies else (name,)
+        done.qparams.update({n: done.qparams[name] for n in members})
+        done.dtypes.update({n: dtype for n in members})
     if is_direct(graph, op, done):
         done.qparams[out] = output_qparams(graph, op, scale_v, exact)
         done.dtypes[out] = dtype
+
+
+def _operand_grid(
+    stats: CalibrationStats, name: str, limit: int, limits: scales.Limits, done: Assignment
+) -> QParams:
+    """Symmetric; one for all that shares the operand's numbers, such as the rows it is joined of."""
+    policy = done.policies.get(name)
+    if policy is None or len(policy.members) == 1:
+        return _symmetric(query_stats(stats, name), limit)
+    largest = max(policy.members, key=lambda n: math.prod(stats.graph.type(n).shape))
+    return _symmetric(merged(stats, policy, largest), min(limits.q, limits.k, limits.v))
 
 
 def query_stats(stats: CalibrationStats, name: str) -> ValueStats:

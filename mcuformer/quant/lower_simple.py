@@ -90,6 +90,11 @@ def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
     ctx.emit("q_requant", op.replace(name=f"{op.name}.requant"), inputs, {"shift": shift})
 
 
+def lower_requant(ctx: Context, op: Op) -> None:
+    x = str(op.inputs[0])
+    emit_requant(ctx, op, x, ctx.int_type(x))
+
+
 def lower_mul(ctx: Context, op: Op) -> None:
     y = op.outputs[0]
     (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
