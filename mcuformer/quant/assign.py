@@ -98,12 +98,11 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
 
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
-    """Statistics of the largest member, extremes of all of the same width; or the given range."""
-    value = next(
-        (stats.values[n] for n in policy.members if stats.values[n].given), stats.values[name]
-    )
-    if value.given:
-        return value
+    """Statistics of the largest member and extremes of all; or the widest range that is given."""
+    given = [v for n in policy.members if (v := stats.values[n]).given]
+    if given:
+        return max(given, key=lambda v: float((v.high - v.low).max()))
+    value = stats.values[name]
     width = len(value.low)
     others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)
