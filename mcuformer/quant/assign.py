@@ -211,36 +211,23 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
         pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
-        for name, limit in ((q, limits.q), (k, limits.k)):
-            done.qparams[name] = _operand_grid(stats, name, limit, limits, done)
+        done.qparams[q] = _symmetric(q_stats, limits.q)
+        done.qparams[k] = _symmetric(stats.values[k], limits.k)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
     scale_v, ratio = scales.value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
     if not _is_free(graph, v, done):
-        scale_v, ratio = _operand_grid(stats, v, limits.v, limits, done), np.ones(heads)
+        scale_v, ratio = _symmetric(stats.values[v], limits.v), np.ones(heads)
     done.qparams[v] = scale_v
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
     for name in (q, k, v):
-        members = done.policies[name].members if name in done.policies else (name,)
-        done.qparams.update({n: done.qparams[name] for n in members})
-        done.dtypes.update({n: dtype for n in members})
+        done.dtypes[name] = dtype
     if is_direct(graph, op, done):
         done.qparams[out] = output_qparams(graph, op, scale_v, exact)
         done.dtypes[out] = dtype
-
-
-def _operand_grid(
-    stats: CalibrationStats, name: str, limit: int, limits: scales.Limits, done: Assignment
-) -> QParams:
-    """Symmetric; one for all that shares the operand's numbers, such as the rows it is joined of."""
-    policy = done.policies.get(name)
-    if policy is None or len(policy.members) == 1:
-        return _symmetric(query_stats(stats, name), limit)
-    largest = max(policy.members, key=lambda n: math.prod(stats.graph.type(n).shape))
-    return _symmetric(merged(stats, policy, largest), min(limits.q, limits.k, limits.v))
 
 
 def query_stats(stats: CalibrationStats, name: str) -> ValueStats:
