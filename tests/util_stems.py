@@ -25,6 +25,7 @@ class Layer:
     stride: int
     pad: int
     relu: bool = True
+    pool: bool = False  # the largest of every window; no width, no weights
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ def stem_model(stem: Stem) -> Graph:
     net.image("image", *stem.size, 3)
     x = "image"
     for i, layer in enumerate(stem.layers):
+        if layer.pool:
+            x = _pool(net, x, layer, f"pool.{i}")
+            continue
         n = layer.width or net.b.values[x].type.shape[-1]
         group = 1 if layer.width else n
         x = net.conv(x, n, f"stem.{i}", layer.kernel, layer.stride, layer.pad, group)
@@ -70,6 +74,18 @@ def stem_model(stem: Stem) -> Graph:
     return run_float_passes(net.b.done(["image"], [y], meta))
 
 
+def _pool(net: Net, x: str, layer: Layer, name: str) -> str:
+    """Padded at the end a little more than at the start, where there is room."""
+    h, w, c = net.b.values[x].type.shape
+    more = min(layer.pad + 1, layer.kernel - 1)
+    pads = (layer.pad, layer.pad, more, layer.pad)
+    size = [
+        (n + pads[a] + pads[a + 2] - layer.kernel) // layer.stride + 1 for a, n in ((0, h), (1, w))
+    ]
+    window = {"kernel": (layer.kernel,) * 2, "strides": (layer.stride,) * 2, "pads": pads}
+    return net.emit("maxpool", name, [x], (size[0], size[1], c), **window)
+
+
 def lowered(stem: Stem, activations: str = "8") -> Graph:
     graph = stem_model(stem)
     stats = quant.calibrate(graph, images(VitConfig(image=stem.size), 3))
@@ -78,7 +94,7 @@ def lowered(stem: Stem, activations: str = "8") -> Graph:
 
 @st.composite
 def stems(draw: st.DrawFn, largest: int = 40) -> Stem:
-    """One to four convolutions, kernels 1 to 5, that leave at least one line and column."""
+    """One to four convolutions or pools, kernels 1 to 5, that leave at least one line and column."""
     size = (draw(st.integers(7, largest)), draw(st.integers(7, largest)))
     layers: list[Layer] = []
     left = size
@@ -90,8 +106,9 @@ def stems(draw: st.DrawFn, largest: int = 40) -> Stem:
         after = tuple((n + 2 * pad - kernel) // stride + 1 for n in left)
         if min(n + 2 * pad - kernel for n in left) < 0 or min(after) < 1:
             break
-        left = (after[0], after[1])
-        layers.append(Layer(width, kernel, stride, pad, draw(st.booleans())))
+        pool = draw(st.sampled_from((False, False, True)))
+        left = (after[0], after[1])  # a pool's padding may leave a line more
+        layers.append(Layer(width, kernel, stride, pad, draw(st.booleans()), pool))
     layers = layers or [Layer(4, 3, 2, 1)]
     return Stem(size, tuple(layers), draw(st.booleans()), draw(st.integers(0, 1)),
                 draw(st.integers(0, 99)))  # fmt: skip

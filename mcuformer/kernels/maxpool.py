@@ -50,9 +50,9 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
 
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Fitted to counts in Unicorn."""
-    x, shape = graph.type(str(op.inputs[0])), graph.type(op.outputs[0]).shape
-    width, channels = shape[1:]
-    size, (high, wide) = channels * ITEM_BYTES[x.dtype], window(op, graph)
+    out = graph.type(op.outputs[0])
+    width, channels = out.shape[1:]
+    size, (high, wide) = channels * ITEM_BYTES[out.dtype], window(op, graph)
     blocks, words = size // 16, -(-(size % 16) // 4)
     each = blocks * (BLOCK + high * (BLOCK_ROW + wide * BLOCK_PIXEL))
     each += words * (WORD + high * (WORD_ROW + wide * WORD_PIXEL))

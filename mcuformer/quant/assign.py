@@ -118,18 +118,35 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
 
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
-    """Statistics of the largest member, extremes of all of the same width; or the given range."""
-    value = next(
-        (stats.values[n] for n in policy.members if stats.values[n].given), stats.values[name]
-    )
-    if value.given:
-        return value
+    """Statistics of the largest member and extremes of all; or the widest range that is given."""
+    given = [v for n in policy.members if (v := stats.values[n]).given]
+    if given:
+        return max(given, key=lambda v: float((v.high - v.low).max()))
+    value = stats.values[name]
     width = len(value.low)
     others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)
     high = np.max([v.high for v in others], axis=0)
     finest = np.min([v.finest for v in others], axis=0)
-    return ValueStats(low, high, value.rows, finest=finest)
+    if policy.grain != "tensor":
+        return ValueStats(low, high, value.rows, finest=finest)
+    others = [stats.values[n] for n in policy.members]
+    low, high = np.minimum(low, _least(others)), np.maximum(high, -_least(others, -1.0))
+    return ValueStats(low, high, _sample(value, others), finest=finest)
+
+
+def _least(values: Sequence[ValueStats], sign: float = 1.0) -> float:
+    """Of all numbers, or of their negatives."""
+    return min(float((v.low if sign > 0 else -v.high).min()) for v in values)
+
+
+def _sample(value: ValueStats, others: Sequence[ValueStats]) -> NDArray[np.float32]:
+    """Rows of `value`, and the numbers of others that reach beyond it, in rows of the same width."""
+    low, high = value.low.min(), value.high.max()
+    beyond = [v.rows for v in others if v.low.min() < low or v.high.max() > high]
+    width = value.rows.shape[1]
+    flat = [r.reshape(-1)[: r.size // width * width].reshape(-1, width) for r in beyond]
+    return np.concatenate([value.rows, *flat])
 
 
 def _int16(value: ValueStats) -> QParams:

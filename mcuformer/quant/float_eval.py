@@ -148,6 +148,7 @@ _OPS: Mapping[str, Callable[[Op, Arrays], NDArray]] = {
     "gather": lambda op, args: args[0][:, np.asarray(op.attrs["indices"])],
     "mean": lambda op, args: args[0].mean(axis=-2, keepdims=True),
     "softmax": lambda op, args: softmax(args[0]),
+    "requant": lambda op, args: args[0],
     "argmax": lambda op, args: args[0].argmax(axis=-1, keepdims=True).astype(np.float32),
     "maxpool": _maxpool,
     "avgpool": _avgpool,

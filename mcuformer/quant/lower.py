@@ -25,6 +25,7 @@ from mcuformer.quant.lower_simple import (
     lower_mean,
     lower_move,
     lower_mul,
+    lower_requant,
     lower_unary,
 )
 from mcuformer.quant.policy import Mode
@@ -49,6 +50,7 @@ _LOWER: Mapping[str, Callable[[Context, Op], None]] = {
     "argmax": lower_argmax,
     "unary": lower_unary,
     "maxpool": lower_maxpool,
+    "requant": lower_requant,
     "concat": lower_move,
     "slice": lower_move,
     "gather": lower_move,

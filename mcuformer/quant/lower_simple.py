@@ -122,6 +122,11 @@ def _emit_requant(
     ctx.emit("q_requant", op, inputs, {"shift": shift})
 
 
+def lower_requant(ctx: Context, op: Op) -> None:
+    x = str(op.inputs[0])
+    emit_requant(ctx, op, x, ctx.int_type(x))
+
+
 def lower_mul(ctx: Context, op: Op) -> None:
     """By a constant that all rows share: x with another scale in every channel."""
     shared = channel_constant(ctx.graph, op)

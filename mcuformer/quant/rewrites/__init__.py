@@ -17,6 +17,7 @@ from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
 from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
 from mcuformer.quant.rewrites.own_outputs import own_outputs
 from mcuformer.quant.rewrites.patch_embed import patch_embed
+from mcuformer.quant.rewrites.regrid_parts import regrid_parts
 from mcuformer.quant.rewrites.rotate_stream import rotate_stream
 
 
@@ -28,6 +29,7 @@ def prepare(graph: Graph) -> Graph:
     given = graph.meta.get("qdq", {})
     graph = average_pool(graph)
     graph = expand_groups(graph)
+    graph = regrid_parts(graph)
     graph = patch_embed(graph)
     graph = add_before_reshape(graph)  # after PATCH_EMBED, which writes rows itself
     graph = dedupe(norm_after_selection(graph))  # one selection of the stream for its readers
