@@ -106,7 +106,7 @@ def assemble(
         for i, name in enumerate(fr.graph.inputs)
     )
     if only is not None:
-        used = {s.buffer for step in steps for s in spans_of(step)}
+        used: set[str | None] = {s.buffer for step in steps for s in spans_of(step)}
         used |= {
             at.buffer for n in (*em.graph.inputs, *em.graph.outputs) if (at := em.where.get(n))
         }
