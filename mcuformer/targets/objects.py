@@ -1,14 +1,25 @@
-"""Compiles sources to objects once: an object's name is the hash of all that went into it."""
+"""Compiles sources to objects once: an object's name is the hash of all that went into it.
+
+Kernels are the same in every package, so objects are also kept between packages and commands, in
+$MCUFORMER_CACHE, else in the user's cache directory (an empty MCUFORMER_CACHE: nowhere). Only
+content counts for a key: where the files lie does not.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from mcuformer.targets.toolchain import run_tool
+
+_INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+_MOST_KEPT = 4000  # objects: some 100 MB
 
 
 def compile_objects(
@@ -21,35 +32,90 @@ def compile_objects(
     """One object per source in `cache`, compiled on two threads unless it is there already.
 
     `command` gives a source's compiler call without the names of source and object. The key holds
-    it, the compiler's version, the source, every header of the include directories, and every file
-    that an assembly source may pull in by .incbin (all .bin files beside it).
+    it without include paths, the compiler's version, the source with every header that it includes,
+    and every file that an assembly source may pull in by .incbin (all .bin files beside it).
     """
     cache.mkdir(parents=True, exist_ok=True)
-    headers = _digest(sorted(h for d in include_dirs for h in d.glob("*.h")))
+    folders, kept = list(include_dirs), shared_cache()
 
     def build(source: Path) -> Path:
-        parts = [source, *(sorted(source.parent.glob("*.bin")) if source.suffix == ".S" else ())]
-        key = hashlib.sha256(
-            repr((command(source), version, headers, _digest(parts))).encode()
-        ).hexdigest()[:20]
-        target = cache / f"{source.stem}-{key}.o"
-        if not target.exists():
-            work = target.with_suffix(f".{os.getpid()}.tmp.o")
-            try:
-                run_tool(
-                    [*command(source), str(source), "-o", str(work)], f"compiling {source.name}"
-                )
-                os.replace(work, target)
-            finally:
-                work.unlink(missing_ok=True)
+        words = [w for w in command(source) if not w.startswith("-I")]
+        key = hashlib.sha256(repr((words, version, _digest(source, folders))).encode())
+        target = cache / f"{source.stem}-{key.hexdigest()[:20]}.o"
+        if target.exists():
+            return target
+        stored = kept / target.name if kept is not None else None
+        if stored is not None and stored.exists():
+            with suppress(OSError):  # another process may have tidied up
+                _copy(stored, target)
+                os.utime(stored)
+                return target
+        work = target.with_suffix(f".{os.getpid()}.tmp.o")
+        try:
+            run_tool([*command(source), str(source), "-o", str(work)], f"compiling {source.name}")
+            os.replace(work, target)
+        finally:
+            work.unlink(missing_ok=True)
+        if stored is not None:
+            with suppress(OSError):  # a full disk is no reason to fail
+                _copy(target, stored)
         return target
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(build, sources))
+        objects = list(pool.map(build, sources))
+    if kept is not None:
+        _tidy(kept)
+    return objects
 
 
-def _digest(paths: list[Path]) -> str:
+def shared_cache() -> Path | None:
+    """Where objects outlive a package; None where that is not wanted or not possible."""
+    given = os.environ.get("MCUFORMER_CACHE")
+    if given == "":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(given) if given else Path(base) / "mcuformer" / "objects"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Whole or not at all."""
+    work = target.with_suffix(f".{os.getpid()}.copy")
+    try:
+        shutil.copyfile(source, work)
+        os.replace(work, target)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Where there are too many objects, those go that were not used for longest."""
+    with suppress(OSError):
+        found = list(folder.glob("*.o"))
+        if len(found) > _MOST_KEPT:
+            found.sort(key=lambda p: p.stat().st_mtime)
+            for path in found[: len(found) // 2]:
+                path.unlink(missing_ok=True)
+
+
+def _digest(source: Path, folders: Sequence[Path]) -> str:
+    """Of the source, the headers behind it, and what an assembly source may pull in."""
+    parts = {source.name: source.read_bytes()}
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        for name in map(os.fsdecode, _INCLUDE.findall(parts.get(path.name, b""))):
+            found = next((d / name for d in (path.parent, *folders) if (d / name).is_file()), None)
+            if found is not None and found.name not in parts:
+                parts[found.name] = found.read_bytes()
+                waiting.append(found)
+    if source.suffix == ".S":
+        parts |= {p.name: p.read_bytes() for p in source.parent.glob("*.bin")}
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, data in sorted(parts.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     return digest.hexdigest()
