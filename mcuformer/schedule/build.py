@@ -102,9 +102,8 @@ def assemble(
     buffers = em.buffers
     if only is not None:
         used = {s.buffer for step in steps for s in spans_of(step)}
-        used |= {
-            at.buffer for n in (*em.graph.inputs, *em.graph.outputs) if (at := em.where.get(n))
-        }
+        ends = (em.where.get(n) for n in (*em.graph.inputs, *em.graph.outputs))
+        used |= {str(at.buffer) for at in ends if at is not None}
         buffers = {n: b for n, b in buffers.items() if n in used}
     return Program(
         name=fr.graph.name,
