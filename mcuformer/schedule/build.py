@@ -106,10 +106,9 @@ def assemble(
         for i, name in enumerate(fr.graph.inputs)
     )
     if only is not None:
-        used: set[str | None] = {s.buffer for step in steps for s in spans_of(step)}
-        used |= {
-            at.buffer for n in (*em.graph.inputs, *em.graph.outputs) if (at := em.where.get(n))
-        }
+        used = {s.buffer for step in steps for s in spans_of(step)}
+        ends = (em.where.get(n) for n in (*em.graph.inputs, *em.graph.outputs))
+        used |= {str(at.buffer) for at in ends if at is not None}
         buffers = {n: b for n, b in buffers.items() if n in used}
     return Program(
         name=fr.graph.name,
