@@ -130,11 +130,11 @@ def joins_model(case: Joins) -> Graph:
     if case.image:
         net.image("x", *case.size, case.width)
         net.known = [net.as_tokens("x")]
-        meta = {"input_layout": "NCHW", "input_shape": (1, case.width, *case.size)}
+        meta = {"input_layouts": ("NCHW",), "input_shapes": ((1, case.width, *case.size),)}
     else:
         net.tokens("x", rows, case.width)
         net.known = ["x"]
-        meta = {"input_layout": "tokens", "input_shape": (1, rows, case.width)}
+        meta = {"input_layouts": ("tokens",), "input_shapes": ((1, rows, case.width),)}
     for kind in case.steps:
         made = net.step(kind)
         if made is not None and net.rows(made) == rows and net.width(made) < 60:
@@ -148,14 +148,14 @@ def joins_model(case: Joins) -> Graph:
         y = net.as_tokens(net.conv(net.as_image(y), 5, "end", 3, 1, 1))
     if case.end == "slice":
         y = net.columns(y, net.width(y) // 2, net.width(y), "end")
-    meta |= {"output_shape": (1, *net.b.values[y].type.shape)}
+    meta |= {"output_shapes": ((1, *net.b.values[y].type.shape),)}
     return run_float_passes(net.b.done(["x"], [y], meta))
 
 
 def lowered(case: Joins, activations: str = "8") -> Graph:
     graph = joins_model(case)
-    shape = graph.meta["input_shape"][1:]
-    samples = np.random.default_rng(case.seed).normal(size=(4, *graph.meta["input_shape"]))
+    shape = graph.meta["input_shapes"][0][1:]
+    samples = np.random.default_rng(case.seed).normal(size=(4, *graph.meta["input_shapes"][0]))
     samples = samples.reshape(4, *shape) if case.image else samples
     stats = quant.calibrate(graph, samples.astype(np.float32))
     return quant.lower(graph, stats, activations)  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_what_can_be_made_in_place_is_not_copied() -> None:
     c = net.emit("reshape", "c.rows", [net.conv(image, 7, "c", 3, 1, 1)], (12, 7))
     joined = net.emit("concat", "joined", [a, b, c, "x"], (12, 22), axis=1)
     y = net.linear(joined, 3, "y")
-    graph = net.b.done(["x"], [y], {"input_layout": "tokens", "input_shape": (1, 12, 6)})
+    graph = net.b.done(["x"], [y], {"input_layouts": ("tokens",), "input_shapes": ((1, 12, 6),)})
     samples = np.random.default_rng(0).normal(size=(4, 1, 12, 6)).astype(np.float32)
     made = scheduled(quant.lower(graph, quant.calibrate(graph, samples)), "resident", "balanced")
     calls = [call for call, _ in made.program.calls()]
@@ -104,7 +104,11 @@ def test_a_pool_at_the_end_and_of_several_readers(tmp_path: Path) -> None:
         x = net.emit("maxpool", f"pool.{i}", [x], (8, 7, 5), **window)
     parts.append(net.emit("reshape", "part.3", [x], (56, 5)))
     y = net.emit("concat", "joined", list(parts), (56, 20), axis=1)
-    meta = {"input_layout": "NCHW", "input_shape": (1, 3, 8, 7), "output_shape": (1, 56, 20)}
+    meta = {
+        "input_layouts": ("NCHW",),
+        "input_shapes": ((1, 3, 8, 7),),
+        "output_shapes": ((1, 56, 20),),
+    }
     graph = pooled(net.b.done(["image"], [y], meta), (8, 7))
     follow(scheduled(graph, "bands", "balanced"), tmp_path, EVERYWHERE)
 

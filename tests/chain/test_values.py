@@ -18,9 +18,9 @@ from mcuformer.quant.float_eval import eval_steps
 EVERYWHERE = ("host", "unicorn", "qemu")
 TOKENS = """
 graph g float
-meta input_layout = 'tokens'
-meta input_shape = (1, 9, 12)
-meta output_shape = (1,)
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 9, 12),)
+meta output_shapes = ((1,),)
 input x: float32[9x12]
 const w: float32[12x12] = rand(1)
 const v: float32[12x12] = rand(2)
@@ -32,9 +32,9 @@ const table: float32[9x12] = rand(7)
 """
 IMAGE = """
 graph g float
-meta input_layout = 'NCHW'
-meta input_shape = (1, 3, 6, 5)
-meta output_shape = (1,)
+meta input_layouts = ('NCHW',)
+meta input_shapes = ((1, 3, 6, 5),)
+meta output_shapes = ((1,),)
 input x: float32[6x5x3]
 const k: float32[3x3x3x6] = rand(1)
 const d: float32[3x3x1x6] = rand(2)
@@ -191,11 +191,11 @@ def test_values(tmp_path: Path, name: str, mode: str) -> None:
     text = TOKENS + TOKEN_GRAPHS[name] if name in TOKEN_GRAPHS else IMAGE + IMAGES[name]
     graph = verify(parse_graph(text))
     shape = graph.type(graph.inputs[0]).shape
-    samples = np.random.default_rng(1).normal(size=(40, *graph.meta["input_shape"][1:]))
+    samples = np.random.default_rng(1).normal(size=(40, *graph.meta["input_shapes"][0][1:]))
     stats = quant.calibrate(graph, samples.astype(np.float32))
     lowered = quant.lower(graph, stats, mode)  # type: ignore[arg-type]
     assert stats.samples is not None
-    sqnr_db = _sqnr_db(graph, lowered, stats.samples.reshape(-1, *shape))
+    sqnr_db = _sqnr_db(graph, lowered, stats.samples[0].reshape(-1, *shape))
     assert sqnr_db > (28 if mode == "8" else 40)
     optimize = ("balanced", "ram", "speed")[len(name) % 3]
     emulators = EVERYWHERE if mode == "8" and name in IN_FULL else EVERYWHERE[:1]
