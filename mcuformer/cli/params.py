@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,16 @@ class Parsed(click.ParamType):
 
 
 def parse_floats(text: str) -> tuple[float, ...]:
-    """'0.5' or '0.4914,0.4822,0.4465'."""
+    """'0.5', '0.4914,0.4822,0.4465' or, as Python prints it, '[0.4914, 0.4822, 0.4465]'."""
+    parts = re.split(r"\s*,\s*|\s+", text.strip().strip("[]()").strip())
     try:
-        values = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
+        values = tuple(float(part) for part in parts)
     except ValueError:
         values = ()
-    if not values or not all(abs(v) < 1e6 for v in values):
+    if not values:
         raise UsageError(f"'{text[:60]}' is not a list of numbers such as 0.49,0.48,0.45")
+    if not all(abs(v) < 1e6 for v in values):
+        raise UsageError(f"'{text[:60]}' holds NaN, infinity or a number beyond a million")
     return values
 
 
