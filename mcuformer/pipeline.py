@@ -231,7 +231,8 @@ def proved(figures: Figures, work: Path, progress: Progress) -> Figures:
     if not figures.options.check:
         return figures
     progress("checking what was written")
-    package = CompiledPackage(work, {}, load_graph(work / GRAPH), figures.board)
+    report = r.to_dict(build_report(figures))
+    package = CompiledPackage(work, report, load_graph(work / GRAPH), figures.board)
     found = check_emitted(package, figures.evidence, figures.options)
     return replace(
         figures, checked=found.checked, diagnostics=(*figures.diagnostics, *found.diagnostics)

@@ -51,8 +51,20 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
+def parse_seconds(text: str) -> float:
+    """'90' or '0.5'."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 1e6:
+        raise UsageError(f"'{text[:60]}' is no number of seconds above 0, such as 90")
+    return seconds
+
+
 SIZE = Parsed("size", parse_size)
 COUNT = Parsed("count", parse_count)
+SECONDS = Parsed("seconds", parse_seconds)
 FLOATS = Parsed("numbers", parse_floats)
 SHAPE = Parsed("shape", parse_shape)
 
@@ -76,4 +88,11 @@ emulator_option = click.option(
     default="unicorn",
     show_default=True,
     help="Where the code runs.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Give up when the program has run this long.  [default: from the estimate, 30 or more]",
 )
