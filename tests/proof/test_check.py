@@ -136,13 +136,13 @@ def test_nothing_here_can_run_it(compiled: Compile, monkeypatch: pytest.MonkeyPa
 def test_code_that_does_not_end(
     compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emit_only: bool
 ) -> None:
-    runtime = shutil.copytree(RUNTIME_C, tmp_path / "runtime_c")
-    source = runtime / "src" / "mcf_mean.c"
+    planted = shutil.copytree(RUNTIME_C, tmp_path / "runtime_c")
+    source = planted / "src" / "mcf_mean.c"
     loop = r"\g<0>\n    for (volatile int go = 1; go;) {}"
     source.write_text(
         re.sub(r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.M)
     )
-    monkeypatch.setattr(package, "RUNTIME_C", runtime)
+    monkeypatch.setattr(runtime, "RUNTIME_C", planted)
     monkeypatch.setattr(limits, "_START_S", 1.0)
     with pytest.raises(EndlessError, match=r"did not end within 1\.\d* s"):
         compiled(emit_only=emit_only)
