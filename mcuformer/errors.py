@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcuformer.report import Diagnostic
 
 
 class McuformerError(Exception):
@@ -15,6 +19,7 @@ class McuformerError(Exception):
     exit_code = 1
     json_printed = False  # a command has printed its own JSON document already
     report: dict[str, Any] | None = None  # report.json of a model that does not fit
+    diagnostics: Sequence[Diagnostic] = ()  # what had been found before; its warnings are shown
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 
 def run_once(
-    package: CompiledPackage, inputs: Sequence[str], raw: bool, emulator: str, progress: Progress
-) -> dict[str, Any]:
+    package: CompiledPackage, inputs: Sequence[str], raw: bool, emulator: str, progress: Progress,
+    timeout_s: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The document of `run --json`; `inputs` as on the command line."""
     sample = device_bytes(read_sample(codec_of(package), inputs, raw))
     progress(f"running in {emulator}")
     why: dict[str, str] = {}
     cycles = None
-    with Executor(package, emulator) as executor:
+    with Executor(package, emulator, timeout_s=timeout_s) as executor:
         result = executor.run(sample)
         try:
             cycles = estimated_cycles(package, executor.program(), result)
@@ -59,15 +60,20 @@ def codec_of(package: CompiledPackage) -> InputCodec:
 class Executor:
     """Runs device integers of one package in one emulator; what it builds lives as long as it does.
 
-    `trace` also brings every layer's rows.
+    `trace` also brings every layer's rows. A run ends after `timeout_s` (None: what the estimate
+    allows, generously) or with EndlessError.
     """
 
-    def __init__(self, package: CompiledPackage, emulator: str, trace: bool = False) -> None:
+    def __init__(
+        self, package: CompiledPackage, emulator: str, trace: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:  # fmt: skip
         offered = package.board.runners.emulators
         if emulator not in offered:
             known = ", ".join(offered)
             raise UsageError(f"{package.board.name} does not run in {emulator}", f"but in {known}")
         self._package, self._emulator, self._trace = package, emulator, trace
+        self._timeout_s = timeout_s
         self._folder = tempfile.TemporaryDirectory(prefix="mcuformer-")
         self._program: Path | None = None
 
@@ -82,13 +88,20 @@ class Executor:
         from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 
         program, board, trace = self.program(), self._package.board, self._trace
+        limit_s = self._timeout_s or self._default_limit_s(len(images))
         if self._emulator == "host":
-            return host_runner.run(program, images, trace=trace)
+            return host_runner.run(program, images, trace=trace, timeout_s=limit_s)
         if self._emulator == "qemu":
-            return qemu_runner.run(program, images, trace=trace, core=board.core)
+            return qemu_runner.run(program, images, trace=trace, core=board.core, timeout_s=limit_s)
         if self._emulator == "renode":
-            return renode_runner.run(program, board, images, trace=trace)
-        return unicorn_runner.run(program, board, images, trace=trace)
+            return renode_runner.run(program, board, images, trace=trace, timeout_s=limit_s)
+        return unicorn_runner.run(program, board, images, trace=trace, timeout_s=limit_s)
+
+    def _default_limit_s(self, inputs: int) -> float:
+        from mcuformer.targets.limits import default_limit_s
+
+        estimate = self._package.report.get("estimate", {}).get("instructions")
+        return default_limit_s(self._emulator, estimate, inputs)
 
     def program(self) -> Path:
         """The package's own ELF where that will do, else one built for this emulator."""

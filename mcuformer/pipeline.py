@@ -45,11 +45,14 @@ class Result:
     page: Callable[[], str]
     chart: Callable[[], str]
     error: McuformerError | None
+    diagnostics: Sequence[r.Diagnostic]
 
 
 def analyze_model(options: CompileOptions, progress: Progress) -> Result:
     """The figures of compile with no toolchain; a model that does not fit has a report too."""
     figures = plan_model(options, progress, needs_data=False)
+    if figures.error is not None:
+        figures.error.diagnostics = figures.diagnostics
     return _result(figures)
 
 
@@ -57,14 +60,22 @@ def compile_model(options: CompileOptions, output: Path, progress: Progress) -> 
     """Write the package to `output`, whole or not at all; nothing where the model does not fit."""
     with atomic_directory(output) as work:
         figures = plan_model(options, progress, needs_data=True)
-        if figures.error is not None:
-            figures.error.report = _result(figures).report
-            raise figures.error
-        figures = proved(write_model(figures, work, progress), work, progress)
-        result = _result(figures)
+        try:
+            result = _result(_emitted(figures, work, progress))
+        except McuformerError as error:
+            error.diagnostics = figures.diagnostics
+            raise
         text = json.dumps(result.report, indent=2, allow_nan=False) + "\n"
         (work / REPORT).write_text(text, encoding="utf-8")
     return result
+
+
+def _emitted(figures: Figures, work: Path, progress: Progress) -> Figures:
+    """Written and checked; its error, with the report, where it does not fit."""
+    if figures.error is not None:
+        figures.error.report = _result(figures).report
+        raise figures.error
+    return proved(write_model(figures, work, progress), work, progress)
 
 
 def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) -> Figures:
@@ -127,19 +138,11 @@ def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evi
         static_bytes=static,
         weights=weights,
         tradeoffs=() if error else tradeoffs(trade, arenas),
-        diagnostics=_notes(graph),
+        diagnostics=evidence.diagnostics,
         weights_bytes=weights_bytes,
         linked=None,
         error=error,
         evidence=evidence,
-    )
-
-
-def _notes(graph: Graph) -> tuple[r.Diagnostic, ...]:
-    """What quantisation has to say about the bits of weights."""
-    return tuple(
-        r.Diagnostic(severity="warning", code="weight-bits", where=None, message=note)
-        for note in graph.meta.get("weight_notes", ())
     )
 
 
@@ -228,7 +231,8 @@ def proved(figures: Figures, work: Path, progress: Progress) -> Figures:
     if not figures.options.check:
         return figures
     progress("checking what was written")
-    package = CompiledPackage(work, {}, load_graph(work / GRAPH), figures.board)
+    report = r.to_dict(build_report(figures))
+    package = CompiledPackage(work, report, load_graph(work / GRAPH), figures.board)
     found = check_emitted(package, figures.evidence, figures.options)
     return replace(
         figures, checked=found.checked, diagnostics=(*figures.diagnostics, *found.diagnostics)
@@ -245,6 +249,7 @@ def _result(figures: Figures) -> Result:
         page=lambda: _page(figures, report),
         chart=lambda: _chart(figures),
         error=figures.error,
+        diagnostics=report.diagnostics,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,13 @@ from mcuformer.errors import UsageError
 from mcuformer.flash_room import weights_room
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
+from mcuformer.inputs.doubts import (
+    InputSamples,
+    calibration_doubts,
+    normalisation_doubts,
+    wanted_grid,
+    wanted_pixels,
+)
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image
 from mcuformer.options import CompileOptions
@@ -18,9 +26,13 @@ from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.assign import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
+from mcuformer.report import Diagnostic
 from mcuformer.targets.board_file import load_board
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcuformer.inputs.arrays import InputSpec
     from mcuformer.pipeline import Progress
 
 METADATA_MEAN, METADATA_STD = "mcuformer.mean", "mcuformer.std"
@@ -35,22 +47,24 @@ def quantised(
     `needs_data`.
 
     A QDQ model brings its own scales and needs none. meta["normalisations"] keeps mean and std per
-    input, meta["weight_notes"] what is to be said about the bits of weights.
+    input.
     """
     known = normalisations(options, graph)
+    doubts = _normalisation_doubts(options, graph, known)
     pairs = tuple(None if k is None else k.pair for k in known)
     graph = graph.replace(meta={**graph.meta, "normalisations": pairs})
     stats = statistics(options, graph, known, needs_data, progress)
     room = partial(weights_room, options, load_board(options.board))
     chosen = choose_bits(stats, options.weight_bits, room)
     made = lower(
-        graph.replace(meta={**graph.meta, "weight_notes": chosen.notes}),
+        graph,
         stats,
         options.activations,
         pixel_formats(options, stats.graph, known),
         chosen.bits,
     )
-    return made, Evidence(stats.graph, stats.samples)
+    notes = (*doubts, *stats.doubts, *map(_bits_note, chosen.notes))
+    return made, Evidence(stats.graph, stats.samples, notes)
 
 
 def statistics(
@@ -68,11 +82,53 @@ def statistics(
     codec = InputCodec(graph, [None if k is None else k.pair for k in known])
     data = load_dataset(options.calibration, codec.inputs)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
-    samples = codec.to_float(data.take(data.spread(most)))
+    loaded = data.take(data.spread(most))
+    given = zip(codec.inputs, loaded, known, strict=True)
+    doubts = calibration_doubts([_input_samples(graph, i, *one) for i, one in enumerate(given)])
     progress("calibrating")
-    stats = calibrate(graph, samples, options.calibration_method or "mse")
+    stats = calibrate(graph, codec.to_float(loaded), options.calibration_method or "mse")
     progress("quantising")
-    return stats
+    return replace(stats, doubts=tuple(doubts))
+
+
+def _input_samples(
+    graph: Graph, index: int, spec: InputSpec, samples: NDArray, known: InputFormat | None
+) -> InputSamples:
+    """What was loaded for an input, beside what it is made for."""
+    grid = graph.meta.get("qdq", {}).get(graph.inputs[index])
+    wanted = wanted_grid(float(grid[0]), int(grid[1]), grid[2]) if grid else None
+    if known is not None:
+        wanted = wanted_pixels(known.mean, known.std)
+    return InputSamples(spec.name, samples, 1 if is_image(graph, index) else -1, wanted)
+
+
+def _normalisation_doubts(
+    options: CompileOptions, graph: Graph, known: Sequence[InputFormat | None]
+) -> list[Diagnostic]:
+    fitting = {k.pair: normalisation_doubts(k.mean, k.std) for k in known if k is not None}
+    if fitting:
+        return [doubt for found in fitting.values() for doubt in found]
+    given = [n for n in ("mean", "std") if getattr(options, n) is not None]
+    noted = [k for k in (METADATA_MEAN, METADATA_STD) if k in graph.meta.get("metadata_props", {})]
+    if not given and not noted:
+        return []
+    images = any(is_image(graph, i) for i in range(len(graph.inputs)))
+    why = "mean and std belong together" if images else "no input is an image"
+    return [
+        Diagnostic(
+            severity="warning",
+            code="normalisation-unused",
+            where=None,
+            message=f"{' and '.join(given or noted)} of the {'options' if given else 'model'} "
+            f"cannot be used: {why}",
+            hint="the data must hold the floats that the model gets",
+        )
+    ]
+
+
+def _bits_note(text: str) -> Diagnostic:
+    """What there is to say about the bits of weights."""
+    return Diagnostic(severity="warning", code="weight-bits", where=None, message=text)
 
 
 def pixel_formats(
@@ -133,4 +189,8 @@ def _metadata(graph: Graph, key: str) -> tuple[float, ...] | None:
     from mcuformer.cli.params import parse_floats
 
     text = graph.meta.get("metadata_props", {}).get(key)
-    return None if text is None else parse_floats(str(text))
+    try:
+        return None if text is None else parse_floats(str(text))
+    except UsageError as error:
+        hint = "give --mean and --std, which count more than the model's metadata"
+        raise UsageError(f"{key} in the model's metadata: {error.message}", hint) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, print_json
+from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option
 
@@ -38,5 +38,7 @@ def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     else:
         print(as_text(result.report))
         print(f"\n{result.chart()}\n\n{layer_table(result.report)}")
-    if result.error is not None:
+    if result.error is None:
+        warn(result.diagnostics)
+    else:
         raise reported(result.error, as_json)

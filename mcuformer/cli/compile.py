@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, print_json
+from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option, verbose_option
 
@@ -64,6 +64,7 @@ def command(
 
     with Progress() as progress:
         result = compile_model(options, output, progress)
+    warn(result.diagnostics)
     if report_file is not None:
         write_report(result.page, result.report, report_file)
     if as_json:

@@ -6,8 +6,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcuformer.names import printable
+
+if TYPE_CHECKING:
+    from mcuformer.report import Diagnostic
 
 _WIDTH = 20  # of the bar
 
@@ -76,6 +81,14 @@ def print_json(document: Any) -> None:
 def note(text: str) -> None:
     """A remark that is no result: stderr."""
     print(text, file=sys.stderr)
+
+
+def warn(diagnostics: Iterable[Diagnostic]) -> None:
+    """The warnings among them on stderr; an error is what the command fails with."""
+    for found in diagnostics:
+        if found.severity == "warning":
+            hint = f"\n  hint: {printable(found.hint, 500)}" if found.hint else ""
+            note(f"warning: {printable(found.message, 500)}{hint}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

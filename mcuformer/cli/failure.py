@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from mcuformer.cli.console import warn
 from mcuformer.errors import McuformerError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -47,6 +48,8 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
         print(json.dumps(_document(error, failure), indent=2))
     lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
     print("\n".join(lines), file=sys.stderr)
+    if isinstance(error, McuformerError):
+        warn(error.diagnostics)
     return failure.exit_code
 
 

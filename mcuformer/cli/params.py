@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,16 @@ class Parsed(click.ParamType):
 
 
 def parse_floats(text: str) -> tuple[float, ...]:
-    """'0.5' or '0.4914,0.4822,0.4465'."""
+    """'0.5', '0.4914,0.4822,0.4465' or, as Python prints it, '[0.4914, 0.4822, 0.4465]'."""
+    parts = re.split(r"\s*,\s*|\s+", text.strip().strip("[]()").strip())
     try:
-        values = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
+        values = tuple(float(part) for part in parts)
     except ValueError:
         values = ()
-    if not values or not all(abs(v) < 1e6 for v in values):
+    if not values:
         raise UsageError(f"'{text[:60]}' is not a list of numbers such as 0.49,0.48,0.45")
+    if not all(abs(v) < 1e6 for v in values):
+        raise UsageError(f"'{text[:60]}' holds NaN, infinity or a number beyond a million")
     return values
 
 
@@ -47,8 +51,20 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
+def parse_seconds(text: str) -> float:
+    """'90' or '0.5'."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 1e6:
+        raise UsageError(f"'{text[:60]}' is no number of seconds above 0, such as 90")
+    return seconds
+
+
 SIZE = Parsed("size", parse_size)
 COUNT = Parsed("count", parse_count)
+SECONDS = Parsed("seconds", parse_seconds)
 FLOATS = Parsed("numbers", parse_floats)
 SHAPE = Parsed("shape", parse_shape)
 
@@ -72,4 +88,11 @@ emulator_option = click.option(
     default="unicorn",
     show_default=True,
     help="Where the code runs.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Give up when the program has run this long.  [default: from the estimate, 30 or more]",
 )

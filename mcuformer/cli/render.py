@@ -15,7 +15,7 @@ Report = dict[str, Any]
 
 
 def as_text(report: Report) -> str:
-    """Everything but the layers."""
+    """Everything but the layers; warnings go to stderr (`warn`)."""
     parts = [
         _head(report),
         _sram(report),
@@ -24,7 +24,7 @@ def as_text(report: Report) -> str:
         _tradeoffs(report),
         _checked(report),
     ]
-    return "\n\n".join([part for part in parts if part] + _diagnostics(report))
+    return "\n\n".join(part for part in parts if part)
 
 
 def layer_table(report: Report) -> str:
@@ -144,17 +144,6 @@ def _tradeoffs(report: Report) -> str:
         for t in report["tradeoffs"]
     ]
     return table(["optimize", "SRAM bytes", "MAC"], rows) if rows else ""
-
-
-def _diagnostics(report: Report) -> list[str]:
-    """Warnings and errors; why a figure is unknown stands in report.json."""
-    lines = []
-    for entry in report["diagnostics"]:
-        if entry["severity"] == "info":
-            continue
-        hint = f"\n  hint: {entry['hint']}" if entry["hint"] else ""
-        lines.append(f"{entry['severity']}: {printable(entry['message'], 500)}{hint}")
-    return lines
 
 
 def _count(value: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import Progress, print_json
-from mcuformer.cli.params import directory_argument, emulator_option, json_option
+from mcuformer.cli.params import directory_argument, emulator_option, json_option, timeout_option
 
 
 @click.command("run")
@@ -23,6 +23,7 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 )
 @click.option("--raw", is_flag=True, help="The input holds the firmware's own integers.")
 @emulator_option
+@timeout_option
 @click.option(
     "--output",
     "output_file",
@@ -33,7 +34,7 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 @json_option
 def command(
     directory: str, inputs: tuple[str, ...], raw: bool, emulator: str, output_file: Path | None,
-    as_json: bool,
+    as_json: bool, timeout_s: float | None,
 ) -> None:  # fmt: skip
     """Run the compiled model in DIR on one sample."""
     from mcuformer.cli.render_run import as_text
@@ -44,7 +45,7 @@ def command(
     if output_file is not None:
         check_output_file(package, output_file)
     with Progress() as progress:
-        document = run_once(package, inputs, raw, emulator, progress)
+        document = run_once(package, inputs, raw, emulator, progress, timeout_s)
     if output_file is not None:
         save_outputs(document, output_file)
     if as_json:

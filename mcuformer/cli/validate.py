@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import Progress, print_json
-from mcuformer.cli.params import directory_argument, emulator_option, json_option
+from mcuformer.cli.params import directory_argument, emulator_option, json_option, timeout_option
 
 EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
 
@@ -22,6 +22,7 @@ EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
     help="An image folder (class order: sorted folder names), an .npz with the inputs and y, or a .npy.",
 )
 @emulator_option
+@timeout_option
 @click.option("--target", metavar="SERIAL", help="A board on this serial port, not an emulator.")
 @click.option(
     "--limit",
@@ -42,7 +43,7 @@ EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
 def command(
     directory: str, data: Path, emulator: str, target: str | None, limit: int | None,
     per_layer: bool, model: Path | None, min_sqnr: float | None, min_agreement: float | None,
-    as_json: bool,
+    as_json: bool, timeout_s: float | None,
 ) -> None:  # fmt: skip
     """Compare the compiled model in DIR with labels, the float model and the interpreter."""
     from mcuformer.cli.failure import reported
@@ -57,10 +58,10 @@ def command(
     runner = f"target {target}" if target else emulator
     if limit is None and runner != "host":
         limit = EMULATED_SAMPLES
-    with Progress() as progress, make_device(package, emulator, target) as device:
+    with Progress() as progress, make_device(package, emulator, target, timeout_s) as device:
         document = validate(package, data, limit or None, model, runner, device, progress)
     if per_layer:
-        with Progress() as progress, make_tracer(package, emulator, target) as tracer:
+        with Progress() as progress, make_tracer(package, emulator, target, timeout_s) as tracer:
             progress("comparing layers")
             differing = document["bit_exact"]["differing"]
             document["layers"] = layers_of(package, data, model, tracer, limit or None, differing)

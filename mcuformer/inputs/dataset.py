@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.inputs.arrays import CLASSES, LABELS, InputSpec, essential, keys_of, read_arrays
+from mcuformer.inputs.doubts import finite_float32
 from mcuformer.inputs.images import list_images, read_image
 
 
@@ -86,9 +87,7 @@ def _samples(path: Path, key: str, x: NDArray, shape: tuple[int, ...]) -> NDArra
         )
     x = found
     if x.dtype.kind == "f":
-        if not np.isfinite(x).all():
-            raise UsageError(f"{path}: {name} holds NaN or infinite numbers")
-        return x.astype(np.float32, copy=False)
+        return finite_float32(x, f"{path}: {name}")
     if x.min() < 0 or x.max() > 255:
         raise UsageError(f"{path}: {name} holds integers outside 0..255, which are no pixels")
     return x.astype(np.uint8, copy=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.inputs.arrays import InputSpec, keys_of, read_arrays
 from mcuformer.inputs.codec import InputCodec
+from mcuformer.inputs.doubts import finite_float32
 from mcuformer.names import printable
 
 
@@ -66,6 +67,4 @@ def _float(array: NDArray, spec: InputSpec) -> NDArray[np.float32]:
             f"input {printable(spec.name)} holds {array.dtype}, not floats",
             "give --raw for integers",
         )
-    if not np.isfinite(array).all():
-        raise UsageError(f"input {printable(spec.name)} holds NaN or infinite numbers")
-    return array.astype(np.float32)
+    return finite_float32(array[None], f"input {printable(spec.name)}")[0]

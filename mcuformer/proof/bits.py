@@ -15,6 +15,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.names import printable
 from mcuformer.package import ELF, CompiledPackage
 from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.limits import EndlessError
 from mcuformer.validate.per_layer import traced_equal
 
 Values = Mapping[str, NDArray]
@@ -43,7 +44,7 @@ def compare_bits(
     try:
         with Executor(package, emulator) as executor:
             outputs = [i.output for i in executor.run(images).inferences]
-    except ToolMissingError:
+    except (ToolMissingError, EndlessError):  # a trace would not end either
         raise
     except FirmwareError as error:
         raise _differs(package, emulator, images[0], expected[0], error.message) from error

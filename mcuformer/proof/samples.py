@@ -12,6 +12,7 @@ from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, onnx_shape
 from mcuformer.ir.types import DTYPES
+from mcuformer.report import Diagnostic
 
 SAMPLES = 2
 _SEED = 20261128
@@ -22,10 +23,12 @@ class Evidence:
     """What quantisation knew: `prepared` is the float graph that was lowered.
 
     `samples`: per input real numbers [n, ...] in the graph's layout, None where there were no data.
+    `diagnostics`: what is to be said about them and about the bits of weights.
     """
 
     prepared: Graph
     samples: tuple[NDArray[np.float32], ...] | None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
+from mcuformer.report import Diagnostic
 
 METHODS = ("minmax", "percentile", "mse")
 _ROW_BUDGET = 2**19  # sampled numbers per value: 2 MB
@@ -40,12 +41,13 @@ class ValueStats:
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationStats:
     """Statistics of the prepared `graph`; `samples` [N, ...] of every input in its layout, None if
-    synthetic."""
+    synthetic. `doubts`: what speaks against the samples (inputs/doubts.py)."""
 
     graph: Graph
     method: str
     values: dict[str, ValueStats]
     samples: tuple[NDArray[np.float32], ...] | None = None
+    doubts: tuple[Diagnostic, ...] = ()
 
     @property
     def count(self) -> int:

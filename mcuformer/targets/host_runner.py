@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mcuformer.errors import ToolMissingError
 from mcuformer.targets.batch import read_inferences, write_inputs
+from mcuformer.targets.child import child, words_of
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.firmware import model_sources
+from mcuformer.targets.limits import DEFAULT_S
 from mcuformer.targets.objects import compile_objects
 from mcuformer.targets.port import PORT
 from mcuformer.targets.result import Inference, RunResult
@@ -66,14 +68,17 @@ def host_compiler() -> str:
 
 
 def run(
-    program: Path, inputs: Sequence[bytes], *, trace: bool = False, processes: int | None = None
-) -> RunResult:
-    """Inputs are shared out evenly to as many processes as there are cores (or `processes`)."""
+    program: Path, inputs: Sequence[bytes], *, trace: bool = False, processes: int | None = None,
+    timeout_s: float = DEFAULT_S,
+) -> RunResult:  # fmt: skip
+    """Inputs are shared out evenly to as many processes as there are cores (or `processes`).
+
+    EndlessError where one of them has not ended after `timeout_s`.
+    """
     count = max(1, min(processes or len(os.sched_getaffinity(0)), len(inputs)))
     size = -(-len(inputs) // count) if inputs else 0
     parts = [inputs[i : i + size] for i in range(0, len(inputs), size)] if inputs else []
-    with ThreadPoolExecutor(max_workers=count) as pool:
-        results = list(pool.map(lambda part: _run_part(program, part, trace), parts))
+    results = _run_parts(program, parts, trace, timeout_s)
     why = dict.fromkeys(("instructions", "io_instructions", "layers"), _WHY)
     why |= dict.fromkeys(
         ("sram_high_water_bytes", "stack_high_water_bytes"), "the host has no SRAM to measure"
@@ -81,19 +86,22 @@ def run(
     return RunResult("host", tuple(i for part in results for i in part), why=why)
 
 
-def _run_part(program: Path, inputs: Sequence[bytes], trace: bool) -> list[Inference]:
-    with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
-        folder = Path(name)
-        write_inputs(folder, inputs)
-        result = subprocess.run(
-            [str(program.resolve())],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if result.returncode:
-            words = result.stderr.strip()[-4000:] or f"exit {result.returncode}"
-            raise FirmwareError(f"the host program failed: {words}")
-        return read_inferences(folder, len(inputs), trace, None)
+def _run_parts(
+    program: Path, parts: Sequence[Sequence[bytes]], trace: bool, timeout_s: float
+) -> list[list[Inference]]:
+    """A process for each of `parts`, all at once."""
+    until = time.monotonic() + timeout_s
+    with ExitStack() as stack:
+        names = [stack.enter_context(TemporaryDirectory(prefix="mcuformer-")) for _ in parts]
+        folders = [Path(name) for name in names]
+        for folder, part in zip(folders, parts, strict=True):
+            write_inputs(folder, part)
+        argv = [str(program.resolve())]
+        started = [stack.enter_context(child(argv, folder)) for folder in folders]
+        for process in started:
+            words = words_of(process, "the host program", until - time.monotonic(), timeout_s)
+            if process.returncode:
+                words = words[-4000:] or f"exit {process.returncode}"
+                raise FirmwareError(f"the host program failed: {words}")
+        pairs = zip(folders, parts, strict=True)
+        return [read_inferences(folder, len(part), trace, None) for folder, part in pairs]

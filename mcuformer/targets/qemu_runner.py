@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from mcuformer.errors import ToolMissingError
 from mcuformer.targets.batch import read_inferences, write_inputs
+from mcuformer.targets.child import child, words_of
 from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.limits import DEFAULT_S
 from mcuformer.targets.result import RunResult
 
 _TICK_NS, _INSTRUCTION_NS = 40, 64  # of the 25 MHz timer; of -icount shift=6
@@ -23,9 +24,12 @@ def run(
     *,
     trace: bool = False,
     core: str = "cortex-m7",
-    timeout_s: float = 3600,
+    timeout_s: float = DEFAULT_S,
 ) -> RunResult:
-    """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too."""
+    """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too.
+
+    EndlessError where QEMU has not ended after `timeout_s`.
+    """
     with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
         folder = Path(name)
         write_inputs(folder, inputs)
@@ -51,21 +55,10 @@ def _qemu(elf: Path, core: str, folder: Path, timeout_s: float) -> None:
         "-semihosting-config", "enable=on,target=native", "-icount", "shift=6",
         "-kernel", str(elf.resolve()),
     ]  # fmt: skip
-    try:
-        result = subprocess.run(
-            argv,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise FirmwareError(f"QEMU did not end within {timeout_s:.0f} s") from None
-    if result.returncode:
-        words = (result.stdout + result.stderr).strip()[-2000:] or f"exit {result.returncode}"
-        raise FirmwareError(f"QEMU: {words}")
+    with child(argv, folder) as process:
+        words = words_of(process, "QEMU", timeout_s, timeout_s)
+    if process.returncode:
+        raise FirmwareError(f"QEMU: {words[-2000:] or f'exit {process.returncode}'}")
 
 
 def _instructions(ticks: int) -> int:

@@ -8,14 +8,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.targets.board import Board
+from mcuformer.targets.child import child
 from mcuformer.targets.client import Client, StreamPort
 from mcuformer.targets.clocks import clock_tree
 from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.limits import DEFAULT_S, endless
 from mcuformer.targets.port import render_template
 from mcuformer.targets.result import Inference, RunResult
 from mcuformer.targets.usarts import USARTS
@@ -39,8 +41,12 @@ _PWR = ("if at == 4: value = regs.get(0, 0) & 0x30000",)
 _QUADSPI = ("if at == 8: value = 2", "if at == 0x20: value = 0x18BA20")
 
 
-def run(elf: Path, board: Board, inputs: Sequence[bytes], *, trace: bool = False) -> RunResult:
-    """Each input is the whole image as bytes. An access that the board lacks is an error."""
+def run(
+    elf: Path, board: Board, inputs: Sequence[bytes], *, trace: bool = False,
+    timeout_s: float = DEFAULT_S,
+) -> RunResult:  # fmt: skip
+    """Each input is the whole image as bytes. An access that the board lacks is an error, and so is a
+    run of more than `timeout_s`."""
     if trace:
         raise UsageError("layers cannot be traced in Renode", "use unicorn, qemu or host")
     with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
@@ -48,8 +54,8 @@ def run(elf: Path, board: Board, inputs: Sequence[bytes], *, trace: bool = False
         port = _free_port()
         write_platform(folder, board, port)
         shutil.copyfile(elf, folder / "firmware.elf")
-        with _renode(folder), _connect(port) as line:
-            client = Client(line, compute_s=1800)
+        with _renode(folder), _connect(port, timeout_s) as line:
+            client = Client(line, compute_s=timeout_s)
             info = client.info()
             if info.input_mode == "flash":
                 raise UsageError(
@@ -95,27 +101,16 @@ def write_platform(folder: Path, board: Board, port: int) -> None:
 @contextmanager
 def _renode(folder: Path) -> Iterator[None]:
     argv = [renode_command(), "--disable-xwt", "--console", "--plain", "-e", "include @run.resc"]
-    process = subprocess.Popen(
-        argv,
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
+    with child(argv, folder, talks=False) as process:
         yield
-    finally:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.communicate("quit\n", timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextmanager
-def _connect(port: int) -> Iterator[StreamPort]:
-    until = time.monotonic() + _START_S
+def _connect(port: int, timeout_s: float) -> Iterator[StreamPort]:
+    """The firmware's UART; EndlessError at a read after `timeout_s`."""
+    until, over = (time.monotonic() + seconds for seconds in (_START_S, timeout_s))
     while True:
         try:
             line = socket.create_connection(("127.0.0.1", port), timeout=1)
@@ -125,8 +120,10 @@ def _connect(port: int) -> Iterator[StreamPort]:
                 raise FirmwareError(f"Renode did not start within {_START_S:.0f} s") from None
             time.sleep(0.2)
 
-    def read_some(timeout_s: float) -> bytes:
-        line.settimeout(timeout_s)
+    def read_some(wait_s: float) -> bytes:
+        if time.monotonic() > over:
+            raise endless("Renode", timeout_s)
+        line.settimeout(wait_s)
         try:
             return line.recv(4096)
         except TimeoutError:

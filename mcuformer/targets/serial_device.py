@@ -14,6 +14,7 @@ from mcuformer.targets.frames import Frame, Parser
 from mcuformer.targets.result import Inference, RunResult
 
 _WHY = "RAM cannot be painted over the UART; Unicorn measures it"
+_COMPUTE_S = 300.0  # of silence while the device computes
 _NAMES = {
     frames.INFO: "INFO?", frames.RUN: "RUN", frames.DATA: "DATA", frames.OUTPUT: "OUTPUT?",
     frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT",
@@ -31,6 +32,7 @@ def run(
     *,
     model_id: str | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    timeout_s: float | None = None,
 ) -> RunResult:
     """Run inputs on the device at `port`; the counts are cycles of its DWT counter.
 
@@ -39,7 +41,7 @@ def run(
     ValidationError when the device holds another model than `model_id` (hex).
     """
     with open_port(port, baud) as line:
-        client = Client(stream_port(line))
+        client = Client(stream_port(line), compute_s=timeout_s or _COMPUTE_S)
         info = client.info()
         if model_id is not None and info.model_id != model_id:
             raise ValidationError(

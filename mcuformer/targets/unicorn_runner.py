@@ -13,6 +13,7 @@ from mcuformer.targets.board import Board
 from mcuformer.targets.client import Client, DeviceInfo
 from mcuformer.targets.elf import Elf, read_elf
 from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.limits import DEFAULT_S
 from mcuformer.targets.result import Inference, RunResult, Tile, assemble
 
 if TYPE_CHECKING:
@@ -27,14 +28,17 @@ def run(
     trace: bool = False,
     dead: Collection[str] = (),
     seed: int = 0,
+    timeout_s: float = DEFAULT_S,
 ) -> RunResult:
     """Each input is what one inference reads: all inputs, lines in order, one behind the other.
 
     `trace` needs an ELF built with trace=True. `dead` names ready bits that never come, `seed`
-    draws the noise that RAM holds at first. FirmwareError when the firmware complains, faults, or
-    writes a byte of RAM that belongs to nothing.
+    draws the noise that RAM holds at first. FirmwareError when the firmware complains, faults,
+    writes a byte of RAM that belongs to nothing, or has not ended after `timeout_s`.
     """
-    device = EmulatedDevice(read_elf(elf), board, trace=trace, dead=dead, seed=seed)
+    device = EmulatedDevice(
+        read_elf(elf), board, trace=trace, dead=dead, seed=seed, timeout_s=timeout_s
+    )
     inferences = tuple(device.infer(image) for image in inputs)
     device.client.quit()
     device.check_memory()
@@ -53,8 +57,10 @@ class EmulatedDevice:
         trace: bool = False,
         dead: Collection[str] = (),
         seed: int = 0,
+        timeout_s: float = DEFAULT_S,
     ) -> None:
         self.machine = _machine(elf, board, dead, seed)
+        self.machine.end_within(timeout_s)
         self.tiles: list[Tile] | None = [] if trace else None
         if trace:
             self.machine.engine.on_instruction(elf.address("mcf_trace"), self._trace)
@@ -121,7 +127,7 @@ class EmulatedDevice:
 
 
 class EmulatedPort:
-    """The emulated USART as a client's Port. Time passes only while the firmware runs or waits."""
+    """The emulated USART as a client's Port. Time passes while the firmware runs, waits or sleeps."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -134,6 +140,8 @@ class EmulatedPort:
         sent, until = self.machine.chip.usart.sent, self.seconds() + timeout_s
         while not sent and not self.asleep and self.seconds() < until:
             self.asleep = self.machine.resume() == "asleep"
+        if self.asleep and not sent:
+            self.machine.pass_time(timeout_s)
         data = bytes(sent)
         sent.clear()
         return data

@@ -22,8 +22,13 @@ class Tracer:
 
 
 @contextmanager
-def make_device(package: CompiledPackage, emulator: str, target: str | None) -> Iterator[Device]:
-    """A function from input bytes to output bytes, per sample; ValidationError when a board fails."""
+def make_device(
+    package: CompiledPackage, emulator: str, target: str | None, timeout_s: float | None = None
+) -> Iterator[Device]:
+    """A function from input bytes to output bytes, per sample; ValidationError when a board fails.
+
+    `timeout_s`: of a run of an emulator, of a board's silence.
+    """
 
     if target is not None:
         from mcuformer.targets import serial_device
@@ -34,22 +39,24 @@ def make_device(package: CompiledPackage, emulator: str, target: str | None) -> 
         baud, key = uart.baud, package.graph.meta["model_id"]
 
         def on_board(images: Sequence[bytes]) -> list[bytes]:
-            result = serial_device.run(target, baud, images, model_id=key)
+            result = serial_device.run(target, baud, images, model_id=key, timeout_s=timeout_s)
             return [i.output for i in result.inferences]
 
         yield on_board
         return
-    with Executor(package, emulator) as executor:
+    with Executor(package, emulator, timeout_s=timeout_s) as executor:
         yield lambda images: [i.output for i in executor.run(images).inferences]
 
 
 @contextmanager
-def make_tracer(package: CompiledPackage, emulator: str, target: str | None) -> Iterator[Tracer]:
+def make_tracer(
+    package: CompiledPackage, emulator: str, target: str | None, timeout_s: float | None = None
+) -> Iterator[Tracer]:
     """What shows the layers of the very thing that `make_device` runs, never of another one."""
     if target is not None:
         yield Tracer(None, f"the board at {target} does not show its layers; an emulator does")
     elif emulator == "renode":
         yield Tracer(None, "Renode does not show layers; unicorn, qemu and host do")
     else:
-        with Executor(package, emulator, trace=True) as executor:
+        with Executor(package, emulator, trace=True, timeout_s=timeout_s) as executor:
             yield Tracer(lambda images: executor.run(images).inferences)

@@ -22,6 +22,8 @@ from mcuformer.pipeline import compile_model
 from mcuformer.quant import lower_linear
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
+from mcuformer.targets import limits
+from mcuformer.targets.limits import EndlessError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 
@@ -128,3 +130,20 @@ def test_nothing_here_can_run_it(compiled: Compile, monkeypatch: pytest.MonkeyPa
     report = compiled(emit_only=True)
     assert report["checked"] is None
     assert any(d["where"] == "checked" and d["code"] == "unknown" for d in report["diagnostics"])
+
+
+@pytest.mark.parametrize("emit_only", [False, True])
+def test_code_that_does_not_end(
+    compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emit_only: bool
+) -> None:
+    planted = shutil.copytree(RUNTIME_C, tmp_path / "runtime_c")
+    source = planted / "src" / "mcf_mean.c"
+    loop = r"\g<0>\n    for (volatile int go = 1; go;) {}"
+    source.write_text(
+        re.sub(r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.M)
+    )
+    monkeypatch.setattr(runtime, "RUNTIME_C", planted)
+    monkeypatch.setattr(limits, "_START_S", 1.0)
+    with pytest.raises(EndlessError, match=r"did not end within 1\.\d* s"):
+        compiled(emit_only=emit_only)
+    assert not (tmp_path / "out").exists()

@@ -43,7 +43,7 @@ def lowered(arch, tmp_path):
         mean=(0.4,) * c,
         std=(0.3,) * c,
     )
-    return quantised(options, load_model(path, {}), False, quiet)
+    return quantised(options, load_model(path, {}), False, quiet)[0]
 
 
 def same_outline(arch, tmp_path):

@@ -53,7 +53,7 @@ def integer_graph(network, folder, kept=None, bits=8):
     options = CompileOptions(
         model=model, board="stm32f746", calibration=images, weight_bits=str(bits)
     )
-    return quantised(options, load_model(model, {}), True, lambda *_: None)
+    return quantised(options, load_model(model, {}), True, lambda *_: None)[0]
 
 
 def integer_logits(graph, x):

@@ -89,10 +89,12 @@ class Engine:
 
         self.uc.hook_add(_unicorn.UC_HOOK_MEM_INVALID, hook)
 
-    def run(self, pc: int) -> int:
-        """Run until `stop` or WFI; the address where it stopped. EngineError on a fault."""
+    def run(self, pc: int, until: float | None = None) -> int:
+        """Run until `stop`, WFI or time.monotonic() `until`; the address where it stopped.
+
+        EngineError on a fault."""
         try:
-            with interrupt_afterwards(self.stop):
+            with interrupt_afterwards(self.stop, until):
                 self.uc.emu_start(pc | 1, _FOREVER)
         except _unicorn.UcError as error:
             raise EngineError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Collection
 from typing import Literal
 
@@ -16,6 +17,7 @@ from mcuformer.targets.chip.engine import Engine, EngineError
 from mcuformer.targets.chip.mpu_model import EXECUTE, READ, WRITE
 from mcuformer.targets.elf import Elf
 from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.limits import endless
 
 Stop = Literal["waiting", "asleep"]
 _REGISTERS = ((0x40000000, 0x20000000), (0xA0001000, 0x1000), (0xE0000000, 0x100000))
@@ -49,6 +51,8 @@ class Machine:
         self.wanted_permissions = self.permissions
         self.skipped_ticks = 0
         self.starved = False
+        self.limit_s = 0.0
+        self.until: float | None = None
         self.fault: tuple[str, int, int] | None = None
         self._map_memory()
         self._load()
@@ -89,17 +93,27 @@ class Machine:
         now = np.frombuffer(memoryview(self.memory[region.name]), dtype=np.uint8)
         return now != np.frombuffer(self.paint[region.name], dtype=np.uint8)
 
+    def end_within(self, limit_s: float) -> None:
+        """From now on by the wall's clock; `resume` then raises EndlessError."""
+        self.limit_s, self.until = limit_s, time.monotonic() + limit_s
+
+    def pass_time(self, seconds: float) -> None:
+        """Of the emulated clock, in which no instruction runs."""
+        assert self.board.clock is not None
+        self.skipped_ticks += round(self.board.clock.cpu_hz * seconds)
+
     def resume(self) -> Stop:
         """Run on. Without new input time passes, so that the firmware's own time-outs come."""
         if self.starved and not self.chip.usart.received:
-            assert self.board.clock is not None
-            self.skipped_ticks += self.board.clock.cpu_hz // 1000 * _STARVED_MS
+            self.pass_time(_STARVED_MS / 1000)
         self.starved = False
         while True:
             try:
-                self.pc = self.engine.run(self.pc)
+                self.pc = self.engine.run(self.pc, self.until)
             except EngineError as error:
                 raise FirmwareError(self._fault_text(error)) from None
+            if self.until is not None and time.monotonic() >= self.until:
+                raise endless("the firmware in Unicorn", self.limit_s, f"it is {self._at()}")
             if self.wanted_permissions != self.permissions:
                 self.counter.repeat()
                 self._protect()
@@ -170,8 +184,7 @@ class Machine:
         self.fault = (kind, address, size)
 
     def _fault_text(self, error: EngineError) -> str:
-        pc, lr = self.engine.get("pc"), self.engine.get("lr")
-        at = f"in {self.elf.where(pc)} (pc 0x{pc:08x}, called from {self.elf.where(lr & ~1)})"
+        at = self._at()
         if self.fault is None:
             return f"{error} {at}"
         kind, address, size = self.fault
@@ -185,6 +198,10 @@ class Machine:
         else:
             place = f"forbidden in {region.name}"
         return f"{kind} of {size} bytes at 0x{address:08x}, {place}, {at}"
+
+    def _at(self) -> str:
+        pc, lr = self.engine.get("pc"), self.engine.get("lr")
+        return f"in {self.elf.where(pc)} (pc 0x{pc:08x}, called from {self.elf.where(lr & ~1)})"
 
     def _beyond(self, address: int) -> str:
         sp = self.engine.get("sp")
