@@ -56,7 +56,7 @@ def test_a_linked_network_keeps_to_the_search_s_figures(tmp_path, preset, i):
     package = open_package(tmp_path / "build")
     pixels = np.random.default_rng(1).integers(0, 256, arch.image, np.uint8)
     with Executor(package, "unicorn") as executor:
-        result = executor.run([pixels])
+        result = executor.run([pixels.tobytes()])
     assert result.stack_high_water_bytes <= cost.stack_bytes
     assert result.sram_high_water_bytes <= cost.sram_total_bytes
     assert result.inferences[0].instructions == pytest.approx(cost.instructions, rel=0.03), arch
