@@ -116,4 +116,4 @@ def test_a_pool_at_the_end_and_of_several_readers(tmp_path: Path) -> None:
 def test_draws_hold_joins_of_every_kind() -> None:
     case = Joins((3, 4), 5, ("conv", "pool", "twice", "constant", "rows", "flat"), "conv", True, 3)
     axes = [op.attrs["axis"] for op in joins_model(case).ops if op.kind == "concat"]
-    assert 0 in axes and axes.count(1) > 2
+    assert 0 in axes and axes.count(1) > 1  # of the parts, and of the value twice
