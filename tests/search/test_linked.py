@@ -48,6 +48,7 @@ def test_a_linked_network_keeps_to_the_search_s_figures(tmp_path, preset, i):
     options = CompileOptions(
         model=exported(arch, tmp_path / "network.onnx"), board="stm32f746", input_mode=mode,
         calibration=tmp_path / "images.npz", mean=(0.4,) * c, std=(0.3,) * c,
+        accept_sqnr=0.0,  # weights are random: outputs nearly cancel, as no trained network's do
     )  # fmt: skip
     report = compile_model(options, tmp_path / "build", quiet).report
     assert report["memory"]["arena_bytes"] == cost.arena_bytes
