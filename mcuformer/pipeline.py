@@ -106,6 +106,7 @@ def _check_options(options: CompileOptions) -> None:
 
 
 def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evidence) -> Figures:
+    from mcuformer.ir.verify import verify
     from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, arena_regions
     from mcuformer.misfit import explain
@@ -126,6 +127,7 @@ def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evi
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
     weights = choose_flash(options.weights, weights_bytes, board)
     error = error or flash_error(options, weights, weights_bytes, board)
+    verify(schedule.program.graph)
     check(schedule.program, schedule.plan)
     return Figures(
         options=options,

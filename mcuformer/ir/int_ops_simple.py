@@ -86,7 +86,7 @@ def gather(op: Op, args: Args, out: TensorType) -> NDArray:
     return np.take(np.asarray(args[0]), np.asarray(op.attrs["indices"]), axis=-2)
 
 
-def reshape(op: Op, args: Args, out: TensorType, in_rank: int) -> NDArray:
+def reshape(op: Op, args: Args, out: TensorType, in_rank: int = 2) -> NDArray:
     """Row-major, moves nothing; the batch axes in front stay."""
     x = np.asarray(args[0])
     return x.reshape(*x.shape[: x.ndim - in_rank], *out.shape)

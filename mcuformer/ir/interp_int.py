@@ -5,40 +5,16 @@ Host C, the emulators and a board must equal `run_int` bit for bit (docs/adr/000
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError, UsageError
-from mcuformer.ir import int_ops_attention as attention
-from mcuformer.ir import int_ops_linear as linear
-from mcuformer.ir import int_ops_norm as norm
 from mcuformer.ir import int_ops_simple as simple
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.layout import Feeds, feeds
 from mcuformer.ir.types import DTYPES, TensorType
-
-IntOp = Callable[[Op, linear.Args, TensorType], NDArray]
-
-INT_OPS: Mapping[str, IntOp] = {
-    "q_linear": linear.q_linear,
-    "q_conv2d": linear.q_conv2d,
-    "q_patch_embed": linear.q_conv2d,
-    "q_dwconv2d": linear.q_dwconv2d,
-    "q_layernorm": norm.q_layernorm,
-    "q_attention": attention.q_attention,
-    "q_softmax": attention.q_softmax,
-    "q_add": simple.q_add,
-    "q_requant": simple.q_requant,
-    "q_mul": simple.q_mul,
-    "q_unary": simple.q_unary,
-    "q_mean": simple.q_mean,
-    "q_argmax": simple.q_argmax,
-    "q_maxpool": simple.q_maxpool,
-    "concat": simple.concat,
-    "slice": simple.slice_,
-    "gather": simple.gather,
-}
 
 
 def run_int(graph: Graph, x_int: Feeds) -> dict[str, NDArray]:
@@ -64,7 +40,7 @@ def run_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
         return simple.reshape(op, args, out, rank)
     if op.kind not in INT_OPS:
         raise McuformerError(f"{op.name}: no integer definition of {op.kind}")
-    return INT_OPS[op.kind](op, args, out)
+    return INT_OPS[op.kind].evaluate(op, args, out)
 
 
 def _argument(graph: Graph, env: Mapping[str, NDArray], name: str | None) -> NDArray | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import CANONICAL, ShapeError
+from mcuformer.ir.int_table import INT_OPS, IntOp
+from mcuformer.ir.optable import CANONICAL, OpSpec, ShapeError
 
 
 class VerifyError(McuformerError):
@@ -31,8 +32,8 @@ def verify(graph: Graph) -> Graph:
         if op.name in named:
             _fail(op, "another operation has this name")
         named.add(op.name)
-        if graph.stage == "float":
-            _canonical(graph, op)
+        if graph.stage in ("float", "int"):
+            _by_its_row(graph, op)
     for name in (*graph.inputs, *graph.outputs):
         if name not in defined:
             raise VerifyError(f"graph output {name} is produced by nothing")
@@ -45,22 +46,36 @@ def _inputs_defined(op: Op, defined: set[str]) -> None:
             _fail(op, f"reads {name} before anything wrote it")
 
 
-def _canonical(graph: Graph, op: Op) -> None:
-    spec = CANONICAL.get(op.kind)
+def _by_its_row(graph: Graph, op: Op) -> None:
+    """Operands, attributes and shapes as the operator's table says."""
+    if graph.stage == "int":
+        _operands(op)
+    spec: OpSpec | IntOp | None = (CANONICAL if graph.stage == "float" else INT_OPS).get(op.kind)
     if spec is None:
-        _fail(op, f"{op.kind} is no canonical operator")
+        _fail(op, f"{op.kind} is no operator of stage {graph.stage}")
         return
-    for attr in spec.attrs:
+    for attr in spec.attrs if isinstance(spec, OpSpec) else ():
         if attr not in op.attrs:
             _fail(op, f"attribute {attr} is missing")
     shapes = [None if i is None else graph.type(i).shape for i in op.inputs]
     try:
-        shape = spec.infer(op.attrs, shapes)
+        shape = (spec.infer if isinstance(spec, OpSpec) else spec.shape)(op.attrs, shapes)
     except ShapeError as error:
         _fail(op, str(error))
         return
     if graph.type(op.outputs[0]).shape != shape:
         _fail(op, f"result is {graph.type(op.outputs[0]).shape}, the rule says {shape}")
+
+
+def _operands(op: Op) -> None:
+    row = INT_OPS.get(op.kind)
+    if row is None or row.repeated:
+        return
+    if len(op.inputs) > len(row.operands):
+        _fail(op, f"{len(op.inputs)} operands, want {len(row.operands)}")
+    for i, operand in enumerate(row.operands):
+        if not operand.optional and (i >= len(op.inputs) or op.inputs[i] is None):
+            _fail(op, f"operand {operand.name} is missing")
 
 
 def _fail(op: Op, reason: str) -> None:

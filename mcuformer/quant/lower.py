@@ -11,6 +11,7 @@ from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.functions import split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import layout_of
+from mcuformer.ir.verify import verify
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
@@ -83,7 +84,7 @@ def lower(
         ctx.step(index, op)
     formats = per_input(stats.graph, input_format)
     inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
-    return ctx.done({**graph.meta, "inputs": inputs, "activations": activations})
+    return verify(ctx.done({**graph.meta, "inputs": inputs, "activations": activations}))
 
 
 def _sample_count(stats: CalibrationStats) -> int:

@@ -6,24 +6,14 @@ sliced, activations become columns of where they lie (a `slice` of channels, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.types import QParams, TensorType, Value
-
-# Operands that run along the channels of the output, by position (ADR 0002), and their axis of
-# channels. All other operands are read whole. A kind that is not listed mixes its channels.
-_ALONG: Mapping[str, Mapping[int, int]] = {
-    "q_linear": {1: 0, 2: 0, 3: 0, 4: 0, 5: -1, 6: 0},
-    "q_layernorm": {0: -1, 1: 0, 2: 0, 3: 0, 4: 0},
-    "q_add": {0: -1, 1: -1, 2: 0, 3: 0, 4: 0},
-    "q_mul": {0: -1, 1: -1, 2: 0, 3: 0},
-    "q_requant": {0: -1, 1: 0, 2: 0},
-    "q_unary": {0: -1},
-}
 
 
 def is_column_view(op: Op) -> bool:
@@ -33,7 +23,7 @@ def is_column_view(op: Op) -> bool:
 
 def can_cut(values: Mapping[str, Value], op: Op, start: int, stop: int) -> bool:
     """Whether channels [start, stop) of the output can be computed by themselves."""
-    if op.kind not in _ALONG:
+    if not INT_OPS[op.kind].cut:
         return False
     if op.kind == "q_layernorm":
         group = values[op.outputs[0]].type.shape[-1] // op.attrs["groups"]
@@ -43,8 +33,15 @@ def can_cut(values: Mapping[str, Value], op: Op, start: int, stop: int) -> bool:
 
 def cut_activations(values: Mapping[str, Value], op: Op) -> list[str]:
     """The activations among the operands that are cut with the output."""
-    inputs = [op.inputs[i] for i in _ALONG[op.kind] if i < len(op.inputs)]
-    return [n for n in dict.fromkeys(inputs) if n is not None and not values[n].is_const]
+    inputs = [name for name, _ in _along(op)]
+    return [n for n in dict.fromkeys(inputs) if not values[n].is_const]
+
+
+def _along(op: Op) -> Iterator[tuple[str, int]]:
+    """The operands that run along the output's channels, and their axis of channels."""
+    for name, operand in zip(op.inputs, INT_OPS[op.kind].operands, strict=False):
+        if name is not None and operand.along is not None:
+            yield name, operand.along
 
 
 def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
@@ -75,10 +72,9 @@ def take_columns(
         return op
     suffix = f"[{start}:{stop}]"
     inputs = list(op.inputs)
-    for i, axis in _ALONG[op.kind].items():
-        name = inputs[i] if i < len(inputs) else None
-        if name is not None:
-            const = values[name].is_const
+    for i, (name, operand) in enumerate(zip(op.inputs, INT_OPS[op.kind].operands, strict=False)):
+        if name is not None and operand.along is not None:
+            const, axis = values[name].is_const, operand.along
             inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
     attrs = dict(op.attrs)
     if op.kind == "q_layernorm":

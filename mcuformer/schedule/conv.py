@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Op
+from mcuformer.ir.int_table import ins
 from mcuformer.kernels import conv as kernel
 from mcuformer.kernels import elementwise
 from mcuformer.schedule import pool
@@ -203,7 +204,7 @@ class _Chain:
         return lines * kernel.out_width(op, self.em) if tokens else lines
 
     def _residual(self, op: Op, line: Expr, count: int) -> tuple[Loc | None, tuple[Span, ...]]:
-        name = op.inputs[5] if len(op.inputs) > 5 else None
+        name = None if op.kind == "q_maxpool" else ins(op).res
         if name is None:
             return None, ()
         value = self.em.values[name]

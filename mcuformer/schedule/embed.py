@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_table import ins
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
 from mcuformer.schedule.emit import Emitter
@@ -69,7 +70,7 @@ def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> list
     virtual = as_linear(op, grid)
     rows = Rows(var("t") * grid.across, Expr(grid.across), grid.across, grid.across)
     y = target.at(rows.first)
-    res = em.location(op.inputs[5], {}, rows)
+    res = em.location(ins(op).res, {}, rows)
     if mode == "bands" and lines < grid.ph:
         body = _partial_sums(em, virtual, grid, y, res, rows, lines)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
+from mcuformer.ir.int_table import ins
 from mcuformer.ir.types import Value
 from mcuformer.kernels import attention, elementwise, layernorm, linear
 from mcuformer.kernels.table import KERNELS
@@ -48,7 +49,7 @@ class Emitter(State):
         x = self.location(op.inputs[0], tiles, rows)
         assert x is not None
         if op.kind == "q_linear":
-            res = self.location(op.inputs[5] if len(op.inputs) > 5 else None, tiles, rows)
+            res = self.location(ins(op).res, tiles, rows)
             return self.linear(op, x, res, y, rows)
         if op.kind == "q_layernorm":
             return self.layernorm(op, x, y, rows)

@@ -10,23 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_table import ins, kinds
 from mcuformer.record import record
 from mcuformer.schedule.columns import can_cut
 
-TOKENWISE = frozenset(
-    {
-        "q_linear",
-        "q_layernorm",
-        "q_unary",
-        "q_add",
-        "q_mul",
-        "q_requant",
-        "q_softmax",
-        "q_argmax",
-    }
-)
+TOKENWISE = kinds("rows")
 ATTENTION = "q_attention"
-CONVOLUTIONS = frozenset({"q_conv2d", "q_dwconv2d", "q_patch_embed", "q_maxpool"})  # by lines
+CONVOLUTIONS = kinds("lines")  # and pools: lines of an image from lines of another
 
 
 def activations(graph: Graph, op: Op) -> list[str]:
@@ -98,7 +88,7 @@ def _shared_by_heads(graph: Graph, op: Op, attention: Op) -> bool:
 
 def residual(graph: Graph, op: Op) -> str | None:
     """The activation that a q_linear adds in its epilogue (inputs: x, w, bias, mult, offset, res, rmult, table)."""
-    name = op.inputs[5] if op.kind == "q_linear" and len(op.inputs) > 5 else None
+    name = ins(op).res if op.kind == "q_linear" else None
     return None if name is None or graph.values[name].is_const else name
 
 

@@ -29,7 +29,7 @@ def test_good() -> None:
         ("'groups': 2", "'groups': 4", "4 groups do not divide 6"),
         ("'heads': 3", "'heads': 4", "4 heads do not divide"),
         (", 'scale': 1.0", "", "attribute scale is missing"),
-        ("= attention(", "= magic(", "no canonical operator"),
+        ("= attention(", "= magic(", "no operator of stage float"),
         ("output a", "output b", "produced by nothing"),
         ("n = layernorm(q)", "q = layernorm(q)", "second time"),
     ],
