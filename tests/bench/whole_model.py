@@ -53,7 +53,7 @@ def measure(shape: Shape, folder: Path) -> Measured:
     assert figures.error is None, figures.error
     write_model(figures, out, _silent)
     package = CompiledPackage(out, {}, load_graph(out / GRAPH), figures.board)
-    document = run_once(package, folder / "x.npy", True, "unicorn", _silent)
+    document = run_once(package, [str(folder / "x.npy")], True, "unicorn", _silent)
     qemu, why = _qemu(package, folder / "x.npy")
     if qemu is not None:
         assert qemu["outputs"] == document["outputs"], f"{shape.name}: QEMU's output differs"
@@ -64,7 +64,7 @@ def _qemu(package: CompiledPackage, x: Path) -> tuple[Mapping[str, Any] | None, 
     from mcuformer.errors import ToolMissingError
 
     try:
-        return run_once(package, x, True, "qemu", _silent), ""
+        return run_once(package, [str(x)], True, "qemu", _silent), ""
     except ToolMissingError as error:
         return None, error.message
 
