@@ -24,7 +24,7 @@ from mcuformer.ir.layout import is_image
 from mcuformer.options import CompileOptions
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
-from mcuformer.quant.assign import takes_pixels
+from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
 from mcuformer.report import Diagnostic
 from mcuformer.targets.board_file import load_board

@@ -29,6 +29,7 @@ class Joins:
     end: str
     image: bool
     seed: int
+    more: bool = False  # outputs
 
 
 @st.composite
@@ -36,7 +37,7 @@ def joins(draw: st.DrawFn) -> Joins:
     size = (draw(st.integers(1, 5)), draw(st.integers(1, 6)))
     steps = tuple(draw(st.lists(st.sampled_from(STEPS), min_size=3, max_size=10)))
     return Joins(size, draw(st.integers(1, 9)), (*steps, "channels"), draw(st.sampled_from(ENDS)),
-                 draw(st.booleans()), draw(st.integers(0, 999)))  # fmt: skip
+                 draw(st.booleans()), draw(st.integers(0, 999)), draw(st.booleans()))  # fmt: skip
 
 
 class _Builder(Net):
@@ -148,8 +149,10 @@ def joins_model(case: Joins) -> Graph:
         y = net.as_tokens(net.conv(net.as_image(y), 5, "end", 3, 1, 1))
     if case.end == "slice":
         y = net.columns(y, net.width(y) // 2, net.width(y), "end")
-    meta |= {"output_shapes": ((1, *net.b.values[y].type.shape),)}
-    return run_float_passes(net.b.done(["x"], [y], meta))
+    # Some values that others read leave as well, never the input itself.
+    outputs = [y, *(net.known[1:] if case.more else ())[:2]]
+    meta |= {"output_shapes": tuple((1, *net.b.values[o].type.shape) for o in outputs)}
+    return run_float_passes(net.b.done(["x"], outputs, meta))
 
 
 def lowered(case: Joins, activations: str = "8") -> Graph:

@@ -76,11 +76,6 @@ def per_input(graph: Graph, formats: Formats) -> tuple[InputFormat | None, ...]:
     return (*given, *[None] * (len(graph.inputs) - len(given)))
 
 
-def takes_pixels(graph: Graph, name: str) -> bool:
-    """Whether only layers with weights per channel read the input: mean and std go into them."""
-    return all(op.kind in ("conv2d", "patch_embed", "linear") for op in graph.consumers()[name])
-
-
 def _assign_pixels(graph: Graph, name: str, fmt: InputFormat, done: Assignment) -> None:
     channels = graph.type(name).shape[-1]
     if len(fmt.mean) != channels or len(fmt.std) != channels or min(fmt.std) <= 0:
@@ -88,9 +83,8 @@ def _assign_pixels(graph: Graph, name: str, fmt: InputFormat, done: Assignment) 
             f"mean and std need {channels} numbers each (std positive), got "
             f"{list(fmt.mean)} and {list(fmt.std)}"
         )
-    if not takes_pixels(graph, name):
-        raise UsageError("raw pixels need a convolution or a linear layer as the first operator")
-    done.qparams[name], done.dtypes[name] = fmt.qparams(), "uint8"
+    for member in done.policies[name].members:  # moves of pixels hold pixels
+        done.qparams[member], done.dtypes[member] = fmt.qparams(), "uint8"
 
 
 def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> None:

@@ -29,6 +29,7 @@ from mcuformer.quant.lower_simple import (
     lower_requant,
     lower_unary,
 )
+from mcuformer.quant.pixels import regrid_pixels
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.stored import given, restored
@@ -74,6 +75,9 @@ def lower(
     `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
     A network trained under rounding brings its numbers, where all bits are those it was trained with.
     """
+    formats = per_input(stats.graph, input_format)
+    pixels = [n for n, fmt in zip(stats.graph.inputs, formats, strict=True) if fmt is not None]
+    stats = regrid_pixels(stats, pixels)
     check_supported(stats.graph)
     layers = [op.name for op in stats.graph.ops if op.kind in PRODUCERS]
     trained = given(graph, activations, bits or {}, layers)
@@ -82,7 +86,6 @@ def lower(
     for index, op in enumerate(stats.graph.ops):
         _LOWER[op.kind](ctx, op)
         ctx.step(index, op)
-    formats = per_input(stats.graph, input_format)
     inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
     return verify(ctx.done({**graph.meta, "inputs": inputs, "activations": activations}))
 

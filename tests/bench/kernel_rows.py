@@ -9,6 +9,7 @@ import numpy as np
 import test_attention
 import test_elementwise
 import test_layernorm
+import test_maxpool
 from attention_cases import Spec
 from counted import DEPTHWISE, RGB, STRIDED, Layer, count_convolution, count_linear, device
 from rows import Row
@@ -58,7 +59,7 @@ def modelled_cycles(calls: Calls) -> Row:
 
 
 def alone() -> list[Row]:
-    return [*_attention(), *_softmax(), *_layernorm(), *_convolutions()]
+    return [*_attention(), *_softmax(), *_layernorm(), *_convolutions(), *_pools()]
 
 
 def _attention() -> Iterator[Row]:
@@ -90,3 +91,10 @@ def _convolutions() -> Iterator[Row]:
     ):
         counted, macs = count_convolution(image, x)
         yield Row(what, limit, counted.instructions / macs, "alone")
+
+
+def _pools() -> Iterator[Row]:
+    case = test_maxpool.counted_case("3x3 stride 2 of 32")
+    y, count = test_maxpool.run(case, BUILD, len(case.expected))
+    np.testing.assert_array_equal(y, case.expected)
+    yield Row("max-pooling 3x3 stride 2, C=32", "max-pooling", count / y.size, "alone")

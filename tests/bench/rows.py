@@ -29,6 +29,7 @@ LIMITS = {
     "depthwise": Limit("instr/MAC", 3.5, 2.5, (8.0, 8.6)),
     "convolution, 3 channels": Limit("instr/MAC", 1.3, 1.0),
     "convolution, 32 channels": Limit("instr/MAC", 0.95, 0.80),
+    "max-pooling": Limit("instr/output", 14, 12),
     "deit_tiny": Limit("G instr", 1.10, 0.98, (3.0, 3.0)),
     "B": Limit("M instr", 39, 34.5),
     "cycles": Limit("cycles/MAC", 0.62, 0.56, (1.2, 1.2)),

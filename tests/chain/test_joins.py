@@ -117,3 +117,33 @@ def test_draws_hold_joins_of_every_kind() -> None:
     case = Joins((3, 4), 5, ("conv", "pool", "twice", "constant", "rows", "flat"), "conv", True, 3)
     axes = [op.attrs["axis"] for op in joins_model(case).ops if op.kind == "concat"]
     assert 0 in axes and axes.count(1) > 1  # of the parts, and of the value twice
+
+
+@pytest.mark.parametrize("mode", ["bands", "resident", "flash"])
+@pytest.mark.parametrize(("layers", "regridded"), [("first", False), ("alone", True)])
+def test_pools_of_raw_pixels(layers: str, regridded: bool, mode: str, tmp_path: Path) -> None:
+    """The largest pixel is a pixel; only what no layer reads gets a grid of its own."""
+    graph = pooled(stem_model(Stem((17, 15), POOLS[layers], position=False)), (17, 15), pixels=True)
+    types = [graph.type(op.inputs[0] or "").dtype for op in graph.ops if op.kind == "q_maxpool"]
+    assert graph.type(graph.inputs[0]).dtype == "uint8"
+    assert types == ["int8" if regridded else "uint8"]
+    follow(scheduled(graph, mode, "ram"), tmp_path, ("host",))
+
+
+def test_raw_pixels_as_a_part(tmp_path: Path) -> None:
+    """A join of the image itself and what a convolution made of it."""
+    net = Net("skip", 2)
+    net.image("image", 7, 6, 3)
+    made = net.emit("reshape", "made", [net.conv("image", 4, "c", 3, 1, 1)], (42, 4))
+    given = net.emit("reshape", "given", ["image"], (42, 3))
+    joined = net.emit("concat", "joined", [given, made], (42, 7), axis=1)
+    y = net.linear(net.emit("mean", "mean", [joined], (1, 7)), 3, "head")
+    meta = {
+        "input_layouts": ("NCHW",),
+        "input_shapes": ((1, 3, 7, 6),),
+        "output_shapes": ((1, 3),),
+    }
+    graph = pooled(net.b.done(["image"], [y], meta), (7, 6), pixels=True)
+    kinds = {op.outputs[0]: op.kind for op in graph.ops}
+    assert kinds["image.real"] == "q_requant" and graph.type("c").dtype == "int8"
+    follow(scheduled(graph, "bands", "balanced"), tmp_path, ("host", "unicorn"))

@@ -87,12 +87,16 @@ COUNTED = {
 }
 
 
+def counted_case(name: str) -> Case:
+    shape, kernel, strides, pads, _ = COUNTED[name]
+    x = fill(np.random.default_rng(0), shape, "int8", "random")
+    return pool_case(x, kernel, strides, pads)
+
+
 @pytest.mark.parametrize("name", COUNTED)
 def test_instructions(name: str) -> None:
     """Per output below a ceiling, and near what the cost model says."""
-    shape, kernel, strides, pads, most = COUNTED[name]
-    x = fill(np.random.default_rng(0), shape, "int8", "random")
-    case = pool_case(x, kernel, strides, pads)
+    case, most = counted_case(name), COUNTED[name][-1]
     y, count = run(case, "m7-O3", 99)
     np.testing.assert_array_equal(y, case.expected)
     estimate = maxpool.instructions(case.op, case.graph, len(y))

@@ -42,6 +42,6 @@ def _part(edit: Edit, op: Op, name: str, target: Given, given: dict[str, Given])
         return name
     shape = edit.graph.type(name).shape
     stem = f"{op.name}.{name}"
-    made = edit.emit_new(op, [name], shape, kind="requant", name=stem, attrs={})
+    made = edit.emit_new(op, [name], shape, kind="requant", name=stem, attrs={"grid": target})
     given[made] = target
     return made

@@ -1,0 +1,48 @@
+"""Raw pixels: which readers of an input take mean and std in, and a grid of their own for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcuformer.ir.graph import Graph, Op, fresh_name
+from mcuformer.ir.types import Value
+from mcuformer.quant.calibrate import CalibrationStats
+from mcuformer.quant.classes import changes_channels
+
+_LAYERS = ("conv2d", "patch_embed", "linear")
+_MOVES = ("maxpool", "reshape", "slice", "gather")
+
+
+def takes_pixels(graph: Graph, name: str) -> bool:
+    """Whether only layers with weights per channel read the input or the largest of its pixels:
+    mean and std go into them."""
+    return name not in graph.outputs and all(_takes(graph, r) for r in graph.consumers()[name])
+
+
+def _takes(graph: Graph, reader: Op) -> bool:
+    if reader.kind in _MOVES:
+        return not changes_channels(graph, reader) and takes_pixels(graph, reader.outputs[0])
+    return reader.kind in _LAYERS
+
+
+def regrid_pixels(stats: CalibrationStats, names: Sequence[str]) -> CalibrationStats:
+    """f(x) -> f(requant(x)) for the raw inputs `names` and all that reads them but cannot take them."""
+    for name in names:
+        if not takes_pixels(stats.graph, name):
+            stats = _regridded(stats, name)
+    return stats
+
+
+def _regridded(stats: CalibrationStats, name: str) -> CalibrationStats:
+    graph = stats.graph
+    real = fresh_name(f"{name}.real", graph.values)
+    others = {op.name for op in graph.consumers()[name] if not _takes(graph, op)}
+    ops = [Op("requant", real, (name,), (real,))]
+    for op in graph.ops:
+        inputs = tuple(real if n == name else n for n in op.inputs)
+        ops.append(op.replace(inputs=inputs) if op.name in others else op)
+    values = {**graph.values, real: Value(real, graph.type(name))}
+    outputs = tuple(real if n == name else n for n in graph.outputs)
+    graph = graph.replace(ops=tuple(ops), values=values, outputs=outputs)
+    return replace(stats, graph=graph, values={**stats.values, real: stats.values[name]})

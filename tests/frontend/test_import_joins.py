@@ -1,0 +1,150 @@
+"""Concat along every axis of images, and max-pools in all their spellings, against onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import build
+import numpy as np
+import pytest
+from test_import_layers import check, kinds
+
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.graph import Graph
+
+IMAGE = [1, 3, 6, 7]
+WEIGHTS = {"w": build.rand(4, 3, 3, 3), "v": build.rand(3, 3, 1, 1), "c": build.rand(1, 2, 6, 7)}
+
+
+def conv(x: str, w: str, y: str) -> object:
+    pads = [1, 1, 1, 1] if w == "w" else [0, 0, 0, 0]
+    return build.node("Conv", f"{x} {w}", y, pads=pads)
+
+
+def joins(graph: Graph) -> list[int]:
+    return [op.attrs["axis"] for op in graph.ops if op.kind == "concat"]
+
+
+def test_channels_of_anything(tmp_path: Path) -> None:
+    """Convolutions, the input, a constant, a negated value lie as they are joined."""
+    nodes = [
+        conv("x", "w", "a"),
+        build.node("Neg", "a", "b"),
+        build.node("Concat", "a c x b", "y", axis=1),
+    ]
+    graph = check(tmp_path, nodes, WEIGHTS, IMAGE)
+    assert joins(graph) == [1]
+    assert kinds(graph).count("gather") == 1  # the result leaves as NCHW
+
+
+def test_an_enlarged_part(tmp_path: Path) -> None:
+    """Rows of pixels are repeated, not single elements."""
+    sizes = {**WEIGHTS, "s": np.array([1, 1, 2, 2], np.float32)}
+    nodes = [
+        conv("x", "w", "a"),
+        build.node("MaxPool", "a", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        build.node("Resize", "p _ s", "u", mode="nearest", nearest_mode="floor",
+                   coordinate_transformation_mode="asymmetric"),
+        build.node("Concat", "u a", "j", axis=1),
+        build.node("Conv", "j k", "y"),
+    ]  # fmt: skip
+    graph = check(tmp_path, nodes, {**sizes, "k": build.rand(2, 8, 3, 3)}, [1, 3, 6, 8])
+    gathers = [graph.type(op.outputs[0]).shape for op in graph.ops if op.kind == "gather"]
+    assert joins(graph) == [1] and (48, 4) in gathers
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_lines_and_columns(tmp_path: Path, axis: int) -> None:
+    nodes = [
+        conv("x", "v", "a"),
+        build.node("Concat", "a x", "j", axis=axis),
+        build.node("Conv", "j w", "y"),
+    ]
+    graph = check(tmp_path, nodes, WEIGHTS, IMAGE)
+    assert joins(graph) == [axis - 2] and "gather" not in kinds(graph)[:-2]
+
+
+def test_one_channel_each(tmp_path: Path) -> None:
+    weights = {"w": build.rand(1, 1, 3, 3), "k": build.rand(2, 2, 3, 3)}
+    nodes = [
+        conv("x", "w", "a"),
+        build.node("Concat", "a x", "j", axis=1),
+        build.node("Conv", "j k", "y"),
+    ]
+    assert joins(check(tmp_path, nodes, weights, [1, 1, 5, 6])) == [1]
+
+
+def test_the_same_value_twice(tmp_path: Path) -> None:
+    nodes = [
+        conv("x", "w", "a"),
+        build.node("Concat", "a a", "j", axis=1),
+        build.node("Conv", "j k", "y"),
+    ]
+    check(tmp_path, nodes, {**WEIGHTS, "k": build.rand(2, 8, 3, 3)}, IMAGE)
+
+
+POOLS = {
+    "uneven pads": ([1, 3, 6, 7], {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}),
+    "ceil": ([1, 3, 6, 7], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+    "ceil and pads": (
+        [1, 2, 7, 8], {"kernel_shape": [3, 3], "strides": [2, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1},
+    ),
+    "ceil drops a window of padding": (
+        [1, 2, 4, 4], {"kernel_shape": [2, 2], "strides": [3, 3], "pads": [0, 1, 1, 1], "ceil_mode": 1},
+    ),
+    "same upper": ([1, 3, 7, 6], {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    "same lower": ([1, 3, 7, 6], {"kernel_shape": [2, 4], "strides": [2, 1], "auto_pad": "SAME_LOWER"}),
+    "valid": ([1, 3, 7, 6], {"kernel_shape": [3, 3], "auto_pad": "VALID"}),
+    "storage order": ([1, 3, 6, 6], {"kernel_shape": [2, 2], "storage_order": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_max_pools(tmp_path: Path, name: str) -> None:
+    shape, attrs = POOLS[name]
+    graph = check(tmp_path, [build.node("MaxPool", "x", "y", **attrs)], {}, shape)
+    assert "maxpool" in kinds(graph)
+
+
+def test_pools_of_negated_and_of_padded_values(tmp_path: Path) -> None:
+    nodes = [
+        build.node("Neg", "x", "n"),
+        build.node("Pad", "n p", "q"),
+        build.node("MaxPool", "q", "y", kernel_shape=[3, 3], strides=[2, 2]),
+    ]
+    check(tmp_path, nodes, {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, IMAGE)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        build.node("GlobalMaxPool", "x", "y"),
+        build.node("ReduceMax", "x", "y", axes=[2, 3], keepdims=0),
+        build.node("ReduceMax", "x", "y", axes=[1], keepdims=1),
+    ],
+)
+def test_the_largest_of_all(tmp_path: Path, node: object) -> None:
+    assert "maxpool" in kinds(check(tmp_path, [node], {}, IMAGE))
+
+
+@pytest.mark.parametrize(
+    ("attrs", "why"),
+    [
+        ({"kernel_shape": [2, 2], "dilations": [2, 2]}, "without dilation"),
+        ({"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, "windows of padding alone"),
+    ],
+)
+def test_pools_that_are_refused(tmp_path: Path, attrs: dict, why: str) -> None:
+    proto = build.model([build.node("MaxPool", "x", "y", **attrs)], {}, x=IMAGE)
+    with pytest.raises(UnsupportedModelError, match=why):
+        build.load(tmp_path, proto)
+
+
+def test_indices_are_refused(tmp_path: Path) -> None:
+    nodes = [
+        build.node("MaxPool", "x", "m i", kernel_shape=[2, 2]),
+        build.node("Cast", "i", "f", to=1),
+        build.node("Add", "m f", "y"),
+    ]
+    with pytest.raises(UnsupportedModelError, match="indices of the largest"):
+        build.load(tmp_path, build.model(nodes, {}, x=IMAGE))
