@@ -90,6 +90,12 @@ o = attention(a, m, l) {'heads': 3, 'scale': 0.25} : float32[9x12]
 p = linear(o, w) {} : float32[9x12]
 e = add(x, p) {} : float32[9x12]
 output e""",
+    "of a layer as q, k, and v": """
+a = linear(x, w) {} : float32[9x12]
+o = attention(a, a, a) {'heads': 3, 'scale': 0.05} : float32[9x12]
+p = linear(o, v) {} : float32[9x12]
+e = add(x, p) {} : float32[9x12]
+output e""",
     "as q, k and v": """
 q = slice(x) {'axis': 1, 'start': 0, 'stop': 4} : float32[9x4]
 k = slice(x) {'axis': 1, 'start': 4, 'stop': 8} : float32[9x4]
