@@ -132,6 +132,32 @@ g = gather(p) {'indices': (8, 1, 1, 3)} : float32[4x12]
 e = mean(g) {} : float32[1x12]
 output e""",
 }
+GRIDS = {
+    "a softmax beside a token": """
+const t: float32[1x12] = rand(8)
+s = softmax(x) {} : float32[9x12]
+j = concat(s, t) {'axis': 0} : float32[10x12]
+output j""",
+    "a softmax beside what is large": """
+const big: float32[12] = 300
+a = mul(x, big) {} : float32[9x12]
+s = softmax(x) {} : float32[9x12]
+j = concat(s, a) {'axis': 0} : float32[18x12]
+output j""",
+    "rows that are flat": """
+const gate: float32[9x1] = [0, 1, 1, 0, 1, 1, 1, 1, 1]
+a = mul(x, gate) {} : float32[9x12]
+n = layernorm(a) {'eps': 1e-05, 'groups': 1} : float32[9x12]
+e = linear(n, w) {} : float32[9x12]
+output e""",
+    "a residual that hardly moves": """
+const none: float32[12] = 1e-6
+a = mul(x, none) {} : float32[9x12]
+b = add(a, c) {} : float32[9x12]
+l = linear(x, w) {} : float32[9x12]
+e = add(l, b) {} : float32[9x12]
+output e""",
+}
 ONTO_ITSELF = {
     "a layer's own input": """
 const wide: float32[12x40] = rand(9)
@@ -187,7 +213,7 @@ const t: float32[2x6] = rand(8)
 j = concat(a, t) {'axis': 0} : float32[32x6]
 output j""",
 }
-TOKEN_GRAPHS = CONSTANTS | SLICES | MEANS | ONTO_ITSELF | CLAMPS
+TOKEN_GRAPHS = CONSTANTS | SLICES | MEANS | GRIDS | ONTO_ITSELF | CLAMPS
 IN_FULL = {next(iter(family)) for family in (CONSTANTS, SLICES, MEANS, ONTO_ITSELF, CLAMPS, IMAGES)}
 
 
