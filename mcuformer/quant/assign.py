@@ -14,7 +14,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant import attention_scales as scales
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
-from mcuformer.quant.policy import Mode, Policy, policies
+from mcuformer.quant.policy import Mode, Policy, makers, policies
 from mcuformer.quant.ranges import value_range
 
 INT16_MARGIN = 1.25  # int16 has levels to spare for what calibration did not see
@@ -104,11 +104,16 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
         qparams = _int8(value, stats.method, policy, weights)
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
-    if producer is not None and producer.kind == "softmax":
-        step = 2.0**-15 if policy.dtype == "int16" else 2.0**-8
-        qparams = QParams(np.asarray(step), np.asarray(0.0 if policy.dtype == "int16" else -128.0))
+    if {op.kind for op in makers(graph, policy.members)} == {"softmax"}:
+        qparams = softmax_qparams(policy.dtype)
     for n in policy.members:
         done.qparams[n], done.dtypes[n] = qparams, policy.dtype
+
+
+def softmax_qparams(dtype: str) -> QParams:
+    """All that a softmax can give: 0 to 1."""
+    step, zero = (2.0**-15, 0.0) if dtype == "int16" else (2.0**-8, -128.0)
+    return QParams(np.asarray(step), np.asarray(zero))
 
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:

@@ -94,11 +94,21 @@ def _constants(
         rmult = 2.0 ** np.ceil(np.log2(np.maximum(over, 1.0)))
         res = np.clip(np.rint(rows / rmult), -32768, 32767).astype(np.int16)
     elif residual is not None:
-        rmult = np.broadcast_to(np.rint(residual.scale / scale * 2.0**shift), mult.shape)
-        offset = offset - np.rint(residual.zero * rmult)
+        ratios = np.broadcast_to(residual.scale / scale * 2.0**shift, mult.shape)
+        rmult = np.rint(ratios)
+        offset = offset - zero_share(residual.zero, residual.reach, ratios)
     arrays = [a if a is None else _int32(a) for a in (mult, offset, rmult)]
     assert arrays[0] is not None and arrays[1] is not None
     return Epilogue(shift, acc_shift, arrays[0], arrays[1], arrays[2], res)
+
+
+def zero_share(zero: NDArray, reach: int, mult: NDArray) -> NDArray[np.float64]:
+    """What a zero point adds to a sum that takes q by the rounded `mult`.
+
+    Of a value that is nearly constant it lies far outside of q's range, and there `mult` is exact.
+    """
+    near = np.clip(zero, -reach, reach)
+    return np.asarray(np.rint(near * np.rint(mult) + (zero - near) * mult))
 
 
 def _int32(values: NDArray) -> NDArray[np.int32]:

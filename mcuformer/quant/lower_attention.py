@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError, UnsupportedModelError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_RANGE
-from mcuformer.ir.types import TensorType
-from mcuformer.quant.assign import attention_p_shift, is_direct, output_qparams
+from mcuformer.ir.types import QParams, TensorType
+from mcuformer.quant.assign import (
+    attention_p_shift,
+    is_direct,
+    output_qparams,
+    softmax_qparams,
+)
 from mcuformer.quant.attention_scales import snap_ratio
 from mcuformer.quant.context import Context
 from mcuformer.quant.lower_simple import emit_requant
 
+_COARSEST = 0.25  # step of a softmax's result, which its shifts have room for
 STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 
 
@@ -92,10 +98,24 @@ def _bias(ctx: Context, op: Op) -> str | None:
 
 
 def lower_softmax(ctx: Context, op: Op) -> None:
-    x, y = str(op.inputs[0]), op.outputs[0]
+    """On its own grid first where it shares one that is coarser by far."""
+    out = op.outputs[0]
+    if float(ctx.qparams(out).scale) <= _COARSEST:
+        _emit_softmax(ctx, op, out, ctx.qparams(out))
+        return
+    dtype = ctx.dtype(out)
+    qparams = softmax_qparams(dtype)
+    raw = TensorType(ctx.graph.type(out).shape, dtype, qparams)
+    name = _emit_softmax(ctx, op, ctx.b.fresh(f"{out}.raw"), qparams, raw)
+    emit_requant(ctx, op, name, raw)
+
+
+def _emit_softmax(
+    ctx: Context, op: Op, out: str, qparams: QParams, type_: TensorType | None = None
+) -> str:
+    x = str(op.inputs[0])
     steps = float(ctx.qparams(x).scale) * STEPS
     pre_shift = max(0, math.ceil(math.log2(steps) + 1 + 1e-9))
-    qparams = ctx.qparams(y)
     mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
     _check_shifts(exponent, 0, ctx.graph.type(x).shape[-1], op.name)
     attrs = {
@@ -105,4 +125,4 @@ def lower_softmax(ctx: Context, op: Op) -> None:
         "o_exp": exponent[0],
         "zp": int(qparams.zero_point),
     }
-    ctx.emit("q_softmax", op, [x], attrs)
+    return ctx.emit("q_softmax", op, [x], attrs, out, type_)

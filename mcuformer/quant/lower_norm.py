@@ -31,7 +31,7 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
     x, y = str(op.inputs[0]), op.outputs[0]
     centred = _centred(ctx, x)
     size = group_size(ctx.graph, op)
-    flattest = _flattest(ctx, x, int(op.attrs["groups"])) / centred.unit
+    flattest = _flattest(ctx, op) / centred.unit
     eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
     attrs: dict[str, Any] = {"groups": int(op.attrs["groups"]), "eps_q": min(eps, 2**62)}
     if centred.a is None:
@@ -65,11 +65,11 @@ def _centred(ctx: Context, x: str) -> Centred:
     return Centred(float(qparams.scale) / scalar, None, z, scalar)
 
 
-def _flattest(ctx: Context, x: str, groups: int) -> float:
-    """Least standard deviation of a sampled row (of a group)."""
-    rows = ctx.stats.values[x].rows
-    spread = rows.reshape(len(rows), groups, -1).std(axis=-1)
-    return max(float(spread.min()), 1e-6)
+def _flattest(ctx: Context, op: Op) -> float:
+    """Least standard deviation of a sampled row (of a group), as eps widens it."""
+    rows = ctx.stats.values[str(op.inputs[0])].rows
+    spread = rows.reshape(len(rows), op.attrs["groups"], -1).std(axis=-1)
+    return max(math.hypot(float(spread.min()), math.sqrt(op.attrs["eps"])), 1e-6)
 
 
 def _fraction(size: int, scale: float, reach: float, flattest: float, most: int) -> int:

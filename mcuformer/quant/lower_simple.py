@@ -11,7 +11,7 @@ from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.quant.context import Context
-from mcuformer.quant.epilogue import LIMIT, solve
+from mcuformer.quant.epilogue import LIMIT, solve, zero_share
 from mcuformer.quant.operands import channel_constant, constant_operand
 from mcuformer.quant.tables import value_table
 
@@ -35,14 +35,12 @@ def _sum_constants(
     `constant`: a real term, () or (C,).
     """
     for shift in range(_MAX_SHIFT, 0, -1):
-        mults = [
-            np.broadcast_to(np.rint(q.scale / out.scale * 2.0**shift), (channels,))
-            for q, _ in terms
-        ]
+        exact = [np.broadcast_to(q.scale / out.scale * 2.0**shift, (channels,)) for q, _ in terms]
+        mults = [np.rint(m) for m in exact]
         real = out.zero_point + constant / out.scale
         offset = np.broadcast_to(np.rint(real * 2.0**shift), (channels,)) + 2.0 ** (shift - 1)
-        for (q, _), m in zip(terms, mults, strict=True):
-            offset = offset - np.rint(q.zero_point * m)
+        for (q, most), m in zip(terms, exact, strict=True):
+            offset = offset - zero_share(q.zero_point, most, m)
         bound = np.abs(offset)
         for (_, most), m in zip(terms, mults, strict=True):
             bound = bound + most * np.abs(m)

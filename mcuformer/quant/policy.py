@@ -39,7 +39,7 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
         readers = [op for n in members for op in consumers[n]]
         dtype = _dtype(graph, mode, members, writers, readers)
         grain = _grain(graph, members, writers, readers)
-        positive, ceiling = _ends(graph, members, writers)
+        positive, ceiling = _ends(makers(graph, members))
         clamped = any(clamp_bounds(op.attrs.get("fn")) for op in writers)
         if dtype == "int16" or (clamped and not _cut_by_saturation(positive, ceiling, grain)):
             grain = "tensor"
@@ -49,16 +49,21 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     return table
 
 
-def _ends(graph: Graph, members: tuple[str, ...], writers: list[Op]) -> tuple[bool, float]:
+def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
+    """The operations that compute the numbers of a class; none where some are inputs or constants."""
+    producers = graph.producers()
+    if any(n not in producers for n in members):
+        return []
+    made = [producers[n] for n in members if not moved_values(graph, producers[n])]
+    moves = [producers[n] for n in members if moved_values(graph, producers[n])]
+    return [] if any(graph.const(n) is not None for op in moves for n in op.inputs) else made
+
+
+def _ends(made: list[Op]) -> tuple[bool, float]:
     """(positive, ceiling), see Policy."""
-    made = [op for op in writers if not moved_values(graph, op)]
-    constants = any(
-        graph.const(n) is not None for op in writers if op not in made for n in op.inputs
-    )
     functions = {op.attrs.get("fn") for op in made}
-    if constants or any(n in graph.inputs for n in members) or not functions <= {"relu", "relu6"}:
-        return False, math.inf
-    return True, 6.0 if functions == {"relu6"} else math.inf
+    positive = bool(functions) and functions <= {"relu", "relu6"}
+    return positive, 6.0 if functions == {"relu6"} else math.inf
 
 
 def _cut_by_saturation(positive: bool, ceiling: float, grain: Grain) -> bool:

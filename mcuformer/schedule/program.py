@@ -191,10 +191,12 @@ class Layer:
 
 @record(frozen=True, slots=True)
 class Trace:
-    """What a traced tile holds: columns from byte `first_byte` of each row of int-graph value `value`."""
+    """What a traced tile holds: `row_bytes` from byte `first_byte` on of each row of int-graph value
+    `value`. All of q and one head's share of it, where it is k as well, are two traces."""
 
     value: str
-    first_byte: int = 0
+    first_byte: int
+    row_bytes: int
 
 
 @record(frozen=True, slots=True, eq=False)

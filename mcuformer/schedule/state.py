@@ -143,7 +143,7 @@ class State:
             )
             first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
             value = whole
-        trace = Trace(value, first_byte)
+        trace = Trace(value, first_byte, y.row_bytes)
         index = self.traces.setdefault(trace, len(self.traces))
         return index, span[0], rows.first
 

@@ -20,6 +20,7 @@ from mcuformer.ir.layout import to_canonical
 
 LEAST_DB = 15.0  # softmaxes and LayerNorms of nothing but noise, one behind the other
 SHOWN = 8  # samples
+FAILED_ONCE = (20059,)  # one layer as q, k and v, head by head
 
 
 def drawn(folder: Path, seed: int) -> tuple[Graph, NDArray[np.float32]]:
@@ -50,6 +51,8 @@ def assert_values(graph: Graph, integers: Graph, samples: NDArray[np.float32]) -
 
 def through(folder: Path, seed: int, emulators: tuple[str, ...]) -> None:
     graph, samples = drawn(folder, seed)
+    if all(op.kind in ("reshape", "slice") for op in graph.ops):
+        pytest.skip("this draw computes nothing")
     integers = lowered(graph, samples, seed)
     assert_values(graph, integers, samples)
     made = scheduled(
@@ -63,7 +66,7 @@ def test_plans_and_values(tmp_path: Path, seed: int) -> None:
     through(tmp_path, seed, ())
 
 
-@pytest.mark.parametrize("seed", range(40, 52))
+@pytest.mark.parametrize("seed", [*range(40, 52), *FAILED_ONCE])
 def test_bits(tmp_path: Path, seed: int) -> None:
     through(tmp_path, seed, ("host",))
 

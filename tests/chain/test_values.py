@@ -90,6 +90,12 @@ o = attention(a, m, l) {'heads': 3, 'scale': 0.25} : float32[9x12]
 p = linear(o, w) {} : float32[9x12]
 e = add(x, p) {} : float32[9x12]
 output e""",
+    "of a layer as q, k, and v": """
+a = linear(x, w) {} : float32[9x12]
+o = attention(a, a, a) {'heads': 3, 'scale': 0.05} : float32[9x12]
+p = linear(o, v) {} : float32[9x12]
+e = add(x, p) {} : float32[9x12]
+output e""",
     "as q, k and v": """
 q = slice(x) {'axis': 1, 'start': 0, 'stop': 4} : float32[9x4]
 k = slice(x) {'axis': 1, 'start': 4, 'stop': 8} : float32[9x4]
@@ -124,6 +130,32 @@ o = attention(a, x, a) {'heads': 1, 'scale': 0.05} : float32[9x12]
 p = attention(x, a, o) {'heads': 3, 'scale': 0.05} : float32[9x12]
 g = gather(p) {'indices': (8, 1, 1, 3)} : float32[4x12]
 e = mean(g) {} : float32[1x12]
+output e""",
+}
+GRIDS = {
+    "a softmax beside a token": """
+const t: float32[1x12] = rand(8)
+s = softmax(x) {} : float32[9x12]
+j = concat(s, t) {'axis': 0} : float32[10x12]
+output j""",
+    "a softmax beside what is large": """
+const big: float32[12] = 300
+a = mul(x, big) {} : float32[9x12]
+s = softmax(x) {} : float32[9x12]
+j = concat(s, a) {'axis': 0} : float32[18x12]
+output j""",
+    "rows that are flat": """
+const gate: float32[9x1] = [0, 1, 1, 0, 1, 1, 1, 1, 1]
+a = mul(x, gate) {} : float32[9x12]
+n = layernorm(a) {'eps': 1e-05, 'groups': 1} : float32[9x12]
+e = linear(n, w) {} : float32[9x12]
+output e""",
+    "a residual that hardly moves": """
+const none: float32[12] = 1e-6
+a = mul(x, none) {} : float32[9x12]
+b = add(a, c) {} : float32[9x12]
+l = linear(x, w) {} : float32[9x12]
+e = add(l, b) {} : float32[9x12]
 output e""",
 }
 ONTO_ITSELF = {
@@ -181,7 +213,7 @@ const t: float32[2x6] = rand(8)
 j = concat(a, t) {'axis': 0} : float32[32x6]
 output j""",
 }
-TOKEN_GRAPHS = CONSTANTS | SLICES | MEANS | ONTO_ITSELF | CLAMPS
+TOKEN_GRAPHS = CONSTANTS | SLICES | MEANS | GRIDS | ONTO_ITSELF | CLAMPS
 IN_FULL = {next(iter(family)) for family in (CONSTANTS, SLICES, MEANS, ONTO_ITSELF, CLAMPS, IMAGES)}
 
 

@@ -125,6 +125,15 @@ def test_everything_unsupported_in_one_message() -> None:
         assert word in caught.value.message
 
 
+def test_a_model_that_computes_nothing() -> None:
+    net = models.Net("none", 0)
+    net.tokens("x", 6, 4)
+    graph = net.b.done(["x"], [net.emit("reshape", "y", ["x"], (3, 8))], {})
+    stats = synthetic_stats(models.vit(models.VitConfig()))
+    with pytest.raises(UnsupportedModelError, match="computes nothing"):
+        lower(graph, stats.__class__(graph, "minmax", {}))
+
+
 @pytest.mark.parametrize("fmt", [InputFormat((0.5,), (0.2,)), InputFormat((0.5,) * 3, (0.0,) * 3)])
 def test_bad_mean_and_std(fmt: InputFormat) -> None:
     graph = models.vit(models.VitConfig())
