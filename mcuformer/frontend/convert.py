@@ -343,6 +343,13 @@ def _where(emit: Emitter, op: Op, args: Args) -> Operand:
     return arithmetic.add(emit, b, np.where(mask, attention.LOWEST_BIAS, 0.0))
 
 
+def _prelu(emit: Emitter, op: Op, args: Args) -> Operand:
+    """A slope per channel: slope*x + (1 - slope)*relu(x)."""
+    x, slope = _view(args, 0), _wanted(args, 1)
+    above = arithmetic.multiply(emit, arithmetic.unary(emit, x, "relu"), 1.0 - slope)
+    return arithmetic.add(emit, arithmetic.multiply(emit, x, slope), above)
+
+
 def _is_nan(emit: Emitter, op: Op, args: Args) -> Operand:
     return np.zeros(_view(args, 0).shape, np.bool_)
 
@@ -376,7 +383,7 @@ _HANDLERS: dict[str, Handler] = {
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: layers.pool(e, "avgpool", _view(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
-    "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
+    "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
     "Identity": lambda e, op, args: _view(args, 0),
     "Dropout": lambda e, op, args: _view(args, 0),
 }  # fmt: skip

@@ -171,7 +171,8 @@ CANONICAL: dict[str, OpSpec] = {
         OpSpec("linear", ("x", "w", "b?"), (), _linear),
         OpSpec("layernorm", ("x", "gamma?", "beta?"), ("eps", "groups"), _layernorm),
         OpSpec("unary", ("x",), ("fn",), _same, "gelu gelu_tanh quick_gelu relu relu6 tanh "
-               "sigmoid silu hardswish hardsigmoid(alpha, beta) clip(low, high)"),
+               "sigmoid silu hardswish hardsigmoid(alpha, beta) clip(low, high) leaky_relu(alpha) "
+               "elu(alpha)"),
         OpSpec("add", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
         OpSpec("mul", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
         OpSpec("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), _attention,
@@ -204,7 +205,7 @@ ONNX: dict[str, OnnxSpec] = {
             LayerNormalization="over the last axes",
             BatchNormalization="folded into the layer beside it", Softmax="over the last axis",
             Gelu="erf and tanh form", QuickGelu="com.microsoft", Relu="", Tanh="", Sigmoid="",
-            HardSwish="", HardSigmoid="", Erf="inside a GELU",
+            HardSwish="", HardSigmoid="", LeakyRelu="", Elu="", PRelu="constant slope", Erf="inside a GELU",
             Clip="constant bounds",
             ReduceMean="over tokens or inside a LayerNorm", ReduceSum="over tokens",
             ReduceMax="as MaxPool",

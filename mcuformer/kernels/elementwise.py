@@ -16,6 +16,7 @@ from mcuformer.kernels.shapes import TYPES, Values, constant
 
 SOURCES = (
     "mcf_add.c",
+    "mcf_column.c",
     "mcf_unary.c",
     "mcf_mean.c",
     "mcf_argmax.c",
@@ -35,6 +36,7 @@ COST: dict[str, tuple[float, float, float]] = {
     "q_softmax": (9.55, 64, 64),
     "q_argmax": (6, 7, 7),
 }
+COLUMN: dict[str, tuple[float, float, float]] = {"q_add": (11, 11, 20), "q_mul": (12, 12, 27)}
 ROW = {"q_softmax": 180}  # instructions per row beside
 
 
@@ -60,6 +62,18 @@ def columns(channels: int, *parts: NDArray) -> tuple[CArray, ...]:
     """Per-channel numbers side by side, a row per channel; again for every pixel of a line."""
     table = np.stack([np.resize(p, channels) for p in parts], axis=1)
     return (CArray("post", "int32_t", table.astype(np.int32).reshape(-1)),)
+
+
+def is_column(op: Op, graph: Values) -> bool:
+    """Whether b of a sum or product has one number per row, for all its channels."""
+    if op.kind not in ("q_add", "q_mul"):
+        return False
+    b, y = graph.type(str(op.inputs[1])).shape, graph.type(op.outputs[0]).shape
+    return len(b) == len(y) and b[-1] == 1 < y[-1]
+
+
+def kernel_of(op: Op, graph: Values) -> str:
+    return f"mcf_{op.kind[2:]}{'_column' if is_column(op, graph) else ''}"
 
 
 def pack_add(op: Op, graph: Values) -> KernelData:
@@ -155,8 +169,9 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     if op.kind in ("q_mean", "q_argmax"):
         names[1] = names[0]  # their loops know nothing of the output
     small, wide = ({*names} == {dtype} for dtype in ("int8", "int16"))
-    each = COST[op.kind][0 if small else 1 if wide else 2]
-    channels = graph.type(str(op.inputs[0])).shape[-1]
+    table = COLUMN if is_column(op, graph) else COST
+    each = table[op.kind][0 if small else 1 if wide else 2]
+    channels = max(graph.type(str(n)).shape[-1] for n in operands)
     extra = 4 * channels if op.kind == "q_mean" else 0
     rest = 25 * (channels % 4) if op.kind == "q_softmax" else 0
     return int(rows * (channels * each + rest + ROW.get(op.kind, 16)) + extra + 24)

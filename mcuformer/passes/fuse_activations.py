@@ -26,7 +26,8 @@ CHAINABLE = {
     "Reciprocal", "Relu", "Clip", "Min", "Max", "HardSigmoid", "HardSwish", "Gelu", "QuickGelu",
     "Softplus", "Identity", "Cast",
 }  # fmt: skip
-_TARGETS = {name: f(GRID) for name, f in UNARY.items() if name != "clip"}
+_NUMBERED = {"clip", "leaky_relu", "elu"}  # found by operator, with the numbers it has
+_TARGETS = {name: f(GRID) for name, f in UNARY.items() if name not in _NUMBERED}
 Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
 
 
@@ -112,12 +113,14 @@ def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
 
 
 def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
-    """A HardSigmoid by its slope and offset; Clip, Min and Max by their scalar bounds."""
+    """A HardSigmoid by its slope and offset; what bends at 0 by its slope; Clip, Min and Max by their scalar bounds."""
     if op.attrs.get("error"):
         return None
     if op.kind == "HardSigmoid":
         numbers = float(op.attrs.get("alpha", 0.2)), float(op.attrs.get("beta", 0.5))
         return str(op.inputs[0]), named("hardsigmoid", *numbers)
+    if op.kind in ("LeakyRelu", "PRelu", "Elu"):
+        return _below_zero(graph, op)
     if op.kind not in ("Clip", "Min", "Max"):
         return None
     roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
@@ -135,6 +138,17 @@ def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
     else:
         high = min(bounds.values(), default=high)
     return (roots[0], named("clip", low, high)) if low <= high else None
+
+
+def _below_zero(graph: Graph, op: Op) -> tuple[str, str] | None:
+    """x above 0, another function with one number below; a PRelu of many slopes is none."""
+    if op.kind == "Elu":
+        return str(op.inputs[0]), named("elu", float(op.attrs.get("alpha", 1.0)))
+    slope = graph.const(op.inputs[1]) if op.kind == "PRelu" else None
+    if op.kind == "PRelu" and (slope is None or slope.size != 1):
+        return None
+    alpha = op.attrs.get("alpha", 0.01) if slope is None else slope.flat[0]
+    return str(op.inputs[0]), named("leaky_relu", float(alpha))
 
 
 def _distance(a: NDArray, b: NDArray) -> float:

@@ -44,6 +44,8 @@ UNARY: Mapping[str, Function] = {
     "silu": lambda x: x * sigmoid(x),
     "hardsigmoid": lambda x, alpha=1 / 6, beta=0.5: np.clip(alpha * x + beta, 0.0, 1.0),
     "clip": np.clip,
+    "leaky_relu": lambda x, alpha: np.where(x < 0, alpha * x, x),
+    "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x),
     "hardswish": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
 }
 

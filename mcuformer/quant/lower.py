@@ -147,8 +147,8 @@ def _problem(graph: Graph, op: Op) -> str | None:
         return "weights that are computed"
     if op.kind == "gather" and graph.type(str(op.inputs[0])).shape[0] > MOST_ROWS:
         return f"a choice among more than {MOST_ROWS:,} pieces"
-    if op.kind in ("add", "mul") and _broadcasts(graph, op):
-        return "broadcasting of activations"
+    if op.kind in ("add", "mul") and _grows(graph, op):
+        return "an activation that is repeated for the rows or channels of a constant"
     return None
 
 
@@ -165,6 +165,6 @@ def _argmax_problem(graph: Graph, op: Op) -> str | None:
     return None
 
 
-def _broadcasts(graph: Graph, op: Op) -> bool:
-    shapes = {graph.type(str(n)).shape for n in op.inputs if graph.const(n) is None}
-    return len(shapes) > 1
+def _grows(graph: Graph, op: Op) -> bool:
+    shapes = [graph.type(str(n)).shape for n in op.inputs if graph.const(n) is None]
+    return len(shapes) == 1 and shapes[0] != graph.type(op.outputs[0]).shape

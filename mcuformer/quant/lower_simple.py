@@ -59,9 +59,16 @@ def _constant(ctx: Context, op: Op) -> tuple[str, QParams]:
 
 
 def _operands(ctx: Context, op: Op) -> list[tuple[str, QParams, int]]:
-    """(name, parameters, largest magnitude) of a and b; a constant comes second."""
+    """(name, parameters, largest magnitude) of a and b.
+
+    A constant comes second, and so does one number per row, which kernels take as b only.
+    """
     found: list[tuple[str, QParams, int]] = []
-    for name in sorted(op.inputs, key=lambda n: ctx.const(n) is not None):
+
+    def order(name: str | None) -> tuple[bool, int]:
+        return ctx.const(name) is not None, -ctx.graph.type(str(name)).shape[-1]
+
+    for name in sorted(op.inputs, key=order):
         if ctx.const(name) is not None:
             const, qparams = _constant(ctx, op)
             found.append((const, qparams, 32768))

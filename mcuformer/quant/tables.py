@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
-from mcuformer.ir.functions import clamp_bounds, function
+from mcuformer.ir.functions import Function, clamp_bounds, function
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant.float_eval import UNARY
 
@@ -30,14 +30,25 @@ def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
     """2^11 entries for int8, 2^12 for int16, over the arguments that change the output."""
     bits = 11 if dtype == "int8" else 12
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
+    tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
+    reach *= _stretch(lambda x: out.quantise(function(UNARY, fn)(x), dtype), reach, tolerance)
     grid = np.linspace(-reach, reach, _GRID)
     y = out.quantise(function(UNARY, fn)(grid), dtype).astype(np.int64)
-    tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
     changing = np.flatnonzero((np.abs(y - y[0]) > tolerance) & (np.abs(y - y[-1]) > tolerance))
     low, high = (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
     scale = (high - low) / (2**bits - 1)
     entries = function(UNARY, fn)(low + scale * np.arange(2**bits))
     return IndexTable(out.quantise(entries, dtype), bits, scale, -low / scale)
+
+
+def _stretch(stored: Function, reach: float, tolerance: int) -> int:
+    """How many times `reach` it takes to see both tails: one of a small slope goes on for longer."""
+    ends = np.array([-1.0, 1.0]) * reach
+    for times in (1, 2):
+        near, far = (stored(ends * n).astype(np.int64) for n in (times, 2 * times))
+        if (np.abs(near - far) <= tolerance).all():
+            return times
+    return 4
 
 
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:

@@ -33,15 +33,21 @@ def can_cut(values: Mapping[str, Value], op: Op, start: int, stop: int) -> bool:
 
 def cut_activations(values: Mapping[str, Value], op: Op) -> list[str]:
     """The activations among the operands that are cut with the output."""
-    inputs = [name for name, _ in _along(op)]
+    inputs = [name for _, name, _ in _along(values, op)]
     return [n for n in dict.fromkeys(inputs) if not values[n].is_const]
 
 
-def _along(op: Op) -> Iterator[tuple[str, int]]:
-    """The operands that run along the output's channels, and their axis of channels."""
-    for name, operand in zip(op.inputs, INT_OPS[op.kind].operands, strict=False):
+def _along(values: Mapping[str, Value], op: Op) -> Iterator[tuple[int, str, int]]:
+    """The operands that run along the output's channels: place, name, axis of channels.
+
+    One number per row is repeated for all channels.
+    """
+    width = values[op.outputs[0]].type.shape[-1]
+    for i, (name, operand) in enumerate(zip(op.inputs, INT_OPS[op.kind].operands, strict=False)):
         if name is not None and operand.along is not None:
-            yield name, operand.along
+            shape = values[name].type.shape
+            if values[name].is_const or shape[-1] == width:
+                yield i, name, operand.along
 
 
 def sliced_type(t: TensorType, start: int, stop: int) -> TensorType:
@@ -72,10 +78,9 @@ def take_columns(
         return op
     suffix = f"[{start}:{stop}]"
     inputs = list(op.inputs)
-    for i, (name, operand) in enumerate(zip(op.inputs, INT_OPS[op.kind].operands, strict=False)):
-        if name is not None and operand.along is not None:
-            const, axis = values[name].is_const, operand.along
-            inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
+    for i, name, axis in _along(values, op):
+        const = values[name].is_const
+        inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
     attrs = dict(op.attrs)
     if op.kind == "q_layernorm":
         attrs["groups"] = attrs["groups"] * (stop - start) // width

@@ -56,7 +56,8 @@ class Emitter(State):
         if op.kind in ("q_add", "q_mul"):
             other = self.location(op.inputs[1], tiles, rows)
             assert other is not None
-            return self.elementwise(op, "mcf_" + op.kind[2:], [x, other], y, rows)
+            kernel = elementwise.kernel_of(op, self)
+            return self.elementwise(op, kernel, [x, other], y, rows)
         return self.elementwise(op, "mcf_" + op.kind[2:], [x], y, rows)
 
     def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:

@@ -10,6 +10,7 @@ from mcuformer.schedule.program import Addr, Expr, Span
 class Loc:
     """Where the rows of a value lie: row i at `start + i * stride` of a buffer or of a constant.
 
+    Stride 0: one row, repeated.
     The constant IMAGE is the caller's image in flash.
     """
 
@@ -37,6 +38,8 @@ class Loc:
     def span(self, rows: Expr) -> tuple[Span, ...]:
         if self.buffer is None:
             return ()
+        if not self.stride:
+            return (Span(self.buffer, self.start, self.row_bytes, self.row_bytes, Expr(1)),)
         return (Span(self.buffer, self.start, self.stride, self.row_bytes, rows),)
 
 

@@ -24,6 +24,13 @@ def activations(graph: Graph, op: Op) -> list[str]:
     return [i for i in op.inputs if i is not None and values[i].data is None]
 
 
+def repeated(graph: Graph, op: Op) -> list[str]:
+    """Activations of one row that a row-wise operation of more rows reads again for each of them."""
+    if op.kind not in TOKENWISE or graph.type(op.outputs[0]).shape[0] == 1:
+        return []
+    return [n for n in activations(graph, op) if graph.type(n).shape[0] == 1]
+
+
 @record(frozen=True, slots=True, eq=False)
 class Region:
     """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None."""
@@ -53,7 +60,7 @@ class Choice:
 def attention_feeders(graph: Graph) -> set[str]:
     """Values that only feed q, k and v: recomputed per tile, not kept.
 
-    A linear layer that adds a residual, or that several others read (the latent of a low-rank
+    A row that is repeated, a linear layer that adds a residual, or one that several others read (the latent of a low-rank
     attention), ends the walk: recomputing those would repeat real work. So do K and V that no head
     can have its share of. A view of channels is none either: it lies where its source lies.
     """
@@ -64,6 +71,8 @@ def attention_feeders(graph: Graph) -> set[str]:
         for value in op.outputs:
             users = consumers[value]
             if not users or value in graph.outputs or op.kind not in TOKENWISE:
+                continue
+            if any(value in repeated(graph, u) for u in users):
                 continue
             if any(u.kind == ATTENTION and not _shared_by_heads(graph, op, u) for u in users):
                 continue
@@ -97,6 +106,7 @@ def materialised(graph: Graph) -> set[str]:
     consumers = graph.consumers()
     feeders = attention_feeders(graph)
     whole = set(graph.inputs) | set(graph.outputs)
+    whole.update(n for op in graph.ops for n in repeated(graph, op))
     for op in graph.ops:
         value = op.outputs[0]
         if value in feeders:

@@ -155,7 +155,10 @@ class State:
             return tiles[name]
         if self.values[name].is_const:
             return self.constant_rows(name, rows)
-        return self.where[name].at(rows.first)
+        at = self.where[name]
+        if self.values[name].type.shape[0] == 1 and max(rows.full, rows.total) > 1:
+            return replace(at, stride=0)  # repeated for all rows
+        return at.at(rows.first)
 
     # The kernels' cost functions take a Graph; these two make the emitter one.
     def type(self, name: str) -> TensorType:

@@ -15,6 +15,7 @@ from mcuformer.schedule.regions import (
     TOKENWISE,
     Region,
     activations,
+    repeated,
 )
 
 
@@ -167,11 +168,12 @@ class Storage:
         """Whether row i of the target may be written at `target` as soon as row i was read there.
 
         A linear layer reads its rows again for every panel of channels, an attention its keys for
-        every query; the last operation may read the row's other bytes after it has written some.
+        every query, and a repeated row is read to the end; the last operation may read the row's other bytes after it has written some.
         """
         op, attention = region.ops[-1], region.attention
         again = list(op.inputs[:1]) if op.kind == "q_linear" else []
         again += attention.inputs[:3] if attention else ()
+        again += [n for o in region.ops for n in repeated(self.graph, o)]
         where = [self.em.where.get(str(n)) for n in again]
         if any(at is not None and at.buffer == target.buffer for at in where):
             return False

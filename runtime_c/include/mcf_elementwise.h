@@ -52,6 +52,11 @@ void mcf_add(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b,
 void mcf_requant(const mcf_add_t *p, const void *a, int32_t a_stride, void *y, int32_t y_stride, int32_t rows);
 void mcf_mul(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
              int32_t y_stride, int32_t rows);
+/* The same where b has one number per row, for all its channels. */
+void mcf_add_column(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+                    int32_t y_stride, int32_t rows);
+void mcf_mul_column(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+                    int32_t y_stride, int32_t rows);
 void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows);
 void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
                  void *scratch);

@@ -35,6 +35,16 @@ def test_index_table_follows_the_function_everywhere(
     assert np.abs(got - want).max() <= steps
 
 
+def test_a_small_slope_is_followed_to_where_its_output_ends() -> None:
+    """128 steps of 0.1 below zero are 1280 at a slope of 0.01."""
+    out = QParams(np.asarray(0.1), np.asarray(-120.0))
+    table = index_table("leaky_relu(0.01)", out, "int8")
+    x = np.linspace(-90, 20, 1001)
+    index = np.clip(np.floor(x / table.scale + table.zero + 0.5), 0, len(table.data) - 1)
+    want = out.quantise(np.where(x < 0, 0.01 * x, x), "int8").astype(int)
+    assert np.abs(table.data[index.astype(int)].astype(int) - want).max() <= 1
+
+
 def test_value_tables() -> None:
     x8, y8 = (QParams(np.asarray(s), np.asarray(z)) for s, z in ((0.05, 3.0), (0.01, -100.0)))
     q = np.arange(-128, 128)

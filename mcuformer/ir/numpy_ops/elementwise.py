@@ -97,6 +97,19 @@ def hard_sigmoid(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (special.hardsigmoid(need(args, 0), alpha, beta),)
 
 
+def leaky_relu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    return (special.leaky_relu(need(args, 0), attrs.get("alpha", 0.01)),)
+
+
+def elu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    return (special.elu(need(args, 0), attrs.get("alpha", 1.0)),)
+
+
+def prelu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x, slope = need(args, 0), need(args, 1)
+    return (np.where(x < 0, x * slope, x),)
+
+
 def is_inf(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x = need(args, 0)
     up, down = attrs.get("detect_positive", 1), attrs.get("detect_negative", 1)
@@ -133,6 +146,7 @@ KERNELS: dict[str, Kernel] = {
     "Sin": unary(np.sin), "Cos": unary(np.cos), "Erf": unary(special.erf),
     "Tanh": unary(np.tanh), "Sigmoid": unary(special.sigmoid), "Relu": unary(special.relu),
     "HardSwish": unary(special.hardswish), "HardSigmoid": hard_sigmoid,
+    "LeakyRelu": leaky_relu, "Elu": elu, "PRelu": prelu,
     "Softplus": unary(lambda x: np.logaddexp(x, np.zeros_like(x))),
     "Unary": named_unary, "Gelu": gelu, "QuickGelu": quick_gelu, "Clip": clip, "Where": where,
     "Cast": cast,

@@ -131,6 +131,14 @@ def silu(x: NDArray) -> NDArray:
     return x * sigmoid(x)
 
 
+def leaky_relu(x: NDArray, alpha: float = 0.01) -> NDArray:
+    return np.where(x < 0, x * x.dtype.type(alpha), x)
+
+
+def elu(x: NDArray, alpha: float = 1.0) -> NDArray:
+    return np.where(x < 0, x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0))), x)
+
+
 def clip(x: NDArray, low: float, high: float) -> NDArray:
     return np.clip(x, x.dtype.type(low), x.dtype.type(high))
 
@@ -138,5 +146,5 @@ def clip(x: NDArray, low: float, high: float) -> NDArray:
 UNARY: dict[str, Function] = {  # see ir/functions.py
     "gelu": gelu, "gelu_tanh": gelu_tanh, "quick_gelu": quick_gelu, "relu": relu, "relu6": relu6,
     "tanh": np.tanh, "sigmoid": sigmoid, "silu": silu, "hardswish": hardswish,
-    "hardsigmoid": hardsigmoid, "clip": clip,
+    "hardsigmoid": hardsigmoid, "clip": clip, "leaky_relu": leaky_relu, "elu": elu,
 }  # fmt: skip
