@@ -74,13 +74,16 @@ def call_rows(
     in_place: bool = False,
     scratch: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """function(data, x, stride.., y, stride, rows[, scratch]); in place: y is operand 0."""
+    """function(data, x, stride.., y, stride, rows[, scratch]); in place: y is operand 0.
+
+    An operand of one row is repeated.
+    """
     args: list = [data]
     buffers = []
     for x in xs:
         buffer, stride = padded(x, pad)
         buffers.append((buffer, stride))
-        args += [Ptr(buffer, pad * x.itemsize), stride]
+        args += [Ptr(buffer, pad * x.itemsize), stride if len(x) == len(like) else 0]
     if in_place and xs[0].dtype == like.dtype and xs[0].shape == like.shape:
         y, ys = buffers[0]
     else:

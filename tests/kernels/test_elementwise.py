@@ -32,11 +32,27 @@ def numbers(rng: np.random.Generator, limit: int, channels: int) -> np.ndarray:
     return rng.integers(-limit, limit + 1, channels).astype(np.int32)
 
 
+def operand_shapes(
+    data: st.DataObject, count: int, rows: int, channels: int
+) -> list[tuple[int, int]]:
+    """Of a sum or product: either operand may be one row, b may be one column."""
+    shapes = [(rows, channels)] * count
+    if count == 2:
+        i, small = data.draw(st.sampled_from(((0, None), (1, 0), (0, 0), (1, 1))))
+        if small is not None:
+            shapes[i] = (1, channels) if small == 0 else (rows, 1)
+    return shapes
+
+
 def add_case(data: st.DataObject, operands: int) -> Case:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     types = [data.draw(TYPES) for _ in range(operands)]
-    xs = [fill(rng, (rows, channels), t, data.draw(st.sampled_from(VALUES))) for t in types]
+    shapes = operand_shapes(data, operands, rows, channels)
+    xs = [
+        fill(rng, s, t, data.draw(st.sampled_from(VALUES)))
+        for s, t in zip(shapes, types, strict=True)
+    ]
     per = channels if data.draw(st.booleans()) else 1
     mult = [numbers(rng, 2**29 // (128 if t == "int8" else 32768), per) for t in types]
     inputs = [*xs, *mult, numbers(rng, 2**29, per)]
@@ -53,7 +69,7 @@ def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     operands = data.draw(st.integers(1, 2))
     case = add_case(data, operands)
     packed = elementwise.pack(case.op, case.graph)
-    name = "mcf_add" if operands == 2 else "mcf_requant"
+    name = elementwise.kernel_of(case.op, case.graph)
     y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
@@ -65,7 +81,11 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     types = ("int8", data.draw(st.sampled_from(("int8", "int16"))))
-    xs = [fill(rng, (rows, channels), t, data.draw(st.sampled_from(VALUES))) for t in types]
+    shapes = operand_shapes(data, 2, rows, channels)
+    xs = [
+        fill(rng, s, t, data.draw(st.sampled_from(VALUES)))
+        for s, t in zip(shapes, types, strict=True)
+    ]
     attrs = {
         "a_zp": int(rng.integers(-20, 20)),
         "b_zp": int(rng.integers(-20, 20)),
@@ -78,9 +98,8 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     out = TensorType((rows, channels), data.draw(TYPES))
     case = make("q_mul", inputs, [False, False, True, True], out, attrs)
     packed = elementwise.pack(case.op, case.graph)
-    y, _ = call_rows(
-        device(where), "mcf_mul", packed, list(case.inputs), case.expected, pad, in_place
-    )
+    name = elementwise.kernel_of(case.op, case.graph)
+    y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
 
@@ -288,6 +307,21 @@ def test_cost_model(kind: str, dtype: str) -> None:
     constant = [False] * len(xs) + [True] * len(rest)
     case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
     count = counted(case, "mcf_" + kind[2:])
+    assert elementwise.instructions(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ("q_add", "q_mul"))
+@pytest.mark.parametrize("types", (("int8", "int8"), ("int16", "int16"), ("int8", "int16")))
+def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
+    """The type of b costs nothing; another one of y does."""
+    rng = np.random.default_rng(0)
+    rows, channels = 16, 192
+    xs = [fill(rng, (rows, n), t, "random") for n, t in ((channels, types[0]), (1, "int16"))]
+    rest = [np.abs(numbers(rng, 99, channels)) for _ in range(2 + (kind == "q_add"))]
+    attrs = {"shift": 9, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
+    out = TensorType((rows, channels), types[1])
+    case = make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
+    count = counted(case, f"mcf_{kind[2:]}_column")
     assert elementwise.instructions(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
 
 
