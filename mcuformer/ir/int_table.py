@@ -40,7 +40,8 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class IntOp:
-    """`operands` of a join are one, repeated. `cut`: its output's channels can be computed apart."""
+    """`operands` of a join are one, repeated. `cut`: its output's channels can be computed apart.
+    `broadcast`: an operand of one row or one channel is read again for all of the output's."""
 
     kind: str
     operands: tuple[Operand, ...]
@@ -49,6 +50,7 @@ class IntOp:
     evaluate: Evaluation
     cut: bool = False
     repeated: bool = False
+    broadcast: bool = False
     places: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -204,9 +206,9 @@ INT_OPS: Mapping[str, IntOp] = {
         _row("q_layernorm", _named("x:-1", "a?:0", "z?:0", "g?:0", "b?:0"), "rows", _normalised,
              norm.q_layernorm, cut=True),
         _row("q_add", _named("a:-1", "b:-1", "ma:0", "mb:0", "offset:0"), "rows", _elementwise,
-             simple.q_add, cut=True),
+             simple.q_add, cut=True, broadcast=True),
         _row("q_mul", _named("a:-1", "b:-1", "mult:0", "offset:0"), "rows", _elementwise,
-             simple.q_mul, cut=True),
+             simple.q_mul, cut=True, broadcast=True),
         _row("q_requant", _named("a:-1", "ma:0", "offset:0"), "rows", _same, simple.q_requant,
              cut=True),
         _row("q_unary", _named("x:-1", "table"), "rows", _same, simple.q_unary, cut=True),

@@ -13,7 +13,7 @@ def scale_into_sum(graph: Graph) -> Graph:
     for op in graph.ops:
         total = made.get(op.inputs[0] or "") if op.kind == "mul" else None
         scale = graph.const(op.inputs[1]) if total is not None else None
-        if total is None or scale is None or not _takes_it(total, made, reads):
+        if total is None or scale is None or not _takes_it(edit, total, made, reads):
             edit.ops.append(op)
             continue
         parts = []
@@ -30,8 +30,11 @@ def scale_into_sum(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _takes_it(total: Op, made: Mapping[str, Op], reads: dict[str, int]) -> bool:
+def _takes_it(edit: Edit, total: Op, made: Mapping[str, Op], reads: dict[str, int]) -> bool:
     if total.kind != "add" or reads[total.outputs[0]] != 1:
+        return False
+    shapes = {edit.values[str(n)].type.shape for n in (*total.inputs, *total.outputs)}
+    if len(shapes) > 1:  # one number per row has no channels to scale
         return False
     terms = [made.get(i or "") for i in total.inputs]
     return all(t is not None and t.kind == "linear" and reads[t.outputs[0]] == 1 for t in terms)

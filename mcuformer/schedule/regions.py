@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import ins, kinds
+from mcuformer.ir.int_table import INT_OPS, ins, kinds
 from mcuformer.record import record
 from mcuformer.schedule.columns import can_cut
 
@@ -25,8 +25,8 @@ def activations(graph: Graph, op: Op) -> list[str]:
 
 
 def repeated(graph: Graph, op: Op) -> list[str]:
-    """Activations of one row that a row-wise operation of more rows reads again for each of them."""
-    if op.kind not in TOKENWISE or graph.type(op.outputs[0]).shape[0] == 1:
+    """Activations of one row that an operation of more rows reads again for each of them."""
+    if not INT_OPS[op.kind].broadcast or graph.type(op.outputs[0]).shape[0] == 1:
         return []
     return [n for n in activations(graph, op) if graph.type(n).shape[0] == 1]
 
@@ -60,19 +60,18 @@ class Choice:
 def attention_feeders(graph: Graph) -> set[str]:
     """Values that only feed q, k and v: recomputed per tile, not kept.
 
-    A row that is repeated, a linear layer that adds a residual, or one that several others read (the latent of a low-rank
+    A linear layer that adds a residual, or that several others read (the latent of a low-rank
     attention), ends the walk: recomputing those would repeat real work. So do K and V that no head
-    can have its share of. A view of channels is none either: it lies where its source lies.
+    can have its share of, and a row that is repeated. A view of channels is none either: it lies where its source lies.
     """
     consumers = graph.consumers()
     producers = graph.producers()
     found: set[str] = set()
+    again = {n for op in graph.ops for n in repeated(graph, op)}
     for op in reversed(graph.ops):
         for value in op.outputs:
             users = consumers[value]
-            if not users or value in graph.outputs or op.kind not in TOKENWISE:
-                continue
-            if any(value in repeated(graph, u) for u in users):
+            if not users or value in graph.outputs or op.kind not in TOKENWISE or value in again:
                 continue
             if any(u.kind == ATTENTION and not _shared_by_heads(graph, op, u) for u in users):
                 continue

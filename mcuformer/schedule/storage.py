@@ -168,7 +168,8 @@ class Storage:
         """Whether row i of the target may be written at `target` as soon as row i was read there.
 
         A linear layer reads its rows again for every panel of channels, an attention its keys for
-        every query, and a repeated row is read to the end; the last operation may read the row's other bytes after it has written some.
+        every query, a sum or product a repeated row for all others; the last operation may read the
+        row's other bytes after it has written some.
         """
         op, attention = region.ops[-1], region.attention
         again = list(op.inputs[:1]) if op.kind == "q_linear" else []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Shape = tuple[int, ...]
-UNARY = ("Relu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Clip")
+UNARY = ("Relu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Clip", "LeakyRelu", "Elu")
 
 
 @dataclass
@@ -23,8 +23,10 @@ class Draw:
     weights: dict[str, NDArray] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
 
-    def node(self, kind: str, inputs: list[str], shape: Shape, **attrs: object) -> str:
-        name = f"n{len(self.nodes)}_{kind}"
+    def node(
+        self, kind: str, inputs: list[str], shape: Shape, stem: str = "", **attrs: object
+    ) -> str:
+        name = f"n{len(self.nodes)}_{stem or kind}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attrs))
         self.shapes[name] = shape
         return name
@@ -62,7 +64,8 @@ def linear(d: Draw, x: str, channels: int | None = None) -> str:
 
 def layernorm(d: Draw, x: str) -> str:
     c = d.shapes[x][-1]
-    if c < 5 or "Softmax" in x:  # little more than signs, or than rounding, would be left
+    # little more than signs, or than rounding (behind a closed gate), would be left
+    if c < 5 or "Softmax" in x or "Gated" in x:
         return x
     operands = [x, d.const(1 + 0.3 * d.rng.normal(size=c)), d.normal(c, scale=0.2)]
     return d.node("LayerNormalization", operands, d.shapes[x], axis=-1)
@@ -75,7 +78,41 @@ def unary(d: Draw, x: str) -> str:
         bounds = [d.const(np.array(low)), d.const(np.array(high))]
         return d.node(kind, [x, *bounds], d.shapes[x])
     attrs = {"alpha": float(d.rng.uniform(0.1, 0.5)), "beta": 0.4} if kind == "HardSigmoid" else {}
+    if kind in ("LeakyRelu", "Elu"):
+        attrs = {"alpha": float(d.rng.uniform(0.05, 1.2))}
     return d.node(kind, [x], d.shapes[x], **attrs)
+
+
+def gate(d: Draw, x: str) -> str | None:
+    """Add or Mul with a row, a column or a number: one made for it, or any that there is."""
+    shape = d.shapes[x]
+    narrow = [(1, *(1 if i in kept else s for i, s in enumerate(shape[1:]))) for kept in _KEPT]
+    other = d.pick(len(shape), lambda s: s != shape and s in narrow)
+    if other is None or d.rng.random() < 0.7:
+        other = (_token_gate if len(shape) == 3 else _image_gate)(d, x)
+    operands = [x, other] if d.rng.random() < 0.5 else [other, x]
+    return d.node("Mul" if d.rng.random() < 0.7 else "Add", operands, shape, "Gated")
+
+
+_KEPT = ((0,), (1,), (0, 1), (1, 2), (0, 1, 2))  # axes behind the batch that are repeated
+
+
+def _token_gate(d: Draw, x: str) -> str:
+    _, t, c = d.shapes[x]
+    if d.rng.random() < 0.5:
+        return unary(d, linear(d, mean(d, d.pick(3) or x), c))
+    return unary(d, linear(d, d.pick(3, lambda s: s[1] == t) or x, 1))
+
+
+def _image_gate(d: Draw, x: str) -> str:
+    """Squeeze and excite, or a number for every pixel."""
+    c, n = d.shapes[x][1], 1
+    if d.rng.random() < 0.5:
+        kind, n = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMax")[d.number(0, 2)], c
+        axes = [d.const(np.array([2, 3]))] if kind == "ReduceMax" else []
+        x = d.node(kind, [x, *axes], (1, c, 1, 1))
+    w = d.normal(n, c, 1, 1, scale=c**-0.5)
+    return unary(d, d.node("Conv", [x, w], (1, n, *d.shapes[x][2:])))
 
 
 def constant(d: Draw, x: str) -> str:
@@ -224,9 +261,9 @@ def pool(d: Draw, x: str) -> str:
 
 ON_TOKENS = (
     linear, linear, layernorm, unary, unary, constant, both, both, both, cut, cut, gather, join,
-    attention, attention, mlp, mean, softmax, mixer, reshape,
+    attention, attention, mlp, mean, softmax, mixer, reshape, gate, gate,
 )  # fmt: skip
-ON_IMAGES = (conv, conv, conv, unary, constant, both, both, tokens, patches, pool)
+ON_IMAGES = (conv, conv, conv, unary, constant, both, both, tokens, patches, pool, gate, gate)
 
 
 def random_model(seed: int) -> tuple[onnx.ModelProto, NDArray[np.float32]]:

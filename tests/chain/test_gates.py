@@ -142,7 +142,14 @@ r = reshape(a) {'shape': (35, 1)} : float32[35x1]
 s = add(r, g) {} : float32[35x6]
 e = mul(s, t) {} : float32[35x6]""",
 }
-IN_FULL = {"row", "column first", "outer sum", "around attention", "squeeze and excite", "both, of the largest"}
+IN_FULL = {
+    "row",
+    "column first",
+    "outer sum",
+    "around attention",
+    "squeeze and excite",
+    "both, of the largest",
+}
 
 
 @pytest.mark.parametrize("mode", ["8", "mixed", "16"])
@@ -155,7 +162,9 @@ def test_gates(tmp_path: Path, name: str, mode: str) -> None:
     stats = quant.calibrate(graph, samples)
     lowered = quant.lower(graph, stats, mode)  # type: ignore[arg-type]
     assert stats.samples is not None
-    assert _sqnr_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (35 if mode == "16" else 25)
+    assert _sqnr_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (
+        35 if mode == "16" else 25
+    )
     emulators = EVERYWHERE if mode == "8" and name in IN_FULL else EVERYWHERE[:1]
     for optimize in ("ram", "speed"):
         work = tmp_path / optimize
