@@ -13,7 +13,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xdc0da20au
+#if MCF_RUNTIME_VERSION != 0x65a7a28fu
 #error "tiny was generated with another version of the runtime: compile all models with the same mcuformer"
 #endif
 
