@@ -14,6 +14,7 @@ from mcuformer.ir.interp_int import run_int
 from mcuformer.memory.check import check
 from mcuformer.memory.model import Region
 from mcuformer.memory.simulate import simulate
+from mcuformer.quant.float_eval import eval_steps
 from mcuformer.schedule.run import Schedule, build
 from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
 from mcuformer.targets.board_file import load_board
@@ -78,3 +79,15 @@ def run(name: str, package: Path, objects: Path, board, image: bytes) -> RunResu
     if name == "qemu":
         return qemu_runner.run(elf, [image], trace=True, core=board.core)
     return unicorn_runner.run(elf, board, [image], trace=True)
+
+
+def signal_db(graph: Graph, lowered: Graph, x: np.ndarray) -> float:
+    """Of all outputs on all samples, against the float graph."""
+    *_, (_, env) = eval_steps(graph, x)
+    name = graph.outputs[0]
+    q = lowered.type(name).qparams
+    grid = lowered.type(lowered.inputs[0])
+    assert q is not None and grid.qparams is not None
+    y = q.dequantise(run_int(lowered, grid.qparams.quantise(x, grid.dtype))[name])
+    noise = np.square(y - env[name]).mean()
+    return float(10 * np.log10(np.square(env[name]).mean() / noise))

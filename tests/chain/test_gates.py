@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import follow, scheduled
-from test_values import _sqnr_db
+from chain import follow, scheduled, signal_db
 
 from mcuformer import quant
 from mcuformer.ir.text import parse_graph
@@ -162,7 +161,7 @@ def test_gates(tmp_path: Path, name: str, mode: str) -> None:
     stats = quant.calibrate(graph, samples)
     lowered = quant.lower(graph, stats, mode)  # type: ignore[arg-type]
     assert stats.samples is not None
-    assert _sqnr_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (
+    assert signal_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (
         35 if mode == "16" else 25
     )
     emulators = EVERYWHERE if mode == "8" and name in IN_FULL else EVERYWHERE[:1]

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import follow, scheduled
+from chain import follow, scheduled, signal_db
 
 from mcuformer import quant
-from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.text import parse_graph
 from mcuformer.ir.verify import verify
-from mcuformer.quant.float_eval import eval_steps
 
 EVERYWHERE = ("host", "unicorn", "qemu")
 TOKENS = """
@@ -227,20 +224,8 @@ def test_values(tmp_path: Path, name: str, mode: str) -> None:
     stats = quant.calibrate(graph, samples.astype(np.float32))
     lowered = quant.lower(graph, stats, mode)  # type: ignore[arg-type]
     assert stats.samples is not None
-    sqnr_db = _sqnr_db(graph, lowered, stats.samples[0].reshape(-1, *shape))
+    sqnr_db = signal_db(graph, lowered, stats.samples[0].reshape(-1, *shape))
     assert sqnr_db > (28 if mode == "8" else 40)
     optimize = ("balanced", "ram", "speed")[len(name) % 3]
     emulators = EVERYWHERE if mode == "8" and name in IN_FULL else EVERYWHERE[:1]
     follow(scheduled(lowered, "resident", optimize), tmp_path, emulators)
-
-
-def _sqnr_db(graph: Graph, lowered: Graph, x: np.ndarray) -> float:
-    """Of all outputs on all samples, against the float graph."""
-    *_, (_, env) = eval_steps(graph, x)
-    name = graph.outputs[0]
-    q = lowered.type(name).qparams
-    grid = lowered.type(lowered.inputs[0])
-    assert q is not None and grid.qparams is not None
-    y = q.dequantise(run_int(lowered, grid.qparams.quantise(x, grid.dtype))[name])
-    noise = np.square(y - env[name]).mean()
-    return float(10 * np.log10(np.square(env[name]).mean() / noise))

@@ -69,6 +69,14 @@ def test_sum_that_is_read_twice() -> None:
     assert rewrite.kinds(rewrite.apply(scale_into_sum, graph)) == rewrite.kinds(graph)
 
 
+def test_sum_with_one_number_per_row() -> None:
+    body = HEADS.replace("v: float32[4x3]", "v: float32[4x1]").replace(
+        "b = linear(x, v) {} : float32[1x3]", "b = linear(x, v) {} : float32[1x1]"
+    )
+    graph = rewrite.float_graph(body)
+    assert rewrite.kinds(rewrite.apply(scale_into_sum, graph)) == rewrite.kinds(graph)
+
+
 CONV = """
 input x: float32[3x5x4]
 const w: float32[1x1x4x6] = rand(1)
