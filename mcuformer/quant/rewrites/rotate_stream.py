@@ -90,10 +90,7 @@ def _activations(edit: Edit, names: Collection[str | None]) -> list[str]:
 def _is_move(edit: Edit, op: Op) -> bool:
     if op.kind in ("reshape", "concat"):
         return not changes_channels(edit.graph, op)
-    if op.kind == "add":  # one number per row has no channels to turn
-        channels = {edit.graph.type(str(n)).shape[-1] for n in (*op.inputs, *op.outputs)}
-        return len(channels) == 1
-    return op.kind == "mean" or is_row_selection(op)
+    return op.kind in ("add", "mean") or is_row_selection(op)
 
 
 def _is_writer(op: Op) -> bool:
