@@ -66,7 +66,7 @@ def _file(path: Path, behind: str, cut: str) -> Path:
         extra = [] if operand is None else [operand if isinstance(operand, str) else m.const(operand)]
         y = m.node(kind, y, *extra, **attrs)
     y = m.pair(y, *GRIDS[cut])
-    m.pair(m.node("Mul", m.node("Sigmoid", y), y), 0.01, 0, out="y")
+    m.pair(m.node("Add", m.node("Sigmoid", y), y), 0.03, 0, out="y")
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
               for n, s in (("x", (1, ROWS, CHANNELS)), ("y", None))]  # fmt: skip
     graph = helper.make_graph(m.nodes, "g", values[:1], values[1:], m.constants)
