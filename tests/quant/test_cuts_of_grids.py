@@ -59,11 +59,15 @@ class _Model:
 def _file(path: Path, behind: str, cut: str) -> Path:
     rng, m = np.random.default_rng(0), _Model()
     weights = rng.integers(-127, 128, (CHANNELS, CHANNELS)).astype(np.int8)
-    dq = m.node("DequantizeLinear", m.const(weights), m.const(np.float32(0.004)), m.const(np.int8(0)))
+    dq = m.node(
+        "DequantizeLinear", m.const(weights), m.const(np.float32(0.004)), m.const(np.int8(0))
+    )
     x = m.pair("x", *WIDE, out="x_q")
     y = m.pair(m.node("MatMul", x, dq), *WIDE) if behind != "nothing" else m.node("MatMul", x, dq)
     for kind, operand, attrs in BEHIND[behind]:
-        extra = [] if operand is None else [operand if isinstance(operand, str) else m.const(operand)]
+        extra = (
+            [] if operand is None else [operand if isinstance(operand, str) else m.const(operand)]
+        )
         y = m.node(kind, y, *extra, **attrs)
     y = m.pair(y, *GRIDS[cut])
     m.pair(m.node("Add", m.node("Sigmoid", y), y), 0.03, 0, out="y")
