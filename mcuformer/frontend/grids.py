@@ -27,6 +27,7 @@ def noted(emit: Emitter, onnx_name: str, value: Operand | None) -> Operand | Non
     if cut is not None:
         value = arithmetic.unary(emit, value, cut)
         assert isinstance(value.base, Tensor)
+        assert isinstance(value.base, Tensor)
     if value.scale > 0 and value.is_bijective():
         scale, zero, dtype = grid
         emit.qdq.setdefault(value.base.name, (scale / value.scale, zero, dtype))
