@@ -26,11 +26,11 @@ def noted(emit: Emitter, onnx_name: str, value: Operand | None) -> Operand | Non
     cut = _cut(emit, value, grid)
     if cut is not None:
         value = arithmetic.unary(emit, value, cut)
-        assert isinstance(value.base, Tensor)
-        assert isinstance(value.base, Tensor)
+    base = value.base
+    assert isinstance(base, Tensor)
     if value.scale > 0 and value.is_bijective():
         scale, zero, dtype = grid
-        emit.qdq.setdefault(value.base.name, (scale / value.scale, zero, dtype))
+        emit.qdq.setdefault(base.name, (scale / value.scale, zero, dtype))
     return value
 
 
