@@ -9,7 +9,7 @@ import click
 
 from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
-from mcuformer.cli.params import json_option, verbose_option
+from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
 
 
 @click.command("compile")
@@ -39,7 +39,7 @@ from mcuformer.cli.params import json_option, verbose_option
 )
 @click.option(
     "--accept-sqnr",
-    type=float,
+    type=Parsed("decibels", parse_decibels),
     default=10.0,
     show_default=True,
     metavar="DB",

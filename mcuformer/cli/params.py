@@ -51,6 +51,14 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
+def parse_decibels(text: str) -> float:
+    """'10' or '-3.5'."""
+    values = parse_floats(text)
+    if len(values) != 1 or abs(values[0]) > 1000:
+        raise UsageError(f"'{text[:60]}' is not a number of dB such as 10")
+    return values[0]
+
+
 def parse_seconds(text: str) -> float:
     """'90' or '0.5'."""
     try:

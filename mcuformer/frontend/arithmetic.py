@@ -35,7 +35,7 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
         return view
     if isinstance(view.base, Scores):
         return _add_bias(view, const)
-    view = emit.ordered(view)
+    view = emit.ordered(view) if view.scale else emit.unscaled(view)
     assert isinstance(view.base, Tensor)
     # s*x + c = s*(x + c/s)
     operand = emit.const("const", in_base_order(view, const / view.scale))
@@ -151,6 +151,8 @@ def _aligned(a: View, b: View) -> NDArray:
 def _add_bias(view: View, const: NDArray) -> View:
     if isinstance(view.base, Probs) or not view.is_bijective():
         raise Unsupported("a bias on part of the attention scores")
+    if not view.scale:
+        raise Unsupported("attention scores times 0")
     scores = view.base
     assert isinstance(scores, Scores)
     flat = np.empty(view.base_size, np.float64)

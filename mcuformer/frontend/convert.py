@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.frontend import arithmetic, attention, joining, layers, names
+from mcuformer.frontend import arithmetic, attention, grids, joining, layers, names
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
@@ -40,7 +40,7 @@ def convert(graph: Graph) -> Graph:
     problems: list[str] = []
     layouts, inputs = _convert_inputs(graph, builder, env)
     for name in graph.inputs:
-        _note_quantisation(emit, name, env[name])
+        env[name] = grids.noted(emit, name, env[name])
     for op in graph.ops:
         emit.stem, emit.origin = _stem(graph, op), tuple(names.origin(o) for o in op.origin)
         try:
@@ -51,7 +51,7 @@ def convert(graph: Graph) -> Graph:
             results = [None] * len(op.outputs)
         env.update(zip(op.outputs, results, strict=True))
         for name in op.outputs:
-            _note_quantisation(emit, name, env[name])
+            env[name] = grids.noted(emit, name, env[name])
     emit.stem, emit.origin = "output", ()
     outputs = _convert_outputs(graph, emit, env, problems)
     if problems:
@@ -186,16 +186,6 @@ def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
     return np.asarray(scale) if along == axis % len(shape) else None
 
 
-def _note_quantisation(emit: Emitter, onnx_name: str, value: Operand | None) -> None:
-    """The file's scale of an activation goes to the canonical value that holds it."""
-    params = emit.graph.meta.get("qdq", {}).get(onnx_name)
-    if params is None or not isinstance(value, View) or not isinstance(value.base, Tensor):
-        return
-    if value.scale > 0 and value.is_bijective():
-        scale, zero, dtype = params
-        emit.qdq.setdefault(value.base.name, (scale / value.scale, zero, dtype))
-
-
 def _view(args: Args, i: int) -> View:
     if i >= len(args) or not isinstance(args[i], View):
         raise Unsupported(f"input {i} is constant")
@@ -242,7 +232,7 @@ def _gemm(emit: Emitter, op: Op, args: Args) -> Operand:
 
 def _sub(emit: Emitter, op: Op, args: Args) -> Operand:
     a, b = _both(args)
-    minus_b = arithmetic.scaled(b, -1.0) if isinstance(b, View) else -b
+    minus_b = arithmetic.scaled(b, -1.0) if isinstance(b, View) else np.asarray(-b)
     return arithmetic.add(emit, a, minus_b)
 
 
@@ -250,7 +240,7 @@ def _sum(emit: Emitter, op: Op, args: Args) -> Operand:
     total, *rest = (a for a in args if a is not None)
     for term in rest:
         if isinstance(total, np.ndarray) and isinstance(term, np.ndarray):
-            total = total + term
+            total = np.asarray(total + term)
         else:
             total = arithmetic.add(emit, total, term)
     return total

@@ -104,7 +104,9 @@ def gemm(
     if c is None:
         return y
     return arithmetic.add(
-        emit, y, c * beta if isinstance(c, np.ndarray) else arithmetic.scaled(c, beta)
+        emit,
+        y,
+        np.asarray(c * beta) if isinstance(c, np.ndarray) else arithmetic.scaled(c, beta),
     )
 
 

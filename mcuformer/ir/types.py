@@ -65,3 +65,9 @@ class Value:
     @property
     def is_const(self) -> bool:
         return self.data is not None
+
+
+def grid_ends(scale: float, zero_point: int, dtype: str) -> tuple[float, float]:
+    """The least and the largest real number that the type holds; others saturate there."""
+    info = np.iinfo(DTYPES[dtype])
+    return scale * (int(info.min) - zero_point), scale * (int(info.max) - zero_point)

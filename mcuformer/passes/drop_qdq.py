@@ -38,7 +38,7 @@ def drop_qdq(graph: Graph) -> Graph:
             or {"error"} & {*op.attrs, *source.attrs}
         ):
             continue
-        params, x = _per_tensor(graph, op), same.get(source.inputs[0] or "", source.inputs[0])
+        params, x = grid_of(graph, op), same.get(source.inputs[0] or "", source.inputs[0])
         if params is None or x is None:
             continue
         if _cuts_at_zero(params) and _lost_relu(graph, made, x):
@@ -95,7 +95,7 @@ def _positive(graph: Graph, made: Mapping[str, Op], x: str | None, depth: int = 
     return op.kind in _KEEPS_SIGN and _positive(graph, made, op.inputs[0], depth - 1)
 
 
-def _per_tensor(graph: Graph, op: Op) -> Params | None:
+def grid_of(graph: Graph, op: Op) -> Params | None:
     """(scale, zero point, stored type) of a Q/DQ pair with one scale for the tensor."""
     scale = graph.const(op.inputs[1])
     zero = graph.const(op.inputs[2]) if len(op.inputs) > 2 else None

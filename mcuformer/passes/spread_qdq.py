@@ -28,12 +28,15 @@ def spread_qdq(graph: Graph) -> Graph:
     readers = graph.consumers()
     for op in reversed(graph.ops):
         users = readers[op.outputs[0]]
-        if len(users) == 1 and op.outputs[0] not in graph.outputs and _same_range(users[0]):
+        if len(users) == 1 and op.outputs[0] not in graph.outputs and _same_range(op, users[0]):
             follower = users[0].outputs[0]
             if follower in table:
                 table.setdefault(op.outputs[0], table[follower])
     return graph.replace(meta={**graph.meta, "qdq": table})
 
 
-def _same_range(reader: Op) -> bool:
+def _same_range(op: Op, reader: Op) -> bool:
+    """Parts of a join of rows lie in place: it cannot saturate where they do not."""
+    if op.kind == "concat" and op.attrs["axis"] == 0:
+        return reader.kind == "reshape"
     return reader.kind == "reshape" or clamp_bounds(reader.attrs.get("fn")) is not None

@@ -15,6 +15,8 @@ from mcuformer.frontend.load import load_raw
 from mcuformer.frontend.names import origin
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.interp_float import run_onnx
+from mcuformer.ir.types import TensorType, Value, grid_ends
+from mcuformer.passes.drop_qdq import grid_of
 from mcuformer.validate.reference import FloatReference
 
 Inputs = Sequence[NDArray[np.float32]]  # per input [n, *shape in the file]
@@ -39,10 +41,10 @@ class OnnxFile:
         return [np.stack([run[name].reshape(-1) for run in runs]) for name in names]
 
     def tensors(self, sample: Inputs, exact: bool = False) -> dict[str, NDArray]:
-        """All tensors for one sample; `exact`: the activations of a QDQ model stay real numbers."""
+        """All tensors for one sample; `exact`: those of a QDQ model are cut, not rounded."""
         raw = load_raw(self.path, self.input_shapes)
         if exact:
-            raw = raw.replace(ops=tuple(_real(op, raw) for op in raw.ops))
+            raw = _unrounded(raw)
         return run_onnx(raw, dict(zip(raw.inputs, sample, strict=True)))
 
     def nodes(self) -> Mapping[str, Sequence[str]]:
@@ -59,9 +61,24 @@ class OnnxFile:
         return list(reference.run(inputs))
 
 
-def _real(op: Op, raw: Graph) -> Op:
-    """A node that rounds an activation becomes the identity."""
+def _unrounded(raw: Graph) -> Graph:
+    """Nodes that quantise an activation cut at the ends of its grid, and no more."""
+    values = dict(raw.values)
+    ops = tuple(_real(op, raw, values) for op in raw.ops)
+    return raw.replace(ops=ops, values=values)
+
+
+def _real(op: Op, raw: Graph, values: dict[str, Value]) -> Op:
+    """`values` gets the ends of the grid."""
     constant = bool(op.inputs) and raw.values[str(op.inputs[0])].is_const
     if op.kind not in ("QuantizeLinear", "DequantizeLinear") or constant:
         return op
-    return op.replace(kind="Identity", inputs=op.inputs[:1], attrs={})
+    grid = grid_of(raw, op)
+    if grid is None or op.kind == "DequantizeLinear":
+        return op.replace(kind="Identity", inputs=op.inputs[:1], attrs={})
+    ends = []
+    for end, number in zip(("least", "most"), grid_ends(*grid), strict=True):
+        name = f"{op.outputs[0]}/{end}"
+        values[name] = Value(name, TensorType((), "float32"), np.asarray(number, np.float32))
+        ends.append(name)
+    return op.replace(kind="Clip", inputs=(op.inputs[0], *ends), attrs={})

@@ -21,6 +21,7 @@ _ROW_BUDGET = 2**19  # sampled numbers per value: 2 MB
 _BATCH_BYTES = 2**27  # of the widest value in one batch
 _BATCH = 32
 _ROOM = 1.5
+_LARGEST = 1e18  # its square is a float32 still
 
 
 @dataclass(slots=True)
@@ -106,6 +107,12 @@ def _update(
     count = min(len(rows), max(1, round(share * max(1024, _ROW_BUDGET // rows.shape[1]))))
     sample = rows if count == len(rows) else rows[rng.choice(len(rows), count, replace=False)]
     low, high = rows.min(axis=0), rows.max(axis=0)
+    if not (low.min() > -_LARGEST and high.max() < _LARGEST):
+        raise UsageError(
+            f"{name} becomes NaN, infinite or larger than {_LARGEST:g} for the inputs that ranges "
+            "are measured on",
+            "run the model in floats on the calibration data, and mend the model or the data",
+        )
     old = values.get(name)
     if old is None:
         values[name] = ValueStats(low, high, sample.copy())

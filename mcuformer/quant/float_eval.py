@@ -15,6 +15,7 @@ from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.functions import Function, function
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import Feeds, feeds
+from mcuformer.ir.types import grid_ends
 
 Arrays = Sequence[NDArray]
 OptionalArrays = Sequence[NDArray | None]
@@ -186,7 +187,13 @@ def eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
         y = _OPS[op.kind](op, [a for a in args if a is not None])
     else:
         raise UnsupportedModelError(f"{op.name}: no float definition of {op.kind}")
-    return np.asarray(y, np.float32)
+    return np.asarray(_saturated(graph, op.outputs[0], y), np.float32)
+
+
+def _saturated(graph: Graph, name: str, y: NDArray) -> NDArray:
+    """Cut where the grid ends that a QDQ model gives the value: it may stand for a Relu or Clip."""
+    grid = graph.meta.get("qdq", {}).get(name)
+    return y if grid is None else np.clip(y, *grid_ends(*grid))
 
 
 def eval_steps(graph: Graph, x: Feeds) -> Iterator[tuple[Op, dict[str, NDArray]]]:

@@ -133,7 +133,8 @@ def split_column_views(graph: Graph) -> Graph:
     for op in graph.ops:
         layer = layers.get(str(op.inputs[0])) if is_column_view(op) else None
         if layer is not None:
-            ops += _columns_of_layer(values, layer, op)
+            views = {v.name for v in ops}  # those of one range may serve several layers
+            ops += [o for o in _columns_of_layer(values, layer, op) if o.name not in views]
         elif op.outputs[0] not in layers:
             ops.append(op)
     return graph.replace(ops=tuple(ops), values=values)

@@ -178,3 +178,8 @@ def test_validate_and_run_refuse_what_is_not_finite(
         args[2] = str(tmp_path / args[2])
         assert invoke([args[0], str(files["package"]), *args[1:]]) == 2
         assert "holds NaN or infinite numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "abc", "1,2", ""])
+def test_least_sqnr_is_a_number(compiling: Compiling, tmp_path: Path, text: str) -> None:
+    assert invoke(compiling(tmp_path / "o", "--accept-sqnr", text)) == 2

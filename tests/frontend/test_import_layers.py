@@ -124,6 +124,25 @@ def test_means(tmp_path: Path, axes: list[int], keep: int) -> None:
     check(tmp_path, nodes, {}, [1, 4, 6])
 
 
+@pytest.mark.parametrize("first", ["Sub x c", "Sub c x", "Sum c c x", "Gemm x w c", "Div x c"])
+def test_constants_of_no_axis(tmp_path: Path, first: str) -> None:
+    kind, _, inputs = first.partition(" ")
+    nodes = [build.node(kind, inputs, "s"), build.node("MatMul", "s w", "y")]
+    check(tmp_path, nodes, {"c": np.array(0.5, np.float32), "w": build.rand(6, 6)}, [1, 6])
+
+
+@pytest.mark.parametrize("following", ["Add z c", "Add c z", "Add z x", "Mul z x"])
+def test_a_factor_of_zero(tmp_path: Path, following: str) -> None:
+    kind, _, inputs = following.partition(" ")
+    nodes = [
+        build.node("Mul", "x zero", "z"),
+        build.node(kind, inputs, "a"),
+        build.node("Add", "a x", "y"),
+    ]
+    weights = {"c": build.rand(6), "zero": np.array(0.0, np.float32)}
+    check(tmp_path, nodes, weights, [1, 4, 6])
+
+
 def test_sum_is_a_scaled_mean(tmp_path: Path) -> None:
     nodes = [build.node("ReduceSum", "x a", "s"), build.node("MatMul", "s w", "y")]
     graph = check(tmp_path, nodes, {"a": I([1]), "w": build.rand(6, 3)}, [1, 4, 6])

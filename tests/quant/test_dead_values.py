@@ -8,9 +8,11 @@ import pytest
 import util_models as models
 from numpy.typing import NDArray
 
+from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
+from mcuformer.ir.text import parse_graph
 from mcuformer.quant import calibrate, lower
 from mcuformer.quant.float_eval import eval_steps
 
@@ -49,3 +51,16 @@ def outputs(graph: Graph, mode: str) -> tuple[NDArray, NDArray]:
 def test_what_never_moves_still_lowers(config: models.VitConfig, dead: str, mode: str) -> None:
     want, got = outputs(deadened(models.vit(config), DEAD[dead]), mode)
     assert np.abs(got - want).max() <= 0.25 * np.abs(want).max() + 0.01
+
+
+def test_values_that_no_grid_holds_are_refused() -> None:
+    graph = parse_graph("""
+graph g float
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 2, 3),)
+input x: float32[2x3]
+const c: float32[3] = [1e38, 1e38, 1e38]
+y = mul(x, c) {} : float32[2x3]
+output y""")
+    with pytest.raises(UsageError, match="y becomes NaN, infinite or larger"):
+        calibrate(graph, np.full((2, 1, 2, 3), 2.0, np.float32))

@@ -19,10 +19,13 @@ const m: int32[6] = [536870912, 536870912, 536870912, 536870912, 536870912, 5368
 const o: int32[6] = [4, 4, 4, 4, 4, 4]
 const r: int32[6] = [1, 2, 3, 4, 5, 6]
 y = q_linear(x, w, b, m, o, x, r, _) {'x_zp': 0, 'shift': 3} : int8[3x6]
+z = q_linear(x, w, b, m, o, x, r, _) {'x_zp': 1, 'shift': 3} : int8[3x6]
 s = q_softmax(y) {} : int8[3x6]
 n = q_layernorm(y, _, _, _, _) {'groups': 3} : int8[3x6]
 p = slice(y) {'axis': 1, 'start': 1, 'stop': 4} : int8[3x3]
 q = slice(y) {'axis': 1, 'start': 3, 'stop': 6} : int8[3x3]
+again = slice(y) {'axis': 1, 'start': 1, 'stop': 4} : int8[3x3]
+other = slice(z) {'axis': 1, 'start': 1, 'stop': 4} : int8[3x3]
 """)
 
 
@@ -37,6 +40,16 @@ def test_slices_of_a_layer_with_a_residual_are_layers() -> None:
     x = np.random.default_rng(0).integers(-128, 128, (4, 3, 6)).astype(np.int8)
     before, after = run_int(graph, x), run_int(split, x)
     for name in ("p", "q"):
+        np.testing.assert_array_equal(after[name], before[name])
+
+
+@pytest.mark.parametrize("second", ["again", "other"])
+def test_layers_that_are_cut_alike_share_the_columns_of_their_residual(second: str) -> None:
+    split = split_column_views(only("p", second))
+    assert [op.kind for op in split.ops] == ["slice", "q_linear", "q_linear"]
+    x = np.random.default_rng(0).integers(-128, 128, (4, 3, 6)).astype(np.int8)
+    before, after = run_int(only("p", second), x), run_int(split, x)
+    for name in ("p", second):
         np.testing.assert_array_equal(after[name], before[name])
 
 
