@@ -51,24 +51,34 @@ def compare_bits(
     for image, values, got in zip(images, expected, outputs, strict=True):
         wanted = [np.ascontiguousarray(values[n]).tobytes() for n in package.graph.outputs]
         if got != b"".join(wanted):
-            output = _first_output(package.graph, wanted, got)
-            raise _differs(package, emulator, image, values, f"output {output} differs")
+            value, what = _first_output(package.graph, wanted, got)
+            raise _differs(package, emulator, image, values, what, value)
 
 
-def _first_output(graph: Graph, wanted: Sequence[bytes], got: bytes) -> str:
+def _first_output(graph: Graph, wanted: Sequence[bytes], got: bytes) -> tuple[str, str]:
+    """The value of the first output that is wrong, and what is wrong with it."""
     at = 0
     for name, data in zip(graph.outputs, wanted, strict=True):
+        if at + len(data) > len(got):
+            return name, f"output {printable(name)} is missing"
         if got[at : at + len(data)] != data:
-            return printable(name)
+            return name, f"output {printable(name)} differs"
         at += len(data)
-    return printable(graph.outputs[-1])
+    return graph.outputs[-1], f"{len(got) - at} bytes more than all outputs have come out"
 
 
 def _differs(
-    package: CompiledPackage, emulator: str, image: bytes, values: Values, what: str
-) -> ValidationError:
+    package: CompiledPackage, emulator: str, image: bytes, values: Values, what: str,
+    output: str | None = None,
+) -> ValidationError:  # fmt: skip
     layer = _first_layer(package, emulator, image, values)
-    where = f"layer {printable(layer)} is the first that differs" if layer else "no layer differs"
+    maker = package.graph.producers().get(str(output))
+    if layer is not None:
+        where = f"layer {printable(layer)} is the first that differs"
+    elif maker is not None:
+        where = f"layer {printable(maker.name)} computes it rightly, and it is lost behind that"
+    else:
+        where = "no layer differs"
     return ValidationError(
         f"the emitted code does not compute in {emulator} what the interpreter does: {what}; {where}",
         _HINT,

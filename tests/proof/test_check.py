@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.codegen import calls, runtime
+from mcuformer.codegen import calls, model_c, runtime
 from mcuformer.errors import ValidationError
 from mcuformer.options import CompileOptions
 from mcuformer.paths import RUNTIME_C
@@ -27,6 +27,7 @@ from mcuformer.targets.limits import EndlessError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 
+from pair_model import pair_data, pair_model
 from tiny_vit import tiny_data, tiny_vit
 
 Compile = Callable[..., dict[str, Any]]
@@ -105,6 +106,30 @@ def test_a_clamp_left_out_in_the_lowering(
     report = compiled(activations="16", accept_sqnr=-100.0)
     blamed = [d["where"] for d in report["diagnostics"] if d["code"] == "layer-below-grids"]
     assert blamed == ["fc1"]
+
+
+def test_an_output_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C forgets the last of a model's outputs."""
+    right = model_c.ports
+
+    def forgetful(*args: Any) -> Any:
+        inputs, outputs = right(*args)
+        return inputs, outputs[:-1]
+
+    monkeypatch.setattr(model_c, "ports", forgetful)
+    model, data = pair_model(tmp_path / "pair.onnx"), pair_data(tmp_path / "data.npz")
+    options = CompileOptions(model=model, board="stm32f746", calibration=data)
+    with pytest.raises(ValidationError, match=r"is missing; layer \S+ computes it rightly"):
+        compile_model(options, tmp_path / "out", lambda *_: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_qdq_model_needs_no_data(tmp_path: Path) -> None:
+    """Two seeded inputs within the grid of its input."""
+    model = Path(__file__).parents[1] / "data" / "zoo" / "qdq_s8_channel.onnx"
+    options = CompileOptions(model=model, board="stm32f746", emit_only=True)
+    found = compile_model(options, tmp_path / "out", lambda *_: None).report["checked"]
+    assert found["samples"] == 2 and found["sqnr_db"] > 20
 
 
 def test_an_output_far_from_the_model_is_refused(
