@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, onnx_shape
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.report import Diagnostic
 
 SAMPLES = 2
@@ -88,7 +88,7 @@ def _noise(graph: Graph, name: str) -> NDArray:
     return np.clip(ints, info.min, info.max).astype(type_.dtype)
 
 
-def _qparams(graph: Graph, name: str):  # type: ignore[no-untyped-def]
+def _qparams(graph: Graph, name: str) -> QParams:
     qparams = graph.type(name).qparams
     assert qparams is not None
     return qparams
