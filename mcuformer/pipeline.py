@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mcuformer.schedule.program import Program
     from mcuformer.schedule.run import Curve
 
-MOVES = frozenset({"reshape", "slice"})  # operations that are no layer: views of bytes
 PORT_STATE_BYTES = 56  # serial port and profile, as linked
 
 
@@ -181,9 +180,11 @@ def _parameters(path: Path) -> int:
 
 def static_estimate(graph: Graph) -> int:
     """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
+    from mcuformer.operators.table import kinds
     from mcuformer.schedule.outline import times
 
-    counts = 4 * sum(times(graph, op.name) for op in graph.ops if op.kind not in MOVES)
+    views = kinds("view")
+    counts = 4 * sum(times(graph, op.name) for op in graph.ops if op.kind not in views)
     return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 

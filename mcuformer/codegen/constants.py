@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.codegen.lines import numbers
 from mcuformer.codegen.symbols import BARE, Symbols, same
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.table import KERNELS
+from mcuformer.operators.table import kernel_of
 from mcuformer.schedule.program import Param, Program
 
 WORDS_PER_LINE = 8
@@ -100,8 +99,7 @@ def collect(program: Program, symbols: Symbols) -> Constants:
 
 
 def pack(param: Param, program: Program) -> KernelData:
-    module: ModuleType = KERNELS[param.kernel]
-    return module.pack(param.op, program.graph, **param.choices)
+    return kernel_of(param.op).pack(param.op, program.graph, **param.choices)
 
 
 def _field(value: int | str, local: Mapping[str, str], packed: KernelData) -> str:

@@ -17,17 +17,11 @@ from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.names import c_comment
+from mcuformer.operators.table import kernel_of
 from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
 
-HEADERS = {
-    "linear": "mcf_linear.h",
-    "layernorm": "mcf_layernorm.h",
-    "attention": "mcf_attention.h",
-    "conv": "mcf_conv.h",
-    "maxpool": "mcf_maxpool.h",
-    "elementwise": "mcf_elementwise.h",
-}
+HEADERS = ("mcf_check.h", "mcf_elementwise.h")  # the latter has the copies of moves
 MODES = {"resident": "MCF_INPUT_RESIDENT", "bands": "MCF_INPUT_BANDS", "flash": "MCF_INPUT_FLASH"}
 INVOKE_NOTES = {
     "resident": "read and ctx may be NULL.",
@@ -56,13 +50,13 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     )
     body = list(printer.lines())
     digest = _model_id(constants, body)
-    kernels = {param.kernel for param in program.params.values()} | {"elementwise"}
+    headers = {kernel_of(param.op).header for param in program.params.values()}
     fields = {
         **_names(program, symbols),
         **_memory(program, plan, board),
         **_interface(program, printer, symbols),
         **_data(constants, weights),
-        "headers": sorted([*(HEADERS[k] for k in kernels), "mcf_check.h"]),
+        "headers": sorted({*headers, *HEADERS}),
         "offsets": list(commented(_offsets(printer))),
         "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
         "body": body,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError, UsageError
 from mcuformer.ir import int_ops_simple as simple
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.layout import Feeds, feeds
 from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.operators.table import INT_OPS
 
 
 def run_int(graph: Graph, x_int: Feeds) -> dict[str, NDArray]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import INT_OPS, IntOp
 from mcuformer.ir.optable import CANONICAL, OpSpec, ShapeError
+from mcuformer.operators.row import IntOp
+from mcuformer.operators.table import INT_OPS
 
 
 class VerifyError(McuformerError):

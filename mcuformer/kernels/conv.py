@@ -22,6 +22,18 @@ STRIP_BYTES = 4096  # of a depthwise layer's scratch: more output lines at a tim
 
 def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> KernelData:
     """`panel` None: all output channels."""
+    return _packed(op, graph, panel, 0)
+
+
+def pack_depthwise(op: Op, graph: Values, **_: Any) -> KernelData:
+    w = CArray("w", "int8_t", depthwise_weights(op, graph), CACHE_LINE, "weights")
+    return _packed(op, graph, None, band_of(op, graph), w)
+
+
+def _packed(
+    op: Op, graph: Values, panel: int | None, band: int, w: CArray | None = None
+) -> KernelData:
+    """`w`: the weights, where mcf_linear has them in another order."""
     x = graph.type(str(op.inputs[0]))
     (kh, kw), (sy, sx) = op.attrs["kernel"], op.attrs["strides"]
     height, width, channels = x.shape
@@ -30,8 +42,8 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
     expanded = all_channels(op, graph, panel)
     core = linear.pack(as_linear(op), graph, panel=expanded, tile=tile_of(op, graph))
     arrays = {a.suffix: a for a in core.arrays}
-    if op.kind == "q_dwconv2d":
-        arrays["w"] = CArray("w", "int8_t", pack_depthwise(op, graph), CACHE_LINE, "weights")
+    if w is not None:
+        arrays["w"] = w
     arrays["pad"] = CArray("pad", f"{x.dtype}_t", np.array(pad, DTYPES[x.dtype]))
     fields = {f"core.{name}": value for name, value in core.fields.items()} | {
         "pad": "pad",
@@ -45,7 +57,7 @@ def pack(op: Op, graph: Values, *, panel: int | None = None, **_: Any) -> Kernel
         "stride_w": int(sx),
         "pad_top": int(pads[0]),
         "pad_left": int(pads[1]),
-        "band": band_of(op, graph),
+        "band": band,
     }
     return KernelData("mcf_conv2d_t", fields, tuple(arrays.values()))
 
@@ -56,7 +68,7 @@ def as_linear(op: Op) -> Op:
     return op.replace(kind="q_linear", attrs={k: v for k, v in op.attrs.items() if k not in drop})
 
 
-def pack_depthwise(op: Op, graph: Values) -> np.ndarray:
+def depthwise_weights(op: Op, graph: Values) -> np.ndarray:
     """w[C, taps] in the order [C/4][taps][4]."""
     w = linear.by_four(constant(graph, op.inputs[1]))
     return np.ascontiguousarray(w.transpose(0, 2, 1)).astype(np.int8).reshape(-1)
@@ -80,8 +92,7 @@ def strip_bytes(op: Op, graph: Values, band: int) -> int:
 
 
 def band_of(op: Op, graph: Values) -> int:
-    if op.kind != "q_dwconv2d":
-        return 0
+    """Output lines of a depthwise layer at a time."""
     bands = range(output_lines(op, graph), 1, -1)
     return next((b for b in bands if strip_bytes(op, graph, b) <= STRIP_BYTES), 1)
 
@@ -108,9 +119,6 @@ def pixels_of(op: Op, graph: Values, rows: int) -> int:
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
-    if op.kind == "q_dwconv2d":
-        kernel = 8 * constant(graph, op.inputs[1]).shape[1]
-        return kernel + strip_bytes(op, graph, band_of(op, graph)) + 8 * op.attrs["strides"][1]
     pixels = pixels_of(op, graph, rows)
     x = DTYPES[graph.type(str(op.inputs[0])).dtype]
     row = round4(constant(graph, op.inputs[1]).shape[1]) * x.itemsize
@@ -118,17 +126,31 @@ def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None,
     return 2 * row + linear.scratch_bytes(as_linear(op), graph, pixels, panel=width, tile=tile)
 
 
+def depthwise_scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    kernel = 8 * constant(graph, op.inputs[1]).shape[1]
+    return int(kernel + strip_bytes(op, graph, band_of(op, graph)) + 8 * op.attrs["strides"][1])
+
+
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    """Flash bytes of the weights one call reads; a depthwise kernel's few stay in the cache."""
-    if op.kind == "q_dwconv2d":
-        return int(constant(graph, op.inputs[1]).size)
+    """Flash bytes of the weights one call reads."""
     return linear.weight_bytes_read(as_linear(op), graph, rows)
 
 
+def depthwise_weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """The few stay in the cache."""
+    return int(constant(graph, op.inputs[1]).size)
+
+
 def instructions(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
+    shape, width, tile = _shape(op, graph, rows), all_channels(op, graph, panel), tile_of(op, graph)
+    return conv_cost.conv2d(op, graph, shape, as_linear(op), width, tile)
+
+
+def depthwise_instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    shape = _shape(op, graph, rows)
+    return conv_cost.dwconv2d(op, graph, shape, as_linear(op), band_of(op, graph))
+
+
+def _shape(op: Op, graph: Values, rows: int) -> conv_cost.Shape:
     width = out_width(op, graph)
-    shape = conv_cost.Shape.of(op, graph, -(-pixels_of(op, graph, rows) // width), width)
-    if op.kind == "q_dwconv2d":
-        return conv_cost.dwconv2d(op, graph, shape, as_linear(op), band_of(op, graph))
-    panel, tile = all_channels(op, graph, panel), tile_of(op, graph)
-    return conv_cost.conv2d(op, graph, shape, as_linear(op), panel, tile)
+    return conv_cost.Shape.of(op, graph, -(-pixels_of(op, graph, rows) // width), width)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -26,22 +27,33 @@ SOURCES = (
     "mcf_rows.c",
     "mcf_exp.c",
 )
-# Instructions per channel of the Cortex-M code: all int8, all int16, mixed types.
-COST: dict[str, tuple[float, float, float]] = {
-    "q_add": (12, 12, 21),
-    "q_requant": (9, 22, 21),
-    "q_mul": (15, 15, 30),
-    "q_unary": (4.25, 7, 18),
-    "q_mean": (2, 8, 8),
-    "q_softmax": (9.55, 64, 64),
-    "q_argmax": (6, 7, 7),
+ByType = tuple[float, float, float]  # all int8, all int16, mixed types
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Instructions of the Cortex-M code: `each` channel, `column` where b has one number per row;
+    `row`, `call` channel of a call, `rest` of each of the last channels % 4. `operands`: activations;
+    `inner`: the loop knows nothing of the output's type."""
+
+    each: ByType
+    operands: int = 1
+    column: ByType | None = None
+    row: int = 16
+    call: int = 0
+    rest: int = 0
+    inner: bool = False
+
+
+RATES: Mapping[str, Rate] = {
+    "add": Rate((12, 12, 21), 2, (11, 11, 25)),
+    "requant": Rate((9, 22, 21)),
+    "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
+    "unary": Rate((4.25, 7, 18)),
+    "mean": Rate((2, 8, 8), call=4, inner=True),
+    "softmax": Rate((9.55, 64, 64), row=180, rest=25),
+    "argmax": Rate((6, 7, 7), inner=True),
 }
-COLUMN: dict[str, tuple[float, float, float]] = {"q_add": (11, 11, 25), "q_mul": (13, 13, 27)}
-ROW = {"q_softmax": 180}  # instructions per row beside
-
-
-def pack(op: Op, graph: Values) -> KernelData:
-    return _PACK[op.kind](op, graph)
 
 
 def channels_of(op: Op, graph: Values) -> int:
@@ -66,21 +78,14 @@ def columns(channels: int, *parts: NDArray) -> tuple[CArray, ...]:
 
 def is_column(op: Op, graph: Values) -> bool:
     """Whether b of a sum or product has one number per row, for all its channels."""
-    if op.kind not in ("q_add", "q_mul"):
-        return False
     b, y = graph.type(str(op.inputs[1])).shape, graph.type(op.outputs[0]).shape
     return len(b) == len(y) and b[-1] == 1 < y[-1]
 
 
-def kernel_of(op: Op, graph: Values) -> str:
-    return f"mcf_{op.kind[2:]}{'_column' if is_column(op, graph) else ''}"
-
-
-def pack_add(op: Op, graph: Values) -> KernelData:
+def pack_add(op: Op, graph: Values, names: Sequence[str]) -> KernelData:
+    """`names` of the activations: a and b, or a."""
     channels, inputs = channels_of(op, graph), op.inputs
-    operands = 2 if op.kind == "q_add" else 1
-    offset, *mult = (constant(graph, n) for n in (inputs[-1], *inputs[operands:-1]))
-    names = ("a", "b") if operands == 2 else ("a",)
+    offset, *mult = (constant(graph, n) for n in (inputs[-1], *inputs[len(names) : -1]))
     fields: dict[str, int | str] = {"post": "post", "channels": channels}
     fields |= types(op, graph, *names) | {"shift": int(op.attrs["shift"])}
     fields.setdefault("b_type", 0)
@@ -136,25 +141,9 @@ def pack_softmax(op: Op, graph: Values) -> KernelData:
     )
 
 
-_PACK: dict[str, Callable[[Op, Values], KernelData]] = {
-    "q_add": pack_add,
-    "q_requant": pack_add,
-    "q_mul": pack_mul,
-    "q_unary": pack_unary,
-    "q_mean": pack_mean,
-    "q_softmax": pack_softmax,
-    "q_argmax": pack_argmax,
-}
-
-
-def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    """mcf_softmax keeps a row of exponentials, mcf_mean the sums of its channels."""
-    each = {"q_softmax": 2, "q_mean": 4}.get(op.kind, 0)
-    return (each * channels_of(op, graph) + 7) & ~7
-
-
-def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    return 0
+def row_of_exponentials(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Scratch of mcf_softmax."""
+    return (2 * channels_of(op, graph) + 7) & ~7
 
 
 def copy_instructions(row_bytes: int, rows: int) -> int:
@@ -162,18 +151,15 @@ def copy_instructions(row_bytes: int, rows: int) -> int:
     return rows * (row_bytes // 2 + 12)
 
 
-def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
+def instructions(op: Op, graph: Values, rows: int, *, rate: Rate, **_: Any) -> int:
     """Fitted to counts of the Cortex-M code; of a mean, one mcf_mean_partial."""
-    operands = op.inputs[: 2 if op.kind in ("q_add", "q_mul") else 1]
-    column = is_column(op, graph)
-    read = operands[:1] if column else operands  # one number per row costs the same in any type
-    names = [graph.type(str(name)).dtype for name in (*read, op.outputs[0])]
-    if op.kind in ("q_mean", "q_argmax"):
-        names[1] = names[0]  # their loops know nothing of the output
-    small, wide = ({*names} == {dtype} for dtype in ("int8", "int16"))
-    table = COLUMN if column else COST
-    each = table[op.kind][0 if small else 1 if wide else 2]
+    operands, by_type = op.inputs[: rate.operands], rate.each
+    read = operands
+    if rate.column is not None and is_column(op, graph):
+        # one number per row costs the same in any type
+        read, by_type = operands[:1], rate.column
+    names = {graph.type(str(name)).dtype for name in (*read, *op.outputs[: not rate.inner])}
+    each = by_type[0 if names == {"int8"} else 1 if names == {"int16"} else 2]
     channels = max(graph.type(str(n)).shape[-1] for n in operands)
-    extra = 4 * channels if op.kind == "q_mean" else 0
-    rest = 25 * (channels % 4) if op.kind == "q_softmax" else 0
-    return int(rows * (channels * each + rest + ROW.get(op.kind, 16)) + extra + 24)
+    rest = rate.rest * (channels % 4)
+    return int(rows * (channels * each + rest + rate.row) + rate.call * channels + 24)

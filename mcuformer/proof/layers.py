@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import WEIGHTED
 from mcuformer.ir.types import QParams, Value
 from mcuformer.quant.float_eval import eval_op
 from mcuformer.validate.metrics import sqnr_db
@@ -23,7 +24,6 @@ MARGIN_DB = 10.0
 # No layer is expected to do better: tables of exponentials and activations, and the multipliers of
 # a normalisation, have 12 to 16 bits whatever the grid behind them.
 CEILING_DB = 45.0
-_WEIGHTED = ("linear", "conv2d", "patch_embed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
 def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
     """The weights of `op` with the bits they have in the integer graph."""
     made = graph.producers().get(op.outputs[0])
-    weight = prepared.const(op.inputs[1]) if op.kind in _WEIGHTED else None
+    weight = prepared.const(op.inputs[1]) if op.kind in WEIGHTED else None
     if weight is None or made is None:
         return prepared.values
     source = graph.values.get(str(op.inputs[0]))

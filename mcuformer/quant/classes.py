@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-
-_MOVES = ("concat", "slice", "gather", "reshape", "maxpool")
+from mcuformer.ir.optable import MOVES
 
 
 def moved_values(graph: Graph, op: Op) -> list[str]:
     """The activations that `op` copies unchanged into its output, and the output."""
-    if op.kind not in _MOVES:
+    if op.kind not in MOVES:
         return []
     inputs = [str(n) for n in op.inputs if graph.const(n) is None]
     return [*inputs, op.outputs[0]]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import WEIGHTED
 
 if TYPE_CHECKING:
     from mcuformer.quant.calibrate import ValueStats
@@ -23,7 +24,6 @@ _OF_TERM = 2.0**-15  # of a sum's largest term: int8 times int8, one step of its
 _OF_WEIGHT = 1.0 / 7  # int4 weights: a step of the accumulator is this much of a step of x
 _OF_NOTHING = 2.0**-15  # of a value that never leaves 1e-9: as if it reached 1
 _MOVES = ("slice", "gather", "reshape")
-_WEIGHTED = ("linear", "conv2d", "patch_embed")
 
 
 def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, NDArray[np.float64]]:
@@ -38,7 +38,7 @@ def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, ND
         x = str(op.inputs[0])
         if op.kind in _MOVES and done[x].shape == step.shape:
             step = done[x]
-        if op.kind in _WEIGHTED:
+        if op.kind in WEIGHTED:
             step = np.maximum(step, _of_sum(graph, op, values[x], done[x]))
         done[name] = step
     return done

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
+from mcuformer.ir.optable import MOVES, PREPARED, WEIGHTED
 from mcuformer.ir.types import Value
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.classes import changes_channels
 
-_LAYERS = ("conv2d", "patch_embed", "linear")
-_MOVES = ("maxpool", "reshape", "slice", "gather")
+_MOVES = frozenset(kind for kind in MOVES if PREPARED[kind].operands == ("x",))  # all but joins
 
 
 def takes_pixels(graph: Graph, name: str) -> bool:
@@ -23,7 +23,7 @@ def takes_pixels(graph: Graph, name: str) -> bool:
 def _takes(graph: Graph, reader: Op) -> bool:
     if reader.kind in _MOVES:
         return not changes_channels(graph, reader) and takes_pixels(graph, reader.outputs[0])
-    return reader.kind in _LAYERS
+    return reader.kind in WEIGHTED
 
 
 def regrid_pixels(stats: CalibrationStats, names: Sequence[str]) -> CalibrationStats:

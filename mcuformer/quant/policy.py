@@ -8,6 +8,7 @@ from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import PREPARED
 from mcuformer.quant.classes import changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
@@ -106,12 +107,11 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         if op.kind != "unary"
     )
     scalar_writer = any(
-        op.kind in ("unary", "softmax") or (op.kind == "layernorm" and len(op.inputs) == 1)
+        PREPARED[op.kind].one_scale == "both" or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
     scalar_reader = any(
-        op.kind in ("unary", "softmax", "argmax", "attention")
-        or (op.kind == "mul" and channel_constant(graph, op) is None)
+        PREPARED[op.kind].one_scale or (op.kind == "mul" and channel_constant(graph, op) is None)
         for op in readers
     )
     moved = any(changes_channels(graph, op) for op in (*writers, *readers))

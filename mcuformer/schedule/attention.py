@@ -284,11 +284,11 @@ def _one_by_one(
     for h in range(heads):
         up_h, down_h = em.head_group(up, h), em.head_group(down, h)
         wide = em.rows_buffer(up_h.outputs[0], rows, f"{op.name}.q{h}")
-        steps.append(em.linear(up_h, _head(q, h, heads), None, wide, rows))
+        steps.append(em.apply(up_h, [_head(q, h, heads), None], wide, rows))
         call = em.attention(op, wide, n, n, wide, rows, h, 1)
         trace = em.trace(op.outputs[0], wide, rows, h * wide.row_bytes)
         steps.append(replace(call, trace=trace) if trace else call)
-        steps.append(em.linear(down_h, wide, None, _head(o, h, heads), rows))
+        steps.append(em.apply(down_h, [wide, None], _head(o, h, heads), rows))
     return steps
 
 
@@ -302,11 +302,11 @@ def _together(
     ups = [em.head_group(up, h) for h in every]
     downs = [em.head_group(down, h) for h in every]
     steps: list[Step] = [
-        em.linear(ups[h], _head(q, h, heads), None, _head(wide, h, heads), rows) for h in every
+        em.apply(ups[h], [_head(q, h, heads), None], _head(wide, h, heads), rows) for h in every
     ]
     steps.append(em.attention(op, wide, n, n, wide, rows, 0, heads))
     steps += [
-        em.linear(downs[h], _head(wide, h, heads), None, _head(o, h, heads), rows) for h in every
+        em.apply(downs[h], [_head(wide, h, heads), None], _head(o, h, heads), rows) for h in every
     ]
     return steps
 

@@ -9,7 +9,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule import attention
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.join import MOVES, copies_first, move
+from mcuformer.schedule.join import copies_first, move
 from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.schedule.program import (
     Call,
@@ -21,7 +21,7 @@ from mcuformer.schedule.program import (
     Step,
     spans_of,
 )  # fmt: skip
-from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region, split
+from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region, split
 from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.storage import Storage
 
@@ -53,7 +53,7 @@ def frame(graph: Graph, mode: str) -> Frame:
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
-    ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in MOVES)}
+    ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
     em = Emitter(graph, dict(graph.values), ids)
     Storage(em, graph, list(regions), mode).assign()
     return Frame(source, graph, regions, em, mode)
@@ -66,7 +66,7 @@ def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[
     target = em.where[region.target]
     if region.attention is not None:
         return SCHEDULES[choice.schedule](em, region, target, choice.tile, choice.query_tile)
-    if op.kind in MOVES:
+    if op.kind in VIEWS:
         return move(em, op, target)
     special = SPECIAL.get(op.kind)
     if special is not None:
@@ -117,7 +117,7 @@ def assemble(
         steps=tuple(steps),
         layers=tuple(
             _layer(fr.graph, op, i, labels)
-            for i, op in enumerate(o for o in fr.graph.ops if priced and o.kind not in MOVES)
+            for i, op in enumerate(o for o in fr.graph.ops if priced and o.kind not in VIEWS)
         ),
         graph=fr.graph.replace(values=em.values),
         params=em.params,

@@ -19,7 +19,6 @@ from mcuformer.schedule.build import Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.join import MOVES
 from mcuformer.schedule.measure import (
     draft,
     draft_windows,
@@ -29,7 +28,7 @@ from mcuformer.schedule.measure import (
 )
 from mcuformer.schedule.menus import order_by
 from mcuformer.schedule.program import Step
-from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
+from mcuformer.schedule.regions import CONVOLUTIONS, MEANS, VIEWS, Choice, Region
 from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.state import NO_BUDGET
 
@@ -124,10 +123,10 @@ def _sheets(fr: Frame, region: Region) -> Iterator[Sheet]:
                 yield _strips(fr, region, n)
                 continue
             yield _emitted(fr, region, [Choice("rows", lines=n, budget=b) for b in BUDGETS])
-    elif op.kind in MOVES or (op.kind in SPECIAL and op.kind != "q_mean"):
+    elif op.kind in VIEWS or (op.kind in SPECIAL and op.kind not in MEANS):
         yield _emitted(fr, region, [Choice("rows", budget=b) for b in BUDGETS])
     else:
-        name = region.target if op.kind != "q_mean" else str(op.inputs[0])
+        name = region.target if op.kind not in MEANS else str(op.inputs[0])
         yield _tiled(fr, region, "rows", fr.emitter.values[name].type.shape[0], BUDGETS)
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.types import QParams, TensorType, Value
+from mcuformer.operators.table import INT_OPS
 
 
 def is_column_view(op: Op) -> bool:
@@ -25,10 +25,10 @@ def can_cut(values: Mapping[str, Value], op: Op, start: int, stop: int) -> bool:
     """Whether channels [start, stop) of the output can be computed by themselves."""
     if not INT_OPS[op.kind].cut:
         return False
-    if op.kind == "q_layernorm":
+    if INT_OPS[op.kind].grouped:
         group = values[op.outputs[0]].type.shape[-1] // op.attrs["groups"]
         return start % group == 0 and stop % group == 0
-    return op.kind != "q_linear" or op.attrs.get("groups", 1) == 1
+    return bool(op.attrs.get("groups", 1) == 1)
 
 
 def cut_activations(values: Mapping[str, Value], op: Op) -> list[str]:
@@ -82,7 +82,7 @@ def take_columns(
         const = values[name].is_const
         inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
     attrs = dict(op.attrs)
-    if op.kind == "q_layernorm":
+    if INT_OPS[op.kind].grouped:
         attrs["groups"] = attrs["groups"] * (stop - start) // width
     out = op.outputs[0] + suffix
     values[out] = Value(out, sliced_type(values[op.outputs[0]].type, start, stop))
@@ -123,7 +123,7 @@ def split_column_views(graph: Graph) -> Graph:
     layers = {
         op.outputs[0]: op
         for op in graph.ops
-        if op.kind == "q_linear"
+        if INT_OPS[op.kind].weights
         and consumers[op.outputs[0]]
         and all(map(is_column_view, consumers[op.outputs[0]]))
         and op.outputs[0] not in graph.outputs

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_table import ins
-from mcuformer.kernels import conv as kernel
-from mcuformer.kernels import elementwise
-from mcuformer.schedule import pool
+from mcuformer.kernels import conv, elementwise
+from mcuformer.operators.table import kernel_of, operand
 from mcuformer.schedule.embed import read_lines
-from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.panels import conv_choices
+from mcuformer.schedule.emit import Emitter, overwrites
+from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, Work, var
 from mcuformer.schedule.regions import Region
@@ -32,7 +30,7 @@ def geometry(em: Emitter, region: Region) -> tuple[tuple[Conv, ...], int]:
             int(op.attrs["kernel"][0]),
             int(op.attrs["strides"][0]),
             int(op.attrs.get("pads", (0,))[0]),
-            kernel.output_lines(op, em),
+            conv.output_lines(op, em),
         )
         for op in region.ops
     )
@@ -82,10 +80,10 @@ class _Chain:
     scratch: dict[str, tuple[Arg, tuple[Span, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for k, (window, conv) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
-            if window is not None and conv.overlap and self.strips.steps > 1:
+        for k, (window, seen) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
+            if window is not None and seen.overlap and self.strips.steps > 1:
                 name = str(self.ops[k].inputs[0])
-                self.aside[k] = self.em.rows_buffer(name, conv.overlap, f"{name}.kept")
+                self.aside[k] = self.em.rows_buffer(name, seen.overlap, f"{name}.kept")
 
     def step(self, i: int, moved: Expr) -> Iterator[Call]:
         last = len(self.ops)
@@ -143,35 +141,26 @@ class _Chain:
         op, line = self.ops[k - 1], Expr(first) + moved * self.strips.per_step[k]
         x, x_line, read = self._input(k - 1, i, moved)
         y, rows = self._output(k, i, line, end - first)
-        if op.kind == "q_maxpool":
-            yield pool.largest(self.em, op, x, x_line, read, y, rows)
-            return
-        res, res_span = self._residual(op, line, end - first)
+        kernel, count = kernel_of(op), Expr(end - first)
+        others = [self._operand(op, name, line, end - first) for name in kernel.reads[1:]]
         most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
-        choices = conv_choices(op, self.em, most, self.em.budget) if self.em.choosing else {}
+        choices: dict[str, int] = {}
+        if self.em.choosing and kernel.menu:
+            choices = choices_of(op, self.em, most, self.em.budget)
         scratch, spans = self._scratch(op, most, choices)
-        args = (
-            x.addr,
-            x_line,
-            res.addr if res else "NULL",
-            y.addr,
-            line,
-            Expr(end - first),
-            scratch,
-        )
+        given = ["NULL" if at is None else at.addr for at, _ in others]
         call = self.em.call(
-            "mcf_dwconv2d" if op.kind == "q_dwconv2d" else "mcf_conv2d",
-            "conv",
+            kernel.function_of(op, self.em),
             op,
-            args,
-            read + res_span,
+            (x.addr, x_line, *given, y.addr, line, count, *scratch),
+            (*read, *(s for _, spans in others for s in spans)),
             y,
             rows,
             spans,
             choices,
-            overwrites=res is not None and res.buffer == y.buffer,
+            overwrites=overwrites(kernel, [x, *(at for at, _ in others)], y),
         )
-        yield replace(call, work=Work("conv", op, rows.full, 0, decided_on=most))
+        yield replace(call, work=Work(op, rows.full, 0, decided_on=most))
 
     def _input(self, k: int, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
         """Where image k lies, the line that lies there, and the bytes read."""
@@ -201,22 +190,31 @@ class _Chain:
         """Rows of the value that is image k: lines, or pixels where it is tokens."""
         op = self.ops[k - 1]
         tokens = len(self.em.values[op.outputs[0]].type.shape) == 2
-        return lines * kernel.out_width(op, self.em) if tokens else lines
+        return lines * conv.out_width(op, self.em) if tokens else lines
 
-    def _residual(self, op: Op, line: Expr, count: int) -> tuple[Loc | None, tuple[Span, ...]]:
-        name = None if op.kind == "q_maxpool" else ins(op).res
-        if name is None:
+    def _operand(
+        self, op: Op, name: str, line: Expr, count: int
+    ) -> tuple[Loc | None, tuple[Span, ...]]:
+        """Where the lines of an operand lie that has those of the output, and the bytes read."""
+        value_name = operand(op, name)
+        if value_name is None:
             return None, ()
-        value = self.em.values[name]
-        per = value.type.shape[0] // kernel.output_lines(op, self.em)
-        whole = self.em.constant(name) if value.is_const else self.em.where[name]
+        value = self.em.values[value_name]
+        per = value.type.shape[0] // conv.output_lines(op, self.em)
+        whole = self.em.constant(value_name) if value.is_const else self.em.where[value_name]
         res = whole.at(line * per)
         return res, res.span(Expr(count * per))
 
-    def _scratch(self, op: Op, rows: int, choices: dict[str, int]) -> tuple[Arg, tuple[Span, ...]]:
+    def _scratch(
+        self, op: Op, rows: int, choices: dict[str, int]
+    ) -> tuple[tuple[Arg, ...], tuple[Span, ...]]:
         """One buffer for all calls of a convolution."""
+        kernel = kernel_of(op)
+        if kernel.scratch_bytes is None:
+            return (), ()
         if op.name not in self.scratch:
-            needed = self.em.choosing or op.kind == "q_dwconv2d"
+            needed = self.em.choosing or not kernel.menu
             size = kernel.scratch_bytes(op, self.em, rows, **choices) if needed else 0
             self.scratch[op.name] = self.em.scratch(op, size)
-        return self.scratch[op.name]
+        arg, spans = self.scratch[op.name]
+        return (arg,), spans

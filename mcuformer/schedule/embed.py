@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import ins
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
+from mcuformer.operators.table import ins
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.panels import linear_choices
+from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
 
@@ -99,7 +99,7 @@ def _whole_band(
 
 
 def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int) -> Call:
-    call = em.linear(op, x, res, y, rows)
+    call = em.apply(op, [x, res], y, rows)
     own = (Span(x.buffer, x.start, band, band, Expr(1)),) if x.buffer else ()
     return replace(call, reads=own + (res.span(rows.count) if res else ()))
 
@@ -134,9 +134,9 @@ def _partial_sums(
     x = Loc(
         Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines)
     )
-    choices = linear_choices(op, em, grid.across, em.budget)
+    choices = choices_of(op, em, grid.across, em.budget)
     size = linear.partial_scratch_bytes(op, em, grid.across, lines, **choices)
-    key = em.param("linear", op, **choices, lines=lines)
+    key = em.param(op, **choices, lines=lines)
     layer = em.layer_ids[op.name]
 
     def partial(first: Expr | int, start: bool) -> tuple[Step, ...]:

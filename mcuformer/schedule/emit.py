@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_table import ins
 from mcuformer.ir.types import Value
-from mcuformer.kernels import attention, elementwise, layernorm, linear
-from mcuformer.kernels.table import KERNELS
+from mcuformer.kernels import attention
+from mcuformer.operators.row import Kernel
+from mcuformer.operators.table import instructions_of, kernel_of, operand
 from mcuformer.schedule.columns import is_column_view
-from mcuformer.schedule.panels import attention_choices, linear_choices
+from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import (
     Arg,
@@ -46,74 +46,32 @@ class Emitter(State):
         return calls
 
     def rowwise(self, op: Op, tiles: Mapping[str, Loc], y: Loc, rows: Rows) -> Call:
-        x = self.location(op.inputs[0], tiles, rows)
-        assert x is not None
-        if op.kind == "q_linear":
-            res = self.location(ins(op).res, tiles, rows)
-            return self.linear(op, x, res, y, rows)
-        if op.kind == "q_layernorm":
-            return self.layernorm(op, x, y, rows)
-        if op.kind in ("q_add", "q_mul"):
-            other = self.location(op.inputs[1], tiles, rows)
-            assert other is not None
-            kernel = elementwise.kernel_of(op, self)
-            return self.elementwise(op, kernel, [x, other], y, rows)
-        return self.elementwise(op, "mcf_" + op.kind[2:], [x], y, rows)
+        reads = [self.location(operand(op, name), tiles, rows) for name in kernel_of(op).reads]
+        return self.apply(op, reads, y, rows)
 
-    def linear(self, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows) -> Call:
+    def apply(self, op: Op, operands: Sequence[Loc | None], y: Loc, rows: Rows) -> Call:
+        """`op` on rows of its `operands`, in the order in which its kernel reads them."""
+        kernel = kernel_of(op)
         choices: dict[str, int] = {}
-        size = 0
-        if self.choosing:
-            choices = linear_choices(op, self, rows.full, self.budget)
-            size = linear.scratch_bytes(op, self, rows.full, **choices)
-        scratch, spans = self.scratch(op, size)
-        reads = x.span(rows.count) + (res.span(rows.count) if res else ())
+        scratch: list[Arg] = []
+        spans: tuple[Span, ...] = ()
+        if self.choosing and kernel.menu:
+            choices = choices_of(op, self, rows.full, self.budget)
+        if kernel.scratch_bytes is not None:
+            sized = self.choosing or not kernel.menu
+            size = kernel.scratch_bytes(op, self, rows.full, **choices) if sized else 0
+            arg, spans = self.scratch(op, size)
+            scratch = [arg]
         return self.call(
-            "mcf_linear",
-            "linear",
+            kernel.function_of(op, self),
             op,
-            self.arguments(x, res, y, rows.count, scratch),
-            reads,
+            self.arguments(*operands, y, rows.count, *scratch),
+            tuple(s for x in operands if x is not None for s in x.span(rows.count)),
             y,
             rows,
             spans,
             choices,
-            overwrites=res is not None and res.buffer == y.buffer,
-        )
-
-    def layernorm(self, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
-        scratch, spans = self.scratch(op, layernorm.scratch_bytes(op, self, rows.full))
-        return self.call(
-            "mcf_layernorm",
-            "layernorm",
-            op,
-            self.arguments(x, y, rows.count, scratch),
-            x.span(rows.count),
-            y,
-            rows,
-            spans,
-            {},
-            overwrites=x.buffer == y.buffer,
-        )
-
-    def elementwise(self, op: Op, kernel: str, xs: list[Loc], y: Loc, rows: Rows) -> Call:
-        args = self.arguments(*xs, y, rows.count)
-        spans: tuple[Span, ...] = ()
-        if kernel == "mcf_softmax":
-            scratch, spans = self.scratch(op, elementwise.scratch_bytes(op, self, rows.full))
-            args += self.arguments(scratch)
-        reads = tuple(s for x in xs for s in x.span(rows.count))
-        return self.call(
-            kernel,
-            "elementwise",
-            op,
-            args,
-            reads,
-            y,
-            rows,
-            spans,
-            {},
-            overwrites=any(x.buffer == y.buffer for x in xs),
+            overwrites=overwrites(kernel, operands, y),
         )
 
     def attention(
@@ -135,7 +93,7 @@ class Emitter(State):
         choices: dict[str, int] = {}
         size = 0
         if self.choosing:
-            choices = attention_choices(op, self, rows.full, self.budget, heads)
+            choices = choices_of(op, self, rows.full, self.budget, heads)
             size = attention.scratch_bytes(op, self, rows.full, **choices)
         scratch, spans = self.scratch(op, size)
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
@@ -143,7 +101,6 @@ class Emitter(State):
         first = rows.first if bias_row is None else bias_row
         call = self.call(
             "mcf_attention",
-            "attention",
             op,
             self.arguments(head0, heads, q, k, v, y, first, rows.count, scratch),
             reads,
@@ -165,8 +122,7 @@ class Emitter(State):
 
     def call(
         self,
-        kernel: str,
-        module: str,
+        function: str,
         op: Op,
         args: tuple[Arg, ...],
         reads: tuple[Span, ...],
@@ -179,16 +135,24 @@ class Emitter(State):
         heads: int = 0,
     ) -> Call:
         layer, writes = self.layer_ids[op.name], y.span(rows.count)
-        work = Work(module, op, rows.full, rows.total, heads)
+        work = Work(op, rows.full, rows.total, heads)
         if not self.priced:
             return Call(
-                kernel, layer, None, args, reads, writes, scratch, overwrites=overwrites, work=work
+                function,
+                layer,
+                None,
+                args,
+                reads,
+                writes,
+                scratch,
+                overwrites=overwrites,
+                work=work,
             )
-        cost = KERNELS[module].instructions
+        cost, kernel = instructions_of(op), kernel_of(op)
         return Call(
-            kernel=kernel,
+            kernel=function,
             layer=layer,
-            params=self.param(module, op, **choices),
+            params=self.param(op, **choices),
             args=args,
             reads=reads,
             writes=writes,
@@ -196,10 +160,19 @@ class Emitter(State):
             trace=self.trace(op.outputs[0], y, rows, first_byte),
             instructions=cost(op, self, rows.full, **choices),
             tail_instructions=cost(op, self, rows.tail, **choices),
-            weight_bytes_read=KERNELS[module].weight_bytes_read(op, self, rows.full, **choices),
+            weight_bytes_read=kernel.weight_bytes_read(op, self, rows.full, **choices),
             overwrites=overwrites,
             work=work,
         )
+
+
+def overwrites(kernel: Kernel, operands: Sequence[Loc | None], y: Loc) -> bool:
+    """Whether the result lies where an operand lies that is read row by row."""
+    return any(
+        x is not None and x.buffer == y.buffer
+        for name, x in zip(kernel.reads, operands, strict=True)
+        if name not in kernel.again
+    )
 
 
 def _count(value: Value) -> int:

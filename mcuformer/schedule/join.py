@@ -16,9 +16,7 @@ from mcuformer.schedule.embed import by_patches
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Arg, Call, Expr, Step
-from mcuformer.schedule.regions import CONVOLUTIONS, Choice, Region
-
-MOVES = frozenset({"reshape", "slice"})
+from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
 
 
 def places(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
@@ -128,7 +126,7 @@ def _layer(em: Emitter, op: Op) -> int:
     """The layer that a move's copy counts for: the one whose result it moves, else the first."""
     producers = em.graph.producers()
     before: Op | None = op
-    while before is not None and before.kind in MOVES:
+    while before is not None and before.kind in VIEWS:
         before = producers.get(str(before.inputs[0]))
     return 0 if before is None else em.layer_ids[before.name]
 

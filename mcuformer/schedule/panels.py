@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import Value
 from mcuformer.kernels import conv, linear, linear_cost
+from mcuformer.operators.table import cost_attrs, instructions_of, kernel_of
 from mcuformer.schedule.menus import Decided, Menu, attention_menus, linear_menus, panels_of
 from mcuformer.schedule.outline import STAGE, nominal
 
@@ -26,39 +27,17 @@ _KEYS: dict[tuple[object, ...], int] = {}
 _MENUS: dict[tuple[int, int, bool], Menu] = {}
 _DECIDED: dict[tuple[int, bool], Decided] = {}
 _TERMS: dict[int, linear_cost.Terms] = {}
-# What a kernel's cost depends on.
-_ATTRIBUTES = frozenset({
-    "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "strides",
-    "pads", "groups", "shift", "heads", "kv_heads", "table_bits", "acc_shift", "pre_shift", "p_shift",
-    "k_zp", "clamp_min", "frac", "a", "windows",
-})  # fmt: skip
 
 
-def linear_choices(op: Op, em: Emitter, rows: int, budget: int) -> dict[str, int]:
-    """The panel and tile with the fewest instructions among those whose scratch fits."""
-    return _decide("linear", op, em, rows, budget)
+def choices_of(op: Op, em: Emitter, rows: int, budget: int, heads: int = 0) -> dict[str, int]:
+    """What a call on `rows` rows does best among those choices whose scratch fits.
 
-
-def conv_choices(op: Op, em: Emitter, lines: int, budget: int) -> dict[str, int]:
-    """The panel of a convolution for calls of `lines` lines (pixels of tokens); a depthwise one has none."""
-    if op.kind == "q_dwconv2d":
-        return {}
-    return _decide("conv", op, em, lines, budget)
-
-
-def attention_choices(op: Op, em: Emitter, rows: int, budget: int, heads: int) -> dict[str, int]:
-    """Likewise how many query rows, and heads of one call, share the expansion of K and V."""
-    return _decide("attention", op, em, rows, budget, heads)
-
-
-def _decide(
-    module: str, op: Op, em: Emitter, rows: int, budget: int, heads: int = 0
-) -> dict[str, int]:
-    """What is only placed takes what was decided when its region was measured, where that is known."""
+    What is only placed takes what was decided when its region was measured, where that is known.
+    """
     key = cost_key(op, em)
     known = None if em.priced else _DECIDED.get((key, heads == 1))
     found = None if known is None else known.choices(rows, budget)
-    return found or _choose(menu_of(module, op, em, rows, heads, key), em, budget)
+    return found or _choose(menu_of(op, em, rows, heads, key), em, budget)
 
 
 def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
@@ -72,9 +51,7 @@ def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
     return best
 
 
-def menu_of(
-    module: str, op: Op, em: Emitter, rows: int, heads: int = 0, key: int | None = None
-) -> Menu:
+def menu_of(op: Op, em: Emitter, rows: int, heads: int = 0, key: int | None = None) -> Menu:
     """What the outline of `op` (schedule/outline.py) can choose from on `rows` rows, fastest last.
 
     A call for one head shares nothing with the others.
@@ -85,12 +62,15 @@ def menu_of(
     if menu is None:
         if em.graph.stage != STAGE:
             op = nominal(op, em.type)
-        if module == "conv":
-            menu = _conv_menu(op, em, rows)
-        elif module == "linear":
-            menu = linear_menus([terms_of(op, em, cost)], [(rows,)]).listed()
-        else:
-            menu = attention_menus(op, em, (rows,), together=heads != 1).listed()
+        match kernel_of(op).menu:
+            case "conv":
+                menu = _conv_menu(op, em, rows)
+            case "linear":
+                menu = linear_menus([terms_of(op, em, cost)], [(rows,)]).listed()
+            case "attention":
+                menu = attention_menus(op, em, (rows,), together=heads != 1).listed()
+            case "":
+                menu = (({}, 0, instructions_of(op)(op, em, rows)),)
         keep(_MENUS, at, menu)
     return menu
 
@@ -117,7 +97,8 @@ def _number_of(op: Op, values: Mapping[str, Value]) -> int:
         else:
             t = values[name].type
             parts += (t.shape, t.dtype)
-    parts += [pair for pair in op.attrs.items() if pair[0] in _ATTRIBUTES]
+    matters = cost_attrs(op)
+    parts += [pair for pair in op.attrs.items() if pair[0] in matters]
     return numbered(_KEYS, tuple(parts))
 
 

@@ -103,12 +103,11 @@ Arg = Addr | Expr | str
 
 @record(frozen=True, slots=True, eq=False)
 class Work:
-    """What a call computes: `op` by kernel `module` on `rows` rows, `heads` heads of an attention.
+    """What a call computes: `op` on `rows` rows, `heads` heads of an attention.
 
     `total` > 0: the rows are a tile of so many rows. `decided_on` > 0: a panel is chosen for so many.
     """
 
-    module: str
     op: Op
     rows: int
     total: int
@@ -201,12 +200,11 @@ class Trace:
 
 @record(frozen=True, slots=True, eq=False)
 class Param:
-    """A kernel's const struct: `mcuformer.kernels.<kernel>.pack(op, program.graph, **choices)` makes it.
+    """A kernel's const struct: `kernel_of(op).pack(op, program.graph, **choices)` makes it.
 
     Packing is left to the code generator: the search schedules thousands of networks and packs none.
     """
 
-    kernel: str
     op: Op
     choices: Mapping[str, int] = field(default_factory=dict)
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.int_table import INT_OPS, ins, kinds
+from mcuformer.operators.table import INT_OPS, kinds, operand
 from mcuformer.record import record
 from mcuformer.schedule.columns import can_cut
 
 TOKENWISE = kinds("rows")
-ATTENTION = "q_attention"
+(ATTENTION,) = kinds("attention")
 CONVOLUTIONS = kinds("lines")  # and pools: lines of an image from lines of another
+MEANS = kinds("mean")
+JOINS = kinds("join")
+PICKS = kinds("pick")
+VIEWS = kinds("view")  # no layers: they move no byte, or are copied for their reader
 
 
 def activations(graph: Graph, op: Op) -> list[str]:
@@ -75,7 +79,7 @@ def attention_feeders(graph: Graph) -> set[str]:
                 continue
             if any(u.kind == ATTENTION and not _shared_by_heads(graph, op, u) for u in users):
                 continue
-            if op.kind == "q_linear" and (
+            if INT_OPS[op.kind].weights and (
                 residual(graph, op) is not None
                 or (len(users) > 1 and not all(u.kind == ATTENTION for u in users))
             ):
@@ -95,8 +99,8 @@ def _shared_by_heads(graph: Graph, op: Op, attention: Op) -> bool:
 
 
 def residual(graph: Graph, op: Op) -> str | None:
-    """The activation that a q_linear adds in its epilogue (inputs: x, w, bias, mult, offset, res, rmult, table)."""
-    name = ins(op).res if op.kind == "q_linear" else None
+    """The activation that a layer adds in its epilogue."""
+    name = operand(op, "res")
     return None if name is None or graph.values[name].is_const else name
 
 
@@ -111,7 +115,7 @@ def materialised(graph: Graph) -> set[str]:
         if value in feeders:
             continue
         users = consumers[value]
-        fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind == "q_mean")
+        fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind in MEANS)
         if in_chain(graph, op, users):
             continue
         if not (op.kind in TOKENWISE or op.kind == ATTENTION) or not fused_user:
@@ -123,7 +127,7 @@ def materialised(graph: Graph) -> set[str]:
 
 def _separate_means(graph: Graph, whole: set[str]) -> None:
     """A mean sums tiles of rows as they are made; rows that an attention makes are kept for it."""
-    means = [op for op in graph.ops if op.kind == "q_mean" and op.inputs[0] not in whole]
+    means = [op for op in graph.ops if op.kind in MEANS and op.inputs[0] not in whole]
     for op in means:
         rows = closure(graph, str(op.inputs[0]), whole, graph.producers())
         if any(o.kind == ATTENTION for o in rows):

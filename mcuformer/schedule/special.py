@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mcuformer.kernels import elementwise
+from mcuformer.operators.row import Movement
+from mcuformer.operators.table import INT_OPS, instructions_of
 from mcuformer.schedule import conv, embed, join
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
@@ -37,7 +38,7 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
     body = em.chain(region.ops[:-1], tiles, rows, {})
     x = em.location(x_name, tiles, rows)
     assert x is not None
-    layer, key = em.layer_ids[op.name], em.param("elementwise", op)
+    layer, key = em.layer_ids[op.name], em.param(op)
     args = (x.addr, Expr(x.stride), rows.first, rows.count, acc.addr)
     one = Rows.all(1)
     body.append(
@@ -48,10 +49,10 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
             args,
             x.span(rows.count) + acc.span(one.count),
             acc.span(one.count),
-            instructions=elementwise.instructions(op, em, rows.full),
-            tail_instructions=elementwise.instructions(op, em, rows.tail),
+            instructions=instructions_of(op)(op, em, rows.full),
+            tail_instructions=instructions_of(op)(op, em, rows.tail),
             overwrites=True,
-            work=Work("elementwise", op, rows.full, rows.total),
+            work=Work(op, rows.full, rows.total),
         )
     )
     start = Call(
@@ -124,12 +125,14 @@ def cycles(indices: Sequence[int]) -> list[int]:
 
 
 _Special = Callable[[Emitter, Region, Loc, Choice, str], list[Step]]
+_BY_MOVEMENT: Mapping[Movement, _Special] = {
+    "lines": _convolutions,
+    "mean": _mean,
+    "join": join.concat,
+    "pick": _gather,
+}
 SPECIAL: Mapping[str, _Special] = {
-    "q_patch_embed": _convolutions,
-    "q_conv2d": _convolutions,
-    "q_dwconv2d": _convolutions,
-    "q_maxpool": _convolutions,
-    "q_mean": _mean,
-    "concat": join.concat,
-    "gather": _gather,
+    kind: _BY_MOVEMENT[row.movement]
+    for kind, row in INT_OPS.items()
+    if row.movement in _BY_MOVEMENT
 }

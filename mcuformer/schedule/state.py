@@ -83,13 +83,13 @@ class State:
         self.constants[name] = None
         return Addr(None, Expr(), name)
 
-    def param(self, kernel: str, op: Op, **choices: int) -> str:
+    def param(self, op: Op, **choices: int) -> str:
         key, n = op.outputs[0], 1
         while key in self.params and (
             self.params[key].op is not op or self.params[key].choices != choices
         ):
             key, n = f"{op.outputs[0]}.{n}", n + 1
-        self.params[key] = Param(kernel, op, choices)
+        self.params[key] = Param(op, choices)
         return key
 
     def scratch(self, op: Op, size: int) -> tuple[Arg, tuple[Span, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.table import kernel_of, operand
 from mcuformer.schedule import join
 from mcuformer.schedule.embed import by_patches, may_overwrite
 from mcuformer.schedule.emit import Emitter
@@ -12,6 +13,8 @@ from mcuformer.schedule.places import Loc
 from mcuformer.schedule.program import IMAGE, Expr, Kind
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
+    JOINS,
+    PICKS,
     TOKENWISE,
     Region,
     activations,
@@ -59,7 +62,7 @@ class Storage:
         """Parts of a concatenation are computed where they belong."""
         consumers = self.graph.consumers()
         for op in reversed(self.graph.ops):
-            if op.kind != "concat":
+            if op.kind not in JOINS:
                 continue
             whole = self.em.where.get(op.outputs[0]) or self._own(op.outputs[0], op)
             self.em.where[op.outputs[0]] = whole
@@ -97,7 +100,7 @@ class Storage:
     def _image_under(self, value: str, op: Op) -> str | None:
         """The resident image's buffer, where `value` holds its patch tokens and may be written over it."""
         first, others = 0, self._joins_inputs(op)
-        if op.kind == "concat" and op.attrs["axis"] == 0:
+        if op.kind in JOINS and op.attrs["axis"] == 0:
             producers = self.graph.producers()
             for name in map(str, op.inputs):
                 if name in producers and producers[name].kind == "q_patch_embed":
@@ -115,7 +118,7 @@ class Storage:
     def _joins_inputs(self, op: Op) -> bool:
         """Whether a part may be made of another input, before the image is read."""
         parts = [n for n in op.inputs if n is not None and not self.em.values[n].is_const]
-        return op.kind == "concat" and len(parts) > 1 and len(self.graph.inputs) > 1
+        return op.kind in JOINS and len(parts) > 1 and len(self.graph.inputs) > 1
 
     def _view(self, op: Op) -> Loc | None:
         """Where a move leaves its bytes; a caller wants an output's in one piece."""
@@ -139,7 +142,7 @@ class Storage:
         if region.target in self.graph.outputs:
             return None
         op, graph = region.ops[-1], self.graph
-        if op.kind == "gather":
+        if op.kind in PICKS:
             return self._permuted(op, index, last)
         if not all(o.kind in TOKENWISE or o is region.attention for o in region.ops):
             return None
@@ -172,7 +175,7 @@ class Storage:
         row's other bytes after it has written some.
         """
         op, attention = region.ops[-1], region.attention
-        again = list(op.inputs[:1]) if op.kind == "q_linear" else []
+        again = [operand(op, n) for n in kernel_of(op).again]
         again += attention.inputs[:3] if attention else ()
         again += [n for o in region.ops for n in repeated(self.graph, o)]
         where = [self.em.where.get(str(n)) for n in again]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.kernels.table import KERNELS
+from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.menus import Decided, Menus, attention_menus, linear_menus
 from mcuformer.schedule.panels import keep, menu_of, numbered, remember, terms_of
@@ -33,7 +33,7 @@ def tables(
     names = [(key, w.heads, w.extent, w.decided_on, grid) for w, key in asked]
     known = {at: _TABLES[at] for at in names if at in _TABLES}
     new = {at: a for at, a in zip(names, asked, strict=True) if at not in known}
-    linear = {at: a for at, a in new.items() if a[0].module == "linear"}
+    linear = {at: a for at, a in new.items() if kernel_of(a[0].op).menu == "linear"}
     made = dict(zip(linear, _linear(em, [*linear.values()], tiles, budgets), strict=True))
     made |= {at: _table(em, *a, tiles, budgets) for at, a in new.items() if at not in linear}
     for at, table in made.items():
@@ -74,7 +74,7 @@ def _table(
 ) -> Table:
     full, count, tail = _cut(work, tiles)
     rows = full.tolist()
-    if work.module == "attention":
+    if kernel_of(work.op).menu == "attention":
         menus = attention_menus(work.op, em, rows, together=work.heads != 1)
         scratch, whole, last, first, second = _under(menus, tail, budgets)
         remember(key, work.heads, Decided(menus.names, tuple(rows), budgets, first, second))
@@ -114,16 +114,16 @@ def _listed(
 
 def entries(em: Emitter, work: Work, key: int, rows: int, tail: int) -> list[Entry]:
     """What a call can choose from, by rising scratch and falling instructions."""
-    op, kernel = work.op, KERNELS[work.module]
-    if work.module != "conv" or op.kind == "q_dwconv2d":
-        last = kernel.instructions(op, em, tail) if tail else 0
-        return [(0, kernel.instructions(op, em, rows), last)]
-    menu = menu_of(work.module, op, em, work.decided_on or rows, work.heads, key)
+    op, instructions = work.op, instructions_of(work.op)
+    if not kernel_of(op).menu:
+        last = instructions(op, em, tail) if tail else 0
+        return [(0, instructions(op, em, rows), last)]
+    menu = menu_of(op, em, work.decided_on or rows, work.heads, key)
     return [
         (
             scratch,
-            kernel.instructions(op, em, rows, **choices) if work.decided_on else whole,
-            kernel.instructions(op, em, tail, **choices) if tail else 0,
+            instructions(op, em, rows, **choices) if work.decided_on else whole,
+            instructions(op, em, tail, **choices) if tail else 0,
         )
         for choices, scratch, whole in menu
     ]

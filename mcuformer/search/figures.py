@@ -15,6 +15,7 @@ from typing import Literal
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
+from mcuformer.operators.table import INT_OPS
 from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.macs import op_weight_bytes
 from mcuformer.schedule.outline import times
@@ -175,7 +176,7 @@ def flash_bytes(graph: Graph) -> tuple[int, int]:
 
 
 def _weights(graph: Graph, op: Op) -> int:
-    if op.kind not in ("q_linear", "q_conv2d", "q_patch_embed"):
+    if not INT_OPS[op.kind].weights:
         return 0
     return graph.type(str(op.inputs[1])).size_bytes
 

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import Feeds, to_canonical
+from mcuformer.operators.table import kinds
 from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.validate.metrics import sqnr_db
+
+VIEWS = kinds("view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def layer_errors(
     expected = _float_values(float_graph, floats, {op.outputs[0] for op in graph.ops})
     rows: list[LayerError] = []
     for op in graph.ops:
-        if op.kind in ("reshape", "slice"):
+        if op.kind in VIEWS:
             continue
         name, type_ = op.outputs[0], graph.type(op.outputs[0])
         if name not in expected or type_.qparams is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.int_table import INT_OPS, ins, kinds
 from mcuformer.ir.text import parse_graph
 from mcuformer.ir.verify import VerifyError, verify
+from mcuformer.operators.row import Movement
+from mcuformer.operators.table import INT_OPS, ins, kinds
 
 LINEAR = """
 graph g int
@@ -50,7 +53,7 @@ def test_what_the_row_forbids(old: str, new: str, why: str) -> None:
 
 
 def test_every_kind_moves_in_one_way() -> None:
-    ways = [kinds(way) for way in ("rows", "lines", "move", "attention", "mean")]
+    ways = [kinds(way) for way in get_args(Movement)]
     assert sum(map(len, ways)) == len(INT_OPS) == len(frozenset().union(*ways))
 
 

@@ -12,6 +12,7 @@ from linear_cases import Case, Spec, make_case
 from test_conv import Image, make_conv
 
 from mcuformer.kernels import conv, linear
+from mcuformer.operators.table import instructions_of, kernel_of
 
 SOURCES = tuple(dict.fromkeys((*linear.SOURCES, *conv.SOURCES)))
 
@@ -74,14 +75,15 @@ def count_convolution(image: Image, x: str) -> tuple[Counted, int]:
     """And its multiplications."""
     case = make_conv(image, Spec(0, 0, 0, x, shift=3))
     op, graph, (lines, width, n) = case.op, case.graph, case.expected.shape
-    scratch = conv.scratch_bytes(op, graph, lines)
+    kernel = kernel_of(op)
+    assert kernel.scratch_bytes is not None
+    scratch = kernel.scratch_bytes(op, graph, lines)
     y = np.zeros_like(case.expected)
-    function = "mcf_conv2d" if image.out else "mcf_dwconv2d"
-    args = [conv.pack(op, graph), case.x, 0, None, y, 0, lines, np.zeros(scratch, np.uint8)]
-    count = device().call(function, args)
+    args = [kernel.pack(op, graph), case.x, 0, None, y, 0, lines, np.zeros(scratch, np.uint8)]
+    count = device().call(kernel.function, args)
     np.testing.assert_array_equal(y, case.expected)
     taps = image.kernel[0] * image.kernel[1] * (image.channels if image.out else 1)
-    return Counted(count, conv.instructions(op, graph, lines), scratch), lines * width * n * taps
+    return Counted(count, instructions_of(op)(op, graph, lines), scratch), lines * width * n * taps
 
 
 def square(size: int, channels: int, kernel: int, stride: int, pad: int, out: int) -> Image:

@@ -15,6 +15,7 @@ from linear_cases import VALUES, Case, Spec, finish_case, integers, layer, make_
 from mcuformer.ir.graph import Builder, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import conv
+from mcuformer.operators.table import kernel_of
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,17 @@ def make_conv(image: Image, spec: Spec) -> Case:
 def run(case: Case, where: str, panel: int | None, lines: int) -> tuple[np.ndarray, int]:
     """y, computed `lines` output lines at a time from no more of the image than they need, and the instructions."""
     op, graph = case.op, case.graph
-    name = "mcf_conv2d" if op.kind == "q_conv2d" else "mcf_dwconv2d"
-    data = conv.pack(op, graph, panel=panel)
+    kernel = kernel_of(op)
+    data = kernel.pack(op, graph, panel=panel)
+    assert kernel.scratch_bytes is not None
     parts, count = [], 0
     for first in range(0, case.expected.shape[0], lines):
         y = np.zeros_like(case.expected[first : first + lines])
         res = None if case.res is None else case.res[first : first + lines].copy()
-        scratch = np.zeros(conv.scratch_bytes(op, graph, len(y), panel=panel), np.uint8)
+        scratch = np.zeros(kernel.scratch_bytes(op, graph, len(y), panel=panel), np.uint8)
         low, high = needed(op, case.x, first, len(y))
         args = [data, case.x[low:high].copy(), low, res, y, first, len(y), scratch]
-        count += device(where).call(name, args)
+        count += device(where).call(kernel.function, args)
         parts.append(y)
     return np.concatenate(parts), count
 

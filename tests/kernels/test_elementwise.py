@@ -13,6 +13,7 @@ from row_cases import VALUES, Case, call_rows, fill, make, padded
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
+from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.schedule.special import cycles
 
 DEVICES = ("host", "m7", "m0")
@@ -68,8 +69,8 @@ def add_case(data: st.DataObject, operands: int) -> Case:
 def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     operands = data.draw(st.integers(1, 2))
     case = add_case(data, operands)
-    packed = elementwise.pack(case.op, case.graph)
-    name = elementwise.kernel_of(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
+    name = kernel_of(case.op).function_of(case.op, case.graph)
     y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
@@ -97,8 +98,8 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     inputs = [*xs, np.abs(numbers(rng, 2**31 - 1, channels)), numbers(rng, 2**29, channels)]
     out = TensorType((rows, channels), data.draw(TYPES))
     case = make("q_mul", inputs, [False, False, True, True], out, attrs)
-    packed = elementwise.pack(case.op, case.graph)
-    name = elementwise.kernel_of(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
+    name = kernel_of(case.op).function_of(case.op, case.graph)
     y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
@@ -113,7 +114,7 @@ def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     out = TensorType((rows, channels), data.draw(TYPES))
     table = fill(rng, (256 if x.dtype == np.int8 else 4096,), out.dtype, "random")
     case = make("q_unary", [x, table], [False, True], out, {})
-    packed = elementwise.pack(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(device(where), "mcf_unary", packed, [x], case.expected, pad, in_place)
     np.testing.assert_array_equal(y, case.expected)
 
@@ -135,10 +136,10 @@ def test_mean(where: str, data: st.DataObject, pad: int, tile: int) -> None:
     ]
     out = TensorType((1, channels), data.draw(TYPES))
     case = make("q_mean", inputs, [False, True, True, True], out, attrs)
-    packed = elementwise.pack(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     buffer, stride = padded(x, pad)
     y = np.zeros_like(case.expected)
-    scratch = np.zeros(elementwise.scratch_bytes(case.op, case.graph, rows), np.uint8)
+    scratch = np.zeros(elementwise.row_of_exponentials(case.op, case.graph, rows), np.uint8)
     device(where).call("mcf_mean", [packed, Ptr(buffer, pad * x.itemsize), stride, y, scratch])
     np.testing.assert_array_equal(y, case.expected)
     sums, y = np.ones(channels, np.int32), np.zeros_like(y)
@@ -186,8 +187,8 @@ def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> N
         data.draw(st.sampled_from((0.1, 4.0, 60.0))),
         data.draw(st.integers(0, 99)),
     )
-    scratch = np.zeros(elementwise.scratch_bytes(case.op, case.graph, 1), np.uint8)
-    packed = elementwise.pack(case.op, case.graph)
+    scratch = np.zeros(elementwise.row_of_exponentials(case.op, case.graph, 1), np.uint8)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(
         device(where),
         "mcf_softmax",
@@ -210,7 +211,7 @@ def test_argmax(where: str, data: st.DataObject, pad: int) -> None:
     dtype = data.draw(st.sampled_from(("int8", "uint8", "int16")))
     x = fill(rng, (rows, channels), dtype, data.draw(st.sampled_from(VALUES)))  # ties in most
     case = make("q_argmax", [x], [False], TensorType((rows, 1), "int16"), {})
-    packed = elementwise.pack(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(device(where), "mcf_argmax", packed, [x], case.expected, pad)
     np.testing.assert_array_equal(y, case.expected)
 
@@ -222,7 +223,7 @@ def test_argmax_of_many(where: str, at: int) -> None:
     x = np.full((1, 32768), -128, np.int8)
     x[0, [at, 32767]] = 127
     case = make("q_argmax", [x], [False], TensorType((1, 1), "int16"), {})
-    packed = elementwise.pack(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(device(where), "mcf_argmax", packed, [x], case.expected)
     assert y[0, 0] == case.expected[0, 0] == at
 
@@ -270,8 +271,8 @@ def test_permute(where: str, data: st.DataObject, pad: int) -> None:
 @pytest.mark.parametrize("x", ("int8", "int16"))
 def test_softmax_on_other_cores(where: str, x: str) -> None:
     case = softmax_case(3, 22, x, "int8", "random", 4.0, 1)
-    scratch = np.zeros(elementwise.scratch_bytes(case.op, case.graph, 1), np.uint8)
-    packed = elementwise.pack(case.op, case.graph)
+    scratch = np.zeros(elementwise.row_of_exponentials(case.op, case.graph, 1), np.uint8)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(
         device(where), "mcf_softmax", packed, list(case.inputs), case.expected, scratch=scratch
     )
@@ -279,9 +280,9 @@ def test_softmax_on_other_cores(where: str, x: str) -> None:
 
 
 def counted(case: Case, function: str, where: str = "m7") -> int:
-    size = elementwise.scratch_bytes(case.op, case.graph, 1)
+    size = elementwise.row_of_exponentials(case.op, case.graph, 1)
     scratch = np.zeros(size, np.uint8) if function == "mcf_softmax" else None
-    packed = elementwise.pack(case.op, case.graph)
+    packed = kernel_of(case.op).pack(case.op, case.graph)
     y, count = call_rows(
         device(where), function, packed, list(case.inputs), case.expected, scratch=scratch
     )
@@ -307,7 +308,7 @@ def test_cost_model(kind: str, dtype: str) -> None:
     constant = [False] * len(xs) + [True] * len(rest)
     case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
     count = counted(case, "mcf_" + kind[2:])
-    assert elementwise.instructions(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
 
 
 @pytest.mark.parametrize("kind", ("q_add", "q_mul"))
@@ -322,7 +323,7 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     out = TensorType((rows, channels), types[1])
     case = make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
     count = counted(case, f"mcf_{kind[2:]}_column")
-    assert elementwise.instructions(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
 
 
 @pytest.mark.parametrize("dtype", ("int8", "int16"))
@@ -330,7 +331,7 @@ def test_argmax_instructions(dtype: str) -> None:
     x = fill(np.random.default_rng(0), (3, 1000), dtype, "random")
     case = make("q_argmax", [x], [False], TensorType((3, 1), "int16"), {})
     count = counted(case, "mcf_argmax", "m7-O3")
-    assert elementwise.instructions(case.op, case.graph, 3) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op)(case.op, case.graph, 3) == pytest.approx(count, rel=0.03)
 
 
 @pytest.mark.parametrize("channels", (50, 197, 1000))
@@ -338,6 +339,6 @@ def test_softmax_instructions(channels: int) -> None:
     """Rows of 197 cost at most 12 instructions per element."""
     case = softmax_case(16, channels, "int8", "int8", "random", 4.0, 0)
     count = counted(case, "mcf_softmax")
-    assert elementwise.instructions(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op)(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
     if channels == 197:
         assert count <= 12 * 16 * channels

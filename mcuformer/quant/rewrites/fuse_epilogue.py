@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.optable import WEIGHTED
 from mcuformer.quant.rewrites.edit import Edit
 
-PRODUCERS = ("linear", "conv2d", "patch_embed")
+PRODUCERS = WEIGHTED
 
 
 def fuse_epilogue(graph: Graph) -> Graph:

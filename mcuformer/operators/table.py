@@ -1,0 +1,63 @@
+"""All integer operators by kind. A kind that has no row does not exist.
+
+Interpreter, verifier, lowering, schedule, search, code generator and `mcuformer ops` read it.
+`ins(op).res` is an operand by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcuformer.ir.graph import Op
+from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
+from mcuformer.operators.row import Figure, IntOp, Kernel, Movement
+
+_FAMILIES = (linear, norm, attention, elementwise, pooling, moves)
+INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
+_KERNELS = {row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None}
+_COSTS = {row.kind: row.cost for row in INT_OPS.values() if row.cost is not None}
+
+
+def kernel_of(op: Op) -> Kernel:
+    """KeyError for a move, which has none."""
+    return _KERNELS[op.kind]
+
+
+def instructions_of(op: Op) -> Figure:
+    """The function of (op, graph, rows, **choices) that says what a call of its kernel executes."""
+    return _COSTS[op.kind].instructions
+
+
+def cost_attrs(op: Op) -> frozenset[str]:
+    """The attributes that this depends on."""
+    return _COSTS[op.kind].attrs
+
+
+def kinds(movement: Movement) -> frozenset[str]:
+    """All kinds that move through memory that way."""
+    return frozenset(row.kind for row in INT_OPS.values() if row.movement == movement)
+
+
+class Ins:
+    """The operands of an operation by name; None where an optional one is absent."""
+
+    __slots__ = ("_op", "_places")
+
+    def __init__(self, op: Op) -> None:
+        self._op, self._places = op, INT_OPS[op.kind].places
+
+    def __getattr__(self, name: str) -> str | None:
+        inputs, place = self._op.inputs, self._places.get(name)
+        if place is None:
+            raise AttributeError(f"{self._op.kind} has no operand {name}")
+        return inputs[place] if place < len(inputs) else None
+
+
+def ins(op: Op) -> Ins:
+    return Ins(op)
+
+
+def operand(op: Op, name: str) -> str | None:
+    """Likewise; None where operations of this kind have no such operand."""
+    place = INT_OPS[op.kind].places.get(name, len(op.inputs))
+    return op.inputs[place] if place < len(op.inputs) else None
