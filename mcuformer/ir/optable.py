@@ -21,23 +21,13 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OpSpec:
-    """A canonical operator: operand names ("?" optional), required attributes, result shape.
-
-    What quantisation has to know of it: `moves`: it computes no numbers, so that operands and result
-    share a grid; `weighted`: it has weights per output channel and an epilogue; `one_scale`: on which
-    side it wants one scale for all channels, whatever its operands are. How it becomes integer
-    operators is said by their rows (mcuformer/operators), or `refused` says why it cannot.
-    """
+    """A canonical operator: operand names ("?" optional), required attributes, result shape."""
 
     kind: str
     operands: tuple[str, ...]
     attrs: tuple[str, ...]
     infer: ShapeRule
     notes: str = ""
-    moves: bool = False
-    weighted: bool = False
-    one_scale: Literal["", "in", "both"] = ""
-    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,49 +167,27 @@ def _mean(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
 CANONICAL: dict[str, OpSpec] = {
     spec.kind: spec
     for spec in (
-        OpSpec("conv2d", ("x", "w", "b?"), ("strides", "pads", "group"), _conv2d, weighted=True),
-        OpSpec("linear", ("x", "w", "b?"), (), _linear, weighted=True),
+        OpSpec("conv2d", ("x", "w", "b?"), ("strides", "pads", "group"), _conv2d),
+        OpSpec("linear", ("x", "w", "b?"), (), _linear),
         OpSpec("layernorm", ("x", "gamma?", "beta?"), ("eps", "groups"), _layernorm),
         OpSpec("unary", ("x",), ("fn",), _same, "gelu gelu_tanh quick_gelu relu relu6 tanh "
                "sigmoid silu hardswish hardsigmoid(alpha, beta) clip(low, high) leaky_relu(alpha) "
-               "elu(alpha)", one_scale="both"),
+               "elu(alpha)"),
         OpSpec("add", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
         OpSpec("mul", ("a", "b"), (), _binary, "[1, C] and [T, 1] are repeated"),
         OpSpec("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), _attention,
-               "windows (default 1): rows are windows * T, attention stays inside a window",
-               one_scale="in"),
-        OpSpec("concat", ("x...",), ("axis",), _concat, "axis 0 joins rows, 1 channels",
-               moves=True),
-        OpSpec("slice", ("x",), ("axis", "start", "stop"), _slice, moves=True),
-        OpSpec("gather", ("x",), ("indices",), _gather, moves=True),
-        OpSpec("reshape", ("x",), ("shape",), _reshape, moves=True),
+               "windows (default 1): rows are windows * T, attention stays inside a window"),
+        OpSpec("concat", ("x...",), ("axis",), _concat, "axis 0 joins rows, 1 channels"),
+        OpSpec("slice", ("x",), ("axis", "start", "stop"), _slice),
+        OpSpec("gather", ("x",), ("indices",), _gather),
+        OpSpec("reshape", ("x",), ("shape",), _reshape),
         OpSpec("mean", ("x",), (), _mean),
-        OpSpec("softmax", ("x",), (), _same, one_scale="both"),
-        OpSpec("argmax", ("x",), (), _argmax, "of every row; the first of equals",
-               one_scale="in"),
-        OpSpec("maxpool", ("x",), ("kernel", "strides", "pads"), _pool, moves=True),
-        OpSpec("avgpool", ("x",), ("kernel", "strides", "pads"), _pool,
-               refused="average pooling with padding"),
+        OpSpec("softmax", ("x",), (), _same),
+        OpSpec("argmax", ("x",), (), _argmax, "of every row; the first of equals"),
+        OpSpec("maxpool", ("x",), ("kernel", "strides", "pads"), _pool),
+        OpSpec("avgpool", ("x",), ("kernel", "strides", "pads"), _pool),
     )
 }  # fmt: skip
-
-
-def _patches(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
-    h, w, n = _conv2d(attrs, s)
-    return (h * w, n)
-
-
-PREPARED: dict[str, OpSpec] = CANONICAL | {
-    spec.kind: spec
-    for spec in (
-        OpSpec("patch_embed", ("x", "w", "b?"), ("strides", "pads", "group"), _patches,
-               "a convolution whose pixels are tokens", weighted=True),
-        OpSpec("requant", ("x",), (), _same, "the same numbers on another grid"),
-    )
-}  # fmt: skip
-"""And the kinds that the rewrites before quantisation make."""
-WEIGHTED = frozenset(kind for kind, spec in PREPARED.items() if spec.weighted)
-MOVES = frozenset(kind for kind, spec in PREPARED.items() if spec.moves)
 
 
 def _onnx(use: Literal["compiled", "moved", "folded", "removed"], **notes: str) -> list[OnnxSpec]:

@@ -101,7 +101,7 @@ _DEPTHWISE = Kernel(
 _FACETS: dict[str, Any] = {
     "numbers": _NUMBERS, "nominal": _epilogue, "macs": _macs, "counted": "w", "weights": "w",
 }  # fmt: skip
-_LOWERING = Lowering("lower_linear.lower_weighted", _computed_weights)
+_LOWERING = Lowering("lower_linear.lower_weighted", _computed_weights, weighted=True)
 
 ROWS = (
     IntOp("q_linear", _OPERANDS, "rows", _linear, evaluate.q_linear, {"linear": _LOWERING}, _LINEAR,

@@ -26,11 +26,11 @@ _LOWER = "lower_simple.lower_move"
 
 ROWS = (
     IntOp("concat", named("x"), "join", CANONICAL["concat"].infer, evaluate.concat,
-          {"concat": Lowering(_LOWER)}, repeated=True, **_FACETS),
+          {"concat": Lowering(_LOWER, moves=True)}, repeated=True, **_FACETS),
     IntOp("slice", named("x"), "view", CANONICAL["slice"].infer, evaluate.slice_,
-          {"slice": Lowering(_LOWER)}, **_FACETS),
+          {"slice": Lowering(_LOWER, moves=True)}, **_FACETS),
     IntOp("gather", named("x"), "pick", CANONICAL["gather"].infer, evaluate.gather,
-          {"gather": Lowering(_LOWER, _too_many)}, **_FACETS),
+          {"gather": Lowering(_LOWER, _too_many, moves=True)}, **_FACETS),
     IntOp("reshape", named("x"), "view", CANONICAL["reshape"].infer, evaluate.reshape,
-          {"reshape": Lowering(_LOWER)}, **_FACETS),
+          {"reshape": Lowering(_LOWER, moves=True)}, **_FACETS),
 )  # fmt: skip

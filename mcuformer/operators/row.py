@@ -89,10 +89,18 @@ class Kernel:
 class Lowering:
     """How a float operator becomes integer ones: a function of (ctx, op), or "module.function" of
     mcuformer.quant, which stands above this table and finds it at import. `refuse`: why an operation
-    has no integer form, None where it has one."""
+    has no integer form, None where it has one.
+
+    What the choice of grids has to know of it: `moves`: it computes no numbers, so that operands and
+    result share a grid; `weighted`: it has weights per output channel and an epilogue; `one_scale`:
+    on which side it wants one scale for all channels, whatever its operands are.
+    """
 
     function: str | Callable[[Context, Op], None]
     refuse: Callable[[Graph, Op], str | None] | None = None
+    moves: bool = False
+    weighted: bool = False
+    one_scale: Literal["", "in", "both"] = ""
 
 
 def as_it_is(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:

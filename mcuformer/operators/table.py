@@ -6,16 +6,36 @@ Interpreter, verifier, lowering, schedule, search, code generator and `mcuformer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mcuformer.ir.graph import Op
 from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
-from mcuformer.operators.row import Figure, IntOp, Kernel, Movement
+from mcuformer.operators.row import Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
 _FAMILIES = (linear, norm, attention, elementwise, pooling, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
 _KERNELS = {row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None}
 _COSTS = {row.kind: row.cost for row in INT_OPS.values() if row.cost is not None}
+
+
+def _lowered(rows: Iterable[IntOp]) -> dict[str, tuple[Lowering, tuple[str, ...]]]:
+    """Of every float kind: how it is lowered, and to which of the rows."""
+    found: dict[str, tuple[Lowering, tuple[str, ...]]] = {}
+    for row in rows:
+        for kind, lowering in row.lowered.items():
+            first, to = found.get(kind, (lowering, ()))
+            if lowering != first:
+                raise IncompleteRow(f"integer operator {row.kind}: {kind} is lowered otherwise")
+            found[kind] = lowering, (*to, row.kind)
+    return found
+
+
+LOWERED: Mapping[str, tuple[Lowering, tuple[str, ...]]] = _lowered(INT_OPS.values())
+REFUSED: Mapping[str, str] = {"avgpool": "average pooling with padding"}
+"""Float kinds without an integer form, and what the user is told."""
+MOVES = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.moves)
+JOINED = frozenset(kind for kind in MOVES if any(INT_OPS[k].repeated for k in LOWERED[kind][1]))
+WEIGHTED = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.weighted)
 
 
 def kernel_of(op: Op) -> Kernel:

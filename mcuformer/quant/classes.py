@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import MOVES
+from mcuformer.operators.table import MOVES
 
 
 def moved_values(graph: Graph, op: Op) -> list[str]:

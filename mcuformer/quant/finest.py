@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import WEIGHTED
+from mcuformer.operators.table import WEIGHTED
 
 if TYPE_CHECKING:
     from mcuformer.quant.calibrate import ValueStats

@@ -11,8 +11,8 @@ from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.functions import split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import layout_of
-from mcuformer.ir.optable import PREPARED
 from mcuformer.ir.verify import verify
+from mcuformer.operators.table import LOWERED, REFUSED
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
@@ -51,7 +51,7 @@ def lower(
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
     ctx = Context(stats, plan, 0 if trained else _sample_count(stats), bits)
     for index, op in enumerate(stats.graph.ops):
-        LOWER[op.kind].function(ctx, op)
+        LOWER[op.kind](ctx, op)
         ctx.step(index, op)
     inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
     return verify(ctx.done({**graph.meta, "inputs": inputs, "activations": activations}))
@@ -97,10 +97,9 @@ def _where(op: Op) -> str:
 
 def _problem(graph: Graph, op: Op) -> str | None:
     if op.kind not in LOWER:
-        spec = PREPARED.get(op.kind)
-        return (spec.refused if spec else "") or f"operator {op.kind}"
+        return REFUSED.get(op.kind, f"operator {op.kind}")
     fn = op.attrs.get("fn")
     if fn is not None and split(fn)[0] not in UNARY:
         return f"function {fn}"
-    refuse = LOWER[op.kind].refuse
+    refuse = LOWERED[op.kind][0].refuse
     return None if refuse is None else refuse(graph, op)

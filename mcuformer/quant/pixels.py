@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
-from mcuformer.ir.optable import MOVES, PREPARED, WEIGHTED
 from mcuformer.ir.types import Value
+from mcuformer.operators.table import JOINED, MOVES, WEIGHTED
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.classes import changes_channels
 
-_MOVES = frozenset(kind for kind in MOVES if PREPARED[kind].operands == ("x",))  # all but joins
+_MOVES = MOVES - JOINED
 
 
 def takes_pixels(graph: Graph, name: str) -> bool:

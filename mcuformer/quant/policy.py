@@ -8,7 +8,7 @@ from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import PREPARED
+from mcuformer.operators.table import LOWERED
 from mcuformer.quant.classes import changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
@@ -100,6 +100,10 @@ def _dtype(
     return "int16" if single and not is_output and not from_input else "int8"
 
 
+def _one_scale(op: Op) -> str:
+    return LOWERED[op.kind][0].one_scale if op.kind in LOWERED else ""
+
+
 def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
     tables = any(
         op.attrs.get("fn") is not None and clamp_bounds(op.attrs["fn"]) is None
@@ -107,11 +111,11 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         if op.kind != "unary"
     )
     scalar_writer = any(
-        PREPARED[op.kind].one_scale == "both" or (op.kind == "layernorm" and len(op.inputs) == 1)
+        _one_scale(op) == "both" or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
     scalar_reader = any(
-        PREPARED[op.kind].one_scale or (op.kind == "mul" and channel_constant(graph, op) is None)
+        _one_scale(op) or (op.kind == "mul" and channel_constant(graph, op) is None)
         for op in readers
     )
     moved = any(changes_channels(graph, op) for op in (*writers, *readers))

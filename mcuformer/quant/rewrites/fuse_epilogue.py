@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import WEIGHTED
+from mcuformer.operators.table import WEIGHTED
 from mcuformer.quant.rewrites.edit import Edit
 
 PRODUCERS = WEIGHTED
