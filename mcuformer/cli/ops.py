@@ -22,8 +22,10 @@ MEANINGS = {
 def command(as_json: bool) -> None:
     """List the ONNX operators that can be compiled, and how each is used."""
     from mcuformer.ir.optable import ONNX
+    from mcuformer.operators.table import FROM_ONNX
 
-    specs = sorted(ONNX.values(), key=lambda s: (list(MEANINGS).index(s.use), s.name))
+    usable = [s for s in ONNX.values() if s.use != "compiled" or s.name in FROM_ONNX]
+    specs = sorted(usable, key=lambda s: (list(MEANINGS).index(s.use), s.name))
     if as_json:
         print_json([dataclasses.asdict(spec) for spec in specs])
         return

@@ -52,7 +52,9 @@ ROWS = (
         movement="attention",
         shape=_attended,
         evaluate=q_attention,
-        lowered={"attention": Lowering("lower_attention.lower_attention", _refuse, one_scale="in")},
+        lowered={"attention": Lowering(
+            "lower_attention.lower_attention", _refuse, ("MatMul", "Softmax"), one_scale="in"
+        )},
         kernel=Kernel(
             "mcf_attention", "mcf_attention.h", attention.pack, ("q", "k", "v"), ("k", "v"),
             attention.scratch_bytes, attention.weight_bytes_read, "attention",

@@ -83,8 +83,14 @@ _SOFTMAX = Kernel("mcf_softmax", HEADER, kernels.pack_softmax, ("x",),
 _ARGMAX = Kernel("mcf_argmax", HEADER, kernels.pack_argmax, ("x",))
 _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",))
 _PLAIN: dict[str, Any] = {"nominal": as_it_is, "macs": none}
-_SUM = Lowering("lower_simple.lower_add", _grows)
-_PRODUCT = Lowering("lower_simple.lower_mul", _grows)
+_SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where"))
+_PRODUCT = Lowering("lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow"))
+_UNARY_OPS = (
+    "Relu", "Tanh", "Sigmoid", "Gelu", "QuickGelu", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu",
+    "PRelu", "Erf", "Clip", "Max", "Min",
+)  # fmt: skip
+_TABLE = Lowering("lower_simple.lower_unary", onnx=_UNARY_OPS, one_scale="both")
+_INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax",), one_scale="in")
 
 ROWS = (
     IntOp("q_add", named("a:-1", "b:-1", "ma:0", "mb:0", "offset:0"), "rows", _repeated,
@@ -95,19 +101,19 @@ ROWS = (
           frozenset({"a_zp", "b_zp", "shift", "acc_shift"}), counted="b", cut=True, broadcast=True,
           **_PLAIN),
     IntOp("q_requant", named("a:-1", "ma:0", "offset:0"), "rows", same, evaluate.q_requant,
-          {"requant": Lowering("lower_simple.lower_requant"), "add": _SUM, "mul": _PRODUCT},
+          {"requant": Lowering("lower_simple.lower_requant",
+          onnx=("QuantizeLinear", "DequantizeLinear")), "add": _SUM, "mul": _PRODUCT},
           _REQUANT, _cost("requant"), frozenset({"shift"}), counted="ma", cut=True, **_PLAIN),
     IntOp("q_unary", named("x:-1", "table"), "rows", same, evaluate.q_unary,
-          {"unary": Lowering("lower_simple.lower_unary", one_scale="both")}, _UNARY, _cost("unary"), frozenset(),
-          counted="table", cut=True, **_PLAIN),
+          {"unary": _TABLE}, _UNARY, _cost("unary"), frozenset(), counted="table", cut=True, **_PLAIN),
     IntOp("q_softmax", named("x"), "rows", same, q_softmax,
-          {"softmax": Lowering("lower_attention.lower_softmax", one_scale="both")}, _SOFTMAX,
+          {"softmax": Lowering("lower_attention.lower_softmax", onnx=("Softmax",), one_scale="both")}, _SOFTMAX,
           _cost("softmax", "pre_shift"), frozenset({"m", "o_mant", "o_exp", "zp"}), counted=None,
           **_PLAIN),
     IntOp("q_argmax", named("x"), "rows", CANONICAL["argmax"].infer, evaluate.q_argmax,
-          {"argmax": Lowering("lower_simple.lower_argmax", _odd_index, one_scale="in")}, _ARGMAX, _cost("argmax"),
-          frozenset(), counted=None, **_PLAIN),
+          {"argmax": _INDEX}, _ARGMAX, _cost("argmax"), frozenset(), counted=None, **_PLAIN),
     IntOp("q_mean", named("x", "bias:0", "mult:0", "offset:0"), "mean", _mean, evaluate.q_mean,
-          {"mean": Lowering("lower_simple.lower_mean")}, _MEAN, _cost("mean"),
+          {"mean": Lowering("lower_simple.lower_mean",
+          onnx=("ReduceMean", "ReduceSum", "GlobalAveragePool"))}, _MEAN, _cost("mean"),
           frozenset({"shift", "acc_shift"}), counted="bias", **_PLAIN),
 )  # fmt: skip

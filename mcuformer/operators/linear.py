@@ -101,15 +101,22 @@ _DEPTHWISE = Kernel(
 _FACETS: dict[str, Any] = {
     "numbers": _NUMBERS, "nominal": _epilogue, "macs": _macs, "counted": "w", "weights": "w",
 }  # fmt: skip
-_LOWERING = Lowering("lower_linear.lower_weighted", _computed_weights, weighted=True)
+
+
+def _lowering(*onnx: str) -> Lowering:
+    return Lowering("lower_linear.lower_weighted", _computed_weights, onnx, weighted=True)
+
+
+_TOKENS = _lowering("MatMul", "Gemm", "BatchNormalization")
+_CONVOLUTION = _lowering("Conv", "AveragePool", "BatchNormalization")
 
 ROWS = (
-    IntOp("q_linear", _OPERANDS, "rows", _linear, evaluate.q_linear, {"linear": _LOWERING}, _LINEAR,
+    IntOp("q_linear", _OPERANDS, "rows", _linear, evaluate.q_linear, {"linear": _TOKENS}, _LINEAR,
           Cost("linear", linear.instructions, _COST_ATTRS), cut=True, **_FACETS),
-    IntOp("q_conv2d", _OPERANDS, "lines", _conv2d, evaluate.q_conv2d, {"conv2d": _LOWERING}, _CONV,
+    IntOp("q_conv2d", _OPERANDS, "lines", _conv2d, evaluate.q_conv2d, {"conv2d": _CONVOLUTION}, _CONV,
           Cost("conv2d", conv.instructions, _COST_ATTRS), **_FACETS),
     IntOp("q_patch_embed", _OPERANDS, "lines", _patches, evaluate.q_conv2d,
-          {"patch_embed": _LOWERING}, _CONV, Cost("conv2d", conv.instructions, _COST_ATTRS), **_FACETS),
-    IntOp("q_dwconv2d", _OPERANDS, "lines", _depthwise, evaluate.q_dwconv2d, {"conv2d": _LOWERING},
+          {"patch_embed": _CONVOLUTION}, _CONV, Cost("conv2d", conv.instructions, _COST_ATTRS), **_FACETS),
+    IntOp("q_dwconv2d", _OPERANDS, "lines", _depthwise, evaluate.q_dwconv2d, {"conv2d": _CONVOLUTION},
           _DEPTHWISE, Cost("dwconv2d", conv.depthwise_instructions, _COST_ATTRS), **_FACETS),
 )  # fmt: skip

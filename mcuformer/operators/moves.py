@@ -26,7 +26,7 @@ _LOWER = "lower_simple.lower_move"
 
 ROWS = (
     IntOp("concat", named("x"), "join", CANONICAL["concat"].infer, evaluate.concat,
-          {"concat": Lowering(_LOWER, moves=True)}, repeated=True, **_FACETS),
+          {"concat": Lowering(_LOWER, onnx=("Concat",), moves=True)}, repeated=True, **_FACETS),
     IntOp("slice", named("x"), "view", CANONICAL["slice"].infer, evaluate.slice_,
           {"slice": Lowering(_LOWER, moves=True)}, **_FACETS),
     IntOp("gather", named("x"), "pick", CANONICAL["gather"].infer, evaluate.gather,

@@ -35,7 +35,13 @@ ROWS = (
         movement="lines",
         shape=_pooled,
         evaluate=q_maxpool,
-        lowered={"maxpool": Lowering("lower_simple.lower_maxpool", moves=True)},
+        lowered={
+            "maxpool": Lowering(
+                "lower_simple.lower_maxpool",
+                onnx=("MaxPool", "GlobalMaxPool", "ReduceMax"),
+                moves=True,
+            )
+        },
         kernel=Kernel("mcf_maxpool", "mcf_maxpool.h", maxpool.pack, ("x",), ("x",)),
         cost=Cost("maxpool", maxpool.instructions, _WINDOW),
         numbers=frozenset(),

@@ -89,7 +89,7 @@ class Kernel:
 class Lowering:
     """How a float operator becomes integer ones: a function of (ctx, op), or "module.function" of
     mcuformer.quant, which stands above this table and finds it at import. `refuse`: why an operation
-    has no integer form, None where it has one.
+    has no integer form, None where it has one. `onnx`: what it comes from, whole or as a part.
 
     What the choice of grids has to know of it: `moves`: it computes no numbers, so that operands and
     result share a grid; `weighted`: it has weights per output channel and an epilogue; `one_scale`:
@@ -98,6 +98,7 @@ class Lowering:
 
     function: str | Callable[[Context, Op], None]
     refuse: Callable[[Graph, Op], str | None] | None = None
+    onnx: tuple[str, ...] = ()
     moves: bool = False
     weighted: bool = False
     one_scale: Literal["", "in", "both"] = ""

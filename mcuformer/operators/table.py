@@ -35,6 +35,7 @@ REFUSED: Mapping[str, str] = {"avgpool": "average pooling with padding"}
 """Float kinds without an integer form, and what the user is told."""
 MOVES = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.moves)
 JOINED = frozenset(kind for kind in MOVES if any(INT_OPS[k].repeated for k in LOWERED[kind][1]))
+FROM_ONNX = frozenset(name for lowering, _ in LOWERED.values() for name in lowering.onnx)
 WEIGHTED = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.weighted)
 
 

@@ -18,7 +18,7 @@ PREPARED = ("patch_embed", "requant")  # kinds that the rewrites before quantisa
 def functions(
     lowered: Mapping[str, tuple[Lowering, tuple[str, ...]]],
     floats: Collection[str],
-    refused: Mapping[str, str] = REFUSED,
+    refused: Mapping[str, str],
 ) -> dict[str, Lower]:
     """By float kind; IncompleteRow where there is no such function, or a float operator that is
     neither lowered nor refused."""
@@ -41,4 +41,4 @@ def _function(kind: str, lowering: Lowering) -> Lower:
     return found
 
 
-LOWER: Mapping[str, Lower] = functions(LOWERED, {*CANONICAL, *PREPARED})
+LOWER: Mapping[str, Lower] = functions(LOWERED, {*CANONICAL, *PREPARED}, REFUSED)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, get_args
 
 import pytest
+import util_models as models
 
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.optable import ONNX
 from mcuformer.ir.text import parse_graph
 from mcuformer.ir.verify import VerifyError, verify
-from mcuformer.operators.row import Movement
-from mcuformer.operators.table import INT_OPS, ins, kinds
+from mcuformer.memory.model import Region
+from mcuformer.operators.row import MISSING, IncompleteRow, IntOp, Lowering, Movement
+from mcuformer.operators.table import FROM_ONNX, INT_OPS, LOWERED, ins, kinds
+from mcuformer.paths import RUNTIME_C
+from mcuformer.quant import lower, synthetic_stats
+from mcuformer.quant.lowering import LOWER, functions
+from mcuformer.schedule.run import build
 
 LINEAR = """
 graph g int
@@ -61,3 +71,74 @@ def test_what_is_cut_runs_along_the_channels() -> None:
     for row in INT_OPS.values():
         if row.cut:
             assert any(o.along is not None for o in row.operands), row.kind
+
+
+FACETS = [f.name for f in fields(IntOp) if f.default is MISSING]
+
+
+@pytest.mark.parametrize("facet", FACETS)
+def test_a_missing_facet_fails_where_the_row_is_made(facet: str) -> None:
+    row = INT_OPS["q_maxpool"]
+    given: dict[str, Any] = {name: getattr(row, name) for name in FACETS if name != facet}
+    with pytest.raises(IncompleteRow, match=f"q_maxpool: no {facet} is given"):
+        IntOp("q_maxpool", **given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"counted": "w"}, "no operand w"),
+        ({"weights": "w"}, "no operand w"),
+        ({"cost": None}, "a kernel without cost"),
+    ],
+)
+def test_facets_that_do_not_belong_together(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(IncompleteRow, match=f"q_maxpool: {why}"):
+        replace(INT_OPS["q_maxpool"], **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("lower_simple.lower_nothing", "q_maxpool: lowered: .*lower_nothing"),
+        ("lower_nowhere.lower", "q_maxpool: lowered: .*lower_nowhere"),
+    ],
+)
+def test_a_lowering_that_is_not_there(name: str, why: str) -> None:
+    with pytest.raises(IncompleteRow, match=why):
+        functions({"maxpool": (Lowering(name), ("q_maxpool",))}, ["maxpool"], {})
+
+
+def test_a_float_operator_is_lowered_or_refused() -> None:
+    lowered = {"maxpool": LOWERED["maxpool"]}
+    for floats, refused in ((["maxpool", "roll"], {}), (["maxpool"], {"maxpool": "why"}), ([], {})):
+        with pytest.raises(IncompleteRow, match="float operator"):
+            functions(lowered, floats, refused)
+    assert set(functions(lowered, ["maxpool", "roll"], {"roll": "why"})) == {"maxpool"}
+
+
+def test_every_row_is_reached_from_a_float_operator() -> None:
+    assert {kind for _, to in LOWERED.values() for kind in to} == set(INT_OPS)
+    assert set(LOWER) == set(LOWERED)
+
+
+def test_headers_and_functions_are_there() -> None:
+    for row in INT_OPS.values():
+        if row.kernel is not None:
+            text = (RUNTIME_C / "include" / row.kernel.header).read_text(encoding="utf-8")
+            assert re.search(rf"\b{row.kernel.function}\(", text), row.kind
+
+
+def test_what_ops_lists_is_lowered() -> None:
+    compiled = {s.name for s in ONNX.values() if s.use == "compiled"}
+    assert compiled <= FROM_ONNX, compiled - FROM_ONNX
+    moved = {"Concat"}
+    assert FROM_ONNX - compiled <= moved
+
+
+@pytest.mark.parametrize("make", [models.vit, lambda c: models.vit(replace(c, stem=True))])
+def test_all_kinds_of_lowered_and_scheduled_graphs_have_rows(make: Callable[..., Graph]) -> None:
+    integers = lower(graph := make(models.VitConfig()), synthetic_stats(graph))
+    made = build(integers, [Region("sram", 0x20000000, 300_000)], "bands", "balanced")
+    for op in (*integers.ops, *made.program.graph.ops):
+        assert op.kind in INT_OPS
