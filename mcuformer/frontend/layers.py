@@ -225,10 +225,10 @@ def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
     padded = any(any(p) for p in pads)
     if any(p >= k for both, k in zip(pads, kernel, strict=True) for p in both):
         raise Unsupported("a pool with windows of padding alone")
-    if kind == "avgpool" and attrs.get("ceil_mode", 0):
-        raise Unsupported("an average pool with ceil_mode")
-    if kind == "avgpool" and padded and attrs.get("count_include_pad", 0) == 0:
-        raise Unsupported("an average pool that leaves its padding uncounted")
+    if kind == "avgpool" and padded and attrs.get("count_include_pad", 0):
+        if attrs.get("ceil_mode", 0):
+            raise Unsupported("an average pool with ceil_mode that counts its padding")
+        return _counted(emit, x, kernel, attrs)
     if attrs.get("ceil_mode", 0):
         sizes = zip(x.shape[2:], kernel, strides, pads, strict=True)
         pads = [_ceil_pads(*size) for size in sizes]
@@ -237,6 +237,13 @@ def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
     (top, bottom), (left, right) = pads
     spec = {"kernel": kernel, "strides": strides, "pads": (top, left, bottom, right)}
     return replace(_planar(emit.op(kind, [image.name], spec)), scale=x.scale if ordered else 1.0)
+
+
+def _counted(emit: Emitter, x: View, kernel: Sequence[int], attrs: Attrs) -> View:
+    """An average in which padding counts as zeros: a convolution of each channel by itself."""
+    channels = x.shape[1]
+    w = np.full((channels, 1, *kernel), 1.0 / math.prod(kernel), np.float32)
+    return conv(emit, x, w, None, {**attrs, "group": channels}, None)
 
 
 def _ceil_pads(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int]:

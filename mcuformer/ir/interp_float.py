@@ -150,8 +150,12 @@ def _slice(op: Op, args: Arrays) -> NDArray:
 
 def _pool(op: Op, args: Arrays) -> NDArray:
     largest = op.kind == "maxpool"
-    view = _windows(_arg(args, 0), tuple(op.attrs["kernel"]), op, -np.inf if largest else 0.0)
-    return view.max((3, 4)) if largest else view.mean((3, 4), dtype=np.float64).astype(np.float32)
+    x, kernel = _arg(args, 0), tuple(op.attrs["kernel"])
+    view = _windows(x, kernel, op, -np.inf if largest else 0.0)
+    if largest:
+        return view.max((3, 4))
+    inside = _windows(np.ones_like(x[..., :1]), kernel, op, 0.0).sum((3, 4))
+    return (view.sum((3, 4), dtype=np.float64) / inside).astype(np.float32)
 
 
 _CANONICAL: dict[str, Callable[[Op, Arrays], NDArray]] = {

@@ -21,10 +21,17 @@ ELEMENT, ELEMENT_PIXEL = 15, 11  # where a pixel has less than a word
 
 
 def pack(op: Op, graph: Values, **_: Any) -> KernelData:
+    fields = geometry(op, graph)
+    fields["type"] = TYPES[graph.type(str(op.inputs[0])).dtype]
+    return KernelData("mcf_maxpool_t", fields)
+
+
+def geometry(op: Op, graph: Values) -> dict[str, int | str]:
+    """The fields of a pool's struct that say which windows it sees."""
     x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
     (kh, kw), (sy, sx) = op.attrs["kernel"], op.attrs["strides"]
     height, width, channels = x.shape
-    fields: dict[str, int | str] = {
+    return {
         "height": height,
         "width": width,
         "channels": channels,
@@ -35,17 +42,7 @@ def pack(op: Op, graph: Values, **_: Any) -> KernelData:
         "stride_w": int(sx),
         "pad_top": int(op.attrs["pads"][0]),
         "pad_left": int(op.attrs["pads"][1]),
-        "type": TYPES[x.dtype],
     }
-    return KernelData("mcf_maxpool_t", fields)
-
-
-def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    return 0
-
-
-def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    return 0
 
 
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
@@ -63,13 +60,18 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
 
 def window(op: Op, graph: Values) -> tuple[float, float]:
     """Lines and columns of the image that a window sees on average."""
+    lines, columns = seen(op, graph)
+    return sum(lines) / len(lines), sum(columns) / len(columns)
+
+
+def seen(op: Op, graph: Values) -> tuple[list[int], list[int]]:
+    """Lines of the image that the windows of each output line see, and columns."""
     sizes, counts = graph.type(str(op.inputs[0])).shape, graph.type(op.outputs[0]).shape
-    seen = []
+    found = []
     for axis in (0, 1):
         starts = [
             i * op.attrs["strides"][axis] - op.attrs["pads"][axis] for i in range(counts[axis])
         ]
         ends = [min(s + op.attrs["kernel"][axis], sizes[axis]) for s in starts]
-        inside = sum(e - max(s, 0) for s, e in zip(starts, ends, strict=True))
-        seen.append(inside / counts[axis])
-    return seen[0], seen[1]
+        found.append([e - max(s, 0) for s, e in zip(starts, ends, strict=True)])
+    return found[0], found[1]

@@ -31,7 +31,7 @@ def _lowered(rows: Iterable[IntOp]) -> dict[str, tuple[Lowering, tuple[str, ...]
 
 
 LOWERED: Mapping[str, tuple[Lowering, tuple[str, ...]]] = _lowered(INT_OPS.values())
-REFUSED: Mapping[str, str] = {"avgpool": "average pooling with padding"}
+REFUSED: Mapping[str, str] = {}
 """Float kinds without an integer form, and what the user is told."""
 MOVES = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.moves)
 JOINED = frozenset(kind for kind in MOVES if any(INT_OPS[k].repeated for k in LOWERED[kind][1]))

@@ -137,8 +137,10 @@ def _maxpool(op: Op, args: Arrays) -> NDArray:
 
 
 def _avgpool(op: Op, args: Arrays) -> NDArray:
-    attrs = op.attrs
-    return patches(args[0], attrs["kernel"], attrs["strides"], attrs["pads"]).mean(axis=-2)
+    """Of the taps inside of the image."""
+    window = op.attrs["kernel"], op.attrs["strides"], op.attrs["pads"]
+    inside = patches(np.ones_like(args[0][:1, ..., :1]), *window).sum(axis=-2)
+    return patches(args[0], *window).sum(axis=-2) / inside
 
 
 _OPS: Mapping[str, Callable[[Op, Arrays], NDArray]] = {

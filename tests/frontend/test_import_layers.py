@@ -118,6 +118,18 @@ def test_pools(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("ceil", [0, 1])
+@pytest.mark.parametrize("counted", [0, 1])
+@pytest.mark.parametrize("pads", [[1, 1, 1, 1], [0, 1, 2, 0]])
+def test_padded_average_pools(tmp_path: Path, pads: list[int], counted: int, ceil: int) -> None:
+    if counted and ceil:
+        pytest.skip("refused")
+    how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads}
+    node = build.node("AveragePool", "x", "y", count_include_pad=counted, ceil_mode=ceil, **how)
+    graph = check(tmp_path, [node], {}, [1, 3, 6, 8])
+    assert ("conv2d" if counted else "avgpool") in kinds(graph)
+
+
 @pytest.mark.parametrize(("axes", "keep"), [([1], 1), ([1], 0), ([2, 1], 0), ([-1], 1)])
 def test_means(tmp_path: Path, axes: list[int], keep: int) -> None:
     nodes = [build.node("ReduceMean", "x", "y", axes=axes, keepdims=keep)]

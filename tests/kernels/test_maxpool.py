@@ -1,8 +1,9 @@
-"""mcf_maxpool against the integer interpreter, and its instructions."""
+"""mcf_maxpool and mcf_avgpool against the integer interpreter, and their instructions."""
 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -13,17 +14,20 @@ from row_cases import VALUES, Case, fill, make
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import maxpool
+from mcuformer.operators.pooling import AVGPOOL_SOURCES
+from mcuformer.operators.table import instructions_of, kernel_of
 
 SMALL = settings(max_examples=40, deadline=None, derandomize=True, phases=[Phase.generate])
+SOURCES = (*maxpool.SOURCES, *AVGPOOL_SOURCES)
 TYPES = st.sampled_from(("int8", "int8", "uint8", "int16"))
 
 
 @functools.cache
 def device(name: str) -> HostDevice | UnicornDevice:
     if name == "host":
-        return HostDevice(maxpool.SOURCES, HOST_FLAGS)
+        return HostDevice(SOURCES, HOST_FLAGS)
     flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4": ("-Os",), "m0": ("-Os",)}[name]
-    return UnicornDevice(maxpool.SOURCES, name[:2], flags)
+    return UnicornDevice(SOURCES, name[:2], flags)
 
 
 def pool_case(
@@ -37,10 +41,28 @@ def pool_case(
     return make("q_maxpool", [x], [False], out, attrs)
 
 
+def average_case(
+    x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, ...], y: str
+) -> Case:
+    """Averages over all of x's range reach a quarter beyond that of y."""
+    like, rng = pool_case(x, kernel, strides, pads), np.random.default_rng(1)
+    reach, channels = np.iinfo(x.dtype).max + 1, x.shape[2]
+    up = math.floor(31 - math.log2(math.prod(kernel) * reach + 1))
+    acc_shift = math.floor(30 - math.log2(reach * 2.0 ** (up - 2) + 2))
+    shift = 9 if y == "int8" else 5
+    scale = 1.25 * (np.iinfo(y).max + 1) * 2.0**shift / (reach * 2.0 ** (up - 2 + acc_shift))
+    mult = np.minimum(rng.uniform(0.3, 1, channels) * scale * 2.0**32, 2**31 - 1)
+    offset = rng.integers(-(2**shift), 2**shift, channels)
+    attrs = {**like.op.attrs, "up": up, "acc_shift": acc_shift, "shift": shift}
+    inputs = [x, mult.astype(np.int32), offset.astype(np.int32)]
+    out = TensorType(like.expected.shape, y)
+    return make("q_avgpool", inputs, [False, True, True], out, attrs)
+
+
 def run(case: Case, where: str, lines: int) -> tuple[np.ndarray, int]:
     """y, `lines` output lines at a time from no more of the image than they need; instructions."""
-    (x,), attrs = case.inputs, case.op.attrs
-    data = maxpool.pack(case.op, case.graph)
+    x, attrs, kernel = case.inputs[0], case.op.attrs, kernel_of(case.op)
+    data = kernel.pack(case.op, case.graph)
     parts, count = [], 0
     for first in range(0, len(case.expected), lines):
         y = np.zeros_like(case.expected[first : first + lines])
@@ -49,7 +71,7 @@ def run(case: Case, where: str, lines: int) -> tuple[np.ndarray, int]:
         low = max(low, 0)
         seen = x[low : min(high, len(x))].copy()
         seen.flags.writeable = False
-        count += device(where).call("mcf_maxpool", [data, seen, low, y, first, len(y)])
+        count += device(where).call(kernel.function, [data, seen, low, y, first, len(y)])
         parts.append(y)
     return np.concatenate(parts), count
 
@@ -57,7 +79,7 @@ def run(case: Case, where: str, lines: int) -> tuple[np.ndarray, int]:
 @pytest.mark.parametrize("where", ("host", "m7", "m4", "m0"))
 @SMALL
 @given(data=st.data(), lines=st.integers(1, 9))
-def test_maxpool(where: str, data: st.DataObject, lines: int) -> None:
+def test_pools(where: str, data: st.DataObject, lines: int) -> None:
     """Any window and stride, uneven padding, windows that begin or end outside."""
     size = tuple(data.draw(st.integers(1, 9)) for _ in range(2))
     channels = data.draw(st.sampled_from((1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 23, 33)))
@@ -73,8 +95,10 @@ def test_maxpool(where: str, data: st.DataObject, lines: int) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = fill(rng, (*size, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
     (top, bottom), (left, right) = pads
-    case = pool_case(x, (kernel[0], kernel[1]), strides, (top, left, bottom, right))
-    np.testing.assert_array_equal(run(case, where, lines)[0], case.expected)
+    window = x, (kernel[0], kernel[1]), strides, (top, left, bottom, right)
+    out = data.draw(st.sampled_from(("int8", "int16")))
+    for case in (pool_case(*window), average_case(*window, out)):
+        np.testing.assert_array_equal(run(case, where, lines)[0], case.expected)
 
 
 COUNTED = {
@@ -99,7 +123,43 @@ def test_instructions(name: str) -> None:
     case, most = counted_case(name), COUNTED[name][-1]
     y, count = run(case, "m7-O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = maxpool.instructions(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1
+
+
+AVERAGES = {
+    "3x3 stride 1 of 32": ((12, 12, 32), (3, 3), (1, 1), (1, 1, 1, 1), "int8", 46.0),
+    "3x3 stride 2 of 7": ((12, 12, 7), (3, 3), (2, 2), (1, 1, 1, 1), "int8", 80.0),
+    "5x5 stride 1 of 16": ((9, 9, 16), (5, 5), (1, 1), (2, 2, 2, 2), "int8", 70.0),
+    "15x15 of 8": ((15, 15, 8), (15, 15), (7, 7), (7, 7, 7, 7), "int8", 360.0),
+    "3x3 of 16, int16": ((12, 12, 16), (3, 3), (1, 1), (1, 1, 1, 1), "int16", 110.0),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_instructions_of_averages(name: str) -> None:
+    shape, kernel, strides, pads, dtype, most = AVERAGES[name]
+    x = fill(np.random.default_rng(0), shape, dtype, "random")
+    case = average_case(x, kernel, strides, pads, dtype)
+    y, count = run(case, "m7-O3", 99)
+    np.testing.assert_array_equal(y, case.expected)
+    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
+    print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
+    assert count <= most * y.size
+    assert 0.9 <= estimate / count <= 1.1
+
+
+def test_averages_are_right() -> None:
+    """Within a step of the exact average, at the border too."""
+    x = fill(np.random.default_rng(0), (6, 7, 5), "int8", "random")
+    case = average_case(x, (3, 3), (2, 2), (1, 1, 1, 1), "int16")
+    attrs = case.op.attrs
+    mult, offset = (np.asarray(case.graph.const(n)) for n in case.op.inputs[1:])
+    scale = mult * 2.0 ** (attrs["up"] - 2 + attrs["acc_shift"] - 32 - attrs["shift"])
+    for i, j in np.ndindex(*case.expected.shape[:2]):
+        top, left = 2 * i - 1, 2 * j - 1
+        seen = x[max(top, 0) : top + 3, max(left, 0) : left + 3].reshape(-1, 5)
+        exact = seen.mean(0) * scale + offset / 2.0 ** attrs["shift"]
+        assert np.abs(np.clip(exact, -32768, 32767) - case.expected[i, j]).max() <= 1

@@ -11,7 +11,7 @@ from mcuformer.quant.rewrites.edit import Edit
 def average_pool(graph: Graph) -> Graph:
     """avgpool(x, kh x kw, no pads) -> conv2d(x, w = 1/(kh kw), group = channels).
 
-    With pads the divisor depends on the place, so such a pool stays and is reported.
+    With pads the divisor depends on the place: such a pool stays (q_avgpool).
     """
     edit = Edit(graph)
     for op in graph.ops:
