@@ -259,11 +259,29 @@ def pool(d: Draw, x: str) -> str:
     return d.node("Reshape", [y, d.const(np.array([1, 1, c]))], (1, 1, c))
 
 
+def window(d: Draw, x: str) -> str | None:
+    """A pool whose windows reach beyond the image, unevenly."""
+    kind, shape = ("AveragePool", "AveragePool", "MaxPool")[d.number(0, 2)], d.shapes[x]
+    size = [d.number(1, min(3, n)) for n in shape[2:]]
+    pads = [d.number(0, k - 1) for k in (*size, *size)]
+    strides, ceil = [d.number(1, 2), d.number(1, 2)], d.number(0, 1)
+    attrs = {"kernel_shape": size, "strides": strides, "pads": pads}
+    if kind == "AveragePool":
+        attrs["count_include_pad"] = d.number(0, 1) * (1 - ceil)
+    room = [n + pads[a] + pads[a + 2] - size[a] for a, n in enumerate(shape[2:])]
+    out = [-(-r // s) + 1 if ceil else r // s + 1 for r, s in zip(room, strides, strict=True)]
+    inside = zip(out, strides, shape[2:], pads, strict=False)  # ceil_mode drops a last one outside
+    out = [n - (ceil and (n - 1) * s >= most + p) for n, s, most, p in inside]
+    return d.node(kind, [x], (*shape[:2], *out), ceil_mode=ceil, **attrs)
+
+
 ON_TOKENS = (
     linear, linear, layernorm, unary, unary, constant, both, both, both, cut, cut, gather, join,
     attention, attention, mlp, mean, softmax, mixer, reshape, gate, gate,
 )  # fmt: skip
-ON_IMAGES = (conv, conv, conv, unary, constant, both, both, tokens, patches, pool, gate, gate)
+ON_IMAGES = (
+    conv, conv, conv, unary, constant, both, both, tokens, patches, pool, gate, gate, window, window,
+)  # fmt: skip
 
 
 def random_model(seed: int) -> tuple[onnx.ModelProto, NDArray[np.float32]]:
