@@ -19,7 +19,7 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Scores, Tensor, Unsupported, View
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.numpy_ops.base import axes_of, wrapped
+from mcuformer.ir.onnx_ops.base import axes_of, wrapped
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import TensorType
 from mcuformer.passes.fold_constants import KERNEL_ERRORS

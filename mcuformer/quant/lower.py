@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.ir.functions import split
+from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import layout_of
 from mcuformer.ir.verify import verify
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
-from mcuformer.quant.float_eval import UNARY
 from mcuformer.quant.lower_attention import lower_attention, lower_softmax
 from mcuformer.quant.lower_linear import lower_weighted
 from mcuformer.quant.lower_norm import lower_layernorm
@@ -134,7 +133,7 @@ def _problem(graph: Graph, op: Op) -> str | None:
     if op.kind not in _LOWER:
         return f"operator {op.kind}"
     fn = op.attrs.get("fn")
-    if fn is not None and split(fn)[0] not in UNARY:
+    if fn is not None and split(fn)[0] not in FUNCTIONS:
         return f"function {fn}"
     if op.kind == "argmax":
         return _argmax_problem(graph, op)

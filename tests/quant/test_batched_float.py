@@ -1,12 +1,11 @@
-"""The batched float evaluator equals the float interpreter."""
+"""Samples of a batch do not see each other; preparing a graph changes no result."""
 
 import numpy as np
 import pytest
 import util_models as models
 
-from mcuformer.ir.interp_float import run_float
+from mcuformer.ir.interp_float import eval_steps, run_float
 from mcuformer.ir.layout import to_canonical
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 
 VARIANTS = [
