@@ -151,7 +151,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
         ),
         FunctionRow(
             "clip",
-            np.clip,
+            lambda x, low, high: np.clip(x, low, high),
             lambda F, x, low, high: F.hardtanh(x, low, high),
             (),  # the bounds of ONNX's Clip, Min and Max are inputs
             ("low", "high"),

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
 import torch
+from util_float_rows import CASES, arrays
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir import functions
@@ -16,40 +17,6 @@ from mcuformer.ir.optable import FLOAT_OPS
 from mcuformer.search.twins import TWINS, function, twin
 
 NUMBERS = {"low": -0.7, "high": 1.3, "alpha": 0.3, "beta": 0.4}
-IMAGE = {"strides": (2, 1), "pads": (1, 0, 2, 1)}
-POOL = {"kernel": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0)}
-
-# kind: (attributes, shapes of the operands), B = 3 in front of activations
-CASES = [
-    ("conv2d", {**IMAGE, "group": 1}, (3, 6, 5, 4), (3, 2, 4, 6), (6,)),
-    ("conv2d", {**IMAGE, "group": 4, "fn": "gelu"}, (3, 6, 5, 4), (3, 2, 1, 8), None),
-    ("patch_embed", {"strides": (2, 3), "pads": (0,) * 4, "fn": None}, (3, 4, 6, 2), (2, 3, 2, 5), (5,), (4, 5)),
-    ("linear", {}, (3, 4, 6), (6, 5), (5,)),
-    ("linear", {"fn": "relu"}, (3, 4, 6), (6, 5), None, (3, 4, 5)),
-    ("layernorm", {"eps": 1e-3, "groups": 1}, (3, 4, 6), (6,), (6,)),
-    ("layernorm", {"eps": 1e-3, "groups": 3}, (3, 4, 6), None, (6,)),
-    ("unary", {"fn": "clip(-0.5, 0.25)"}, (3, 4, 6)),
-    ("add", {}, (3, 4, 6), (3, 1, 6)),
-    ("add", {}, (3, 4, 6), (4, 6)),
-    ("mul", {}, (3, 4, 1), (3, 4, 6)),
-    ("attention", {"heads": 2, "scale": 0.4}, (3, 4, 6), (3, 5, 6), (3, 5, 8)),
-    ("attention", {"heads": 2, "scale": 0.4}, (3, 4, 6), (3, 5, 6), (3, 5, 8), (1, 4, 5)),
-    ("attention", {"heads": 2, "scale": 0.4, "windows": 2}, (3, 4, 6), (3, 6, 6), (3, 6, 8), (2, 2, 3)),
-    ("attention", {"heads": 2, "scale": 0.4, "windows": 2}, (3, 4, 6), (3, 6, 6), (3, 6, 8), (4, 2, 3)),
-    ("attention", {"heads": 2, "scale": 0.4}, (1, 6), (3, 5, 6), (3, 5, 8)),
-    ("concat", {"axis": 0}, (1, 6), (3, 4, 6)),
-    ("concat", {"axis": 1}, (3, 4, 6), (3, 4, 2)),
-    ("slice", {"axis": 0, "start": 1, "stop": 3}, (3, 4, 6)),
-    ("slice", {"axis": 1, "start": 1, "stop": 3}, (3, 4, 6)),
-    ("gather", {"indices": (2, 0, 0)}, (3, 4, 6)),
-    ("reshape", {"shape": (8, 3)}, (3, 4, 6)),
-    ("mean", {}, (3, 4, 6)),
-    ("softmax", {}, (3, 4, 6)),
-    ("requant", {}, (3, 4, 6)),
-    ("argmax", {}, (3, 4, 6)),
-    ("maxpool", POOL, (3, 4, 4, 6)),
-    ("avgpool", POOL, (3, 4, 4, 6)),
-]  # fmt: skip
 
 
 def test_every_row_is_held_against_its_twin() -> None:
@@ -59,8 +26,7 @@ def test_every_row_is_held_against_its_twin() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
 def test_operator(case: tuple) -> None:
     kind, attrs, *shapes = case
-    rng = np.random.default_rng(0)
-    args = [None if s is None else rng.normal(size=s).astype(np.float32) for s in shapes]
+    args = arrays(tuple(shapes))
     want = FLOAT_OPS[kind].evaluate(attrs, args)
     if TWINS[kind] is None:
         with pytest.raises(McuformerError, match=f"no training with rounding for {kind}"):

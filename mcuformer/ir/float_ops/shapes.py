@@ -44,15 +44,12 @@ def conv_output(size: int, kernel: int, stride: int, begin: int, end: int) -> in
 
 
 def conv2d(attrs: Mapping[str, Any], s: Shapes) -> Shape:
-    x, w = s[0], s[1]
+    x, w, group = s[0], s[1], attrs.get("group", 1)
     _want(x is not None and len(x) == 3, f"wants an image [H, W, C], has {x}")
     _want(w is not None and len(w) == 4, f"wants w[kh, kw, Ci/g, Co], has {w}")
     assert x is not None and w is not None
-    _want(
-        x[2] == w[2] * attrs.get("group", 1),
-        f"x has {x[2]} channels, w wants {w[2] * attrs['group']}",
-    )
-    _want(w[3] % attrs.get("group", 1) == 0, "groups do not divide the output channels")
+    _want(x[2] == w[2] * group, f"x has {x[2]} channels, w wants {w[2] * group}")
+    _want(w[3] % group == 0, "groups do not divide the output channels")
     _want(len(s) < 3 or s[2] in (None, (w[3],)), f"bias is {s[2:]}, wants ({w[3]},)")
     return (*_window_grid(attrs, x, w[:2]), w[3])
 
