@@ -38,6 +38,7 @@ class Spelling:
     numbers: tuple[Number, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def sigmoid(x: NDArray) -> NDArray:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
+_MS = "com.microsoft"
 _TANH_SLOPE = math.sqrt(2.0 / math.pi)
-_ALPHA = Number("alpha", 1.0, 0.05, 1.2)
 
 FUNCTIONS: Mapping[str, FunctionRow] = {
     row.name: row
@@ -98,7 +99,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             "quick_gelu",
             lambda x, alpha=1.702: x * sigmoid(alpha * x),
             lambda F, x, alpha=1.702: x * F.sigmoid(alpha * x),
-            (Spelling("QuickGelu", (Number("alpha", 1.702, 1.2, 2.0),), notes="com.microsoft"),),
+            (Spelling("QuickGelu", (Number("alpha", 1.702, 1.2, 2.0),), notes=_MS, domain=_MS),),
             ("alpha",),
         ),
         FunctionRow(

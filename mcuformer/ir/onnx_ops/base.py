@@ -28,7 +28,7 @@ Use = Literal["compiled", "moved", "folded", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class OnnxOp:
-    """An operator of the default domain, or of one that `notes` names.
+    """`domain` is "" for ONNX's own.
 
     `use`: "compiled" runs on the device; "moved" becomes an index map, which costs nothing or one
     copy; "folded" is understood on constants and shapes only; "removed" is the identity. `dtype` is
@@ -42,6 +42,7 @@ class OnnxOp:
     evaluate: Evaluation
     notes: str = ""
     later: str = ""
+    domain: str = ""
 
 
 def operand_type(i: int) -> TypeRule:

@@ -182,7 +182,15 @@ _TESTS = (
     _test("IsInf", is_inf),
 )  # fmt: skip
 _FUNCTIONS = tuple(
-    _row(name, "compiled", known_function(name), found[0][1].notes)
+    OnnxOp(
+        name,
+        "compiled",
+        broadcast,
+        FIRST,
+        known_function(name),
+        found[0][1].notes,
+        domain=found[0][1].domain,
+    )
     for name, found in SPELLINGS.items()
 )
 ROWS = (
