@@ -29,7 +29,7 @@ Handler = Callable[[Emitter, Op, Args], Operand]
 MAX_LISTED = 40
 _ON_CONSTANTS = "supported on constants only, its input depends on the image"
 # never part of shape arithmetic: on the list even where their input is unknown already
-_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMin",
+_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin",
                   "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
 
 

@@ -175,6 +175,51 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             ("alpha",),
             plain=False,
         ),
+        FunctionRow(
+            "celu",
+            lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0) / alpha), x),
+            lambda F, x, alpha: F.celu(x, alpha),
+            (Spelling("Celu", (Number("alpha", 1.0, 0.2, 1.2),)),),
+            ("alpha",),
+            plain=False,
+        ),
+        FunctionRow(
+            "selu",
+            lambda x, alpha, gamma: (
+                gamma * np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
+            ),
+            lambda F, x, alpha, gamma: gamma * F.elu(x, alpha),
+            (
+                Spelling(
+                    "Selu",
+                    (
+                        Number("alpha", 1.67326319217681884765625, 0.5, 2.0),
+                        Number("gamma", 1.05070102214813232421875, 0.5, 1.5),
+                    ),
+                ),
+            ),
+            ("alpha", "gamma"),
+            plain=False,
+        ),
+        FunctionRow(
+            "softplus",
+            lambda x: np.logaddexp(x, 0.0),
+            lambda F, x: F.softplus(x),
+            (Spelling("Softplus"),),
+        ),
+        FunctionRow(
+            "softsign",
+            lambda x: x / (1.0 + np.abs(x)),
+            lambda F, x: F.softsign(x),
+            (Spelling("Softsign"),),
+            grid=(1 / 127, 0, "int8"),
+        ),
+        FunctionRow(
+            "mish",
+            lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
+            lambda F, x: F.mish(x),
+            (Spelling("Mish"),),
+        ),
     )
 }
 

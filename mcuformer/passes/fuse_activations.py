@@ -21,8 +21,8 @@ TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
 QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 bits, too
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
 CHAINABLE = {
-    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Exp", "Sqrt", "Abs", "Reciprocal", "Clip",
-    "Min", "Max", "Softplus", "Identity", "Cast", *SPELLINGS,
+    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Exp", "Log", "Sqrt", "Abs", "Reciprocal", "Clip",
+    "Min", "Max", "Identity", "Cast", *SPELLINGS,
 }  # fmt: skip
 _TARGETS = {name: row.evaluate(GRID) for name, row in FUNCTIONS.items() if row.plain}
 Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
@@ -45,7 +45,7 @@ def fuse_activations(graph: Graph) -> Graph:
         known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
         ops.append(op)
     fused = graph.replace(ops=tuple(ops)).pruned()
-    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp", "Softplus")]
+    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp")]
     skipped = tuple(f"{op.origin[0]}: {op.kind} in no known function" for op in left)
     return fused.replace(meta={**fused.meta, "skipped": skipped})
 
