@@ -208,13 +208,6 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             (Spelling("Softplus"),),
         ),
         FunctionRow(
-            "softsign",
-            lambda x: x / (1.0 + np.abs(x)),
-            lambda F, x: F.softsign(x),
-            (Spelling("Softsign"),),
-            grid=(1 / 127, 0, "int8"),
-        ),
-        FunctionRow(
             "mish",
             lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
             lambda F, x: F.mish(x),

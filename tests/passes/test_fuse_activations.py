@@ -53,8 +53,6 @@ SPELLINGS = {
     "selu of its own": ("selu(2.0, 1.5)", ["e = Selu(x) {'alpha': 2.0, 'gamma': 1.5}"]),
     "softplus": ("softplus", ["e = Softplus(x)"]),
     "softplus by exp": ("softplus", ["p = Exp(x)", "s = Add(p, one)", "e = Log(s)"]),
-    "softsign": ("softsign", ["e = Softsign(x)"]),
-    "softsign by abs": ("softsign", ["a = Abs(x)", "s = Add(a, one)", "e = Div(x, s)"]),
     "mish": ("mish", ["p = Softplus(x)", "t = Tanh(p)", "e = Mul(x, t)"]),
     "mish native": ("mish", ["e = Mish(x)"]),
     "quick gelu of its own": ("quick_gelu(1.5)", ["e = QuickGelu(x) {'alpha': 1.5}"]),

@@ -11,7 +11,20 @@ X = np.linspace(-40, 40, 20001)
 
 
 @pytest.mark.parametrize(
-    "fn", ["gelu", "gelu_tanh", "quick_gelu", "tanh", "sigmoid", "silu", "hardswish"]
+    "fn",
+    [
+        "gelu",
+        "gelu_tanh",
+        "quick_gelu",
+        "tanh",
+        "sigmoid",
+        "silu",
+        "hardswish",
+        "mish",
+        "softplus",
+        "celu(0.5)",
+        "selu(1.6, 1.05)",
+    ],
 )
 @pytest.mark.parametrize(("dtype", "scale", "zero"), [("int8", 0.02, -119), ("int16", 3e-4, 0)])
 def test_index_table_follows_the_function_everywhere(
