@@ -232,9 +232,10 @@ def spelled(
     operator: str, attrs: Mapping[str, Any]
 ) -> tuple[FunctionRow, tuple[float, ...]] | None:
     """The function that an ONNX operator with these attributes is, and its numbers."""
-    for row, spelling in SPELLINGS.get(operator, ()):
-        default = next(iter(SPELLINGS[operator]))[1].fixed
-        if all(attrs.get(key, default[key]) == value for key, value in spelling.fixed.items()):
+    found = SPELLINGS.get(operator, ())
+    for row, spelling in found:
+        defaults = found[0][1].fixed  # the first row is what the operator is without attributes
+        if all(attrs.get(key, defaults[key]) == value for key, value in spelling.fixed.items()):
             return row, tuple(float(attrs.get(n.attribute, n.default)) for n in spelling.numbers)
     return None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from util_float_rows import BATCH, CASES, arrays, single
 
-from mcuformer.ir.float_ops import evaluate, shapes
+from mcuformer.ir.float_ops import shapes
 from mcuformer.ir.functions import FUNCTIONS, SPELLINGS, FunctionRow, function, named
 from mcuformer.ir.optable import FLOAT_OPS, ONNX, FloatOp, OnnxOp
 
@@ -56,8 +56,3 @@ def test_functions_without_their_numbers_are_those_that_samples_find() -> None:
         else:
             with pytest.raises(TypeError):
                 row.evaluate(x)
-
-
-def test_evaluation_needs_its_operands() -> None:
-    with pytest.raises(AssertionError):
-        evaluate.add({}, [np.ones((1, 2, 3)), None])
