@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 
 from mcuformer.cli.console import print_json, table
@@ -27,7 +25,7 @@ def command(as_json: bool) -> None:
     usable = [s for s in ONNX.values() if s.use != "compiled" or s.name in FROM_ONNX]
     specs = sorted(usable, key=lambda s: (list(MEANINGS).index(s.use), s.name))
     if as_json:
-        print_json([dataclasses.asdict(spec) for spec in specs])
+        print_json([{"name": s.name, "use": s.use, "notes": s.notes} for s in specs])
         return
     print(table(["operator", "use", "limits"], [[s.name, s.use, s.notes] for s in specs]))
     print()

@@ -19,7 +19,7 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Scores, Tensor, Unsupported, View
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.numpy_ops.base import axes_of, wrapped
+from mcuformer.ir.onnx_ops.base import axes_of, wrapped
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import TensorType
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
@@ -29,7 +29,7 @@ Handler = Callable[[Emitter, Op, Args], Operand]
 MAX_LISTED = 40
 _ON_CONSTANTS = "supported on constants only, its input depends on the image"
 # never part of shape arithmetic: on the list even where their input is unknown already
-_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMin",
+_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin",
                   "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
 
 

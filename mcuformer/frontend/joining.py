@@ -12,10 +12,10 @@ from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Tensor, Unsupported, View
 from mcuformer.ir.graph import Op
-from mcuformer.ir.numpy_ops import KERNELS, movement
-from mcuformer.ir.numpy_ops.base import wrapped
+from mcuformer.ir.onnx_ops.base import wrapped
+from mcuformer.ir.optable import ONNX
 
-MOVES = (frozenset(movement.KERNELS) - {"Trilu", "ScatterND"}) | {"Resize"}
+MOVES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 
 
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
@@ -29,7 +29,7 @@ def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
     arrays = [a for a in rest if not isinstance(a, View)]
     if op.kind == "Resize" and op.attrs.get("mode", "nearest") != "nearest":
         raise Unsupported("resizing an activation other than to the nearest cell")
-    moved = KERNELS[op.kind](op.attrs, [x.index, *arrays], len(op.outputs))
+    moved = ONNX[op.kind].evaluate(op.attrs, [x.index, *arrays], len(op.outputs))
     return [x.with_index(index) for index in moved]
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
-from mcuformer.ir.numpy_ops.base import Attrs, wrapped
-from mcuformer.ir.numpy_ops.nn import ceil_count, spatial_pads
+from mcuformer.ir.onnx_ops.base import Attrs, wrapped
+from mcuformer.ir.onnx_ops.pools import ceil_count, spatial_pads
 
 
 def linear(

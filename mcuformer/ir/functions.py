@@ -1,17 +1,243 @@
-"""Names of the functions of one argument: `relu`, or with numbers `clip(-1.0, 1.0)`.
+"""The functions of one number: one row each, with all that the compiler has to know of it.
 
-The attribute `fn` of an operation is such a name. Tables of functions are keyed by what stands
-before the parenthesis; the numbers follow x as arguments.
+The attribute `fn` of an operation names one: `relu`, or with numbers `clip(-1.0, 1.0)`. The float
+evaluator, the tables of the integer code, the importer, the ONNX operators of that name, training
+with rounding and the graphs that tests draw read the rows. Values stay in the precision of x.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Function = Callable[..., NDArray]
+Twin = Callable[..., Any]
+REFUSED = None
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An attribute of an ONNX operator, its default there, and from where to where tests draw it."""
+
+    attribute: str
+    default: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """An ONNX operator that is the function where its attributes are `fixed`; `numbers` follow x."""
+
+    operator: str
+    numbers: tuple[Number, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """`evaluate(x, *numbers)` in numpy; `twin(F, x, *numbers)` in torch, F its nn.functional.
+
+    `plain`: the name alone means something, and is found in any spelling by its samples.
+    `clamp(*numbers)`: low and high of a function that only cuts there. `grid`: scale, zero point
+    and dtype that hold all of its values, where those have limits by nature.
+    """
+
+    name: str
+    evaluate: Function
+    twin: Twin | None
+    onnx: tuple[Spelling, ...]
+    numbers: tuple[str, ...] = ()
+    plain: bool = True
+    clamp: Callable[..., tuple[float, float]] | None = None
+    grid: tuple[float, int, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.numbers)})" if self.numbers else self.name
+
+
+_ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+
+
+def erf(x: NDArray) -> NDArray:
+    """Abramowitz and Stegun 7.1.26: absolute error below 1.5e-7, in float32 below 4e-7."""
+    t = 1.0 / (1.0 + 0.3275911 * np.abs(x))
+    poly = t * (_ERF[0] + t * (_ERF[1] + t * (_ERF[2] + t * (_ERF[3] + t * _ERF[4]))))
+    return np.sign(x) * (1.0 - poly * np.exp(-np.square(x)))
+
+
+def sigmoid(x: NDArray) -> NDArray:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+_MS = "com.microsoft"
+_TANH_SLOPE = math.sqrt(2.0 / math.pi)
+
+FUNCTIONS: Mapping[str, FunctionRow] = {
+    row.name: row
+    for row in (
+        FunctionRow(
+            "gelu",
+            lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
+            lambda F, x: F.gelu(x),
+            (Spelling("Gelu", fixed={"approximate": "none"}, notes="erf and tanh form"),),
+        ),
+        FunctionRow(
+            "gelu_tanh",
+            lambda x: 0.5 * x * (1.0 + np.tanh(_TANH_SLOPE * (x + 0.044715 * x**3))),
+            lambda F, x: F.gelu(x, approximate="tanh"),
+            (Spelling("Gelu", fixed={"approximate": "tanh"}),),
+        ),
+        FunctionRow(
+            "quick_gelu",
+            lambda x, alpha=1.702: x * sigmoid(alpha * x),
+            lambda F, x, alpha=1.702: x * F.sigmoid(alpha * x),
+            (Spelling("QuickGelu", (Number("alpha", 1.702, 1.2, 2.0),), notes=_MS, domain=_MS),),
+            ("alpha",),
+        ),
+        FunctionRow(
+            "relu",
+            lambda x: np.maximum(x, 0.0),
+            lambda F, x: F.relu(x),
+            (Spelling("Relu"),),
+            clamp=lambda: (0.0, math.inf),
+        ),
+        FunctionRow(
+            "relu6",
+            lambda x: np.clip(x, 0.0, 6.0),
+            lambda F, x: F.relu6(x),
+            (),
+            clamp=lambda: (0.0, 6.0),
+        ),
+        FunctionRow(
+            "tanh",
+            np.tanh,
+            lambda F, x: F.tanh(x),
+            (Spelling("Tanh"),),
+            grid=(1 / 127, 0, "int8"),
+        ),
+        FunctionRow(
+            "sigmoid",
+            sigmoid,
+            lambda F, x: F.sigmoid(x),
+            (Spelling("Sigmoid"),),
+            grid=(1 / 255, -128, "int8"),
+        ),
+        FunctionRow("silu", lambda x: x * sigmoid(x), lambda F, x: F.silu(x), ()),
+        FunctionRow(
+            "hardsigmoid",
+            lambda x, alpha=1 / 6, beta=0.5: np.clip(alpha * x + beta, 0.0, 1.0),
+            lambda F, x, alpha=1 / 6, beta=0.5: F.hardtanh(alpha * x + beta, 0.0, 1.0),
+            (
+                Spelling(
+                    "HardSigmoid",
+                    (Number("alpha", 0.2, 0.1, 0.5), Number("beta", 0.5, 0.3, 0.6)),
+                ),
+            ),
+            ("alpha", "beta"),
+            grid=(1 / 255, -128, "int8"),
+        ),
+        FunctionRow(
+            "hardswish",
+            lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+            lambda F, x: F.hardswish(x),
+            (Spelling("HardSwish"),),
+        ),
+        FunctionRow(
+            "clip",
+            lambda x, low, high: np.clip(x, low, high),
+            lambda F, x, low, high: F.hardtanh(x, low, high),
+            (),  # the bounds of ONNX's Clip, Min and Max are inputs
+            ("low", "high"),
+            plain=False,
+            clamp=lambda low, high: (low, high),
+        ),
+        FunctionRow(
+            "leaky_relu",
+            lambda x, alpha: np.where(x < 0, alpha * x, x),
+            lambda F, x, alpha: F.leaky_relu(x, alpha),
+            (Spelling("LeakyRelu", (Number("alpha", 0.01, 0.05, 1.2),)),),
+            ("alpha",),
+            plain=False,
+        ),
+        FunctionRow(
+            "elu",
+            lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x),
+            lambda F, x, alpha: F.elu(x, alpha),
+            (Spelling("Elu", (Number("alpha", 1.0, 0.05, 1.2),)),),
+            ("alpha",),
+            plain=False,
+        ),
+        FunctionRow(
+            "celu",
+            lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0) / alpha), x),
+            lambda F, x, alpha: F.celu(x, alpha),
+            (Spelling("Celu", (Number("alpha", 1.0, 0.2, 1.2),)),),
+            ("alpha",),
+            plain=False,
+        ),
+        FunctionRow(
+            "selu",
+            lambda x, alpha, gamma: (
+                gamma * np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
+            ),
+            lambda F, x, alpha, gamma: gamma * F.elu(x, alpha),
+            (
+                Spelling(
+                    "Selu",
+                    (
+                        Number("alpha", 1.67326319217681884765625, 0.5, 2.0),
+                        Number("gamma", 1.05070102214813232421875, 0.5, 1.5),
+                    ),
+                ),
+            ),
+            ("alpha", "gamma"),
+            plain=False,
+        ),
+        FunctionRow(
+            "softplus",
+            lambda x: np.logaddexp(x, 0.0),
+            lambda F, x: F.softplus(x),
+            (Spelling("Softplus"),),
+        ),
+        FunctionRow(
+            "mish",
+            lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
+            lambda F, x: F.mish(x),
+            (Spelling("Mish"),),
+        ),
+    )
+}
+
+SPELLINGS: Mapping[str, tuple[tuple[FunctionRow, Spelling], ...]] = {
+    operator: tuple(
+        (row, spelling)
+        for row in FUNCTIONS.values()
+        for spelling in row.onnx
+        if spelling.operator == operator
+    )
+    for operator in dict.fromkeys(s.operator for row in FUNCTIONS.values() for s in row.onnx)
+}
+"""The functions that an ONNX operator may be, by its name."""
+
+
+def spelled(
+    operator: str, attrs: Mapping[str, Any]
+) -> tuple[FunctionRow, tuple[float, ...]] | None:
+    """The function that an ONNX operator with these attributes is, and its numbers."""
+    found = SPELLINGS.get(operator, ())
+    for row, spelling in found:
+        defaults = found[0][1].fixed  # the first row is what the operator is without attributes
+        if all(attrs.get(key, defaults[key]) == value for key, value in spelling.fixed.items()):
+            return row, tuple(float(attrs.get(n.attribute, n.default)) for n in spelling.numbers)
+    return None
 
 
 def named(name: str, *numbers: float) -> str:
@@ -24,10 +250,10 @@ def split(fn: str) -> tuple[str, tuple[float, ...]]:
     return name, tuple(float(n) for n in rest.rstrip(")").split(",") if n)
 
 
-def function(table: Mapping[str, Function], fn: str) -> Callable[[NDArray], NDArray]:
-    """The function of `table` that `fn` means."""
+def function(fn: str) -> Callable[[NDArray], NDArray]:
+    """What `fn` computes, in numpy."""
     name, numbers = split(fn)
-    known = table[name]
+    known = FUNCTIONS[name].evaluate
     return (lambda x: known(x, *numbers)) if numbers else known
 
 
@@ -36,6 +262,5 @@ def clamp_bounds(fn: str | None) -> tuple[float, float] | None:
     if fn is None:
         return None
     name, numbers = split(fn)
-    if name == "clip":
-        return numbers[0], numbers[1]
-    return {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}.get(name)
+    row = FUNCTIONS.get(name)
+    return None if row is None or row.clamp is None else row.clamp(*numbers)

@@ -1,25 +1,21 @@
-"""Runs float graphs in numpy: ONNX operators as they are, and the canonical stage.
+"""Runs float graphs in numpy: ONNX operators as they are, and canonical ones over a batch.
 
-float32 like onnxruntime, sums of normalisations in float64. The canonical interpreter is what
-calibration runs, so it stays on BLAS.
+float32 like onnxruntime, sums of normalisations in float64. What each operator computes stands in
+its row (`ir/optable.py`); calibration, quantisation and proofs run through here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mcuformer.errors import UsageError
-from mcuformer.ir.functions import function
+from mcuformer.errors import UnsupportedModelError, UsageError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.layout import Feeds, feeds, is_image, onnx_shape
-from mcuformer.ir.numpy_ops import KERNELS
-from mcuformer.ir.numpy_ops.special import UNARY
-
-Arrays = list[NDArray | None]
+from mcuformer.ir.layout import Feeds, feeds, to_canonical
+from mcuformer.ir.optable import FLOAT_OPS, ONNX_STAGE
+from mcuformer.ir.types import grid_ends
 
 
 def run_onnx(graph: Graph, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -27,19 +23,9 @@ def run_onnx(graph: Graph, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
     env = {n: v.data for n, v in graph.values.items() if v.data is not None} | dict(feeds)
     for op in graph.ops:
         args = [None if i is None else env[i] for i in op.inputs]
-        env.update(zip(op.outputs, KERNELS[op.kind](op.attrs, args, len(op.outputs)), strict=False))
+        results = ONNX_STAGE[op.kind].evaluate(op.attrs, args, len(op.outputs))
+        env.update(zip(op.outputs, results, strict=False))
     return env
-
-
-def canonical_input(graph: Graph, x: NDArray, index: int = 0) -> NDArray:
-    """An ONNX input (with its batch axis of 1, or without) as the graph's [H, W, C] or [T, C]."""
-    shape = onnx_shape(graph, index)
-    if x.shape not in (shape, shape[1:]):
-        raise UsageError(f"the model's input has shape {list(shape)}, the data {list(x.shape)}")
-    x = np.asarray(x, np.float32).reshape(shape)
-    if is_image(graph, index):
-        x = x[0].transpose(1, 2, 0)
-    return np.ascontiguousarray(x.reshape(graph.type(graph.inputs[index]).shape))
 
 
 def onnx_outputs(graph: Graph, env: Mapping[str, NDArray]) -> list[NDArray]:
@@ -50,124 +36,64 @@ def onnx_outputs(graph: Graph, env: Mapping[str, NDArray]) -> list[NDArray]:
 
 def run_float(graph: Graph, x: Feeds) -> dict[str, NDArray]:
     """All activations of a canonical graph for one sample in the ONNX layout."""
-    env: dict[str, NDArray] = {
-        graph.inputs[i]: canonical_input(graph, a, i) for i, a in enumerate(feeds(graph, x))
-    }
-    consts = {n: v.data for n, v in graph.values.items() if v.data is not None}
+    inputs = to_canonical(graph, x)
+    if any(len(a) != 1 for a in inputs):
+        raise UsageError(f"one sample is wanted, there are {len(inputs[0])}")
+    env = _inputs(graph, inputs)
     for op in graph.ops:
-        args: Arrays = [None if i is None else env[i] if i in env else consts[i] for i in op.inputs]
-        env[op.outputs[0]] = run_op(op, args)
-    return env
+        env[op.outputs[0]] = eval_op(graph, op, env)
+    return {name: a[0] for name, a in env.items()}
 
 
-def run_op(op: Op, args: Arrays) -> NDArray:
-    """One canonical operator."""
-    return _CANONICAL[op.kind](op, args)
+def _inputs(graph: Graph, x: Feeds) -> dict[str, NDArray]:
+    pairs = zip(graph.inputs, feeds(graph, x), strict=True)
+    return {name: np.asarray(a, np.float32) for name, a in pairs}
 
 
-def _arg(args: Arrays, i: int) -> NDArray:
-    value = args[i]
-    assert value is not None
-    return value
+def arguments(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> list[NDArray | None]:
+    """Inputs of `op` in order: constants from the graph, activations from `env`."""
+
+    def get(name: str | None) -> NDArray | None:
+        if name is None:
+            return None
+        data = graph.const(name)
+        return env[name] if data is None else data
+
+    return [get(name) for name in op.inputs]
 
 
-def _opt(args: Arrays, i: int) -> NDArray | None:
-    return args[i] if i < len(args) else None
+def eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
+    """One canonical operation on batched inputs; `env` holds its activations."""
+    row = FLOAT_OPS.get(op.kind)
+    if row is None:
+        raise UnsupportedModelError(f"{op.name}: no float definition of {op.kind}")
+    y = row.evaluate(op.attrs, arguments(graph, op, env))
+    return np.asarray(_saturated(graph, op.outputs[0], y), np.float32)
 
 
-def _linear(op: Op, args: Arrays) -> NDArray:
-    y = _arg(args, 0) @ _arg(args, 1)
-    b = _opt(args, 2)
-    if b is not None:
-        y += b
-    return y
+def weighted_sum(op: Op, args: Sequence[NDArray | None]) -> NDArray:
+    """linear, conv2d, patch_embed up to their bias: (x, w, b?, residual?)."""
+    return FLOAT_OPS[op.kind].evaluate({**op.attrs, "fn": None}, args[:3])
 
 
-def _windows(x: NDArray, kernel: tuple[int, ...], op: Op, fill: float = 0.0) -> NDArray:
-    """[Ho, Wo, C, kh, kw] view of the padded image."""
-    top, left, bottom, right = op.attrs["pads"]
-    x = np.pad(x, ((top, bottom), (left, right), (0, 0)), constant_values=fill)
-    sy, sx = op.attrs["strides"]
-    return sliding_window_view(x, kernel, axis=(0, 1))[::sy, ::sx]
+def _saturated(graph: Graph, name: str, y: NDArray) -> NDArray:
+    """Cut where the grid ends that a QDQ model gives the value: it may stand for a Relu or Clip."""
+    grid = graph.meta.get("qdq", {}).get(name)
+    return y if grid is None else np.clip(y, *grid_ends(*grid))
 
 
-def _conv2d(op: Op, args: Arrays) -> NDArray:
-    x, w, b = _arg(args, 0), _arg(args, 1), _opt(args, 2)
-    kh, kw, ci, co = w.shape
-    view = _windows(x, (kh, kw), op)
-    ho, wo = view.shape[:2]
-    group = op.attrs["group"]
-    if group == 1:
-        columns = view.transpose(0, 1, 3, 4, 2).reshape(ho * wo, kh * kw * ci)
-        y = columns @ w.reshape(-1, co)
-    else:
-        split = view.reshape(ho * wo, group, ci, kh * kw)
-        weights = w.reshape(kh * kw, ci, group, co // group)
-        y = np.einsum("pgck,kcgo->pgo", split, weights, optimize=True).reshape(ho * wo, co)
-    return (y if b is None else y + b).reshape(ho, wo, co)
+def eval_steps(graph: Graph, x: Feeds) -> Iterator[tuple[Op, dict[str, NDArray]]]:
+    """After each operation: it and the values still alive (with a reader to come, or outputs).
 
-
-def _layernorm(op: Op, args: Arrays) -> NDArray:
-    x, gamma, beta = _arg(args, 0), _opt(args, 1), _opt(args, 2)
-    groups = op.attrs["groups"]
-    wide = x.reshape(x.shape[0], groups, -1).astype(np.float64)
-    wide -= wide.mean(2, keepdims=True)
-    wide /= np.sqrt(np.mean(wide * wide, 2, keepdims=True) + op.attrs["eps"])
-    y = wide.reshape(x.shape).astype(np.float32)
-    if gamma is not None:
-        y *= gamma
-    if beta is not None:
-        y += beta
-    return y
-
-
-def _attention(op: Op, args: Arrays) -> NDArray:
-    q, k, v, bias = _arg(args, 0), _arg(args, 1), _arg(args, 2), _opt(args, 3)
-    heads, windows = op.attrs["heads"], op.attrs.get("windows", 1)
-    # [windows, heads, T, d]
-    q, k, v = (x.reshape(windows, -1, heads, x.shape[1] // heads).swapaxes(1, 2) for x in (q, k, v))
-    scores = q @ k.swapaxes(2, 3)
-    scores *= np.float32(op.attrs["scale"])
-    if bias is not None:
-        per_window = bias.reshape(-1, min(len(bias), heads), *bias.shape[1:])
-        scores = scores + per_window
-    return (_softmax_rows(scores) @ v).swapaxes(1, 2).reshape(q.shape[0] * q.shape[2], -1)
-
-
-def _softmax_rows(x: NDArray) -> NDArray:
-    e = x - x.max(-1, keepdims=True)
-    np.exp(e, out=e)
-    e /= e.sum(-1, keepdims=True)
-    return e
-
-
-def _slice(op: Op, args: Arrays) -> NDArray:
-    cut = slice(op.attrs["start"], op.attrs["stop"])
-    return np.ascontiguousarray(
-        _arg(args, 0)[cut] if op.attrs["axis"] == 0 else _arg(args, 0)[:, cut]
-    )
-
-
-def _pool(op: Op, args: Arrays) -> NDArray:
-    largest = op.kind == "maxpool"
-    x, kernel = _arg(args, 0), tuple(op.attrs["kernel"])
-    view = _windows(x, kernel, op, -np.inf if largest else 0.0)
-    if largest:
-        return view.max((3, 4))
-    inside = _windows(np.ones_like(x[..., :1]), kernel, op, 0.0).sum((3, 4))
-    return (view.sum((3, 4), dtype=np.float64) / inside).astype(np.float32)
-
-
-_CANONICAL: dict[str, Callable[[Op, Arrays], NDArray]] = {
-    "linear": _linear, "conv2d": _conv2d, "layernorm": _layernorm, "attention": _attention,
-    "unary": lambda op, a: function(UNARY, op.attrs["fn"])(_arg(a, 0)),
-    "add": lambda op, a: _arg(a, 0) + _arg(a, 1), "mul": lambda op, a: _arg(a, 0) * _arg(a, 1),
-    "concat": lambda op, a: np.concatenate([x for x in a if x is not None], op.attrs["axis"]),
-    "slice": _slice,
-    "gather": lambda op, a: _arg(a, 0)[list(op.attrs["indices"])],
-    "reshape": lambda op, a: _arg(a, 0).reshape(op.attrs["shape"]),
-    "mean": lambda op, a: _arg(a, 0).mean(0, keepdims=True, dtype=np.float64).astype(np.float32),
-    "softmax": lambda op, a: _softmax_rows(_arg(a, 0)),
-    "argmax": lambda op, a: _arg(a, 0).argmax(-1, keepdims=True).astype(np.float32),
-    "maxpool": _pool, "avgpool": _pool,
-}  # fmt: skip
+    `x` holds samples [N, ...] in the layout of the graph's input, one array per input.
+    """
+    last: dict[str, int] = {}
+    for i, op in enumerate(graph.ops):
+        last.update({n: i for n in op.inputs if n is not None})
+    env = _inputs(graph, x)
+    for i, op in enumerate(graph.ops):
+        env[op.outputs[0]] = eval_op(graph, op, env)
+        yield op, env
+        for name in {n for n in op.inputs if n is not None}:
+            if last[name] == i and name in env and name not in graph.outputs:
+                del env[name]

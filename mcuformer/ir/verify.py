@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.optable import CANONICAL, OpSpec, ShapeError
+from mcuformer.ir.optable import FLOAT_OPS, FloatOp, ShapeError
 from mcuformer.operators.row import IntOp
 from mcuformer.operators.table import INT_OPS
 
@@ -51,16 +51,16 @@ def _by_its_row(graph: Graph, op: Op) -> None:
     """Operands, attributes and shapes as the operator's table says."""
     if graph.stage == "int":
         _operands(op)
-    spec: OpSpec | IntOp | None = (CANONICAL if graph.stage == "float" else INT_OPS).get(op.kind)
+    spec: FloatOp | IntOp | None = (FLOAT_OPS if graph.stage == "float" else INT_OPS).get(op.kind)
     if spec is None:
         _fail(op, f"{op.kind} is no operator of stage {graph.stage}")
         return
-    for attr in spec.attrs if isinstance(spec, OpSpec) else ():
+    for attr in spec.attrs if isinstance(spec, FloatOp) else ():
         if attr not in op.attrs:
             _fail(op, f"attribute {attr} is missing")
     shapes = [None if i is None else graph.type(i).shape for i in op.inputs]
     try:
-        shape = (spec.infer if isinstance(spec, OpSpec) else spec.shape)(op.attrs, shapes)
+        shape = (spec.infer if isinstance(spec, FloatOp) else spec.shape)(op.attrs, shapes)
     except ShapeError as error:
         _fail(op, str(error))
         return

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from mcuformer.ir import int_ops_simple as evaluate
+from mcuformer.ir.functions import SPELLINGS
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_attention import q_softmax
 from mcuformer.ir.optable import CANONICAL, Shape
@@ -85,10 +86,7 @@ _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",))
 _PLAIN: dict[str, Any] = {"nominal": as_it_is, "macs": none}
 _SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where"))
 _PRODUCT = Lowering("lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow"))
-_UNARY_OPS = (
-    "Relu", "Tanh", "Sigmoid", "Gelu", "QuickGelu", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu",
-    "PRelu", "Erf", "Clip", "Max", "Min",
-)  # fmt: skip
+_UNARY_OPS = (*SPELLINGS, "PRelu", "Erf", "Clip", "Max", "Min")
 _TABLE = Lowering("lower_simple.lower_unary", onnx=_UNARY_OPS, one_scale="both")
 _INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax",), one_scale="in")
 

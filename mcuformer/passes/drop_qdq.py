@@ -12,14 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.numpy_ops import movement
+from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import DTYPES
 
 Params = tuple[float, int, str]
 _NEVER_NEGATIVE = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus",
                    "ReduceL1", "ReduceL2", "ReduceSumSquare"}  # fmt: skip
 _LAYERS = {"Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"}
-_KEEPS_SIGN = {*movement.KERNELS, "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+_MOVES = {row.name for row in ONNX.values() if row.use == "moved"} - {"Resize"}  # cubic overshoots
+_KEEPS_SIGN = {*_MOVES, "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
                "ReduceMax", "ReduceMean", "ReduceSum", "Dropout", "Identity", "Cast"}  # fmt: skip
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.numpy_ops import KERNELS
 from mcuformer.ir.onnx_shapes import infer
+from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.ir.types import DTYPES, TensorType, Value
 
 MAX_ELEMENTS = 2**26  # of one tensor: no microcontroller holds a hundredth of it
@@ -75,23 +75,24 @@ def _evaluate(
     """The results' values where all inputs are known, else their types."""
     if "error" in op.attrs:
         raise ValueError(op.attrs["error"])
-    if op.kind not in KERNELS:
+    row = ONNX_STAGE.get(op.kind)
+    if row is None:
         raise ValueError("")  # the conversion says it: an operator that the table does not know
     if any(t is not None and -1 in t.shape for t in types):
         raise ValueError("")  # poisoned by an earlier node
     if op.kind == "Constant":
-        return list(KERNELS["Constant"](op.attrs, data, 1))
+        return list(row.evaluate(op.attrs, data, 1))
     if op.kind in ("Shape", "Size") and types[0] is not None:
         dummy = np.broadcast_to(np.zeros((), np.int8), types[0].shape)
-        return list(KERNELS[op.kind](op.attrs, [dummy], 1))
+        return list(row.evaluate(op.attrs, [dummy], 1))
     constant = all(t is None or d is not None for t, d in zip(types, data, strict=True))
     if constant and op.kind in ("NonZero",):
-        return list(KERNELS[op.kind](op.attrs, data, 1))
+        return list(row.evaluate(op.attrs, data, 1))
     inferred = infer(op, types, data)
     _bounded(inferred, MAX_ELEMENTS if constant else MAX_ACTIVATION)
     if not constant:
         return [*inferred]
-    results = KERNELS[op.kind](op.attrs, data, len(op.outputs))
+    results = row.evaluate(op.attrs, data, len(op.outputs))
     return [_supported(r) for r in results]
 
 

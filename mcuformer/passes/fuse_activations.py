@@ -11,10 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.functions import named
+from mcuformer.ir.functions import FUNCTIONS, SPELLINGS, named, spelled
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.ir.numpy_ops import KERNELS
-from mcuformer.ir.numpy_ops.special import UNARY
+from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
 
 GRID = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
@@ -22,12 +21,10 @@ TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
 QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 bits, too
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
 CHAINABLE = {
-    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Tanh", "Sigmoid", "Exp", "Sqrt", "Abs",
-    "Reciprocal", "Relu", "Clip", "Min", "Max", "HardSigmoid", "HardSwish", "Gelu", "QuickGelu",
-    "Softplus", "Identity", "Cast",
+    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Exp", "Log", "Sqrt", "Abs", "Reciprocal", "Clip",
+    "Min", "Max", "Identity", "Cast", *SPELLINGS,
 }  # fmt: skip
-_NUMBERED = {"clip", "leaky_relu", "elu"}  # found by operator, with the numbers it has
-_TARGETS = {name: f(GRID) for name, f in UNARY.items() if name not in _NUMBERED}
+_TARGETS = {name: row.evaluate(GRID) for name, row in FUNCTIONS.items() if row.plain}
 Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
 
 
@@ -48,7 +45,7 @@ def fuse_activations(graph: Graph) -> Graph:
         known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
         ops.append(op)
     fused = graph.replace(ops=tuple(ops)).pruned()
-    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp", "Softplus")]
+    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp")]
     skipped = tuple(f"{op.origin[0]}: {op.kind} in no known function" for op in left)
     return fused.replace(meta={**fused.meta, "skipped": skipped})
 
@@ -92,7 +89,7 @@ def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
         arrays = [o[root] if isinstance(o, dict) else o for o in operands]
         attrs = {**op.attrs, "to": "float64"} if op.kind == "Cast" else op.attrs
         try:
-            result[root] = KERNELS[op.kind](attrs, arrays, 1)[0]
+            result[root] = ONNX_STAGE[op.kind].evaluate(attrs, arrays, 1)[0]
         except KERNEL_ERRORS:
             continue
     return result
@@ -113,16 +110,18 @@ def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
 
 
 def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
-    """A HardSigmoid by its slope and offset; what bends at 0 by its slope; Clip, Min and Max by their scalar bounds."""
+    """An operator that is a function by its own numbers: attributes, a slope, or scalar bounds."""
     if op.attrs.get("error"):
         return None
-    if op.kind == "HardSigmoid":
-        numbers = float(op.attrs.get("alpha", 0.2)), float(op.attrs.get("beta", 0.5))
-        return str(op.inputs[0]), named("hardsigmoid", *numbers)
-    if op.kind in ("LeakyRelu", "PRelu", "Elu"):
-        return _below_zero(graph, op)
-    if op.kind not in ("Clip", "Min", "Max"):
-        return None
+    known = spelled(op.kind, op.attrs)
+    if known is not None and known[1]:
+        return str(op.inputs[0]), named(known[0].name, *known[1])
+    if op.kind == "PRelu":
+        return _one_slope(graph, op)
+    return _bounded(graph, op) if op.kind in ("Clip", "Min", "Max") else None
+
+
+def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
     roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
     consts = {i: graph.const(n) for i, n in enumerate(op.inputs) if n is not None}
     bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and c.size == 1}
@@ -140,15 +139,12 @@ def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
     return (roots[0], named("clip", low, high)) if low <= high else None
 
 
-def _below_zero(graph: Graph, op: Op) -> tuple[str, str] | None:
-    """x above 0, another function with one number below; a PRelu of many slopes is none."""
-    if op.kind == "Elu":
-        return str(op.inputs[0]), named("elu", float(op.attrs.get("alpha", 1.0)))
-    slope = graph.const(op.inputs[1]) if op.kind == "PRelu" else None
-    if op.kind == "PRelu" and (slope is None or slope.size != 1):
+def _one_slope(graph: Graph, op: Op) -> tuple[str, str] | None:
+    """A PRelu of many slopes is no function of one number."""
+    slope = graph.const(op.inputs[1])
+    if slope is None or slope.size != 1:
         return None
-    alpha = op.attrs.get("alpha", 0.01) if slope is None else slope.flat[0]
-    return str(op.inputs[0]), named("leaky_relu", float(alpha))
+    return str(op.inputs[0]), named("leaky_relu", float(slope.flat[0]))
 
 
 def _distance(a: NDArray, b: NDArray) -> float:

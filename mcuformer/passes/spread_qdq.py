@@ -6,12 +6,10 @@ saturate where the ReLU cuts; tanh and sigmoid have ranges by nature. Other valu
 
 from __future__ import annotations
 
-from mcuformer.ir.functions import clamp_bounds, split
+from mcuformer.ir.functions import FUNCTIONS, clamp_bounds, split
 from mcuformer.ir.graph import Graph, Op
 
 _INSIDE = ("reshape", "slice", "gather", "mean", "maxpool", "avgpool")
-_BY_NATURE = {"tanh": (1 / 127, 0, "int8"), "sigmoid": (1 / 255, -128, "int8"),
-              "hardsigmoid": (1 / 255, -128, "int8")}  # fmt: skip
 
 
 def spread_qdq(graph: Graph) -> Graph:
@@ -23,8 +21,8 @@ def spread_qdq(graph: Graph) -> Graph:
         if inside and op.inputs[0] in table:
             table.setdefault(op.outputs[0], table[op.inputs[0]])
         fn = split(op.attrs.get("fn") or "")[0]
-        if fn in _BY_NATURE:
-            table.setdefault(op.outputs[0], _BY_NATURE[fn])
+        if fn in FUNCTIONS and FUNCTIONS[fn].grid is not None:
+            table.setdefault(op.outputs[0], FUNCTIONS[fn].grid)
     readers = graph.consumers()
     for op in reversed(graph.ops):
         users = readers[op.outputs[0]]

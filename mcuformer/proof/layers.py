@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.interp_float import eval_op
 from mcuformer.ir.types import QParams, Value
 from mcuformer.operators.table import WEIGHTED
-from mcuformer.quant.float_eval import eval_op
 from mcuformer.validate.metrics import sqnr_db
 
 MARGIN_DB = 10.0

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.report import Diagnostic
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.interp_float import eval_op
 from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
-from mcuformer.quant.float_eval import eval_op
 
 
 class Trace:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.ir.functions import split
+from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import layout_of
 from mcuformer.ir.verify import verify
@@ -16,7 +16,6 @@ from mcuformer.operators.table import LOWERED, REFUSED
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
-from mcuformer.quant.float_eval import UNARY
 from mcuformer.quant.lowering import LOWER
 from mcuformer.quant.pixels import regrid_pixels
 from mcuformer.quant.policy import Mode
@@ -99,7 +98,7 @@ def _problem(graph: Graph, op: Op) -> str | None:
     if op.kind not in LOWER:
         return REFUSED.get(op.kind, f"operator {op.kind}")
     fn = op.attrs.get("fn")
-    if fn is not None and split(fn)[0] not in UNARY:
+    if fn is not None and split(fn)[0] not in FUNCTIONS:
         return f"function {fn}"
     refuse = LOWERED[op.kind][0].refuse
     return None if refuse is None else refuse(graph, op)

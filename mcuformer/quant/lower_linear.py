@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_linear import im2col
+from mcuformer.ir.interp_float import arguments, weighted_sum
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant import refine, tables
 from mcuformer.quant.context import Context
 from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
-from mcuformer.quant.float_eval import arguments, weighted_sum
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 
 UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators

@@ -6,13 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.optable import CANONICAL
+from mcuformer.ir.optable import FLOAT_OPS
 from mcuformer.operators.row import IncompleteRow, Lowering
 from mcuformer.operators.table import LOWERED, REFUSED
 from mcuformer.quant.context import Context
 
 Lower = Callable[[Context, Op], None]
-PREPARED = ("patch_embed", "requant")  # kinds that the rewrites before quantisation make
 
 
 def functions(
@@ -41,4 +40,4 @@ def _function(kind: str, lowering: Lowering) -> Lower:
     return found
 
 
-LOWER: Mapping[str, Lower] = functions(LOWERED, {*CANONICAL, *PREPARED}, REFUSED)
+LOWER: Mapping[str, Lower] = functions(LOWERED, FLOAT_OPS, REFUSED)

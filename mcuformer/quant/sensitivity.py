@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.float_ops.arithmetic import windows
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.interp_float import eval_op
 from mcuformer.quant.calibrate import CalibrationStats
-from mcuformer.quant.float_eval import eval_op, patches
 from mcuformer.quant.gptq import gptq, round_weights, weight_scale
 
 _MACS = 5e11  # of all trials together: half a minute of one core
@@ -68,7 +69,7 @@ def _rows(stats: CalibrationStats, op: Op) -> NDArray[np.float32] | None:
     kernel = stats.graph.type(str(op.inputs[1])).shape[:2]
     pads = op.attrs.get("pads", (0, 0, 0, 0))
     seen = stats.samples[stats.graph.inputs.index(x)][:_MOST_SAMPLES]
-    taken = patches(seen, kernel, op.attrs["strides"], pads)
+    taken = windows(seen, kernel, op.attrs["strides"], pads)
     return taken.reshape(-1, taken.shape[-2] * taken.shape[-1])
 
 

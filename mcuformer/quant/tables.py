@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError
 from mcuformer.ir.functions import Function, clamp_bounds, function
 from mcuformer.ir.types import DTYPES, QParams
-from mcuformer.quant.float_eval import UNARY
 
 _GRID = 65537
 _CLAMP_BITS = 10
@@ -31,13 +30,13 @@ def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
     bits = 11 if dtype == "int8" else 12
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
     tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
-    reach *= _stretch(lambda x: out.quantise(function(UNARY, fn)(x), dtype), reach, tolerance)
+    reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach, tolerance)
     grid = np.linspace(-reach, reach, _GRID)
-    y = out.quantise(function(UNARY, fn)(grid), dtype).astype(np.int64)
+    y = out.quantise(function(fn)(grid), dtype).astype(np.int64)
     changing = np.flatnonzero((np.abs(y - y[0]) > tolerance) & (np.abs(y - y[-1]) > tolerance))
     low, high = (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
     scale = (high - low) / (2**bits - 1)
-    entries = function(UNARY, fn)(low + scale * np.arange(2**bits))
+    entries = function(fn)(low + scale * np.arange(2**bits))
     return IndexTable(out.quantise(entries, dtype), bits, scale, -low / scale)
 
 
@@ -54,7 +53,7 @@ def _stretch(stored: Function, reach: float, tolerance: int) -> int:
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:
     """256 entries for int8 x; 4096 for int16 x, each for the middle of its 16 inputs."""
     q = np.arange(-128, 128) if x_dtype == "int8" else np.arange(-2048, 2048) * 16 + 7.5
-    return out.quantise(function(UNARY, fn)(x.dequantise(q)), dtype)
+    return out.quantise(function(fn)(x.dequantise(q)), dtype)
 
 
 def clamps(fn: str | None, out: QParams, dtype: str, where: str) -> tuple[int, int]:

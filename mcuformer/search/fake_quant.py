@@ -16,22 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant.gptq import GRID, SHRINK
+from mcuformer.search.twins import twin
 
 Weights = Callable[[Op], tuple[Tensor, Tensor]]
-FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "silu": F.silu,
-    "hardswish": F.hardswish,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-}
+_WEIGHTED = ("linear", "conv2d", "patch_embed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,72 +99,17 @@ class Evaluator:
         return env[self.graph.outputs[0]].flatten(1)
 
     def _run(self, op: Op, args: list[Tensor | None]) -> Tensor:
-        if op.kind in ("linear", "conv2d", "patch_embed"):
-            return self._weighted(op, args)
-        given = [a for a in args if a is not None]
-        if op.kind == "reshape":
-            return given[0].reshape(len(given[0]), *self.graph.type(op.outputs[0]).shape)
-        if op.kind == "concat":
-            batch = max(len(a) for a in given if a.ndim == 3)
-            return torch.cat([a.expand(batch, *a.shape[-2:]) for a in given], dim=1)
-        if op.kind not in _OPS:
-            raise McuformerError(f"{op.name}: no training with rounding for {op.kind}")
-        return _OPS[op.kind](op, given)
+        attrs = op.attrs
+        if op.kind in _WEIGHTED:
+            args[1:3] = self.weights(op)
+            if any(attrs.get("pads", ())):
+                args[0], attrs = self._padded(op, args[0]), {**attrs, "pads": (0, 0, 0, 0)}
+        return twin(op.kind)(attrs, args)
 
-    def _weighted(self, op: Op, args: list[Tensor | None]) -> Tensor:
-        x, res = args[0], args[3]
-        assert x is not None
-        w, b = self.weights(op)
-        if op.kind == "linear":
-            y = x @ w + b
-        else:
-            y = self._conv(op, x, w) + b
-            y = y.flatten(1, 2) if op.kind == "patch_embed" else y
-        y = y if res is None else y + res
-        fn = op.attrs["fn"]
-        return y if fn is None else FUNCTIONS[fn](y)
-
-    def _conv(self, op: Op, x: Tensor, w: Tensor) -> Tensor:
+    def _padded(self, op: Op, x: Tensor | None) -> Tensor:
         """Padding holds the integer nearest to real 0, which raw pixels do not have exactly."""
+        assert x is not None
         grid = self.grids[str(op.inputs[0])]
         blank = ((grid.zero + 0.5).floor().clamp(grid.low, grid.high) - grid.zero) * grid.scale
         top, left, bottom, right = op.attrs["pads"]
-        image = F.pad((x - blank).permute(0, 3, 1, 2), (left, right, top, bottom))
-        image = image + blank.expand(x.shape[-1])[:, None, None]
-        y = F.conv2d(
-            image,
-            w.permute(3, 2, 0, 1),
-            stride=tuple(op.attrs["strides"]),
-            groups=op.attrs.get("group", 1),
-        )
-        return y.permute(0, 2, 3, 1)
-
-
-def _layernorm(op: Op, args: list[Tensor]) -> Tensor:
-    x = args[0]
-    groups = op.attrs["groups"]
-    split = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-    y = F.layer_norm(split, split.shape[-1:], eps=op.attrs["eps"]).reshape(x.shape)
-    y = y if len(args) < 2 else y * args[1]
-    return y if len(args) < 3 else y + args[2]
-
-
-def _attention(op: Op, args: list[Tensor]) -> Tensor:
-    heads = op.attrs["heads"]
-    q, k, v = (a.reshape(*a.shape[:2], heads, -1).transpose(1, 2) for a in args[:3])
-    scores = q @ k.transpose(-2, -1) * op.attrs["scale"]
-    scores = scores if len(args) < 4 else scores + args[3]
-    return (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
-
-
-_OPS: Mapping[str, Callable[[Op, list[Tensor]], Tensor]] = {
-    "layernorm": _layernorm,
-    "attention": _attention,
-    "add": lambda op, args: args[0] + args[1],
-    "mean": lambda op, args: args[0].mean(dim=-2, keepdim=True),
-    "unary": lambda op, args: FUNCTIONS[op.attrs["fn"]](args[0]),
-    "slice": lambda op, args: args[0].narrow(
-        op.attrs["axis"] + 1, op.attrs["start"], op.attrs["stop"] - op.attrs["start"]
-    ),
-    "gather": lambda op, args: args[0][:, list(op.attrs["indices"])],
-}
+        return F.pad(x - blank, (0, 0, left, right, top, bottom)) + blank

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.operators.table import kinds
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.validate.metrics import sqnr_db
 

@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import onnx_outputs, run_float
-from mcuformer.ir.numpy_ops.base import wrapped
+from mcuformer.ir.onnx_ops.base import wrapped
 
 
 def check(tmp_path: Path, nodes: list[NodeProto], x: list[int]) -> Graph:

@@ -10,13 +10,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mcuformer.inputs.codec import InputCodec
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.options import CompileOptions
 from mcuformer.outputs import outputs_of
 from mcuformer.pipeline import plan_model
 from mcuformer.proof.layers import compare_layers
 from mcuformer.proof.reference import OnnxFile
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.validate.metrics import sqnr_db
 
 ROWS, CHANNELS = 6, 16

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
 from mcuformer.ir.text import parse_graph
 from mcuformer.quant import calibrate, lower
-from mcuformer.quant.float_eval import eval_steps
 
 SMALL = models.VitConfig(image=(12, 12), width=8, hidden=6, blocks=1)
 ONE_CHANNEL = replace(SMALL, head_dim=1, qk_norm=True, pre_norm=False, pool="mean")

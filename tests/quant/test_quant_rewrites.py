@@ -6,8 +6,8 @@ import numpy as np
 import util_models as models
 
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import to_canonical
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.average_pool import average_pool
 from mcuformer.quant.rewrites.expand_groups import expand_groups

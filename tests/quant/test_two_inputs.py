@@ -9,11 +9,11 @@ import pytest
 from util_models import VitConfig, images, sequence_model, tokens, two_input_model, with_outputs
 
 from mcuformer.errors import UsageError
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
 from mcuformer.quant import InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.absorb import absorbable
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.sensitivity import sensitivities
 from mcuformer.validate.metrics import sqnr_db

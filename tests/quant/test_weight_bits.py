@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import util_models as models
 
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
-from mcuformer.quant.float_eval import eval_steps
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.sensitivity import sensitivities
 from mcuformer.quant.weight_bits import cheapest, choose_bits, layer_macs, weight_bytes

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not i
 from test_train import small_data  # noqa: E402
 
 from mcuformer.frontend import load_model  # noqa: E402
+from mcuformer.ir.interp_float import eval_steps  # noqa: E402
 from mcuformer.ir.layout import to_canonical  # noqa: E402
-from mcuformer.quant.float_eval import eval_steps  # noqa: E402
 from mcuformer.search.finish import export  # noqa: E402
 from mcuformer.search.space import load_space  # noqa: E402
 from mcuformer.search.supernet import Supernet  # noqa: E402

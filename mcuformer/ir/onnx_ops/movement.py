@@ -11,7 +11,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, axes_of, ints, need, optional
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import (
+    FIRST,
+    Args,
+    Attrs,
+    Evaluation,
+    OnnxOp,
+    Shape,
+    ShapeRule,
+    Types,
+    axes_of,
+    by_zeros,
+    ints,
+    ints_of,
+    need,
+    optional,
+    same_shape,
+    shape_of,
+    wrapped,
+)
 
 
 def reshape(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -165,10 +184,55 @@ def scatter_nd(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (x,)
 
 
-KERNELS: dict[str, Kernel] = {
-    "Reshape": reshape, "Transpose": transpose, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
-    "Flatten": flatten, "Slice": slice_, "Split": split, "Concat": concat, "Gather": gather,
-    "GatherElements": gather_elements, "GatherND": gather_nd, "Expand": expand, "Tile": tile,
-    "Pad": pad, "DepthToSpace": depth_to_space, "SpaceToDepth": space_to_depth, "Trilu": trilu,
-    "ScatterND": scatter_nd,
-}  # fmt: skip
+def _joined(op: Op, types: Types, data: Args) -> list[Shape]:
+    shapes = [t.shape for t in types if t is not None]
+    axis = wrapped(op.attrs["axis"], len(shapes[0]))
+    rests = {(*s[:axis], *s[axis + 1 :]) for s in shapes}
+    if len(rests) != 1 or any(len(s) != len(shapes[0]) for s in shapes):
+        raise ValueError(f"cannot join {shapes} along axis {axis}")
+    first = shapes[0]
+    return [(*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :])]
+
+
+def _gathered(op: Op, types: Types, data: Args) -> list[Shape]:
+    x, axis = shape_of(types, 0), op.attrs.get("axis", 0)
+    axis = wrapped(axis, len(x))
+    return [(*x[:axis], *shape_of(types, 1), *x[axis + 1 :])]
+
+
+def _expanded(op: Op, types: Types, data: Args) -> list[Shape]:
+    return [np.broadcast_shapes(shape_of(types, 0), tuple(ints_of(data, 1, "the shape")))]
+
+
+def _tiled(op: Op, types: Types, data: Args) -> list[Shape]:
+    repeats = ints_of(data, 1, "the repeat count")
+    return [tuple(s * r for s, r in zip(shape_of(types, 0), repeats, strict=True))]
+
+
+def _padded(op: Op, types: Types, data: Args) -> list[Shape]:
+    shape, pads = list(shape_of(types, 0)), ints_of(data, 1, "the padding")
+    axes = ints(data, 3) or range(len(shape))
+    for i, axis in enumerate(axes):
+        shape[axis] += pads[i] + pads[i + len(axes)]
+    return [tuple(shape)]
+
+
+def _moved(
+    name: str, evaluate: Evaluation, shape: ShapeRule | None = None, notes: str = ""
+) -> OnnxOp:
+    return OnnxOp(name, "moved", shape or by_zeros(evaluate), FIRST, evaluate, notes)
+
+
+ROWS = (
+    _moved("Reshape", reshape), _moved("Transpose", transpose), _moved("Squeeze", squeeze),
+    _moved("Unsqueeze", unsqueeze), _moved("Flatten", flatten), _moved("Slice", slice_),
+    _moved("Split", split), _moved("Concat", concat, _joined),
+    _moved("Gather", gather, _gathered, "constant indices"),
+    _moved("GatherElements", gather_elements, notes="constant indices"),
+    _moved("GatherND", gather_nd, notes="constant indices"),
+    _moved("Expand", expand, _expanded), _moved("Tile", tile, _tiled),
+    _moved("Pad", pad, _padded, "with zeros"), _moved("DepthToSpace", depth_to_space),
+    _moved("SpaceToDepth", space_to_depth),
+    OnnxOp("Trilu", "folded", by_zeros(trilu), FIRST, trilu),
+    OnnxOp("ScatterND", "folded", same_shape, FIRST, scatter_nd),
+)  # fmt: skip

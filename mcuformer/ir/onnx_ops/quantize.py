@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, need, optional
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import (
+    Args,
+    Attrs,
+    OnnxOp,
+    Types,
+    need,
+    operand_type,
+    optional,
+    same_shape,
+)
 
 
 def _along(param: NDArray, x: NDArray, attrs: Attrs) -> NDArray:
@@ -42,4 +52,13 @@ def dequantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return ((wide.astype(scale.dtype) * _along(scale, x, attrs)).astype(scale.dtype),)
 
 
-KERNELS: dict[str, Kernel] = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize}
+def _stored(op: Op, types: Types, data: Args) -> str:
+    zero = optional(data, 2)
+    return str(op.attrs.get("output_dtype", "uint8")) if zero is None else str(zero.dtype)
+
+
+_NOTE = "its scale is used"
+ROWS = (
+    OnnxOp("QuantizeLinear", "compiled", same_shape, _stored, quantize, _NOTE),
+    OnnxOp("DequantizeLinear", "compiled", same_shape, operand_type(1), dequantize, _NOTE),
+)

@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, need, optional
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import (
+    FIRST,
+    Args,
+    Attrs,
+    OnnxOp,
+    Shape,
+    Types,
+    need,
+    optional,
+    shape_of,
+)
 
 
 def resize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -135,4 +146,13 @@ def _cubic(t: NDArray, a: float) -> NDArray:
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
 
 
-KERNELS: dict[str, Kernel] = {"Resize": resize}
+def _resized(op: Op, types: Types, data: Args) -> list[Shape]:
+    shape = list(shape_of(types, 0))
+    axes = [a % len(shape) for a in op.attrs.get("axes") or range(len(shape))]
+    _, out = target_sizes(op.attrs, shape, axes, optional(data, 2), optional(data, 3))
+    for axis, size in zip(axes, out, strict=True):
+        shape[axis] = size
+    return [tuple(shape)]
+
+
+ROWS = (OnnxOp("Resize", "moved", _resized, FIRST, resize, "nearest; any on constants"),)

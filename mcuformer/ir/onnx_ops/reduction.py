@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.numpy_ops.base import Args, Attrs, Kernel, axes_of, ints, need
+from mcuformer.ir.float_ops import arithmetic
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import (
+    FIRST,
+    INDEX,
+    Args,
+    Attrs,
+    Evaluation,
+    OnnxOp,
+    Shape,
+    Types,
+    Use,
+    axes_of,
+    by_zeros,
+    ints,
+    ints_of,
+    need,
+    same_shape,
+    shape_of,
+)
 
 
-def reduction(f: Callable[..., NDArray], empty: float | None = None) -> Kernel:
+def reduction(f: Callable[..., NDArray], empty: float | None = None) -> Evaluation:
     """`empty` is the result over no elements where numpy refuses to give one."""
 
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -54,9 +74,7 @@ def _sum_square(x: NDArray, **options: object) -> NDArray:
 
 
 def softmax(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
-    x, axis = need(args, 0), attrs.get("axis", -1)
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return (e / e.sum(axis, keepdims=True),)
+    return (arithmetic.softmax(need(args, 0), attrs.get("axis", -1)),)
 
 
 def log_softmax(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -75,7 +93,7 @@ def cumsum(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.flip(y, axis) if attrs.get("reverse", 0) else y,)
 
 
-def arg(f: Callable[..., NDArray]) -> Kernel:
+def arg(f: Callable[..., NDArray]) -> Evaluation:
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
         x, axis = need(args, 0), attrs.get("axis", 0)
         if attrs.get("select_last_index", 0):
@@ -122,12 +140,49 @@ def non_zero(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.asarray(np.nonzero(need(args, 0)), np.int64),)
 
 
-KERNELS: dict[str, Kernel] = {
-    "ReduceMean": reduction(_mean), "ReduceSum": reduction(np.sum),
-    "ReduceProd": reduction(np.prod), "ReduceMax": reduction(np.max, -1.0),
-    "ReduceMin": reduction(np.min, 1.0), "ReduceL1": reduction(_l1), "ReduceL2": reduction(_l2),
-    "ReduceSumSquare": reduction(_sum_square), "Softmax": softmax, "LogSoftmax": log_softmax,
-    "CumSum": cumsum, "ArgMax": arg(np.argmax), "ArgMin": arg(np.argmin), "Shape": shape,
-    "Size": size, "Constant": constant, "ConstantOfShape": constant_of_shape, "Range": range_,
-    "NonZero": non_zero,
-}  # fmt: skip
+def _dims_of(op: Op, types: Types, data: Args) -> list[Shape]:
+    rank = len(shape_of(types, 0))
+    return [(len(range(rank)[op.attrs.get("start", 0) : op.attrs.get("end", rank)]),)]
+
+
+def _filled(op: Op, types: Types, data: Args) -> list[Shape]:
+    return [tuple(ints_of(data, 0, "the shape"))]
+
+
+def _filled_with(op: Op, types: Types, data: Args) -> str:
+    return str(np.asarray(op.attrs.get("value", np.zeros(1, np.float32))).dtype)
+
+
+def _range(op: Op, types: Types, data: Args) -> list[Shape]:
+    if any(d is None or d.size != 1 for d in data[:3]) or len(data) < 3:
+        raise ValueError("Range wants three constant numbers")
+    start, limit, delta = (float(d.reshape(-1)[0]) for d in data[:3] if d is not None)
+    return [(max(math.ceil((limit - start) / delta), 0),)]
+
+
+def _over_axes(name: str, evaluate: Evaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
+    return OnnxOp(name, use, by_zeros(evaluate), FIRST, evaluate, notes)
+
+
+def _numbers(name: str, evaluate: Evaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
+    return OnnxOp(name, use, by_zeros(evaluate), INDEX, evaluate, notes)
+
+
+ROWS = (
+    _over_axes("ReduceMean", reduction(_mean), "compiled", "over tokens or inside a LayerNorm"),
+    _over_axes("ReduceSum", reduction(np.sum), "compiled", "over tokens"),
+    _over_axes("ReduceMax", reduction(np.max, -1.0), "compiled", "as MaxPool"),
+    _over_axes("ReduceMin", reduction(np.min, 1.0)), _over_axes("ReduceProd", reduction(np.prod)),
+    _over_axes("ReduceL1", reduction(_l1)), _over_axes("ReduceL2", reduction(_l2)),
+    _over_axes("ReduceSumSquare", reduction(_sum_square)),
+    OnnxOp("Softmax", "compiled", same_shape, FIRST, softmax, "over the last axis"),
+    OnnxOp("LogSoftmax", "folded", same_shape, FIRST, log_softmax),
+    OnnxOp("CumSum", "folded", same_shape, FIRST, cumsum),
+    _numbers("ArgMax", arg(np.argmax), "compiled", "at the end of the model; the first of equals"),
+    _numbers("ArgMin", arg(np.argmin)), _numbers("NonZero", non_zero),
+    OnnxOp("Shape", "folded", _dims_of, INDEX, shape),
+    OnnxOp("Size", "folded", lambda op, types, data: [()], INDEX, size),
+    _over_axes("Constant", constant),
+    OnnxOp("ConstantOfShape", "folded", _filled, _filled_with, constant_of_shape),
+    OnnxOp("Range", "folded", _range, FIRST, range_),
+)  # fmt: skip

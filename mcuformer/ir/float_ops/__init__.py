@@ -1,0 +1,1 @@
+"""What the float operators are made of: shape rules, arithmetic, evaluation (`ir/optable.py`)."""

@@ -1,0 +1,81 @@
+"""The arithmetic that ONNX's operators and the canonical ones share: channels stand last here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+
+def windows(
+    x: NDArray,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int] | None = None,
+    fill: float = 0.0,
+) -> NDArray:
+    """x[B,*size,C] -> [B,*out,taps,C]; `pads` are the begins of all axes, then their ends."""
+    n = len(kernel)
+    steps = dilations or [1] * n
+    grow = [(0, 0), *zip(pads[:n], pads[n:], strict=True), (0, 0)]
+    image = np.pad(x, grow, constant_values=fill)
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, steps, strict=True))
+    view = sliding_window_view(image, extent, axis=tuple(range(1, 1 + n)))  # [B,*out,C,*extent]
+    chosen = [slice(None), *(slice(None, None, s) for s in strides), slice(None)]
+    view = view[(*chosen, *(slice(None, None, d) for d in steps))]
+    view = np.moveaxis(view, 1 + n, -1)
+    return view.reshape(*view.shape[: 1 + n], math.prod(kernel), x.shape[-1])
+
+
+def convolved(
+    x: NDArray,
+    w: NDArray,
+    strides: Sequence[int],
+    pads: Sequence[int],
+    group: int = 1,
+    dilations: Sequence[int] | None = None,
+) -> NDArray:
+    """x[B,*size,C], w[*kernel,C/group,N] -> [B,*out,N]."""
+    *kernel, per_group, n = w.shape
+    rows = windows(x, kernel, strides, pads, dilations)
+    taps = rows.shape[-2]
+    parts = rows.reshape(len(x), -1, taps, group, per_group)
+    flat = w.reshape(taps, per_group, group, n // group)
+    y = np.einsum("bpkgc,kcgn->bpgn", parts, flat, optimize=True)
+    return y.reshape(*rows.shape[:-2], n)
+
+
+def softmax(x: NDArray, axis: int = -1) -> NDArray:
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def normalised(
+    x: NDArray, axes: int | tuple[int, ...], eps: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """x less its mean over `axes`, divided by its deviation; that mean and that deviation."""
+    wide = x.astype(np.float64)
+    mean = wide.mean(axis=axes, keepdims=True)
+    wide = wide - mean
+    deviation = np.sqrt(np.mean(wide * wide, axis=axes, keepdims=True) + eps)
+    return wide / deviation, mean, deviation
+
+
+def attended(
+    q: NDArray, k: NDArray, v: NDArray, bias: NDArray | None, heads: int, scale: float, windows: int
+) -> NDArray:
+    """Rows [..., windows * T, heads * d] attend to the keys of their window."""
+    split = (
+        x.reshape(*x.shape[:-2], windows, x.shape[-2] // windows, heads, -1) for x in (q, k, v)
+    )
+    q, k, v = (np.moveaxis(x, -2, -3) for x in split)  # [..., windows, heads, T, d]
+    scores = (q @ np.swapaxes(k, -1, -2)) * np.float32(scale)
+    if bias is not None:
+        every = bias.shape[0] > heads  # one for every window
+        scores = scores + (bias.reshape(windows, heads, *bias.shape[1:]) if every else bias)
+    y = np.moveaxis(softmax(scores) @ v, -3, -2)
+    return y.reshape(*y.shape[:-4], y.shape[-4] * y.shape[-3], -1)

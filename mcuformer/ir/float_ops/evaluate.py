@@ -1,0 +1,140 @@
+"""Evaluation of the canonical operators over a batch, in float32.
+
+Activations carry one batch axis in front; constants have none and are repeated. This is the hot
+path of calibration, so it stays on BLAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.float_ops.arithmetic import attended, convolved, normalised, windows
+from mcuformer.ir.float_ops.arithmetic import softmax as softmax_of
+from mcuformer.ir.functions import function
+
+Attrs = Mapping[str, Any]
+Args = Sequence[NDArray | None]
+Evaluation = Callable[[Attrs, Args], NDArray]
+
+
+def need(args: Args, i: int) -> NDArray:
+    value = args[i]
+    assert value is not None
+    return value
+
+
+def optional(args: Args, i: int) -> NDArray | None:
+    return args[i] if i < len(args) else None
+
+
+def present(args: Args) -> list[NDArray]:
+    return [a for a in args if a is not None]
+
+
+def product(attrs: Attrs, x: NDArray, w: NDArray) -> NDArray:
+    """linear, conv2d, patch_embed without bias and epilogue: what w says."""
+    if w.ndim == 2:
+        return np.asarray(x @ w)
+    return convolved(x, w, attrs["strides"], attrs["pads"], attrs.get("group", 1))
+
+
+def weighted_sum(attrs: Attrs, args: Args) -> NDArray:
+    """linear and conv2d up to their bias."""
+    y, b = product(attrs, need(args, 0), need(args, 1)), optional(args, 2)
+    return y if b is None else y + b
+
+
+def weighted(attrs: Attrs, args: Args) -> NDArray:
+    """With the residual and the function that preparing puts in (quant/rewrites/fuse_epilogue.py)."""
+    return _epilogue(attrs, weighted_sum(attrs, args), optional(args, 3))
+
+
+def patch_embed(attrs: Attrs, args: Args) -> NDArray:
+    y = weighted_sum(attrs, args)
+    return _epilogue(attrs, y.reshape(len(y), -1, y.shape[-1]), optional(args, 3))
+
+
+def _epilogue(attrs: Attrs, y: NDArray, res: NDArray | None) -> NDArray:
+    y = y if res is None else y + res
+    fn = attrs.get("fn")
+    return y if fn is None else function(fn)(y)
+
+
+def layernorm(attrs: Attrs, args: Args) -> NDArray:
+    x, gamma, beta = need(args, 0), optional(args, 1), optional(args, 2)
+    parts = x.reshape(*x.shape[:-1], attrs["groups"], -1)
+    y: NDArray = normalised(parts, -1, attrs["eps"])[0].reshape(x.shape).astype(np.float32)
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta
+
+
+def unary(attrs: Attrs, args: Args) -> NDArray:
+    return function(attrs["fn"])(need(args, 0))
+
+
+def add(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0) + need(args, 1)
+
+
+def mul(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0) * need(args, 1)
+
+
+def attention(attrs: Attrs, args: Args) -> NDArray:
+    q, k, v, bias = need(args, 0), need(args, 1), need(args, 2), optional(args, 3)
+    return attended(q, k, v, bias, attrs["heads"], attrs["scale"], attrs.get("windows", 1))
+
+
+def concat(attrs: Attrs, args: Args) -> NDArray:
+    given = present(args)
+    batch = max(a.shape[0] if a.ndim == 3 else 1 for a in given)
+    parts = [np.broadcast_to(a, (batch, *a.shape[-2:])) for a in given]
+    return np.concatenate(parts, axis=attrs["axis"] - 2)
+
+
+def slice_(attrs: Attrs, args: Args) -> NDArray:
+    x, cut = need(args, 0), slice(attrs["start"], attrs["stop"])
+    return x[:, cut] if attrs["axis"] == 0 else x[..., cut]
+
+
+def gather(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0)[:, np.asarray(attrs["indices"])]
+
+
+def reshape(attrs: Attrs, args: Args) -> NDArray:
+    x = need(args, 0)
+    return x.reshape(len(x), *attrs["shape"])
+
+
+def mean(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0).mean(axis=-2, keepdims=True)
+
+
+def softmax(attrs: Attrs, args: Args) -> NDArray:
+    return softmax_of(need(args, 0))
+
+
+def same(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0)
+
+
+def argmax(attrs: Attrs, args: Args) -> NDArray:
+    return need(args, 0).argmax(axis=-1, keepdims=True).astype(np.float32)
+
+
+def maxpool(attrs: Attrs, args: Args) -> NDArray:
+    return _windows(attrs, args, -np.inf).max(axis=-2)
+
+
+def avgpool(attrs: Attrs, args: Args) -> NDArray:
+    """Of the taps inside of the image; padding that counts is a convolution at import."""
+    inside = _windows(attrs, [np.ones_like(need(args, 0)[:1, ..., :1])], 0.0).sum(axis=-2)
+    return _windows(attrs, args, 0.0).sum(axis=-2) / inside
+
+
+def _windows(attrs: Attrs, args: Args, fill: float) -> NDArray:
+    return windows(need(args, 0), attrs["kernel"], attrs["strides"], attrs["pads"], fill=fill)

@@ -1,0 +1,121 @@
+"""ONNX matrix products, convolutions and normalisations."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.ir.float_ops.arithmetic import convolved, normalised
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import (
+    FIRST,
+    Args,
+    Attrs,
+    OnnxOp,
+    Shape,
+    Types,
+    need,
+    optional,
+    same_shape,
+    shape_of,
+    wrapped,
+)
+from mcuformer.ir.onnx_ops.pools import Window, windowed
+
+
+def matmul(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    return (np.asarray(np.matmul(need(args, 0), need(args, 1))),)
+
+
+def gemm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    a, b, c = need(args, 0), need(args, 1), optional(args, 2)
+    a = a.T if attrs.get("transA", 0) else a
+    b = b.T if attrs.get("transB", 0) else b
+    y = a @ b * a.dtype.type(attrs.get("alpha", 1.0))
+    if c is not None:
+        y = y + c * a.dtype.type(attrs.get("beta", 1.0))
+    return (y.astype(a.dtype),)
+
+
+def conv(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """x[N,C,*size], w[M,C/g,*kernel] -> [N,M,*out]."""
+    x, w, b = need(args, 0), need(args, 1), optional(args, 2)
+    window = Window.of(attrs, x.shape[2:], w.shape[2:])
+    weights = np.moveaxis(w, (0, 1), (-1, -2))
+    y = convolved(
+        np.moveaxis(x, 1, -1),
+        weights,
+        window.strides,
+        window.pads,
+        attrs.get("group", 1),
+        window.dilations,
+    )
+    y = np.moveaxis(y if b is None else y + b, -1, 1)
+    return (np.ascontiguousarray(y, x.dtype),)
+
+
+def batch_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    if attrs.get("training_mode", 0):
+        raise ValueError("BatchNormalization in training mode")
+    x, scale, b, mean, var = (need(args, i) for i in range(5))
+    s = [-1] + [1] * (x.ndim - 2)
+    k = scale / np.sqrt(var + var.dtype.type(attrs.get("epsilon", 1e-5)))
+    return (((x - mean.reshape(s)) * k.reshape(s) + b.reshape(s)).astype(x.dtype),)
+
+
+def layer_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """Y, Mean, InvStdDev over the axes from `axis` on."""
+    x, gamma, beta = need(args, 0), need(args, 1), optional(args, 2)
+    axes = tuple(range(wrapped(attrs.get("axis", -1), x.ndim), x.ndim))
+    y, mean, deviation = normalised(x, axes, attrs.get("epsilon", 1e-5))
+    y = y * gamma + (0 if beta is None else beta)
+    outs = (y.astype(x.dtype), mean.astype(np.float32), (1 / deviation).astype(np.float32))
+    return outs[:n_out]
+
+
+def _product(op: Op, types: Types, data: Args) -> list[Shape]:
+    a, b = shape_of(types, 0), shape_of(types, 1)
+    if not a or not b:
+        raise ValueError("MatMul of a scalar")
+    left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
+    if left[-1] != right[-2]:
+        raise ValueError(f"cannot multiply {a} by {b}")
+    lead = np.broadcast_shapes(left[:-2], right[:-2])
+    tail = left[-2:-1] * (len(a) > 1) + right[-1:] * (len(b) > 1)
+    return [(*lead, *tail)]
+
+
+def _gemm(op: Op, types: Types, data: Args) -> list[Shape]:
+    a, b = shape_of(types, 0), shape_of(types, 1)
+    if len(a) != 2 or len(b) != 2:
+        raise ValueError(f"Gemm of {a} and {b}")
+    m, k = a[::-1] if op.attrs.get("transA", 0) else a
+    k2, n = b[::-1] if op.attrs.get("transB", 0) else b
+    if k != k2:
+        raise ValueError(f"Gemm of {a} and {b}")
+    return [(m, n)]
+
+
+def _conv(op: Op, types: Types, data: Args) -> list[Shape]:
+    x, w = shape_of(types, 0), shape_of(types, 1)
+    if len(x) != len(w) or len(x) < 3 or x[1] != w[1] * op.attrs.get("group", 1):
+        raise ValueError(f"cannot convolve {x} with weights {w}")
+    return [(x[0], w[0], *windowed(op, x[2:], w[2:]))]
+
+
+def _normalised(op: Op, types: Types, data: Args) -> list[Shape]:
+    x = shape_of(types, 0)
+    axis = wrapped(op.attrs.get("axis", -1), len(x))
+    return [x, *[(*x[:axis], *[1] * (len(x) - axis))] * 2][: len(op.outputs)]
+
+
+ROWS = (
+    OnnxOp("MatMul", "compiled", _product, FIRST, matmul,
+           "by a constant matrix, or q.k and p.v of an attention"),
+    OnnxOp("Gemm", "compiled", _gemm, FIRST, gemm, "constant B"),
+    OnnxOp("Conv", "compiled", _conv, FIRST, conv, "2-D, constant weights"),
+    OnnxOp("BatchNormalization", "compiled", same_shape, FIRST, batch_norm,
+           "folded into the layer beside it"),
+    OnnxOp("LayerNormalization", "compiled", _normalised, FIRST, layer_norm, "over the last axes",
+           later="float32"),
+)  # fmt: skip
