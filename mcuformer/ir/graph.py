@@ -75,6 +75,17 @@ class Graph:
             self._tables["places"] = {op.name: i for i, op in enumerate(self.ops)}
         return self._tables["places"]
 
+    def has(self, *kinds: str) -> bool:
+        """Whether some operation is of one of these kinds."""
+        if "kinds" not in self._tables:
+            self._tables["kinds"] = {op.kind for op in self.ops}
+        return not self._tables["kinds"].isdisjoint(kinds)
+
+    @property
+    def shapes_only(self) -> bool:
+        """Whether constants are placeholders (ir/placeholders.py), which hold no numbers."""
+        return "shapes_only" in self.meta
+
     def replace(self, **changes: Any) -> Graph:
         return dataclasses.replace(self, **changes)
 

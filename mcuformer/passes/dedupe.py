@@ -12,9 +12,9 @@ def dedupe(graph: Graph) -> Graph:
     first: dict[object, str] = {}
     made: dict[str, Op] = {}
     for op in graph.ops:
-        op = _simplified(
-            edit, made, op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs))
-        )
+        if renamed:
+            op = op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs))
+        op = _simplified(edit, made, op)
         key = (op.kind, op.inputs, tuple(sorted(op.attrs.items())))
         same = op.inputs[0] if _changes_nothing(edit, op) else first.get(key)
         if same is not None and op.outputs[0] not in graph.outputs:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op, distinct, fresh_name
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 
 
@@ -25,10 +26,15 @@ class Edit:
     def fresh(self, stem: str) -> str:
         return fresh_name(stem, self.values)
 
-    def const(self, stem: str, data: NDArray) -> str:
+    def const(self, stem: str, shape: tuple[int, ...], make: Callable[[], NDArray]) -> str:
+        """A float32 constant of this shape; `make` computes it where there are numbers."""
         name = self.fresh(stem)
-        array = np.ascontiguousarray(data, np.float32)
-        self.values[name] = Value(name, TensorType(array.shape, "float32"), array)
+        if self.graph.shapes_only:
+            self.values[name] = constant(name, "float32", shape)
+            return name
+        array = np.ascontiguousarray(make(), np.float32)
+        assert array.shape == shape, f"{stem}: {array.shape}, not {shape}"
+        self.values[name] = Value(name, TensorType(shape, "float32"), array)
         return name
 
     def activation(self, stem: str, shape: tuple[int, ...], like: str | None = None) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit, operand
 
@@ -18,7 +16,7 @@ _TOKEN_WISE = ("linear", "layernorm", "unary", "add", "mul", "softmax", "slice",
 
 
 def push_slice(graph: Graph) -> Graph:
-    changed = True
+    changed = graph.has("slice", "gather")
     while changed:
         graph, changed = _one_step(graph)
     return graph
@@ -120,7 +118,8 @@ def _on_rows(edit: Edit, op: Op, rows: list[int], out: str) -> list[Op]:
         inputs[i] = _rows_of(edit, made, op, str(inputs[i]), rows)
     bias = edit.data(operand(op, 3)) if op.kind == "attention" else None
     if bias is not None:
-        inputs[3] = edit.const(f"{op.name}.bias", bias[:, rows])
+        shape = (bias.shape[0], len(rows), bias.shape[2])
+        inputs[3] = edit.const(f"{op.name}.bias", shape, lambda: bias[:, rows])
     made.append(op.replace(inputs=tuple(inputs), outputs=(out,)))
     return made
 
@@ -128,11 +127,9 @@ def _on_rows(edit: Edit, op: Op, rows: list[int], out: str) -> list[Op]:
 def _rows_of(edit: Edit, made: list[Op], op: Op, x: str, rows: list[int]) -> str:
     data = edit.data(x)
     if data is not None:  # a constant: [C] has no rows
-        return (
-            x
-            if data.ndim == 1 or len(data) == 1
-            else edit.const(f"{x}.rows", np.asarray(data)[rows])
-        )
+        if data.ndim == 1 or len(data) == 1:
+            return x
+        return edit.const(f"{x}.rows", (len(rows), data.shape[1]), lambda: data[rows])
     if edit.values[x].type.shape[0] == 1:  # repeated for all rows
         return x
     out = edit.activation(f"{x}.rows", (len(rows), edit.values[x].type.shape[1]), x)

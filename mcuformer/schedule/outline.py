@@ -8,17 +8,13 @@ attribute that only numbers decide has its usual value. What a kernel's *bytes* 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 
 STAGE = "outline"
-_ONE = {name: np.ones((), name) for name in ("int8", "uint8", "int16", "uint16", "int32")}
 _NUMBERS = frozenset({
     "x_zp", "shift", "acc_shift", "eps_q", "gain", "gain_exp", "frac2", "zp", "m", "o_mant", "o_exp",
     "pad_value", "v_zp", "a_zp", "b_zp", "clamp_min", "clamp_max", "k_zp", "frac", "a",
@@ -37,16 +33,6 @@ def times(graph: Graph, name: str) -> int:
         return 1
     kind, _, rest = name.partition(".")
     return counts.get(f"{kind}.{rest.partition('.')[0]}", 1)
-
-
-@lru_cache(1 << 14)
-def placeholder(dtype: str, shape: tuple[int, ...]) -> NDArray:
-    """A constant that costs no memory: a zero-stride view of one number."""
-    return np.broadcast_to(_ONE[dtype], shape)
-
-
-def constant(name: str, dtype: str, shape: tuple[int, ...]) -> Value:
-    return Value(name, TensorType(shape, dtype), placeholder(dtype, shape))
 
 
 def outline(graph: Graph) -> Graph:

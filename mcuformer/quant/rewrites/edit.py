@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op, distinct
+from mcuformer.ir.placeholders import placeholder
 from mcuformer.ir.types import TensorType
 
 
@@ -31,8 +34,9 @@ class Edit:
         self._renamed[old] = self.resolve(new)
 
     def keep(self, op: Op) -> None:
-        inputs = tuple(None if n is None else self.resolve(n) for n in op.inputs)
-        self.b.ops.append(op.replace(inputs=inputs))
+        if self._renamed:
+            op = op.replace(inputs=tuple(None if n is None else self.resolve(n) for n in op.inputs))
+        self.b.ops.append(op)
 
     def emit(self, op: Op, inputs: list[str | None], **changes: Any) -> None:
         """`op` with other inputs (and kind, attrs, name ...), writing the same value."""
@@ -46,8 +50,14 @@ class Edit:
         self.keep(op.replace(inputs=tuple(inputs), outputs=(out,), **changes))
         return out
 
-    def const(self, stem: str, data: NDArray) -> str:
-        return self.b.const(stem, data)
+    def const(self, stem: str, shape: tuple[int, ...], make: Callable[[], NDArray]) -> str:
+        """A float32 constant of this shape; `make` computes it where there are numbers."""
+        type_ = TensorType(shape, "float32")
+        if self.graph.shapes_only:
+            return self.b.add_value(stem, type_, placeholder("float32", shape))
+        data = make().astype(np.float32, copy=False)
+        assert data.shape == shape, f"{stem}: {data.shape}, not {shape}"
+        return self.b.add_value(stem, type_, data)
 
     def only_reader(self, value: str) -> Op | None:
         """The single operation that reads an activation that is not a graph output."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from functools import partial
+
 import numpy as np
 
 from mcuformer.ir.graph import Graph
@@ -26,5 +28,6 @@ def free_norms(graph: Graph, given: Collection[str] = ()) -> Graph:
             edit.keep(op)
             continue
         width = graph.type(y).shape[-1]
-        edit.emit(op, [op.inputs[0], edit.const(f"{op.name}.one", np.ones(width, np.float32))])
+        one = edit.const(f"{op.name}.one", (width,), partial(np.ones, width))
+        edit.emit(op, [op.inputs[0], one])
     return edit.done()
