@@ -183,7 +183,7 @@ def static_estimate(graph: Graph) -> int:
     """.data and .bss of the port before it is linked: a cycle count per layer, and its state."""
     from mcuformer.schedule.outline import times
 
-    counts = 4 * sum(times(graph, op.name) for op in graph.ops if op.kind not in MOVES)
+    counts = 4 * sum(times(graph, op) for op in graph.ops if op.kind not in MOVES)
     return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 

@@ -68,12 +68,16 @@ def _run(graph: Graph, passes: Sequence[Pass]) -> Graph:
             continue
         graph = graph.pruned()
         skipped = graph.meta.get("skipped", ())
-        line = _note(*(Counter(op.kind for op in g.ops) for g in (before, graph)), skipped)
+        line = _note(_kinds(before), _kinds(graph), skipped)
         if line:
             notes += (f"{rewrite.__name__.replace('_', '-')}: {line}",)
         if skipped:
             graph = graph.replace(meta={k: v for k, v in graph.meta.items() if k != "skipped"})
     return graph.replace(meta={**graph.meta, "notes": notes})
+
+
+def _kinds(graph: Graph) -> Counter[str]:
+    return Counter(op.kind for op in graph.ops)
 
 
 def _note(before: Counter[str], after: Counter[str], skipped: Sequence[str]) -> str:

@@ -49,6 +49,12 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     return table
 
 
+def has_multiples(graph: Graph, policy: Policy) -> bool:
+    """Whether the channels' scales are integer multiples of one; a QDQ model brings one for all."""
+    free = graph.meta.get("qdq", {}).keys().isdisjoint(policy.members)
+    return policy.grain == "stream" and policy.dtype == "int8" and free
+
+
 def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
     """The operations that compute the numbers of a class; none where some are inputs or constants."""
     producers = graph.producers()

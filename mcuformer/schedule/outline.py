@@ -23,16 +23,13 @@ _NARROW_SHIFT = 11  # no int8 output of quant/epilogue.py has more
 _WEIGHTED = frozenset({"q_linear", "q_patch_embed", "q_conv2d", "q_dwconv2d"})
 
 
-def times(graph: Graph, name: str) -> int:
-    """How often the operation `name` occurs in the network that `graph` is short for.
+def times(graph: Graph, op: Op) -> int:
+    """How often `op` occurs in the network that `graph` is short for.
 
-    meta["times"] has a count for the prefix of every block that stands for several.
+    meta["times"] has a count for the origin of every block that stands for several.
     """
     counts = graph.meta.get("times")
-    if not counts:
-        return 1
-    kind, _, rest = name.partition(".")
-    return counts.get(f"{kind}.{rest.partition('.')[0]}", 1)
+    return counts.get(op.origin[0], 1) if counts and op.origin else 1
 
 
 def outline(graph: Graph) -> Graph:

@@ -21,8 +21,8 @@ from mcuformer.schedule.outline import times
 from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.schedule.trade import Memo
 from mcuformer.search.arch import Arch
+from mcuformer.search.float_graph import short_outline
 from mcuformer.search.formula import formula_bytes
-from mcuformer.search.int_graph import short_graph
 from mcuformer.targets.board import Board
 
 CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants
@@ -96,7 +96,7 @@ class Planner:
             return self._judged(arch)
 
     def _judged(self, arch: Arch) -> Cost | Illegal:
-        graph = short_graph(arch)
+        graph = short_outline(arch)
         weights, constants = flash_bytes(graph)
         flash = weights + constants + CODE_BYTES
         if flash > self.flash:
@@ -123,7 +123,7 @@ class Planner:
 
     def least(self, arch: Arch) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
-        graph = short_graph(arch)
+        graph = short_outline(arch)
         trade, beside = self._curve(graph)
         sram = min(p.limit_bytes for p in trade.points) + beside
         return {
@@ -143,7 +143,7 @@ class Planner:
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,
             weights_bytes=sum(
-                times(made.graph, op.name) * op_weight_bytes(made.frame.graph, op)
+                times(made.graph, op) * op_weight_bytes(made.frame.graph, op)
                 for op in made.frame.graph.ops
             ),
             constants_bytes=constants,
@@ -168,7 +168,7 @@ def flash_bytes(graph: Graph) -> tuple[int, int]:
     """(int8 weights, everything else): packed rows are padded to fours in both directions."""
     weights = constants = 0
     for op in graph.ops:
-        count, own = times(graph, op.name), _weights(graph, op)
+        count, own = times(graph, op), _weights(graph, op)
         weights += count * own
         constants += count * (_packed(graph, op, own) - own)
     return weights, constants

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.placeholders import placeholder
 from mcuformer.ir.types import TensorType
-from mcuformer.schedule.outline import STAGE, nominal, placeholder
+from mcuformer.schedule.outline import STAGE, nominal
 from mcuformer.search.arch import Arch
 
 
