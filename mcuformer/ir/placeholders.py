@@ -23,5 +23,10 @@ def placeholder(dtype: str, shape: tuple[int, ...]) -> NDArray:
     return np.broadcast_to(_ONE[dtype], shape)
 
 
+@lru_cache(1 << 14)
+def _type(dtype: str, shape: tuple[int, ...]) -> TensorType:
+    return TensorType(shape, dtype)
+
+
 def constant(name: str, dtype: str, shape: tuple[int, ...]) -> Value:
-    return Value(name, TensorType(shape, dtype), placeholder(dtype, shape))
+    return Value(name, _type(dtype, shape), placeholder(dtype, shape))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op, distinct, fresh_name
+from mcuformer.ir.graph import Graph, Op, distinct, fresh_name, same_ops
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 
@@ -64,11 +64,14 @@ class Edit:
 
     def done(self, ops: Iterable[Op] | None = None) -> Graph:
         kept = tuple(self.ops if ops is None else ops)
+        if same_ops(kept, self.graph.ops) and "qdq" not in self.graph.meta:
+            return self.graph
         meta = dict(self.graph.meta)
         if "qdq" in meta:
             meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}
         done = self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
-        return done.replace(ops=distinct(done.ops))
+        named = distinct(done.ops)
+        return done if named is done.ops else done.replace(ops=named)
 
 
 def uses(graph: Graph) -> Counter[str]:

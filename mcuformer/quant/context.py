@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.interp_int import run_op
-from mcuformer.ir.placeholders import placeholder
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
@@ -160,8 +160,9 @@ class Context:
     def _placeholder(self, const: Const) -> str | None:
         if not const.usual:
             return None
-        type_ = TensorType(const.shape, const.dtype)
-        return self.b.add_value(const.name, type_, placeholder(const.dtype, const.shape))
+        name = self.b.fresh(const.name)
+        self.b.values[name] = constant(name, const.dtype, const.shape)
+        return name
 
     def _stored(self, const: Const, stored: Mapping[str, str]) -> str | None:
         name = stored.get(const.name)

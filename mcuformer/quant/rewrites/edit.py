@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Builder, Graph, Op, distinct
+from mcuformer.ir.graph import Builder, Graph, Op, distinct, same_ops
 from mcuformer.ir.placeholders import placeholder
 from mcuformer.ir.types import TensorType
 
@@ -65,8 +65,10 @@ class Edit:
         return readers[0] if len(readers) == 1 and value not in self.graph.outputs else None
 
     def done(self) -> Graph:
+        if not self._renamed and same_ops(self.b.ops, self.graph.ops):
+            return self.graph
         outputs = tuple(self.resolve(n) for n in self.graph.outputs)
-        done = self.graph.replace(
-            ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
-        ).pruned()
-        return done.replace(ops=distinct(done.ops))
+        done = self.graph.replace(ops=tuple(self.b.ops), values=self.b.values, outputs=outputs)
+        done = done.pruned()
+        named = distinct(done.ops)
+        return done if named is done.ops else done.replace(ops=named)
