@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, operand
+from mcuformer.passes.edit import Edit, is_affine, operand
 
 Taken = Sequence[tuple[str, NDArray]]  # (add or mul, its constant)
 
 
 def absorb_affine(graph: Graph) -> Graph:
-    if not graph.has("add", "mul"):
+    if not any(is_affine(graph, op) for op in graph.ops):
         return graph
     edit = Edit(graph)
     readers = graph.consumers()
@@ -32,9 +32,7 @@ def absorb_affine(graph: Graph) -> Graph:
 
 
 def _only_layers_read(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
-    if op.kind not in ("add", "mul") or op.outputs[0] in graph.outputs:
-        return False
-    if not any(c is not None and c.ndim == 1 for c in (graph.const(i) for i in op.inputs)):
+    if not is_affine(graph, op) or op.outputs[0] in graph.outputs:
         return False
     users = readers[op.outputs[0]]
     return bool(users) and all(_takes(graph, readers, u, op.kind) for u in users)

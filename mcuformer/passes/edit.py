@@ -81,5 +81,12 @@ def uses(graph: Graph) -> Counter[str]:
     return count
 
 
+def is_affine(graph: Graph, op: Op) -> bool:
+    """x + c or x * c with a constant per channel."""
+    if op.kind not in ("add", "mul"):
+        return False
+    return any(c is not None and c.ndim == 1 for c in map(graph.const, op.inputs))
+
+
 def operand(op: Op, i: int) -> str | None:
     return op.inputs[i] if i < len(op.inputs) else None

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, operand, uses
+from mcuformer.passes.edit import Edit, is_affine, operand, uses
 
 _HOSTS = ("linear", "conv2d", "layernorm")
 
 
 def fold_affine(graph: Graph) -> Graph:
-    if not graph.has("add", "mul"):
+    if not any(is_affine(graph, op) for op in graph.ops):
         return graph
     edit, reads = Edit(graph), uses(graph)
     made: dict[str, int] = {}  # value -> place of its producer in edit.ops

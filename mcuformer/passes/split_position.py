@@ -17,7 +17,7 @@ from mcuformer.passes.edit import Edit, uses
 def split_position(graph: Graph) -> Graph:
     if not (graph.has("concat") and graph.has("add")):
         return graph
-    edit, reads, made = Edit(graph), uses(graph), graph.producers()
+    reads, made = uses(graph), graph.producers()
     joins: dict[str, Op] = {}  # the add's result -> the concat before it
     for op in graph.ops:
         if op.kind == "add":
@@ -25,6 +25,9 @@ def split_position(graph: Graph) -> Graph:
             table = graph.const(op.inputs[1])
             if before is not None and table is not None and _fits(graph, before, reads):
                 joins[op.outputs[0]] = before
+    if not joins:
+        return graph
+    edit = Edit(graph)
     dropped = {join.outputs[0] for join in joins.values()}
     for op in graph.ops:
         if op.outputs[0] in joins:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,16 @@ class Edit:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.producers, self.consumers = graph.producers(), graph.consumers()
         self.b = Builder(graph.name, graph.stage, graph.values.values())
         self._renamed: dict[str, str] = {}
+
+    @property
+    def producers(self) -> Mapping[str, Op]:
+        return self.graph.producers()
+
+    @property
+    def consumers(self) -> Mapping[str, Sequence[Op]]:
+        return self.graph.consumers()
 
     def resolve(self, name: str) -> str:
         return self._renamed.get(name, name)
