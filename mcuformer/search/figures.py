@@ -21,8 +21,8 @@ from mcuformer.schedule.outline import times
 from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.schedule.trade import Memo
 from mcuformer.search.arch import Arch
-from mcuformer.search.float_graph import short_outline
 from mcuformer.search.formula import formula_bytes
+from mcuformer.search.outline import short_outline
 from mcuformer.targets.board import Board
 
 CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants

@@ -6,39 +6,32 @@ a residual sum or a class token is decided there, and nowhere here.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
-from mcuformer.passes import run_float_passes
-from mcuformer.quant.lower import lower_shapes
 from mcuformer.search.arch import PATCH, Arch
 
 IMAGE = "image"
 Pads = tuple[int, int, int, int]  # above, left, below, right
 
 
-def outline_of(arch: Arch) -> Graph:
-    """The outline of the int graph: uint8 pixels [H,W,C] -> int8 logits [1, classes]."""
-    return lower_shapes(run_float_passes(float_graph(arch)), pixels=(IMAGE,))
+class Part(NamedTuple):
+    """Half a block: the attention or the MLP of a width, and the residual sum behind it."""
+
+    name: str  # the origin of its operations
+    hidden: int = 0  # 0: the attention
 
 
-def short_outline(arch: Arch) -> Graph:
-    """`outline_of` with one block of each kind, in the order of their last ones: all that decides a
-    placement (schedule/repeat.py). meta["times"] says how often each occurs (schedule/outline.py).
-    """
-    *body, last = arch.hidden  # whose rows are summed at once, or of which only one is asked for
-    kinds = sorted(set(body), key=lambda h: -body[::-1].index(h))
-    graph = outline_of(replace(arch, hidden=(*kinds, last)))
-    times = {block(i): body.count(h) for i, h in enumerate(kinds)}
-    return graph.replace(meta={"times": times})
+def parts(arch: Arch) -> list[Part]:
+    """Of all blocks in order."""
+    return [part for i, hidden in enumerate(arch.hidden) for part in halves(f"blocks.{i}", hidden)]
 
 
-def block(index: int) -> str:
-    """The origin of all operations of a block."""
-    return f"blocks.{index}"
+def halves(name: str, hidden: int) -> tuple[Part, Part]:
+    return Part(f"{name}.attn"), Part(f"{name}.mlp", hidden)
 
 
 class _Net:
@@ -87,13 +80,14 @@ class _Net:
         return self.op("conv2d", name, (x, *weights), down, across, n, **attrs)
 
 
-def float_graph(arch: Arch) -> Graph:
+def float_graph(arch: Arch, body: Sequence[Part]) -> Graph:
     """The image [H,W,C] -> logits [1, classes], at the stage before the canonical passes."""
     net = _Net(arch)
     x = _tokens(net)
-    for i in range(arch.depth):
-        net.origin = (block(i),)
-        x = _block(net, x, i)
+    for part in body:
+        net.origin = (part.name,)
+        made = _mlp(net, x, part) if part.hidden else _attention(net, x, part.name)
+        x = net.op("add", f"{part.name}.add", (x, made), arch.tokens, arch.dim)
     net.origin = ()
     x = net.layernorm(x, "norm")
     if arch.pool == "mean":
@@ -123,32 +117,25 @@ def _tokens(net: _Net) -> str:
     return net.op("add", "embedded", (x, table), arch.tokens, dim)
 
 
-def _block(net: _Net, x: str, i: int) -> str:
-    arch, rank, at = net.arch, net.arch.ranks(i), block(i)
-    rows, dim = arch.tokens, arch.dim
-    a = _attention(net, net.layernorm(x, f"{at}.norm1"), f"{at}.attn", rank.qkv)
-    a = net.linear(a, dim, f"{at}.attn.proj", rank.proj)
-    x = net.op("add", f"{at}.add", (x, a), rows, dim)
-    h = net.linear(net.layernorm(x, f"{at}.norm2"), arch.hidden[i], f"{at}.fc1", rank.fc1)
-    h = net.op("unary", f"{at}.gelu", (h,), rows, arch.hidden[i], fn="gelu")
-    h = net.linear(h, dim, f"{at}.fc2", rank.fc2)
-    return net.op("add", f"{at}.add.1", (x, h), rows, dim)
+def _mlp(net: _Net, x: str, part: Part) -> str:
+    arch, at, hidden = net.arch, part.name, part.hidden
+    rank = arch.ranks_of(hidden)
+    h = net.linear(net.layernorm(x, f"{at}.norm"), hidden, f"{at}.fc1", rank.fc1)
+    h = net.op("unary", f"{at}.gelu", (h,), arch.tokens, hidden, fn="gelu")
+    return net.linear(h, arch.dim, f"{at}.fc2", rank.fc2)
 
 
-def _attention(net: _Net, x: str, at: str, rank: int) -> str:
+def _attention(net: _Net, x: str, at: str) -> str:
     """One layer makes q, k and v, as channels next to each other."""
     arch = net.arch
-    rows, inner = arch.tokens, arch.inner
-    made = net.linear(x, 3 * inner, f"{at}.qkv", rank)
-    operands = [
-        net.op(
-            "slice", f"{at}.{part}.channels", (made,), rows, inner,
-            axis=1, start=j * inner, stop=(j + 1) * inner,
-        )
-        for j, part in enumerate("qkv")
-    ]  # fmt: skip
+    rank, rows, inner = arch.ranks_of(0), arch.tokens, arch.inner
+    made = net.linear(net.layernorm(x, f"{at}.norm"), 3 * inner, f"{at}.qkv", rank.qkv)
+    operands = []
+    for i, part in enumerate("qkv"):
+        cut = {"axis": 1, "start": i * inner, "stop": (i + 1) * inner}
+        operands.append(net.op("slice", f"{at}.{part}.channels", (made,), rows, inner, **cut))
     if arch.relative:
         operands.append(net.const(f"{at}.bias", arch.heads, rows, rows))
-    scale = arch.head_dim**-0.5
-    attrs = {"heads": arch.heads, "scale": scale}
-    return net.op("attention", f"{at}.attention", tuple(operands), rows, inner, **attrs)
+    attrs = {"heads": arch.heads, "scale": arch.head_dim**-0.5}
+    a = net.op("attention", f"{at}.attention", tuple(operands), rows, inner, **attrs)
+    return net.linear(a, arch.dim, f"{at}.proj", rank.proj)

@@ -22,7 +22,8 @@ class Edit:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.b = Builder(graph.name, graph.stage, graph.values.values())
+        self.b = Builder(graph.name, graph.stage)
+        self.b.values = dict(graph.values)
         self._renamed: dict[str, str] = {}
 
     @property
