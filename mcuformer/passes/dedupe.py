@@ -30,7 +30,10 @@ def dedupe(graph: Graph) -> Graph:
 
 def _twin(alike: Sequence[Op], op: Op) -> str | None:
     """The result of the first of them that has op's attributes."""
-    return next((o.outputs[0] for o in alike if o.attrs == op.attrs), None)
+    for other in alike:
+        if other.attrs == op.attrs:
+            return other.outputs[0]
+    return None
 
 
 def _changes_nothing(edit: Edit, op: Op) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from mcuformer.ir.graph import Graph, Op, distinct
+from mcuformer.ir.graph import Graph, Op, distinct, same_ops
 from mcuformer.passes.edit import Edit, operand
 
 WORTH_IT = 0.75  # push only where at most this share of the rows stays
@@ -85,7 +85,7 @@ class _Work:
         behind = [o for o in self.ops[place + 1 :] if o not in cuts]
         self.ops[place:] = [*new, *behind]
         named = distinct(self.ops)
-        if any(a is not b for a, b in zip(named, self.ops, strict=True)):
+        if not same_ops(named, self.ops):
             self._take(named)
         return at
 

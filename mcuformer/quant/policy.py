@@ -57,14 +57,16 @@ def has_multiples(graph: Graph, policy: Policy) -> bool:
 
 def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
     """The operations that compute the numbers of a class; none where some are inputs or constants."""
-    producers = graph.producers()
-    if any(n not in producers for n in members):
-        return []
-    writers = [producers[n] for n in members]
-    moves = [op for op in writers if moved_values(graph, op)]
-    if any(graph.const(n) is not None for op in moves for n in op.inputs):
-        return []
-    return [op for op in writers if op not in moves] if moves else writers
+    producers, made = graph.producers(), list[Op]()
+    for name in members:
+        op = producers.get(name)
+        if op is None:
+            return []
+        if not moved_values(graph, op):
+            made.append(op)
+        elif any(graph.const(n) is not None for n in op.inputs):
+            return []
+    return made
 
 
 def _ends(made: list[Op]) -> tuple[bool, float]:
