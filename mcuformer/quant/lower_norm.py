@@ -41,7 +41,9 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
         Const(g, "int16", channels) if affine else None,
         Const(b, "int32", channels) if affine else None,
     ]
-    usual = {"frac": 16} if multiples else {"frac": 16, "a": _scalar(dtype, dtype != "int16")}
+    usual = {"frac": 15 if affine else 16}
+    if not multiples:
+        usual["a"] = _scalar(dtype, dtype != "int16")
     attrs = {"groups": int(op.attrs["groups"])}
     ctx.emit("q_layernorm", op, operands, attrs, partial(_numbers, ctx, op), usual)
 
