@@ -18,15 +18,15 @@ _ONE = {n: np.ones((), n) for n in ("int8", "uint8", "int16", "uint16", "int32",
 
 
 @lru_cache(1 << 14)
+def _typed(dtype: str, shape: tuple[int, ...]) -> tuple[TensorType, NDArray]:
+    return TensorType(shape, dtype), np.broadcast_to(_ONE[dtype], shape)
+
+
 def placeholder(dtype: str, shape: tuple[int, ...]) -> NDArray:
     """A constant that costs no memory: a zero-stride view of one number."""
-    return np.broadcast_to(_ONE[dtype], shape)
-
-
-@lru_cache(1 << 14)
-def _type(dtype: str, shape: tuple[int, ...]) -> TensorType:
-    return TensorType(shape, dtype)
+    return _typed(dtype, shape)[1]
 
 
 def constant(name: str, dtype: str, shape: tuple[int, ...]) -> Value:
-    return Value(name, _type(dtype, shape), placeholder(dtype, shape))
+    type_, data = _typed(dtype, shape)
+    return Value(name, type_, data)

@@ -16,7 +16,8 @@ def dedupe(graph: Graph) -> Graph:
     for op in graph.ops:
         if renamed:
             op = op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs))
-        op = _simplified(edit, made, op)
+        if op.kind in ("reshape", "slice"):
+            op = _simplified(edit, made, op)
         alike = first.setdefault((op.kind, op.inputs), [])
         same = op.inputs[0] if _changes_nothing(edit, op) else _twin(alike, op)
         if same is not None and op.outputs[0] not in graph.outputs:
@@ -49,7 +50,7 @@ def _simplified(edit: Edit, made: dict[str, Op], op: Op) -> Op:
         return op
     if op.kind == "reshape":
         return op.replace(inputs=before.inputs)
-    if op.kind == "slice" and op.attrs["axis"] == before.attrs["axis"]:
+    if op.attrs["axis"] == before.attrs["axis"]:
         start = before.attrs["start"]
         attrs = {**op.attrs, "start": op.attrs["start"] + start, "stop": op.attrs["stop"] + start}
         return op.replace(inputs=before.inputs, attrs=attrs)

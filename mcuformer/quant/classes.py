@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
 
-_MOVES = ("concat", "slice", "gather", "reshape", "maxpool")
+MOVES = ("concat", "slice", "gather", "reshape", "maxpool")
 
 
 def moved_values(graph: Graph, op: Op) -> list[str]:
     """The activations that `op` copies unchanged into its output, and the output."""
-    if op.kind not in _MOVES:
+    if op.kind not in MOVES:
         return []
     inputs = [str(n) for n in op.inputs if graph.const(n) is None]
     return [*inputs, op.outputs[0]]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.classes import changes_channels, moved_values, value_classes
+from mcuformer.quant.classes import MOVES, changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
+from mcuformer.record import record
 
 Mode = Literal["8", "mixed", "16"]
 Grain = Literal["tensor", "stream", "channel"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True, eq=False)
 class Policy:
     """`grain`: one scale for all channels; per channel, integer multiples of one (LayerNorm reads
     it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU). `positive`: all
@@ -39,11 +39,13 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
         readers = [op for n in members for op in consumers.get(n, ())]
         dtype = _dtype(graph, mode, members, writers, readers)
         grain = _grain(graph, members, writers, readers)
-        positive, ceiling = _ends(makers(graph, members))
-        clamped = any(op.attrs.get("fn") and clamp_bounds(op.attrs["fn"]) for op in writers)
+        positive, ceiling, clamped = False, math.inf, False
+        if any(clamp_bounds(op.attrs.get("fn")) for op in writers):
+            positive, ceiling = _ends(makers(graph, members))
+            clamped = True
         if dtype == "int16" or (clamped and not _cut_by_saturation(positive, ceiling, grain)):
             grain = "tensor"
-        zero = grain == "tensor" or positive or any(op.kind == "conv2d" for op in readers)
+        zero = grain == "tensor" or positive or "conv2d" in (op.kind for op in readers)
         policy = Policy(members, dtype, grain, zero, positive, ceiling)
         table.update((n, policy) for n in members)
     return table
@@ -129,6 +131,7 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         or (op.kind == "mul" and channel_constant(graph, op) is None)
         for op in readers
     )
-    if scalar_reader or any(changes_channels(graph, op) for op in (*writers, *readers)):
+    moves = (op for op in (*writers, *readers) if op.kind in MOVES)
+    if scalar_reader or any(changes_channels(graph, op) for op in moves):
         return "tensor"
     return "stream" if any(op.kind == "layernorm" for op in readers) else "channel"
