@@ -184,6 +184,13 @@ class Builder:
     def const(self, stem: str, data: NDArray) -> str:
         return self.add_value(stem, TensorType(tuple(data.shape), str(data.dtype)), data)
 
+    def result(self, name: str, out: TensorType) -> str:
+        """The value that an operation writes, which alone may have a reserved name."""
+        if name in self.values or name not in self.reserved:
+            name = self.fresh(name)
+        self.values[name] = Value(name, out)
+        return name
+
     def op(
         self,
         kind: str,
@@ -194,10 +201,7 @@ class Builder:
         origin: Iterable[str] = (),
         out_name: str | None = None,
     ) -> str:
-        result = out_name or name
-        if result in self.values or result not in self.reserved:
-            result = self.fresh(result)
-        self.values[result] = Value(result, out)
+        result = self.result(out_name or name, out)
         self.ops.append(Op(kind, name, tuple(inputs), (result,), dict(attrs or {}), tuple(origin)))
         return result
 

@@ -138,11 +138,10 @@ class Context:
         type_ = out_type or self.int_type(name)
         if self._stats is None:
             inputs = [self._placeholder(o) if isinstance(o, Const) else o for o in operands]
-            result = self.b.op(kind, op.name, inputs, type_, attrs, op.origin, name)
-            made = self.b.ops[-1]
-            if usual:
-                made = made.replace(attrs={**attrs, **usual})
-            self.b.ops[-1] = nominal(made, self._type)
+            result = self.b.result(name, type_)
+            whole = {**attrs, **usual} if usual else attrs
+            made = Op(kind, op.name, tuple(inputs), (result,), whole, op.origin)
+            self.b.ops.append(nominal(made, self._type))
             return result
         more, arrays = numbers() if numbers else ({}, {})
         stored = {n: self.b.const(n, data) for n, data in arrays.items() if data is not None}

@@ -56,14 +56,17 @@ class _Net:
         return self.values[x].type.shape
 
     def linear(self, x: str, n: int, name: str, rank: int = 0) -> str:
-        """Two factors where `rank` is not 0: the first has no bias."""
+        """Two factors where `rank` is not 0."""
+        x = self.factor(x, rank, name) if rank else x
         rows, k = self.shape(x)
-        if rank:
-            down = f"{name}.down"
-            x = self.op("linear", down, (x, self.const(f"{down}.w", k, rank)), rows, rank)
-            k = rank
         weights = self.const(f"{name}.w", k, n), self.const(f"{name}.b", n)
         return self.op("linear", name, (x, *weights), rows, n)
+
+    def factor(self, x: str, rank: int, name: str) -> str:
+        """The first of a low rank: it has no bias."""
+        rows, k = self.shape(x)
+        name = f"{name}.down"
+        return self.op("linear", name, (x, self.const(f"{name}.w", k, rank)), rows, rank)
 
     def layernorm(self, x: str, name: str) -> str:
         rows, c = self.shape(x)
@@ -126,14 +129,13 @@ def _mlp(net: _Net, x: str, part: Part) -> str:
 
 
 def _attention(net: _Net, x: str, at: str) -> str:
-    """One layer makes q, k and v, as channels next to each other."""
+    """q, k and v are layers of their own, which share the first factor of a low rank."""
     arch = net.arch
     rank, rows, inner = arch.ranks_of(0), arch.tokens, arch.inner
-    made = net.linear(net.layernorm(x, f"{at}.norm"), 3 * inner, f"{at}.qkv", rank.qkv)
-    operands = []
-    for i, part in enumerate("qkv"):
-        cut = {"axis": 1, "start": i * inner, "stop": (i + 1) * inner}
-        operands.append(net.op("slice", f"{at}.{part}.channels", (made,), rows, inner, **cut))
+    x = net.layernorm(x, f"{at}.norm")
+    if rank.qkv:
+        x = net.factor(x, rank.qkv, f"{at}.qkv")
+    operands = [net.linear(x, inner, f"{at}.{part}") for part in "qkv"]
     if arch.relative:
         operands.append(net.const(f"{at}.bias", arch.heads, rows, rows))
     attrs = {"heads": arch.heads, "scale": arch.head_dim**-0.5}

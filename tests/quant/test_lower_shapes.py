@@ -55,6 +55,8 @@ def structure(graph: Graph) -> list[tuple[Any, ...]]:
 
 def same(graph: Graph, mode: Mode, pixels: InputFormat | None = None, bits: int = 8) -> None:
     stats = synthetic_stats(graph)
+    for name in graph.inputs:  # real ones are not as far below zero as above
+        stats.values[name].low *= 1.5
     table = {op.name: bits for op in stats.graph.ops if op.kind in PRODUCERS}
     real = lower(graph, stats, mode, pixels, table)
     own = lower_shapes(bare(graph), mode, graph.inputs if pixels else (), table)
@@ -77,14 +79,14 @@ def test_weights_of_four_bits(mode: Mode) -> None:
     same(models.vit(models.VitConfig()), mode, PIXELS, bits=4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(joins())
 def test_joins(case: Joins) -> None:
     for mode in MODES:
         same(joins_model(case), mode)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(stems())
 def test_stems(case: Stem) -> None:
     for mode in MODES:
