@@ -8,6 +8,8 @@ from mcuformer.ir.types import Value
 
 
 def tidy_names(graph: Graph) -> Graph:
+    if graph.shapes_only:  # which nobody reads
+        return graph
     names: dict[str, str] = {}
     taken: set[str] = set()
     for name in graph.inputs:

@@ -44,11 +44,12 @@ def bare(graph: Graph) -> Graph:
 
 
 def structure(graph: Graph) -> list[tuple[Any, ...]]:
-    """Operations with operands, types and attributes."""
-    types = {n: (v.type.shape, v.type.dtype, v.is_const) for n, v in graph.values.items()}
+    """Operations with operands, types and attributes; names of all but constants."""
+    values = graph.values
+    told = {n: (None if v.is_const else n, v.type.shape, v.type.dtype) for n, v in values.items()}
     return [
-        (op.kind, op.name, op.inputs, op.outputs, dict(op.attrs), op.origin,
-         [n and types[n] for n in (*op.inputs, *op.outputs)])
+        (op.kind, op.name, dict(op.attrs), op.origin, [n and told[n] for n in op.inputs],
+         [told[n] for n in op.outputs])
         for op in graph.ops
     ]  # fmt: skip
 

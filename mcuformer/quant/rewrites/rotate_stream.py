@@ -60,12 +60,14 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
             seen |= web.values
             if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
                 webs.append(web)
-    for op in graph.ops:
-        for web in webs:  # a layer may read one stream and write another
-            op = _rotated(edit, op, web)
-        edit.keep(op)
     rotated = tuple(sorted(name for web in webs for name in web.values))
-    return edit.done().replace(meta={**graph.meta, "rotated": rotated})
+    if not graph.shapes_only:  # numbers change, and nothing else
+        for op in graph.ops:
+            for web in webs:  # a layer may read one stream and write another
+                op = _rotated(edit, op, web)
+            edit.keep(op)
+        graph = edit.done()
+    return graph.replace(meta={**graph.meta, "rotated": rotated})
 
 
 def _web(edit: Edit, start: str) -> Web:
