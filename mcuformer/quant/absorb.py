@@ -10,7 +10,7 @@ outline comes out: operators and shapes are said beside the functions that compu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ def _attention(graph: Graph, group: Group, q: str, out: str) -> Op:
             "o_exp": (29 - _mixed_bits(graph, group),) * heads,
         }
     inputs = (q, group.tokens, group.tokens, *op.inputs[3:])
-    return replace(op, inputs=inputs, outputs=(out,), attrs=attrs)
+    return op.replace(inputs=inputs, outputs=(out,), attrs=attrs)
 
 
 def _score_multiplier(graph: Graph, group: Group) -> tuple[int, tuple[int, ...]]:
@@ -236,7 +236,7 @@ def _filled(
 ) -> Op:
     """The q_linear `op` of one operand with weights of `shape` [N, K / groups] and all that goes with them."""
     keys = [f"{op.name}.{suffix}" for suffix in "wbmo"]
-    op = replace(op, inputs=(*op.inputs, *keys, None, None, None))
+    op = op.replace(inputs=(*op.inputs, *keys, None, None, None))
     if graph.stage == STAGE:
         values[keys[0]] = constant(keys[0], "int8", shape)
         values.update((key, constant(key, "int32", shape[:1])) for key in keys[1:])
@@ -244,7 +244,7 @@ def _filled(
         arrays, more = _constants(numbers(), out.dtype, op.attrs)
         for key, data in zip(keys, arrays, strict=True):
             values[key] = Value(key, TensorType(data.shape, str(data.dtype)), data)
-        op = replace(op, attrs={**more, **op.attrs})
+        op = op.replace(attrs={**more, **op.attrs})
     values[op.outputs[0]] = Value(op.outputs[0], out)
     return op
 

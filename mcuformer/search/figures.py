@@ -22,7 +22,7 @@ from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.schedule.trade import Memo
 from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
-from mcuformer.search.outline import short_outline
+from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
 
 CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants
@@ -81,6 +81,7 @@ class Planner:
     optimize: str = "balanced"
     memo: Memo = field(default_factory=dict)
     memory_model: Literal["plan", "formula"] = "plan"
+    runs: Known = field(default_factory=dict)
 
     @property
     def ram(self) -> int:
@@ -96,7 +97,7 @@ class Planner:
             return self._judged(arch)
 
     def _judged(self, arch: Arch) -> Cost | Illegal:
-        graph = short_outline(arch)
+        graph = short_outline(arch, self.runs)
         weights, constants = flash_bytes(graph)
         flash = weights + constants + CODE_BYTES
         if flash > self.flash:
@@ -123,7 +124,7 @@ class Planner:
 
     def least(self, arch: Arch) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
-        graph = short_outline(arch)
+        graph = short_outline(arch, self.runs)
         trade, beside = self._curve(graph)
         sram = min(p.limit_bytes for p in trade.points) + beside
         return {

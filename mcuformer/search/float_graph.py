@@ -15,6 +15,7 @@ from mcuformer.ir.types import TensorType, Value
 from mcuformer.search.arch import PATCH, Arch
 
 IMAGE = "image"
+STEM, HEAD = "stem", "head"  # origins of what stands before and behind the blocks
 Pads = tuple[int, int, int, int]  # above, left, below, right
 
 
@@ -86,12 +87,13 @@ class _Net:
 def float_graph(arch: Arch, body: Sequence[Part]) -> Graph:
     """The image [H,W,C] -> logits [1, classes], at the stage before the canonical passes."""
     net = _Net(arch)
+    net.origin = (STEM,)
     x = _tokens(net)
     for part in body:
         net.origin = (part.name,)
         made = _mlp(net, x, part) if part.hidden else _attention(net, x, part.name)
         x = net.op("add", f"{part.name}.add", (x, made), arch.tokens, arch.dim)
-    net.origin = ()
+    net.origin = (HEAD,)
     x = net.layernorm(x, "norm")
     if arch.pool == "mean":
         x = net.op("mean", "mean", (x,), 1, arch.dim)
