@@ -95,9 +95,9 @@ def float_graph(arch: Arch, body: Sequence[Part]) -> Graph:
         x = net.op("add", f"{part.name}.add", (x, made), arch.tokens, arch.dim)
     net.origin = (HEAD,)
     x = net.layernorm(x, "norm")
-    if arch.pool == "mean":
+    if arch.pool == "mean" and arch.tokens > 1:
         x = net.op("mean", "mean", (x,), 1, arch.dim)
-    else:
+    elif arch.pool == "cls":
         x = net.op("slice", "head.rows", (x,), 1, arch.dim, axis=0, start=0, stop=1)
     y = net.linear(x, arch.classes, "head")
     meta = {"shapes_only": True}
@@ -118,7 +118,8 @@ def _tokens(net: _Net) -> str:
     x = net.op("reshape", "tokens", (x,), down * across, dim, shape=(down * across, dim))
     if arch.pool == "cls":
         x = net.op("concat", "concat", (net.const("cls", 1, dim), x), arch.tokens, dim, axis=0)
-    table = net.const("position", arch.tokens, dim)
+    shape = (arch.tokens, dim) if arch.tokens > 1 else (dim,)  # one row is a number per channel
+    table = net.const("position", *shape)
     return net.op("add", "embedded", (x, table), arch.tokens, dim)
 
 
