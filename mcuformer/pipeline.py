@@ -184,7 +184,7 @@ def static_estimate(graph: Graph) -> int:
     from mcuformer.schedule.outline import times
 
     views = kinds("view")
-    counts = 4 * sum(times(graph, op.name) for op in graph.ops if op.kind not in views)
+    counts = 4 * sum(times(graph, op) for op in graph.ops if op.kind not in views)
     return -(-counts // 8) * 8 + PORT_STATE_BYTES
 
 

@@ -5,7 +5,7 @@ Graphs are immutable; a pass builds a new one with `Graph.replace` or the `Build
 
 from __future__ import annotations
 
-import dataclasses
+import operator
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,15 @@ class Op:
     origin: tuple[str, ...] = ()
 
     def replace(self, **changes: Any) -> Op:
-        return dataclasses.replace(self, **changes)
+        given = changes.get
+        return Op(
+            given("kind", self.kind),
+            given("name", self.name),
+            given("inputs", self.inputs),
+            given("outputs", self.outputs),
+            given("attrs", self.attrs),
+            given("origin", self.origin),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,22 +83,51 @@ class Graph:
             self._tables["places"] = {op.name: i for i, op in enumerate(self.ops)}
         return self._tables["places"]
 
+    def has(self, *kinds: str) -> bool:
+        """Whether some operation is of one of these kinds."""
+        if "kinds" not in self._tables:
+            self._tables["kinds"] = {op.kind for op in self.ops}
+        return not self._tables["kinds"].isdisjoint(kinds)
+
+    @property
+    def shapes_only(self) -> bool:
+        """Whether constants are placeholders (ir/placeholders.py), which hold no numbers."""
+        return "shapes_only" in self.meta
+
     def replace(self, **changes: Any) -> Graph:
-        return dataclasses.replace(self, **changes)
+        given = changes.get
+        made = Graph(
+            given("name", self.name),
+            given("stage", self.stage),
+            given("inputs", self.inputs),
+            given("outputs", self.outputs),
+            given("ops", self.ops),
+            given("values", self.values),
+            given("meta", self.meta),
+        )
+        if made.ops is self.ops:
+            made._tables.update(self._tables)  # which depend on nothing else
+        return made
 
     def pruned(self) -> Graph:
         """Without operations and values that no output depends on."""
         live: set[str | None] = set(self.outputs)
         kept: list[Op] = []
         for op in reversed(self.ops):
-            if not live.isdisjoint(op.outputs):
+            if op.outputs[0] in live or not live.isdisjoint(op.outputs):
                 kept.append(op)
-                live.update(op.inputs)
-                live.update(op.outputs)
+                live.update(op.inputs, op.outputs)
         live.update(self.inputs)
+        if len(kept) == len(self.ops) and live.issuperset(self.values):
+            return self
         return self.replace(
             ops=tuple(reversed(kept)), values={n: v for n, v in self.values.items() if n in live}
         )
+
+
+def same_ops(a: Sequence[Op], b: Sequence[Op]) -> bool:
+    """Whether these are the very same operations: a pass that found nothing to do."""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 def fresh_name(stem: str, *taken: Container[str]) -> str:
@@ -135,6 +172,8 @@ class Builder:
         self.ops: list[Op] = []
 
     def fresh(self, stem: str) -> str:
+        if stem not in self.values and stem not in self.reserved:
+            return stem
         return fresh_name(stem, self.values, self.reserved)
 
     def add_value(self, stem: str, type_: TensorType, data: NDArray | None = None) -> str:
@@ -144,6 +183,13 @@ class Builder:
 
     def const(self, stem: str, data: NDArray) -> str:
         return self.add_value(stem, TensorType(tuple(data.shape), str(data.dtype)), data)
+
+    def result(self, name: str, out: TensorType) -> str:
+        """The value that an operation writes, which alone may have a reserved name."""
+        if name in self.values or name not in self.reserved:
+            name = self.fresh(name)
+        self.values[name] = Value(name, out)
+        return name
 
     def op(
         self,
@@ -155,10 +201,7 @@ class Builder:
         origin: Iterable[str] = (),
         out_name: str | None = None,
     ) -> str:
-        result = out_name or name
-        if result in self.values or result not in self.reserved:
-            result = self.fresh(result)
-        self.values[result] = Value(result, out)
+        result = self.result(out_name or name, out)
         self.ops.append(Op(kind, name, tuple(inputs), (result,), dict(attrs or {}), tuple(origin)))
         return result
 

@@ -31,7 +31,7 @@ from mcuformer.operators.row import (
 )
 
 if TYPE_CHECKING:
-    from mcuformer.quant.context import Context
+    from mcuformer.quant.context import Context, Numbers
 
 AVGPOOL_SOURCES = ("mcf_avgpool.c",)
 SMALL = 128  # pixels whose sum of 8 bits fits int16
@@ -69,22 +69,28 @@ def q_avgpool(op: Op, args: Args, out: TensorType) -> NDArray:
 
 def lower_avgpool(ctx: Context, op: Op) -> None:
     """The input's zero point moves all averages alike: it goes into the offset."""
-    from mcuformer.quant.epilogue import solve  # quant stands above this table
+    from mcuformer.quant.context import Const  # quant stands above this table
+    from mcuformer.quant.epilogue import solve
 
-    x, y = str(op.inputs[0]), op.outputs[0]
-    source, result, channels = ctx.qparams(x), ctx.qparams(y), ctx.graph.type(x).shape[-1]
+    x, y, channels = str(op.inputs[0]), op.outputs[0], ctx.shape(op.inputs[0])[-1]
     info = np.iinfo(DTYPES[ctx.dtype(x)])
     reach, taps = max(-info.min, info.max), math.prod(op.attrs["kernel"])
     up = math.floor(31 - math.log2(taps * reach + 1))
-    unit = 2.0 ** (up - 2)  # of m, for one step of x
-    bound = np.full(channels, math.ceil(reach * unit * (1 + 2.0**-14)) + 2, np.int64)
-    scale, zero = (np.broadcast_to(p, (channels,)) for p in (result.scale, result.zero_point))
-    zero = zero - source.zero_point * source.scale / scale
-    end = solve(source.scale / unit, bound, scale, zero, wide=True, where=op.name)
-    consts = [ctx.b.const(f"{op.name}.{n}", getattr(end, n)) for n in ("mult", "offset")]
+    names = [f"{op.name}.{n}" for n in ("mult", "offset")]
+
+    def numbers() -> Numbers:
+        source, result = ctx.qparams(x), ctx.qparams(y)
+        unit = 2.0 ** (up - 2)  # of m, for one step of x
+        bound = np.full(channels, math.ceil(reach * unit * (1 + 2.0**-14)) + 2, np.int64)
+        scale, zero = (np.broadcast_to(p, (channels,)) for p in (result.scale, result.zero_point))
+        zero = zero - source.zero_point * source.scale / scale
+        end = solve(source.scale / unit, bound, scale, zero, wide=True, where=op.name)
+        data = dict(zip(names, (end.mult, end.offset), strict=True))
+        return {"shift": end.shift, "acc_shift": end.acc_shift}, data
+
     attrs: dict[str, Any] = {k: tuple(op.attrs[k]) for k in ("kernel", "strides", "pads")}
-    attrs |= {"up": up, "shift": end.shift, "acc_shift": end.acc_shift}
-    ctx.emit("q_avgpool", op, [x, *consts], attrs)
+    consts = [Const(n, "int32", (channels,)) for n in names]
+    ctx.emit("q_avgpool", op, [x, *consts], attrs | {"up": up}, numbers)
 
 
 def _too_many(graph: Graph, op: Op) -> str | None:

@@ -63,15 +63,21 @@ def _run(graph: Graph, passes: Sequence[Pass]) -> Graph:
     """meta["notes"] gains a line for every pass that changed something or says why it did not."""
     notes: tuple[str, ...] = tuple(graph.meta.get("notes", ()))
     for rewrite in passes:
-        before = Counter(op.kind for op in graph.ops)
-        graph = rewrite(graph).pruned()
+        before, graph = graph, rewrite(graph)
+        if graph is before or graph.shapes_only:  # of which nobody reads notes
+            continue
+        graph = graph.pruned()
         skipped = graph.meta.get("skipped", ())
-        line = _note(before, Counter(op.kind for op in graph.ops), skipped)
+        line = _note(_kinds(before), _kinds(graph), skipped)
         if line:
             notes += (f"{rewrite.__name__.replace('_', '-')}: {line}",)
-        meta = {k: v for k, v in graph.meta.items() if k != "skipped"}
-        graph = graph.replace(meta={**meta, "notes": notes})
-    return graph
+        if skipped:
+            graph = graph.replace(meta={k: v for k, v in graph.meta.items() if k != "skipped"})
+    return graph.replace(meta={**graph.meta, "notes": notes})
+
+
+def _kinds(graph: Graph) -> Counter[str]:
+    return Counter(op.kind for op in graph.ops)
 
 
 def _note(before: Counter[str], after: Counter[str], skipped: Sequence[str]) -> str:

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, operand
+from mcuformer.passes.edit import Edit, is_affine, operand
+
+Taken = Sequence[tuple[str, NDArray]]  # (add or mul, its constant)
 
 
 def absorb_affine(graph: Graph) -> Graph:
+    if not any(is_affine(graph, op) for op in graph.ops):
+        return graph
     edit = Edit(graph)
     readers = graph.consumers()
     absorbed: dict[str, Op] = {}  # value -> the add or mul that goes into its readers
@@ -28,9 +32,7 @@ def absorb_affine(graph: Graph) -> Graph:
 
 
 def _only_layers_read(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
-    if op.kind not in ("add", "mul") or op.outputs[0] in graph.outputs:
-        return False
-    if not any(c is not None and c.ndim == 1 for c in (graph.const(i) for i in op.inputs)):
+    if not is_affine(graph, op) or op.outputs[0] in graph.outputs:
         return False
     users = readers[op.outputs[0]]
     return bool(users) and all(_takes(graph, readers, u, op.kind) for u in users)
@@ -54,21 +56,36 @@ def _absorb(edit: Edit, op: Op, absorbed: dict[str, Op]) -> Op:
     x = op.inputs[0]
     w, b = edit.data(operand(op, 1)), edit.data(operand(op, 2))
     assert w is not None
-    wide = w.astype(np.float64)  # [..., Ci, Co]
-    bias = np.zeros(w.shape[-1]) if b is None else b.astype(np.float64)
+    taken: list[tuple[str, NDArray]] = []
     origin = list(op.origin)
     while x in absorbed:
         before = absorbed[x]
         x, const = _split(edit, before)
-        if before.kind == "mul":
+        taken.append((before.kind, const))
+        origin = [*before.origin, *origin]
+    inputs = [x, edit.const(f"{op.name}.absorbed", w.shape, lambda: _merged(w, b, taken)[0])]
+    if b is not None or _shifts(edit, w, taken):
+        bias = w.shape[-1:]
+        inputs.append(edit.const(f"{op.name}.shifted", bias, lambda: _merged(w, b, taken)[1]))
+    return op.replace(inputs=tuple(inputs), origin=tuple(dict.fromkeys(origin)))
+
+
+def _merged(w: NDArray, b: NDArray | None, taken: Taken) -> tuple[NDArray, NDArray]:
+    """Weights [..., Ci, Co] and bias with what was `taken`, from the layer outwards."""
+    wide = w.astype(np.float64)
+    bias = np.zeros(w.shape[-1]) if b is None else b.astype(np.float64)
+    for kind, const in taken:
+        if kind == "mul":
             wide = const[:, None] * wide
         else:
             bias = bias + const @ wide.reshape(-1, *wide.shape[-2:]).sum(0)
-        origin = [*before.origin, *origin]
-    inputs = [x, edit.const(f"{op.name}.absorbed", wide)]
-    if b is not None or bias.any():
-        inputs.append(edit.const(f"{op.name}.shifted", bias))
-    return op.replace(inputs=tuple(inputs), origin=tuple(dict.fromkeys(origin)))
+    return wide, bias
+
+
+def _shifts(edit: Edit, w: NDArray, taken: Taken) -> bool:
+    """Whether a layer without a bias gets one; of shapes alone, whether it may."""
+    added = any(kind == "add" for kind, _ in taken)
+    return added and (edit.graph.shapes_only or bool(_merged(w, None, taken)[1].any()))
 
 
 def _split(edit: Edit, op: Op) -> tuple[str | None, NDArray]:

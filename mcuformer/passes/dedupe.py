@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit
 
@@ -9,21 +11,30 @@ from mcuformer.passes.edit import Edit
 def dedupe(graph: Graph) -> Graph:
     edit = Edit(graph)
     renamed: dict[str, str] = {}
-    first: dict[object, str] = {}
+    first: dict[object, list[Op]] = {}
     made: dict[str, Op] = {}
     for op in graph.ops:
-        op = _simplified(
-            edit, made, op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs))
-        )
-        key = (op.kind, op.inputs, tuple(sorted(op.attrs.items())))
-        same = op.inputs[0] if _changes_nothing(edit, op) else first.get(key)
+        if renamed:
+            op = op.replace(inputs=tuple(renamed.get(i or "", i) for i in op.inputs))
+        if op.kind in ("reshape", "slice"):
+            op = _simplified(edit, made, op)
+        alike = first.setdefault((op.kind, op.inputs), [])
+        same = op.inputs[0] if _changes_nothing(edit, op) else _twin(alike, op)
         if same is not None and op.outputs[0] not in graph.outputs:
             renamed[op.outputs[0]] = same
             continue
-        first.setdefault(key, op.outputs[0])
+        alike.append(op)
         made[op.outputs[0]] = op
         edit.ops.append(op)
     return edit.done()
+
+
+def _twin(alike: Sequence[Op], op: Op) -> str | None:
+    """The result of the first of them that has op's attributes."""
+    for other in alike:
+        if other.attrs == op.attrs:
+            return other.outputs[0]
+    return None
 
 
 def _changes_nothing(edit: Edit, op: Op) -> bool:
@@ -39,7 +50,7 @@ def _simplified(edit: Edit, made: dict[str, Op], op: Op) -> Op:
         return op
     if op.kind == "reshape":
         return op.replace(inputs=before.inputs)
-    if op.kind == "slice" and op.attrs["axis"] == before.attrs["axis"]:
+    if op.attrs["axis"] == before.attrs["axis"]:
         start = before.attrs["start"]
         attrs = {**op.attrs, "start": op.attrs["start"] + start, "stop": op.attrs["stop"] + start}
         return op.replace(inputs=before.inputs, attrs=attrs)

@@ -8,6 +8,8 @@ from mcuformer.passes.edit import Edit
 
 def drop_softmax(graph: Graph) -> Graph:
     """A softmax that something else reads too stays for its other readers."""
+    if not graph.has("argmax"):
+        return graph
     edit, made = Edit(graph), graph.producers()
     for op in graph.ops:
         source = made.get(str(op.inputs[0])) if op.kind == "argmax" else None

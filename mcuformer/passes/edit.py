@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op, distinct, fresh_name
+from mcuformer.ir.graph import Graph, Op, distinct, fresh_name, same_ops
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 
 
@@ -25,10 +26,15 @@ class Edit:
     def fresh(self, stem: str) -> str:
         return fresh_name(stem, self.values)
 
-    def const(self, stem: str, data: NDArray) -> str:
+    def const(self, stem: str, shape: tuple[int, ...], make: Callable[[], NDArray]) -> str:
+        """A float32 constant of this shape; `make` computes it where there are numbers."""
         name = self.fresh(stem)
-        array = np.ascontiguousarray(data, np.float32)
-        self.values[name] = Value(name, TensorType(array.shape, "float32"), array)
+        if self.graph.shapes_only:
+            self.values[name] = constant(name, "float32", shape)
+            return name
+        array = np.ascontiguousarray(make(), np.float32)
+        assert array.shape == shape, f"{stem}: {array.shape}, not {shape}"
+        self.values[name] = Value(name, TensorType(shape, "float32"), array)
         return name
 
     def activation(self, stem: str, shape: tuple[int, ...], like: str | None = None) -> str:
@@ -58,11 +64,14 @@ class Edit:
 
     def done(self, ops: Iterable[Op] | None = None) -> Graph:
         kept = tuple(self.ops if ops is None else ops)
+        if same_ops(kept, self.graph.ops) and "qdq" not in self.graph.meta:
+            return self.graph
         meta = dict(self.graph.meta)
         if "qdq" in meta:
             meta |= {"qdq": self.qdq, "qdq_weights": self.weight_scales}
         done = self.graph.replace(ops=kept, values=self.values, meta=meta).pruned()
-        return done.replace(ops=distinct(done.ops))
+        named = distinct(done.ops)
+        return done if named is done.ops else done.replace(ops=named)
 
 
 def uses(graph: Graph) -> Counter[str]:
@@ -70,6 +79,13 @@ def uses(graph: Graph) -> Counter[str]:
     count: Counter[str] = Counter(i for op in graph.ops for i in op.inputs if i is not None)
     count.update(graph.outputs)
     return count
+
+
+def is_affine(graph: Graph, op: Op) -> bool:
+    """x + c or x * c with a constant per channel."""
+    if op.kind not in ("add", "mul"):
+        return False
+    return any(c is not None and c.ndim == 1 for c in map(graph.const, op.inputs))
 
 
 def operand(op: Op, i: int) -> str | None:

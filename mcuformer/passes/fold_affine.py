@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, operand, uses
+from mcuformer.passes.edit import Edit, is_affine, operand, uses
 
 _HOSTS = ("linear", "conv2d", "layernorm")
 
 
 def fold_affine(graph: Graph) -> Graph:
+    if not any(is_affine(graph, op) for op in graph.ops):
+        return graph
     edit, reads = Edit(graph), uses(graph)
     made: dict[str, int] = {}  # value -> place of its producer in edit.ops
     for op in graph.ops:
@@ -52,13 +54,18 @@ def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
     second, third = operand(host, 1), operand(host, 2)
     if op.kind == "mul":
         edit.rescaled(host.outputs[0], op.outputs[0], const)
-        table = np.ones_like(wide) if weight is None else weight.astype(np.float64)
-        second = edit.const(f"{host.name}.scaled", table * wide)
-        edit.scales(operand(host, 1), second, lambda s: s * wide)
+        shape = const.shape if weight is None else weight.shape
+        scaled = edit.const(
+            f"{host.name}.scaled", shape, lambda: wide if weight is None else weight * wide
+        )
+        second = scaled
+        edit.scales(operand(host, 1), scaled, lambda s: s * wide)
         if bias is not None:
-            third = edit.const(f"{host.name}.shifted", bias * wide)
+            third = edit.const(f"{host.name}.shifted", const.shape, lambda: bias * wide)
     else:
-        third = edit.const(f"{host.name}.shifted", wide if bias is None else bias + wide)
+        third = edit.const(
+            f"{host.name}.shifted", const.shape, lambda: wide if bias is None else bias + wide
+        )
     inputs = (host.inputs[0], second) if third is None else (host.inputs[0], second, third)
     return host.replace(
         inputs=inputs, outputs=op.outputs, origin=tuple(dict.fromkeys((*host.origin, *op.origin)))

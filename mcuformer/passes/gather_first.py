@@ -10,6 +10,8 @@ from mcuformer.passes.edit import Edit, uses
 
 
 def gather_first(graph: Graph) -> Graph:
+    if not graph.has("gather"):
+        return graph
     edit, reads, made = Edit(graph), uses(graph), graph.producers()
     moved = {}
     for op in graph.ops:

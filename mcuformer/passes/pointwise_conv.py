@@ -7,6 +7,8 @@ from mcuformer.passes.edit import Edit
 
 
 def pointwise_conv(graph: Graph) -> Graph:
+    if not graph.has("conv2d"):
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         if op.kind == "conv2d" and _is_pointwise(graph, op):
@@ -28,7 +30,7 @@ def _as_linear(edit: Edit, op: Op) -> list[Op]:
     height, width, channels = edit.values[x].type.shape
     rows = edit.activation(f"{op.name}.rows", (height * width, channels), x)
     made = edit.activation(f"{op.name}.linear", (height * width, w.shape[3]), op.outputs[0])
-    weights = edit.const(f"{op.name}.w", w[0, 0])
+    weights = edit.const(f"{op.name}.w", w.shape[2:], lambda: w[0, 0])
     edit.scales(op.inputs[1], weights, lambda s: s)
     shape = edit.values[op.outputs[0]].type.shape
     return [

@@ -9,6 +9,8 @@ from mcuformer.passes.edit import Edit, uses
 
 
 def scale_into_sum(graph: Graph) -> Graph:
+    if not graph.has("mul"):
+        return graph
     edit, reads, made = Edit(graph), uses(graph), graph.producers()
     for op in graph.ops:
         total = made.get(op.inputs[0] or "") if op.kind == "mul" else None

@@ -13,8 +13,11 @@ from mcuformer.passes.edit import Edit, operand
 
 
 def split_linear(graph: Graph) -> Graph:
-    edit, readers = Edit(graph), graph.consumers()
+    readers = graph.consumers()
     layers = {op.outputs[0]: op for op in graph.ops if _splits(graph, readers, op)}
+    if not layers:
+        return graph
+    edit = Edit(graph)
     for op in graph.ops:
         layer = layers.get(op.inputs[0] or "") if op.kind == "slice" else None
         edit.ops.append(op if layer is None else _part(edit, layer, op))
@@ -36,10 +39,11 @@ def _part(edit: Edit, layer: Op, cut: Op) -> Op:
     w, b = edit.data(operand(layer, 1)), edit.data(operand(layer, 2))
     assert w is not None
     name = cut.name.removesuffix(".channels")
-    inputs = [layer.inputs[0], edit.const(f"{name}.w", w[:, chosen])]
+    width = chosen.stop - chosen.start
+    inputs = [layer.inputs[0], edit.const(f"{name}.w", (len(w), width), lambda: w[:, chosen])]
     edit.scales(operand(layer, 1), str(inputs[1]), lambda s: s[chosen])
     edit.share(layer.outputs[0], cut.outputs[0])
     if b is not None:
-        inputs.append(edit.const(f"{name}.b", b[chosen]))
+        inputs.append(edit.const(f"{name}.b", (width,), lambda: b[chosen]))
     origin = tuple(dict.fromkeys((*layer.origin, *cut.origin)))
     return Op("linear", name, tuple(inputs), cut.outputs, {}, origin)

@@ -6,6 +6,8 @@ The class token with its position becomes one constant. Parts may be constant or
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
@@ -13,7 +15,9 @@ from mcuformer.passes.edit import Edit, uses
 
 
 def split_position(graph: Graph) -> Graph:
-    edit, reads, made = Edit(graph), uses(graph), graph.producers()
+    if not (graph.has("concat") and graph.has("add")):
+        return graph
+    reads, made = uses(graph), graph.producers()
     joins: dict[str, Op] = {}  # the add's result -> the concat before it
     for op in graph.ops:
         if op.kind == "add":
@@ -21,6 +25,9 @@ def split_position(graph: Graph) -> Graph:
             table = graph.const(op.inputs[1])
             if before is not None and table is not None and _fits(graph, before, reads):
                 joins[op.outputs[0]] = before
+    if not joins:
+        return graph
+    edit = Edit(graph)
     dropped = {join.outputs[0] for join in joins.values()}
     for op in graph.ops:
         if op.outputs[0] in joins:
@@ -45,6 +52,7 @@ def _parts(edit: Edit, join: Op, add: Op) -> list[Op]:
     assert table is not None
     total = edit.values[join.outputs[0]].type.shape
     rows = np.broadcast_to(table, total)
+    width = total[1]
     made: list[Op] = []
     inputs: list[str] = []
     start = 0
@@ -55,10 +63,11 @@ def _parts(edit: Edit, join: Op, add: Op) -> list[Op]:
         data = edit.data(part)
         start += count
         if data is not None:
-            inputs.append(edit.const(part, data + rows[start - count : start]))
+            moved = partial(np.add, data, rows[start - count : start])
+            inputs.append(edit.const(part, (count, width), moved))
             continue
-        out = edit.activation(f"{add.outputs[0]}.part", (count, total[1]), add.outputs[0])
-        operands = (part, edit.const(f"{add.name}.const", own))
+        out = edit.activation(f"{add.outputs[0]}.part", (count, width), add.outputs[0])
+        operands = (part, edit.const(f"{add.name}.const", own.shape, partial(np.asarray, own)))
         made.append(Op("add", add.name, operands, (out,), {}, add.origin))
         inputs.append(out)
     made.append(join.replace(inputs=tuple(inputs), outputs=add.outputs))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import CANONICAL
 from mcuformer.ir.types import Value
 
 
 def tidy_names(graph: Graph) -> Graph:
+    if graph.shapes_only:  # which nobody reads
+        return graph
     names: dict[str, str] = {}
     taken: set[str] = set()
     for name in graph.inputs:
@@ -48,10 +48,12 @@ def _operand(op: Op, i: int) -> str:
 
 
 def _renamed(value: Value, name: str) -> Value:
-    return dataclasses.replace(value, name=name)
+    return value if value.name == name else Value(name, value.type, value.data)
 
 
 def _op(op: Op, names: dict[str, str]) -> Op:
     inputs = tuple(None if i is None else names[i] for i in op.inputs)
     out = names[op.outputs[0]]
+    if op.name == out and op.inputs == inputs and op.outputs == (out,):
+        return op
     return op.replace(name=out, inputs=inputs, outputs=(out,))

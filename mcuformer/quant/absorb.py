@@ -3,20 +3,22 @@
 q k^T = (W_k^T q) n^T up to a term that the softmax cancels, and P V = (P N) W_v^T + b_v (rows of P sum
 to one), where N is what the k and v layers read (docs/adr/0002, "Absorbed weights"). K and V are never
 rounded; W_k^T q and P N are, to 16 bits: a reference of its own. W_k^T has other output channels than
-W_k, so it is rounded anew: to 8 bits, also where W_k has 4.
+W_k, so it is rounded anew: to 8 bits, also where W_k has 4. Of an outline (schedule/outline.py) the
+outline comes out: operators and shapes are said beside the functions that compute numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
-from mcuformer.quant.absorb_outline import outlined
+from mcuformer.schedule.outline import STAGE, nominal
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1
@@ -57,7 +59,7 @@ def absorbable(graph: Graph) -> dict[str, Group]:
         )
         if alone and k.inputs[0] == v.inputs[0] and graph.type(str(k.inputs[0])).dtype == "int8":
             group = Group(op, k, v)
-            if graph.stage == "outline" or _precision_bits(graph, group) >= 7:
+            if graph.stage == STAGE or _precision_bits(graph, group) >= 7:
                 found[op.name] = group
     return found
 
@@ -73,28 +75,49 @@ def _precision_bits(graph: Graph, group: Group) -> int:
 
 
 def absorb(graph: Graph, names: Iterable[str]) -> Graph:
-    """`graph` with the named attentions rewritten; the rest stays as it is.
-
-    Of an outline (schedule/outline.py) the outline; no numbers are computed for it.
-    """
+    """`graph` with the named attentions rewritten; the rest stays as it is."""
     groups = absorbable(graph)
     chosen = {name: groups[name] for name in names}
     values = dict(graph.values)
     dropped = {id(o) for g in chosen.values() for o in (g.k, g.v)}
     ops: list[Op] = []
-    rewrite = outlined if graph.stage == "outline" else _rewrite
     for op in graph.ops:
         if id(op) in dropped:
             continue
-        ops += rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
+        ops += _rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
     return graph.replace(ops=tuple(ops), values=values).pruned()
 
 
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The numbers of a q_linear with y = round(acc * factors + rest); |acc| <= sums."""
+
+    w: NDArray
+    bias: NDArray
+    factors: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    sums: int
+
+
 def _rewrite(graph: Graph, values: dict[str, Value], group: Group) -> list[Op]:
-    name = group.attention.name
-    up, unit = _up(graph, values, group)
-    scores = _attention(graph, values, group, up.outputs[0], unit)
-    return [up, scores, _down(graph, values, group, scores.outputs[0], f"{name}.out")]
+    """W_k^T q in int16, softmax(q' N^T) N in int16, and W_v of each head on that."""
+    op, name, heads = group.attention, group.attention.name, group.attention.attrs["heads"]
+    q, scores, (out,) = f"{name}.q", f"{name}.pn", op.outputs
+    (rows, inner), width = graph.type(str(op.inputs[0])).shape, graph.type(group.tokens).shape[1]
+    wide = TensorType((rows, heads * width), "int16", _unit_qparams())
+    limit = _query_limit(graph, group)
+    attrs = {"groups": heads, "clamp_min": -limit, "clamp_max": limit}
+    up = Op("q_linear", q, (op.inputs[0],), (q,), attrs, group.k.origin)
+    shape: tuple[int, ...] = (heads * width, inner // heads)
+    up = _filled(graph, values, up, shape, wide, lambda: _up(graph, group)[0])
+    values[scores] = Value(scores, wide)
+    attention = _attention(graph, group, q, scores)
+    attrs = {"groups": heads, **({"weight_bits": 4} if _unit(group.v) == 16 else {})}
+    down = Op("q_linear", f"{name}.out", (scores,), (out,), attrs, group.v.origin)
+    shape = graph.type(str(group.v.inputs[1])).shape
+    down = _filled(graph, values, down, shape, values[out].type, lambda: _down(graph, group))
+    ops = [up, attention, down]
+    return ops if graph.stage != STAGE else [nominal(o, lambda n: values[n].type) for o in ops]
 
 
 def _factors(op: Op, graph: Graph) -> NDArray[np.float64]:
@@ -108,72 +131,57 @@ def _token_range(graph: Graph, group: Group) -> int:
     return 128 + abs(int(group.k.attrs["x_zp"]))
 
 
-def _up(graph: Graph, values: dict[str, Value], group: Group) -> tuple[Op, NDArray[np.float64]]:
-    """q' = W_k^T q per head in int16, and each head's score units per unit of q'."""
+def _query_limit(graph: Graph, group: Group) -> int:
+    """Largest magnitude of q' whose scores are proved to fit int32."""
+    width = graph.type(group.tokens).shape[1]
+    return min(INT16_MAX, INT32_LIMIT // (_token_range(graph, group) * width))
+
+
+def _up(graph: Graph, group: Group) -> tuple[Sum, NDArray[np.float64]]:
+    """W_k^T per head, and each head's score units per unit of q'."""
     op, heads = group.attention, group.attention.attrs["heads"]
     w = np.asarray(graph.const(group.k.inputs[1]), np.float64)
     matrix = (w * _factors(group.k, graph)[:, None]).reshape(heads, -1, w.shape[1])
     matrix = np.swapaxes(matrix, 1, 2)  # [h, E, d]: score units per unit of q and of n
     step = np.maximum(np.abs(matrix).max(axis=2, keepdims=True), 1e-30) / 127
     weights = np.clip(np.floor(matrix / step + 0.5), -127, 127).astype(np.int8)
-    q = graph.type(str(op.inputs[0]))
-    q_max = 128 if q.dtype == "int8" else 32768
+    q_max = 128 if graph.type(str(op.inputs[0])).dtype == "int8" else 32768
     most = np.abs(weights).sum(axis=2, dtype=np.int64) * q_max * step[:, :, 0]  # [h, E]
-    limit = min(INT16_MAX, INT32_LIMIT // (_token_range(graph, group) * w.shape[1]))
-    unit = np.maximum(most.max(axis=1), 1e-30) / (limit - 1)
+    unit = np.maximum(most.max(axis=1), 1e-30) / (_query_limit(graph, group) - 1)
     factors = (step[:, :, 0] / unit[:, None]).reshape(-1)
     sums = np.abs(weights).sum(axis=2, dtype=np.int64).max() * q_max
-    wide = TensorType((q.shape[0], heads * w.shape[1]), "int16", _unit_qparams())
-    up = _linear(
-        values,
-        f"{op.name}.q",
-        str(op.inputs[0]),
-        weights.reshape(-1, weights.shape[2]),
-        np.zeros(factors.size, np.int64),
-        factors,
-        np.zeros(factors.size),
-        int(sums),
-        wide,
-        {"groups": heads, "clamp_min": -limit, "clamp_max": limit},
-        group.k.origin,
-    )
-    return up, unit
+    none = np.zeros(factors.size)
+    flat = weights.reshape(-1, weights.shape[2])
+    return Sum(flat, none.astype(np.int64), factors, none, int(sums)), unit
 
 
-def _attention(
-    graph: Graph, values: dict[str, Value], group: Group, q: str, unit: NDArray[np.float64]
-) -> Op:
-    op, n = group.attention, graph.type(group.tokens)
-    reach = _token_range(graph, group)
-    limit = min(INT16_MAX, INT32_LIMIT // (reach * n.shape[1]))
-    room = max(0, (INT32_LIMIT // (limit * reach * n.shape[1])).bit_length() - 1)
+def _attention(graph: Graph, group: Group, q: str, out: str) -> Op:
+    op, heads, zp = group.attention, group.attention.attrs["heads"], int(group.k.attrs["x_zp"])
+    attrs = dict(op.attrs) | {"kv_heads": 1, "k_zp": zp, "v_zp": zp, "pre_shift": 0}
+    if graph.stage != STAGE:
+        pre_shift, m = _score_multiplier(graph, group)
+        attrs |= {
+            "pre_shift": pre_shift,
+            "m": m,
+            "p_shift": _p_shift(graph.type(group.tokens).shape[0], _token_range(graph, group)),
+            # y = o / sum * 2^bits
+            "o_mant": (1 << 14,) * heads,
+            "o_exp": (29 - _mixed_bits(graph, group),) * heads,
+        }
+    inputs = (q, group.tokens, group.tokens, *op.inputs[3:])
+    return op.replace(inputs=inputs, outputs=(out,), attrs=attrs)
+
+
+def _score_multiplier(graph: Graph, group: Group) -> tuple[int, tuple[int, ...]]:
+    """(pre_shift, m per head)"""
+    op, width = group.attention, graph.type(group.tokens).shape[1]
+    limit, reach = _query_limit(graph, group), _token_range(graph, group)
+    room = max(0, (INT32_LIMIT // (limit * reach * width)).bit_length() - 1)
+    unit = _up(graph, group)[1]
     steps = np.asarray(op.attrs["m"], np.float64) * 2.0 ** op.attrs["pre_shift"] * unit
     pre_shift = min(room, max(0, int(steps.max()).bit_length() - 31))  # no more than m needs
     m = np.floor(steps * 2.0**-pre_shift + 0.5)
-    zp = int(group.k.attrs["x_zp"])
-    attrs = dict(op.attrs) | {
-        "kv_heads": 1,
-        "k_zp": zp,
-        "v_zp": zp,
-        "pre_shift": pre_shift,
-        "m": tuple(int(v) for v in np.minimum(m, INT32_LIMIT)),
-        "p_shift": _p_shift(n.shape[0], reach),
-        # y = o / sum * 2^bits
-        "o_mant": (1 << 14,) * op.attrs["heads"],
-        "o_exp": (29 - _mixed_bits(graph, group),) * op.attrs["heads"],
-    }
-    out = f"{op.name}.pn"
-    width = op.attrs["heads"] * n.shape[1]
-    values[out] = Value(
-        out,
-        TensorType(
-            (graph.type(q).shape[0] if q in graph.values else values[q].type.shape[0], width),
-            "int16",
-            _unit_qparams(),
-        ),
-    )
-    inputs = (q, group.tokens, group.tokens, *op.inputs[3:])
-    return replace(op, inputs=inputs, outputs=(out,), attrs=attrs)
+    return pre_shift, tuple(int(v) for v in np.minimum(m, INT32_LIMIT))
 
 
 def _p_shift(tokens: int, reach: int) -> int:
@@ -200,7 +208,7 @@ def _unit(op: Op) -> int:
     return 16 if op.attrs.get("weight_bits", 8) == 4 else 1
 
 
-def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: str) -> Op:
+def _down(graph: Graph, group: Group) -> Sum:
     """W_v of each head on P N, scaled as the attention's output was."""
     op, heads = group.attention, group.attention.attrs["heads"]
     bits = _mixed_bits(graph, group)
@@ -215,54 +223,45 @@ def _down(graph: Graph, values: dict[str, Value], group: Group, pn: str, name: s
     rest = gain * (offset - 2.0 ** (shift - 1)) * 2.0**-shift
     reach = _token_range(graph, group) << bits
     sums = int((np.abs(bias) + np.abs(w.astype(np.int64)).sum(axis=1) * reach).max())
-    out = values[op.outputs[0]]
-    return _linear(
-        values,
-        name,
-        pn,
-        w,
-        bias,
-        gain * _factors(group.v, graph) * 2.0**-bits,
-        rest,
-        sums,
-        out.type,
-        {"groups": heads, **({"weight_bits": 4} if _unit(group.v) == 16 else {})},
-        group.v.origin,
-        out.name,
-    )
+    return Sum(w, bias, gain * _factors(group.v, graph) * 2.0**-bits, rest, sums)
 
 
-def _linear(
+def _filled(
+    graph: Graph,
     values: dict[str, Value],
-    name: str,
-    x: str,
-    w: NDArray,
-    bias: NDArray,
-    factors: NDArray,
-    rest: NDArray,
-    sums: int,
+    op: Op,
+    shape: tuple[int, ...],
     out: TensorType,
-    attrs: Mapping[str, int],
-    origin: tuple[str, ...],
-    out_name: str | None = None,
+    numbers: Callable[[], Sum],
 ) -> Op:
-    """A q_linear with y = round(acc * factors + rest); |acc| <= sums."""
+    """The q_linear `op` of one operand with weights of `shape` [N, K / groups] and all that goes with them."""
+    keys = [f"{op.name}.{suffix}" for suffix in "wbmo"]
+    op = op.replace(inputs=(*op.inputs, *keys, None, None, None))
+    if graph.stage == STAGE:
+        values[keys[0]] = constant(keys[0], "int8", shape)
+        values.update((key, constant(key, "int32", shape[:1])) for key in keys[1:])
+    else:
+        arrays, more = _constants(numbers(), out.dtype, op.attrs)
+        for key, data in zip(keys, arrays, strict=True):
+            values[key] = Value(key, TensorType(data.shape, str(data.dtype)), data)
+        op = op.replace(attrs={**more, **op.attrs})
+    values[op.outputs[0]] = Value(op.outputs[0], out)
+    return op
+
+
+def _constants(
+    made: Sum, dtype: str, attrs: Mapping[str, int]
+) -> tuple[tuple[NDArray, ...], dict[str, int]]:
+    """w, bias, mult, offset and the shifts."""
     unit = 16 if attrs.get("weight_bits", 8) == 4 else 1
-    acc_shift, shift = _shifts(
-        float(np.abs(factors).max()), float(np.abs(rest).max()), sums, out.dtype, unit
-    )
+    factors, rest = made.factors, made.rest
+    top = float(np.abs(factors).max()), float(np.abs(rest).max())
+    acc_shift, shift = _shifts(*top, made.sums, dtype, unit)
     exact = factors * 2.0 ** (32 + shift - acc_shift)
     mult = (unit * np.floor(exact / unit + 0.5)).astype(np.int32)
     offset = (np.floor(rest * 2.0**shift + 0.5) + (1 << (shift - 1))).astype(np.int32)
-    inputs = [x]
-    for suffix, data in (("w", w), ("b", bias.astype(np.int32)), ("m", mult), ("o", offset)):
-        key = f"{name}.{suffix}"
-        values[key] = Value(key, TensorType(data.shape, str(data.dtype)), data)
-        inputs.append(key)
-    value = out_name or name
-    values[value] = Value(value, out)
-    more = {"x_zp": 0, "shift": shift, "acc_shift": acc_shift, **attrs}
-    return Op("q_linear", name, (*inputs, None, None, None), (value,), more, origin)
+    arrays = made.w, made.bias.astype(np.int32), mult, offset
+    return arrays, {"x_zp": 0, "shift": shift, "acc_shift": acc_shift}
 
 
 def _shifts(factor: float, rest: float, sums: int, dtype: str, unit: int) -> tuple[int, int]:

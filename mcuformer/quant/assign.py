@@ -14,7 +14,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant import attention_scales as scales
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
-from mcuformer.quant.policy import Mode, Policy, makers, policies
+from mcuformer.quant.policy import Mode, Policy, has_multiples, makers, policies
 from mcuformer.quant.ranges import value_range
 
 INT16_MARGIN = 1.25  # int16 has levels to spare for what calibration did not see
@@ -44,7 +44,10 @@ Formats = InputFormat | Sequence[InputFormat | None] | None
 
 @dataclass(slots=True)
 class Assignment:
-    """`qparams`, `dtypes` per activation; `multiples` a[C] of streams; `ratios` per attention."""
+    """`qparams`, `dtypes` per activation; `multiples` a[C] of streams; `ratios`, `limits` per attention.
+
+    Policies, types and limits follow from structure (`typed`), the rest from statistics (`assign`).
+    """
 
     policies: Mapping[str, Policy]
     qparams: dict[str, QParams] = field(default_factory=dict)
@@ -57,16 +60,31 @@ class Assignment:
 def assign(stats: CalibrationStats, mode: Mode, input_format: Formats) -> Assignment:
     """Everything from the statistics; ranges given by a QDQ model already replaced theirs there."""
     graph = stats.graph
-    done = Assignment(policies(graph, mode))
-    for name, fmt in zip(graph.inputs, per_input(graph, input_format), strict=True):
-        if fmt is not None:
-            _assign_pixels(graph, name, fmt, done)
+    formats = per_input(graph, input_format)
+    pairs = [(n, fmt) for n, fmt in zip(graph.inputs, formats, strict=True) if fmt is not None]
+    done = typed(graph, mode, [name for name, _ in pairs])
+    for name, fmt in pairs:
+        _assign_pixels(graph, name, fmt, done)
     for op in graph.ops:
         if op.kind == "attention":
             _assign_operands(stats, op, done)
     for name, policy in done.policies.items():
         if name not in done.qparams:
             _assign_class(stats, policy, done)
+    return done
+
+
+def typed(graph: Graph, mode: Mode, pixels: Sequence[str]) -> Assignment:
+    """What structure decides of the prepared graph; the inputs `pixels` are raw uint8."""
+    done = Assignment(policies(graph, mode))
+    done.dtypes.update((name, policy.dtype) for name, policy in done.policies.items())
+    for name in pixels:  # moves of pixels hold pixels
+        done.dtypes.update((member, "uint8") for member in done.policies[name].members)
+    for op in graph.ops:
+        if op.kind == "attention":
+            dtype = done.policies[str(op.inputs[1])].dtype
+            done.limits[op.name] = operand_limits(graph, op, dtype)
+            done.dtypes[str(op.inputs[0])] = dtype  # it may be a constant
     return done
 
 
@@ -83,8 +101,8 @@ def _assign_pixels(graph: Graph, name: str, fmt: InputFormat, done: Assignment) 
             f"mean and std need {channels} numbers each (std positive), got "
             f"{list(fmt.mean)} and {list(fmt.std)}"
         )
-    for member in done.policies[name].members:  # moves of pixels hold pixels
-        done.qparams[member], done.dtypes[member] = fmt.qparams(), "uint8"
+    for member in done.policies[name].members:
+        done.qparams[member] = fmt.qparams()
 
 
 def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> None:
@@ -96,7 +114,7 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
         qparams = QParams(np.asarray(1.0), np.asarray(0.0))  # an index is the number itself
     elif policy.dtype == "int16":
         qparams = _int16(value)
-    elif policy.grain == "stream" and not value.given:
+    elif has_multiples(graph, policy):
         qparams, multiples = _stream(value, stats.method, policy.positive)
         done.multiples.update({n: multiples for n in policy.members})
     else:
@@ -107,7 +125,7 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     if {op.kind for op in makers(graph, policy.members)} == {"softmax"}:
         qparams = softmax_qparams(policy.dtype)
     for n in policy.members:
-        done.qparams[n], done.dtypes[n] = qparams, policy.dtype
+        done.qparams[n] = qparams
 
 
 def softmax_qparams(dtype: str) -> QParams:
@@ -217,10 +235,8 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     graph = stats.graph
     q, k, v = (str(n) for n in op.inputs[:3])
     out, heads = op.outputs[0], int(op.attrs["heads"])
-    dtype = done.policies[k].dtype
+    dtype, limits = done.dtypes[k], done.limits[op.name]
     q_stats = query_stats(stats, q)
-    limits = operand_limits(graph, op, dtype)
-    done.limits[op.name] = limits
     free = {n for n in (q, k, v) if op.inputs[:3].count(n) == 1 and _is_free(graph, n, done)}
     if q in free and k in free:
         pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
@@ -240,11 +256,8 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
         _assign_shared(stats, v, limits.v, done)
     exact = scales.snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
-    for name in (q, k, v):
-        done.dtypes[name] = dtype
     if is_direct(graph, op, done):
         done.qparams[out] = output_qparams(graph, op, done.qparams[v], exact)
-        done.dtypes[out] = dtype
 
 
 def _assign_shared(stats: CalibrationStats, name: str, limit: int, done: Assignment) -> None:
@@ -261,7 +274,7 @@ def _assign_shared(stats: CalibrationStats, name: str, limit: int, done: Assignm
     if old is not None and float(np.max(old.scale)) > float(qparams.scale):
         qparams = old
     for n in policy.members:
-        done.qparams[n], done.dtypes[n] = qparams, policy.dtype
+        done.qparams[n] = qparams
 
 
 def query_stats(stats: CalibrationStats, name: str) -> ValueStats:

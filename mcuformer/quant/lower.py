@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import layout_of
 from mcuformer.ir.verify import verify
 from mcuformer.operators.table import LOWERED, REFUSED
-from mcuformer.quant.assign import Formats, InputFormat, assign, per_input
+from mcuformer.quant.assign import Formats, InputFormat, assign, per_input, typed
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
 from mcuformer.quant.lowering import LOWER
-from mcuformer.quant.pixels import regrid_pixels
+from mcuformer.quant.pixels import regrid_pixels, regridded
 from mcuformer.quant.policy import Mode
+from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.stored import given, restored
 
@@ -48,12 +49,29 @@ def lower(
     layers = [op.name for op in stats.graph.ops if op.kind in PRODUCERS]
     trained = given(graph, activations, bits or {}, layers)
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
-    ctx = Context(stats, plan, 0 if trained else _sample_count(stats), bits)
-    for index, op in enumerate(stats.graph.ops):
+    ctx = Context(stats.graph, plan, bits, stats, 0 if trained else _sample_count(stats))
+    inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
+    return verify(_lowered(ctx, {**graph.meta, "inputs": inputs, "activations": activations}))
+
+
+def lower_shapes(
+    graph: Graph,
+    activations: Mode = "8",
+    pixels: Sequence[str] = (),
+    bits: Mapping[str, int] | None = None,
+) -> Graph:
+    """The outline (schedule/outline.py) of what `lower` makes of the canonical `graph`, of which
+    shapes alone count: no number is read or computed. `pixels` are the inputs with mean and std."""
+    prepared, _ = regridded(prepare(graph), pixels)
+    check_supported(prepared)
+    return _lowered(Context(prepared, typed(prepared, activations, pixels), bits), graph.meta)
+
+
+def _lowered(ctx: Context, meta: Mapping[str, Any]) -> Graph:
+    for index, op in enumerate(ctx.graph.ops):
         LOWER[op.kind](ctx, op)
         ctx.step(index, op)
-    inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
-    return verify(ctx.done({**graph.meta, "inputs": inputs, "activations": activations}))
+    return ctx.done(meta)
 
 
 def _sample_count(stats: CalibrationStats) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError, UnsupportedModelError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_RANGE
-from mcuformer.ir.types import QParams, TensorType
+from mcuformer.ir.types import QParams
 from mcuformer.quant.assign import (
     attention_p_shift,
     is_direct,
@@ -19,7 +21,7 @@ from mcuformer.quant.assign import (
     softmax_qparams,
 )
 from mcuformer.quant.attention_scales import snap_ratio
-from mcuformer.quant.context import Context
+from mcuformer.quant.context import Const, Context, Numbers
 from mcuformer.quant.lower_simple import emit_requant
 
 _COARSEST = 0.25  # step of a softmax's result, which its shifts have room for
@@ -28,8 +30,31 @@ STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 
 def lower_attention(ctx: Context, op: Op) -> None:
     q, k, v = (str(n) for n in op.inputs[:3])
-    heads, windows = int(op.attrs["heads"]), int(op.attrs.get("windows", 1))
-    keys = ctx.graph.type(k).shape[0] // windows
+    windows, dtype, out = int(op.attrs.get("windows", 1)), ctx.dtype(k), op.outputs[0]
+    attrs: dict[str, Any] = {"heads": int(op.attrs["heads"])}
+    if windows > 1:
+        attrs["windows"] = windows
+    asked = q if ctx.const(q) is None else Const(q, dtype, ctx.shape(q))
+    operands = [asked, k, v, _bias(ctx, op)]
+    emit = partial(
+        ctx.emit, "q_attention", op, operands, attrs, partial(_numbers, ctx, op), {"pre_shift": 0}
+    )
+    if is_direct(ctx.graph, op, ctx.plan):
+        emit()
+        return
+    raw = ctx.raw_type(out, dtype, partial(_own_grid, ctx, op))
+    name = emit(ctx.b.fresh(f"{out}.raw"), raw)
+    emit_requant(ctx, op, name, raw)
+
+
+def _own_grid(ctx: Context, op: Op) -> QParams:
+    exact = snap_ratio(ctx.plan.ratios[op.name])[2]
+    return output_qparams(ctx.graph, op, ctx.qparams(str(op.inputs[2])), exact)
+
+
+def _numbers(ctx: Context, op: Op) -> Numbers:
+    q, k = (str(n) for n in op.inputs[:2])
+    heads, keys = int(op.attrs["heads"]), ctx.shape(k)[0] // int(op.attrs.get("windows", 1))
     dtype, limits = ctx.dtype(k), ctx.plan.limits[op.name]
     product = np.broadcast_to(ctx.qparams(q).scale * ctx.qparams(k).scale, (_width(ctx, q),))
     per_head = product.reshape(heads, -1)[:, 0] * float(op.attrs["scale"]) * STEPS
@@ -37,31 +62,22 @@ def lower_attention(ctx: Context, op: Op) -> None:
     bound = _width(ctx, q) // heads * max(top, limits.q) * max(top, limits.k)
     m, pre_shift = _score_multiplier(per_head, bound, op.name)
     p_shift = attention_p_shift(dtype, keys)
-    ratio = ctx.plan.ratios[op.name]
-    mant, exponent, exact = snap_ratio(ratio)
+    mant, exponent, _ = snap_ratio(ctx.plan.ratios[op.name])
     _check_shifts(exponent, p_shift, keys, op.name)
-    attrs: dict[str, Any] = {
-        "heads": heads,
+    attrs = {
         "m": m,
         "pre_shift": pre_shift,
         "p_shift": p_shift,
         "o_mant": mant,
         "o_exp": exponent,
     }
-    if windows > 1:
-        attrs["windows"] = windows
-    data = ctx.const(q)
-    if data is not None:
-        q = ctx.b.const(q, ctx.qparams(q).quantise(data, dtype))
-    inputs: list[str | None] = [q, k, v, _bias(ctx, op)]
-    out = op.outputs[0]
-    if is_direct(ctx.graph, op, ctx.plan):
-        ctx.emit("q_attention", op, inputs, attrs)
-        return
-    qparams = output_qparams(ctx.graph, op, ctx.qparams(v), exact)
-    raw = TensorType(ctx.graph.type(out).shape, dtype, qparams)
-    name = ctx.emit("q_attention", op, inputs, attrs, ctx.b.fresh(f"{out}.raw"), raw)
-    emit_requant(ctx, op, name, raw)
+    arrays: dict[str, NDArray | None] = {}
+    if (query := ctx.const(q)) is not None:
+        arrays[q] = ctx.qparams(q).quantise(query, dtype)
+    if (bias := ctx.const((*op.inputs, None)[3])) is not None:
+        steps = np.clip(np.rint(np.nan_to_num(bias * STEPS, neginf=-32768)), -32768, 32767)
+        arrays[f"{op.name}.bias"] = steps.astype(np.int16)
+    return attrs, arrays
 
 
 def _width(ctx: Context, name: str) -> int:
@@ -86,38 +102,37 @@ def _check_shifts(exponent: tuple[int, ...], p_shift: int, keys: int, where: str
         raise McuformerError(f"{where}: the output's scale is out of reach")
 
 
-def _bias(ctx: Context, op: Op) -> str | None:
+def _bias(ctx: Context, op: Op) -> Const | None:
     """A constant bias [1|h, Tq, Tk] in steps of the scores, int16."""
     if len(op.inputs) < 4 or op.inputs[3] is None:
         return None
-    data = ctx.const(op.inputs[3])
-    if data is None:
+    if ctx.const(op.inputs[3]) is None:
         raise UnsupportedModelError(f"{op.name}: an attention bias that is computed")
-    steps = np.clip(np.rint(np.nan_to_num(data * STEPS, neginf=-32768)), -32768, 32767)
-    return ctx.b.const(f"{op.name}.bias", steps.astype(np.int16))
+    return Const(f"{op.name}.bias", "int16", ctx.shape(op.inputs[3]))
 
 
 def lower_softmax(ctx: Context, op: Op) -> None:
     """On its own grid first where it shares one that is coarser by far."""
     out = op.outputs[0]
-    if float(ctx.qparams(out).scale) <= _COARSEST:
-        _emit_softmax(ctx, op, out, ctx.qparams(out))
+    if ctx.holds(True, lambda: float(ctx.qparams(out).scale) <= _COARSEST):
+        numbers = partial(_softmax_numbers, ctx, op, lambda: ctx.qparams(out))
+        ctx.emit("q_softmax", op, [str(op.inputs[0])], {}, numbers)
         return
     dtype = ctx.dtype(out)
-    qparams = softmax_qparams(dtype)
-    raw = TensorType(ctx.graph.type(out).shape, dtype, qparams)
-    name = _emit_softmax(ctx, op, ctx.b.fresh(f"{out}.raw"), qparams, raw)
+    own = partial(softmax_qparams, dtype)
+    raw = ctx.raw_type(out, dtype, own)
+    numbers = partial(_softmax_numbers, ctx, op, own)
+    name = ctx.b.fresh(f"{out}.raw")
+    name = ctx.emit("q_softmax", op, [str(op.inputs[0])], {}, numbers, None, name, raw)
     emit_requant(ctx, op, name, raw)
 
 
-def _emit_softmax(
-    ctx: Context, op: Op, out: str, qparams: QParams, type_: TensorType | None = None
-) -> str:
-    x = str(op.inputs[0])
+def _softmax_numbers(ctx: Context, op: Op, grid: Callable[[], QParams]) -> Numbers:
+    x, qparams = str(op.inputs[0]), grid()
     steps = float(ctx.qparams(x).scale) * STEPS
     pre_shift = max(0, math.ceil(math.log2(steps) + 1 + 1e-9))
     mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
-    _check_shifts(exponent, 0, ctx.graph.type(x).shape[-1], op.name)
+    _check_shifts(exponent, 0, ctx.shape(x)[-1], op.name)
     attrs = {
         "m": round(steps * 2.0 ** (32 - pre_shift)),
         "pre_shift": pre_shift,
@@ -125,4 +140,4 @@ def _emit_softmax(
         "o_exp": exponent[0],
         "zp": int(qparams.zero_point),
     }
-    return ctx.emit("q_softmax", op, [x], attrs, out, type_)
+    return attrs, {}

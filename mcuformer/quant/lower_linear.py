@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from mcuformer.ir.int_ops_linear import im2col
 from mcuformer.ir.interp_float import arguments, weighted_sum
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant import refine, tables
-from mcuformer.quant.context import Context
+from mcuformer.quant.context import Const, Context, Numbers
 from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 
@@ -39,24 +41,52 @@ class Layer:
 
 def lower_weighted(ctx: Context, op: Op) -> None:
     """One layer: weights, epilogue, residual or table, clamps."""
-    layer = _layer(ctx, op)
     bits = ctx.bits.get(op.name, 8)
+    attrs = _geometry(ctx, op)
+    if bits != 8:
+        attrs["weight_bits"] = bits
+    operands, usual = _structure(ctx, op)
+    kind = "q_dwconv2d" if _depthwise(ctx, op) else _KINDS[op.kind]
+    ctx.emit(kind, op, operands, attrs, partial(_numbers, ctx, op, bits), usual)
+
+
+def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str, Any]]:
+    """Operands, and the attributes of a usual epilogue."""
+    name, res, out = op.name, op.inputs[3], op.outputs[0]
+    *taps, n = ctx.shape(op.inputs[1])
+    table, usual = _table_operand(ctx, op), dict[str, Any]()
+    if table is not None and table.usual:
+        usual["table_bits"] = table.shape[0].bit_length() - 1
+    if ctx.dtype(out) == "int16" and _is_clamped(ctx, op):
+        usual |= {"clamp_min": 0, "clamp_max": 0}
+    constant = ctx.const(res) is not None
+    operands: list[str | Const | None] = [
+        op.inputs[0],
+        Const(f"{name}.w", "int8", (n, math.prod(taps))),
+        *(Const(f"{name}.{part}", "int32", (n,)) for part in ("bias", "mult", "offset")),
+        Const(f"{name}.res", "int16", ctx.shape(out)) if constant else res,
+        None if res is None else Const(f"{name}.rmult", "int32", (n,)),
+        table,
+    ]
+    return operands, usual
+
+
+def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
+    layer = _layer(ctx, op)
     weights = _integers(ctx, op, layer, bits)
     w_int = np.ascontiguousarray(weights.w.T).astype(np.int8)
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
-    fn = op.attrs["fn"]
-    table = _table(fn, qparams, dtype, op.name)
+    table = _table(op.attrs["fn"], qparams, dtype, op.name)
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
     acc_scale, bias = _integer_bias(weights, scale, unit)
     bias, zero = _fine_zero(acc_scale / scale, bias, zero)
     chunks = _chunks(w_int, bias, layer.reach, unit)
-    bound = _bound(w_int, bias, layer.reach, chunks)
     end = solve(
         acc_scale,
-        bound,
+        _bound(w_int, bias, layer.reach, chunks),
         np.broadcast_to(scale, bias.shape),
         zero,
         dtype == "int16",
@@ -68,15 +98,40 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
         attrs["acc_shift"] = end.acc_shift
-    if bits != 8:
-        attrs["weight_bits"] = bits
     if len(chunks) > 1:
         attrs["k_split"] = tuple(chunks[:-1])
     if table:
         attrs["table_bits"] = table.bits
-    attrs |= _clamps(ctx, op) | _geometry(ctx, op)
-    inputs = _inputs(ctx, op, w_int, bias, end, None if table is None else table.data)
-    ctx.emit("q_dwconv2d" if layer.depthwise else _KINDS[op.kind], op, inputs, attrs)
+    attrs |= _clamps(ctx, op) | _padding(ctx, op)
+    return attrs, _arrays(op.name, w_int, bias, end, None if table is None else table.data)
+
+
+def _arrays(
+    name: str, w_int: NDArray, bias: NDArray, end: Epilogue, table: NDArray | None
+) -> dict[str, NDArray | None]:
+    return {
+        f"{name}.res": end.res,
+        f"{name}.w": w_int,
+        f"{name}.bias": bias,
+        f"{name}.mult": end.mult,
+        f"{name}.offset": end.offset,
+        f"{name}.rmult": end.rmult,
+        f"{name}.table": table,
+    }
+
+
+def _table_operand(ctx: Context, op: Op) -> Const | None:
+    """A clamp needs one on int8 only, and none where all ends of the type are its ends."""
+    fn, out, name = op.attrs["fn"], op.outputs[0], f"{op.name}.table"
+    if fn is None:
+        return None
+    dtype = ctx.dtype(out)
+    if clamp_bounds(fn) is None:
+        return Const(name, dtype, (1 << tables.INDEX_BITS[dtype],))
+    if dtype == "int16":
+        return None
+    positive = ctx.plan.policies[out].positive
+    return Const(name, dtype, (1 << tables.CLAMP_BITS,), usual=not positive)
 
 
 def _table(fn: str | None, out: QParams, dtype: str, where: str) -> tables.IndexTable | None:
@@ -97,8 +152,7 @@ def _layer(ctx: Context, op: Op) -> Layer:
     assert w is not None
     x = str(op.inputs[0])
     qparams, info = ctx.qparams(x), np.iinfo(DTYPES[ctx.dtype(x)])
-    group = op.attrs.get("group", 1)
-    depthwise = group > 1 and is_depthwise(ctx.graph, group, str(op.inputs[1]))
+    depthwise = _depthwise(ctx, op)
     channels = ctx.graph.type(x).shape[-1]
     scale, zero = (np.broadcast_to(a, (channels,)) for a in (qparams.scale, qparams.zero_point))
     x_zp = _common_zero(ctx, x)
@@ -112,6 +166,11 @@ def _layer(ctx: Context, op: Op) -> Layer:
         moved = (x_zp - np.tile(zero, taps)) @ real
     bias = moved + (0.0 if b is None else b.astype(np.float64))
     return Layer(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), depthwise)
+
+
+def _depthwise(ctx: Context, op: Op) -> bool:
+    group = op.attrs.get("group", 1)
+    return group > 1 and is_depthwise(ctx.graph, group, str(op.inputs[1]))
 
 
 def _common_zero(ctx: Context, x: str) -> int:
@@ -135,7 +194,7 @@ def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
     assert trace is not None
     x = trace.ints[str(op.inputs[0])]
     if op.kind != "linear":
-        rows = im2col(x, {**_geometry(ctx, op), "x_zp": layer.x_zp})
+        rows = im2col(x, {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp})
         x = rows.reshape(*rows.shape[:-2], -1)
     x = x.reshape(-1, x.shape[-1])
     real = weighted_sum(op, arguments(ctx.graph, op, trace.real)[:3])
@@ -208,8 +267,17 @@ def _residual(ctx: Context, op: Op) -> Residual | None:
     return Residual(qparams.scale, qparams.zero_point, max(-info.min, info.max))
 
 
+def _is_clamped(ctx: Context, op: Op) -> bool:
+    """Whether an int16 result has other limits than the type: a ReLU, operands of an attention."""
+    out = op.outputs[0]
+    attended = any(
+        r.kind == "attention" and out in r.inputs[:3] for r in ctx.graph.consumers()[out]
+    )
+    return attended or clamp_bounds(op.attrs["fn"]) is not None
+
+
 def _clamps(ctx: Context, op: Op) -> dict[str, Any]:
-    """Limits other than the type's: a ReLU on int16, operands of an int16 attention."""
+    """Limits other than the type's."""
     out = op.outputs[0]
     if ctx.dtype(out) == "int8":
         return {}
@@ -226,31 +294,18 @@ def _geometry(ctx: Context, op: Op) -> dict[str, Any]:
     """Attributes of a convolution."""
     if op.kind == "linear":
         return {}
-    x = str(op.inputs[0])
-    shape = ctx.graph.type(str(op.inputs[1])).shape
-    attrs: dict[str, Any] = {"kernel": tuple(shape[:2]), "strides": tuple(op.attrs["strides"])}
+    kernel = ctx.shape(op.inputs[1])[:2]
+    attrs: dict[str, Any] = {"kernel": tuple(kernel), "strides": tuple(op.attrs["strides"])}
     if op.kind == "conv2d":
         attrs["pads"] = tuple(op.attrs["pads"])
-    if any(attrs.get("pads", ())):
-        info = np.iinfo(DTYPES[ctx.dtype(x)])
-        zero = np.broadcast_to(ctx.qparams(x).zero_point, (ctx.graph.type(x).shape[-1],))
-        attrs["pad_value"] = tuple(int(z) for z in np.clip(np.rint(zero), info.min, info.max))
     return attrs
 
 
-def _inputs(
-    ctx: Context, op: Op, w_int: NDArray, bias: NDArray, end: Epilogue, table: NDArray | None
-) -> list[str | None]:
-    name = op.name
-    const = ctx.b.const
-    res = op.inputs[3] if end.res is None else const(f"{name}.res", end.res)
-    return [
-        op.inputs[0],
-        const(f"{name}.w", w_int),
-        const(f"{name}.bias", bias),
-        const(f"{name}.mult", end.mult),
-        const(f"{name}.offset", end.offset),
-        res,
-        None if end.rmult is None else const(f"{name}.rmult", end.rmult),
-        None if table is None else const(f"{name}.table", table),
-    ]
+def _padding(ctx: Context, op: Op) -> dict[str, Any]:
+    """What the taps outside of the image hold."""
+    if op.kind != "conv2d" or not any(op.attrs["pads"]):
+        return {}
+    x = str(op.inputs[0])
+    info = np.iinfo(DTYPES[ctx.dtype(x)])
+    zero = np.broadcast_to(ctx.qparams(x).zero_point, ctx.shape(x)[-1:])
+    return {"pad_value": tuple(int(z) for z in np.clip(np.rint(zero), info.min, info.max))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Op
 from mcuformer.quant.assign import gain, group_size
-from mcuformer.quant.context import Context
+from mcuformer.quant.context import Const, Context, Numbers
 
 _MARGIN = 4.0  # rows may be this much flatter than the flattest sampled row before M saturates
 
@@ -28,30 +29,52 @@ class Centred:
 
 
 def lower_layernorm(ctx: Context, op: Op) -> None:
+    """A stream's channels have multipliers `a`; zero points `z` but where all are 0 (int16)."""
+    x = str(op.inputs[0])
+    dtype, channels, multiples = ctx.dtype(x), ctx.shape(x)[-1:], ctx.has_multiples(x)
+    affine = len(op.inputs) > 1
+    a, z, g, b = (f"{op.name}.{suffix}" for suffix in "azgb")
+    operands = [
+        x,
+        Const(a, "int16", channels) if multiples else None,
+        Const(z, "int16", channels, usual=dtype != "int16"),
+        Const(g, "int16", channels) if affine else None,
+        Const(b, "int32", channels) if affine else None,
+    ]
+    usual = {"frac": 15 if affine else 16}
+    if not multiples:
+        usual["a"] = _scalar(dtype, dtype != "int16")
+    attrs = {"groups": int(op.attrs["groups"])}
+    ctx.emit("q_layernorm", op, operands, attrs, partial(_numbers, ctx, op), usual)
+
+
+def _numbers(ctx: Context, op: Op) -> Numbers:
     x, y = str(op.inputs[0]), op.outputs[0]
     centred = _centred(ctx, x)
     size = group_size(ctx.graph, op)
     flattest = _flattest(ctx, op) / centred.unit
     eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
-    attrs: dict[str, Any] = {"groups": int(op.attrs["groups"]), "eps_q": min(eps, 2**62)}
+    attrs: dict[str, Any] = {"eps_q": min(eps, 2**62)}
     if centred.a is None:
         attrs["a"] = centred.scalar
     consts: list[NDArray | None] = [centred.a, centred.z, None, None]
     if len(op.inputs) == 1:
         attrs |= _plain(ctx, op, y, size, flattest)
     else:
-        more, g, b = _affine(ctx, op, y, size, flattest)
+        more, *consts[2:] = _affine(ctx, op, y, size, flattest)
         attrs |= more
-        consts[2:] = [g, b]
-    names = [
-        None if c is None else ctx.b.const(f"{op.name}.{s}", c)
-        for s, c in zip("azgb", consts, strict=True)
-    ]
-    ctx.emit("q_layernorm", op, [x, *names], attrs)
+    return attrs, {f"{op.name}.{s}": c for s, c in zip("azgb", consts, strict=True)}
+
+
+def _scalar(dtype: str, centred: bool) -> int:
+    """A power of two that all channels are multiplied by, with room for x - z in int16."""
+    if dtype == "uint8":
+        return 64
+    return 1 if dtype == "int16" else 128 if centred else 256
 
 
 def _centred(ctx: Context, x: str) -> Centred:
-    qparams, dtype = ctx.qparams(x), ctx.dtype(x)
+    qparams = ctx.qparams(x)
     channels = ctx.graph.type(x).shape[-1]
     zero = np.broadcast_to(np.rint(qparams.zero_point), (channels,)).astype(np.int16)
     z = zero if np.any(zero) else None
@@ -59,9 +82,7 @@ def _centred(ctx: Context, x: str) -> Centred:
     if multiples is not None:
         unit = float(qparams.scale[0] / multiples[0])
         return Centred(unit, multiples.astype(np.int16), z, 1)
-    scalar = 1 if dtype == "int16" else 256 if z is None else 128
-    if dtype == "uint8":
-        scalar = 64
+    scalar = _scalar(ctx.dtype(x), z is not None)
     return Centred(float(qparams.scale) / scalar, None, z, scalar)
 
 

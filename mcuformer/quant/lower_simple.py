@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
-from mcuformer.quant.context import Context
+from mcuformer.quant.context import Const, Context, Numbers
 from mcuformer.quant.epilogue import LIMIT, solve, zero_share
 from mcuformer.quant.operands import channel_constant, constant_operand
-from mcuformer.quant.tables import value_table
+from mcuformer.quant.tables import VALUE_ENTRIES, value_table
 
 _MAX_SHIFT = 20
 
@@ -49,37 +47,47 @@ def _sum_constants(
     raise McuformerError(f"{where}: the sum does not fit int32")
 
 
-def _constant(ctx: Context, op: Op) -> tuple[str, QParams]:
-    """A constant operand, which has rows of its own, as int16."""
-    data = constant_operand(ctx.graph, op)
-    assert data is not None
-    scale = max(float(np.abs(data).max()), 1e-12) / 32767
-    qparams = QParams(np.asarray(scale), np.asarray(0.0))
-    return ctx.b.const(f"{op.name}.const", qparams.quantise(data, "int16")), qparams
+def _operands(ctx: Context, op: Op) -> list[str]:
+    """a and b: a constant comes second, and so does one number per row, which kernels take as b only."""
+
+    def order(name: str) -> tuple[bool, int]:
+        return ctx.const(name) is not None, -ctx.shape(name)[-1]
+
+    return sorted(map(str, op.inputs), key=order)
 
 
-def _operands(ctx: Context, op: Op) -> list[tuple[str, QParams, int]]:
-    """(name, parameters, largest magnitude) of a and b.
+def _stored(ctx: Context, op: Op, names: list[str]) -> list[str | Const]:
+    """The operands as kernels read them: a constant has rows of its own, in int16."""
+    const = Const(f"{op.name}.const", "int16", ctx.shape(op.outputs[0]))
+    return [n if ctx.const(n) is None else const for n in names]
 
-    A constant comes second, and so does one number per row, which kernels take as b only.
-    """
-    found: list[tuple[str, QParams, int]] = []
 
-    def order(name: str | None) -> tuple[bool, int]:
-        return ctx.const(name) is not None, -ctx.graph.type(str(name)).shape[-1]
-
-    for name in sorted(op.inputs, key=order):
-        if ctx.const(name) is not None:
-            const, qparams = _constant(ctx, op)
-            found.append((const, qparams, 32768))
-        else:
-            found.append((str(name), ctx.qparams(str(name)), reach(ctx.dtype(str(name)))))
-    return found
+def _terms(
+    ctx: Context, op: Op, names: list[str]
+) -> tuple[list[tuple[QParams, int]], dict[str, NDArray | None]]:
+    """(parameters, largest magnitude) of every operand, and the data of a constant one."""
+    found: list[tuple[QParams, int]] = []
+    arrays: dict[str, NDArray | None] = {}
+    for name in names:
+        if ctx.const(name) is None:
+            found.append((ctx.qparams(name), reach(ctx.dtype(name))))
+            continue
+        data = constant_operand(ctx.graph, op)
+        assert data is not None
+        scale = max(float(np.abs(data).max()), 1e-12) / 32767
+        qparams = QParams(np.asarray(scale), np.asarray(0.0))
+        arrays[f"{op.name}.const"] = qparams.quantise(data, "int16")
+        found.append((qparams, 32768))
+    return found, arrays
 
 
 def _activation(ctx: Context, op: Op) -> str:
     """The operand that is no constant."""
     return next(str(n) for n in op.inputs if ctx.const(n) is None)
+
+
+def _per_channel(op: Op, channels: int, *suffixes: str) -> list[Const]:
+    return [Const(f"{op.name}.{s}", "int32", (channels,)) for s in suffixes]
 
 
 def lower_add(ctx: Context, op: Op) -> None:
@@ -89,14 +97,18 @@ def lower_add(ctx: Context, op: Op) -> None:
         x = _activation(ctx, op)
         _emit_requant(ctx, op, x, ctx.int_type(x), shared)
         return
-    y = op.outputs[0]
-    (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
-    channels = ctx.graph.type(y).shape[-1]
-    mults, offset, shift = _sum_constants([(qa, ra), (qb, rb)], ctx.qparams(y), channels, op.name)
-    const = ctx.b.const
-    names = [const(f"{op.name}.{s}", m) for s, m in zip(("ma", "mb"), mults, strict=True)]
-    inputs: list[str | None] = [a, b, *names, const(f"{op.name}.offset", offset)]
-    ctx.emit("q_add", op, inputs, {"shift": shift})
+    names, y = _operands(ctx, op), op.outputs[0]
+    channels = ctx.shape(y)[-1]
+
+    def numbers() -> Numbers:
+        terms, arrays = _terms(ctx, op, names)
+        mults, offset, shift = _sum_constants(terms, ctx.qparams(y), channels, op.name)
+        for suffix, data in zip(("ma", "mb", "offset"), (*mults, offset), strict=True):
+            arrays[f"{op.name}.{suffix}"] = data
+        return {"shift": shift}, arrays
+
+    consts = _per_channel(op, channels, "ma", "mb", "offset")
+    ctx.emit("q_add", op, [*_stored(ctx, op, names), *consts], {}, numbers)
 
 
 def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
@@ -113,18 +125,17 @@ def _emit_requant(
     stem: str | None = None,
 ) -> None:
     """`source`, read as `type_` says, plus `constant`; `stem` of the names of what is stored."""
-    assert type_.qparams is not None
-    y, stem = op.outputs[0], stem or op.name
-    (mult,), offset, shift = _sum_constants(
-        [(type_.qparams, reach(type_.dtype))], ctx.qparams(y), type_.shape[-1], op.name, constant
-    )
-    const = ctx.b.const
-    inputs: list[str | None] = [
-        source,
-        const(f"{stem}.ma", mult),
-        const(f"{stem}.offset", offset),
-    ]
-    ctx.emit("q_requant", op, inputs, {"shift": shift})
+    y, channels = op.outputs[0], type_.shape[-1]
+    ma, offset = (f"{stem or op.name}.{suffix}" for suffix in ("ma", "offset"))
+
+    def numbers() -> Numbers:
+        assert type_.qparams is not None
+        terms = [(type_.qparams, reach(type_.dtype))]
+        (mult,), moved, shift = _sum_constants(terms, ctx.qparams(y), channels, op.name, constant)
+        return {"shift": shift}, {ma: mult, offset: moved}
+
+    consts = [Const(name, "int32", (channels,)) for name in (ma, offset)]
+    ctx.emit("q_requant", op, [source, *consts], {}, numbers)
 
 
 def lower_requant(ctx: Context, op: Op) -> None:
@@ -137,54 +148,61 @@ def lower_mul(ctx: Context, op: Op) -> None:
     shared = channel_constant(ctx.graph, op)
     if shared is not None:
         x = _activation(ctx, op)
-        t, q = ctx.int_type(x), ctx.qparams(x)
-        scaled = QParams(q.scale * shared, np.broadcast_to(q.zero_point, shared.shape))
-        _emit_requant(ctx, op, x, TensorType(t.shape, t.dtype, scaled), 0.0)
+        t = ctx.raw_type(x, ctx.dtype(x), lambda: _rescaled(ctx.qparams(x), shared))
+        _emit_requant(ctx, op, x, t, 0.0)
         return
-    y = op.outputs[0]
-    (a, qa, ra), (b, qb, rb) = _operands(ctx, op)
-    za, zb = int(qa.zero_point), int(qb.zero_point)
-    channels = ctx.graph.type(y).shape[-1]
-    bound = np.full(channels, (ra + abs(za)) * (rb + abs(zb)), np.int64)
-    _emit_scaled(ctx, op, "q_mul", [a, b], qa.scale * qb.scale, bound, {"a_zp": za, "b_zp": zb})
+    names = _operands(ctx, op)
+    channels = ctx.shape(op.outputs[0])[-1]
+
+    def numbers() -> Numbers:
+        ((qa, ra), (qb, rb)), arrays = _terms(ctx, op, names)
+        za, zb = int(qa.zero_point), int(qb.zero_point)
+        bound = np.full(channels, (ra + abs(za)) * (rb + abs(zb)), np.int64)
+        attrs, more = _scaled(ctx, op, qa.scale * qb.scale, bound)
+        return {"a_zp": za, "b_zp": zb, **attrs}, {**arrays, **more}
+
+    consts = _per_channel(op, channels, "mult", "offset")
+    ctx.emit("q_mul", op, [*_stored(ctx, op, names), *consts], {}, numbers)
+
+
+def _rescaled(q: QParams, factor: NDArray) -> QParams:
+    return QParams(q.scale * factor, np.broadcast_to(q.zero_point, factor.shape))
 
 
 def lower_mean(ctx: Context, op: Op) -> None:
     x = str(op.inputs[0])
-    rows, channels = ctx.graph.type(x).shape
-    qparams = ctx.qparams(x)
-    bias = np.broadcast_to(np.rint(-rows * qparams.zero_point), (channels,)).astype(np.int32)
-    bound = np.abs(bias.astype(np.int64)) + rows * reach(ctx.dtype(x))
-    inputs = [x, ctx.b.const(f"{op.name}.bias", bias)]
-    _emit_scaled(ctx, op, "q_mean", inputs, qparams.scale / rows, bound, {})
+    rows, channels = ctx.shape(x)
+
+    def numbers() -> Numbers:
+        qparams = ctx.qparams(x)
+        zero = np.broadcast_to(np.rint(-rows * qparams.zero_point), (channels,))
+        bias = zero.astype(np.int32)
+        bound = np.abs(bias.astype(np.int64)) + rows * reach(ctx.dtype(x))
+        attrs, more = _scaled(ctx, op, qparams.scale / rows, bound)
+        return attrs, {f"{op.name}.bias": bias, **more}
+
+    ctx.emit("q_mean", op, [x, *_per_channel(op, channels, "bias", "mult", "offset")], {}, numbers)
 
 
-def _emit_scaled(
-    ctx: Context,
-    op: Op,
-    kind: str,
-    inputs: list[str],
-    acc_scale: NDArray,
-    bound: NDArray,
-    attrs: dict[str, Any],
-) -> None:
+def _scaled(ctx: Context, op: Op, acc_scale: NDArray, bound: NDArray) -> Numbers:
     """An accumulator through mult, offset and shift."""
     qparams = ctx.qparams(op.outputs[0])
     scale, zero = (np.broadcast_to(p, bound.shape) for p in (qparams.scale, qparams.zero_point))
     end = solve(acc_scale, bound, scale, zero, wide=True, where=op.name)
-    const = ctx.b.const
-    names: list[str | None] = [
-        *inputs,
-        const(f"{op.name}.mult", end.mult),
-        const(f"{op.name}.offset", end.offset),
-    ]
-    ctx.emit(kind, op, names, {**attrs, "shift": end.shift, "acc_shift": end.acc_shift})
+    arrays = {f"{op.name}.mult": end.mult, f"{op.name}.offset": end.offset}
+    return {"shift": end.shift, "acc_shift": end.acc_shift}, arrays
 
 
 def lower_unary(ctx: Context, op: Op) -> None:
     x, y = str(op.inputs[0]), op.outputs[0]
-    table = value_table(op.attrs["fn"], ctx.qparams(x), ctx.dtype(x), ctx.qparams(y), ctx.dtype(y))
-    ctx.emit("q_unary", op, [x, ctx.b.const(f"{op.name}.table", table)], {})
+    dtype, name = ctx.dtype(x), f"{op.name}.table"
+
+    def numbers() -> Numbers:
+        table = value_table(op.attrs["fn"], ctx.qparams(x), dtype, ctx.qparams(y), ctx.dtype(y))
+        return {}, {name: table}
+
+    table = Const(name, ctx.dtype(y), (VALUE_ENTRIES[dtype],))
+    ctx.emit("q_unary", op, [x, table], {}, numbers)
 
 
 def lower_argmax(ctx: Context, op: Op) -> None:
@@ -198,13 +216,14 @@ def lower_maxpool(ctx: Context, op: Op) -> None:
 
 def lower_move(ctx: Context, op: Op) -> None:
     """concat, slice, gather, reshape; constants take the parameters of the class."""
-    inputs: list[str | None] = []
-    for name in op.inputs:
-        data = ctx.const(name)
-        if data is None:
-            inputs.append(name)
-        else:
-            out = op.outputs[0]
-            q = ctx.qparams(out).quantise(data, ctx.dtype(out))
-            inputs.append(ctx.b.const(str(name), q))
-    ctx.emit(op.kind, op, inputs, dict(op.attrs))
+    out = op.outputs[0]
+    dtype, names = ctx.dtype(out), [str(n) for n in op.inputs]
+    constant = [n for n in names if ctx.const(n) is not None]
+
+    def numbers() -> Numbers:
+        qparams = ctx.qparams(out)
+        data = ((n, ctx.const(n)) for n in constant)
+        return {}, {n: qparams.quantise(d, dtype) for n, d in data if d is not None}
+
+    operands = [Const(n, dtype, ctx.shape(n)) if n in constant else n for n in names]
+    ctx.emit(op.kind, op, operands, dict(op.attrs), numbers)

@@ -27,15 +27,24 @@ def _takes(graph: Graph, reader: Op) -> bool:
 
 
 def regrid_pixels(stats: CalibrationStats, names: Sequence[str]) -> CalibrationStats:
-    """f(x) -> f(requant(x)) for the raw inputs `names` and all that reads them but cannot take them."""
+    """`regridded` with the statistics of the values that it adds."""
+    graph, sources = regridded(stats.graph, names)
+    values = {**stats.values, **{real: stats.values[name] for real, name in sources.items()}}
+    return replace(stats, graph=graph, values=values)
+
+
+def regridded(graph: Graph, names: Sequence[str]) -> tuple[Graph, dict[str, str]]:
+    """f(x) -> f(requant(x)) for the raw inputs `names` and all that reads them but cannot take them;
+    the new values, and the inputs that they hold."""
+    sources: dict[str, str] = {}
     for name in names:
-        if not takes_pixels(stats.graph, name):
-            stats = _regridded(stats, name)
-    return stats
+        if not takes_pixels(graph, name):
+            graph, real = _regridded(graph, name)
+            sources[real] = name
+    return graph, sources
 
 
-def _regridded(stats: CalibrationStats, name: str) -> CalibrationStats:
-    graph = stats.graph
+def _regridded(graph: Graph, name: str) -> tuple[Graph, str]:
     real = fresh_name(f"{name}.real", graph.values)
     others = {op.name for op in graph.consumers()[name] if not _takes(graph, op)}
     ops = [Op("requant", real, (name,), (real,))]
@@ -44,5 +53,4 @@ def _regridded(stats: CalibrationStats, name: str) -> CalibrationStats:
         ops.append(op.replace(inputs=inputs) if op.name in others else op)
     values = {**graph.values, real: Value(real, graph.type(name))}
     outputs = tuple(real if n == name else n for n in graph.outputs)
-    graph = graph.replace(ops=tuple(ops), values=values, outputs=outputs)
-    return replace(stats, graph=graph, values={**stats.values, real: stats.values[name]})
+    return graph.replace(ops=tuple(ops), values=values, outputs=outputs), real

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import LOWERED
+from mcuformer.operators.table import LOWERED, MOVES
 from mcuformer.quant.classes import changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
+from mcuformer.record import record
 
 Mode = Literal["8", "mixed", "16"]
 Grain = Literal["tensor", "stream", "channel"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True, eq=False)
 class Policy:
     """`grain`: one scale for all channels; per channel, integer multiples of one (LayerNorm reads
     it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU). `positive`: all
@@ -37,27 +37,39 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     table: dict[str, Policy] = {}
     for members in dict.fromkeys(value_classes(graph).values()):
         writers = [producers[n] for n in members if n in producers]
-        readers = [op for n in members for op in consumers[n]]
+        readers = [op for n in members for op in consumers.get(n, ())]
         dtype = _dtype(graph, mode, members, writers, readers)
         grain = _grain(graph, members, writers, readers)
-        positive, ceiling = _ends(makers(graph, members))
-        clamped = any(clamp_bounds(op.attrs.get("fn")) for op in writers)
+        positive, ceiling, clamped = False, math.inf, False
+        if any(clamp_bounds(op.attrs.get("fn")) for op in writers):
+            positive, ceiling = _ends(makers(graph, members))
+            clamped = True
         if dtype == "int16" or (clamped and not _cut_by_saturation(positive, ceiling, grain)):
             grain = "tensor"
-        zero = grain == "tensor" or positive or any(op.kind == "conv2d" for op in readers)
+        zero = grain == "tensor" or positive or "conv2d" in (op.kind for op in readers)
         policy = Policy(members, dtype, grain, zero, positive, ceiling)
-        table.update({n: policy for n in members})
+        table.update((n, policy) for n in members)
     return table
+
+
+def has_multiples(graph: Graph, policy: Policy) -> bool:
+    """Whether the channels' scales are integer multiples of one; a QDQ model brings one for all."""
+    free = graph.meta.get("qdq", {}).keys().isdisjoint(policy.members)
+    return policy.grain == "stream" and policy.dtype == "int8" and free
 
 
 def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
     """The operations that compute the numbers of a class; none where some are inputs or constants."""
-    producers = graph.producers()
-    if any(n not in producers for n in members):
-        return []
-    made = [producers[n] for n in members if not moved_values(graph, producers[n])]
-    moves = [producers[n] for n in members if moved_values(graph, producers[n])]
-    return [] if any(graph.const(n) is not None for op in moves for n in op.inputs) else made
+    producers, made = graph.producers(), list[Op]()
+    for name in members:
+        op = producers.get(name)
+        if op is None:
+            return []
+        if not moved_values(graph, op):
+            made.append(op)
+        elif any(graph.const(n) is not None for n in op.inputs):
+            return []
+    return made
 
 
 def _ends(made: list[Op]) -> tuple[bool, float]:
@@ -86,18 +98,19 @@ def is_stream(members: tuple[str, ...], writers: list[Op], readers: list[Op]) ->
 def _dtype(
     graph: Graph, mode: Mode, members: tuple[str, ...], writers: list[Op], readers: list[Op]
 ) -> str:
-    is_output = any(n in graph.outputs for n in members)
-    near_attention = any(op.kind == "attention" for op in (*writers, *readers))
-    if mode == "16" or any(op.kind == "argmax" for op in writers):
+    written = {op.kind for op in writers}
+    if mode == "16" or "argmax" in written:
         return "int16"
-    if near_attention:
+    if "attention" in written or any(op.kind == "attention" for op in readers):
         return "int8"
-    norm = any(op.kind == "layernorm" for op in writers)
+    is_output = not set(members).isdisjoint(graph.outputs)
+    norm = "layernorm" in written
     if mode == "mixed" and (is_output or norm or is_stream(members, writers, readers)):
         return "int16"
-    single = all(len(graph.type(n).shape) == 2 and graph.type(n).shape[0] == 1 for n in members)
-    from_input = any(n in graph.inputs for n in members)
-    return "int16" if single and not is_output and not from_input else "int8"
+    shapes = [graph.type(n).shape for n in members]
+    if any(len(shape) != 2 or shape[0] != 1 for shape in shapes):
+        return "int8"
+    return "int8" if is_output or not set(members).isdisjoint(graph.inputs) else "int16"
 
 
 def _one_scale(op: Op) -> str:
@@ -105,6 +118,8 @@ def _one_scale(op: Op) -> str:
 
 
 def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
+    if any(n in graph.outputs or n in graph.inputs for n in members):
+        return "tensor"
     tables = any(
         op.attrs.get("fn") is not None and clamp_bounds(op.attrs["fn"]) is None
         for op in writers
@@ -114,12 +129,13 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         _one_scale(op) == "both" or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
+    if tables or scalar_writer:
+        return "tensor"
     scalar_reader = any(
         _one_scale(op) or (op.kind == "mul" and channel_constant(graph, op) is None)
         for op in readers
     )
-    moved = any(changes_channels(graph, op) for op in (*writers, *readers))
-    ends = any(n in graph.outputs or n in graph.inputs for n in members)
-    if tables or scalar_writer or scalar_reader or moved or ends:
+    moves = (op for op in (*writers, *readers) if op.kind in MOVES)
+    if scalar_reader or any(changes_channels(graph, op) for op in moves):
         return "tensor"
     return "stream" if any(op.kind == "layernorm" for op in readers) else "channel"

@@ -12,7 +12,8 @@ from mcuformer.ir.functions import Function, clamp_bounds, function
 from mcuformer.ir.types import DTYPES, QParams
 
 _GRID = 65537
-_CLAMP_BITS = 10
+INDEX_BITS = {"int8": 11, "int16": 12}
+CLAMP_BITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class IndexTable:
 
 def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
     """2^11 entries for int8, 2^12 for int16, over the arguments that change the output."""
-    bits = 11 if dtype == "int8" else 12
+    bits = INDEX_BITS[dtype]
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
     tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
     reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach, tolerance)
@@ -48,6 +49,9 @@ def _stretch(stored: Function, reach: float, tolerance: int) -> int:
         if (np.abs(near - far) <= tolerance).all():
             return times
     return 4
+
+
+VALUE_ENTRIES = {"int8": 256, "int16": 4096}
 
 
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:
@@ -72,6 +76,6 @@ def clamps(fn: str | None, out: QParams, dtype: str, where: str) -> tuple[int, i
 
 def clamp_table(low: int, high: int, out: QParams) -> IndexTable:
     """int8 outputs cut at [low, high], by a step each: the kernels have this index for nothing."""
-    half = 2 ** (_CLAMP_BITS - 1)
+    half = 2 ** (CLAMP_BITS - 1)
     entries = np.clip(np.arange(-half, half), low, high).astype(np.int8)
-    return IndexTable(entries, _CLAMP_BITS, float(out.scale), half + float(out.zero_point))
+    return IndexTable(entries, CLAMP_BITS, float(out.scale), half + float(out.zero_point))

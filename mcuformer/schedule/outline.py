@@ -8,40 +8,23 @@ attribute that only numbers decide has its usual value. What a kernel's *bytes* 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.operators.table import INT_OPS
 
 STAGE = "outline"
-_ONE = {name: np.ones((), name) for name in ("int8", "uint8", "int16", "uint16", "int32")}
 
 
-def times(graph: Graph, name: str) -> int:
-    """How often the operation `name` occurs in the network that `graph` is short for.
+def times(graph: Graph, op: Op) -> int:
+    """How often `op` occurs in the network that `graph` is short for.
 
-    meta["times"] has a count for the prefix of every block that stands for several.
+    meta["times"] has a count for the origin of every block that stands for several.
     """
     counts = graph.meta.get("times")
-    if not counts:
-        return 1
-    kind, _, rest = name.partition(".")
-    return counts.get(f"{kind}.{rest.partition('.')[0]}", 1)
-
-
-@lru_cache(1 << 14)
-def placeholder(dtype: str, shape: tuple[int, ...]) -> NDArray:
-    """A constant that costs no memory: a zero-stride view of one number."""
-    return np.broadcast_to(_ONE[dtype], shape)
-
-
-def constant(name: str, dtype: str, shape: tuple[int, ...]) -> Value:
-    return Value(name, TensorType(shape, dtype), placeholder(dtype, shape))
+    return counts.get(op.origin[0], 1) if counts and op.origin else 1
 
 
 def outline(graph: Graph) -> Graph:

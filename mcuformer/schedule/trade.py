@@ -135,7 +135,7 @@ def trade_off(
     chosen = [p.searchsorted(limits, "right") - 1 for p in peaks]
     totals, latent = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
     for region, o, at in zip(fr.regions, table, chosen, strict=True):
-        totals += times(fr.graph, region.name) * o.cost[at]
+        totals += times(fr.graph, region.ops[-1]) * o.cost[at]
         if region.attention is not None and is_latent(fr, region):
             latent |= o.absorbed[at]
     better = np.ones(len(limits), np.bool_)  # than every lower limit

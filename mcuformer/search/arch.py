@@ -84,7 +84,10 @@ class Arch:
         return (*body, (self.dim, last_stride(self.stem, self.patch)))
 
     def ranks(self, block: int) -> Ranks:
-        hidden = self.hidden[block]
+        return self.ranks_of(self.hidden[block])
+
+    def ranks_of(self, hidden: int) -> Ranks:
+        """Of a block whose MLP is as wide."""
         return Ranks(
             qkv=inner_width(self.rank_qkv, 3 * self.inner, self.dim),
             proj=inner_width(self.rank_proj, self.dim, self.inner),

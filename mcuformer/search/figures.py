@@ -23,7 +23,7 @@ from mcuformer.schedule.run import Curve, Fit, curve, fit
 from mcuformer.schedule.trade import Memo
 from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
-from mcuformer.search.int_graph import short_graph
+from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
 
 CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants
@@ -82,6 +82,7 @@ class Planner:
     optimize: str = "balanced"
     memo: Memo = field(default_factory=dict)
     memory_model: Literal["plan", "formula"] = "plan"
+    runs: Known = field(default_factory=dict)
 
     @property
     def ram(self) -> int:
@@ -97,7 +98,7 @@ class Planner:
             return self._judged(arch)
 
     def _judged(self, arch: Arch) -> Cost | Illegal:
-        graph = short_graph(arch)
+        graph = short_outline(arch, self.runs)
         weights, constants = flash_bytes(graph)
         flash = weights + constants + CODE_BYTES
         if flash > self.flash:
@@ -124,7 +125,7 @@ class Planner:
 
     def least(self, arch: Arch) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
-        graph = short_graph(arch)
+        graph = short_outline(arch, self.runs)
         trade, beside = self._curve(graph)
         sram = min(p.limit_bytes for p in trade.points) + beside
         return {
@@ -144,7 +145,7 @@ class Planner:
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,
             weights_bytes=sum(
-                times(made.graph, op.name) * op_weight_bytes(made.frame.graph, op)
+                times(made.graph, op) * op_weight_bytes(made.frame.graph, op)
                 for op in made.frame.graph.ops
             ),
             constants_bytes=constants,
@@ -169,7 +170,7 @@ def flash_bytes(graph: Graph) -> tuple[int, int]:
     """(int8 weights, everything else): packed rows are padded to fours in both directions."""
     weights = constants = 0
     for op in graph.ops:
-        count, own = times(graph, op.name), _weights(graph, op)
+        count, own = times(graph, op), _weights(graph, op)
         weights += count * own
         constants += count * (_packed(graph, op, own) - own)
     return weights, constants

@@ -70,16 +70,18 @@ def test_a_wrong_kernel(compiled: Compile, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_wrong_row_stride(compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The residual of a linear layer is read one byte too far with every row."""
-    right = Emitter.linear
+    right = Emitter.apply
 
-    def planted(self: Emitter, op: Any, x: Loc, res: Loc | None, y: Loc, rows: Any) -> Any:
-        made = right(self, op, x, res, y, rows)
+    def planted(self: Emitter, op: Any, operands: Any, y: Loc, rows: Any) -> Any:
+        made = right(self, op, operands, y, rows)
+        res = operands[1] if op.kind == "q_linear" else None
         if res is None or res.buffer is None or not made.args:
             return made
         skewed = replace(res, stride=res.stride - 1)
-        return replace(made, args=self.arguments(x, skewed, y, rows.count, made.args[-1]))
+        args = self.arguments(operands[0], skewed, y, rows.count, made.args[-1])
+        return replace(made, args=args)
 
-    monkeypatch.setattr(Emitter, "linear", planted)
+    monkeypatch.setattr(Emitter, "apply", planted)
     with pytest.raises(ValidationError, match="proj is the first that differs"):
         compiled()
 

@@ -9,7 +9,7 @@ from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule import choose
 from mcuformer.schedule.build import frame
 from mcuformer.schedule.measure import steps_instructions
-from mcuformer.search.int_graph import int_graph
+from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 
 
@@ -33,7 +33,7 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
     space = load_space(preset)
     seen = set()
     for _ in range(3):
-        graph = int_graph(space.decode(space.draw(random)))
+        graph = whole_outline(space.decode(space.draw(random)))
         exact = frame(graph, mode)
         other = frame(absorb(graph, tuple(absorbable(graph))), mode)
         twins = {r.target: r for r in other.regions}

@@ -11,7 +11,7 @@ from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import curve, place
 from mcuformer.search.figures import Cost, Limits, Planner, flash_bytes
-from mcuformer.search.int_graph import int_graph
+from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
 
@@ -20,7 +20,7 @@ BOARD = load_board("stm32f746")
 
 def whole(planner, arch):
     """The figures of the network with all its blocks, and of its checked plan."""
-    graph = int_graph(arch)
+    graph = whole_outline(arch)
     static = static_estimate(graph)
     beside = static + BOARD.stack_bytes
     made = place(

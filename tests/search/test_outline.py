@@ -1,16 +1,20 @@
-"""The search's graph is the outline of what the lowering makes, operation by operation."""
+"""The search's graphs are what the frontend, the passes and the lowering make of exports."""
 
+import math
 from dataclasses import replace
 
 import pytest
-from test_figures import drawn, exported, quiet
+from test_figures import drawn, exported, quiet, varied
 
 from mcuformer.frontend import load_model
+from mcuformer.ir.verify import verify
 from mcuformer.options import CompileOptions
+from mcuformer.passes import run_float_passes
 from mcuformer.pipeline_quant import quantised
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.outline import outline
-from mcuformer.search.int_graph import int_graph
+from mcuformer.search.float_graph import float_graph, parts
+from mcuformer.search.outline import short_outline, whole_outline
 from mcuformer.search.space import load_space
 
 
@@ -29,50 +33,94 @@ def structure(graph):
             else index.setdefault(n, len(index))
             for n in names
         ]
-        attrs = {k: tuple(v) if isinstance(v, list) else v for k, v in op.attrs.items()}
+        attrs = {k: _plain(v) for k, v in op.attrs.items()}
         rows.append((op.kind, who, types, sorted(attrs.items())))
     return rows
 
 
-def lowered(arch, tmp_path):
+def _plain(value):
+    """The file has eps and scale in float32."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def same(one, other, arch):
+    a, b = structure(one), structure(other)
+    assert len(a) == len(b), arch
+    for x, y in zip(a, b, strict=True):
+        assert x == y, arch
+
+
+def same_graphs(arch, tmp_path):
     path = exported(arch, tmp_path / f"{arch.key()}.onnx")
     c = arch.image[2]
-    options = CompileOptions(
-        model=path,
-        board="stm32f746",
-        mean=(0.4,) * c,
-        std=(0.3,) * c,
-    )
-    return quantised(options, load_model(path, {}), False, quiet)[0]
-
-
-def same_outline(arch, tmp_path):
-    graph = lowered(arch, tmp_path)
-    own, real = structure(int_graph(arch)), structure(outline(graph))
-    assert len(own) == len(real), arch
-    for a, b in zip(own, real, strict=True):
-        assert a == b, arch
+    options = CompileOptions(model=path, board="stm32f746", mean=(0.4,) * c, std=(0.3,) * c)
+    read = load_model(path, {})
+    same(verify(run_float_passes(float_graph(arch, parts(arch)))), read, arch)
+    graph = quantised(options, read, False, quiet)[0]
+    same(verify(whole_outline(arch)), outline(graph), arch)
     names = tuple(absorbable(graph))
-    assert names
-    assert structure(outline(absorb(graph, names))) == structure(absorb(outline(graph), names))
+    assert bool(names) == (arch.tokens > 1)  # one token is of int16 throughout
+    same(outline(absorb(graph, names)), absorb(outline(graph), names), arch)
 
 
+RANKS = ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2")
+LOW_RANK = {"dim": 24, "hidden": (48, 96), "heads": 2, "head_dim": 12}
 CASES = {
     "padded": {"patch": 5},
     "conv": {"stem": "8/2-12", "patch": 4},
     "cls": {"pool": "cls"},
-    "low rank cls": {"pool": "cls", "rank_qkv": 0.5, "hidden": (16, 32), "dim": 24},
+    "one token": {"patch": 24, "hidden": (16, 32)},
+    "one token conv": {"stem": "8/3-8/2-8/2", "patch": 24, "hidden": (16, 32)},
+    "cls conv": {"pool": "cls", "stem": "8/2", "patch": 4, "hidden": (16, 32)},
+    "all low": {"hidden": (48, 96), "dim": 48, **dict.fromkeys(RANKS, 0.25)},
     "relative padded cls": {"pool": "cls", "patch": 7, "relative": True, "heads": 2},
-    "relative conv": {"stem": "8/2-12/2", "patch": 8, "relative": True, "rank_fc1": 1.0},
+    "relative conv": {"stem": "8/2-12/2", "patch": 8, "relative": True, "rank_fc1": 0.25},
+    **{f"{r} {p}": {r: 0.25, "pool": p, **LOW_RANK} for r in RANKS for p in ("mean", "cls")},
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_outline_is_the_lowering_s(tmp_path, case):
-    same_outline(replace(load_space("tiny").smallest(), **CASES[case]), tmp_path)
+def test_the_graphs_are_those_of_the_export(tmp_path, case):
+    arch = replace(load_space("tiny").smallest(), **{**dict.fromkeys(RANKS, 1.0), **CASES[case]})
+    low = [r for r in RANKS if CASES[case].get(r, 1.0) < 1]
+    assert low == [r for r in RANKS if getattr(arch.ranks(0), r.removeprefix("rank_"))]
+    same_graphs(arch, tmp_path)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "cifar"])
-def test_the_outline_of_random_networks(tmp_path, preset):
-    for arch in drawn(load_space(preset), 17, 2):
-        same_outline(arch, tmp_path)
+@pytest.mark.parametrize("preset", ["tiny", "cifar", "imagenet"])
+def test_the_graphs_of_random_networks(tmp_path, preset):
+    for arch in drawn(varied(preset), 17, 2 if preset != "imagenet" else 1):
+        same_graphs(arch, tmp_path)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "cifar", "imagenet"])
+def test_equal_halves_of_blocks_are_lowered_once(preset):
+    """The short outline is that of the network with one block of each kind, whatever was known."""
+    known = {}
+    one = {
+        "patch": 24,
+        "hidden": (16, 32, 16, 16),
+    }  # token: its sums are wider than what the stem gives
+    ones = [
+        load_space("tiny").smallest(),
+        replace(load_space("tiny").smallest(), stem="8/3-8/2-8/2"),
+    ]
+    for arch in [*drawn(varied(preset), 3, 60), *(replace(a, **one) for a in ones)]:
+        *body, last = arch.hidden
+        kinds = sorted(set(body), key=lambda h, body=body: -body[::-1].index(h))
+        short, own = short_outline(arch, known), replace(arch, hidden=(*kinds, last))
+        same(verify(short), whole_outline(own), arch)
+        counts = short.meta["times"]
+        assert list(counts.values()) == [body.count(h) for h in kinds for _ in "am"]
+        at = [op.origin[0] for op in short.ops if op.origin and op.origin[0] in counts]
+        assert list(dict.fromkeys(at)) == list(counts)
+
+
+def test_no_number_is_stored():
+    """A network of five million weights: every constant is one number, seen often."""
+    graph = short_outline(load_space("imagenet").largest())
+    weights = [v.data for v in graph.values.values() if v.is_const]
+    assert sum(math.prod(w.shape) for w in weights) > 1e6
+    assert all(not any(w.strides) for w in weights)

@@ -14,6 +14,8 @@ def add_before_reshape(graph: Graph) -> Graph:
 
     The convolution then adds them before it rounds.
     """
+    if not (graph.has("conv2d") and graph.has("reshape")):
+        return graph
     edit = Edit(graph)
     moved: dict[str, tuple[Op, Op]] = {}
     for op in graph.ops:
@@ -44,8 +46,10 @@ def _swap(edit: Edit, add: Op, reshape: Op) -> None:
     image = graph.type(str(reshape.inputs[0])).shape
     data = graph.const(add.inputs[1])
     assert data is not None
-    rows = np.broadcast_to(data, graph.type(add.outputs[0]).shape).reshape(image)
-    const = edit.const(f"{add.inputs[1]}.image", np.ascontiguousarray(rows))
+    rows = np.broadcast_to(data, graph.type(add.outputs[0]).shape)
+    const = edit.const(
+        f"{add.inputs[1]}.image", image, lambda: np.ascontiguousarray(rows.reshape(image))
+    )
     total = edit.b.add_value(f"{add.name}.image", TensorType(image, "float32"))
     edit.emit(add, [reshape.inputs[0], const], outputs=(total,), name=total)
     edit.emit(reshape, [total], outputs=add.outputs, origin=reshape.origin)

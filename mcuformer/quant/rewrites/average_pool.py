@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from mcuformer.ir.graph import Graph
@@ -13,6 +15,8 @@ def average_pool(graph: Graph) -> Graph:
 
     With pads the divisor depends on the place: such a pool stays (q_avgpool).
     """
+    if not graph.has("avgpool"):
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         if op.kind != "avgpool" or any(op.attrs["pads"]):
@@ -20,7 +24,8 @@ def average_pool(graph: Graph) -> Graph:
             continue
         kh, kw = op.attrs["kernel"]
         c = graph.type(str(op.inputs[0])).shape[-1]
-        w = edit.const(f"{op.name}.weight", np.full((kh, kw, 1, c), 1.0 / (kh * kw), np.float32))
+        shape = (kh, kw, 1, c)
+        w = edit.const(f"{op.name}.weight", shape, partial(np.full, shape, 1.0 / (kh * kw)))
         attrs = {"strides": op.attrs["strides"], "pads": op.attrs["pads"], "group": c}
         edit.emit(op, [op.inputs[0], w], kind="conv2d", attrs=attrs)
     return edit.done()

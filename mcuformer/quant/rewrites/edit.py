@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Builder, Graph, Op, distinct
+from mcuformer.ir.graph import Builder, Graph, Op, distinct, same_ops
+from mcuformer.ir.placeholders import placeholder
 from mcuformer.ir.types import TensorType
 
 
@@ -19,9 +22,17 @@ class Edit:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.producers, self.consumers = graph.producers(), graph.consumers()
-        self.b = Builder(graph.name, graph.stage, graph.values.values())
+        self.b = Builder(graph.name, graph.stage)
+        self.b.values = dict(graph.values)
         self._renamed: dict[str, str] = {}
+
+    @property
+    def producers(self) -> Mapping[str, Op]:
+        return self.graph.producers()
+
+    @property
+    def consumers(self) -> Mapping[str, Sequence[Op]]:
+        return self.graph.consumers()
 
     def resolve(self, name: str) -> str:
         return self._renamed.get(name, name)
@@ -31,8 +42,9 @@ class Edit:
         self._renamed[old] = self.resolve(new)
 
     def keep(self, op: Op) -> None:
-        inputs = tuple(None if n is None else self.resolve(n) for n in op.inputs)
-        self.b.ops.append(op.replace(inputs=inputs))
+        if self._renamed:
+            op = op.replace(inputs=tuple(None if n is None else self.resolve(n) for n in op.inputs))
+        self.b.ops.append(op)
 
     def emit(self, op: Op, inputs: list[str | None], **changes: Any) -> None:
         """`op` with other inputs (and kind, attrs, name ...), writing the same value."""
@@ -46,8 +58,14 @@ class Edit:
         self.keep(op.replace(inputs=tuple(inputs), outputs=(out,), **changes))
         return out
 
-    def const(self, stem: str, data: NDArray) -> str:
-        return self.b.const(stem, data)
+    def const(self, stem: str, shape: tuple[int, ...], make: Callable[[], NDArray]) -> str:
+        """A float32 constant of this shape; `make` computes it where there are numbers."""
+        type_ = TensorType(shape, "float32")
+        if self.graph.shapes_only:
+            return self.b.add_value(stem, type_, placeholder("float32", shape))
+        data = make().astype(np.float32, copy=False)
+        assert data.shape == shape, f"{stem}: {data.shape}, not {shape}"
+        return self.b.add_value(stem, type_, data)
 
     def only_reader(self, value: str) -> Op | None:
         """The single operation that reads an activation that is not a graph output."""
@@ -55,8 +73,10 @@ class Edit:
         return readers[0] if len(readers) == 1 and value not in self.graph.outputs else None
 
     def done(self) -> Graph:
+        if not self._renamed and same_ops(self.b.ops, self.graph.ops):
+            return self.graph
         outputs = tuple(self.resolve(n) for n in self.graph.outputs)
-        done = self.graph.replace(
-            ops=tuple(self.b.ops), values=dict(self.b.values), outputs=outputs
-        ).pruned()
-        return done.replace(ops=distinct(done.ops))
+        done = self.graph.replace(ops=tuple(self.b.ops), values=self.b.values, outputs=outputs)
+        done = done.pruned()
+        named = distinct(done.ops)
+        return done if named is done.ops else done.replace(ops=named)

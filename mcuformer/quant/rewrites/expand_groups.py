@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
 from mcuformer.quant.rewrites.edit import Edit
@@ -15,6 +18,8 @@ def is_depthwise(graph: Graph, group: int, weight: str) -> bool:
 
 def expand_groups(graph: Graph) -> Graph:
     """conv2d(x, w[kh,kw,Ci/g,Co], group=g) -> conv2d(x, w'[kh,kw,Ci,Co]), w' block-diagonal."""
+    if not graph.has("conv2d"):
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         group = op.attrs.get("group", 1)
@@ -24,10 +29,16 @@ def expand_groups(graph: Graph) -> Graph:
         w = graph.const(op.inputs[1])
         assert w is not None
         kh, kw, cg, co = w.shape
-        dense = np.zeros((kh, kw, cg * group, co), w.dtype)
-        for g in range(group):
-            out = slice(g * co // group, (g + 1) * co // group)
-            dense[:, :, g * cg : (g + 1) * cg, out] = w[..., out]
-        inputs = [op.inputs[0], edit.const(f"{op.name}.dense", dense), *op.inputs[2:]]
-        edit.emit(op, inputs, attrs={**op.attrs, "group": 1})
+        shape = (kh, kw, cg * group, co)
+        dense = edit.const(f"{op.name}.dense", shape, partial(_dense, w, group))
+        edit.emit(op, [op.inputs[0], dense, *op.inputs[2:]], attrs={**op.attrs, "group": 1})
     return edit.done()
+
+
+def _dense(w: NDArray, group: int) -> NDArray:
+    kh, kw, cg, co = w.shape
+    dense = np.zeros((kh, kw, cg * group, co), w.dtype)
+    for g in range(group):
+        out = slice(g * co // group, (g + 1) * co // group)
+        dense[:, :, g * cg : (g + 1) * cg, out] = w[..., out]
+    return dense

@@ -16,6 +16,8 @@ def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
 
     Where every reader is a linear layer, directly or behind a selection of rows or a mean.
     """
+    if not graph.has("layernorm"):
+        return graph
     edit = Edit(graph)
     affine: dict[str, tuple[NDArray, NDArray]] = {}
     for op in graph.ops:
@@ -53,21 +55,23 @@ def linear_readers(edit: Edit, value: str) -> list[Op] | None:
 def _affine(graph: Graph, op: Op) -> tuple[NDArray, NDArray]:
     c = graph.type(op.outputs[0]).shape[-1]
     gamma, beta = (graph.const(n) for n in [*op.inputs[1:], None, None][:2])
-    return (
-        np.ones(c) if gamma is None else gamma.astype(np.float64),
-        np.zeros(c) if beta is None else beta.astype(np.float64),
-    )
+    return np.ones(c) if gamma is None else gamma, np.zeros(c) if beta is None else beta
 
 
 def _emit_linear(edit: Edit, op: Op, gamma: NDArray, beta: NDArray) -> None:
     w = edit.graph.const(op.inputs[1])
     b = edit.graph.const(op.inputs[2]) if len(op.inputs) > 2 else None
     assert w is not None
-    bias = beta @ w + (0.0 if b is None else b)
-    weight = (gamma[:, None] * w).astype(np.float32)
+
+    def weight() -> NDArray:
+        return gamma.astype(np.float64)[:, None] * w
+
+    def bias() -> NDArray:
+        return beta.astype(np.float64) @ w + (0.0 if b is None else b)
+
     inputs = [
         op.inputs[0],
-        edit.const(f"{op.name}.weight", weight),
-        edit.const(f"{op.name}.bias", bias.astype(np.float32)),
+        edit.const(f"{op.name}.weight", w.shape, weight),
+        edit.const(f"{op.name}.bias", w.shape[1:], bias),
     ]
     edit.emit(op, inputs)

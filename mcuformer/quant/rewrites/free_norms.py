@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
 import numpy as np
 
@@ -26,5 +27,6 @@ def free_norms(graph: Graph, given: Collection[str] = ()) -> Graph:
             edit.keep(op)
             continue
         width = graph.type(y).shape[-1]
-        edit.emit(op, [op.inputs[0], edit.const(f"{op.name}.one", np.ones(width, np.float32))])
+        one = edit.const(f"{op.name}.one", (width,), partial(np.ones, width))
+        edit.emit(op, [op.inputs[0], one])
     return edit.done()

@@ -12,6 +12,8 @@ def norm_after_selection(graph: Graph) -> Graph:
     Also where other readers want all rows: the norm of a class token costs nothing twice, and the
     norms of all rows need not be kept for it.
     """
+    if not graph.has("slice", "gather"):
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         norm = edit.producers.get(str(op.inputs[0])) if is_row_selection(op) else None

@@ -15,6 +15,8 @@ def _is_patch_conv(graph: Graph, op: Op | None) -> bool:
 
 def patch_embed(graph: Graph) -> Graph:
     """reshape(conv2d(x, w, b), [Ho*Wo, C]) -> patch_embed(x, w, b): kernel == stride, no pads."""
+    if not (graph.has("conv2d") and graph.has("reshape")):
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         source = edit.producers.get(str(op.inputs[0])) if op.kind == "reshape" else None

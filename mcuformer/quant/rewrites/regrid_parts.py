@@ -16,6 +16,8 @@ def regrid_parts(graph: Graph) -> Graph:
     Of channels only: rows of tokens stay where they lie. A join without a grid takes its widest part's.
     """
     given: dict[str, Given] = dict(graph.meta.get("qdq", {}))
+    if not given:
+        return graph
     edit = Edit(graph)
     for op in graph.ops:
         target = _target(op, given)
@@ -24,7 +26,7 @@ def regrid_parts(graph: Graph) -> Graph:
             continue
         given[op.outputs[0]] = target
         edit.emit(op, [_part(edit, op, str(name), target, given) for name in op.inputs])
-    return edit.done().replace(meta={**graph.meta, **({"qdq": given} if given else {})})
+    return edit.done().replace(meta={**graph.meta, "qdq": given})
 
 
 def _target(op: Op, given: Mapping[str, Given]) -> Given | None:

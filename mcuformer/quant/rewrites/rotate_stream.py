@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +60,14 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
             seen |= web.values
             if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
                 webs.append(web)
-    for op in graph.ops:
-        for web in webs:  # a layer may read one stream and write another
-            op = _rotated(edit, op, web)
-        edit.keep(op)
     rotated = tuple(sorted(name for web in webs for name in web.values))
-    return edit.done().replace(meta={**graph.meta, "rotated": rotated})
+    if not graph.shapes_only:  # numbers change, and nothing else
+        for op in graph.ops:
+            for web in webs:  # a layer may read one stream and write another
+                op = _rotated(edit, op, web)
+            edit.keep(op)
+        graph = edit.done()
+    return graph.replace(meta={**graph.meta, "rotated": rotated})
 
 
 def _web(edit: Edit, start: str) -> Web:
@@ -146,8 +148,8 @@ def _rotated(edit: Edit, op: Op, web: Web) -> Op:
     if name in web.readers:
         data = edit.b.values[str(inputs[1])].data
         assert data is not None
-        turned = rotation(len(data)).T @ data
-        inputs[1] = edit.const(f"{inputs[1]}.turned", turned.astype(np.float32))
+        turned = partial(_read, data)
+        inputs[1] = edit.const(f"{inputs[1]}.turned", data.shape, turned)
     written = range(1, 4) if name in web.writers else range(len(inputs) * (name in web.moves))
     for i in written:
         _turn_written(edit, inputs, i)
@@ -159,5 +161,12 @@ def _turn_written(edit: Edit, inputs: list[str | None], i: int) -> None:
     name = inputs[i]
     data = None if name is None else edit.b.values[name].data
     if data is not None:
-        turned = data @ rotation(data.shape[-1])
-        inputs[i] = edit.const(f"{name}.turned", turned.astype(np.float32))
+        inputs[i] = edit.const(f"{name}.turned", data.shape, partial(_written, data))
+
+
+def _read(w: NDArray) -> NDArray:
+    return rotation(len(w)).T @ w
+
+
+def _written(w: NDArray) -> NDArray:
+    return w @ rotation(w.shape[-1])
