@@ -73,6 +73,14 @@ def compare_layers(
     return Comparison(faults, [outputs[name] for name in prepared.outputs], first)
 
 
+def rounded_outputs(
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray]
+) -> list[NDArray[np.float32]]:
+    """The outputs [n, ...] that the float graph has with everything on the int graph's grids."""
+    found = {name: rounded for name, _, rounded in _runs(prepared, graph, inputs)}
+    return [found[name] for name in prepared.outputs]
+
+
 def _db(reference: NDArray, got: NDArray) -> float:
     """SQNR; infinite where both are equal, minus infinite where only the reference is zero."""
     found = sqnr_db(reference, got)
