@@ -123,8 +123,11 @@ def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
     value = graph.values.get(name)
     if value is None or value.type.qparams is None:
         return x
-    qparams = value.type.qparams
-    y: NDArray = qparams.dequantise(qparams.quantise(x, value.type.dtype)).astype(np.float32)
+    q = value.type.qparams.quantise(x, value.type.dtype)
+    made = graph.producers().get(name)
+    if made is not None and "clamp_max" in made.attrs:
+        q = np.clip(q, made.attrs["clamp_min"], made.attrs["clamp_max"])
+    y: NDArray = value.type.qparams.dequantise(q).astype(np.float32)
     return y
 
 

@@ -107,7 +107,7 @@ def _inputs(d: Draw) -> float:
             shape = (1, d.number(1, 4 if d.chance(60) else 8000 // (h * w) % 71 or 1), h, w)
         d.inputs.append(f"x{i}")
         d.shapes[f"x{i}"] = shape
-    return d.one_of((1.0, 0.1, 10.0))
+    return d.one_of((1.0, 0.3, 3.0))
 
 
 def _operators(d: Draw) -> str:
