@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_ops_attention import EXP_ENTRIES, EXP_RANGE
 from mcuformer.ir.types import QParams, Value
 from mcuformer.quant.float_eval import eval_op
 from mcuformer.validate.metrics import sqnr_db
@@ -132,7 +133,9 @@ def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
 
 
 def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
-    """The weights of `op` with the bits they have in the integer graph."""
+    """The weights of `op`, or its constant queries, with the bits they have in the integer graph."""
+    if op.kind == "attention" and prepared.const(op.inputs[0]) is not None:
+        return {**prepared.values, **_coarse_queries(prepared, graph, op)}
     made = graph.producers().get(op.outputs[0])
     weight = prepared.const(op.inputs[1]) if op.kind in _WEIGHTED else None
     if weight is None or made is None:
@@ -143,6 +146,22 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]
     name = str(op.inputs[1])
     data = _rounded_weights(weight, qparams, bits)
     return {**prepared.values, name: Value(name, prepared.type(name), data)}
+
+
+def _coarse_queries(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
+    """Their steps follow from those of the keys and of the scores (docs/adr/0002)."""
+    producers, name = graph.producers(), str(op.inputs[0])
+    made = producers.get(op.outputs[0])
+    if made is not None and made.kind == "q_requant":
+        made = producers.get(str(made.inputs[0]))
+    keys = graph.values.get(str(op.inputs[1]))
+    ints = graph.const(made.inputs[0]) if made is not None else None
+    if made is None or ints is None or keys is None or keys.type.qparams is None:
+        return {}
+    steps = np.asarray(made.attrs["m"]) * 2.0 ** (made.attrs["pre_shift"] - 32)
+    product = steps * EXP_RANGE / EXP_ENTRIES / op.attrs["scale"]
+    scale = np.repeat(product, ints.shape[-1] // len(product)) / keys.type.qparams.scale
+    return {name: Value(name, prepared.type(name), (ints * scale).astype(np.float32))}
 
 
 def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:

@@ -125,6 +125,7 @@ def pooled(d: Draw, x: str) -> str | None:
     """Attention pooling: constant queries."""
     t = d.shapes[x][1]
     (heads, size), queries = _heads(d, t), d.number(1, 4)
+    heads = max(heads, 2)  # of one head it reads like a linear layer, and is refused
     k, v = (linear(d, x, heads * size) for _ in range(2))
     apart = d.reshape(k, (1, t, heads, size), kept=False)
     q = d.normal(1, heads, queries, size)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fuzz import attention, images, layers, moves
 from fuzz.choices import Blocks, Choices
-from fuzz.graph import Draw, small
+from fuzz.graph import Draw, TooLarge, small
 from fuzz.modes import Modes, draw_modes
 from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.optable import CANONICAL
@@ -138,7 +138,10 @@ def _operator(d: Draw) -> str | None:
     elif x is None:
         found = d.pick(3)
         x = moves.image(d, found) if found else None
-    return None if x is None else make(d, x)
+    try:
+        return None if x is None else make(d, x)
+    except TooLarge:
+        return None
 
 
 def _outputs(d: Draw, last: str) -> list[str]:

@@ -21,6 +21,10 @@ MOST_WEIGHTS = 40000  # of a layer
 OPSET = 20
 
 
+class TooLarge(Exception):
+    """This operator would be larger than draws are: it is left out."""
+
+
 @dataclass
 class Draw:
     """`shapes`: the values that may be read again, `ends`: those that are outputs only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuzz.graph import MOST_WEIGHTS, Draw, Shape
+from fuzz.graph import MOST_WEIGHTS, Draw, Shape, TooLarge
 
 MOST_K = 4096
 LEAST_NORM = 5  # of fewer channels little more than signs would be left
@@ -19,6 +19,8 @@ def linear(d: Draw, x: str, channels: int | None = None) -> str:
     """MatMul or Gemm, with or without a bias."""
     _, t, c = d.shapes[x]
     n = channels or d.number(1, min(70, MOST_WEIGHTS // c))
+    if n * c > MOST_WEIGHTS:
+        raise TooLarge
     if channels is None and t == 1 and d.chance(30):
         flat = d.node("Reshape", [x, d.ints(1, c)], None)
         operands = [flat, d.normal(n, c, scale=c**-0.5), d.normal(n, scale=0.3)]
