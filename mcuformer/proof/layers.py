@@ -121,11 +121,12 @@ def _runs(
 
 def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
     """Rounded and saturated as the integer graph stores it; as it is where it stores none."""
-    value = graph.values.get(name)
+    value, made = graph.values.get(name), graph.producers().get(name)
     if value is None or value.type.qparams is None:
         return x
+    if made is not None and made.kind == "q_requant" and f"{name}.raw" == made.inputs[0]:
+        x = _on_grid(graph, f"{name}.raw", x)
     q = value.type.qparams.quantise(x, value.type.dtype)
-    made = graph.producers().get(name)
     if made is not None and "clamp_max" in made.attrs:
         q = np.clip(q, made.attrs["clamp_min"], made.attrs["clamp_max"])
     y: NDArray = value.type.qparams.dequantise(q).astype(np.float32)

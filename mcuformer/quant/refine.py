@@ -74,7 +74,7 @@ def fitted(w: NDArray, x: NDArray, y: NDArray, bits: int) -> IntWeights:
     test = moments(x[half:], y[half:]) if half < len(x) else fit
     both = joined(fit, test)
     better = w + _correction(w, fit, test, both)
-    seen = _trusted(both)
+    seen = _trusted(both, _distinct(x))
     if bits < 8:
         q, scale = searched(better, seen, bits)
     else:
@@ -83,10 +83,16 @@ def fitted(w: NDArray, x: NDArray, y: NDArray, bits: int) -> IntWeights:
     return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
 
 
-def _trusted(m: Moments) -> NDArray[np.float64]:
+def _distinct(x: NDArray) -> int:
+    """Different rows of integers x[R,K]: a token that is repeated is seen once."""
+    weights = np.random.default_rng(0).integers(1 << 62, size=x.shape[1])
+    return len(np.unique(x.astype(np.int64) @ weights))  # modulo 2^64
+
+
+def _trusted(m: Moments, rows: int) -> NDArray[np.float64]:
     """m.xx, its covariances less the fewer rows they were seen in: what moves no output of a few
     rows moves those of the next."""
-    share = min(1.0, m.rows / (_ROWS_PER_INPUT * len(m.xx)))
+    share = min(1.0, rows / (_ROWS_PER_INPUT * len(m.xx)))
     return share * m.xx + (1 - share) * np.diag(np.diag(m.xx))
 
 

@@ -32,6 +32,11 @@ def _attend(d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1) -> st
     if d.chance(30):
         lead = d.one_of(((1, 1), (1, heads), (windows, heads), (windows, 1)))
         scores = d.node("Add", [scores, d.normal(*lead, a, b)], None)
+    elif d.chance(40):  # some keys are hidden, never the first one
+        mask = d.random(1, 1, a, b) < 0.5
+        mask[..., 0] = False
+        lowest = d.const(np.array(-1e9))
+        scores = d.node("Where", [d.weight_of(mask), lowest, scores], None)
     p = d.node("Softmax", [scores], None, axis=-1)
     o = d.node("MatMul", [p, split(v, b, (0, 2, 1, 3))], None)
     return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, tq, c))

@@ -40,11 +40,11 @@ WAYS: Mapping[str, Ways] = {
     "add": Ways((layers.both, layers.constant, layers.gate), (layers.both, layers.constant)),
     "mul": Ways((layers.gate, layers.constant), (layers.gate, layers.constant)),
     "attention": Ways((attention.self_attention, attention.cross_attention, attention.windows,
-                       attention.reduced, attention.pooled)),
-    "concat": Ways((moves.join, moves.roll), (moves.join, moves.merged)),
+                       attention.windows, attention.windows, attention.reduced, attention.pooled)),
+    "concat": Ways((moves.join, moves.one_row), (moves.join, moves.merged)),
     "slice": Ways((moves.cut, moves.halves), (moves.cut, moves.halves)),
-    "gather": Ways((moves.gather, moves.roll), (moves.larger, moves.space_to_depth)),
-    "reshape": Ways((moves.reshape, moves.image), (moves.tokens, moves.padded)),
+    "gather": Ways((moves.gather, moves.gather_nd, moves.repeated, moves.roll), (moves.larger, moves.space_to_depth)),
+    "reshape": Ways((moves.reshape, moves.image, moves.axes), (moves.tokens, moves.padded)),
     "mean": Ways((layers.mean,), (images.whole_pool,)),
     "softmax": Ways((layers.softmax,)),
     "argmax": Ways((layers.argmax,)),
@@ -83,9 +83,8 @@ def draw(choices: Choices) -> Drawn:
     choices.block()
     modes = draw_modes(choices)
     d = Draw(choices)
-    scale = _inputs(d)
-    last = _operators(d)
-    model = d.model(_outputs(d, last))
+    scale, more = _inputs(d), _more_outputs(d)
+    model = d.model(_outputs(d, _operators(d), more))
     rng = np.random.default_rng(len(choices.made))
     count = _evaluated(model)
     drawn = [
@@ -117,7 +116,8 @@ def _operators(d: Draw) -> str:
         d.choices.block()
         last = _operator(d) or last
     if last is None or all(n.op_type in _MOVES for n in d.nodes):
-        d.choices.block()
+        if last is None:
+            d.choices.block()
         x = d.pick(3)
         last = layers.linear(d, x or moves.tokens(d, str(d.pick(4))))
     return last
@@ -144,14 +144,19 @@ def _operator(d: Draw) -> str | None:
         return None
 
 
-def _outputs(d: Draw, last: str) -> list[str]:
-    """The last value, now and then others, whether somebody reads them or not."""
+def _more_outputs(d: Draw) -> list[int]:
+    """Beside the last value: which ones, in per cent of all that there will be."""
     d.choices.block()
+    return [d.number(0, 99) for _ in range(d.one_of((0, 0, 0, 1, 2)))]
+
+
+def _outputs(d: Draw, last: str, more: list[int]) -> list[str]:
+    """The last value, all ends, and others, whether somebody reads them or not."""
     made = [n for n in d.shapes if n not in d.inputs and n != last]
     found = [last, *(n for n in d.ends if n != last)]
-    for _ in range(d.one_of((0, 0, 0, 1, 2))):
+    for percent in more:
         if made:
-            found.append(made.pop(d.number(0, len(made) - 1)))
+            found.append(made.pop(len(made) * percent // 100))
     return found
 
 

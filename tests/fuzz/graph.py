@@ -50,6 +50,12 @@ class Draw:
         self.weights[name] = np.asarray(data, np.int64 if data.dtype.kind == "i" else np.float32)
         return name
 
+    def weight_of(self, data: NDArray) -> str:
+        """A constant of its own type: a mask."""
+        name = f"w{len(self.weights)}"
+        self.weights[name] = data
+        return name
+
     def ints(self, *numbers: int) -> str:
         return self.const(np.array(numbers, np.int64))
 

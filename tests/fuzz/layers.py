@@ -8,7 +8,7 @@ from fuzz.graph import MOST_WEIGHTS, Draw, Shape, TooLarge
 
 MOST_K = 4096
 LEAST_NORM = 5  # of fewer channels little more than signs would be left
-SIMPLE = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu")
+SIMPLE = ("Relu", "Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu")
 WITH_ALPHA = {"HardSigmoid": (0.1, 0.5), "LeakyRelu": (0.01, 1.2), "Elu": (0.05, 1.2)}
 BOUNDS = (
     (0.0, 6.0), (-0.5, 0.7), (0.0, 1.0), (-1.0, np.inf), (-np.inf, 0.5), (-np.inf, np.inf),
@@ -81,15 +81,24 @@ def spelled_norm(d: Draw, x: str) -> str:
     square = d.node("Pow", [apart, d.const(np.array(2.0))], None)
     var = d.node("ReduceMean", [square, d.ints(-1)], None)
     root = d.node("Sqrt", [d.node("Add", [var, d.const(np.array(1e-5))], None)], None)
-    y = d.node("Div", [apart, root], None)
+    if d.chance(50):
+        y = d.node("Mul", [apart, d.node("Reciprocal", [root], None)], None)
+    else:
+        y = d.node("Div", [apart, root], None)
     scaled = d.node("Mul", [y, d.const(1 + 0.3 * d.random(shape[-1]))], None)
     return d.node("Add", [scaled, d.normal(shape[-1], scale=0.2)], shape)
 
 
 def function(d: Draw, x: str) -> str:
     """Any activation function, in a spelling of an exporter."""
-    shape, way = d.shapes[x], d.number(0, 9)
-    if way < 5:
+    shape, way = d.shapes[x], d.number(0, 13)
+    if way in (4, 10):
+        return spelled_gelu(d, x)
+    if way == 11:
+        return d.node("Neg", [x], shape)
+    if way == 12:
+        way = 6  # more of what has numbers
+    if way < 4:
         kind = d.one_of(SIMPLE)
         attrs = {"approximate": "tanh"} if kind == "Gelu" and d.chance(40) else {}
         return d.node(kind, [x], shape, **attrs)
@@ -97,7 +106,7 @@ def function(d: Draw, x: str) -> str:
         bounds = [d.const(np.array(b)) for b in d.one_of(BOUNDS)]
         return d.node("Clip", [x, *bounds], shape)
     if way == 6:
-        kind = d.one_of(tuple(WITH_ALPHA))
+        kind = d.one_of((*WITH_ALPHA, "LeakyRelu"))
         low, high = WITH_ALPHA[kind]
         alpha = low + (high - low) * d.number(0, 10) / 10
         return d.node(kind, [x], shape, alpha=alpha)
@@ -107,6 +116,17 @@ def function(d: Draw, x: str) -> str:
         kind = d.one_of(("Max", "Min"))
         return d.node(kind, [x, d.const(np.array(d.number(-5, 5) / 10))], shape)
     return d.node("PRelu", [x, d.const(np.array(d.number(0, 10) / 10))], shape)
+
+
+def spelled_gelu(d: Draw, x: str) -> str:
+    """x/2 * (1 + erf(x / sqrt 2)), or x * sigmoid(1.702 x)."""
+    shape = d.shapes[x]
+    if d.chance(20):
+        inner = d.node("Mul", [x, d.const(np.array(1.702))], None)
+        return d.node("Mul", [x, d.node("Sigmoid", [inner], None)], shape)
+    erf = d.node("Erf", [d.node("Div", [x, d.const(np.array(2.0**0.5))], None)], None)
+    half = d.node("Mul", [x, d.const(np.array(0.5))], None)
+    return d.node("Mul", [half, d.node("Add", [erf, d.const(np.array(1.0))], None)], shape)
 
 
 def constant(d: Draw, x: str) -> str:
@@ -125,7 +145,7 @@ def both(d: Draw, x: str) -> str | None:
     other = d.pick(len(d.shapes[x]), lambda s: s == d.shapes[x])
     if other in (None, x):
         return None
-    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum"))
+    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum", "Sum"))
     return d.node(kind, [x, str(other)], d.shapes[x])
 
 

@@ -58,6 +58,43 @@ def gather(d: Draw, x: str) -> str:
     return d.node("Gather", [x, d.const(rows)], (1, len(rows), c), axis=1)
 
 
+def gather_nd(d: Draw, x: str) -> str:
+    """Rows by their numbers, as GatherND has them."""
+    _, t, c = d.shapes[x]
+    rows = [(0, d.number(0, t - 1)) for _ in range(d.number(1, 6))]
+    indices = d.const(np.array([rows], np.int64))
+    return d.node("GatherND", [x, indices], (1, len(rows), c))
+
+
+def repeated(d: Draw, x: str) -> str | None:
+    """Rows several times: Tile, or Expand of one row."""
+    _, t, c = d.shapes[x]
+    count = d.number(2, 4)
+    if not small(t * count, c):
+        return None
+    if t == 1 and d.chance(60):
+        return d.node("Expand", [x, d.ints(1, count, c)], (1, count, c))
+    return d.node("Tile", [x, d.ints(1, count, 1)], (1, t * count, c))
+
+
+def one_row(d: Draw, x: str) -> str:
+    """Expand of one token beside all others, as class tokens are made."""
+    _, t, c = d.shapes[x]
+    row = d.slice(x, 1, 0, 1)
+    many = d.node("Expand", [row, d.ints(1, t, c)], (1, t, c))
+    return d.node("Add", [x, many], (1, t, c))
+
+
+def axes(d: Draw, x: str) -> str:
+    """An axis of 1 that comes and goes, or one row of everything."""
+    shape = d.shapes[x]
+    if d.chance(30):
+        flat = d.node("Flatten", [x], None, axis=1)
+        return d.reshape(flat, shape)
+    more = d.node("Unsqueeze", [x, d.ints(2)], None)
+    return d.node("Squeeze", [more, d.ints(2)], shape)
+
+
 def roll(d: Draw, x: str) -> str | None:
     """Shifted windows: the last rows in front."""
     t = d.shapes[x][1]
