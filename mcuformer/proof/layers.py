@@ -137,7 +137,7 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]
     """The weights of `op`, or its constant queries, with the bits they have in the integer graph."""
     if op.kind == "attention" and prepared.const(op.inputs[0]) is not None:
         return {**prepared.values, **_coarse_queries(prepared, graph, op)}
-    made = graph.producers().get(op.outputs[0])
+    made = _made(graph, op)
     weight = prepared.const(op.inputs[1]) if op.kind in _WEIGHTED else None
     if weight is None or made is None:
         return prepared.values
@@ -147,6 +147,13 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]
     name = str(op.inputs[1])
     data = _rounded_weights(weight, qparams, bits)
     return {**prepared.values, name: Value(name, prepared.type(name), data)}
+
+
+def _made(graph: Graph, op: Op) -> Op | None:
+    """What `op` has become: where only some channels of it are read, the layer cut to these."""
+    found = graph.producers().get(op.outputs[0])
+    cut = (o for o in graph.ops if str((*o.inputs, None, None)[1]).startswith(f"{op.name}.w["))
+    return found or next(cut, None)
 
 
 def _coarse_queries(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
