@@ -25,7 +25,11 @@ def lowered() -> Graph:
     latent = net.linear(x, 4, "latent")
     q, k, v = (net.linear(s, 24, n) for s, n in ((asking, "q"), (latent, "k"), (latent, "v")))
     y = net.emit("attention", "attention", [q, k, v], (3, 24), heads=2, scale=0.3)
-    meta = {"input_layouts": ("tokens",), "input_shapes": ((1, 20, 12),), "output_shapes": ((3, 5),)}
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, 20, 12),),
+        "output_shapes": ((3, 5),),
+    }
     graph = net.b.done([x], [net.linear(y, 5, "head")], meta)
     samples = np.random.default_rng(3).normal(size=(16, 20, 12)).astype(np.float32)
     return quant.lower(graph, quant.calibrate(graph, samples))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fuzz import attention, images, layers, moves
 from fuzz.choices import Blocks, Choices
-from fuzz.graph import Draw, TooLarge, small
+from fuzz.graph import Draw, Shape, TooLarge, small
 from fuzz.modes import Modes, draw_modes
 from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.optable import CANONICAL
@@ -100,7 +100,7 @@ def _inputs(d: Draw) -> float:
     count = d.one_of((1, 1, 1, 1, 2, 3))
     kinds = [d.chance(50) for _ in range(count)]
     for i, is_image in enumerate(kinds):
-        shape = (1, d.number(1, 70), d.number(1, 70))
+        shape: Shape = (1, d.number(1, 70), d.number(1, 70))
         if is_image:
             h, w = d.number(1, 20), d.number(1, 20)
             shape = (1, d.number(1, 4 if d.chance(60) else 8000 // (h * w) % 71 or 1), h, w)
@@ -162,5 +162,7 @@ def _outputs(d: Draw, last: str, more: list[int]) -> list[str]:
 
 def _evaluated(model: onnx.ModelProto) -> int:
     """Samples, so that there are numbers enough to tell 2 dB from luck."""
-    sizes = [np.prod([x.dim_value for x in o.type.tensor_type.shape.dim]) for o in model.graph.output]
+    sizes = [
+        np.prod([x.dim_value for x in o.type.tensor_type.shape.dim]) for o in model.graph.output
+    ]
     return int(np.clip(4000 // min(sizes), 24, 400))

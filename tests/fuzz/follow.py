@@ -118,9 +118,7 @@ def _planned(drawn: Drawn, work: Path, outcome: Outcome) -> Figures:
     return figures
 
 
-def _interpreted(
-    graph: Graph, drawn: Drawn
-) -> tuple[tuple[NDArray, ...], Mapping[str, NDArray]]:
+def _interpreted(graph: Graph, drawn: Drawn) -> tuple[tuple[NDArray, ...], Mapping[str, NDArray]]:
     """All samples as integers [n, ...], and every value for them."""
     reals = to_canonical(graph, tuple(drawn.samples.values()))
     ints = []

@@ -199,4 +199,3 @@ def argmax(d: Draw, x: str) -> str:
     y = d.node("ArgMax", [x], None, axis=-1, keepdims=1)
     d.ends[y] = (*d.shapes[x][:-1], 1)
     return y
-

@@ -27,7 +27,7 @@ class Modes:
     calibration_method: str = "mse"
 
     def options(self, model: Path, data: Path) -> CompileOptions:
-        return CompileOptions(model=model, calibration=data, **asdict(self))  # type: ignore[arg-type]
+        return CompileOptions(model=model, calibration=data, **asdict(self))
 
     def labels(self) -> list[str]:
         return [f"{name} {value}" for name, value in asdict(self).items()]

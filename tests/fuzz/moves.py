@@ -153,9 +153,7 @@ def merged(d: Draw, x: str) -> str | None:
     h, w = h // 2 * 2, w // 2 * 2
     if h == 0 or w == 0:
         return None
-    parts = [
-        d.slice(d.slice(x, 2, top, h, 2), 3, left, w, 2) for top in (0, 1) for left in (0, 1)
-    ]
+    parts = [d.slice(d.slice(x, 2, top, h, 2), 3, left, w, 2) for top in (0, 1) for left in (0, 1)]
     return d.node("Concat", parts, (1, 4 * c, h // 2, w // 2), axis=1)
 
 

@@ -122,7 +122,7 @@ def _residual_without_zero() -> list[Patch]:
 def _uncut_operand() -> list[Patch]:
     row = INT_OPS["q_requant"]
     operands = tuple(replace(o, along=None) if o.name == "a" else o for o in row.operands)
-    return [mock.patch.dict(INT_OPS, {row.kind: replace(row, operands=operands)})]  # type: ignore[arg-type]
+    return [mock.patch.dict(INT_OPS, {row.kind: replace(row, operands=operands)})]
 
 
 FAULTS = (

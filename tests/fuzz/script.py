@@ -37,13 +37,13 @@ def packed(text, shape, dtype="float32"):
     return np.frombuffer(zlib.decompress(base64.b85decode(text)), dtype).reshape(shape)
 
 '''
-_TAIL = '''
+_TAIL = """
 graph = helper.make_graph(nodes, "drawn", inputs, outputs, [numpy_helper.from_array(a, n) for n, a in weights.items()])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", {opset})], ir_version=9)
 outcome = follow(Drawn((), model, modes, calibration, samples), {level!r}, Machine())
 print(outcome.result, "at", outcome.stage, outcome.message, outcome.trace, sep="\\n")
 sys.exit(outcome.result == "failed")
-'''
+"""
 
 
 def script(drawn: Drawn, title: str, level: str) -> str:

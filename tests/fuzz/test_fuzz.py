@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fuzz.choices import Choices
 from fuzz.counts import ENOUGH, Counts, drawn_names
 from fuzz.draws import draw
@@ -20,7 +21,6 @@ from fuzz.planted import FAULTS, found_by
 from fuzz.run import explained, one
 from fuzz.script import script
 from fuzz.shrink import shrunk
-
 from mcuformer.quant import lower_linear
 
 SEED = 20261128

@@ -19,7 +19,11 @@ def test_rows_of_zeros_beside_others(activations: str) -> None:
     net = Net("flat", 5)
     x = "tokens"
     net.b.values[x] = Value(x, TensorType((8, 12), "float32"))
-    meta = {"input_layouts": ("tokens",), "input_shapes": ((1, 8, 12),), "output_shapes": ((8, 12),)}
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, 8, 12),),
+        "output_shapes": ((8, 12),),
+    }
     graph = net.b.done([x], [net.layernorm(x, "norm")], meta)
     samples = np.random.default_rng(3).normal(size=(32, 8, 12)).astype(np.float32)
     samples[:, 5:] = 0
