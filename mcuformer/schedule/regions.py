@@ -62,7 +62,8 @@ def attention_feeders(graph: Graph) -> set[str]:
 
     A linear layer that adds a residual, or that several others read (the latent of a low-rank
     attention, also where it stands for K and V), ends the walk: recomputing those would repeat real
-    work. So do K and V that no head can have its share of, and a row that is repeated. A view of channels is none either: it lies where its source lies.
+    work. So do K and V that no head can have its share of, and a row that is repeated. A view of
+    channels is none either: it lies where its source lies.
     """
     consumers = graph.consumers()
     producers = graph.producers()
