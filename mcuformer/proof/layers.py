@@ -75,10 +75,13 @@ def compare_layers(
 
 
 def rounded_outputs(
-    prepared: Graph, graph: Graph, inputs: Sequence[NDArray]
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray], stretch: float = 1.0
 ) -> list[NDArray[np.float32]]:
-    """The outputs [n, ...] that the float graph has with everything on the int graph's grids."""
-    found = {name: rounded for name, _, rounded in _runs(prepared, graph, inputs)}
+    """The outputs [n, ...] that the float graph has with everything on the int graph's grids.
+
+    `stretch`: of the steps of weights, so that they are rounded otherwise: what few weights lose is luck.
+    """
+    found = {name: rounded for name, _, rounded in _runs(prepared, graph, inputs, stretch)}
     return [found[name] for name in prepared.outputs]
 
 
@@ -103,7 +106,7 @@ def _sources(graph: Graph, name: str) -> Iterator[str]:
 
 
 def _runs(
-    prepared: Graph, graph: Graph, inputs: Sequence[NDArray]
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray], stretch: float = 1.0
 ) -> Iterator[tuple[str, NDArray, NDArray]]:
     """(value, exact, on grids) in order; arrays are dropped when no later operation reads them."""
     last = {n: i for i, op in enumerate(prepared.ops) for n in op.inputs if n is not None}
@@ -112,7 +115,7 @@ def _runs(
     for i, op in enumerate(prepared.ops):
         name = op.outputs[0]
         exact[name] = eval_op(prepared, op, exact)
-        coarse = prepared.replace(values=_coarse_values(prepared, graph, op))
+        coarse = prepared.replace(values=_coarse_values(prepared, graph, op, stretch))
         rounded[name] = _on_grid(graph, name, eval_op(coarse, op, rounded))
         yield name, exact[name], rounded[name]
         for dead in {n for n in (*op.inputs, name) if n in exact and last.get(n, -1) <= i}:
@@ -133,7 +136,7 @@ def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
     return y
 
 
-def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
+def _coarse_values(prepared: Graph, graph: Graph, op: Op, stretch: float) -> Mapping[str, Value]:
     """The weights of `op`, or its constant queries, with the bits they have in the integer graph."""
     if op.kind == "attention" and prepared.const(op.inputs[0]) is not None:
         return {**prepared.values, **_coarse_queries(prepared, graph, op)}
@@ -145,7 +148,7 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]
     qparams = source.type.qparams if source is not None else None
     bits = int(made.attrs.get("weight_bits", 8))
     name = str(op.inputs[1])
-    data = _rounded_weights(weight, qparams, bits)
+    data = _rounded_weights(weight, qparams, bits, stretch)
     return {**prepared.values, name: Value(name, prepared.type(name), data)}
 
 
@@ -172,7 +175,7 @@ def _coarse_queries(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value
     return {name: Value(name, prepared.type(name), (ints * scale).astype(np.float32))}
 
 
-def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:
+def _rounded_weights(w: NDArray, x: QParams | None, bits: int, stretch: float) -> NDArray:
     """w[..., K, N] with one step per output channel, the scales of the input channels inside."""
     scale = np.ones(()) if x is None else np.asarray(x.scale, np.float64)
     if scale.ndim and scale.size == w.shape[-2]:
@@ -181,5 +184,5 @@ def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:
         scale = scale if scale.size == w.shape[-1] else np.ones(())
     folded = w.astype(np.float64) * scale
     most = np.abs(folded).max(axis=tuple(range(w.ndim - 1)), keepdims=True)
-    step = np.maximum(most, 1e-30) / (2 ** (bits - 1) - 1)
+    step = stretch * np.maximum(most, 1e-30) / (2 ** (bits - 1) - 1)
     return (np.rint(folded / step) * step / scale).astype(np.float32)
