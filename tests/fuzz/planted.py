@@ -84,15 +84,14 @@ def _stale_line() -> list[Patch]:
 
 
 def _equal_parts() -> list[Patch]:
-    """As if all parts of a join were as large as the first."""
+    """As if all parts of a join before one were as large as it."""
 
     def wrong(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
-        first = str(op.inputs[0])
         for i, name in enumerate(map(str, op.inputs)):
             if op.attrs["axis"] == 0:
-                yield name, whole.at(i * em.values[first].type.shape[0])
+                yield name, whole.at(i * em.values[name].type.shape[0])
             else:
-                yield name, whole.columns(i * em.row_bytes(first), em.row_bytes(name))
+                yield name, whole.columns(i * em.row_bytes(name), em.row_bytes(name))
 
     return [mock.patch.object(join, "places", wrong)]
 
@@ -164,6 +163,7 @@ def search(fault: Fault, seed: int, count: int, machine: Machine) -> str | None:
 
 
 def find_all(seed: int, count: int) -> int:
+    """0 when every fault was found."""
     machine, lost = Machine(), 0
     for fault in FAULTS:
         found = search(fault, seed, count, machine)
