@@ -18,7 +18,7 @@ from mcuformer.ir.int_table import INT_OPS
 from mcuformer.ir.optable import CANONICAL
 
 MOST_OPERATORS = 12
-SAMPLES = 24
+SAMPLES = 48
 Make = Callable[[Draw, str], str | None]
 
 
