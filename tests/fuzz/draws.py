@@ -116,8 +116,6 @@ def _operators(d: Draw) -> str:
         d.choices.block()
         last = _operator(d) or last
     if last is None or all(n.op_type in _MOVES for n in d.nodes):
-        if last is None:
-            d.choices.block()
         x = d.pick(3)
         last = layers.linear(d, x or moves.tokens(d, str(d.pick(4))))
     return last
@@ -139,9 +137,10 @@ def _operator(d: Draw) -> str | None:
         found = d.pick(3)
         x = moves.image(d, found) if found else None
     try:
-        return None if x is None else make(d, x)
+        made = None if x is None else make(d, x)
     except TooLarge:
         return None
+    return None if made in d.inputs else made
 
 
 def _more_outputs(d: Draw) -> list[int]:

@@ -119,8 +119,8 @@ def _residual_without_zero() -> list[Patch]:
 
 
 def _uncut_operand() -> list[Patch]:
-    row = INT_OPS["q_requant"]
-    operands = tuple(replace(o, along=None) if o.name == "a" else o for o in row.operands)
+    row = INT_OPS["q_linear"]
+    operands = tuple(replace(o, along=None) if o.name == "bias" else o for o in row.operands)
     return [mock.patch.dict(INT_OPS, {row.kind: replace(row, operands=operands)})]
 
 
