@@ -49,7 +49,7 @@ def run(seed: int, first: int, count: int, level: Level) -> int:
         if outcome.seconds > SLOW_S:
             print(f"{index} slow: {outcome.seconds:.0f} s", flush=True)
     print("\n".join(counts.lines()))
-    print(f"{(time.monotonic() - began) / count:.2f} s per draw")
+    print(f"{(time.monotonic() - began) / max(1, counts.draws):.2f} s per draw")
     complaints = list(counts.complaints())
     print("\n".join(complaints) or "nothing wrong")
     return bool(complaints)
