@@ -18,6 +18,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_attention import EXP_ENTRIES, EXP_RANGE
 from mcuformer.ir.types import QParams, Value
 from mcuformer.quant.float_eval import eval_op
+from mcuformer.quant.gptq import full_scale, round_weights
 from mcuformer.validate.metrics import sqnr_db
 
 MARGIN_DB = 10.0
@@ -183,6 +184,7 @@ def _rounded_weights(w: NDArray, x: QParams | None, bits: int, stretch: float) -
     elif scale.ndim:  # a depthwise layer: the input channel is the output channel
         scale = scale if scale.size == w.shape[-1] else np.ones(())
     folded = w.astype(np.float64) * scale
-    most = np.abs(folded).max(axis=tuple(range(w.ndim - 1)), keepdims=True)
-    step = stretch * np.maximum(most, 1e-30) / (2 ** (bits - 1) - 1)
-    return (np.rint(folded / step) * step / scale).astype(np.float32)
+    flat = folded.reshape(-1, w.shape[-1])
+    step = stretch * full_scale(flat, bits)
+    rounded = (round_weights(flat, step, bits) * step).reshape(w.shape)
+    return np.asarray(rounded / scale).astype(np.float32)

@@ -40,7 +40,7 @@ def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, ND
         if op.kind in _MOVES and done[x].shape == step.shape:
             step = done[x]
         if op.kind in ("mean", "add"):
-            terms = [values[n] for n in op.inputs if n in values]
+            terms = [values[str(n)] for n in op.inputs if n in values]
             reach = max(float(np.abs([t.low, t.high]).max()) for t in terms)
             step = np.maximum(step, _OF_OPERANDS * reach)
         if op.kind in _WEIGHTED:

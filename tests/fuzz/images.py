@@ -70,7 +70,7 @@ def residual(d: Draw, x: str) -> str | None:
     c = d.shapes[x][1]
     operands = [x, d.normal(c, 1, 3, 3, scale=1 / 3), d.normal(c, scale=0.2)]
     y = d.node("Conv", operands, d.shapes[x], pads=[1] * 4, group=c)
-    return d.node("Add", [x, y], d.shapes[x])
+    return d.node(d.one_of(("Add", "Sum")), [x, y], d.shapes[x])
 
 
 def patches(d: Draw, x: str) -> str:

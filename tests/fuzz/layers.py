@@ -21,7 +21,7 @@ def linear(d: Draw, x: str, channels: int | None = None) -> str:
     n = channels or d.number(1, min(70, MOST_WEIGHTS // c))
     if n * c > MOST_WEIGHTS:
         raise TooLarge
-    if channels is None and t == 1 and d.chance(30):
+    if channels is None and t == 1 and d.chance(75):
         flat = d.node("Reshape", [x, d.ints(1, c)], None)
         operands = [flat, d.normal(n, c, scale=c**-0.5), d.normal(n, scale=0.3)]
         return d.reshape(d.node("Gemm", operands, None, transB=1), (1, 1, n))
@@ -39,7 +39,7 @@ def flat_linear(d: Draw, x: str) -> str:
 def mlp(d: Draw, x: str) -> str:
     c = d.shapes[x][-1]
     y = linear(d, function(d, linear(d, layernorm(d, x), d.number(1, 90))), c)
-    return d.node("Add", [x, y], d.shapes[x])
+    return d.node(d.one_of(("Add", "Sum")), [x, y], d.shapes[x])
 
 
 def mixer(d: Draw, x: str) -> str:
@@ -81,7 +81,7 @@ def spelled_norm(d: Draw, x: str) -> str:
     square = d.node("Pow", [apart, d.const(np.array(2.0))], None)
     var = d.node("ReduceMean", [square, d.ints(-1)], None)
     root = d.node("Sqrt", [d.node("Add", [var, d.const(np.array(1e-5))], None)], None)
-    if d.chance(50):
+    if d.chance(70):
         y = d.node("Mul", [apart, d.node("Reciprocal", [root], None)], None)
     else:
         y = d.node("Div", [apart, root], None)
@@ -106,13 +106,13 @@ def function(d: Draw, x: str) -> str:
         bounds = [d.const(np.array(b)) for b in d.one_of(BOUNDS)]
         return d.node("Clip", [x, *bounds], shape)
     if way == 6:
-        kind = d.one_of((*WITH_ALPHA, "LeakyRelu"))
+        kind = d.one_of((*WITH_ALPHA, "LeakyRelu", "Elu"))
         low, high = WITH_ALPHA[kind]
         alpha = low + (high - low) * d.number(0, 10) / 10
         return d.node(kind, [x], shape, alpha=alpha)
     if way == 7:
         return d.node("Mul", [x, d.node("Sigmoid", [x], None)], shape)
-    if way == 8:
+    if way in (8, 13):
         kind = d.one_of(("Max", "Min"))
         return d.node(kind, [x, d.const(np.array(d.number(-5, 5) / 10))], shape)
     return d.node("PRelu", [x, d.const(np.array(d.number(0, 10) / 10))], shape)
@@ -145,7 +145,7 @@ def both(d: Draw, x: str) -> str | None:
     other = d.pick(len(d.shapes[x]), lambda s: s == d.shapes[x])
     if other in (None, x):
         return None
-    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum", "Sum"))
+    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum", "Sum", "Sum", "Sum"))
     return d.node(kind, [x, str(other)], d.shapes[x])
 
 

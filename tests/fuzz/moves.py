@@ -139,6 +139,10 @@ def larger(d: Draw, x: str) -> str | None:
 
 
 def space_to_depth(d: Draw, x: str) -> str | None:
+    for axis in (2, 3):
+        size = d.shapes[x][axis]
+        if size > 2 and size % 2:
+            x = d.slice(x, axis, 0, size - 1)
     _, c, h, w = d.shapes[x]
     if h % 2 == 0 and w % 2 == 0:
         return d.node("SpaceToDepth", [x], (1, 4 * c, h // 2, w // 2), blocksize=2)
