@@ -8,7 +8,7 @@ from fuzz.graph import MOST_WEIGHTS, Draw, Shape, TooLarge
 
 MOST_K = 4096
 LEAST_NORM = 5  # of fewer channels little more than signs would be left
-SIMPLE = ("Relu", "Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu")
+SIMPLE = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu")
 WITH_ALPHA = {"HardSigmoid": (0.1, 0.5), "LeakyRelu": (0.01, 1.2), "Elu": (0.05, 1.2)}
 BOUNDS = (
     (0.0, 6.0), (-0.5, 0.7), (0.0, 1.0), (-1.0, np.inf), (-np.inf, 0.5), (-np.inf, np.inf),
@@ -91,14 +91,14 @@ def spelled_norm(d: Draw, x: str) -> str:
 
 def function(d: Draw, x: str) -> str:
     """Any activation function, in a spelling of an exporter."""
-    shape, way = d.shapes[x], d.number(0, 13)
+    shape, way = d.shapes[x], d.number(0, 14)
     if way in (4, 10):
         return spelled_gelu(d, x)
     if way == 11:
         return d.node("Neg", [x], shape)
     if way == 12:
         way = 6  # more of what has numbers
-    if way < 4:
+    if way < 4 or way == 14:
         kind = d.one_of(SIMPLE)
         attrs = {"approximate": "tanh"} if kind == "Gelu" and d.chance(40) else {}
         return d.node(kind, [x], shape, **attrs)
@@ -106,7 +106,7 @@ def function(d: Draw, x: str) -> str:
         bounds = [d.const(np.array(b)) for b in d.one_of(BOUNDS)]
         return d.node("Clip", [x, *bounds], shape)
     if way == 6:
-        kind = d.one_of((*WITH_ALPHA, "LeakyRelu", "Elu"))
+        kind = d.one_of((*WITH_ALPHA, *WITH_ALPHA, "HardSigmoid"))
         low, high = WITH_ALPHA[kind]
         alpha = low + (high - low) * d.number(0, 10) / 10
         return d.node(kind, [x], shape, alpha=alpha)
