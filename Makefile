@@ -3,10 +3,14 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 MCUFORMER := $(VENV)/bin/mcuformer
 WORKERS ?= 2
+COUNT ?= 200
+SEED ?= 1
+FIRST ?= 0
+LEVEL ?= host
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint golden bench setup-demo setup-test
+.PHONY: help demo test test-long lint golden bench fuzz setup-demo setup-test
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +37,10 @@ golden: setup-test  ## write the golden files anew after a change that is meant
 
 bench: setup-test  ## print the kernels' measured figures beside their limits and CMSIS-NN's (under 5 minutes)
 	$(PY) tests/bench/kernel_table.py
+
+fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain (LEVEL=plan: no C; PLANTED=1: planted faults)
+	PYTHONPATH=tests $(PY) -m fuzz --count $(COUNT) --seed $(SEED) --first $(FIRST) --level $(LEVEL) \
+	    $(if $(PLANTED),--planted)
 
 setup-demo:
 	@scripts/setup.sh demo

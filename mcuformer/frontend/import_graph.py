@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
@@ -35,9 +35,11 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     if graph.sparse_initializer:
         raise UnsupportedModelError("sparse initialisers are not supported")
     values: dict[str, Value] = {}
+    bounds = _bounds(graph)
     for tensor in graph.initializer:
         data = read_tensor(tensor, folder)
-        _no_nan(tensor.name, data)
+        if tensor.name not in bounds or np.isnan(data).any():
+            _no_nan(tensor.name, data)
         values[tensor.name] = _constant(tensor.name, data)
     inputs = [info for info in graph.input if info.name not in values]
     for info in inputs:
@@ -87,6 +89,14 @@ def _parameters(model: ModelProto) -> int:
 
 def _constant(name: str, data: NDArray) -> Value:
     return Value(name, TensorType(tuple(data.shape), str(data.dtype)), data)
+
+
+def _bounds(graph: GraphProto) -> set[str]:
+    """Constants that only bound something: infinite, they bound nothing and are no weights."""
+    inputs = {node.op_type in ("Clip", "Min", "Max"): set[str]() for node in graph.node}
+    for node in graph.node:
+        inputs[node.op_type in ("Clip", "Min", "Max")].update(node.input)
+    return inputs.get(True, set()) - inputs.get(False, set())
 
 
 def _no_nan(name: str, data: NDArray) -> None:

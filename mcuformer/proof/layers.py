@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.int_ops_attention import EXP_ENTRIES, EXP_RANGE
 from mcuformer.ir.interp_float import eval_op
 from mcuformer.ir.types import QParams, Value
 from mcuformer.operators.table import WEIGHTED
+from mcuformer.quant.gptq import full_scale, round_weights
 from mcuformer.validate.metrics import sqnr_db
 
 MARGIN_DB = 10.0
@@ -73,6 +75,17 @@ def compare_layers(
     return Comparison(faults, [outputs[name] for name in prepared.outputs], first)
 
 
+def rounded_outputs(
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray], stretch: float = 1.0
+) -> list[NDArray[np.float32]]:
+    """The outputs [n, ...] that the float graph has with everything on the int graph's grids.
+
+    `stretch`: of the steps of weights, so that they are rounded otherwise: what few weights lose is luck.
+    """
+    found = {name: rounded for name, _, rounded in _runs(prepared, graph, inputs, stretch)}
+    return [found[name] for name in prepared.outputs]
+
+
 def _db(reference: NDArray, got: NDArray) -> float:
     """SQNR; infinite where both are equal, minus infinite where only the reference is zero."""
     found = sqnr_db(reference, got)
@@ -94,7 +107,7 @@ def _sources(graph: Graph, name: str) -> Iterator[str]:
 
 
 def _runs(
-    prepared: Graph, graph: Graph, inputs: Sequence[NDArray]
+    prepared: Graph, graph: Graph, inputs: Sequence[NDArray], stretch: float = 1.0
 ) -> Iterator[tuple[str, NDArray, NDArray]]:
     """(value, exact, on grids) in order; arrays are dropped when no later operation reads them."""
     last = {n: i for i, op in enumerate(prepared.ops) for n in op.inputs if n is not None}
@@ -103,7 +116,7 @@ def _runs(
     for i, op in enumerate(prepared.ops):
         name = op.outputs[0]
         exact[name] = eval_op(prepared, op, exact)
-        coarse = prepared.replace(values=_coarse_values(prepared, graph, op))
+        coarse = prepared.replace(values=_coarse_values(prepared, graph, op, stretch))
         rounded[name] = _on_grid(graph, name, eval_op(coarse, op, rounded))
         yield name, exact[name], rounded[name]
         for dead in {n for n in (*op.inputs, name) if n in exact and last.get(n, -1) <= i}:
@@ -112,17 +125,23 @@ def _runs(
 
 def _on_grid(graph: Graph, name: str, x: NDArray) -> NDArray:
     """Rounded and saturated as the integer graph stores it; as it is where it stores none."""
-    value = graph.values.get(name)
+    value, made = graph.values.get(name), graph.producers().get(name)
     if value is None or value.type.qparams is None:
         return x
-    qparams = value.type.qparams
-    y: NDArray = qparams.dequantise(qparams.quantise(x, value.type.dtype)).astype(np.float32)
+    if made is not None and made.kind == "q_requant" and f"{name}.raw" == made.inputs[0]:
+        x = _on_grid(graph, f"{name}.raw", x)
+    q = value.type.qparams.quantise(x, value.type.dtype)
+    if made is not None and "clamp_max" in made.attrs:
+        q = np.clip(q, made.attrs["clamp_min"], made.attrs["clamp_max"])
+    y: NDArray = value.type.qparams.dequantise(q).astype(np.float32)
     return y
 
 
-def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
-    """The weights of `op` with the bits they have in the integer graph."""
-    made = graph.producers().get(op.outputs[0])
+def _coarse_values(prepared: Graph, graph: Graph, op: Op, stretch: float) -> Mapping[str, Value]:
+    """The weights of `op`, or its constant queries, with the bits they have in the integer graph."""
+    if op.kind == "attention" and prepared.const(op.inputs[0]) is not None:
+        return {**prepared.values, **_coarse_queries(prepared, graph, op)}
+    made = _made(graph, op)
     weight = prepared.const(op.inputs[1]) if op.kind in WEIGHTED else None
     if weight is None or made is None:
         return prepared.values
@@ -130,11 +149,34 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]
     qparams = source.type.qparams if source is not None else None
     bits = int(made.attrs.get("weight_bits", 8))
     name = str(op.inputs[1])
-    data = _rounded_weights(weight, qparams, bits)
+    data = _rounded_weights(weight, qparams, bits, stretch)
     return {**prepared.values, name: Value(name, prepared.type(name), data)}
 
 
-def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:
+def _made(graph: Graph, op: Op) -> Op | None:
+    """What `op` has become: where only some channels of it are read, the layer cut to these."""
+    found = graph.producers().get(op.outputs[0])
+    cut = (o for o in graph.ops if str((*o.inputs, None, None)[1]).startswith(f"{op.name}.w["))
+    return found or next(cut, None)
+
+
+def _coarse_queries(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:
+    """Their steps follow from those of the keys and of the scores (docs/adr/0002)."""
+    producers, name = graph.producers(), str(op.inputs[0])
+    made = producers.get(op.outputs[0])
+    if made is not None and made.kind == "q_requant":
+        made = producers.get(str(made.inputs[0]))
+    keys = graph.values.get(str(op.inputs[1]))
+    ints = graph.const(made.inputs[0]) if made is not None else None
+    if made is None or ints is None or keys is None or keys.type.qparams is None:
+        return {}
+    steps = np.asarray(made.attrs["m"]) * 2.0 ** (made.attrs["pre_shift"] - 32)
+    product = steps * EXP_RANGE / EXP_ENTRIES / op.attrs["scale"]
+    scale = np.repeat(product, ints.shape[-1] // len(product)) / keys.type.qparams.scale
+    return {name: Value(name, prepared.type(name), (ints * scale).astype(np.float32))}
+
+
+def _rounded_weights(w: NDArray, x: QParams | None, bits: int, stretch: float) -> NDArray:
     """w[..., K, N] with one step per output channel, the scales of the input channels inside."""
     scale = np.ones(()) if x is None else np.asarray(x.scale, np.float64)
     if scale.ndim and scale.size == w.shape[-2]:
@@ -142,6 +184,7 @@ def _rounded_weights(w: NDArray, x: QParams | None, bits: int) -> NDArray:
     elif scale.ndim:  # a depthwise layer: the input channel is the output channel
         scale = scale if scale.size == w.shape[-1] else np.ones(())
     folded = w.astype(np.float64) * scale
-    most = np.abs(folded).max(axis=tuple(range(w.ndim - 1)), keepdims=True)
-    step = np.maximum(most, 1e-30) / (2 ** (bits - 1) - 1)
-    return (np.rint(folded / step) * step / scale).astype(np.float32)
+    flat = folded.reshape(-1, w.shape[-1])
+    step = stretch * full_scale(flat, bits)
+    rounded = (round_weights(flat, step, bits) * step).reshape(w.shape)
+    return np.asarray(rounded / scale).astype(np.float32)

@@ -23,6 +23,7 @@ _OF_GAMMA = 2.0**-16  # and what rounding leaves of equal channels is less
 _OF_TERM = 2.0**-15  # of a sum's largest term: int8 times int8, one step of its accumulator
 _OF_WEIGHT = 1.0 / 7  # int4 weights: a step of the accumulator is this much of a step of x
 _OF_NOTHING = 2.0**-15  # of a value that never leaves 1e-9: as if it reached 1
+_OF_OPERANDS = 2.0**-24  # what cancels in float32
 _MOVES = ("slice", "gather", "reshape")
 
 
@@ -38,6 +39,10 @@ def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, ND
         x = str(op.inputs[0])
         if op.kind in _MOVES and done[x].shape == step.shape:
             step = done[x]
+        if op.kind in ("mean", "add"):
+            terms = [values[str(n)] for n in op.inputs if n in values]
+            reach = max(float(np.abs([t.low, t.high]).max()) for t in terms)
+            step = np.maximum(step, _OF_OPERANDS * reach)
         if op.kind in WEIGHTED:
             step = np.maximum(step, _of_sum(graph, op, values[x], done[x]))
         done[name] = step

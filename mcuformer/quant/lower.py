@@ -100,7 +100,10 @@ def _input_meta(ctx: Context, index: int, fmt: InputFormat | None) -> dict[str, 
 def check_supported(graph: Graph) -> None:
     """Every operation that cannot be lowered, in one message."""
     if all(op.kind in ("reshape", "slice") for op in graph.ops):
-        raise UnsupportedModelError("the model computes nothing: it only selects from its inputs")
+        names = ", ".join(graph.meta.get("output_names", graph.outputs))
+        raise UnsupportedModelError(
+            f"the model computes nothing: {names} only selects from its inputs"
+        )
     problems = [f"{_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))]
     if problems:
         raise UnsupportedModelError(

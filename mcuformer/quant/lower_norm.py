@@ -123,10 +123,12 @@ def _affine(
     shift = (0.0 if beta is None else beta) / qparams.scale + qparams.zero_point
     shift = np.broadcast_to(shift, (channels,))
     peak = max(float(np.abs(factor).max()), 1e-9)
-    # Where gamma spans all of int16, M may saturate on rows that are nearly flat: the arithmetic says how.
+    # Where gamma spans all of int16, M may saturate on rows that are nearly flat, on as few as can be:
+    # the arithmetic says how.
     widest = math.floor(31 - math.log2((math.sqrt(size) + 2) * 1.001))
     steady = _fraction(size, 1.0, 0.0, flattest / _MARGIN, 24)
-    for most, frac2 in [(m, f) for m in (steady, widest) for f in range(16, 0, -1)]:
+    limits = range(steady, max(steady, widest) + 1)
+    for most, frac2 in [(m, f) for m in limits for f in range(16, 0, -1)]:
         frac = max(2, math.ceil(math.log2(peak) + frac2 + 1 + 1e-6))
         reach = math.sqrt(size) * peak * 2.0**frac2 + np.abs(shift).max() * 2.0**frac2 + 4
         if frac <= most and reach * 1.001 < 2**31:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.quant.gptq import gptq, round_weights, searched, weight_scale
 
 ROW_LIMIT = 16384  # rows that enter the moments
+_ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
 
@@ -73,12 +74,26 @@ def fitted(w: NDArray, x: NDArray, y: NDArray, bits: int) -> IntWeights:
     test = moments(x[half:], y[half:]) if half < len(x) else fit
     both = joined(fit, test)
     better = w + _correction(w, fit, test, both)
+    seen = _trusted(both, _distinct(x))
     if bits < 8:
-        q, scale = searched(better, both.xx, bits)
+        q, scale = searched(better, seen, bits)
     else:
-        scale = weight_scale(better, bits, np.diag(both.xx))
-        q = gptq(better, both.xx, scale, bits)
+        scale = weight_scale(better, bits, np.diag(seen))
+        q = gptq(better, seen, scale, bits)
     return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
+
+
+def _distinct(x: NDArray) -> int:
+    """Different rows of integers x[R,K]: a token that is repeated is seen once."""
+    weights = np.random.default_rng(0).integers(1 << 62, size=x.shape[1])
+    return len(np.unique(x.astype(np.int64) @ weights))  # modulo 2^64
+
+
+def _trusted(m: Moments, rows: int) -> NDArray[np.float64]:
+    """m.xx, its covariances less the fewer rows they were seen in: what moves no output of a few
+    rows moves those of the next."""
+    share = min(1.0, rows / (_ROWS_PER_INPUT * len(m.xx)))
+    return share * m.xx + (1 - share) * np.diag(np.diag(m.xx))
 
 
 def _correction(w: NDArray, fit: Moments, test: Moments, both: Moments) -> NDArray:

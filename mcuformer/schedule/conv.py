@@ -81,9 +81,14 @@ class _Chain:
 
     def __post_init__(self) -> None:
         for k, (window, seen) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
-            if window is not None and seen.overlap and self.strips.steps > 1:
+            if window is not None and seen.overlap and self._keeps(k):
                 name = str(self.ops[k].inputs[0])
                 self.aside[k] = self.em.rows_buffer(name, seen.overlap, f"{name}.kept")
+
+    def _keeps(self, k: int) -> bool:
+        """Whether any step reads lines of image k again: near its end none may be left to read."""
+        kept = (self.strips.kept(k, i) for i in range(1, self.strips.steps))
+        return any(end > first for first, end in kept)
 
     def step(self, i: int, moved: Expr) -> Iterator[Call]:
         last = len(self.ops)

@@ -65,8 +65,9 @@ def attention_feeders(graph: Graph) -> set[str]:
     """Values that only feed q, k and v: recomputed per tile, not kept.
 
     A linear layer that adds a residual, or that several others read (the latent of a low-rank
-    attention), ends the walk: recomputing those would repeat real work. So do K and V that no head
-    can have its share of, and a row that is repeated. A view of channels is none either: it lies where its source lies.
+    attention, also where it stands for K and V), ends the walk: recomputing those would repeat real
+    work. So do K and V that no head can have its share of, and a row that is repeated. A view of
+    channels is none either: it lies where its source lies.
     """
     consumers = graph.consumers()
     producers = graph.producers()
@@ -82,6 +83,7 @@ def attention_feeders(graph: Graph) -> set[str]:
             if INT_OPS[op.kind].weights and (
                 residual(graph, op) is not None
                 or (len(users) > 1 and not all(u.kind == ATTENTION for u in users))
+                or any("kv_heads" in u.attrs and value in u.inputs[1:3] for u in users)
             ):
                 continue
             if all(u.kind == ATTENTION or u.outputs[0] in found for u in users):

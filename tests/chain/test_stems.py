@@ -69,6 +69,13 @@ def test_a_residual_around_a_chain(tmp_path: Path, lines: int) -> None:
     follow(placed(stem, "8", "bands", lines, 0), tmp_path, ("host",))
 
 
+@pytest.mark.parametrize("goal", ["balanced", "ram", "speed"])
+def test_a_step_that_reads_nothing_again(tmp_path: Path, goal: str) -> None:
+    """The last windows lie within one strip: no lines are put aside, nor is there a buffer for them."""
+    stem = Stem((12, 15), (Layer(8, 5, 2, 2, False), Layer(0, 4, 3, 0, False)))
+    follow(scheduled(lowered(stem), "bands", goal), tmp_path, ("host",))
+
+
 @pytest.mark.long
 @settings(max_examples=40, **QUIET)
 @given(stems(), MODES, LINES, BUDGETS, WIDTHS)

@@ -295,3 +295,17 @@ def test_channels_join_without_moving(tmp_path: Path) -> None:
     }
     graph = check(tmp_path, nodes, weights, [1, 3, 5, 6])
     assert [op.attrs["axis"] for op in graph.ops if op.kind == "concat"] == [1]
+
+
+@pytest.mark.parametrize("low, high", [(-1.0, np.inf), (-np.inf, 0.5), (-np.inf, np.inf)])
+def test_infinite_bounds_bound_nothing(tmp_path: Path, low: float, high: float) -> None:
+    nodes = [build.node("MatMul", "x w", "h"), build.node("Clip", "h low high", "y")]
+    weights = {"w": build.rand(6, 5), "low": np.float32(low), "high": np.float32(high)}
+    check(tmp_path, nodes, weights, [1, 3, 6])
+
+
+def test_infinite_weights_are_refused(tmp_path: Path) -> None:
+    nodes = [build.node("MatMul", "x w", "h"), build.node("Max", "h w", "y")]
+    weights = {"w": np.full((6, 6), np.inf, np.float32)}
+    with pytest.raises(UnsupportedModelError, match="NaN or infinite"):
+        check(tmp_path, nodes, weights, [1, 6, 6])

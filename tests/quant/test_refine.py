@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mcuformer.quant.gptq import GRID, gptq, output_error, round_weights, searched, weight_scale
-from mcuformer.quant.refine import fitted, joined, moments, plain
+from mcuformer.quant.refine import IntWeights, fitted, joined, moments, plain
 
 
 def correlated(rows: int, k: int, seed: int) -> NDArray[np.float32]:
@@ -75,3 +75,20 @@ def test_plain_rounds_to_nearest() -> None:
     w = np.array([[1.0, -0.5], [0.26, 0.0]])
     done = plain(w, np.zeros(2), 8)
     assert np.abs(done.w * done.scale - w).max() <= done.scale.max() / 2
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("share", [0.25, 0.75, 1.0, 2.0])
+def test_few_rows_cost_nothing_on_other_rows(bits: int, share: float) -> None:
+    """What GPTQ learnt from fewer rows than inputs is no better than rounding, but no worse."""
+    rng, k = np.random.default_rng(8), 48
+    w = rng.normal(size=(k, 32))
+    x, other = (np.rint(40 * rng.normal(size=(n, k))).astype("f4") for n in (int(k * share), 2000))
+
+    def error_db(done: IntWeights) -> float:
+        missed = other @ (done.w * done.scale - w) + done.bias
+        return 10 * np.log10(float(np.square(missed).mean()))
+
+    for seen in (x, np.repeat(x, 9, axis=0)):  # a row that is repeated is seen once
+        done = fitted(w, seen, (seen @ w).astype("f4"), bits)
+        assert error_db(done) < error_db(plain(w, np.zeros(32), bits)) + 2

@@ -1,0 +1,1 @@
+"""Graphs drawn from the operator rows, followed through the whole chain (`make fuzz`)."""

@@ -1,0 +1,141 @@
+"""Draws of attention: self, cross, windows, sub-sampled keys, biases, constant queries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fuzz.graph import Draw, small
+from fuzz.layers import layernorm, linear
+from fuzz.moves import image, tokens
+
+MOST_SCORES = 40000
+
+
+def _heads(d: Draw, t: int) -> tuple[int, int]:
+    """Heads and their width, within what values may have."""
+    heads = d.number(1, 8)
+    width = d.number(1, max(1, min(16, 8000 // (t * heads))))
+    return heads, width
+
+
+def _attend(d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1) -> str:
+    """softmax(q k^T) v of [1, windows*T, heads*width] each, window by window."""
+    (_, tq, c), (_, tk, _) = d.shapes[q], d.shapes[k]
+    a, b, size = tq // windows, tk // windows, c // heads
+
+    def split(x: str, rows: int, perm: tuple[int, ...]) -> str:
+        apart = d.reshape(x, (windows, rows, heads, size), kept=False)
+        return d.transpose(apart, perm, None)
+
+    scores = d.node("MatMul", [split(q, a, (0, 2, 1, 3)), split(k, b, (0, 2, 3, 1))], None)
+    scores = d.node("Mul", [scores, d.const(np.array(size**-0.5))], None)
+    if d.chance(30):
+        lead = d.one_of(((1, 1), (1, heads), (windows, heads), (windows, 1)))
+        scores = d.node("Add", [scores, d.normal(*lead, a, b)], None)
+    elif d.chance(40):  # some keys are hidden, never the first one
+        mask = d.random(1, 1, a, b) < 0.5
+        mask[..., 0] = False
+        lowest = d.const(np.array(-1e9))
+        scores = d.node("Where", [d.weight_of(mask), lowest, scores], None)
+    p = d.node("Softmax", [scores], None, axis=-1)
+    o = d.node("MatMul", [p, split(v, b, (0, 2, 1, 3))], None)
+    return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, tq, c))
+
+
+def _projected(d: Draw, x: str, o: str) -> str:
+    """The output projection and the residual, or neither."""
+    if d.chance(30):
+        return o
+    y = linear(d, o, d.shapes[x][-1])
+    same = d.shapes[x] == d.shapes[y]
+    return d.node("Add", [x, y], d.shapes[y]) if same and d.chance(70) else y
+
+
+def self_attention(d: Draw, x: str) -> str | None:
+    """Over projections, over slices of one projection, or over one layer as q, k and v."""
+    t = d.shapes[x][1]
+    (heads, size), way = _heads(d, t), d.number(0, 3)
+    width = heads * size
+    if heads * t * t > MOST_SCORES:
+        return None
+    n = layernorm(d, x) if d.chance(50) else x
+    if way == 0:
+        q, k, v = (linear(d, n, width) for _ in range(3))
+    elif way == 1 and small(t, 3 * width):
+        joint = linear(d, n, 3 * width)
+        q, k, v = (d.slice(joint, 2, i * width, (i + 1) * width) for i in range(3))
+    elif way == 2:
+        q = k = v = linear(d, n, width)
+    else:
+        q, k, v = (linear(d, n, width) for _ in range(3))
+        q = layernorm(d, q)
+    return _projected(d, x, _attend(d, q, k, v, heads))
+
+
+def cross_attention(d: Draw, x: str) -> str | None:
+    """The tokens of one value ask those of another."""
+    other = d.pick(3, lambda s: s != d.shapes[x]) or x
+    (t, s) = d.shapes[x][1], d.shapes[other][1]
+    heads, size = _heads(d, max(t, s))
+    if heads * t * s > MOST_SCORES:
+        return None
+    q = linear(d, x, heads * size)
+    k, v = (linear(d, other, heads * size) for _ in range(2))
+    return _projected(d, x, _attend(d, q, k, v, heads))
+
+
+def windows(d: Draw, x: str) -> str | None:
+    """Swin's partition: [1, T, C] as an image cut into windows, each by itself, and back."""
+    _, t, c = d.shapes[x]
+    sides = [(h, t // h) for h in range(2, t) if t % h == 0]
+    grid = d.one_of(sides) if sides else None
+    if grid is None:
+        return None
+    side = [next(f for f in (2, 3, 5, n) if n % f == 0) for n in grid]
+    (h, w), (a, b) = grid, side
+    (heads, size), n = _heads(d, t), (h // a) * (w // b)
+    if n == 1 or heads * t * a * b > MOST_SCORES:
+        return None
+    width = heads * size
+    parted = d.reshape(x, (h // a, a, w // b, b, c), kept=False)
+    parted = d.reshape(d.transpose(parted, (0, 2, 1, 3, 4), None), (1, t, c))
+    y = layernorm(d, parted) if d.chance(50) else parted
+    q, k, v = (linear(d, y, width) for _ in range(3))
+    o = linear(d, _attend(d, q, k, v, heads, n), c)
+    back = d.reshape(o, (h // a, w // b, a, b, c), kept=False)
+    o = d.reshape(d.transpose(back, (0, 2, 1, 3, 4), None), (1, t, c))
+    return d.node("Add", [x, o], d.shapes[x]) if d.chance(70) else o
+
+
+def reduced(d: Draw, x: str) -> str | None:
+    """Sub-sampled keys: a strided convolution over the tokens (PVT, Twins)."""
+    t, c = d.shapes[x][1:]
+    picture = image(d, x)
+    h, w = d.shapes[picture][2:]
+    side = min(2, h, w)
+    if side < 2:
+        return None
+    kernel = d.normal(c, c, side, side, scale=(side * side * c) ** -0.5)
+    few = d.node("Conv", [picture, kernel], (1, c, h // side, w // side), strides=[side] * 2)
+    few = layernorm(d, tokens(d, few))
+    heads, size = _heads(d, t)
+    if heads * t * d.shapes[few][1] > MOST_SCORES:
+        return None
+    q = linear(d, x, heads * size)
+    k, v = (linear(d, few, heads * size) for _ in range(2))
+    return _projected(d, x, _attend(d, q, k, v, heads))
+
+
+def pooled(d: Draw, x: str) -> str | None:
+    """Attention pooling: constant queries."""
+    t = d.shapes[x][1]
+    (heads, size), queries = _heads(d, t), d.number(1, 4)
+    heads = max(heads, 2)  # of one head it reads like a linear layer, and is refused
+    k, v = (linear(d, x, heads * size) for _ in range(2))
+    apart = d.reshape(k, (1, t, heads, size), kept=False)
+    q = d.normal(1, heads, queries, size)
+    scores = d.node("MatMul", [q, d.transpose(apart, (0, 2, 3, 1), None)], None)
+    p = d.node("Softmax", [scores], None, axis=-1)
+    values = d.transpose(d.reshape(v, (1, t, heads, size), kept=False), (0, 2, 1, 3), None)
+    o = d.node("MatMul", [p, values], None)
+    return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, queries, heads * size))

@@ -1,0 +1,130 @@
+"""Draws of convolutions and pools."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fuzz.graph import MOST_WEIGHTS, Draw, Shape, small
+from fuzz.moves import image, join, tokens
+
+Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
+
+
+def _window(d: Draw, shape: Shape, most_pad: int) -> tuple[Window, tuple[int, int]]:
+    """Kernel, strides, pads (top, left, bottom, right), each side by itself; the grid."""
+    _, _, h, w = shape
+    even = d.chance(50)
+    kernel = [d.number(1, min(5, s + 1)) for s in (h, w)]
+    strides = [d.number(1, 3), d.number(1, 3)]
+    pads = [d.number(0, min(most_pad, k - 1)) for k in (*kernel, *kernel)]
+    if even:
+        kernel = [min(kernel[0], h, w)] * 2
+        strides = [strides[0]] * 2
+        pads = [min(most_pad, kernel[0] // 2)] * 4
+    for i, size in enumerate((h, w)):  # at least one window
+        kernel[i] = min(kernel[i], size + pads[i] + pads[i + 2])
+    grid = [(s + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i, s in enumerate((h, w))]
+    window = (kernel[0], kernel[1]), (strides[0], strides[1]), tuple(pads)
+    return window, (grid[0], grid[1])  # type: ignore[return-value]
+
+
+def _conv(d: Draw, x: str, n: int, group: int) -> str | None:
+    shape = d.shapes[x]
+    ((kh, kw), strides, pads), grid = _window(d, shape, 2)
+    per = shape[1] // group
+    if not small(n, *grid) or n * per * kh * kw > MOST_WEIGHTS:
+        return None
+    operands = [x, d.normal(n, per, kh, kw, scale=(kh * kw * per) ** -0.5)]
+    if d.chance(70):
+        operands.append(d.normal(n, scale=0.2))
+    attrs = {"kernel_shape": [kh, kw], "strides": list(strides), "pads": list(pads)}
+    return d.node("Conv", operands, (1, n, *grid), group=group, **attrs)
+
+
+def conv(d: Draw, x: str) -> str | None:
+    return _conv(d, x, d.number(1, 24), 1)
+
+
+def depthwise(d: Draw, x: str) -> str | None:
+    c = d.shapes[x][1]
+    return _conv(d, x, c, c)
+
+
+def grouped(d: Draw, x: str) -> str | None:
+    c = d.shapes[x][1]
+    group = next((g for g in (2, 3, 5) if c % g == 0), 1)
+    return _conv(d, x, group * d.number(1, 6), group)
+
+
+def normed(d: Draw, x: str) -> str | None:
+    """Convolution and BatchNormalization, as it is trained."""
+    y = conv(d, x) or x
+    c = d.shapes[y][1]
+    scale, var = d.const(1 + 0.2 * d.random(c)), d.const(0.5 + d.random(c) ** 2)
+    params = [scale, d.normal(c, scale=0.2), d.normal(c, scale=0.2), var]
+    return d.node("BatchNormalization", [y, *params], d.shapes[y])
+
+
+def residual(d: Draw, x: str) -> str | None:
+    """A depthwise convolution of 3x3 and x itself (ConvNeXt, position by convolution)."""
+    c = d.shapes[x][1]
+    operands = [x, d.normal(c, 1, 3, 3, scale=1 / 3), d.normal(c, scale=0.2)]
+    y = d.node("Conv", operands, d.shapes[x], pads=[1] * 4, group=c)
+    return d.node(d.one_of(("Add", "Sum")), [x, y], d.shapes[x])
+
+
+def patches(d: Draw, x: str) -> str:
+    """A patch embedding: tokens, perhaps with positions and a class token."""
+    _, c, h, w = d.shapes[x]
+    side, n = d.number(1, min(6, h, w)), d.number(1, 40)
+    operands = [x, d.normal(n, c, side, side, scale=(side * side * c) ** -0.5)]
+    y = d.node("Conv", operands, (1, n, h // side, w // side), strides=[side] * 2)
+    y = tokens(d, y)
+    y = (join(d, y) or y) if d.chance(40) else y
+    return d.node("Add", [y, d.normal(*d.shapes[y])], d.shapes[y]) if d.chance(50) else y
+
+
+def token_conv(d: Draw, x: str) -> str:
+    """A convolution between transformer blocks."""
+    y = image(d, x)
+    return tokens(d, (depthwise if d.chance(50) else conv)(d, y) or y)
+
+
+def _pool(d: Draw, x: str, kind: str, most_pad: int, **attrs: int) -> str | None:
+    ((kh, kw), strides, pads), grid = _window(d, d.shapes[x], most_pad)
+    # a window of padding alone has no largest number
+    if (grid[0] - 1) * strides[0] - pads[0] >= d.shapes[x][2]:
+        return None
+    if (grid[1] - 1) * strides[1] - pads[1] >= d.shapes[x][3]:
+        return None
+    known = {"kernel_shape": [kh, kw], "strides": list(strides), "pads": list(pads)}
+    return d.node(kind, [x], (1, d.shapes[x][1], *grid), **known, **attrs)
+
+
+def maxpool(d: Draw, x: str) -> str | None:
+    return _pool(d, x, "MaxPool", 2)
+
+
+def avgpool(d: Draw, x: str) -> str | None:
+    """Padding may count or not."""
+    if d.chance(40):
+        return _pool(d, x, "AveragePool", 0)
+    return _pool(d, x, "AveragePool", 2, count_include_pad=d.number(0, 1))
+
+
+def whole_pool(d: Draw, x: str) -> str:
+    """One number per channel, as a token."""
+    c = d.shapes[x][1]
+    kind = d.one_of(("GlobalAveragePool", "GlobalMaxPool"))
+    return d.reshape(d.node(kind, [x], (1, c, 1, 1)), (1, 1, c))
+
+
+def channel_norm(d: Draw, x: str) -> str:
+    """LayerNorm over the channels of every pixel."""
+    _, c, h, w = d.shapes[x]
+    if c < 5:
+        return x
+    last = d.transpose(x, (0, 2, 3, 1), None)
+    operands = [last, d.const(np.asarray(1 + 0.3 * d.random(c))), d.normal(c, scale=0.2)]
+    y = d.node("LayerNormalization", operands, None, axis=-1)
+    return d.transpose(y, (0, 3, 1, 2), (1, c, h, w))

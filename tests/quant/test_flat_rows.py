@@ -1,0 +1,36 @@
+"""LayerNorm on rows of which some are flat (padding): the others keep their precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from util_models import Net
+
+from mcuformer import quant
+from mcuformer.ir.interp_float import eval_steps
+from mcuformer.ir.interp_int import run_int
+from mcuformer.ir.types import TensorType, Value
+from mcuformer.validate.metrics import sqnr_db
+
+
+@pytest.mark.parametrize("activations", ["8", "mixed", "16"])
+def test_rows_of_zeros_beside_others(activations: str) -> None:
+    """Gamma spans all of int16, and the zero rows have no more than epsilon."""
+    net = Net("flat", 5)
+    x = "tokens"
+    net.b.values[x] = Value(x, TensorType((8, 12), "float32"))
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, 8, 12),),
+        "output_shapes": ((8, 12),),
+    }
+    graph = net.b.done([x], [net.layernorm(x, "norm")], meta)
+    samples = np.random.default_rng(3).normal(size=(32, 8, 12)).astype(np.float32)
+    samples[:, 5:] = 0
+    integers = quant.lower(graph, quant.calibrate(graph, samples), activations)  # type: ignore[arg-type]
+    (grid, out) = (integers.type(n) for n in (integers.inputs[0], integers.outputs[0]))
+    assert grid.qparams is not None and out.qparams is not None
+    values = run_int(integers, grid.qparams.quantise(samples, grid.dtype))
+    *_, (_, env) = eval_steps(graph, samples)
+    found = sqnr_db(env["norm"], out.qparams.dequantise(values[integers.outputs[0]]))
+    assert found is not None and found > (35 if activations == "8" else 60)
