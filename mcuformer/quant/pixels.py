@@ -36,7 +36,7 @@ def regrid_pixels(stats: CalibrationStats, names: Sequence[str]) -> CalibrationS
 
 def _regridded(stats: CalibrationStats, name: str) -> CalibrationStats:
     graph = stats.graph
-    real = fresh_name(f"{name}.real", graph.values)
+    real = fresh_name(f"{name}.real", graph.values, tried={})
     others = {op.name for op in graph.consumers()[name] if not _takes(graph, op)}
     ops = [Op("requant", real, (name,), (real,))]
     for op in graph.ops:
