@@ -11,6 +11,7 @@ import click
 
 from mcuformer import __version__
 from mcuformer.cli.failure import report_failure
+from mcuformer.cli.streams import flush_stdout, open_standard_streams
 from mcuformer.interrupts import terminate_as_interrupt
 
 COMMANDS = {
@@ -67,6 +68,7 @@ def invoke(args: Sequence[str]) -> int:
     try:
         with terminate_as_interrupt():
             cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
+            flush_stdout()
     except BaseException as error:
         return report_failure(error, args)
     return 0
@@ -75,4 +77,7 @@ def invoke(args: Sequence[str]) -> int:
 def main() -> None:
     # large tables and few cycles: with Python's own 700 a third of a long compile is collection
     gc.set_threshold(50_000, 20, 50)
+    if not open_standard_streams():
+        print("error: stdout is closed\n  hint: >/dev/null drops what is printed", file=sys.stderr)
+        sys.exit(2)
     sys.exit(invoke(sys.argv[1:]))

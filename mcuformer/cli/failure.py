@@ -8,12 +8,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from mcuformer.cli.console import warn
+from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
 
 BUG, USAGE, INTERRUPTED = 1, 2, 130
@@ -36,20 +38,23 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
     """Print `error` as the contract asks; the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, BrokenPipeError) or (isinstance(error, StdoutError) and error.nobody):
+        return 0  # the reader of stdout went away
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else BUG
-    if isinstance(error, BrokenPipeError):  # the reader of stdout went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     failure = classify(error)
     if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
         traceback.print_exception(error)
     if "--json" in args and not _json_printed(error):
-        print(json.dumps(_document(error, failure), indent=2))
+        with suppress(StdoutError):  # stderr has the message, too
+            print(json.dumps(_document(error, failure), indent=2), flush=True)
     lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
-    print("\n".join(lines), file=sys.stderr)
-    if isinstance(error, McuformerError):
-        warn(error.diagnostics)
+    with suppress(OSError):  # stderr may be full as well
+        print("\n".join(lines), file=sys.stderr, flush=True)
+        if isinstance(error, McuformerError):
+            warn(error.diagnostics)
+    with suppress(StdoutError):
+        flush_stdout()
     return failure.exit_code
 
 
