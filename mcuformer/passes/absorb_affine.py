@@ -48,9 +48,7 @@ def _only_layers_read(
     return bool(users) and all(_takes(readers, u, op.kind, found) for u in users)
 
 
-def _takes(
-    readers: Mapping[str, Sequence[Op]], user: Op, kind: str, found: set[str]
-) -> bool:
+def _takes(readers: Mapping[str, Sequence[Op]], user: Op, kind: str, found: set[str]) -> bool:
     if user.kind == "conv2d":
         return user.attrs["group"] == 1 and (kind == "mul" or not any(user.attrs["pads"]))
     if user.kind == "linear":

@@ -117,7 +117,9 @@ def check_supported(graph: Graph) -> None:
     """Every operation that cannot be lowered, in one message."""
     if all(op.kind in ("reshape", "slice") for op in graph.ops):
         raise UnsupportedModelError("the model computes nothing: it only selects from its inputs")
-    problems = [f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))]
+    problems = [
+        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))
+    ]
     if problems:
         raise UnsupportedModelError(
             "operators that have no integer form:\n  " + "\n  ".join(problems),

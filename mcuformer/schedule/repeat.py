@@ -79,9 +79,7 @@ def _widen(needs: dict[str, tuple[int, int]], touched: Sequence[Extent]) -> None
         needs[name] = min(old[0], lo), max(old[1], hi)
 
 
-def _alive(
-    first: Mapping[str, int], last: Mapping[str, int], count: int
-) -> list[frozenset[str]]:
+def _alive(first: Mapping[str, int], last: Mapping[str, int], count: int) -> list[frozenset[str]]:
     """Before each of `count` regions but the first, the names that one before it has touched and
     one from it on will."""
     begins: dict[int, list[str]] = {}

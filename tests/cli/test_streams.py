@@ -38,7 +38,11 @@ def test_a_closed_stdout_is_said_before_the_work(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS[:-1])
 def test_a_full_stdout_is_named(command: str) -> None:
     code, said = run(command, ">/dev/full")
-    assert code == 2 and "stdout: No space left on device" in said and "nothing was written" not in said
+    assert (
+        code == 2
+        and "stdout: No space left on device" in said
+        and "nothing was written" not in said
+    )
 
 
 @needs_full

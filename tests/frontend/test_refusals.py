@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from frontend import build
 from onnx import NodeProto, helper
 
-from frontend import build
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import refusals
 from mcuformer.ir.optable import ONNX
@@ -46,9 +46,7 @@ def test_a_qoperator_file_is_told_to_bring_another(tmp_path: Path) -> None:
         helper.make_node("QLinearAdd", list("mszmszsz"), ["a"], name="n_a", domain="com.microsoft"),
         build.node("DequantizeLinear", "a s z", "y"),
     ]
-    error = refusal(
-        tmp_path, nodes, s=np.float32(0.1), z=np.int8(0), w=np.zeros((6, 6), np.int8)
-    )
+    error = refusal(tmp_path, nodes, s=np.float32(0.1), z=np.int8(0), w=np.zeros((6, 6), np.int8))
     assert "QLinearMatMul 'n_m'" in error.message and "QLinearAdd 'n_a'" in error.message
     assert "QOperator file: bring the float model" in str(error.hint)
 

@@ -66,7 +66,21 @@ def use(answer: Answer, noise: bytes = b"") -> None:
 
 
 def info(**changes: int) -> Callable[[Frame], list[Frame]]:
-    names = "arena hz input output line lines inputs outputs layers mode profiled id name".split()
+    names = [
+        "arena",
+        "hz",
+        "input",
+        "output",
+        "line",
+        "lines",
+        "inputs",
+        "outputs",
+        "layers",
+        "mode",
+        "profiled",
+        "id",
+        "name",
+    ]
     fields = [changes.get(n, v) for n, v in zip(names, INFO, strict=True)]
     return lambda asked: reply(asked, _INFO.pack(*fields), 2)
 

@@ -112,7 +112,9 @@ def _absurd(rng: random.Random) -> Frame:
     """A right checksum around anything."""
     number = rng.choice([0, 1, 24, 25, 0xFFFFFFFF, 0x80000000, rng.randrange(1 << 32)])
     kind = rng.choice([1, 2, 3, 4, 5, 7, 0x82, 0x83, 0x8F, rng.choice([8, 77, 255])])
-    return Frame(kind, rng.randrange(256), number, rng.randbytes(rng.choice([0, 1, 40, 1023, 1024])))
+    return Frame(
+        kind, rng.randrange(256), number, rng.randbytes(rng.choice([0, 1, 40, 1023, 1024]))
+    )
 
 
 def _mutated(rng: random.Random, data: bytes) -> bytes:
