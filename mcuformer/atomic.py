@@ -44,14 +44,22 @@ def atomic_directory(target: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-@contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary path that replaces `target` when the block ends without an error."""
+def check_file(target: Path) -> Path:
+    """`target` whole; UsageError where no file can be written there. Good before the work, too."""
     target = Path(os.path.abspath(target))
     if target.is_dir():
         raise UsageError(f"{target} is a directory", "name a file in it")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no directory")
+        raise UsageError(f"{target.parent} is no directory", "make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{target.parent}: permission denied; nothing was written")
+    return target
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path that replaces `target` when the block ends without an error."""
+    target = check_file(target)
     work = _beside(target)
     try:
         work.touch(exist_ok=False)

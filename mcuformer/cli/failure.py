@@ -18,6 +18,10 @@ from mcuformer.cli.console import warn
 from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
 
+_REPORT = (
+    "open an issue with the command line, the output of MCUFORMER_DEBUG=1 and of mcuformer doctor, "
+    "and the model or one like it"
+)
 BUG, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -72,6 +76,8 @@ def _json_printed(error: BaseException) -> bool:
 
 def classify(error: BaseException) -> Failure:
     """Which of the contract's failures this is."""
+    if isinstance(error, McuformerError) and error.exit_code == BUG:
+        return Failure(BUG, f"this is a bug in mcuformer: {error.message}", error.hint or _REPORT)
     if isinstance(error, McuformerError):
         return Failure(error.exit_code, error.message, error.hint)
     if isinstance(error, click.UsageError):
@@ -89,7 +95,7 @@ def classify(error: BaseException) -> Failure:
     return Failure(
         BUG,
         f"this is a bug in mcuformer ({what})",
-        "run again with MCUFORMER_DEBUG=1 and report the traceback with the command line",
+        _REPORT,
     )
 
 
