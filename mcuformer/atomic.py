@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def _commit(work: Path, target: Path) -> None:
             f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
             "give -o a directory of its own",
         )
+    _refuse_links(target, {*names, *earlier})
     aside = _beside(target)
     moved: list[tuple[Path, Path]] = []
     try:
@@ -99,6 +100,17 @@ def _commit(work: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_links(target: Path, names: Iterable[str]) -> None:
+    """A folder in `target` that is a link leads elsewhere: nothing is written or removed there."""
+    folders = {p for n in names for p in Path(n).parents if p != Path()}
+    links = sorted(str(p) for p in folders if (target / p).is_symlink())
+    if links:
+        raise UsageError(
+            f"{target / links[0]} is a link: files would be written elsewhere",
+            "remove the link, or give -o another directory",
+        )
 
 
 def _earlier_files(target: Path) -> set[str]:
