@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,14 +44,22 @@ def atomic_directory(target: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-@contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
-    """A temporary path that replaces `target` when the block ends without an error."""
+def check_file(target: Path) -> Path:
+    """`target` whole; UsageError where no file can be written there. Good before the work, too."""
     target = Path(os.path.abspath(target))
     if target.is_dir():
         raise UsageError(f"{target} is a directory", "name a file in it")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no directory")
+        raise UsageError(f"{target.parent} is no directory", "make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{target.parent}: permission denied; nothing was written")
+    return target
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path that replaces `target` when the block ends without an error."""
+    target = check_file(target)
     work = _beside(target)
     try:
         work.touch(exist_ok=False)
@@ -74,6 +82,7 @@ def _commit(work: Path, target: Path) -> None:
             f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
             "give -o a directory of its own",
         )
+    _refuse_links(target, {*names, *earlier})
     aside = _beside(target)
     moved: list[tuple[Path, Path]] = []
     try:
@@ -91,6 +100,17 @@ def _commit(work: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_links(target: Path, names: Iterable[str]) -> None:
+    """A folder in `target` that is a link leads elsewhere: nothing is written or removed there."""
+    folders = {p for n in names for p in Path(n).parents if p != Path()}
+    links = sorted(str(p) for p in folders if (target / p).is_symlink())
+    if links:
+        raise UsageError(
+            f"{target / links[0]} is a link: files would be written elsewhere",
+            "remove the link, or give -o another directory",
+        )
 
 
 def _earlier_files(target: Path) -> set[str]:

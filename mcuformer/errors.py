@@ -60,6 +60,10 @@ class ToolMissingError(McuformerError):
     exit_code = 6
 
 
+class ToolFailedError(ToolMissingError):
+    """A compiler is there, and does not do what it should."""
+
+
 class FlashError(McuformerError):
     """The probe or its software failed."""
 

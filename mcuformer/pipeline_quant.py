@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 METADATA_MEAN, METADATA_STD = "mcuformer.mean", "mcuformer.std"
 _MOST_SAMPLES = 512
+_MOST_BYTES = 320 << 20  # of all calibration samples as float32: 512 images of 224 x 224
 _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
@@ -82,6 +83,7 @@ def statistics(
     codec = InputCodec(graph, [None if k is None else k.pair for k in known])
     data = load_dataset(options.calibration, codec.inputs)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
+    most = max(16, min(most, _MOST_BYTES // _sample_bytes(graph)))
     loaded = data.take(data.spread(most))
     given = zip(codec.inputs, loaded, known, strict=True)
     doubts = calibration_doubts([_input_samples(graph, i, *one) for i, one in enumerate(given)])
@@ -89,6 +91,10 @@ def statistics(
     stats = calibrate(graph, codec.to_float(loaded), options.calibration_method or "mse")
     progress("quantising")
     return replace(stats, doubts=tuple(doubts))
+
+
+def _sample_bytes(graph: Graph) -> int:
+    return sum(4 * math.prod(graph.type(name).shape) for name in graph.inputs)
 
 
 def _input_samples(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import click
 
 from mcuformer import __version__
 from mcuformer.cli.failure import report_failure
+from mcuformer.cli.streams import flush_stdout, open_standard_streams
+from mcuformer.errors import UsageError
 from mcuformer.interrupts import terminate_as_interrupt
+from mcuformer.names import printable
 
 COMMANDS = {
     "search": "Find a network within the chip's limits; train, compile and check it.",
@@ -60,16 +66,36 @@ def cli(debug: bool) -> None:
     """
 
 
+def _refuse_empty(args: Sequence[str]) -> None:
+    """`-o "$DIR"` without a DIR would else mean this folder."""
+    for before, arg in pairwise(("", *args)):
+        if arg == "" or (arg.startswith("--") and arg.endswith("=")):
+            where = f" behind {before}" if arg == "" and before.startswith("-") else ""
+            raise UsageError(
+                f"{printable(arg) or 'an argument'} is empty{where}",
+                "has a shell variable no value?",
+            )
+
+
 def invoke(args: Sequence[str]) -> int:
     """Run one command line; every failure becomes one message and its exit code."""
     plain = [arg for arg in args if arg != "--debug"]  # understood before and after the command
     try:
+        _refuse_empty(plain)
         with terminate_as_interrupt():
             cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
+            flush_stdout()
     except BaseException as error:
         return report_failure(error, args)
     return 0
 
 
 def main() -> None:
+    # large tables and few cycles: with Python's own 700 a third of a long compile is collection
+    gc.set_threshold(50_000, 20, 50)
+    # numbers out of range are checked for where they matter, and named
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    if not open_standard_streams():
+        print("error: stdout is closed\n  hint: >/dev/null drops what is printed", file=sys.stderr)
+        sys.exit(2)
     sys.exit(invoke(sys.argv[1:]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mcuformer.atomic import check_file
 from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option
@@ -24,6 +25,8 @@ from mcuformer.cli.params import json_option
 @json_option
 def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     """Print what compile would print, with no toolchain; a float model needs no data."""
+    if report_file is not None:
+        check_file(report_file)
     options = read_options(values)
     from mcuformer.cli.failure import reported
     from mcuformer.cli.render import as_text, layer_table, write_report

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mcuformer.atomic import check_file
 from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
@@ -58,6 +59,8 @@ def command(
     **values: Any,
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
+    if report_file is not None:
+        check_file(report_file)
     options = read_options({**values, "check": not no_check})
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.pipeline import compile_model

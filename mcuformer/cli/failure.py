@@ -8,14 +8,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from mcuformer.cli.console import warn
+from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
 
+_REPORT = (
+    "open an issue with the command line, the output of MCUFORMER_DEBUG=1 and of mcuformer doctor, "
+    "and the model or one like it"
+)
 BUG, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -36,20 +42,23 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
     """Print `error` as the contract asks; the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, BrokenPipeError) or (isinstance(error, StdoutError) and error.nobody):
+        return 0  # the reader of stdout went away
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else BUG
-    if isinstance(error, BrokenPipeError):  # the reader of stdout went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     failure = classify(error)
     if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
         traceback.print_exception(error)
     if "--json" in args and not _json_printed(error):
-        print(json.dumps(_document(error, failure), indent=2))
+        with suppress(StdoutError):  # stderr has the message, too
+            print(json.dumps(_document(error, failure), indent=2), flush=True)
     lines = [f"error: {failure.message}"] + ([f"  hint: {failure.hint}"] if failure.hint else [])
-    print("\n".join(lines), file=sys.stderr)
-    if isinstance(error, McuformerError):
-        warn(error.diagnostics)
+    with suppress(OSError):  # stderr may be full as well
+        print("\n".join(lines), file=sys.stderr, flush=True)
+        if isinstance(error, McuformerError):
+            warn(error.diagnostics)
+    with suppress(StdoutError):
+        flush_stdout()
     return failure.exit_code
 
 
@@ -67,6 +76,8 @@ def _json_printed(error: BaseException) -> bool:
 
 def classify(error: BaseException) -> Failure:
     """Which of the contract's failures this is."""
+    if isinstance(error, McuformerError) and error.exit_code == BUG:
+        return Failure(BUG, f"this is a bug in mcuformer: {error.message}", error.hint or _REPORT)
     if isinstance(error, McuformerError):
         return Failure(error.exit_code, error.message, error.hint)
     if isinstance(error, click.UsageError):
@@ -84,7 +95,7 @@ def classify(error: BaseException) -> Failure:
     return Failure(
         BUG,
         f"this is a bug in mcuformer ({what})",
-        "run again with MCUFORMER_DEBUG=1 and report the traceback with the command line",
+        _REPORT,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.frontend import arithmetic, attention, grids, joining, layers, names
+from mcuformer.frontend import arithmetic, attention, grids, joining, layers, names, refusals
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
@@ -27,10 +27,6 @@ from mcuformer.passes.fold_constants import KERNEL_ERRORS
 Args = Sequence[Operand | None]
 Handler = Callable[[Emitter, Op, Args], Operand]
 MAX_LISTED = 40
-_ON_CONSTANTS = "supported on constants only, its input depends on the image"
-# never part of shape arithmetic: on the list even where their input is unknown already
-_FOR_CONSTANTS = {"Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin",
-                  "ReduceSumSquare", "LogSoftmax", "ArgMin"}  # fmt: skip
 
 
 def convert(graph: Graph) -> Graph:
@@ -38,6 +34,7 @@ def convert(graph: Graph) -> Graph:
     emit = Emitter(graph, builder)
     env: dict[str, Operand | None] = {n: v.data for n, v in graph.values.items()}
     problems: list[str] = []
+    refused: list[str] = []  # their operators
     layouts, inputs = _convert_inputs(graph, builder, env)
     for name in graph.inputs:
         env[name] = grids.noted(emit, name, env[name])
@@ -48,6 +45,7 @@ def convert(graph: Graph) -> Graph:
         except Unsupported as reason:
             if str(reason):
                 problems.append(f"{op.kind} {shown(op.origin[0])}: {reason}")
+                refused.append(op.kind)
             results = [None] * len(op.outputs)
         env.update(zip(op.outputs, results, strict=True))
         for name in op.outputs:
@@ -55,7 +53,8 @@ def convert(graph: Graph) -> Graph:
     emit.stem, emit.origin = "output", ()
     outputs = _convert_outputs(graph, emit, env, problems)
     if problems:
-        raise UnsupportedModelError(_message(problems, _lost(graph, env)))
+        problems += _later_problems(builder)
+        raise UnsupportedModelError(_message(problems, _lost(graph, env)), refusals.hint(refused))
     meta = {
         **{k: v for k, v in graph.meta.items() if k not in ("input_dims",)},
         "input_names": tuple(graph.inputs),
@@ -66,6 +65,17 @@ def convert(graph: Graph) -> Graph:
     if "qdq" in meta:
         meta |= {"qdq": emit.qdq, "qdq_weights": emit.weight_scales}
     return builder.done(inputs, outputs, meta).pruned()
+
+
+def _later_problems(builder: Builder) -> list[str]:
+    """Of what was converted, that a later stage refuses: all is said in one run."""
+    attentions = [op for op in builder.ops if op.kind == "attention" and len(op.inputs) > 3]
+    biases = [(op, op.inputs[3]) for op in attentions]
+    return [
+        f"Add {shown(op.origin[-1] if op.origin else op.name)}: an attention bias that is computed"
+        for op, bias in biases
+        if bias is not None and not builder.values[bias].is_const
+    ]
 
 
 def _message(problems: list[str], lost: list[str]) -> str:
@@ -153,11 +163,11 @@ def _stem(graph: Graph, op: Op) -> str:
 
 def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand | None]:
     if op.kind != "Unary" and op.kind not in ONNX:
-        raise Unsupported("this operator is not supported")
+        raise Unsupported(refusals.unknown_operator(op.kind))
     args = [None if i is None else env[i] for i in op.inputs]
     if any(i is not None and a is None for i, a in zip(op.inputs, args, strict=True)):
-        if op.kind in _FOR_CONSTANTS:
-            raise Unsupported(_ON_CONSTANTS)
+        if op.kind in refusals.ALWAYS:
+            raise Unsupported(refusals.on_constants_only(op.kind))
         raise Unsupported("")  # unknown input: its producer is on the list already
     if op.attrs.get("error"):
         raise Unsupported(op.attrs["error"])
@@ -166,7 +176,7 @@ def _run(emit: Emitter, op: Op, env: dict[str, Operand | None]) -> list[Operand 
             return list(joining.move(emit, op, args))
         handler = _HANDLERS.get(op.kind)
         if handler is None:
-            raise Unsupported(_ON_CONSTANTS)
+            raise Unsupported(refusals.on_constants_only(op.kind))
         result = handler(emit, op, args)
     except KERNEL_ERRORS as error:
         raise Unsupported(f"malformed: {error}") from error

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
+from mcuformer.inputs.stored import WHOLE_BYTES, Stored, stored_arrays
 from mcuformer.names import c_identifier, printable
 
 _USUAL = ("x", "image", "images", "input", "inputs", "x0")  # of a model with one input
 LABELS = ("y", "label", "labels")
 CLASSES = "classes"
+READ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error,
+               NotImplementedError, RuntimeError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,35 @@ class InputSpec:
         return tuple(dict.fromkeys((self.name, self.value, c_identifier(self.name))))
 
 
-def read_arrays(path: Path) -> dict[str, NDArray]:
-    """The arrays of an .npz by name; that of a .npy is named ""."""
+def read_arrays(path: Path) -> dict[str, NDArray | Stored]:
+    """The arrays of an .npz by name; that of a .npy is named "". Large ones stay in the file."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        found = stored_arrays(path)
+        return {n: a if _is_large(a) else a.whole() for n, a in found.items()}
+    except UsageError:
+        raise
+    except READ_ERRORS as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UsageError(f"{path} is no .npz or .npy: {reason}") from error
 
 
+def _is_large(array: Stored) -> bool:
+    return array.size * array.dtype.itemsize > WHOLE_BYTES
+
+
+def in_memory(array: NDArray | Stored, most_bytes: int, what: str) -> NDArray:
+    """All of it; UsageError where that is more than `most_bytes`."""
+    if not isinstance(array, Stored):
+        return array
+    if array.size * array.dtype.itemsize > most_bytes:
+        raise UsageError(f"{what} is {list(array.shape)}, which is more than one sample")
+    return array.whole()
+
+
 def keys_of(
-    path: Path, arrays: Mapping[str, NDArray], inputs: Sequence[InputSpec]
+    path: Path, arrays: Mapping[str, object], inputs: Sequence[InputSpec]
 ) -> tuple[str, ...]:
     """Per input, the name that it has in `arrays`; UsageError where one has none."""
     if len(inputs) == 1:
@@ -66,7 +84,7 @@ def keys_of(
     return tuple(keys)
 
 
-def _only_key(path: Path, arrays: Mapping[str, NDArray], spec: InputSpec) -> str:
+def _only_key(path: Path, arrays: Mapping[str, object], spec: InputSpec) -> str:
     found = [name for name in (*spec.spellings, *_USUAL, "") if name in arrays]
     others = [name for name in arrays if name not in (*LABELS, CLASSES)]
     if not found and len(others) == 1:
@@ -79,7 +97,7 @@ def _only_key(path: Path, arrays: Mapping[str, NDArray], spec: InputSpec) -> str
     return found[0]
 
 
-def _there(arrays: Mapping[str, NDArray]) -> str:
+def _there(arrays: Mapping[str, object]) -> str:
     if list(arrays) == [""]:
         return "but one array without a name"
     return f"only {_listed(sorted(arrays))}" if arrays else "it is empty"

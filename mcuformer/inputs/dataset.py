@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
-from mcuformer.inputs.arrays import CLASSES, LABELS, InputSpec, essential, keys_of, read_arrays
+from mcuformer.inputs.arrays import (
+    CLASSES,
+    LABELS,
+    READ_ERRORS,
+    InputSpec,
+    essential,
+    in_memory,
+    keys_of,
+    read_arrays,
+)
 from mcuformer.inputs.doubts import finite_float32
 from mcuformer.inputs.images import list_images, read_image
+from mcuformer.inputs.stored import Stored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +32,7 @@ class Dataset:
 
     path: Path
     files: tuple[Path, ...]
-    arrays: tuple[NDArray, ...]
+    arrays: tuple[NDArray | Stored, ...]
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
     inputs: tuple[InputSpec, ...]
@@ -38,10 +48,30 @@ class Dataset:
     def take(self, indices: Sequence[int] | NDArray) -> tuple[NDArray, ...]:
         """Per input: uint8 [n, *shape] pixels, or float32 [n, *shape]."""
         if not self.files:
-            return tuple(x[np.asarray(indices, np.int64)] for x in self.arrays)
+            return tuple(self._taken(x, spec, indices) for x, spec in self._columns())
         c, h, w = self.inputs[0].shape
         images = [read_image(self.files[int(i)], h, w, c) for i in indices]
         return (np.stack(images).transpose(0, 3, 1, 2),)
+
+    def _columns(self) -> Iterator[tuple[NDArray | Stored, InputSpec]]:
+        return zip(self.arrays, self.inputs, strict=True)
+
+    def _taken(
+        self, x: NDArray | Stored, spec: InputSpec, indices: Sequence[int] | NDArray
+    ) -> NDArray:
+        """Samples of what stays in its file are checked when they are read."""
+        wanted = np.asarray(indices, np.int64)
+        if not isinstance(x, Stored):
+            return x[wanted]
+        try:
+            rows = x.rows(wanted)
+        except READ_ERRORS as error:
+            raise UsageError(
+                f"{self.path} is damaged: {error}", "copy or write it again"
+            ) from error
+        checked = _samples(self.path, spec.name, rows, spec.shape, wanted)
+        assert not isinstance(checked, Stored)
+        return checked
 
 
 def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
@@ -59,7 +89,8 @@ def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
         found = ", ".join(f"{n} of {key}" for n, key in zip(counts, keys, strict=True))
         raise UsageError(f"{path}: every input wants as many samples, there are {found}")
     labels = _labels(path, arrays, keys, counts[0])
-    classes = () if CLASSES in keys else tuple(str(c) for c in arrays.get(CLASSES, np.empty(0)))
+    named = in_memory(arrays.get(CLASSES, np.empty(0)), 1 << 24, f"{path}: {CLASSES}")
+    classes = () if CLASSES in keys else tuple(str(c) for c in named)
     return Dataset(path, (), samples, labels, classes, specs)
 
 
@@ -75,7 +106,13 @@ def _image_folder(path: Path, inputs: tuple[InputSpec, ...]) -> Dataset:
     return Dataset(path, found.files, (), found.labels, found.classes, inputs)
 
 
-def _samples(path: Path, key: str, x: NDArray, shape: tuple[int, ...]) -> NDArray:
+def _samples(
+    path: Path,
+    key: str,
+    x: NDArray | Stored,
+    shape: tuple[int, ...],
+    indices: NDArray | None = None,
+) -> NDArray | Stored:
     """[N, *shape]; images may also come as [N, H, W, C]; axes of length 1 are of no account."""
     name = key or "x"
     if x.dtype.kind not in "uif":
@@ -85,16 +122,23 @@ def _samples(path: Path, key: str, x: NDArray, shape: tuple[int, ...]) -> NDArra
         raise UsageError(
             f"{path}: {name} is {list(x.shape)}, the model wants samples of {list(shape)}"
         )
+    if isinstance(found, Stored):
+        return found
     x = found
     if x.dtype.kind == "f":
-        return finite_float32(x, f"{path}: {name}")
+        return finite_float32(x, f"{path}: {name}", indices)
     if x.min() < 0 or x.max() > 255:
         raise UsageError(f"{path}: {name} holds integers outside 0..255, which are no pixels")
     return x.astype(np.uint8, copy=False)
 
 
-def _stacked(x: NDArray, shape: tuple[int, ...]) -> NDArray | None:
-    """`x` as [N, *shape], or None."""
+def _stacked(x: NDArray | Stored, shape: tuple[int, ...]) -> NDArray | Stored | None:
+    """`x` as [N, *shape], or None; what stays in its file takes its shape when it is read."""
+    if isinstance(x, Stored):
+        sizes = essential(x.shape[1:])
+        fits = sizes == essential(shape) or sizes == essential((*shape[1:], shape[0]))
+        alone = x.size and essential(x.shape) == essential(shape)
+        return x if fits and x.size else x.reshaped((1, *shape)) if alone else None
     last = (*shape[1:], shape[0])
     if len(shape) == 3 and x.ndim == 4 and x.shape[1:] == last and last != shape:
         x = np.moveaxis(x, -1, 1)
@@ -106,13 +150,13 @@ def _stacked(x: NDArray, shape: tuple[int, ...]) -> NDArray | None:
 
 
 def _labels(
-    path: Path, arrays: Mapping[str, NDArray], inputs: Collection[str], count: int
+    path: Path, arrays: Mapping[str, NDArray | Stored], inputs: Collection[str], count: int
 ) -> NDArray[np.int64] | None:
     """Of the first array that is named like labels and is no input."""
     name = next((n for n in LABELS if n in arrays and n not in inputs), None)
     if name is None:
         return None
-    y = arrays[name]
+    y = in_memory(arrays[name], 1 << 28, f"{path}: {name}")
     if y.dtype.kind not in "ui" or y.reshape(-1).shape != (count,):
         wanted = f"wanted are {count} class indices"
         raise UsageError(f"{path}: {name} is {y.dtype} {list(y.shape)}, {wanted}")

@@ -64,8 +64,11 @@ def wanted_grid(scale: float, zero_point: int, dtype: str) -> Wanted:
     return Wanted(low, high, f"the model's input scale {scale:g} and zero point {zero_point}")
 
 
-def finite_float32(array: NDArray, what: str) -> NDArray[np.float32]:
-    """As float32; UsageError for NaN, infinity, or what float32 cannot hold. Axis 0 is the sample."""
+def finite_float32(
+    array: NDArray, what: str, numbers: NDArray | None = None
+) -> NDArray[np.float32]:
+    """As float32; UsageError for NaN, infinity, or what float32 cannot hold. Axis 0 is the sample,
+    whose number is in `numbers` where it is not its place."""
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32, copy=False)
     bad = ~np.isfinite(floats)
@@ -73,7 +76,7 @@ def finite_float32(array: NDArray, what: str) -> NDArray[np.float32]:
         rows = np.flatnonzero(bad.reshape(len(floats), -1).any(axis=1)) if floats.ndim else [0]
         raise UsageError(
             f"{what} holds NaN or infinite numbers: {int(bad.sum()):,} in {len(rows)} samples, "
-            f"the first is sample {int(rows[0])}",
+            f"the first is sample {int(rows[0] if numbers is None else numbers[rows[0]])}",
             "leave such samples out, or mend what made them",
         )
     return floats

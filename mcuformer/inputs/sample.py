@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
-from mcuformer.inputs.arrays import InputSpec, keys_of, read_arrays
+from mcuformer.inputs.arrays import InputSpec, in_memory, keys_of, read_arrays
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.doubts import finite_float32
 from mcuformer.names import printable
+
+_MOST_BYTES = 1 << 29  # of one input: no microcontroller takes a thousandth of it
 
 
 def read_sample(codec: InputCodec, given: Sequence[str], raw: bool) -> tuple[NDArray, ...]:
@@ -29,7 +31,8 @@ def _arrays(inputs: tuple[InputSpec, ...], given: Sequence[str]) -> tuple[NDArra
     if len(given) == 1 and named[0] is None:
         path = Path(given[0])
         arrays = read_arrays(path)
-        return tuple(arrays[key] for key in keys_of(path, arrays, inputs))
+        keys = keys_of(path, arrays, inputs)
+        return tuple(in_memory(arrays[k], _MOST_BYTES, f"{path}: {k or 'it'}") for k in keys)
     table: dict[str, NDArray] = {}
     for text, pair in zip(given, named, strict=True):
         if pair is None:
@@ -37,7 +40,8 @@ def _arrays(inputs: tuple[InputSpec, ...], given: Sequence[str]) -> tuple[NDArra
         spec, path = pair
         if spec.name in table:
             raise UsageError(f"input {printable(spec.name)} is given twice")
-        table[spec.name] = read_arrays(path).get("", np.empty(0))
+        there = read_arrays(path).get("", np.empty(0))
+        table[spec.name] = in_memory(there, _MOST_BYTES, f"{path}")
         if not table[spec.name].size:
             raise UsageError(f"{path} is no .npy of one array")
     missing = [spec.name for spec in inputs if spec.name not in table]

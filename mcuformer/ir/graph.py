@@ -130,11 +130,18 @@ def same_ops(a: Sequence[Op], b: Sequence[Op]) -> bool:
     return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
-def fresh_name(stem: str, *taken: Container[str]) -> str:
-    """`stem`, or the first of stem.1, stem.2 ... that is in none of `taken`."""
-    name, n = stem, 1
+def fresh_name(stem: str, *taken: Container[str], tried: dict[str, int]) -> str:
+    """`stem`, or the first of stem.1, stem.2 ... that is in none of `taken`.
+
+    `tried` remembers where the last search for a stem ended, for names that stay taken: 20,000
+    values of one stem would else be tried one by one, each time.
+    """
+    n = tried.get(stem, 0)
+    name = f"{stem}.{n}" if n else stem
     while any(name in names for names in taken):
-        name, n = f"{stem}.{n}", n + 1
+        n += 1
+        name = f"{stem}.{n}"
+    tried[stem] = n
     return name
 
 
@@ -145,10 +152,11 @@ def distinct(ops: Iterable[Op]) -> tuple[Op, ...]:
     if len(given) == len(ops):
         return ops
     taken: set[str] = set()
+    tried: dict[str, int] = {}
     made = []
     for op in ops:
         if op.name in taken:
-            op = op.replace(name=fresh_name(op.name, taken, given))
+            op = op.replace(name=fresh_name(op.name, taken, given, tried=tried))
         taken.add(op.name)
         made.append(op)
     return tuple(made)
@@ -170,11 +178,12 @@ class Builder:
         self.name, self.stage, self.reserved = name, stage, reserved
         self.values: dict[str, Value] = {v.name: v for v in values}
         self.ops: list[Op] = []
+        self._tried: dict[str, int] = {}
 
     def fresh(self, stem: str) -> str:
         if stem not in self.values and stem not in self.reserved:
             return stem
-        return fresh_name(stem, self.values, self.reserved)
+        return fresh_name(stem, self.values, self.reserved, tried=self._tried)
 
     def add_value(self, stem: str, type_: TensorType, data: NDArray | None = None) -> str:
         name = self.fresh(stem)

@@ -21,29 +21,41 @@ def absorb_affine(graph: Graph) -> Graph:
         return graph
     edit = Edit(graph)
     readers = graph.consumers()
+    into_layers = _read_by_layers(graph, readers)
     absorbed: dict[str, Op] = {}  # value -> the add or mul that goes into its readers
     for op in graph.ops:
         if op.kind in ("linear", "conv2d") and op.inputs[0] in absorbed:
             op = _absorb(edit, op, absorbed)
-        if _only_layers_read(graph, readers, op):
+        if op.outputs[0] in into_layers:
             absorbed[op.outputs[0]] = op
         edit.ops.append(op)
     return edit.done()
 
 
-def _only_layers_read(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
+def _read_by_layers(graph: Graph, readers: Mapping[str, Sequence[Op]]) -> set[str]:
+    """Sums and products with a constant that only layers read, or others such before layers."""
+    found: set[str] = set()
+    for op in reversed(graph.ops):  # readers first
+        if _only_layers_read(graph, readers, op, found):
+            found.add(op.outputs[0])
+    return found
+
+
+def _only_layers_read(
+    graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op, found: set[str]
+) -> bool:
     if not is_affine(graph, op) or op.outputs[0] in graph.outputs:
         return False
     users = readers[op.outputs[0]]
-    return bool(users) and all(_takes(graph, readers, u, op.kind) for u in users)
+    return bool(users) and all(_takes(readers, u, op.kind, found) for u in users)
 
 
-def _takes(graph: Graph, readers: Mapping[str, Sequence[Op]], user: Op, kind: str) -> bool:
+def _takes(readers: Mapping[str, Sequence[Op]], user: Op, kind: str, found: set[str]) -> bool:
     if user.kind == "conv2d":
         return user.attrs["group"] == 1 and (kind == "mul" or not any(user.attrs["pads"]))
     if user.kind == "linear":
         return True
-    return _only_layers_read(graph, readers, user) and not _behind_padding(readers, user, kind)
+    return user.outputs[0] in found and not _behind_padding(readers, user, kind)
 
 
 def _behind_padding(readers: Mapping[str, Sequence[Op]], op: Op, kind: str) -> bool:

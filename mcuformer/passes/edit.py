@@ -20,11 +20,12 @@ class Edit:
         self.graph = graph
         self.values: dict[str, Value] = dict(graph.values)
         self.ops: list[Op] = []
+        self._tried: dict[str, int] = {}
         self.qdq = dict(graph.meta.get("qdq", {}))
         self.weight_scales = dict(graph.meta.get("qdq_weights", {}))
 
     def fresh(self, stem: str) -> str:
-        return fresh_name(stem, self.values)
+        return fresh_name(stem, self.values, tried=self._tried)
 
     def const(self, stem: str, shape: tuple[int, ...], make: Callable[[], NDArray]) -> str:
         """A float32 constant of this shape; `make` computes it where there are numbers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.optable import CANONICAL
 from mcuformer.ir.types import Value
 
@@ -12,13 +12,20 @@ def tidy_names(graph: Graph) -> Graph:
         return graph
     names: dict[str, str] = {}
     taken: set[str] = set()
+    tried: dict[str, int] = {}
+
+    def unique(stem: str) -> str:
+        name = fresh_name(stem, taken, tried=tried)
+        taken.add(name)
+        return name
+
     for name in graph.inputs:
-        names[name] = _unique(name, taken)
+        names[name] = unique(name)
     for op in graph.ops:
-        own = _unique(op.name, taken)
+        own = unique(op.name)
         for i, value in enumerate(op.inputs):
             if value is not None and value not in names:
-                names[value] = _unique(f"{own}.{_operand(op, i)}", taken)
+                names[value] = unique(f"{own}.{_operand(op, i)}")
         names[op.outputs[0]] = own
     values = {names[n]: _renamed(v, names[n]) for n, v in graph.values.items() if n in names}
     meta = dict(graph.meta)
@@ -32,14 +39,6 @@ def tidy_names(graph: Graph) -> Graph:
         outputs=tuple(names[n] for n in graph.outputs),
         meta=meta,
     )
-
-
-def _unique(stem: str, taken: set[str]) -> str:
-    name, n = stem, 1
-    while name in taken:
-        name, n = f"{stem}.{n}", n + 1
-    taken.add(name)
-    return name
 
 
 def _operand(op: Op, i: int) -> str:

@@ -109,8 +109,9 @@ def _assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> 
     graph = stats.graph
     name = max(policy.members, key=lambda n: math.prod(graph.type(n).shape))
     value = merged(stats, policy, name)
-    producer = graph.producers().get(name)
-    if any(op.kind == "argmax" and op.outputs[0] in policy.members for op in graph.ops):
+    producers = graph.producers()
+    producer = producers.get(name)
+    if any(n in producers and producers[n].kind == "argmax" for n in policy.members):
         qparams = QParams(np.asarray(1.0), np.asarray(0.0))  # an index is the number itself
     elif policy.dtype == "int16":
         qparams = _int16(value)

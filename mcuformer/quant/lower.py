@@ -104,10 +104,13 @@ def check_supported(graph: Graph) -> None:
         raise UnsupportedModelError(
             f"the model computes nothing: {names} only selects from its inputs"
         )
-    problems = [f"{_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))]
+    problems = [
+        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))
+    ]
     if problems:
         raise UnsupportedModelError(
-            "operators that have no integer form:\n  " + "\n  ".join(problems)
+            "operators that have no integer form:\n  " + "\n  ".join(problems),
+            "`mcuformer ops` lists what can be compiled",
         )
 
 

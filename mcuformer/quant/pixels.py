@@ -45,7 +45,7 @@ def regridded(graph: Graph, names: Sequence[str]) -> tuple[Graph, dict[str, str]
 
 
 def _regridded(graph: Graph, name: str) -> tuple[Graph, str]:
-    real = fresh_name(f"{name}.real", graph.values)
+    real = fresh_name(f"{name}.real", graph.values, tried={})
     others = {op.name for op in graph.consumers()[name] if not _takes(graph, op)}
     ops = [Op("requant", real, (name,), (real,))]
     for op in graph.ops:

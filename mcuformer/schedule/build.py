@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule import attention
@@ -97,7 +98,8 @@ def assemble(
         before = len(em.buffers)
         steps += emit_region(em, region, choice, fr.mode)
         if made is not None:
-            made[i] = list(em.buffers)[before:]
+            new = len(em.buffers) - before
+            made[i] = list(islice(reversed(em.buffers), new))[::-1]
         for op in region.ops if priced else ():
             labels.setdefault(op.name, _label(region, op, choice))
     buffers = em.buffers

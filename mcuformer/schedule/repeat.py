@@ -79,6 +79,21 @@ def _widen(needs: dict[str, tuple[int, int]], touched: Sequence[Extent]) -> None
         needs[name] = min(old[0], lo), max(old[1], hi)
 
 
+def _alive(first: Mapping[str, int], last: Mapping[str, int], count: int) -> list[frozenset[str]]:
+    """Before each of `count` regions but the first, the names that one before it has touched and
+    one from it on will."""
+    begins: dict[int, list[str]] = {}
+    for name, start in first.items():
+        begins.setdefault(max(start, 0), []).append(name)
+    now: set[str] = set()
+    found = []
+    for i in range(1, count):
+        now |= set(begins.get(i - 1, ()))
+        now -= {n for n in now if last.get(n, -1) < i}
+        found.append(frozenset(now))
+    return found
+
+
 def _cuts(fr: Frame, touched: Sequence[Sequence[Extent]]) -> tuple[list[int], frozenset[str]]:
     """Borders before regions where the most usual set of buffers is alive, and that set."""
     first: dict[str, int] = {}
@@ -92,10 +107,7 @@ def _cuts(fr: Frame, touched: Sequence[Sequence[Extent]]) -> tuple[list[int], fr
             last[name] = i
     for name in fr.graph.outputs:
         last[str(fr.emitter.where[name].buffer)] = len(touched)
-    alive = [
-        frozenset(n for n, start in first.items() if start < i <= last.get(n, -1))
-        for i in range(1, len(touched))
-    ]
+    alive = _alive(first, last, len(touched))
     if not alive:
         return [], frozenset()
     through = Counter(alive).most_common(1)[0][0]

@@ -44,10 +44,11 @@ class State:
     keys: dict[Op, int] = field(
         default_factory=dict
     )  # what costs the same (panels.py), for all copies
+    tried: dict[str, int] = field(default_factory=dict)  # of fresh_name
     cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
 
     def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:
-        name = fresh_name(stem, self.buffers)
+        name = fresh_name(stem, self.buffers, tried=self.tried)
         self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)
         return name
 
@@ -78,7 +79,7 @@ class State:
 
     def index_constant(self, stem: str, numbers: Sequence[int]) -> Addr:
         """A table of row numbers in flash."""
-        data, name = np.asarray(numbers, np.uint16), fresh_name(stem, self.values)
+        data, name = np.asarray(numbers, np.uint16), fresh_name(stem, self.values, tried={})
         self.values[name] = Value(name, TensorType(data.shape, "uint16"), data)
         self.constants[name] = None
         return Addr(None, Expr(), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import kernel_of, operand
@@ -30,11 +30,14 @@ class Storage:
     graph: Graph
     regions: list[Region]
     mode: str
+    read_until: dict[str | None, int] = field(default_factory=dict)  # buffer -> last region
 
     def assign(self) -> None:
         self._input()
         self._concats()
         last = self._last_reads()
+        for value in self.em.where:
+            self._note_read(value, last)
         for i, region in enumerate(self.regions):
             value = region.target
             if value in self.em.where:
@@ -43,6 +46,11 @@ class Storage:
             self.em.where[value] = (
                 self._view(op) or self._overwritten(region, i, last) or self._own(value, op)
             )
+            self._note_read(value, last)
+
+    def _note_read(self, value: str, last: dict[str, int]) -> None:
+        buffer = self.em.where[value].buffer
+        self.read_until[buffer] = max(self.read_until.get(buffer, -1), last.get(value, -1))
 
     def _input(self) -> None:
         """Input 0: a buffer (resident; anything but patches wants it whole), or the caller's memory.
@@ -143,7 +151,7 @@ class Storage:
             return None
         op, graph = region.ops[-1], self.graph
         if op.kind in PICKS:
-            return self._permuted(op, index, last)
+            return self._permuted(op, index)
         if not all(o.kind in TOKENWISE or o is region.attention for o in region.ops):
             return None
         if region.attention is op:
@@ -184,7 +192,7 @@ class Storage:
         read = [self.em.where.get(n) for n in activations(self.graph, op)]
         return all(at is None or at.buffer != target.buffer or at == target for at in read)
 
-    def _permuted(self, op: Op, index: int, last: dict[str, int]) -> Loc | None:
+    def _permuted(self, op: Op, index: int) -> Loc | None:
         """The buffer of a value whose rows are only reordered here and read by no one after."""
         name = str(op.inputs[0])
         loc = self.em.where.get(name)
@@ -192,8 +200,7 @@ class Storage:
         if loc is None or loc.buffer is None or name in self.graph.inputs or rows >= 65535:
             return None
         whole = loc.start == Expr() and sorted(op.attrs["indices"]) == list(range(rows))
-        holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
-        free = all(last.get(v, -1) <= index for v in holders)
+        free = self.read_until[loc.buffer] <= index
         kind = self.em.buffers[loc.buffer].kind
         return loc if whole and free and kind != "output" else None
 

@@ -38,6 +38,7 @@ from mcuformer.search.picture import draw, page
 from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.settings import Settings
 from mcuformer.search.space import Space, load_space, parse_space
+from mcuformer.search.storage import check_storage
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
@@ -55,6 +56,8 @@ class Search:
         self.settings, self.directory, self.say = settings, directory, say
         self._reached = ""
         check_objectives(settings.objectives)
+        if settings.storage is not None:
+            check_storage(settings.storage)
         torch.set_num_threads(settings.threads)
         self.device = device_of()
         self.data: Data = sources.load(settings.data, settings.seed)

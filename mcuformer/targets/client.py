@@ -17,7 +17,12 @@ PROTOCOL_VERSION = 2
 _INFO = struct.Struct("<6I3HBB16s40s")
 _DONE = struct.Struct("<iQQ")
 INPUT_LOST = -1
+_COUNT = struct.Struct("<I")
 _PAUSE_S = 0.1
+_MOST_BYTES = 1 << 28  # of anything that a device tells of itself: 256 MiB
+_MOST_TENSORS = 4096
+_MOST_READ = 100  # questions for 32 bytes: a bad line asks often, and bands are read again
+_MOST_NOISE = 20  # times a time limit, of bytes that may hold the answer
 MODES = ("resident", "bands", "flash")
 
 
@@ -71,6 +76,20 @@ class DeviceRun:
     layers: tuple[int, ...] | None
 
 
+def _forged(what: str) -> FirmwareError:
+    """Right checksums around what no firmware of ours says."""
+    return FirmwareError(
+        f"the device sends what no firmware of mcuformer sends: {what}",
+        "is it the right port? mcuformer monitor PORT shows what comes; flash the package again",
+    )
+
+
+def _unpacked(fields: struct.Struct, frame: Frame) -> tuple:
+    if len(frame.body) != fields.size:
+        raise _forged(f"{len(frame.body)} B where {fields.size} belong (frame {frame.type:#04x})")
+    return fields.unpack(frame.body)
+
+
 class Client:
     """Stop and wait: every request is repeated until its answer comes unharmed."""
 
@@ -95,8 +114,13 @@ class Client:
         (
             arena, hz, input_bytes, output_bytes, line, lines, inputs, outputs, layers, mode, profiled,
             key, name,
-        ) = _INFO.unpack(answer.body)  # fmt: skip
-        table = self._fetch(frames.TENSORS, 4 * (inputs + outputs))
+        ) = _unpacked(_INFO, answer)  # fmt: skip
+        tensors = inputs + outputs
+        if mode >= len(MODES) or not (inputs and outputs) or tensors > _MOST_TENSORS:
+            raise _forged(f"input mode {mode}, {inputs} inputs, {outputs} outputs")
+        if max(arena, input_bytes, output_bytes, line * lines, 4 * layers) > _MOST_BYTES:
+            raise _forged(f"sizes beyond {_MOST_BYTES:,} B")
+        table = self._fetch(frames.TENSORS, 4 * tensors)
         sizes: tuple[int, ...] = struct.unpack(f"<{inputs + outputs}I", table)
         info = DeviceInfo(
             name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines,
@@ -113,7 +137,7 @@ class Client:
         """
         self.run_number = self.run_number % 0xFFFFFFFF + 1
         done = self._run(image)
-        status, cycles, io_cycles = _DONE.unpack(done.body)
+        status, cycles, io_cycles = _unpacked(_DONE, done)
         if status:
             why = "the device did not get its input" if status == INPUT_LOST else "invoke failed"
             raise FirmwareError(f"{why} (status {status})")
@@ -135,13 +159,16 @@ class Client:
         """Answer the device's requests until it reports this run as done."""
         request = Frame(frames.RUN, self._next_sequence(), self.run_number)
         self._send(request)
-        last_heard = self.port.seconds()
+        last_heard, left = self.port.seconds(), _MOST_READ * (len(image) // 32 + 64)
         while self.port.seconds() - last_heard < self.compute_s:
             heard = False
             for frame in self._frames(2 * self.answer_s):
-                heard = True
                 if frame.type == frames.READ:
+                    heard = True
                     self._supply(frame, image)
+                    left -= 1
+                    if left < 0:
+                        raise _forged("questions for its input without end")
                 elif frame.type == frames.DONE and frame.argument == self.run_number:
                     return frame
             if heard:
@@ -152,14 +179,19 @@ class Client:
         raise FirmwareError(f"the device has said nothing for {self.compute_s:.0f} s")
 
     def _supply(self, request: Frame, image: bytes) -> None:
-        (count,) = struct.unpack("<I", request.body)
+        (count,) = _unpacked(_COUNT, request)
+        if count > frames.MAX_BODY or request.argument + count > len(image):
+            raise _forged(f"a question for {count:,} B of its input from {request.argument:,} on")
         data = image[request.argument : request.argument + count]
         self._send(Frame(frames.DATA, request.sequence, request.argument, data))
 
     def _fetch(self, kind: int, size_bytes: int) -> bytes:
         result = b""
         while len(result) < size_bytes:
-            result += self._ask(kind, len(result)).body
+            part = self._ask(kind, len(result)).body
+            if not 0 < len(part) <= size_bytes - len(result):
+                raise _forged(f"{len(part):,} of {size_bytes - len(result):,} B still to come")
+            result += part
         return result
 
     def _ask(self, kind: int, argument: int) -> Frame:
@@ -179,12 +211,13 @@ class Client:
         raise FirmwareError(f"the device does not answer ({self.tries} tries)")
 
     def _frames(self, timeout_s: float) -> Iterator[Frame]:
-        """Frames as they come, until nothing has come for `timeout_s`.
+        """Frames as they come, until nothing has come for `timeout_s`; noise without end ends too.
 
         A frame comes in one piece: after a short pause inside one, its end is not waited for.
         """
         until = self.port.seconds() + timeout_s
-        while (left := until - self.port.seconds()) > 0:
+        last = until + _MOST_NOISE * timeout_s
+        while self.port.seconds() < last and (left := until - self.port.seconds()) > 0:
             data = self.port.read(min(left, _PAUSE_S) if self.parser.pending else left)
             if data:
                 until = self.port.seconds() + timeout_s

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from mcuformer.targets.toolchain import run_tool
+from mcuformer.targets.toolchain import made_by, run_tool
 
 _INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 _MOST_KEPT = 4000  # objects: some 100 MB
@@ -52,7 +52,9 @@ def compile_objects(
                 return target
         work = target.with_suffix(f".{os.getpid()}.tmp.o")
         try:
-            run_tool([*command(source), str(source), "-o", str(work)], f"compiling {source.name}")
+            words, what = list(command(source)), f"compiling {source.name}"
+            run_tool([*words, str(source), "-o", str(work)], what)
+            made_by(words, what, work)
             os.replace(work, target)
         finally:
             work.unlink(missing_ok=True)

@@ -82,3 +82,15 @@ def test_atomic_file(tmp_path: Path) -> None:
         raise ValueError
     assert (tmp_path / "r.json").read_text() == "1"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_linked_folder_inside_is_refused(tmp_path: Path) -> None:
+    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    target.mkdir()
+    elsewhere.mkdir()
+    (target / "port").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="is a link"), atomic_directory(target) as work:
+        (work / "port").mkdir()
+        (work / "port" / "main.c").write_text("x")
+    assert not list(elsewhere.iterdir()) and [p.name for p in target.iterdir()] == ["port"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "out"]

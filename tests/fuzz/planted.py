@@ -97,7 +97,7 @@ def _equal_parts() -> list[Patch]:
 
 
 def _zero_padding() -> list[Patch]:
-    right = lower_linear._geometry
+    right = lower_linear._padding
 
     def wrong(ctx: Any, op: Op) -> dict[str, Any]:
         attrs = right(ctx, op)
@@ -105,7 +105,7 @@ def _zero_padding() -> list[Patch]:
             attrs["pad_value"] = (0,) * len(attrs["pad_value"])
         return attrs
 
-    return [mock.patch.object(lower_linear, "_geometry", wrong)]
+    return [mock.patch.object(lower_linear, "_padding", wrong)]
 
 
 def _residual_without_zero() -> list[Patch]:

@@ -20,7 +20,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calls:
 
     def tool(argv: list[str], what: str) -> None:
         seen.append(Path(argv[-3]))
-        Path(argv[-1]).write_bytes(Path(argv[-3]).read_bytes())
+        Path(argv[-1]).write_bytes(b"\x7fELF" + Path(argv[-3]).read_bytes())
 
     monkeypatch.setattr(objects, "run_tool", tool)
     monkeypatch.setenv("MCUFORMER_CACHE", str(tmp_path / "kept"))

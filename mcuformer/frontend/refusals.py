@@ -1,0 +1,111 @@
+"""Why a node is refused, and the nearest thing that works: sentences by operator, hints by family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_BY_REASON = {
+    "part of no normalisation known here": (
+        "Sqrt", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+    ),
+    "part of no GELU known here": ("Erf",),
+    "part of no activation known here": (
+        "Exp", "Log", "Softplus", "Abs", "Sign", "Floor", "Ceil", "Round",
+    ),
+    "part of no activation known here: looked for one constant bound for all elements": (
+        "Max", "Min",
+    ),
+    "looked for positions that are constants, found a value that depends on the model's input": (
+        "Sin", "Cos", "CumSum", "Range",
+    ),
+    "looked for a mask of constants, found a comparison that depends on the model's input": (
+        "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor", "Not",
+        "Trilu", "IsInf",
+    ),
+    "looked for a shape or an index that is constant, found one that depends on the model's input": (
+        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterND", "ReduceProd",
+    ),
+    "looked for Softmax or plain logits, found their logarithm": ("LogSoftmax",),
+    "looked for ArgMax, found the least": ("ArgMin",),
+    "looked for ReduceMax, found the least": ("ReduceMin",),
+    "looked for Sum and a constant factor, found the mean of several tensors": ("Mean",),
+}  # fmt: skip
+# never part of shape arithmetic: refused whatever their input is
+ALWAYS = frozenset((
+    "Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare",
+    "LogSoftmax", "ArgMin",
+))  # fmt: skip
+REASONS = {kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds}
+_QOPERATOR = frozenset(("QGemm", "QAttention", "QMoE", "QEmbedLayerNormalization"))
+_DYNAMIC = frozenset((
+    "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat", "MatMulInteger16", "DynamicQuantizeLSTM",
+))  # fmt: skip
+_PACKED = frozenset(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized"))
+_FUSED = frozenset((
+    "Attention", "MultiHeadAttention", "PackedAttention", "GroupQueryAttention", "BiasGelu",
+    "FastGelu", "FusedMatMul", "FusedGemm", "FusedConv", "SkipLayerNormalization", "BiasAdd",
+    "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "TransposeMatMul", "NhwcConv",
+    "RotaryEmbedding", "BiasSplitGelu", "BiasSoftmax", "GroupNorm", "NhwcMaxPool",
+))  # fmt: skip
+_FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
+_HINTS = {
+    "qoperator": "this is a QOperator file: bring the float model with --calibration, or the QDQ "
+    "model (onnxruntime's quantize_static with quant_format=QuantFormat.QDQ)",
+    "dynamic": "this file is quantised dynamically, with scales that are computed on the device: "
+    "bring the float model with --calibration, or a QDQ model (onnxruntime's quantize_static)",
+    "packed": "the weights are packed for another runtime: bring the float model; --weight-bits 4 "
+    "packs them here",
+    "fused": "these operators are an optimiser's: bring the model as it was exported, before "
+    "onnxruntime's graph optimisations, with opset 20 or less",
+    "flow": "branches and loops must be gone before: export by tracing with fixed shapes, or run "
+    "onnxslim on the file",
+    "foreign": "operators of another domain are known to their own runtime only: export with "
+    "standard ONNX operators, without custom_opsets or fallbacks",
+    "shape": "where the shape alone makes it unknown, --input-shape NAME=1,3,224,224 fixes it",
+    "normalisation": "export with opset 17 or later, which writes one LayerNormalization node",
+    "activation": "export with opset 20, which writes one Gelu node, or use an activation of "
+    "`mcuformer ops`",
+}  # fmt: skip
+_OPS = "`mcuformer ops` lists what can be compiled"
+_MOST_HINTS = 3
+
+
+def unknown_operator(kind: str) -> str:
+    """Of an operator that is in no table."""
+    said = {
+        "qoperator": "an integer operator of the QOperator format",
+        "dynamic": "an operator of dynamic quantisation",
+        "packed": "weights packed for another runtime",
+        "fused": "a fused operator of another runtime",
+        "flow": "control flow",
+        "foreign": "this operator of another domain is not supported",
+    }
+    return said.get(family(kind), "this operator is not supported")
+
+
+def on_constants_only(kind: str) -> str:
+    """What was looked for, of an operator that is understood inside others or on constants."""
+    return REASONS.get(
+        kind, "looked for constant operands, found one that depends on the model's input"
+    )
+
+
+def family(kind: str) -> str:
+    """Which hint an operator gets; "" for the general one."""
+    if kind.startswith("QLinear") or kind in _QOPERATOR:
+        return "qoperator"
+    sets = {"dynamic": _DYNAMIC, "packed": _PACKED, "fused": _FUSED, "flow": _FLOW}
+    found = next((name for name, kinds in sets.items() if kind in kinds), "")
+    if found or "." in kind:
+        return found or "foreign"
+    reason = REASONS.get(kind, "")
+    words = {"normalisation": "normalisation", "GELU": "activation", "activation": "activation"}
+    named = next((words[w] for w in words if w in reason), "")
+    return named or ("shape" if "depends" in reason else "")
+
+
+def hint(kinds: Iterable[str]) -> str:
+    """The nearest things that work, for all refused operators together."""
+    found = dict.fromkeys(f for f in map(family, kinds) if f)
+    return "; ".join([*(_HINTS[f] for f in list(found)[:_MOST_HINTS]), _OPS])

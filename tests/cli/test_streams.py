@@ -1,0 +1,64 @@
+"""stdout closed, full, or read by nobody any more: the right exit code, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_CODE = "from mcuformer.cli import main; main()"
+COMMANDS = [
+    "ops", "ops --json", "boards list", "boards show stm32f746", "doctor", "--help", "ops --help",
+    "--version", "analyze nosuch.onnx --board stm32f746 --json",
+]  # fmt: skip
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+def run(command: str, redirection: str) -> tuple[int, str]:
+    """Exit code of mcuformer itself, and what came on stderr."""
+    words = " ".join(map(shlex.quote, [sys.executable, "-c", _CODE, *command.split()]))
+    script = f"{words} {redirection}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
+                          env={**os.environ, "NO_COLOR": "1"})  # fmt: skip
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_closed_stdout_is_said_before_the_work(command: str) -> None:
+    code, said = run(command, ">&-")
+    assert code == 2 and "stdout is closed" in said
+
+
+@needs_full
+@pytest.mark.parametrize("command", COMMANDS[:-1])
+def test_a_full_stdout_is_named(command: str) -> None:
+    code, said = run(command, ">/dev/full")
+    assert (
+        code == 2
+        and "stdout: No space left on device" in said
+        and "nothing was written" not in said
+    )
+
+
+@needs_full
+def test_a_failure_keeps_its_code_on_a_full_stdout() -> None:
+    code, said = run(COMMANDS[-1], ">/dev/full")
+    assert code == 2 and "nosuch.onnx" in said
+
+
+@pytest.mark.parametrize("reader", ["| head -1", "| true"])
+@pytest.mark.parametrize("command", COMMANDS[:-1])
+def test_a_reader_that_goes_away_is_no_error(command: str, reader: str) -> None:
+    assert run(command, reader) == (0, "")
+
+
+@needs_full
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_stderr_that_takes_nothing_changes_no_exit_code(redirection: str) -> None:
+    assert run("ops", f"{redirection} >/dev/null")[0] == 0
+    assert run("analyze nosuch.onnx --board stm32f746", f"{redirection} >/dev/null")[0] == 2
