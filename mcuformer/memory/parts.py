@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mcuformer.memory.conflicts import Item
-from mcuformer.memory.moves import MOVES, search
+from mcuformer.memory.moves import MOVES, NEAR, search
 from mcuformer.memory.orders import orders
 from mcuformer.memory.shelf import Attempt, Shelf, Table
 
@@ -24,7 +24,7 @@ def place_parts(
     The bytes used do not depend on `fast_bytes`, which only breaks ties.
     """
     through = _through(found)
-    parts = _parts(found, through)
+    parts = _parts(found, through) or [[]]
     table = Table(found, fast_bytes, rounds)
     best: tuple[list[Shelf], list[Attempt]] | None = None
     for laid in _laid(table, through, bound):
@@ -38,10 +38,13 @@ def place_parts(
     shelves, made = best
     if _top(made) > bound and rounds:
         made = [made[0], *_searched(shelves, made[1:], levels, bound, MOVES)]
-    if _top(made) > bound and rounds and parts:
+    if _top(made) > bound and rounds:
         worst = max(range(len(parts)), key=lambda p: made[p + 1].top)
         around = _around(table, through, parts, worst, levels, bound)
         made = min(made, around, key=_top)
+        if _top(made) > max(NEAR * bound, around[0].top):  # the parts want different things
+            whole = search(Shelf(table, range(len(found)), {}), levels, bound, 2 * MOVES)
+            made = min(made, [whole], key=_top)
     return _settled(found, made)
 
 
