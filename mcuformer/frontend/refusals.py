@@ -10,7 +10,7 @@ _BY_REASON = {
     ),
     "part of no GELU known here": ("Erf",),
     "part of no activation known here": (
-        "Exp", "Log", "Softplus", "Abs", "Sign", "Floor", "Ceil", "Round",
+        "Exp", "Log", "Abs", "Sign", "Floor", "Ceil", "Round",
     ),
     "part of no activation known here: looked for one constant bound for all elements": (
         "Max", "Min",
@@ -32,7 +32,7 @@ _BY_REASON = {
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
 ALWAYS = frozenset((
-    "Exp", "Log", "Sin", "Cos", "Softplus", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare",
+    "Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare",
     "LogSoftmax", "ArgMin",
 ))  # fmt: skip
 REASONS = {kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds}

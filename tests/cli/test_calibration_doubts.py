@@ -87,7 +87,7 @@ def test_a_model_that_fails_its_check_has_its_doubts_too(
         (PIXELS, ["--mean", "0.5"], "--mean and --std belong together"),
         (PIXELS, ["--mean", "abc", "--std", "1"], "Invalid value for '--mean': 'abc' is not a list"),
         (PIXELS, ["--mean", "0.5,,0.4", "--std", "1"], "'0.5,,0.4' is not a list of numbers"),
-        (PIXELS, ["--mean", "", "--std", "1"], "'' is not a list of numbers"),
+        (PIXELS, ["--mean", " ", "--std", "1"], "' ' is not a list of numbers"),
         (PIXELS, ["--mean", "nan", "--std", "1"], "holds NaN, infinity"),
         (PIXELS, ["--mean", "0.5", "--std", "inf"], "Invalid value for '--std': 'inf' holds NaN"),
     ],

@@ -97,7 +97,7 @@ def _inside(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", " "])
 def test_what_is_no_time(files: Files, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["validate", str(files["package"]), "--data", str(files["data"])]
     assert invoke([*args, "--timeout", text]) == 2

@@ -246,7 +246,7 @@ def test_upsampling_is_movement(tmp_path: Path) -> None:
         (build.node("Div", "c x", "y"), "division by an activation"),
         (build.node("Pow", "x c", "y"), "power"),
         (build.node("Pad", "x p f", "y"), "other than 0"),
-        (build.node("Greater", "x c", "y"), "depends on the image"),
+        (build.node("Greater", "x c", "y"), "depends on the model's input"),
         (build.node("Conv", "x k", "y"), "want 2-D"),
         (build.node("Where", "m x z", "y"), "choice between activations"),
     ],
