@@ -7,11 +7,12 @@ code, else the QSPI. `--flash` limits weights and code together, wherever they l
 from __future__ import annotations
 
 from mcuformer.errors import DoesNotFitError, UsageError
+from mcuformer.ir.graph import Graph
 from mcuformer.options import CompileOptions
+from mcuformer.schedule.flash_bytes import CODE_BYTES, flash_bytes
 from mcuformer.targets.board import Board
 
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables where "auto" decides
-CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
 
 
 def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
@@ -39,15 +40,18 @@ def weights_room(options: CompileOptions, board: Board, constant_bytes: int) -> 
 
 
 def flash_error(
-    options: CompileOptions, weights: str, weights_bytes: int, board: Board
+    options: CompileOptions, weights: str, graph: Graph, board: Board
 ) -> DoesNotFitError | None:
-    """Weights alone are more than their flash holds: known before anything is packed or linked."""
+    """Weights and constants are more than their flash holds: known before anything is packed or
+    linked. `graph`: the int graph."""
+    flash = flash_bytes(graph)
+    weights_bytes = flash.weights + flash.constants
     hint = "use a smaller model, or a board with more flash"
     if options.weight_bits == "8":
         hint = f"use --weight-bits auto or 4, {hint.removeprefix('use ')}"
     if options.flash is not None and weights_bytes + CODE_BYTES > options.flash:
         return DoesNotFitError(
-            f"flash: the weights take {weights_bytes:,} B beside about {CODE_BYTES:,} B of code, "
+            f"flash: weights and constants take {weights_bytes:,} B beside about {CODE_BYTES:,} B of code, "
             f"the limit is {options.flash:,} B", hint,
         )  # fmt: skip
     qspi = board.qspi_region
@@ -55,7 +59,7 @@ def flash_error(
     if weights_bytes <= region.size_bytes or board.core == "host":
         return None
     return DoesNotFitError(
-        f"flash: the weights take {weights_bytes:,} B, {region.name} of {board.name} has "
+        f"flash: weights and constants take {weights_bytes:,} B, {region.name} of {board.name} has "
         f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing", hint,
     )  # fmt: skip
 

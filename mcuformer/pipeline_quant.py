@@ -24,6 +24,7 @@ from mcuformer.ir.layout import is_image
 from mcuformer.options import CompileOptions
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
+from mcuformer.quant.lower import outline_of
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
 from mcuformer.report import Diagnostic
@@ -56,14 +57,11 @@ def quantised(
     graph = graph.replace(meta={**graph.meta, "normalisations": pairs})
     stats = statistics(options, graph, known, needs_data, progress)
     room = partial(weights_room, options, load_board(options.board))
-    chosen = choose_bits(stats, options.weight_bits, room)
-    made = lower(
-        graph,
-        stats,
-        options.activations,
-        pixel_formats(options, stats.graph, known),
-        chosen.bits,
-    )
+    formats = pixel_formats(options, stats.graph, known)
+    pixels = [n for n, f in zip(stats.graph.inputs, formats, strict=True) if f is not None]
+    outline = outline_of(stats.graph, options.activations, pixels)
+    chosen = choose_bits(stats, options.weight_bits, room, outline)
+    made = lower(graph, stats, options.activations, formats, chosen.bits)
     notes = (*doubts, *stats.doubts, *map(_bits_note, chosen.notes))
     return made, Evidence(stats.graph, stats.samples, notes)
 

@@ -62,7 +62,18 @@ def lower_shapes(
 ) -> Graph:
     """The outline (schedule/outline.py) of what `lower` makes of the canonical `graph`, of which
     shapes alone count: no number is read or computed. `pixels` are the inputs with mean and std."""
-    prepared, _ = regridded(prepare(graph), pixels)
+    return outline_of(prepare(graph), activations, pixels, bits)
+
+
+def outline_of(
+    prepared: Graph,
+    activations: Mode = "8",
+    pixels: Sequence[str] = (),
+    bits: Mapping[str, int] | None = None,
+) -> Graph:
+    """The same of a graph that `prepare` has rewritten (a CalibrationStats has one)."""
+    graph = prepared
+    prepared, _ = regridded(prepared, pixels)
     check_supported(prepared)
     return _lowered(Context(prepared, typed(prepared, activations, pixels), bits), graph.meta)
 

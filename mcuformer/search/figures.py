@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mcuformer.errors import DoesNotFitError
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
-from mcuformer.operators.table import INT_OPS
 from mcuformer.pipeline import static_estimate
+from mcuformer.schedule.flash_bytes import CODE_BYTES, FlashBytes, flash_bytes
 from mcuformer.schedule.macs import op_weight_bytes
 from mcuformer.schedule.outline import times
 from mcuformer.schedule.run import Curve, Fit, curve, fit
@@ -25,8 +25,6 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
-
-CODE_BYTES = 40 * 1024  # start-up, port, all kernels and their tables of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +97,9 @@ class Planner:
 
     def _judged(self, arch: Arch) -> Cost | Illegal:
         graph = short_outline(arch, self.runs)
-        weights, constants = flash_bytes(graph)
-        flash = weights + constants + CODE_BYTES
-        if flash > self.flash:
-            return Illegal("flash", flash, self.flash)
+        flash = flash_bytes(graph)
+        if flash.total > self.flash:
+            return Illegal("flash", flash.total, self.flash)
         by_formula = self.memory_model == "formula"
         if by_formula and formula_bytes(arch) > self.ram:
             return Illegal("ram", formula_bytes(arch), self.ram)
@@ -121,7 +118,7 @@ class Planner:
             made = fit(trade, regions, self.optimize, room, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit
             return Illegal("ram", smallest, self.ram)
-        return self._cost(made, beside - self.board.stack_bytes, constants)
+        return self._cost(made, beside - self.board.stack_bytes, flash)
 
     def least(self, arch: Arch) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
@@ -130,7 +127,7 @@ class Planner:
         sram = min(p.limit_bytes for p in trade.points) + beside
         return {
             "ram": formula_bytes(arch) if self.memory_model == "formula" else sram,
-            "flash": sum(flash_bytes(graph)) + CODE_BYTES,
+            "flash": flash_bytes(graph).total,
             "instructions": min(p.instructions for p in trade.points),
         }
 
@@ -139,16 +136,15 @@ class Planner:
         beside = static_estimate(graph) + self.board.stack_bytes
         return curve(graph, self.input_mode, self.memo), beside
 
-    def _cost(self, made: Fit, static: int, constants: int) -> Cost:
+    def _cost(self, made: Fit, static: int, flash: FlashBytes) -> Cost:
+        graph = made.frame.graph
+        weights = sum(times(made.graph, op) * op_weight_bytes(graph, op) for op in graph.ops)
         return Cost(
             arena_bytes=made.plan.arena_bytes,
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,
-            weights_bytes=sum(
-                times(made.graph, op) * op_weight_bytes(made.frame.graph, op)
-                for op in made.frame.graph.ops
-            ),
-            constants_bytes=constants,
+            weights_bytes=weights,
+            constants_bytes=flash.weights + flash.constants - weights,
             instructions=made.point.instructions,
         )
 
@@ -164,37 +160,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
-
-
-def flash_bytes(graph: Graph) -> tuple[int, int]:
-    """(int8 weights, everything else): packed rows are padded to fours in both directions."""
-    weights = constants = 0
-    for op in graph.ops:
-        count, own = times(graph, op), _weights(graph, op)
-        weights += count * own
-        constants += count * (_packed(graph, op, own) - own)
-    return weights, constants
-
-
-def _weights(graph: Graph, op: Op) -> int:
-    if not INT_OPS[op.kind].weights:
-        return 0
-    return graph.type(str(op.inputs[1])).size_bytes
-
-
-def _packed(graph: Graph, op: Op, weights: int) -> int:
-    """Bytes of an op's arrays in flash, and its struct."""
-    struct = 96
-    if weights:
-        n, k = graph.type(str(op.inputs[1])).shape
-        pieces = op.attrs["kernel"][0] if "kernel" in op.attrs else 1
-        rows = -(-n // 4) * 4
-        padded = pieces * (-(-(k // pieces) // 4) * 4)
-        post = 4 * (3 + (op.inputs[6] is not None))
-        others = sum(
-            graph.type(str(i)).size_bytes for i in op.inputs[5::2] if i and graph.values[i].is_const
-        )
-        return rows * (padded + post) + others + struct
-    return struct + sum(
-        2 * graph.type(i).size_bytes for i in op.inputs if i and graph.values[i].is_const
-    )

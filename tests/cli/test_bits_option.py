@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.flash_room import CODE_BYTES, linked_error
+from mcuformer.flash_room import linked_error
 from mcuformer.frontend import load_model
 from mcuformer.options import CompileOptions
 from mcuformer.quant import synthetic_stats
-from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
-from mcuformer.quant.weight_bits import constant_bytes, weight_bytes
+from mcuformer.quant.lower import outline_of
+from mcuformer.schedule.flash_bytes import flash_bytes
 
 Files = dict[str, Path]
 Compiling = Callable[..., list[str]]
@@ -56,9 +56,8 @@ def test_auto_gives_up_bits_for_flash_only(
     files: Files, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph = synthetic_stats(load_model(files["model"])).graph
-    layers = [op for op in graph.ops if op.kind in PRODUCERS]
-    whole = sum(weight_bytes(graph, op, 8) for op in layers)
-    limit = CODE_BYTES + constant_bytes(graph) + whole
+    flash = flash_bytes(outline_of(graph))
+    whole, limit = flash.weights, flash.total
     for missing in (0, 40, 200):
         report = analyzed(files, capsys, "--weight-bits", "auto", "--flash", str(limit - missing))
         assert set(bits(report)) == ({4, 8} if missing else {8})

@@ -8,9 +8,17 @@ from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
+from mcuformer.quant.lower import outline_of
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.sensitivity import sensitivities
-from mcuformer.quant.weight_bits import cheapest, choose_bits, layer_macs, weight_bytes
+from mcuformer.quant.weight_bits import (
+    WeightBits,
+    cheapest,
+    choose_bits,
+    layer_macs,
+    saved_bytes,
+)
+from mcuformer.schedule.flash_bytes import matrix_bytes
 
 CONFIG = models.VitConfig(blocks=2)
 PIXELS = InputFormat((0.5,) * 3, (0.19,) * 3)
@@ -22,35 +30,39 @@ def stats() -> CalibrationStats:
 
 
 def total(stats: CalibrationStats, bits: dict[str, int]) -> int:
-    layers = (op for op in stats.graph.ops if op.kind in PRODUCERS)
-    return sum(weight_bytes(stats.graph, op, bits.get(op.name, 8)) for op in layers)
+    outline = outline_of(stats.graph)
+    return sum(matrix_bytes(outline, op, bits.get(op.name, 8)) for op in outline.ops)
+
+
+def choose(stats: CalibrationStats, wanted: str, room: int | None) -> WeightBits:
+    return choose_bits(stats, wanted, lambda _: room, outline_of(stats.graph))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.95, 0.8, 0.6, 0.5])
 def test_auto_stays_within_the_room(stats: CalibrationStats, share: float) -> None:
     room = int(total(stats, {}) * share)
-    chosen = choose_bits(stats, "auto", lambda _: room)
+    chosen = choose(stats, "auto", room)
     used = total(stats, dict(chosen.bits))
     assert used <= room and (share < 1.0) == bool(chosen.bits)
     assert all("calibration samples" in note for note in chosen.notes)
 
 
 def test_auto_without_a_limit_or_beyond_reach(stats: CalibrationStats) -> None:
-    assert not choose_bits(stats, "auto", lambda _: None).bits
-    everything = choose_bits(stats, "4", lambda _: None).bits
-    assert choose_bits(stats, "auto", lambda _: 10).bits == everything
+    assert not choose(stats, "auto", None).bits
+    everything = choose(stats, "4", None).bits
+    assert choose(stats, "auto", 10).bits == everything
 
 
 def test_without_data_the_weights_decide() -> None:
     stats = synthetic_stats(models.vit(CONFIG))
-    chosen = choose_bits(stats, "auto", lambda _: int(total(stats, {}) * 0.8))
+    chosen = choose(stats, "auto", int(total(stats, {}) * 0.8))
     assert chosen.bits and "no calibration data" in chosen.notes[-1]
 
 
 def test_given_weights_keep_their_bits(stats: CalibrationStats) -> None:
     graph = stats.graph.replace(meta={**stats.graph.meta, "qdq": {}})
     given = CalibrationStats(graph, "mse", stats.values)
-    chosen = choose_bits(given, "4", lambda _: None)
+    chosen = choose(given, "4", None)
     assert not chosen.bits and "QDQ" in chosen.notes[0]
 
 
@@ -74,19 +86,20 @@ def test_measured_errors_are_those_of_a_real_change(stats: CalibrationStats) -> 
 
 def test_the_dearest_layer_goes_back(stats: CalibrationStats) -> None:
     ops = [op for op in stats.graph.ops if op.kind in PRODUCERS]
-    saved = {op.name: weight_bytes(stats.graph, op, 4) for op in ops}
+    saved = saved_bytes(outline_of(stats.graph))
+    saved = {op.name: saved[op.name] for op in ops}
     largest = max(ops, key=lambda op: saved[op.name])
     cost = {op.name: 1e-6 for op in ops} | {largest.name: 1.0}
     least = sum(saved.values()) - saved[largest.name]
-    assert largest not in cheapest(stats.graph, ops, cost, least)
-    assert largest in cheapest(stats.graph, ops, cost, least + 1)
+    assert largest not in cheapest(saved, ops, cost, least)
+    assert largest in cheapest(saved, ops, cost, least + 1)
 
 
 @pytest.mark.parametrize(("mode", "least"), [("8", 13), ("mixed", 14), ("16", 14)])
 def test_networks_of_4_bits(stats: CalibrationStats, mode: str, least: float) -> None:
     """Proved bounds at extremes, multipliers that the kernel takes, and an output that is close."""
     graph = stats.graph
-    bits = choose_bits(stats, "4", lambda _: None).bits
+    bits = choose(stats, "4", None).bits
     done = lower(models.vit(CONFIG), stats, mode, PIXELS, bits)  # type: ignore[arg-type]
     for op in done.ops:
         if op.kind in ("q_linear", "q_patch_embed"):

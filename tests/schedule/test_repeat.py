@@ -8,9 +8,10 @@ from mcuformer.memory.check import check
 from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate
 from mcuformer.pipeline import static_estimate
+from mcuformer.schedule.flash_bytes import flash_bytes
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import curve, place
-from mcuformer.search.figures import Cost, Limits, Planner, flash_bytes
+from mcuformer.search.figures import Cost, Limits, Planner
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
@@ -31,8 +32,9 @@ def whole(planner, arch):
     )
     check(made.program, made.plan)
     assert steps_instructions(made.program.steps) == made.point.instructions
-    constants = flash_bytes(graph)[1]
+    flash = flash_bytes(graph)
     weights = sum(layer.weights_bytes for layer in made.program.layers)
+    constants = flash.weights + flash.constants - weights
     return made, Cost(
         made.plan.arena_bytes,
         static,

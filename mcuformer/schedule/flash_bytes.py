@@ -1,0 +1,73 @@
+"""What a network takes of the flash, from its int graph or outline: nothing is packed or linked.
+
+The one model of it: `--flash` is judged by it before the build, weights give up bits by it, and the search
+rules candidates out by it. tests/search/test_linked.py and tests/cli/test_bits_option.py compare it with
+what is linked.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels.shapes import round4, segments_of
+from mcuformer.operators.table import INT_OPS, operand
+from mcuformer.record import record
+from mcuformer.schedule.macs import op_weight_bits
+from mcuformer.schedule.outline import times
+
+CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
+_STRUCT_BYTES = 96  # of a layer's numbers, in which its arrays are named
+_PER_CHANNEL = ("bias", "mult", "offset", "rmult")
+
+
+@record(frozen=True, slots=True)
+class FlashBytes:
+    """`weights`: packed matrices at their bits; `constants`: biases, multipliers, tables, structs."""
+
+    weights: int
+    constants: int
+
+    @property
+    def total(self) -> int:
+        """With code."""
+        return self.weights + self.constants + CODE_BYTES
+
+
+def flash_bytes(graph: Graph) -> FlashBytes:
+    weights = constants = 0
+    for op in graph.ops:
+        count = times(graph, op)
+        weights += count * matrix_bytes(graph, op)
+        constants += count * constant_bytes(graph, op)
+    return FlashBytes(weights, constants)
+
+
+def matrix_bytes(graph: Graph, op: Op, bits: int | None = None) -> int:
+    """Of the packed matrix of a weighted layer: output channels and pieces of K padded to fours; 0 of
+    other operations. `bits` other than the operation's own may be asked for."""
+    name = INT_OPS[op.kind].weights
+    if not name:
+        return 0
+    n, k = graph.type(str(operand(op, name))).shape
+    if op.kind == "q_dwconv2d":
+        return n * k
+    pieces, segment, _ = segments_of(op, graph)
+    wide = bits or op_weight_bits(op)
+    return round4(n) * pieces * round4(segment) * wide // 8
+
+
+def constant_bytes(graph: Graph, op: Op) -> int:
+    """Of all that an operation has in flash beside its matrix."""
+    names = [o.name for o in INT_OPS[op.kind].operands]
+    weights = INT_OPS[op.kind].weights
+    total = _STRUCT_BYTES
+    for name, value in zip(names, op.inputs, strict=False):
+        if value is None or not graph.values[value].is_const or name == weights:
+            continue
+        t = graph.type(value)
+        if weights and name in _PER_CHANNEL:
+            total += 4 * round4(math.prod(t.shape))
+        else:
+            total += t.size_bytes if weights else 2 * t.size_bytes
+    return total
