@@ -28,17 +28,19 @@ def search(shelf: Shelf, levels: Sequence[int], bound: int, each: int) -> Attemp
     large, mine = _strangers(shelf), frozenset(shelf.items)
     state = _Search(shelf, frozenset(large), bound, min(shelf.table.rounds, each * len(mine)))
     every = [[i for i in order if i in mine] for order in orders(shelf.table.found, levels)]
+    for order in every:
+        state.reach(tuple(order))
+    state.climb(1)  # most parts want little
     for order in _starts(every, large):
-        state.reach(order)
         if state.done:
             return state.best
-    state.climb()
+        state.reach(order)
+    state.climb(-(-2 * state.moves // CLIMB))
     return state.best
 
 
 def _starts(every: Sequence[list[int]], large: list[int]) -> Iterator[Order]:
-    """The orders themselves; and with the large items together, after none of the others, one ..."""
-    yield from (tuple(order) for order in every)
+    """The orders with all large items together, after none of the others, after one ..."""
     for order in every:
         small = [i for i in order if i not in large]
         for k in range(len(small) + 1):
@@ -64,6 +66,7 @@ class _Search:
     moves: int
     best: Attempt = field(default_factory=lambda: Attempt(UNLIMITED, 0, {}))
     tried: dict[Order, Attempt] = field(default_factory=dict)
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     @property
     def done(self) -> bool:
@@ -81,12 +84,13 @@ class _Search:
                 self.best = made
         return made.top
 
-    def climb(self) -> None:
+    def climb(self, turns: int) -> None:
         """From each of the best orders in turn. What was tried before is not placed again, but it
         is counted, so that few items come to an end."""
-        chance = random.Random(0)
-        starts = sorted(self.tried, key=lambda order: self.tried[order].top)[:STARTS]
-        for turn in range(-(-2 * self.moves // CLIMB)):
+        chance = self.chance
+        whole = (order for order, made in self.tried.items() if made.offsets)
+        starts = sorted(whole, key=lambda order: self.tried[order].top)[:STARTS]
+        for turn in range(turns):
             now = starts[turn % len(starts)]
             for step in range(CLIMB):
                 if self.done:
