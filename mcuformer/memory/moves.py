@@ -14,6 +14,8 @@ MOVES = 12  # per item, of the search of a part; twice as many with all that liv
 CLIMB = 40  # moves from one start, before it is the next one's turn
 STARTS = 8
 NEAR = 1.001  # times the bound is enough after MOVES per item
+FEW = 3  # moves per item, after which less than GRAIN bytes are not searched for
+GRAIN = 8  # of nearly all buffers: what begins at its multiples seldom ends where the bound is
 Order = tuple[int, ...]
 
 
@@ -70,9 +72,9 @@ class _Search:
 
     @property
     def done(self) -> bool:
-        enough = (
-            self.bound if len(self.tried) < MOVES * len(self.shelf.items) else NEAR * self.bound
-        )
+        count, each = len(self.tried), len(self.shelf.items)
+        enough = self.bound + (0 if count < FEW * each else GRAIN - 1)
+        enough = enough if count < MOVES * each else NEAR * self.bound
         return self.best.top <= enough or len(self.tried) >= self.moves
 
     def reach(self, order: Order, most: int = UNLIMITED, start: Attempt | None = None) -> int:

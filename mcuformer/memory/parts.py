@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mcuformer.memory.conflicts import Item
-from mcuformer.memory.moves import MOVES, NEAR, search
+from mcuformer.memory.moves import GRAIN, MOVES, NEAR, search
 from mcuformer.memory.orders import orders
 from mcuformer.memory.shelf import Attempt, Shelf, Table
 
@@ -38,7 +38,7 @@ def place_parts(
     shelves, made = best
     if _top(made) > bound and rounds:
         made = [made[0], *_searched(shelves, made[1:], levels, bound, MOVES)]
-    if _top(made) > bound and rounds:
+    if _top(made) >= bound + GRAIN and rounds:
         worst = max(range(len(parts)), key=lambda p: made[p + 1].top)
         around = _around(table, through, parts, worst, levels, bound)
         made = min(made, around, key=_top)
