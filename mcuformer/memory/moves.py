@@ -19,8 +19,10 @@ GRAIN = 8  # of nearly all buffers: what begins at its multiples seldom ends whe
 Order = tuple[int, ...]
 
 
-def search(shelf: Shelf, levels: Sequence[int], bound: int, each: int) -> Attempt:
-    """The best of so many placements per item.
+def search(
+    shelf: Shelf, levels: Sequence[int], bound: int, each: int, seeds: Sequence[Order] = ()
+) -> Attempt:
+    """The best of so many placements per item; `seeds` are orders to begin with.
 
     The largest buffers that never meet (the scratch of one call after another) stay together: all
     else lies below or above them. So few ways are left that random moves find good ones; a move is
@@ -30,8 +32,8 @@ def search(shelf: Shelf, levels: Sequence[int], bound: int, each: int) -> Attemp
     large, mine = _strangers(shelf), frozenset(shelf.items)
     state = _Search(shelf, frozenset(large), bound, min(shelf.table.rounds, each * len(mine)))
     every = [[i for i in order if i in mine] for order in orders(shelf.table.found, levels)]
-    for order in every:
-        state.reach(tuple(order))
+    for first in (*seeds, *map(tuple, every)):
+        state.reach(first)
     state.climb(1)  # most parts want little
     for order in _starts(every, large):
         if state.done:
@@ -73,7 +75,7 @@ class _Search:
     @property
     def done(self) -> bool:
         count, each = len(self.tried), len(self.shelf.items)
-        enough = self.bound + (0 if count < FEW * each else GRAIN - 1)
+        enough: float = self.bound + (0 if count < FEW * each else GRAIN - 1)
         enough = enough if count < MOVES * each else NEAR * self.bound
         return self.best.top <= enough or len(self.tried) >= self.moves
 

@@ -41,10 +41,12 @@ def place_parts(
     if _top(made) >= bound + GRAIN and rounds:
         worst = max(range(len(parts)), key=lambda p: made[p + 1].top)
         around = _around(table, through, parts, worst, levels, bound)
-        made = min(made, around, key=_top)
-        if _top(made) > max(NEAR * bound, around[0].top):  # the parts want different things
-            whole = search(Shelf(table, range(len(found)), {}), levels, bound, 2 * MOVES)
-            made = min(made, [whole], key=_top)
+        smaller = min(made, around, key=_top)
+        if _top(smaller) > max(NEAR * bound, around[0].top):  # the parts want different things
+            seeds = [_by_offset(made), _by_offset(around)]
+            whole = search(Shelf(table, range(len(found)), {}), levels, bound, 2 * MOVES, seeds)
+            smaller = min(smaller, [whole], key=_top)
+        made = smaller
     return _settled(found, made)
 
 
@@ -82,6 +84,12 @@ def _around(
 
 def _top(made: Sequence[Attempt]) -> int:
     return max((one.top for one in made), default=0)
+
+
+def _by_offset(made: Sequence[Attempt]) -> tuple[int, ...]:
+    """An order that places all items as low as they are, or lower."""
+    offsets = {i: at for one in made for i, at in one.offsets.items()}
+    return tuple(sorted(offsets, key=lambda i: offsets[i]))
 
 
 def _settled(found: Sequence[Item], made: Sequence[Attempt]) -> list[int]:

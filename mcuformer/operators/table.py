@@ -15,6 +15,10 @@ from mcuformer.operators.row import Figure, IncompleteRow, IntOp, Kernel, Loweri
 _FAMILIES = (linear, norm, attention, elementwise, pooling, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
 _KERNELS = {row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None}
+_READ_PLACES = {
+    kind: tuple(INT_OPS[kind].places[name] for name in kernel.reads)
+    for kind, kernel in _KERNELS.items()
+}
 _COSTS = {row.kind: row.cost for row in INT_OPS.values() if row.cost is not None}
 
 
@@ -42,6 +46,11 @@ WEIGHTED = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering
 def kernel_of(op: Op) -> Kernel:
     """KeyError for a move, which has none."""
     return _KERNELS[op.kind]
+
+
+def read_places(op: Op) -> tuple[int, ...]:
+    """Of the operands that its kernel reads by address, in that order."""
+    return _READ_PLACES[op.kind]
 
 
 def instructions_of(op: Op) -> Figure:

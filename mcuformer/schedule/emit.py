@@ -9,7 +9,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import Value
 from mcuformer.kernels import attention
 from mcuformer.operators.row import Kernel
-from mcuformer.operators.table import instructions_of, kernel_of, operand
+from mcuformer.operators.table import instructions_of, kernel_of, read_places
 from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
@@ -46,7 +46,10 @@ class Emitter(State):
         return calls
 
     def rowwise(self, op: Op, tiles: Mapping[str, Loc], y: Loc, rows: Rows) -> Call:
-        reads = [self.location(operand(op, name), tiles, rows) for name in kernel_of(op).reads]
+        inputs, count = op.inputs, len(op.inputs)
+        reads = [
+            self.location(inputs[k] if k < count else None, tiles, rows) for k in read_places(op)
+        ]
         return self.apply(op, reads, y, rows)
 
     def apply(self, op: Op, operands: Sequence[Loc | None], y: Loc, rows: Rows) -> Call:

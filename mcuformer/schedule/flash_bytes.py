@@ -7,10 +7,13 @@ what is linked.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.types import TensorType
 from mcuformer.kernels.shapes import round4, segments_of
+from mcuformer.operators.row import IntOp, Operand
 from mcuformer.operators.table import INT_OPS, operand
 from mcuformer.record import record
 from mcuformer.schedule.macs import op_weight_bits
@@ -59,15 +62,26 @@ def matrix_bytes(graph: Graph, op: Op, bits: int | None = None) -> int:
 
 def constant_bytes(graph: Graph, op: Op) -> int:
     """Of all that an operation has in flash beside its matrix."""
-    names = [o.name for o in INT_OPS[op.kind].operands]
-    weights = INT_OPS[op.kind].weights
     total = _STRUCT_BYTES
-    for name, value in zip(names, op.inputs, strict=False):
-        if value is None or not graph.values[value].is_const or name == weights:
-            continue
-        t = graph.type(value)
-        if weights and name in _PER_CHANNEL:
-            total += 4 * round4(math.prod(t.shape))
-        else:
-            total += t.size_bytes if weights else 2 * t.size_bytes
+    for value, bytes_of in zip(op.inputs, _SIZES[op.kind], strict=False):
+        if value is not None and graph.values[value].data is not None:
+            total += bytes_of(graph.values[value].type)
     return total
+
+
+def _size_of(row: IntOp, operand: Operand) -> Callable[[TensorType], int]:
+    """How many bytes a constant operand has, as packed."""
+    if operand.name == row.weights:
+        return lambda _: 0
+    if row.weights:
+        per_channel = operand.name in _PER_CHANNEL
+        return (lambda t: 4 * round4(t.shape[0])) if per_channel else (lambda t: t.size_bytes)
+    return lambda t: 2 * t.size_bytes
+
+
+_SIZES: Mapping[str, Iterable[Callable[[TensorType], int]]] = {
+    kind: repeat(_size_of(row, row.operands[0]))
+    if row.repeated
+    else tuple(_size_of(row, o) for o in row.operands)
+    for kind, row in INT_OPS.items()
+}
