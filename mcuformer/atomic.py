@@ -77,6 +77,11 @@ def _commit(work: Path, target: Path) -> None:
     names = [str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir()]
     earlier = _earlier_files(target)
     foreign = [n for n in names if (target / n).exists() and n not in earlier]
+    if FILE_LIST in foreign:
+        raise UsageError(
+            f"{target / FILE_LIST} is damaged: it does not say what an earlier run wrote there",
+            f"move {target} away, or remove it, and run again",
+        )
     if foreign:
         raise UsageError(
             f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
@@ -116,7 +121,8 @@ def _refuse_links(target: Path, names: Iterable[str]) -> None:
 def _earlier_files(target: Path) -> set[str]:
     """What an earlier package left in `target` by its own list, less names that lead outside."""
     listed = target / FILE_LIST
-    names = listed.read_text().splitlines() if listed.is_file() else []
+    content = listed.read_text(encoding="utf-8", errors="replace") if listed.is_file() else ""
+    names = content.splitlines() if "\0" not in content else []
     return {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}
 
 
