@@ -42,6 +42,17 @@ class UnsupportedModelError(McuformerError):
     exit_code = 3
 
 
+class OutOfRangeError(UnsupportedModelError):
+    """Weights or measured values that are too large or too small for the integers of a kernel."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            f"{where}: {what}",
+            "its weights or the calibration data are far from those of a trained network: "
+            "look for numbers beyond 1e6 around this layer",
+        )
+
+
 class DoesNotFitError(McuformerError):
     """The plan exceeds a memory region or a limit that the user gave."""
 

@@ -28,7 +28,8 @@ def making_sense_of(path: Path, todo: str, what: str = DAMAGED) -> Iterator[None
         if isinstance(error, OSError) and error.errno is not None:
             raise
         said = error.message if isinstance(error, McuformerError) else str(error)
-        why = printable((said.strip().splitlines() or [""])[0], 200) or type(error).__name__
+        first = (said.strip().splitlines() or [""])[0].split(". ")[0]
+        why = printable(first, 200) or type(error).__name__
         raise UsageError(f"{path} is {what}: {why}", todo) from error
 
 

@@ -171,8 +171,15 @@ def arguments(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> list[NDArray 
 
 
 def eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
-    """One canonical operation on batched inputs; `env` holds its activations."""
+    """One canonical operation on batched inputs; `env` holds its activations.
 
+    Quiet where numbers overflow, as float runtimes are: who uses the result checks it (calibrate).
+    """
+    with np.errstate(all="ignore"):
+        return _eval_op(graph, op, env)
+
+
+def _eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
     args = arguments(graph, op, env)
     if op.kind in ("linear", "conv2d", "patch_embed"):
         y = _weighted(op, args)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import McuformerError
+from mcuformer.errors import OutOfRangeError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.quant.context import Context
@@ -46,7 +46,7 @@ def _sum_constants(
             bound = bound + most * np.abs(m)
         if bound.max() <= LIMIT:
             return [m.astype(np.int32) for m in mults], offset.astype(np.int32), shift
-    raise McuformerError(f"{where}: the sum does not fit int32")
+    raise OutOfRangeError(where, "the sum does not fit int32")
 
 
 def _constant(ctx: Context, op: Op) -> tuple[str, QParams]:

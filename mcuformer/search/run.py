@@ -157,8 +157,8 @@ class Search:
             self.say("counting legal networks")
             share = legal_share(judge, self.budget.share_draws, self.settings.seed)
             with atomic_file(path) as part:
-                part.write_text(json.dumps(share))
-        return read_json(path, float, REMOVE)
+                part.write_text(json.dumps({"legal_share": share}))
+        return read_json(path, lambda table: float(table["legal_share"]), REMOVE)
 
     def supernet(self) -> Supernet:
         """Trained, from the last finished epoch on, or that of another search."""

@@ -18,12 +18,13 @@ from mcuformer.cli import invoke
 from mcuformer.search.storage import check_local
 
 SPACE = """
-patch = [8]
+patch = [8, 6]
 dim = [16, 24]
-depth = [1]
-heads = [1]
+depth = [1, 2]
+heads = [1, 2]
 head_dim = [8]
 ratio = [1.0, 2.0]
+rank_fc1 = [0.5, 1.0]
 """
 _WORDS = (
     "--ram", "8k", "--budget", "small", "--threads", "1", "--supernet-epochs", "1",
@@ -81,8 +82,8 @@ def without_result(folder: Path) -> None:
 
 def refused(captured: str, code: int, path: Path) -> None:
     assert code == 2 and "Traceback" not in captured, captured
-    assert captured.startswith(f"error: {path} is ") and "hint: " in captured, captured
-    assert captured.count("\n") == 2, captured
+    *_, message, hint = captured.splitlines()  # behind notes
+    assert message.startswith(f"error: {path} is ") and hint.startswith("  hint: "), captured
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -111,7 +112,9 @@ def test_a_damaged_result_is_named(
     damage(copied / "search.json", how)
     code = invoke(["search", "--resume", str(copied)])
     refused(capfd.readouterr().err, code, copied / "search.json")
-    code = invoke(["train", str(copied / "search.json"), "--data", "digits", "-o", str(copied / "t")])
+    code = invoke(
+        ["train", str(copied / "search.json"), "--data", "digits", "-o", str(copied / "t")]
+    )
     refused(capfd.readouterr().err, code, copied / "search.json")
 
 
@@ -148,11 +151,7 @@ def test_a_damaged_list_of_files_is_named(
     without_result(copied)
     damage(copied / "build" / ".mcuformer-files", how)
     code = invoke(["search", "--resume", str(copied)])
-    err = capfd.readouterr().err
-    if how == "half":  # names in order: which of them are missing depends on the length
-        assert code == 2 and "did not write" in err
-        return
-    refused(err, code, copied / "build" / ".mcuformer-files")
+    refused(capfd.readouterr().err, code, copied / "build" / ".mcuformer-files")
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -172,7 +171,7 @@ def test_a_damaged_package_is_named(
     assert code == 2 and name in err and "Traceback" not in err, err
 
 
-@pytest.mark.parametrize("content", [b"SQLite format 3\0" + bytes(100), b"x"])
+@pytest.mark.parametrize("content", [b"SQLite format 3\0" + bytes(100), b"x" * 2000])
 def test_a_database_of_nonsense(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s.db").write_bytes(content)
     with pytest.raises(Exception, match=r"s\.db is damaged"):
