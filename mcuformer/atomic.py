@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcuformer.errors import UsageError
+from mcuformer.leftovers import aside, beside, broken_off, leftovers, remove
 
 FILE_LIST = ".mcuformer-files"
 
@@ -26,7 +26,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} exists and is no directory", "give -o another name")
     made = _make_parents(target.parent)
-    work = _beside(target)
+    work, killed = beside(target), _tidied(target)
     try:
         for folder in (target.parent, target):
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
@@ -35,7 +35,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         yield work
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
         (work / FILE_LIST).write_text("".join(f"{name}\n" for name in [*names, FILE_LIST]))
-        _commit(work, target)
+        _commit(work, target, killed)
         made = []
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -60,7 +60,8 @@ def check_file(target: Path) -> Path:
 def atomic_file(target: Path) -> Iterator[Path]:
     """A temporary path that replaces `target` when the block ends without an error."""
     target = check_file(target)
-    work = _beside(target)
+    work = beside(target)
+    _tidied(target)
     try:
         work.touch(exist_ok=False)
         yield work
@@ -69,13 +70,29 @@ def atomic_file(target: Path) -> Iterator[Path]:
         work.unlink(missing_ok=True)
 
 
-def _commit(work: Path, target: Path) -> None:
-    """Move the files of `work` into `target`; what they replace comes back if that fails."""
+def _tidied(target: Path) -> list[Path]:
+    """Removes what killed processes left beside `target`; left are folders of a broken-off commit,
+    which say whose the files in `target` are."""
+    found = leftovers(target)
+    killed = broken_off(found)
+    for path in found:
+        if path not in killed:
+            remove(path)
+    return killed
+
+
+def _commit(work: Path, target: Path, killed: Sequence[Path] = ()) -> None:
+    """Move the files of `work` into `target`; what they replace comes back if that fails.
+
+    Files of the commits that were `killed` count as an earlier package's.
+    """
     if not target.exists():
         os.replace(work, target)
+        for path in killed:
+            remove(path)
         return
     names = [str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir()]
-    earlier = _earlier_files(target)
+    earlier = set().union(*map(_earlier_files, (target, *killed)))
     foreign = [n for n in names if (target / n).exists() and n not in earlier]
     if FILE_LIST in foreign:
         raise UsageError(
@@ -88,12 +105,12 @@ def _commit(work: Path, target: Path) -> None:
             "give -o a directory of its own",
         )
     _refuse_links(target, {*names, *earlier})
-    aside = _beside(target)
+    old = aside(work)
     moved: list[tuple[Path, Path]] = []
     try:
-        aside.mkdir()
+        old.mkdir()
         for source, goal in [
-            *((target / n, aside / n) for n in earlier if (target / n).is_file()),
+            *((target / n, old / n) for n in earlier if (target / n).is_file()),
             *((work / n, target / n) for n in names),
         ]:
             goal.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +121,9 @@ def _commit(work: Path, target: Path) -> None:
             os.replace(goal, source)
         raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    for path in killed:
+        remove(path)
 
 
 def _refuse_links(target: Path, names: Iterable[str]) -> None:
@@ -131,9 +150,3 @@ def _make_parents(folder: Path) -> list[Path]:
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return list(reversed(missing))
-
-
-def _beside(target: Path) -> Path:
-    """A free name in the same folder. It is known before anything has it: an interruption between
-    making and naming would leave something behind."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(6)}")
