@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +13,8 @@ from pathlib import Path
 from mcuformer.errors import UsageError
 from mcuformer.leftovers import aside, beside, broken_off, leftovers, remove
 
-FILE_LIST = ".mcuformer-files"
+FILE_LIST = ".mcuformer-files"  # as sha256sum writes and checks it
+_LINE = re.compile(r"(?:([0-9a-f]{64})  )?(.+)")
 
 
 @contextmanager
@@ -34,7 +37,8 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         work.mkdir()
         yield work
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
-        (work / FILE_LIST).write_text("".join(f"{name}\n" for name in [*names, FILE_LIST]))
+        lines = [f"{_sha256(work / name)}  {name}\n" for name in names]
+        (work / FILE_LIST).write_text("".join([*lines, f"{FILE_LIST}\n"]), encoding="utf-8")
         _commit(work, target, killed)
         made = []
     finally:
@@ -137,12 +141,31 @@ def _refuse_links(target: Path, names: Iterable[str]) -> None:
         )
 
 
+def changed_files(target: Path) -> list[Path]:
+    """Files in `target` that are not as atomic_directory left them; none where it holds no list."""
+    table = {name: digest for digest, name in _listed(target) if digest}
+    paths = {target / name: digest for name, digest in table.items()}
+    return [p for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _earlier_files(target: Path) -> set[str]:
-    """What an earlier package left in `target` by its own list, less names that lead outside."""
+    """What an earlier package left in `target` by its own list."""
+    return {name for _, name in _listed(target)}
+
+
+def _listed(target: Path) -> list[tuple[str, str]]:
+    """Digest (maybe none) and name of each file in the list, less names that lead outside."""
     listed = target / FILE_LIST
     content = listed.read_text(encoding="utf-8", errors="replace") if listed.is_file() else ""
-    names = content.splitlines() if "\0" not in content else []
-    return {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}
+    lines = content.splitlines() if "\0" not in content else []
+    found = [_LINE.fullmatch(line) for line in lines]
+    pairs = [(m[1] or "", m[2]) for m in found if m]
+    return [(d, n) for d, n in pairs if not Path(n).is_absolute() and ".." not in Path(n).parts]
 
 
 def _make_parents(folder: Path) -> list[Path]:

@@ -72,7 +72,12 @@ class ToolMissingError(McuformerError):
 
 
 class ToolFailedError(ToolMissingError):
-    """A compiler is there, and does not do what it should."""
+    """A compiler is there, and does not do what it should.
+
+    `complains`: it says that its input is wrong, which may be so (targets/blame.py).
+    """
+
+    complains = False
 
 
 class FlashError(McuformerError):
