@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from mcuformer.atomic import changed_files
 from mcuformer.errors import McuformerError, ToolFailedError, UsageError
-from mcuformer.targets.tool import made_by, run_tool
+from mcuformer.targets.tool import DOCTOR, made_by, run_tool
 
 _PROBE = {
     "a.c": "#include <stddef.h>\n#include <stdint.h>\n#include <limits.h>\n"
@@ -54,7 +54,9 @@ def _probe(words: Sequence[str], link: Sequence[str] | None) -> None:
             source.write_text(text, encoding="utf-8")
             run_tool([*words, "-c", str(source), "-o", str(target)], f"compiling {file}")
             if b"probe" not in made_by(words, f"compiling {file}", target).read_bytes():
-                raise ToolFailedError(f"compiling {file}: {words[0]} leaves an empty object")
+                raise ToolFailedError(
+                    f"compiling {file}: {words[0]} leaves an empty object", DOCTOR
+                )
             objects.append(str(target))
         if link is not None:
             program = Path(name) / "program"

@@ -10,7 +10,7 @@ from pathlib import Path
 from mcuformer.errors import ToolFailedError
 
 _LONGEST_S = 600  # of one call: large weights take a minute
-_DOCTOR = "mcuformer doctor shows which compiler this is; try another, or install it again"
+DOCTOR = "mcuformer doctor shows which compiler this is; try another, or install it again"
 
 
 def run_tool(argv: list[str], what: str) -> str:
@@ -21,12 +21,12 @@ def run_tool(argv: list[str], what: str) -> str:
             stdin=subprocess.DEVNULL, timeout=_LONGEST_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise ToolFailedError(f"{what}: {argv[0]} hangs ({_LONGEST_S} s)", _DOCTOR) from None
+        raise ToolFailedError(f"{what}: {argv[0]} hangs ({_LONGEST_S} s)", DOCTOR) from None
     except OSError as error:
-        raise ToolFailedError(f"{what}: {argv[0]}: {error.strerror}", _DOCTOR) from error
+        raise ToolFailedError(f"{what}: {argv[0]}: {error.strerror}", DOCTOR) from error
     if result.returncode:
         words = (result.stderr.strip() or result.stdout.strip())[-4000:] or "it says nothing"
-        failure = ToolFailedError(f"{what} failed (exit {result.returncode}):\n{words}", _DOCTOR)
+        failure = ToolFailedError(f"{what} failed (exit {result.returncode}):\n{words}", DOCTOR)
         failure.complains = result.returncode > 0 and "internal compiler error" not in words
         raise failure
     return result.stdout
@@ -37,4 +37,4 @@ def made_by(argv: Sequence[str], what: str, path: Path) -> Path:
     with suppress(OSError), open(path, "rb") as file:
         if file.read(4) == b"\x7fELF":
             return path
-    raise ToolFailedError(f"{what}: {argv[0]} ends well and leaves no ELF file", _DOCTOR)
+    raise ToolFailedError(f"{what}: {argv[0]} ends well and leaves no ELF file", DOCTOR)
