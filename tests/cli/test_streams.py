@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_vit import tiny_data, tiny_vit
 
@@ -73,6 +74,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, data = tiny_vit(folder / "m.onnx"), tiny_data(folder / "d.npz")
     words = ["--board", "host", "--calibration", str(data), "-o", str(folder / "out")]
     assert invoke(["compile", str(model), *words]) == 0
+    np.save(folder / "x.npy", np.zeros((1, 1, 8, 8), np.uint8))
     return folder
 
 
@@ -80,8 +82,8 @@ WORKING = [
     "analyze {0}/m.onnx --board stm32f746", "analyze {0}/m.onnx --board stm32f746 --json",
     "compile {0}/m.onnx --board host --calibration {0}/d.npz -o {0}/again --emit-only",
     "compile {0}/m.onnx --board host --calibration {0}/d.npz -o {0}/again --emit-only --json",
-    "run {0}/out --raw --input {0}/d.npz --emulator host",
-    "run {0}/out --raw --input {0}/d.npz --emulator host --json",
+    "run {0}/out --raw --input {0}/x.npy --emulator host",
+    "run {0}/out --raw --input {0}/x.npy --emulator host --json",
     "validate {0}/out --data {0}/d.npz --emulator host",
     "validate {0}/out --data {0}/d.npz --emulator host --json --per-layer",
     "boards show stm32f746 --json", "doctor --json",
