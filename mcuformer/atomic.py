@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcuformer.errors import UsageError
+from mcuformer.leftovers import aside, beside, broken_off, leftovers, remove
 
-FILE_LIST = ".mcuformer-files"
+FILE_LIST = ".mcuformer-files"  # as sha256sum writes and checks it
+_LINE = re.compile(r"(?:([0-9a-f]{64})  )?(.+)")
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} exists and is no directory", "give -o another name")
     made = _make_parents(target.parent)
-    work = _beside(target)
+    work, killed = beside(target), _tidied(target)
     try:
         for folder in (target.parent, target):
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
@@ -34,8 +37,9 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         work.mkdir()
         yield work
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
-        (work / FILE_LIST).write_text("".join(f"{name}\n" for name in [*names, FILE_LIST]))
-        _commit(work, target)
+        lines = [f"{_sha256(work / name)}  {name}\n" for name in names]
+        (work / FILE_LIST).write_text("".join([*lines, f"{FILE_LIST}\n"]), encoding="utf-8")
+        _commit(work, target, killed)
         made = []
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -60,7 +64,8 @@ def check_file(target: Path) -> Path:
 def atomic_file(target: Path) -> Iterator[Path]:
     """A temporary path that replaces `target` when the block ends without an error."""
     target = check_file(target)
-    work = _beside(target)
+    work = beside(target)
+    _tidied(target)
     try:
         work.touch(exist_ok=False)
         yield work
@@ -69,26 +74,47 @@ def atomic_file(target: Path) -> Iterator[Path]:
         work.unlink(missing_ok=True)
 
 
-def _commit(work: Path, target: Path) -> None:
-    """Move the files of `work` into `target`; what they replace comes back if that fails."""
+def _tidied(target: Path) -> list[Path]:
+    """Removes what killed processes left beside `target`; left are folders of a broken-off commit,
+    which say whose the files in `target` are."""
+    found = leftovers(target)
+    killed = broken_off(found)
+    for path in found:
+        if path not in killed:
+            remove(path)
+    return killed
+
+
+def _commit(work: Path, target: Path, killed: Sequence[Path] = ()) -> None:
+    """Move the files of `work` into `target`; what they replace comes back if that fails.
+
+    Files of the commits that were `killed` count as an earlier package's.
+    """
     if not target.exists():
         os.replace(work, target)
+        for path in killed:
+            remove(path)
         return
     names = [str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir()]
-    earlier = _earlier_files(target)
+    earlier = set().union(*map(_earlier_files, (target, *killed)))
     foreign = [n for n in names if (target / n).exists() and n not in earlier]
+    if FILE_LIST in foreign:
+        raise UsageError(
+            f"{target / FILE_LIST} is damaged: it does not say what an earlier run wrote there",
+            f"move {target} away, or remove it, and run again",
+        )
     if foreign:
         raise UsageError(
             f"{target} holds files that mcuformer did not write: {', '.join(sorted(foreign)[:5])}",
             "give -o a directory of its own",
         )
     _refuse_links(target, {*names, *earlier})
-    aside = _beside(target)
+    old = aside(work)
     moved: list[tuple[Path, Path]] = []
     try:
-        aside.mkdir()
+        old.mkdir()
         for source, goal in [
-            *((target / n, aside / n) for n in earlier if (target / n).is_file()),
+            *((target / n, old / n) for n in earlier if (target / n).is_file()),
             *((work / n, target / n) for n in names),
         ]:
             goal.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +125,9 @@ def _commit(work: Path, target: Path) -> None:
             os.replace(goal, source)
         raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    for path in killed:
+        remove(path)
 
 
 def _refuse_links(target: Path, names: Iterable[str]) -> None:
@@ -113,11 +141,31 @@ def _refuse_links(target: Path, names: Iterable[str]) -> None:
         )
 
 
+def changed_files(target: Path) -> list[Path]:
+    """Files in `target` that are not as atomic_directory left them; none where it holds no list."""
+    table = {name: digest for digest, name in _listed(target) if digest}
+    paths = {target / name: digest for name, digest in table.items()}
+    return [p for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _earlier_files(target: Path) -> set[str]:
-    """What an earlier package left in `target` by its own list, less names that lead outside."""
+    """What an earlier package left in `target` by its own list."""
+    return {name for _, name in _listed(target)}
+
+
+def _listed(target: Path) -> list[tuple[str, str]]:
+    """Digest (maybe none) and name of each file in the list, less names that lead outside."""
     listed = target / FILE_LIST
-    names = listed.read_text().splitlines() if listed.is_file() else []
-    return {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}
+    content = listed.read_text(encoding="utf-8", errors="replace") if listed.is_file() else ""
+    lines = content.splitlines() if "\0" not in content else []
+    found = [_LINE.fullmatch(line) for line in lines]
+    pairs = [(m[1] or "", m[2]) for m in found if m]
+    return [(d, n) for d, n in pairs if not Path(n).is_absolute() and ".." not in Path(n).parts]
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -125,9 +173,3 @@ def _make_parents(folder: Path) -> list[Path]:
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return list(reversed(missing))
-
-
-def _beside(target: Path) -> Path:
-    """A free name in the same folder. It is known before anything has it: an interruption between
-    making and naming would leave something behind."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(6)}")

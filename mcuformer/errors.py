@@ -42,6 +42,17 @@ class UnsupportedModelError(McuformerError):
     exit_code = 3
 
 
+class OutOfRangeError(UnsupportedModelError):
+    """Weights or measured values that are too large or too small for the integers of a kernel."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            f"{where}: {what}",
+            "its weights or the calibration data are far from those of a trained network: "
+            "look for numbers beyond 1e6 around this layer",
+        )
+
+
 class DoesNotFitError(McuformerError):
     """The plan exceeds a memory region or a limit that the user gave."""
 
@@ -61,7 +72,12 @@ class ToolMissingError(McuformerError):
 
 
 class ToolFailedError(ToolMissingError):
-    """A compiler is there, and does not do what it should."""
+    """A compiler is there, and does not do what it should.
+
+    `complains`: it says that its input is wrong, which may be so (targets/blame.py).
+    """
+
+    complains = False
 
 
 class FlashError(McuformerError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcuformer.errors import UsageError
+from mcuformer.kept import read_json
 from mcuformer.outputs import Output, outputs_of
 
 if TYPE_CHECKING:
@@ -41,14 +41,12 @@ def open_package(directory: Path) -> CompiledPackage:
     from mcuformer.targets.board_file import load_board
 
     try:
-        report = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+        report = read_json(directory / REPORT, lambda table: table, "compile again")
     except OSError as error:
         raise UsageError(
             f"{directory} holds no compiled model ({REPORT}: {error.strerror})",
             "mcuformer compile MODEL.onnx --board B -o DIR makes one",
         ) from error
-    except ValueError as error:
-        raise UsageError(f"{directory / REPORT} is damaged: {error}", "compile again") from error
     if not isinstance(report, dict) or report.get("schema_version") != 1:
         raise UsageError(f"{directory / REPORT} has no schema_version 1", "compile again")
     return CompiledPackage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -93,8 +92,6 @@ def invoke(args: Sequence[str]) -> int:
 def main() -> None:
     # large tables and few cycles: with Python's own 700 a third of a long compile is collection
     gc.set_threshold(50_000, 20, 50)
-    # numbers out of range are checked for where they matter, and named
-    warnings.filterwarnings("ignore", category=RuntimeWarning)
     if not open_standard_streams():
         print("error: stdout is closed\n  hint: >/dev/null drops what is printed", file=sys.stderr)
         sys.exit(2)

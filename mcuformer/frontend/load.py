@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend.bind import bind_inputs
 from mcuformer.frontend.convert import convert
 from mcuformer.frontend.import_graph import import_graph
 from mcuformer.frontend.proto import read_model
+from mcuformer.ir.finite import FOLDED, GIVEN, check_finite
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.verify import verify
 from mcuformer.passes import run_float_passes, run_onnx_passes
@@ -39,12 +39,7 @@ def load_model(
 
     `input_shapes` binds dynamic axes other than the batch: {"tokens": (1, 64, 192)}.
     """
-    graph = convert(load_onnx_stage(path, input_shapes))
-    return _finite(verify(run_float_passes(verify(graph))))
-
-
-def _finite(graph: Graph) -> Graph:
-    for name, value in graph.values.items():
-        if value.data is not None and not np.isfinite(value.data).all():
-            raise UnsupportedModelError(f"weights {name} hold NaN or infinite values")
-    return graph
+    graph = check_finite(verify(convert(load_onnx_stage(path, input_shapes))), GIVEN)
+    with np.errstate(all="ignore"):  # what overflows or is 0 / 0 here is found and named below
+        graph = run_float_passes(graph)
+    return check_finite(verify(graph), FOLDED)

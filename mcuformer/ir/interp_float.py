@@ -63,7 +63,15 @@ def arguments(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> list[NDArray 
 
 
 def eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
-    """One canonical operation on batched inputs; `env` holds its activations."""
+    """One canonical operation on batched inputs; `env` holds its activations.
+
+    Quiet where numbers overflow, as float runtimes are: who uses the result checks it (calibrate).
+    """
+    with np.errstate(all="ignore"):
+        return _eval_op(graph, op, env)
+
+
+def _eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
     row = FLOAT_OPS.get(op.kind)
     if row is None:
         raise UnsupportedModelError(f"{op.name}: no float definition of {op.kind}")

@@ -7,7 +7,6 @@ The same graph gives the same bytes.
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
+from mcuformer.kept import making_sense_of
 
 _FORMAT = 1
 
@@ -32,16 +32,14 @@ def save_graph(graph: Graph, path: Path) -> None:
 
 def load_graph(path: Path) -> Graph:
     """Read what `save_graph` wrote; UsageError when the file is missing or damaged."""
-    try:
+    if not path.is_file():
+        raise UsageError(f"{path} is missing", "compile the model again")
+    with making_sense_of(path, "compile the model again"):
         with np.load(path, allow_pickle=False) as arrays:
             fields = _rebuilt(json.loads(bytes(arrays["graph.json"]).decode()), arrays)
         if fields["format"] != _FORMAT:
             raise ValueError(f"format {fields['format']}, this version reads {_FORMAT}")
         return _graph(fields)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} is missing", "compile the model again") from error
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged: {error}", "compile the model again") from error
 
 
 def _fields(graph: Graph) -> dict[str, Any]:

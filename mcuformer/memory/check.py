@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mcuformer.memory.model import MemoryPlan, PlanError
 from mcuformer.schedule.program import Addr, Call, Env, Program, Span
 
-Owners = NDArray[np.int16]
+Owners = NDArray[np.int32]
 NOBODY = -1
 
 
@@ -56,8 +56,8 @@ class _Backwards:
             total += use.used_bytes
         self.base = {n: origin[p.region] + p.offset for n, p in made.placements.items()}
         slack = max((s.stride for c, _ in program.calls() for s in _all(c)), default=0)
-        self.need: Owners = np.full(total + slack, NOBODY, np.int16)
-        self.busy: Owners = np.full(total + slack, NOBODY, np.int16)
+        self.need: Owners = np.full(total + slack, NOBODY, np.int32)
+        self.busy: Owners = np.full(total + slack, NOBODY, np.int32)
 
     def run(self) -> None:
         for output in filter(None, (t.span() for t in self.program.outputs)):
@@ -76,7 +76,7 @@ class _Backwards:
 
     def check_inputs(self) -> None:
         """No two inputs share a byte: the caller writes one after the other."""
-        taken: Owners = np.full(len(self.need), NOBODY, np.int16)
+        taken: Owners = np.full(len(self.need), NOBODY, np.int32)
         for i, span in enumerate(t.span() for t in self.program.inputs):
             if span is not None:
                 held = self.at(taken, span, {})

@@ -14,6 +14,7 @@ from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.rewrites import prepare
+from mcuformer.quant.supported import check_supported
 from mcuformer.report import Diagnostic
 
 METHODS = ("minmax", "percentile", "mse")
@@ -67,7 +68,7 @@ def calibrate(graph: Graph, samples: Feeds, method: str = "mse") -> CalibrationS
     inputs = to_canonical(graph, samples)
     if not all(np.isfinite(x).all() for x in inputs):
         raise UsageError("the calibration samples hold NaN or infinite numbers")
-    prepared = prepare(graph)
+    prepared = check_supported(prepare(graph))
     return CalibrationStats(prepared, method, collect(prepared, inputs), inputs)
 
 
@@ -129,7 +130,7 @@ def synthetic_stats(graph: Graph) -> CalibrationStats:
     """
     given = "qdq" in graph.meta
     inputs = _synthetic_inputs(graph, 16 if given else 2)
-    prepared = prepare(graph)
+    prepared = check_supported(prepare(graph))
     values = collect(prepared, inputs)
     for value in values.values() if given else ():
         if not value.given:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import McuformerError
+from mcuformer.errors import OutOfRangeError
 
 LIMIT = 2**31 - 1
 # (least, most) bits below the result. Floors nest, so they only hold what a zero point between two
@@ -71,7 +71,7 @@ def solve(
         if _bound(done, acc_bound, residual, chunks, unit) <= LIMIT:
             return done
         shift -= 1
-    raise McuformerError(f"{where}: no epilogue shift keeps the sum inside int32")
+    raise OutOfRangeError(where, "no epilogue shift keeps the sum inside int32")
 
 
 def _constants(

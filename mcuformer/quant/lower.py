@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.errors import UnsupportedModelError
-from mcuformer.ir.functions import FUNCTIONS, split
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import layout_of
 from mcuformer.ir.verify import verify
-from mcuformer.operators.table import LOWERED, REFUSED
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input, typed
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
@@ -22,6 +19,7 @@ from mcuformer.quant.policy import Mode
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.stored import given, restored
+from mcuformer.quant.supported import check_supported
 
 REFINE_ROWS = 2**15  # of the widest sample matrix: bounds the time of lowering
 _REFINE_MOST = 512
@@ -106,34 +104,3 @@ def _input_meta(ctx: Context, index: int, fmt: InputFormat | None) -> dict[str, 
         "mean": None if fmt is None else list(fmt.mean),
         "std": None if fmt is None else list(fmt.std),
     }
-
-
-def check_supported(graph: Graph) -> None:
-    """Every operation that cannot be lowered, in one message."""
-    if all(op.kind in ("reshape", "slice") for op in graph.ops):
-        names = ", ".join(graph.meta.get("output_names", graph.outputs))
-        raise UnsupportedModelError(
-            f"the model computes nothing: {names} only selects from its inputs"
-        )
-    problems = [
-        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))
-    ]
-    if problems:
-        raise UnsupportedModelError(
-            "operators that have no integer form:\n  " + "\n  ".join(problems),
-            "`mcuformer ops` lists what can be compiled",
-        )
-
-
-def _where(op: Op) -> str:
-    return f"{op.name} ({', '.join(op.origin)})" if op.origin else op.name
-
-
-def _problem(graph: Graph, op: Op) -> str | None:
-    if op.kind not in LOWER:
-        return REFUSED.get(op.kind, f"operator {op.kind}")
-    fn = op.attrs.get("fn")
-    if fn is not None and split(fn)[0] not in FUNCTIONS:
-        return f"function {fn}"
-    refuse = LOWERED[op.kind][0].refuse
-    return None if refuse is None else refuse(graph, op)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import McuformerError, UnsupportedModelError
+from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_RANGE
 from mcuformer.ir.types import QParams
@@ -90,7 +90,7 @@ def _score_multiplier(
     """m per head and pre_shift with steps = m * 2^(pre_shift - 32), m below 2^31."""
     pre_shift = max(0, math.ceil(math.log2(float(steps.max())) + 1 + 1e-9))
     if bound << pre_shift >= 2**31:
-        raise McuformerError(f"{where}: scores are too coarse for int32")
+        raise OutOfRangeError(where, "scores are too coarse for int32")
     return tuple(int(m) for m in np.rint(steps * 2.0 ** (32 - pre_shift))), pre_shift
 
 
@@ -99,7 +99,7 @@ def _check_shifts(exponent: tuple[int, ...], p_shift: int, keys: int, where: str
     most = 32 - (int(EXP[0]) >> p_shift).bit_length()
     least = 32 - (keys * (int(EXP[0]) >> p_shift)).bit_length()
     if min(exponent) - most < 1 or max(exponent) - least > 31:
-        raise McuformerError(f"{where}: the output's scale is out of reach")
+        raise OutOfRangeError(where, "the output's scale is out of reach")
 
 
 def _bias(ctx: Context, op: Op) -> Const | None:

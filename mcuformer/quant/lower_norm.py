@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import McuformerError
+from mcuformer.errors import OutOfRangeError
 from mcuformer.ir.graph import Op
 from mcuformer.quant.assign import gain, group_size
 from mcuformer.quant.context import Const, Context, Numbers
@@ -143,4 +143,4 @@ def _affine(
                 "frac2": frac2,
             }
             return attrs, g, b
-    raise McuformerError(f"{op.name}: no fraction bits fit gamma up to {peak:.3g} output steps")
+    raise OutOfRangeError(op.name, f"no fraction bits fit gamma up to {peak:.3g} output steps")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import McuformerError
+from mcuformer.errors import OutOfRangeError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.quant.context import Const, Context, Numbers
@@ -44,7 +44,7 @@ def _sum_constants(
             bound = bound + most * np.abs(m)
         if bound.max() <= LIMIT:
             return [m.astype(np.int32) for m in mults], offset.astype(np.int32), shift
-    raise McuformerError(f"{where}: the sum does not fit int32")
+    raise OutOfRangeError(where, "the sum does not fit int32")
 
 
 def _operands(ctx: Context, op: Op) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
+from mcuformer.kept import making_sense_of
 
+AGAIN = "train again without it, or copy it again"
 _FIELDS = frozenset({"recipe", "finished", "losses", "model", "average", "optimizers"})
 
 
@@ -31,12 +32,8 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 def read_saved(path: Path, device: torch.device | str = "cpu") -> Any:
     """What `save_atomically` wrote; UsageError where it is cut off, or of something else."""
     content = io.BytesIO(path.read_bytes())  # what is wrong with the disk is another message
-    try:
+    with making_sense_of(path, AGAIN, "damaged, or no checkpoint"):
         return torch.load(content, map_location=device, weights_only=True)
-    except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise UsageError(
-            f"{path} is damaged, or no checkpoint", "train again, or copy it again"
-        ) from error
 
 
 def load_finished(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.atomic import atomic_file
+from mcuformer.kept import read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.explore import Judge
+from mcuformer.search.settings import REMOVE
 from mcuformer.search.space import Space
 
 AXES = {
@@ -53,7 +55,7 @@ def evolve(
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[Space, list[dict[str, Any]]]:
     """The best subspace seen, and the log of all rounds; finished rounds are read from `log`."""
-    history: list[dict[str, Any]] = json.loads(log.read_text()) if log.exists() else []
+    history = read_json(log, _history, REMOVE) if log.exists() else []
     for number in range(len(history), rounds):
         random = Random(f"evolve/{seed}/{number}")
         points = _first(random) if number == 0 else _next(history, random)
@@ -133,6 +135,12 @@ def plane(x: NDArray[np.float64], y: NDArray[np.float64], rounds: int = 20) -> N
         weights = np.maximum(np.abs(y - a @ beta), 1e-3) ** -0.5
         weights /= weights.mean()
     return beta[1:]
+
+
+def _history(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if any(len(s.point) != len(AXES) for s in _all(table)):
+        raise ValueError("points of other axes")
+    return table
 
 
 def _all(history: list[dict[str, Any]]) -> list[Scored]:

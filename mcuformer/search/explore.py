@@ -18,6 +18,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.figures import Cost, Illegal, Planner
 from mcuformer.search.sampler import LegalSampler, suggested
 from mcuformer.search.space import Genes, Space
+from mcuformer.search.storage import check_local
 
 HEARTBEAT_S, GRACE_S = 10, 30
 OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
@@ -113,6 +114,7 @@ def open_study(
     """Create or join the study; a lone worker clears away what a killed one left running."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    check_local(storage)
     backend = optuna.storages.RDBStorage(
         storage,
         heartbeat_interval=None if alone else HEARTBEAT_S,

@@ -14,11 +14,12 @@ from torch import nn
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
+from mcuformer.kept import read_json
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.borrow import borrow
 from mcuformer.search.budget import Budget, budget_of, with_counts
-from mcuformer.search.checkpoint import weights_sha256
+from mcuformer.search.checkpoint import read_checkpoint, weights_sha256
 from mcuformer.search.data import Data, Images
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.evolve import evolve
@@ -36,10 +37,10 @@ from mcuformer.search.finish import Outcome, calibration, check, compile_found, 
 from mcuformer.search.net import Network
 from mcuformer.search.picture import draw, page
 from mcuformer.search.sandwich import Sandwich
-from mcuformer.search.settings import Settings
+from mcuformer.search.settings import REMOVE, Settings
 from mcuformer.search.space import Space, load_space, parse_space
-from mcuformer.search.storage import check_storage
-from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows
+from mcuformer.search.storage import check_local, check_storage
+from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows, text
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
 from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
@@ -58,6 +59,7 @@ class Search:
         check_objectives(settings.objectives)
         if settings.storage is not None:
             check_storage(settings.storage)
+        check_local(self.storage)
         torch.set_num_threads(settings.threads)
         self.device = device_of()
         self.data: Data = sources.load(settings.data, settings.seed)
@@ -90,10 +92,7 @@ class Search:
         return load_teacher(Path(path), self.data, self.device)
 
     def _is_finetuned(self) -> bool:
-        states = [
-            torch.load(p, "cpu", weights_only=True)
-            for p in self.directory.glob("finetune-*/last.pt")
-        ]
+        states = [read_checkpoint(p) for p in self.directory.glob("finetune-*/last.pt")]
         return any(s["finished"] >= s["recipe"]["epochs"] for s in states)
 
     @property
@@ -103,8 +102,8 @@ class Search:
     def run(self) -> dict[str, Any]:
         """All stages; the document of `search --json`."""
         path = self.directory / RESULT
-        document = json.loads(path.read_text()) if path.exists() else {}
-        if "pareto" not in document:  # none, or of an earlier version
+        document = read_json(path, _finished, REMOVE) if path.exists() else {}
+        if not document:  # none, or of an earlier version
             document = self._found()
             self._write(document)
         if self.settings.study and not document.get("study"):
@@ -158,8 +157,8 @@ class Search:
             self.say("counting legal networks")
             share = legal_share(judge, self.budget.share_draws, self.settings.seed)
             with atomic_file(path) as part:
-                part.write_text(json.dumps(share))
-        return float(json.loads(path.read_text()))
+                part.write_text(json.dumps({"legal_share": share}))
+        return read_json(path, lambda table: float(table["legal_share"]), REMOVE)
 
     def supernet(self) -> Supernet:
         """Trained, from the last finished epoch on, or that of another search."""
@@ -201,16 +200,7 @@ class Search:
         if not path.exists():
             with atomic_file(path) as part:
                 part.write_text(json.dumps(space.as_dict(), indent=1))
-        table = json.loads(path.read_text())
-        kept = parse_space(
-            table["name"],
-            {
-                **table["choices"],
-                "ratio": table["ratio"],
-                "image": table["image"],
-                "classes": table["classes"],
-            },
-        )
+        kept = read_json(path, _kept_space, REMOVE)
         return kept.sized(self.data.image, len(self.data.classes)), history
 
     def candidates(self, judge: Judge, evaluate: Evaluator) -> list[Candidate]:
@@ -304,3 +294,16 @@ class Search:
             self.say(f"{stage} (loss {loss:.3f}{self._reached})", done, total)
 
         return report
+
+
+def _finished(document: dict[str, Any]) -> dict[str, Any]:
+    """Empty where an earlier version wrote it, which said less."""
+    if "pareto" not in document:
+        return {}
+    text(document)
+    return document
+
+
+def _kept_space(table: dict[str, Any]) -> Space:
+    sizes = {name: table[name] for name in ("ratio", "image", "classes")}
+    return parse_space(table["name"], {**table["choices"], **sizes})

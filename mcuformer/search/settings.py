@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
+from mcuformer.kept import read_json
 
 SETTINGS = "settings.json"
+REMOVE = "remove it: search --resume makes it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +60,13 @@ def read_settings(directory: Path) -> Settings:
     path = directory / SETTINGS
     if not path.is_file():
         raise UsageError(f"{directory} holds no search", "start one with -o")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(**{**table, "objectives": tuple(table["objectives"])})
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path} is not of a search of this version: {error}", "start one with another -o"
-        ) from error
+    return read_json(
+        path, _settings, "start one with another -o", "not of a search of this version"
+    )
+
+
+def _settings(table: dict[str, Any]) -> Settings:
+    kinds = get_type_hints(Settings) | {"objectives": list}
+    if wrong := [n for n, v in table.items() if not isinstance(v, kinds[n])]:
+        raise ValueError(f"{wrong[0]} is {table[wrong[0]]!r}")
+    return Settings(**{**table, "objectives": tuple(table["objectives"])})

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mcuformer.atomic import atomic_file
+from mcuformer.kept import read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
 from mcuformer.search.figures import Cost
 from mcuformer.search.net import Network, initialise
+from mcuformer.search.settings import REMOVE
 from mcuformer.search.train import Trainer, accuracy
 
 if TYPE_CHECKING:
@@ -67,12 +69,17 @@ class _Log:
         self.path = path
         self.rows: dict[str, list[dict[str, Any]]] = {"subnets": [], "chance": []}
         if path.exists():
-            self.rows = json.loads(path.read_text())
+            self.rows = read_json(path, _rows, REMOVE)
 
     def add(self, table: str, row: dict[str, Any]) -> None:
         self.rows[table].append(row)
         with atomic_file(self.path) as part:
             part.write_text(json.dumps(self.rows, indent=1))
+
+
+def _rows(table: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    kendall([r["supernet"] for r in table["subnets"]], [r["alone"] for r in table["subnets"]])
+    return {name: list(table[name]) for name in ("subnets", "chance")}
 
 
 def _rank(search: Search, evaluate: Evaluator, log: _Log) -> None:

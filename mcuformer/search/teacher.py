@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mcuformer.errors import ToolMissingError, UsageError
+from mcuformer.kept import making_sense_of, read_json
 from mcuformer.search.arch import Arch
-from mcuformer.search.checkpoint import load_finished, read_saved
+from mcuformer.search.checkpoint import AGAIN, load_finished, read_saved
 from mcuformer.search.data import Data
 from mcuformer.search.net import Network
 from mcuformer.search.train import compiled
@@ -43,16 +43,16 @@ def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
     """The final weights that `train` left in `directory`, and its train.json."""
     if not (directory / INFO).is_file() or not (directory / "last.pt").is_file():
         raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
-    try:
-        info: dict[str, Any] = json.loads((directory / INFO).read_text(encoding="utf-8"))
-        network = Network(Arch.from_dict(info["arch"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{directory / INFO} is not what mcuformer train writes: {error!r}",
-            "restore the file, or train again",
-        ) from error
+    info, network = read_json(
+        directory / INFO,
+        lambda table: (dict(table), Network(Arch.from_dict(table["arch"]))),
+        "restore the file, or train again",
+        "not what mcuformer train writes",
+    )
     if info.get("qat"):
-        network.load_state_dict(read_saved(directory / ROUNDED_WEIGHTS))
+        state = read_saved(directory / ROUNDED_WEIGHTS)
+        with making_sense_of(directory / ROUNDED_WEIGHTS, AGAIN, "of another network"):
+            network.load_state_dict(state)
         return network.eval(), info
     load_finished(network, directory / "last.pt")
     return network.eval(), info

@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcuformer.errors import UsageError
+from mcuformer.kept import making_sense_of
 from mcuformer.search.augment import Augment
-from mcuformer.search.checkpoint import followed, read_checkpoint, save_atomically
+from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_atomically
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.muon import Muon
@@ -267,12 +268,13 @@ class Trainer:
         state = read_checkpoint(self.path, self.device)
         if state["recipe"] != asdict(self.recipe):
             raise UsageError(f"{self.path} is of another recipe", "choose another directory")
-        self.model.load_state_dict(state["model"])
-        if state["finished"] < self.recipe.epochs:
-            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
-        self.average = {n: t.to(self.device) for n, t in state["average"].items()}
-        self.finished, self.losses = state["finished"], state["losses"]
+        with making_sense_of(self.path, AGAIN):
+            self.model.load_state_dict(state["model"])
+            if state["finished"] < self.recipe.epochs:
+                for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                    optimizer.load_state_dict(saved)
+            self.average = {n: t.to(self.device) for n, t in state["average"].items()}
+            self.finished, self.losses = state["finished"], state["losses"]
 
 
 def compiled(model: nn.Module, device: torch.device) -> nn.Module:

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from mcuformer.errors import UsageError
+from mcuformer.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256
@@ -25,13 +26,16 @@ from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distill
 
 def read_arch(path: Path) -> Arch:
     """A network as JSON, by itself or as the `arch` of a search.json."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        return Arch.from_dict(table.get("arch", table))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} describes no network: {error}") from error
+    if not path.is_file():
+        raise UsageError(
+            f"{path} does not exist", "give an ARCH.json, or the search.json of a search"
+        )
+    return read_json(
+        path,
+        lambda table: Arch.from_dict(table.get("arch", table)),
+        "give an ARCH.json, or the search.json of a finished search",
+        "no description of a network",
+    )
 
 
 def join_group() -> bool:
@@ -117,8 +121,16 @@ def train_one(
 def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: bool) -> None:
     """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
     network, info = trained_network(directory)
-    data = sources.load(info["data"], info["recipe"]["seed"])
-    kept = (directory / RANGES).read_text() if info.get("qat") else None
+    with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
+        name, seed = str(info["data"]), int(info["recipe"]["seed"])
+    data = sources.load(name, seed)
+    kept = _ranges(directory / RANGES) if info.get("qat") else None
     export(network, data, model, dynamo, kept)
     if calibrate is not None:
         calibration(data, calibrate)
+
+
+def _ranges(path: Path) -> str:
+    """The text that train_rounded kept, which goes on as it is."""
+    read_json(path, lambda table: table["values"], "train again")
+    return path.read_text(encoding="utf-8")

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
+from mcuformer.errors import DoesNotFitError, McuformerError, ToolFailedError, UsageError
 from mcuformer.targets.board import Board, Region
+from mcuformer.targets.elf import read_elf
 from mcuformer.targets.objects import compile_objects
 from mcuformer.targets.port import PORT, PortPlan, linker_script, mpu_header
+from mcuformer.targets.tool import DOCTOR
 from mcuformer.targets.toolchain import Toolchain, find_toolchain
 
 _PSRAM = {"cortex-m7": 0x60000000, "cortex-m4": 0x21000000}  # mps2-an500, mps2-an386
@@ -66,6 +68,8 @@ def build_firmware(
         toolchain.link(board.core, objects, script, elf)
     except McuformerError as error:
         raise _overflow(error, board) from None
+    if read_elf(elf).symbol("Reset_Handler") is None:
+        raise ToolFailedError(f"linking {elf.name}: the program has no functions", DOCTOR)
     return elf
 
 

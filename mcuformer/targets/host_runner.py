@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mcuformer.errors import ToolMissingError
+from mcuformer.errors import ToolFailedError, ToolMissingError
 from mcuformer.targets.batch import read_inferences, write_inputs
+from mcuformer.targets.blame import blamed
 from mcuformer.targets.child import child, words_of
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.firmware import model_sources
@@ -19,7 +20,8 @@ from mcuformer.targets.limits import DEFAULT_S
 from mcuformer.targets.objects import compile_objects
 from mcuformer.targets.port import PORT
 from mcuformer.targets.result import Inference, RunResult
-from mcuformer.targets.toolchain import first_line, run_tool
+from mcuformer.targets.tool import run_tool
+from mcuformer.targets.toolchain import first_line
 
 _FAST = ("-O3", "-march=native")
 _CHECKED = (
@@ -56,7 +58,10 @@ def build_host(
     )
     program = build / ("host" + ("-checked" if sanitize else "") + ("-trace" if trace else ""))
     link = [compiler, *(_CHECKED if sanitize else _FAST), *map(str, objects), "-o", str(program)]
-    run_tool(link, f"linking {program.name}")
+    try:
+        run_tool(link, f"linking {program.name}")
+    except ToolFailedError as error:
+        raise blamed(error, [compiler, *flags], ()) from error
     return program
 
 

@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from mcuformer.targets.toolchain import made_by, run_tool
+from mcuformer.errors import ToolFailedError
+from mcuformer.targets.blame import blamed
+from mcuformer.targets.tool import made_by, run_tool
 
 _INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 _MOST_KEPT = 4000  # objects: some 100 MB
@@ -53,7 +55,10 @@ def compile_objects(
         work = target.with_suffix(f".{os.getpid()}.tmp.o")
         try:
             words, what = list(command(source)), f"compiling {source.name}"
-            run_tool([*words, str(source), "-o", str(work)], what)
+            try:
+                run_tool([*words, str(source), "-o", str(work)], what)
+            except ToolFailedError as error:
+                raise blamed(error, words, None, source.parent) from error
             made_by(words, what, work)
             os.replace(work, target)
         finally:

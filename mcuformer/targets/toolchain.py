@@ -7,15 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from mcuformer.errors import ToolFailedError, ToolMissingError
+from mcuformer.targets.blame import blamed
 from mcuformer.targets.board import Core
+from mcuformer.targets.tool import made_by, run_tool
 
 # Same meaning in every compiler: no fused multiply-add, so that floats (if any) give the same bits.
 COMMON_FLAGS = (
@@ -41,10 +41,6 @@ _NO_IDIOMS = {
 }
 
 
-_LONGEST_S = 600  # of one call: large weights take a minute
-_DOCTOR = "mcuformer doctor shows which compiler this is; try another, or install it again"
-
-
 @dataclass(frozen=True, slots=True)
 class Toolchain:
     name: Literal["gcc", "zig"]
@@ -68,7 +64,12 @@ class Toolchain:
         names = [str(path) for path in objects]
         what = f"linking {target.name}"
         target.unlink(missing_ok=True)
-        run_tool([*self.command, *flags, *link, *names, *library, "-o", str(target)], what)
+        words = [*self.command, *flags]
+        try:
+            run_tool([*words, *link, *names, *library, "-o", str(target)], what)
+        except ToolFailedError as error:
+            bare = ["-nostdlib", "-Wl,-e,main", *library[:1]]
+            raise blamed(error, [*self.command, *self.compile_flags(core)], bare) from error
         made_by(self.command, what, target)
 
 
@@ -82,31 +83,6 @@ def find_toolchain(name: str | None = None) -> Toolchain:
             "apt-get install gcc-arm-none-eabi, or pip install ziglang",
         )
     return candidates[0]
-
-
-def run_tool(argv: list[str], what: str) -> str:
-    """Its stdout; a failure shows the tool's own words."""
-    try:
-        result = subprocess.run(
-            argv, capture_output=True, text=True, check=False, errors="replace",
-            stdin=subprocess.DEVNULL, timeout=_LONGEST_S,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise ToolFailedError(f"{what}: {argv[0]} hangs ({_LONGEST_S} s)", _DOCTOR) from None
-    except OSError as error:
-        raise ToolFailedError(f"{what}: {argv[0]}: {error.strerror}", _DOCTOR) from error
-    if result.returncode:
-        words = (result.stderr.strip() or result.stdout.strip())[-4000:] or "it says nothing"
-        raise ToolFailedError(f"{what} failed (exit {result.returncode}):\n{words}", _DOCTOR)
-    return result.stdout
-
-
-def made_by(argv: Sequence[str], what: str, path: Path) -> Path:
-    """`path`, which a tool has just made: an ELF file; ToolFailedError where it is none."""
-    with suppress(OSError), open(path, "rb") as file:
-        if file.read(4) == b"\x7fELF":
-            return path
-    raise ToolFailedError(f"{what}: {argv[0]} ends well and leaves no ELF file", _DOCTOR)
 
 
 def first_line(argv: list[str]) -> str | None:

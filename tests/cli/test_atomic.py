@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from tiny_vit import tiny_data, tiny_vit
 
 from mcuformer.atomic import FILE_LIST, atomic_directory, atomic_file
+from mcuformer.cli import invoke
 from mcuformer.errors import UsageError
 
 
@@ -94,3 +101,92 @@ def test_a_linked_folder_inside_is_refused(tmp_path: Path) -> None:
         (work / "port" / "main.c").write_text("x")
     assert not list(elsewhere.iterdir()) and [p.name for p in target.iterdir()] == ["port"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "out"]
+
+
+DEAD = """
+import os, sys
+from pathlib import Path
+from mcuformer import atomic
+target, when = Path(sys.argv[1]), sys.argv[2]
+real = os.replace
+def replace(source, goal, count=[0]):
+    count[0] += 1
+    if when == "moving" and count[0] == 4:
+        os.kill(os.getpid(), 9)
+    real(source, goal)
+os.replace = replace
+with atomic.atomic_directory(target) as work:
+    for name in "abx":
+        (work / name).write_text("new")
+    if when == "writing":
+        os.kill(os.getpid(), 9)
+"""
+
+
+def killed(target: Path, when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", DEAD, str(target), when], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    killed(out, "writing")
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".out.") and left.is_dir()
+    write(out, {"a": "1"})
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] and contents(out) == {"a": "1"}
+
+
+def test_a_run_killed_while_it_replaces_leaves_nothing_foreign(tmp_path: Path) -> None:
+    """Half of the old files are gone, half of the new are there: all are still known as ours."""
+    out = tmp_path / "out"
+    write(out, {"a": "1", "b": "1", "c": "1"})
+    (out / "mine").write_text("keep")
+    killed(out, "moving")
+    assert len(list(tmp_path.iterdir())) == 3
+    write(out, {"a": "2", "x": "2"})
+    assert contents(out) == {"a": "2", "x": "2", "mine": "keep"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_killed_run_makes_no_file_of_the_user_ours(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a").write_text("mine")
+    killed(out, "writing")
+    with pytest.raises(UsageError, match="did not write: a"):
+        write(out, {"a": "theirs"})
+    assert contents(out) == {"a": "mine"}
+
+
+def test_a_living_run_is_left_alone(tmp_path: Path) -> None:
+    with atomic_directory(tmp_path / "out") as work:
+        (work / "x").write_text("1")
+        with atomic_directory(tmp_path / "out") as other:
+            (other / "x").write_text("2")
+        assert work.is_dir()
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "[a](b)*"])
+def test_names_of_any_length_and_form(tmp_path: Path, name: str) -> None:
+    with atomic_file(tmp_path / name) as work:
+        work.write_text("1")
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_kill_9_of_a_compile(tmp_path: Path) -> None:
+    model, data = tiny_vit(tmp_path / "m.onnx"), tiny_data(tmp_path / "d.npz")
+    words = ["compile", str(model), "--board", "stm32f746", "--calibration", str(data)]
+    words += ["--emit-only", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcuformer", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(tmp_path.glob(".out.*")) and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob(".out.*")) and not (tmp_path / "out").exists()
+    assert invoke(words) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.npz", "m.onnx", "out"]

@@ -9,7 +9,7 @@ import pytest
 from mcuformer.cli import invoke
 from mcuformer.cli.failure import classify
 from mcuformer.errors import McuformerError, ToolFailedError
-from mcuformer.targets.toolchain import made_by, run_tool
+from mcuformer.targets.tool import made_by, run_tool
 
 
 @pytest.mark.parametrize("words", [["-o", ""], ["--output="], ["--board", ""]])

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tiny_vit import tiny_data, tiny_vit
+
+from mcuformer.cli import invoke
 
 _CODE = "from mcuformer.cli import main; main()"
 COMMANDS = [
@@ -62,3 +66,36 @@ def test_a_reader_that_goes_away_is_no_error(command: str, reader: str) -> None:
 def test_stderr_that_takes_nothing_changes_no_exit_code(redirection: str) -> None:
     assert run("ops", f"{redirection} >/dev/null")[0] == 0
     assert run("analyze nosuch.onnx --board stm32f746", f"{redirection} >/dev/null")[0] == 2
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams")
+    model, data = tiny_vit(folder / "m.onnx"), tiny_data(folder / "d.npz")
+    words = ["--board", "host", "--calibration", str(data), "-o", str(folder / "out")]
+    assert invoke(["compile", str(model), *words]) == 0
+    np.save(folder / "x.npy", np.zeros((1, 1, 8, 8), np.uint8))
+    return folder
+
+
+WORKING = [
+    "analyze {0}/m.onnx --board stm32f746", "analyze {0}/m.onnx --board stm32f746 --json",
+    "compile {0}/m.onnx --board host --calibration {0}/d.npz -o {0}/again --emit-only",
+    "compile {0}/m.onnx --board host --calibration {0}/d.npz -o {0}/again --emit-only --json",
+    "run {0}/out --raw --input {0}/x.npy --emulator host",
+    "run {0}/out --raw --input {0}/x.npy --emulator host --json",
+    "validate {0}/out --data {0}/d.npz --emulator host",
+    "validate {0}/out --data {0}/d.npz --emulator host --json --per-layer",
+    "boards show stm32f746 --json", "doctor --json",
+]  # fmt: skip
+
+
+@needs_full
+@pytest.mark.parametrize("command", WORKING)
+def test_commands_that_work_on_streams_that_do_not(command: str, package: Path) -> None:
+    words = command.format(package)
+    code, said = run(words, ">/dev/full")
+    assert code == 2 and "stdout: No space left on device" in said
+    assert run(words, "| true")[0] == 0
+    code, said = run(words, ">&-")
+    assert code == 2 and "stdout is closed" in said

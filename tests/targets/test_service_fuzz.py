@@ -97,13 +97,15 @@ def _pause(rng: random.Random) -> int:
 
 
 def _parts(rng: random.Random, mode: str) -> list[bytes]:
-    kind = rng.randrange(4)
+    kind = rng.randrange(5)
     if kind == 0:
         return [rng.randbytes(rng.choice([1, 7, 100, 3000]))]
     if kind == 1:
         return [encode(_absurd(rng))]
     number, first = rng.randrange(1, 1 << 32), rng.randrange(4) if rng.random() < 0.5 else 1
     parts = inference(number, rng.randbytes(INPUT_BYTES), _PIECES[mode], first)
+    if kind == 4:
+        parts = [parts[0], *(_lying(rng, i + 1) for i in range(rng.randrange(1, 6)))]
     parts.append(encode(Frame(rng.choice([4, 5, 7]), 3, rng.choice([0, 3, 1 << 31]))))
     return [_mutated(rng, p) if rng.random() < 0.3 else p for p in parts] if kind == 3 else parts
 
@@ -115,6 +117,12 @@ def _absurd(rng: random.Random) -> Frame:
     return Frame(
         kind, rng.randrange(256), number, rng.randbytes(rng.choice([0, 1, 40, 1023, 1024]))
     )
+
+
+def _lying(rng: random.Random, sequence: int) -> bytes:
+    """The answer that the service waits for, but for its length."""
+    length = rng.choice([0, 1, LINE_BYTES - 1, LINE_BYTES + 1, INPUT_BYTES + 1, 1023, 1024])
+    return encode(Frame(frames.DATA, sequence, 0, rng.randbytes(min(length, 1024))))
 
 
 def _mutated(rng: random.Random, data: bytes) -> bytes:
@@ -133,6 +141,15 @@ def _mutated(rng: random.Random, data: bytes) -> bytes:
         if not part:
             break
     return bytes(part)
+
+
+@pytest.mark.parametrize("length", [0, 1, LINE_BYTES - 1, LINE_BYTES + 1, 1023, 1024])
+def test_data_of_another_length_are_asked_for_again(service: Service, length: int) -> None:
+    run = encode(Frame(frames.RUN, 1, 1))
+    data = encode(Frame(frames.DATA, 1, 0, bytes(length)))
+    found, _ = answers(service("bands"), [(0, run), (0, data)])
+    asked = [(f.sequence, f.argument) for f in found if f.type == frames.READ]
+    assert asked[:2] == [(1, 0), (2, 0)]
 
 
 @pytest.mark.parametrize("seed", range(40))

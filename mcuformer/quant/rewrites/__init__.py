@@ -6,6 +6,11 @@ moved selections of rows up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
+from mcuformer.ir.finite import FOLDED, check_finite
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
@@ -26,7 +31,12 @@ def prepare(graph: Graph) -> Graph:
 
     Values named in meta["qdq"] have scales from a QDQ model and keep their meaning.
     """
-    given = graph.meta.get("qdq", {})
+    with np.errstate(all="ignore"):
+        prepared = _rewritten(graph, graph.meta.get("qdq", {}))
+    return check_finite(prepared, FOLDED)
+
+
+def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Graph:
     graph = average_pool(graph)
     graph = expand_groups(graph)
     graph = regrid_parts(graph)

@@ -1,0 +1,40 @@
+"""Which canonical operations have an integer form: asked before anything is measured."""
+
+from __future__ import annotations
+
+from mcuformer.errors import UnsupportedModelError
+from mcuformer.ir.functions import FUNCTIONS, split
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.table import LOWERED, REFUSED
+
+
+def check_supported(graph: Graph) -> Graph:
+    """`graph`; every operation that cannot be lowered, in one UnsupportedModelError."""
+    if all(op.kind in ("reshape", "slice") for op in graph.ops):
+        names = ", ".join(graph.meta.get("output_names", graph.outputs))
+        raise UnsupportedModelError(
+            f"the model computes nothing: {names} only selects from its inputs"
+        )
+    problems = [
+        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))
+    ]
+    if problems:
+        raise UnsupportedModelError(
+            "operators that have no integer form:\n  " + "\n  ".join(problems),
+            "`mcuformer ops` lists what can be compiled",
+        )
+    return graph
+
+
+def _where(op: Op) -> str:
+    return f"{op.name} ({', '.join(op.origin)})" if op.origin else op.name
+
+
+def _problem(graph: Graph, op: Op) -> str | None:
+    if op.kind not in LOWERED:
+        return REFUSED.get(op.kind, f"operator {op.kind}")
+    fn = op.attrs.get("fn")
+    if fn is not None and split(fn)[0] not in FUNCTIONS:
+        return f"function {fn}"
+    refuse = LOWERED[op.kind][0].refuse
+    return None if refuse is None else refuse(graph, op)
