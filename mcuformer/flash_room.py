@@ -15,13 +15,16 @@ from mcuformer.targets.board import Board
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables where "auto" decides
 
 
-def choose_flash(wanted: str, weights_bytes: int, board: Board) -> str:
-    """ "internal" or "qspi": the internal flash while the weights leave it room for code."""
+def choose_flash(wanted: str, graph: Graph, board: Board) -> str:
+    """ "internal" or "qspi": the internal flash while the weights leave it room for code and what
+    else the int `graph` keeps there."""
     if wanted == "qspi" and board.qspi_region is None:
         raise UsageError(f"{board.name} has no QSPI flash", "use --weights internal")
     if wanted != "auto" or board.qspi_region is None:
         return "internal" if wanted == "auto" else wanted
-    return "internal" if weights_bytes + CODE_ROOM_BYTES <= board.flash.size_bytes else "qspi"
+    flash = flash_bytes(graph)
+    room = max(CODE_ROOM_BYTES, CODE_BYTES + flash.constants)
+    return "internal" if flash.weights + room <= board.flash.size_bytes else "qspi"
 
 
 def weights_room(options: CompileOptions, board: Board, constant_bytes: int) -> int | None:

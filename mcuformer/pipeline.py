@@ -124,7 +124,7 @@ def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evi
         schedule = place(trade, wide, "ram")
         error = explain(options, graph, trade, arenas, beside, schedule)
     weights_bytes = sum(layer.weights_bytes for layer in schedule.program.layers)
-    weights = choose_flash(options.weights, weights_bytes, board)
+    weights = choose_flash(options.weights, schedule.program.graph, board)
     error = error or flash_error(options, weights, schedule.program.graph, board)
     verify(schedule.program.graph)
     check(schedule.program, schedule.plan)
