@@ -9,7 +9,7 @@ import numpy as np
 import test_attention
 import test_elementwise
 import test_layernorm
-import test_maxpool
+import test_pools
 from attention_cases import Spec
 from counted import DEPTHWISE, RGB, STRIDED, Layer, count_convolution, count_linear, device
 from rows import Row
@@ -94,7 +94,7 @@ def _convolutions() -> Iterator[Row]:
 
 
 def _pools() -> Iterator[Row]:
-    case = test_maxpool.counted_case("3x3 stride 2 of 32")
-    y, count = test_maxpool.run(case, BUILD, len(case.expected))
+    case = test_pools.counted_case("3x3 stride 2 of 32")
+    y, count = test_pools.run(case, BUILD, len(case.expected))
     np.testing.assert_array_equal(y, case.expected)
     yield Row("max-pooling 3x3 stride 2, C=32", "max-pooling", count / y.size, "alone")

@@ -128,6 +128,8 @@ def _operator(d: Draw) -> str | None:
         x = moves.image(d, found) if found else None
     try:
         made = None if x is None else make(d, x)
+        if made in d.shapes and made not in d.inputs and d.chance(25):  # as behind a layer
+            made = layers.function(d, made)
     except TooLarge:
         return None
     return None if made in d.inputs else made

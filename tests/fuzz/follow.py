@@ -89,10 +89,17 @@ def _chain(drawn: Drawn, level: Level, machine: Machine, work: Path, outcome: Ou
     simulate(figures.program, figures.plan)
     outcome.stage = "interpreter"
     ints, values = _interpreted(graph, drawn)
+    if level != "plan":
+        _compare_bits(graph, ints, machine, work, figures, level, outcome)
     outcome.stage = "values"
     _compare_values(drawn, work, figures, values)
-    if level == "plan":
-        return
+
+
+def _compare_bits(
+    graph: Graph, ints: tuple[NDArray, ...], machine: Machine, work: Path, figures: Figures,
+    level: Level, outcome: Outcome,
+) -> None:  # fmt: skip
+    """Of noise and of one sample; in Unicorn of noise."""
     outcome.stage = "host"
     sets = [_noise(graph), tuple(x[0] for x in ints)]
     runs = [run_int(graph, x) for x in sets]

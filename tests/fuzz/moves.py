@@ -88,7 +88,7 @@ def one_row(d: Draw, x: str) -> str:
 def axes(d: Draw, x: str) -> str:
     """An axis of 1 that comes and goes, or one row of everything."""
     shape = d.shapes[x]
-    if d.chance(30):
+    if d.chance(50):
         flat = d.node("Flatten", [x], None, axis=1)
         return d.reshape(flat, shape)
     more = d.node("Unsqueeze", [x, d.ints(2)], None)

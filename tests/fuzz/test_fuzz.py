@@ -32,16 +32,16 @@ def machine() -> Iterator[Machine]:
     yield Machine()
 
 
-SHORT_OF_VALUES = {
-    310: "Tanh and Erf on one row, which is int16: their tables of 4,096 entries are not interpolated",
-}
-"""Draws whose bits are right and whose values are a little short of the simulation, and why."""
+SHORT_OF_VALUES = (141, 154, 270, 397)
+"""Draws whose bits are right and whose values are a little short of the simulation. Each has a table
+of a function on int16: 4,096 entries that are not interpolated (docs/how-to/fuzz.md)."""
 
 
 def assert_right(index: int, machine: Machine) -> None:
     drawn, outcome = one(SEED, index, "host", machine)
     if index in SHORT_OF_VALUES:
-        assert outcome.stage == "values", f"draw {index} holds now: take it off the list"
+        ended = outcome.result, outcome.stage
+        assert ended == ("failed", "values"), f"draw {index}: {ended}; take it off the list?"
     elif outcome.result == "failed":
         pytest.fail(explained(SEED, index, drawn, outcome, "host", machine))
 
