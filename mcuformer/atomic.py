@@ -26,6 +26,8 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     it was before.
     """
     target = Path(os.path.abspath(target))
+    if not target.name:
+        raise UsageError(f"{target} is the root of a file system", "give -o a directory of its own")
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} exists and is no directory", "give -o another name")
     made = _make_parents(target.parent)

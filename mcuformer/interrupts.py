@@ -14,6 +14,14 @@ _AGAIN_S = 0.05
 _Handler = Callable[[int, FrameType | None], object]
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Ctrl-C, or what the clean-up of a library stumbled over because of it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__context__
+    return seen is not None
+
+
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM and SIGHUP become KeyboardInterrupt, so that temporary directories are removed."""

@@ -17,6 +17,7 @@ import click
 from mcuformer.cli.console import warn
 from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
+from mcuformer.interrupts import is_interruption
 
 _REPORT = (
     "open an issue with the command line, the output of MCUFORMER_DEBUG=1 and of mcuformer doctor, "
@@ -85,7 +86,7 @@ def classify(error: BaseException) -> Failure:
         return Failure(USAGE, error.format_message(), f"{command} --help lists what it takes")
     if isinstance(error, click.ClickException):
         return Failure(USAGE, error.format_message())
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+    if isinstance(error, click.Abort) or is_interruption(error):
         return Failure(INTERRUPTED, "interrupted; nothing was written")
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from mcuformer.cli.console import Progress, note, print_json
 from mcuformer.cli.params import COUNT, SIZE, json_option
 from mcuformer.errors import Interrupted, UsageError
+from mcuformer.interrupts import is_interruption
 
 _DEFAULT_OUTPUT = Path("build/search")
 _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
@@ -186,13 +187,23 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
+def _as_interruption(again: str) -> Iterator[None]:
+    """Ctrl-C, whatever the library that was at work made of it."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_interruption(error):
+            raise
+        raise Interrupted("interrupted; what was finished is kept", again) from None
+
+
+@contextmanager
 def _explained(directory: Path) -> Iterator[None]:
     """What ends a search from outside: everything finished is in `directory`."""
     again = f"mcuformer search --resume {directory} continues it"
     try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was finished is kept", again) from None
+        with _as_interruption(again):
+            yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise

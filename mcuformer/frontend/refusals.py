@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mcuformer.ir.functions import SPELLINGS
+
 _BY_REASON = {
     "part of no normalisation known here": (
         "Sqrt", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceSumSquare",
@@ -14,6 +16,10 @@ _BY_REASON = {
     ),
     "part of no activation known here: looked for one constant bound for all elements": (
         "Max", "Min",
+    ),
+    "looked for constant bounds, the lower one not above the upper": ("Clip",),
+    "looked for finite numbers in the function's range, found others (Celu's alpha is above 0)": tuple(
+        kind for kind, found in SPELLINGS.items() if any(s.numbers for _, s in found)
     ),
     "looked for positions that are constants, found a value that depends on the model's input": (
         "Sin", "Cos", "CumSum", "Range",

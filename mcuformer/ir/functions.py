@@ -22,12 +22,16 @@ REFUSED = None
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An attribute of an ONNX operator, its default there, and from where to where tests draw it."""
+    """An attribute of an ONNX operator, its default there, and from where to where tests draw it.
+
+    `above`: the function is known for larger numbers only.
+    """
 
     attribute: str
     default: float
     low: float
     high: float
+    above: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             "celu",
             lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0) / alpha), x),
             lambda F, x, alpha: F.celu(x, alpha),
-            (Spelling("Celu", (Number("alpha", 1.0, 0.2, 1.2),)),),
+            (Spelling("Celu", (Number("alpha", 1.0, 0.2, 1.2, above=0.0),)),),
             ("alpha",),
             plain=False,
         ),
@@ -231,12 +235,18 @@ SPELLINGS: Mapping[str, tuple[tuple[FunctionRow, Spelling], ...]] = {
 def spelled(
     operator: str, attrs: Mapping[str, Any]
 ) -> tuple[FunctionRow, tuple[float, ...]] | None:
-    """The function that an ONNX operator with these attributes is, and its numbers."""
+    """The function that an ONNX operator with these attributes is, and its numbers; None where one
+    of them is out of range."""
     found = SPELLINGS.get(operator, ())
     for row, spelling in found:
         defaults = found[0][1].fixed  # the first row is what the operator is without attributes
         if all(attrs.get(key, defaults[key]) == value for key, value in spelling.fixed.items()):
-            return row, tuple(float(attrs.get(n.attribute, n.default)) for n in spelling.numbers)
+            known = spelling.numbers
+            numbers = tuple(float(attrs.get(n.attribute, n.default)) for n in known)
+            fine = all(
+                math.isfinite(x) and x > n.above for x, n in zip(numbers, known, strict=True)
+            )
+            return (row, numbers) if fine else None
     return None
 
 

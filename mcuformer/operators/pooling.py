@@ -33,6 +33,7 @@ from mcuformer.operators.row import (
 if TYPE_CHECKING:
     from mcuformer.quant.context import Context, Numbers
 
+AVGPOOL_SOURCES = ("mcf_avgpool.c",)
 SMALL = 128  # pixels whose sum of 8 bits fits int16
 MOST_PIXELS = 1 << 14  # of a window whose average is taken: its int16 sum leaves two bits
 # Instructions of mcf_avgpool's Cortex-M code: an output line, a pixel; of a window's 4 channels of 8

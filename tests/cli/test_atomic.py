@@ -30,6 +30,11 @@ def contents(folder: Path) -> dict[str, str]:
     return files
 
 
+def test_the_root_is_no_output() -> None:
+    with pytest.raises(UsageError, match="root of a file system"):
+        write(Path("/"), {"x": "1"})
+
+
 def test_new_directory_with_new_parents(tmp_path: Path) -> None:
     write(tmp_path / "a/b", {"x": "1", "src/y": "2"})
     assert contents(tmp_path / "a/b") == {"x": "1", "src/y": "2"}

@@ -35,6 +35,17 @@ def test_exit_codes(error: BaseException, code: int) -> None:
     assert classify(error).exit_code == code
 
 
+def test_what_a_library_makes_of_ctrl_c_is_ctrl_c() -> None:
+    """optuna's clean-up raised an UnboundLocalError where an interrupt met it."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("updated_state")
+    except UnboundLocalError as error:
+        assert classify(error).exit_code == 130
+
+
 def test_full_disk_is_said() -> None:
     failure = classify(OSError(errno.ENOSPC, "No space left on device", "out/model.c"))
     assert failure.message == "out/model.c: the disk is full; nothing was written"

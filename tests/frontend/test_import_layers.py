@@ -248,6 +248,9 @@ def test_upsampling_is_movement(tmp_path: Path) -> None:
         (build.node("Pad", "x p f", "y"), "other than 0"),
         (build.node("Greater", "x c", "y"), "depends on the model's input"),
         (build.node("Conv", "x k", "y"), "want 2-D"),
+        (build.node("Celu", "x", "y", alpha=0.0), "Celu's alpha is above 0"),
+        (build.node("Celu", "x", "y", alpha=-1.0), "Celu's alpha is above 0"),
+        (build.node("Clip", "x f c", "y"), "lower one not above the upper"),
         (build.node("Where", "m x z", "y"), "choice between activations"),
     ],
 )
