@@ -87,6 +87,15 @@ def test_patch_embed() -> None:
     assert "patch_embed" not in kinds(applied(patch_embed, stem))
 
 
+def test_an_image_of_another_form_is_no_patch_embedding() -> None:
+    """Channels stay, but the pixels of [1, 4] lie as [2, 2] before the next convolution."""
+    net = models.Net("folded", 0)
+    net.image("x", 3, 12, 2)
+    y = net.emit("reshape", "fold", [net.conv("x", 5, "conv", 3, 3, 0)], (2, 2, 5))
+    graph = net.b.done(["x"], [y], {})
+    assert kinds(applied(patch_embed, graph)) == ["conv2d", "reshape"]
+
+
 def test_add_before_reshape() -> None:
     stem = applied(patch_embed, models.vit(models.VitConfig(stem=True)))
     done = applied(add_before_reshape, stem)

@@ -13,6 +13,12 @@ def _is_patch_conv(graph: Graph, op: Op | None) -> bool:
     return kernel == tuple(op.attrs["strides"]) and not any(op.attrs["pads"])
 
 
+def _is_rows(graph: Graph, conv: Op, reshape: Op) -> bool:
+    """One row per pixel: not an image of another form."""
+    height, width, channels = graph.type(conv.outputs[0]).shape
+    return graph.type(reshape.outputs[0]).shape == (height * width, channels)
+
+
 def patch_embed(graph: Graph) -> Graph:
     """reshape(conv2d(x, w, b), [Ho*Wo, C]) -> patch_embed(x, w, b): kernel == stride, no pads."""
     if not (graph.has("conv2d") and graph.has("reshape")):
@@ -24,7 +30,7 @@ def patch_embed(graph: Graph) -> Graph:
             source is None
             or not _is_patch_conv(graph, source)
             or edit.only_reader(source.outputs[0]) is None
-            or graph.type(op.outputs[0]).shape[-1] != graph.type(source.outputs[0]).shape[-1]
+            or not _is_rows(graph, source, op)
         ):
             edit.keep(op)
             continue
