@@ -95,4 +95,8 @@ def main() -> None:
     if not open_standard_streams():
         print("error: stdout is closed\n  hint: >/dev/null drops what is printed", file=sys.stderr)
         sys.exit(2)
-    sys.exit(invoke(sys.argv[1:]))
+    code = invoke(sys.argv[1:])
+    # CPython notes a Ctrl-C that left an exec of a string (how dataclasses and named tuples are made) and,
+    # under `python -m`, dies by SIGINT for it at the very end, handled or not. The next exec forgets it.
+    exec("")
+    sys.exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "Usage: mcuformer" in result.stdout
+
+
+def test_an_interrupt_inside_an_exec_exits_130(tmp_path: Path) -> None:
+    """As one does that comes while a module with dataclasses is imported."""
+    (tmp_path / "started.py").write_text(
+        "from mcuformer import cli\n"
+        "cli.cli.main = lambda **_: exec('raise KeyboardInterrupt')\n"
+        "cli.main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "started"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 130 and "interrupted" in result.stderr, result
 
 
 @pytest.mark.parametrize(
