@@ -65,11 +65,15 @@ class Emitter(State):
             size = kernel.scratch_bytes(op, self, rows.full, **choices) if sized else 0
             arg, spans = self.scratch(op, size)
             scratch = [arg]
+        reads: list[Span] = []
+        for x in operands:
+            if x is not None:
+                reads += x.span(rows.count)
         return self.call(
             kernel.function_of(op, self),
             op,
             self.arguments(*operands, y, rows.count, *scratch),
-            tuple(s for x in operands if x is not None for s in x.span(rows.count)),
+            tuple(reads),
             y,
             rows,
             spans,
@@ -171,11 +175,10 @@ class Emitter(State):
 
 def overwrites(kernel: Kernel, operands: Sequence[Loc | None], y: Loc) -> bool:
     """Whether the result lies where an operand lies that is read row by row."""
-    return any(
-        x is not None and x.buffer == y.buffer
-        for name, x in zip(kernel.reads, operands, strict=True)
-        if name not in kernel.again
-    )
+    for name, x in zip(kernel.reads, operands, strict=True):
+        if x is not None and x.buffer == y.buffer and name not in kernel.again:
+            return True
+    return False
 
 
 def _count(value: Value) -> int:

@@ -162,16 +162,16 @@ class Storage:
             loc = self.em.where.get(name)
             if loc is None or loc.buffer is None or name in graph.inputs:
                 continue
-            if not self._read_before(region, loc):
-                continue
             buffer = self.em.buffers[loc.buffer]
             same = (
                 loc.stride == loc.row_bytes == self.em.row_bytes(region.target)
                 and loc.start == Expr()
                 and self.em.values[name].type.shape[0] == rows
             )
+            if not same or buffer.kind == "output" or last.get(name, -1) > index:
+                continue
             holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
-            if same and buffer.kind != "output" and all(last.get(v, -1) <= index for v in holders):
+            if all(last.get(v, -1) <= index for v in holders) and self._read_before(region, loc):
                 return loc
         return None
 
