@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcuformer.report import Diagnostic
+    from mcuformer.report.schema import Diagnostic
 
 
 class McuformerError(Exception):

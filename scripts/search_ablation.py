@@ -20,7 +20,7 @@ from mcuformer.errors import DoesNotFitError
 from mcuformer.search.run import Search
 from mcuformer.search.settings import Settings, save_settings
 from mcuformer.search.space import Space, load_space
-from mcuformer.sizes import parse_size
+from mcuformer.util.sizes import parse_size
 
 Found = dict[str, Any] | None
 DENSE = {name: [1.0] for name in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2")}

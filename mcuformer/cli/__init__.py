@@ -14,8 +14,8 @@ from mcuformer import __version__
 from mcuformer.cli.failure import report_failure
 from mcuformer.cli.streams import flush_stdout, open_standard_streams
 from mcuformer.errors import UsageError
-from mcuformer.interrupts import terminate_as_interrupt
-from mcuformer.names import printable
+from mcuformer.util.interrupts import terminate_as_interrupt
+from mcuformer.util.names import printable
 
 COMMANDS = {
     "search": "Find a network within the chip's limits; train, compile and check it.",

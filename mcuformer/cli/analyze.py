@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from mcuformer.atomic import check_file
 from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option
+from mcuformer.files.atomic import check_file
 
 
 @click.command("analyze")
@@ -30,7 +30,7 @@ def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     options = read_options(values)
     from mcuformer.cli.failure import reported
     from mcuformer.cli.render import as_text, layer_table, write_report
-    from mcuformer.pipeline import analyze_model
+    from mcuformer.compile.pipeline import analyze_model
 
     with Progress() as progress:
         result = analyze_model(options, progress)

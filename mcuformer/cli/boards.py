@@ -85,7 +85,7 @@ def check(boards: tuple[str, ...], as_json: bool) -> None:
     """Look for nonsense in board files; without a name, in all that the package brings."""
     from mcuformer.cli.failure import reported
     from mcuformer.errors import UsageError
-    from mcuformer.paths import BOARDS
+    from mcuformer.files.paths import BOARDS
     from mcuformer.targets.board_file import check_board_file, load_board
 
     names = boards or tuple(sorted(str(path) for path in BOARDS.glob("*.toml")))

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from mcuformer.atomic import check_file
 from mcuformer.cli.console import Progress, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
+from mcuformer.files.atomic import check_file
 
 
 @click.command("compile")
@@ -63,7 +63,7 @@ def command(
         check_file(report_file)
     options = read_options({**values, "check": not no_check})
     from mcuformer.cli.render import as_text, layer_table, write_report
-    from mcuformer.pipeline import compile_model
+    from mcuformer.compile.pipeline import compile_model
 
     with Progress() as progress:
         result = compile_model(options, output, progress)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mcuformer.names import printable
+from mcuformer.util.names import printable
 
 if TYPE_CHECKING:
-    from mcuformer.report import Diagnostic
+    from mcuformer.report.schema import Diagnostic
 
 _WIDTH = 20  # of the bar
 

@@ -17,8 +17,8 @@ def command(as_json: bool) -> None:
     """Say what is installed, what it is for, and how to get what is missing."""
     from mcuformer import __version__
     from mcuformer.cli.failure import reported
-    from mcuformer.doctor import examine, missing_essentials
     from mcuformer.errors import ToolMissingError
+    from mcuformer.targets.doctor import examine, missing_essentials
 
     findings = examine()
     if as_json:

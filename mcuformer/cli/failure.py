@@ -17,7 +17,7 @@ import click
 from mcuformer.cli.console import warn
 from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
-from mcuformer.interrupts import is_interruption
+from mcuformer.util.interrupts import is_interruption
 
 _REPORT = (
     "open an issue with the command line, the output of MCUFORMER_DEBUG=1 and of mcuformer doctor, "

@@ -19,8 +19,8 @@ from mcuformer.cli.params import directory_argument
 @click.option("--dry-run", is_flag=True, help="Print every step's command line, run none.")
 def command(directory: str, runner: str | None, dry_run: bool) -> None:
     """Write the firmware in DIR to a board."""
-    from mcuformer.execution import own_firmware
-    from mcuformer.package import open_package
+    from mcuformer.package.compiled import open_package
+    from mcuformer.package.execution import own_firmware
     from mcuformer.targets.flash import flash, plan_flash
 
     package = open_package(Path(directory))

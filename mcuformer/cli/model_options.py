@@ -12,7 +12,7 @@ from mcuformer.cli.params import COUNT, FLOATS, SHAPE, SIZE, board_option
 from mcuformer.errors import UsageError
 
 if TYPE_CHECKING:
-    from mcuformer.options import CompileOptions
+    from mcuformer.compile.options import CompileOptions
 
 _OPTIONS = [
     click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path)),
@@ -108,7 +108,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_options(values: dict[str, Any]) -> CompileOptions:
     """The parsed command line as CompileOptions; UsageError where options contradict."""
-    from mcuformer.options import CompileOptions
+    from mcuformer.compile.options import CompileOptions
 
     shapes = dict(values.pop("input_shapes"))
     if "" in shapes and len(shapes) > 1:

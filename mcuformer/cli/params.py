@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mcuformer.errors import UsageError
-from mcuformer.sizes import parse_count, parse_size
+from mcuformer.util.sizes import parse_count, parse_size
 
 
 class Parsed(click.ParamType):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcuformer.atomic import atomic_file
 from mcuformer.cli.console import table
-from mcuformer.names import printable
+from mcuformer.files.atomic import atomic_file
+from mcuformer.util.names import printable
 
 Report = dict[str, Any]
 

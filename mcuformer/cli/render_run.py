@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcuformer.cli.console import table
-from mcuformer.names import printable
+from mcuformer.util.names import printable
 
 _BEST = 5
 

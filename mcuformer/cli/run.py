@@ -38,8 +38,8 @@ def command(
 ) -> None:  # fmt: skip
     """Run the compiled model in DIR on one sample."""
     from mcuformer.cli.render_run import as_text
-    from mcuformer.execution import check_output_file, run_once, save_outputs
-    from mcuformer.package import open_package
+    from mcuformer.package.compiled import open_package
+    from mcuformer.package.execution import check_output_file, run_once, save_outputs
 
     package = open_package(Path(directory))
     if output_file is not None:

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from mcuformer.cli.console import Progress, note, print_json
 from mcuformer.cli.params import COUNT, SIZE, json_option
 from mcuformer.errors import Interrupted, UsageError
-from mcuformer.interrupts import is_interruption
+from mcuformer.util.interrupts import is_interruption
 
 _DEFAULT_OUTPUT = Path("build/search")
 _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})

@@ -48,7 +48,7 @@ def command(
     """Compare the compiled model in DIR with labels, the float model and the interpreter."""
     from mcuformer.cli.failure import reported
     from mcuformer.cli.render_validate import as_text
-    from mcuformer.package import open_package
+    from mcuformer.package.compiled import open_package
     from mcuformer.validate.device import make_device, make_tracer
     from mcuformer.validate.per_layer import per_layer as layers_of
     from mcuformer.validate.run import validate

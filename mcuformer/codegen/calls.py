@@ -9,8 +9,8 @@ from mcuformer.codegen.constants import Constants
 from mcuformer.codegen.lines import call as call_lines
 from mcuformer.codegen.symbols import OFFSET, Symbols, same
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.names import c_comment
 from mcuformer.schedule.program import IMAGE, Addr, Arg, Call, Expr, Loop, Program, Step
+from mcuformer.util.names import c_comment
 
 # kernels that take int32_t *, which bytes do not become by themselves
 _TYPED = frozenset(

@@ -16,10 +16,10 @@ from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.names import c_comment
 from mcuformer.operators.table import kernel_of
 from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
+from mcuformer.util.names import c_comment
 
 HEADERS = ("mcf_check.h", "mcf_elementwise.h")  # the latter has the copies of moves
 MODES = {"resident": "MCF_INPUT_RESIDENT", "bands": "MCF_INPUT_BANDS", "flash": "MCF_INPUT_FLASH"}

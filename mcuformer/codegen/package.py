@@ -10,11 +10,11 @@ from mcuformer.codegen.model_c import Sources, generate
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import copy_runtime
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.names import model_identifier
 from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
 from mcuformer.targets.port import PortPlan, write_port
 from mcuformer.targets.toolchain import GCC_CORE_FLAGS
+from mcuformer.util.names import model_identifier
 
 # What CMake or a linker understands by a target's name: test, all, -lm
 _CMAKE_OWN = frozenset(

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from mcuformer.paths import TEMPLATES
+from mcuformer.files.paths import TEMPLATES
 
 
 @lru_cache(maxsize=1)

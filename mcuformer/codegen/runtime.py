@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcuformer import __version__
 from mcuformer.codegen.render import render
-from mcuformer.paths import RUNTIME_C
+from mcuformer.files.paths import RUNTIME_C
 
 _FOLDERS = ("include", "src")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mcuformer.names import unique_identifiers
+from mcuformer.util.names import unique_identifiers
 
 OFFSET, BARE, OWN = "at", "const", "own"  # never the suffix of an array
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.inputs.stored import WHOLE_BYTES, Stored, stored_arrays
-from mcuformer.names import c_identifier, printable
+from mcuformer.util.names import c_identifier, printable
 
 _USUAL = ("x", "image", "images", "input", "inputs", "x0")  # of a model with one input
 LABELS = ("y", "label", "labels")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
-from mcuformer.report import Diagnostic
+from mcuformer.report.schema import Diagnostic
 
 FEWEST = 8  # samples; ranges from fewer are guesses
 _FAR_SHARE = 0.1  # of the numbers, half a range or more outside: noise is often given, pixels fit

@@ -12,7 +12,7 @@ from mcuformer.errors import UsageError
 from mcuformer.inputs.arrays import InputSpec, in_memory, keys_of, read_arrays
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.doubts import finite_float32
-from mcuformer.names import printable
+from mcuformer.util.names import printable
 
 _MOST_BYTES = 1 << 29  # of one input: no microcontroller takes a thousandth of it
 

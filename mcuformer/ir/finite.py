@@ -6,7 +6,7 @@ import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph
-from mcuformer.names import printable
+from mcuformer.util.names import printable
 
 GIVEN = "hold NaN or infinite values"
 FOLDED = "become NaN or infinite where scales, means and biases are folded into them"

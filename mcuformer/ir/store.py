@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
+from mcuformer.files.kept import making_sense_of
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
-from mcuformer.kept import making_sense_of
 
 _FORMAT = 1
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError, ToolMissingError, ValidationError
-from mcuformer.execution import Executor
 from mcuformer.ir.graph import Graph
-from mcuformer.names import printable
-from mcuformer.package import ELF, CompiledPackage
+from mcuformer.package.compiled import ELF, CompiledPackage
+from mcuformer.package.execution import Executor
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.limits import EndlessError
+from mcuformer.util.names import printable
 from mcuformer.validate.per_layer import traced_equal
 
 Values = Mapping[str, NDArray]

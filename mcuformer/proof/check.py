@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import ValidationError
 from mcuformer.ir.interp_int import run_int
-from mcuformer.names import printable
-from mcuformer.options import CompileOptions
-from mcuformer.package import CompiledPackage
+from mcuformer.package.compiled import CompiledPackage
 from mcuformer.proof.bits import compare_bits, emulator_for
 from mcuformer.proof.layers import Comparison, compare_layers
 from mcuformer.proof.outputs import float_fault, output_sqnr
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Evidence, draw_samples
-from mcuformer.report import Checked, Diagnostic, unknown
+from mcuformer.report.schema import Checked, Diagnostic, unknown
+from mcuformer.util.names import printable
 
 _BUG = "please report the model: this is a bug in mcuformer"
 _RAISE = (

@@ -12,7 +12,7 @@ from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, onnx_shape
 from mcuformer.ir.types import DTYPES, QParams
-from mcuformer.report import Diagnostic
+from mcuformer.report.schema import Diagnostic
 
 SAMPLES = 2
 _SEED = 20261128

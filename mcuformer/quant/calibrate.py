@@ -15,7 +15,7 @@ from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.supported import check_supported
-from mcuformer.report import Diagnostic
+from mcuformer.report.schema import Diagnostic
 
 METHODS = ("minmax", "percentile", "mse")
 _ROW_BUDGET = 2**19  # sampled numbers per value: 2 MB

@@ -21,8 +21,8 @@ from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
-from mcuformer.record import record
 from mcuformer.schedule.outline import STAGE, nominal
+from mcuformer.util.record import record
 
 Numbers = tuple[Mapping[str, Any], Mapping[str, NDArray | None]]
 """Attributes, and the data of constants by name; None where there is to be no such operand."""

@@ -14,7 +14,6 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.record import record
 from mcuformer.schedule.build import Frame, emit_region, replace_state
 from mcuformer.schedule.conv import strip_choices
 from mcuformer.schedule.embed import Grid, by_patches, line_choices
@@ -31,6 +30,7 @@ from mcuformer.schedule.program import Step
 from mcuformer.schedule.regions import CONVOLUTIONS, MEANS, VIEWS, Choice, Region
 from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.state import NO_BUDGET
+from mcuformer.util.record import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)

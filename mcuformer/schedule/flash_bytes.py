@@ -15,9 +15,9 @@ from mcuformer.ir.types import TensorType
 from mcuformer.kernels.shapes import round4, segments_of
 from mcuformer.operators.row import IntOp, Operand
 from mcuformer.operators.table import INT_OPS, operand
-from mcuformer.record import record
 from mcuformer.schedule.macs import op_weight_bits
 from mcuformer.schedule.outline import times
+from mcuformer.util.record import record
 
 CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
 _STRUCT_BYTES = 96  # of a layer's numbers, in which its arrays are named

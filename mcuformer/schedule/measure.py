@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.memory.lifetimes import stretches
-from mcuformer.record import record
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.outline import STAGE, nominal
 from mcuformer.schedule.panels import cost_key
 from mcuformer.schedule.program import Call, Loop, Step, Work
 from mcuformer.schedule.tables import tables
+from mcuformer.util.record import record
 
 Numbers = NDArray[np.int64]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcuformer.record import record
 from mcuformer.schedule.program import Addr, Expr, Span
+from mcuformer.util.record import record
 
 
 @record(frozen=True, slots=True)

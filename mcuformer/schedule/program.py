@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.record import record
+from mcuformer.util.record import record
 
 Env = Mapping[str, int]
 Kind = Literal["activation", "scratch", "input", "output"]  # of a buffer

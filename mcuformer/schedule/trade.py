@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcuformer.record import record
 from mcuformer.schedule.build import Frame
 from mcuformer.schedule.choose import Options, options
 from mcuformer.schedule.outline import times
 from mcuformer.schedule.panels import keep
 from mcuformer.schedule.regions import Choice, Region
+from mcuformer.util.record import record
 
 _NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule depends on
 

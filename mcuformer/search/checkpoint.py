@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
-from mcuformer.kept import making_sense_of
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import making_sense_of
 
 AGAIN = "train again without it, or copy it again"
 _FIELDS = frozenset({"recipe", "finished", "losses", "model", "average", "optimizers"})

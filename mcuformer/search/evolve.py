@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.atomic import atomic_file
-from mcuformer.kept import read_json
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.explore import Judge
 from mcuformer.search.settings import REMOVE

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mcuformer.compile.pipeline import static_estimate
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
-from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.flash_bytes import CODE_BYTES, FlashBytes, flash_bytes
 from mcuformer.schedule.macs import op_weight_bytes
 from mcuformer.schedule.outline import times

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from mcuformer.options import CompileOptions
+from mcuformer.compile.options import CompileOptions
 from mcuformer.quant.stored import notes_of
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
@@ -75,7 +75,7 @@ def compile_found(
     planner: Planner, board: str, model: Path, calibrate: Path, output: Path, say: Say
 ) -> dict[str, Any]:
     """report.json of the compiled network, under the options that the search planned with."""
-    from mcuformer.pipeline import compile_model
+    from mcuformer.compile.pipeline import compile_model
 
     limits = planner.limits
     options = CompileOptions(
@@ -93,8 +93,8 @@ def compile_found(
 
 def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, say: Say) -> Outcome:
     """All test images by the generated C on the host, the first `emulated` in Unicorn too."""
-    from mcuformer.execution import Executor
-    from mcuformer.package import open_package
+    from mcuformer.package.compiled import open_package
+    from mcuformer.package.execution import Executor
     from mcuformer.validate.run import validate
 
     package = open_package(build)

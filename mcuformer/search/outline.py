@@ -15,10 +15,10 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.passes import run_float_passes
 from mcuformer.quant.lower import lower_shapes
-from mcuformer.record import record
 from mcuformer.schedule.outline import STAGE
 from mcuformer.search.arch import Arch
 from mcuformer.search.float_graph import HEAD, IMAGE, STEM, Part, float_graph, halves, parts
+from mcuformer.util.record import record
 
 
 @record(frozen=True, slots=True, eq=False)

@@ -86,7 +86,7 @@ def page(document: dict[str, Any], directory: Path) -> str:
     """One HTML file with the pictures of `directory` inside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from mcuformer.paths import TEMPLATES
+    from mcuformer.files.paths import TEMPLATES
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.options import CompileOptions
 from mcuformer.quant.assign import Assignment, assign
 from mcuformer.quant.rewrites.rotate_stream import rotation
 from mcuformer.quant.stored import stored
@@ -153,8 +153,8 @@ class Rounded:
 
 def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
     """The prepared graph and its assignment, as compile has them after its calibration."""
+    from mcuformer.compile.quantise import normalisations, pixel_formats, statistics
     from mcuformer.frontend import load_model
-    from mcuformer.pipeline_quant import normalisations, pixel_formats, statistics
 
     device = next(network.parameters()).device
     with tempfile.TemporaryDirectory() as folder:

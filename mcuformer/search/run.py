@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
-from mcuformer.kept import read_json
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import read_json
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.borrow import borrow

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mcuformer.atomic import atomic_file
 from mcuformer.errors import UsageError
-from mcuformer.kept import read_json
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import read_json
 
 SETTINGS = "settings.json"
 REMOVE = "remove it: search --resume makes it again"

@@ -9,9 +9,9 @@ from pathlib import Path
 import optuna
 
 from mcuformer.errors import UsageError
-from mcuformer.kept import making_sense_of
-from mcuformer.names import printable
+from mcuformer.files.kept import making_sense_of
 from mcuformer.search.settings import REMOVE
+from mcuformer.util.names import printable
 
 _FILE, _PATIENCE_S = "sqlite:///", 60
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mcuformer.atomic import atomic_file
-from mcuformer.kept import read_json
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner

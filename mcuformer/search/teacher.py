@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mcuformer.errors import ToolMissingError, UsageError
-from mcuformer.kept import making_sense_of, read_json
+from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import AGAIN, load_finished, read_saved
 from mcuformer.search.data import Data

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcuformer.errors import UsageError
-from mcuformer.kept import making_sense_of
+from mcuformer.files.kept import making_sense_of
 from mcuformer.search.augment import Augment
 from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_atomically
 from mcuformer.search.data import Data, Images

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from mcuformer.errors import UsageError
-from mcuformer.kept import making_sense_of, read_json
+from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256

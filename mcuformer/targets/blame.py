@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mcuformer.atomic import changed_files
 from mcuformer.errors import McuformerError, ToolFailedError, UsageError
+from mcuformer.files.atomic import changed_files
 from mcuformer.targets.tool import DOCTOR, made_by, run_tool
 
 _PROBE = {

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mcuformer.errors import UsageError
-from mcuformer.paths import BOARDS
-from mcuformer.sizes import parse_size
+from mcuformer.files.paths import BOARDS
 from mcuformer.targets.board import Board, Clock, Core, Kind, Qspi, Region, Runners, Uart
 from mcuformer.targets.board_check import board_problems
+from mcuformer.util.sizes import parse_size
 
 
 def load_board(name: str | Path) -> Board:

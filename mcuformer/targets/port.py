@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from mcuformer.paths import RUNTIME_C, TEMPLATES
+from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.targets.board import Board, Qspi
 from mcuformer.targets.clocks import ClockTree, clock_tree
 from mcuformer.targets.mpu import mpu_regions

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.outputs import Output
+from mcuformer.package.outputs import Output
 from mcuformer.validate.metrics import Agreement, agreement, percent, rmse, top1
 
 

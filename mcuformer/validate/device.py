@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mcuformer.errors import UsageError
-from mcuformer.execution import Executor
-from mcuformer.package import CompiledPackage
+from mcuformer.package.compiled import CompiledPackage
+from mcuformer.package.execution import Executor
 from mcuformer.targets.result import Inference
 from mcuformer.validate.run import Device
 

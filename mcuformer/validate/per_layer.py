@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import ValidationError
-from mcuformer.execution import codec_of
 from mcuformer.frontend import load_model
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import Feeds
-from mcuformer.package import CompiledPackage
+from mcuformer.package.compiled import CompiledPackage
+from mcuformer.package.execution import codec_of
 from mcuformer.targets.result import Inference, Trace
 from mcuformer.validate.device import Tracer
 from mcuformer.validate.layers import LayerError, layer_errors

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
-from mcuformer.execution import codec_of
 from mcuformer.inputs.codec import InputCodec, device_bytes
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import onnx_shape
-from mcuformer.outputs import Output, split
-from mcuformer.package import CompiledPackage
+from mcuformer.package.compiled import CompiledPackage
+from mcuformer.package.execution import codec_of
+from mcuformer.package.outputs import Output, split
 from mcuformer.validate.compare import Compared, accuracy, worst
 from mcuformer.validate.reference import FloatReference
 
 if TYPE_CHECKING:
-    from mcuformer.pipeline import Progress
+    from mcuformer.compile.pipeline import Progress
 
 Device = Callable[[Sequence[bytes]], list[bytes]]  # bytes of all inputs in, of all outputs out
 _CHUNK = 200

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.codegen.package import write_package
+from mcuformer.compile.pipeline import static_estimate
 from mcuformer.frontend import load_model
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_int import run_int
 from mcuformer.memory.model import Region
-from mcuformer.pipeline import static_estimate
 from mcuformer.quant import InputFormat, calibrate, lower
 from mcuformer.schedule.run import Schedule, curve, place
 from mcuformer.targets import unicorn_runner

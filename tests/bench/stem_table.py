@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from memory_table import GOALS, measure
 from util_stems import Layer, Stem, in_strips, lowered
 
+from mcuformer.compile.pipeline import static_estimate
 from mcuformer.memory.model import Region
-from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.run import Schedule, curve, place
 from mcuformer.targets.board_file import load_board
 

@@ -12,13 +12,13 @@ import numpy as np
 from counted import Layer as Geometry
 from vit_onnx import Shape, smooth_pixels, write_vit
 
-from mcuformer.execution import run_once
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.pipeline import plan_model, write_model
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.store import load_graph
 from mcuformer.kernels.shapes import op_input
-from mcuformer.options import CompileOptions
-from mcuformer.package import ELF, GRAPH, CompiledPackage
-from mcuformer.pipeline import plan_model, write_model
+from mcuformer.package.compiled import ELF, GRAPH, CompiledPackage
+from mcuformer.package.execution import run_once
 from mcuformer.schedule.program import Expr, Layer, Program
 from mcuformer.targets.elf import read_elf
 

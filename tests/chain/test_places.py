@@ -13,12 +13,12 @@ from mcuformer.codegen.constants import collect
 from mcuformer.codegen.package import write_package
 from mcuformer.codegen.symbols import Symbols
 from mcuformer.memory.model import arena_regions
-from mcuformer.names import model_identifier
 from mcuformer.schedule.run import Schedule, build
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.elf import Elf, read_elf
 from mcuformer.targets.firmware import build_firmware
+from mcuformer.util.names import model_identifier
 
 F746 = load_board("stm32f746")
 HOT = (

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.flash_room import linked_error
+from mcuformer.compile.flash_room import linked_error
+from mcuformer.compile.options import CompileOptions
 from mcuformer.frontend import load_model
-from mcuformer.options import CompileOptions
 from mcuformer.quant import synthetic_stats
 from mcuformer.quant.lower import outline_of
 from mcuformer.schedule.flash_bytes import flash_bytes

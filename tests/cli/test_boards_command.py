@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.doctor import Finding, missing_essentials
-from mcuformer.paths import BOARDS
+from mcuformer.files.paths import BOARDS
+from mcuformer.targets.doctor import Finding, missing_essentials
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:

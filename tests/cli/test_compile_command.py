@@ -152,7 +152,7 @@ def test_misfit_with_json_prints_the_report(
 def test_read_only_output(tmp_path: Path) -> None:
     """As a user who may not write there, also where the tests run as root."""
     program = (
-        "import os, sys; from pathlib import Path; from mcuformer.atomic import atomic_directory;"
+        "import os, sys; from pathlib import Path; from mcuformer.files.atomic import atomic_directory;"
         "from mcuformer.cli.failure import report_failure; os.geteuid() or os.setuid(65534)\n"
         "try:\n    atomic_directory(Path(sys.argv[1])).__enter__()\n"
         "except BaseException as error: sys.exit(report_failure(error, []))"

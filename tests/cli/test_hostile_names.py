@@ -13,7 +13,7 @@ import pytest
 from tiny_vit import tiny_data, tiny_vit
 
 from mcuformer.cli import invoke
-from mcuformer.paths import TEMPLATES
+from mcuformer.files.paths import TEMPLATES
 
 NAMES = {
     "script": "</script><script>alert(1)</script>",

@@ -1,4 +1,4 @@
-"""mcuformer/misfit.py: the hint of exit 4 is one that works."""
+"""mcuformer/compile/misfit.py: the hint of exit 4 is one that works."""
 
 from __future__ import annotations
 

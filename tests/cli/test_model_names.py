@@ -15,7 +15,7 @@ import pytest
 from mcuformer.cli import invoke
 from mcuformer.codegen.package import cmake_target
 from mcuformer.errors import UsageError
-from mcuformer.names import checked_model_name, is_taken, model_identifier
+from mcuformer.util.names import checked_model_name, is_taken, model_identifier
 
 Files = dict[str, Path]
 STEMS = (

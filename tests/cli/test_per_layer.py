@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcuformer import execution
 from mcuformer.cli import invoke
 from mcuformer.errors import ValidationError
-from mcuformer.package import CompiledPackage, open_package
+from mcuformer.package import execution
+from mcuformer.package.compiled import CompiledPackage, open_package
 from mcuformer.targets.result import Inference
 from mcuformer.validate.device import Tracer, make_tracer
 from mcuformer.validate.per_layer import per_layer

@@ -12,10 +12,10 @@ import onnx
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.execution import codec_of
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
-from mcuformer.package import open_package
+from mcuformer.package.compiled import open_package
+from mcuformer.package.execution import codec_of
 
 Files = dict[str, Path]
 EMULATORS = [

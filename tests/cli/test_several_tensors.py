@@ -11,10 +11,10 @@ import pytest
 from pair_model import CLASSES, DIM, STATE, TOKENS, pair_data, pair_model
 
 from mcuformer.cli import invoke
-from mcuformer.execution import codec_of
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.ir.interp_int import run_int
-from mcuformer.package import open_package
+from mcuformer.package.compiled import open_package
+from mcuformer.package.execution import codec_of
 
 Files = dict[str, Path]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcuformer.cli import invoke
-from mcuformer.package import open_package
+from mcuformer.package.compiled import open_package
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "targets"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from fuzz.choices import Choices
-from mcuformer.options import CompileOptions, InputMode, Optimize
+from mcuformer.compile.options import CompileOptions, InputMode, Optimize
 
 ACTIVATIONS = ("8", "mixed", "16")
 WEIGHT_BITS = ("8", "4", "auto")

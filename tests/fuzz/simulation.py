@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
-from mcuformer.outputs import gives_index
+from mcuformer.package.outputs import gives_index
 from mcuformer.proof.layers import rounded_outputs
 from mcuformer.validate.metrics import sqnr_db
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mcuformer.cli import invoke
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.pipeline import plan_model
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.text import print_graph
-from mcuformer.options import CompileOptions
-from mcuformer.pipeline import plan_model
 from mcuformer.schedule.text import print_program
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))

@@ -15,7 +15,7 @@ from mcuformer.inputs.doubts import (
     wanted_grid,
     wanted_pixels,
 )
-from mcuformer.report import Diagnostic
+from mcuformer.report.schema import Diagnostic
 
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(0, 256, (16, 3, 8, 8), dtype=np.uint8)

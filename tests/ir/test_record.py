@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mcuformer.record import record
 from mcuformer.schedule.program import Expr
+from mcuformer.util.record import record
 
 
 @record(frozen=True, slots=True, eq=False)

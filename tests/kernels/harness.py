@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.kernels.base import KernelData
-from mcuformer.paths import RUNTIME_C
 
 INCLUDE, SRC = RUNTIME_C / "include", RUNTIME_C / "src"
 CPU_FLAGS = {

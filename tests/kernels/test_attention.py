@@ -12,10 +12,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from row_cases import padded
 
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.ir.interp_int import run_op
 from mcuformer.kernels import attention
-from mcuformer.paths import RUNTIME_C
 
 DEVICES = ("host", "m7", "m4-ldr")
 

@@ -15,10 +15,10 @@ import pytest
 
 from mcuformer.cli import invoke
 from mcuformer.codegen import calls, model_c, runtime
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.pipeline import compile_model
 from mcuformer.errors import ValidationError
-from mcuformer.options import CompileOptions
-from mcuformer.paths import RUNTIME_C
-from mcuformer.pipeline import compile_model
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.quant import lower_linear
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.pipeline import plan_model
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
-from mcuformer.options import CompileOptions
-from mcuformer.outputs import outputs_of
-from mcuformer.pipeline import plan_model
+from mcuformer.package.outputs import outputs_of
 from mcuformer.proof.layers import compare_layers
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.validate.metrics import sqnr_db

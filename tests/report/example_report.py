@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import ANYWHERE, plan
-from mcuformer.report import (
+from mcuformer.report.rows import layer_rows, memory_section
+from mcuformer.report.schema import (
     Board,
     Checked,
     Diagnostic,
@@ -18,7 +19,6 @@ from mcuformer.report import (
     Use,
     unknown,
 )
-from mcuformer.report_build import layer_rows, memory_section
 from mcuformer.schedule.program import Program
 
 

@@ -6,8 +6,8 @@ from example_report import example
 from report_program import PROGRAM, TOKENS, WIDTH
 
 from mcuformer.memory.plan import plan
-from mcuformer.report_build import call_work, layer_rows
-from mcuformer.report_timeline import block_of, chart, timeline
+from mcuformer.report.rows import call_work, layer_rows
+from mcuformer.report.timeline import block_of, chart, timeline
 from mcuformer.schedule.program import Loop
 
 

@@ -13,8 +13,8 @@ from example_report import example
 from report_program import PROGRAM
 
 from mcuformer.memory.model import Region
-from mcuformer.report_html import count, duration, page, size
-from mcuformer.report_timeline import timeline
+from mcuformer.report.page import count, duration, page, size
+from mcuformer.report.timeline import timeline
 from mcuformer.schedule.program import Program
 
 CHROMIUM = next(

@@ -10,7 +10,7 @@ import pytest
 from example_report import example
 from report_program import PROGRAM
 
-from mcuformer.report import from_dict, problems, sram_total, to_dict, unknown
+from mcuformer.report.schema import from_dict, problems, sram_total, to_dict, unknown
 
 CONTRACT = {
     "": "schema_version tool model board options memory flash fits layers estimate tradeoffs "

@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
+from mcuformer.compile.pipeline import static_estimate
 from mcuformer.memory.check import check
 from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate
-from mcuformer.pipeline import static_estimate
 from mcuformer.schedule.flash_bytes import flash_bytes
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import curve, place

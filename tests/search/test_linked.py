@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from test_figures import exported, quiet, varied
 
-from mcuformer.execution import Executor
-from mcuformer.options import CompileOptions
-from mcuformer.package import open_package
-from mcuformer.pipeline import compile_model
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.pipeline import compile_model
+from mcuformer.package.compiled import open_package
+from mcuformer.package.execution import Executor
 from mcuformer.search.figures import Cost, Limits, Planner
 from mcuformer.targets.board_file import load_board
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from test_figures import drawn, exported, quiet, varied
 
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.quantise import quantised
 from mcuformer.frontend import load_model
 from mcuformer.ir.verify import verify
-from mcuformer.options import CompileOptions
 from mcuformer.passes import run_float_passes
-from mcuformer.pipeline_quant import quantised
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.outline import outline
 from mcuformer.search.float_graph import float_graph, parts

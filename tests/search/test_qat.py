@@ -12,11 +12,11 @@ pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not 
 
 import torch
 
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.quantise import quantised
 from mcuformer.frontend import load_model
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import QParams
-from mcuformer.options import CompileOptions
-from mcuformer.pipeline_quant import quantised
 from mcuformer.quant import gptq
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcuformer.paths import RUNTIME_C
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.targets.board import Board
 from mcuformer.targets.port import PortPlan, write_port
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcuformer.errors import UsageError
-from mcuformer.paths import BOARDS
+from mcuformer.files.paths import BOARDS
 from mcuformer.targets.board_file import check_board_file, load_board, shipped_boards
 
 GOOD = (BOARDS / "stm32f746g-disco.toml").read_text()

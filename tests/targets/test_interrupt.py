@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from mcuformer.interrupts import interrupt_afterwards, terminate_as_interrupt
 from mcuformer.targets.chip.engine import Engine
+from mcuformer.util.interrupts import interrupt_afterwards, terminate_as_interrupt
 
 CODE, RAM = 0x08000000, 0x20000000
 LOOP = b"\x00\x68\xfd\xe7"  # ldr r0, [r0]; b .-2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_model import INPUT_BYTES, LINE_BYTES, expected, write_small_model
 
-from mcuformer.paths import RUNTIME_C
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.targets import frames
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.frames import Frame, Parser, encode

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from small_model import INPUT_BYTES, write_small_model
 
-from mcuformer.interrupts import terminate_as_interrupt
 from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.firmware import build_firmware
 from mcuformer.targets.limits import DEFAULT_S, EndlessError, default_limit_s
+from mcuformer.util.interrupts import terminate_as_interrupt
 
 F746, HOST = load_board("stm32f746"), load_board("host")
 IMAGE = bytes(INPUT_BYTES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mcuformer.paths import RUNTIME_C
+from mcuformer.files.paths import RUNTIME_C
 from mcuformer.targets.chip.engine import Engine
 
 _SOURCE = RUNTIME_C / "port" / "host" / "block_count.c"

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Literal
 
-from mcuformer.interrupts import interrupt_afterwards
+from mcuformer.util.interrupts import interrupt_afterwards
 
 _unicorn: Any = importlib.import_module("unicorn")
 _arm: Any = importlib.import_module("unicorn.arm_const")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
-from mcuformer.options import CompileOptions
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import Curve, Schedule, curve, place
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcuformer.errors import UsageError
-from mcuformer.kept import read_json
-from mcuformer.outputs import Output, outputs_of
+from mcuformer.files.kept import read_json
+from mcuformer.package.outputs import Output, outputs_of
 
 if TYPE_CHECKING:
     from mcuformer.ir.graph import Graph

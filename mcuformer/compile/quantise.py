@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mcuformer.compile.flash_room import weights_room
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import UsageError
-from mcuformer.flash_room import weights_room
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.inputs.doubts import (
@@ -21,20 +22,19 @@ from mcuformer.inputs.doubts import (
 )
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image
-from mcuformer.options import CompileOptions
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.lower import outline_of
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
-from mcuformer.report import Diagnostic
+from mcuformer.report.schema import Diagnostic
 from mcuformer.targets.board_file import load_board
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcuformer.compile.pipeline import Progress
     from mcuformer.inputs.arrays import InputSpec
-    from mcuformer.pipeline import Progress
 
 METADATA_MEAN, METADATA_STD = "mcuformer.mean", "mcuformer.std"
 _MOST_SAMPLES = 512

@@ -1,4 +1,4 @@
-"""mcuformer/atomic.py: whole or not at all."""
+"""mcuformer/files/atomic.py: whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tiny_vit import tiny_data, tiny_vit
 
-from mcuformer.atomic import FILE_LIST, atomic_directory, atomic_file
 from mcuformer.cli import invoke
 from mcuformer.errors import UsageError
+from mcuformer.files.atomic import FILE_LIST, atomic_directory, atomic_file
 
 
 def write(target: Path, files: dict[str, str]) -> None:
@@ -111,7 +111,7 @@ def test_a_linked_folder_inside_is_refused(tmp_path: Path) -> None:
 DEAD = """
 import os, sys
 from pathlib import Path
-from mcuformer import atomic
+from mcuformer.files import atomic
 target, when = Path(sys.argv[1]), sys.argv[2]
 real = os.replace
 def replace(source, goal, count=[0]):

@@ -12,9 +12,9 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from mcuformer.paths import TEMPLATES
-from mcuformer.report import LayerRow, Report
-from mcuformer.report_timeline import Timeline
+from mcuformer.files.paths import TEMPLATES
+from mcuformer.report.schema import LayerRow, Report
+from mcuformer.report.timeline import Timeline
 
 KB = 1024
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcuformer.errors import UsageError
-from mcuformer.leftovers import aside, beside, broken_off, leftovers, remove
+from mcuformer.files.leftovers import aside, beside, broken_off, leftovers, remove
 
 FILE_LIST = ".mcuformer-files"  # as sha256sum writes and checks it
 _LINE = re.compile(r"(?:([0-9a-f]{64})  )?(.+)")

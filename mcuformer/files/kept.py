@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcuformer.errors import McuformerError, UsageError
-from mcuformer.names import printable
+from mcuformer.util.names import printable
 
 T = TypeVar("T")
 DAMAGED = "damaged, or of another kind"

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.atomic import atomic_file
 from mcuformer.errors import ToolMissingError, UsageError
+from mcuformer.files.atomic import atomic_file
 from mcuformer.inputs.codec import InputCodec, device_bytes
 from mcuformer.inputs.sample import read_sample
-from mcuformer.outputs import split
-from mcuformer.package import ELF, CompiledPackage
+from mcuformer.package.compiled import ELF, CompiledPackage
+from mcuformer.package.outputs import split
 
 if TYPE_CHECKING:
-    from mcuformer.pipeline import Progress
+    from mcuformer.compile.pipeline import Progress
     from mcuformer.targets.result import Inference, RunResult
 
 

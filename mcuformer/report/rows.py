@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.report import LayerRow, Memory, Use, sram_total
+from mcuformer.report.schema import LayerRow, Memory, Use, sram_total
 from mcuformer.schedule.program import Call, Loop, Program, Step
 
 

@@ -1,11 +1,11 @@
-"""mcuformer/sizes.py."""
+"""mcuformer/util/sizes.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from mcuformer.errors import UsageError
-from mcuformer.sizes import parse_count, parse_size, show_size
+from mcuformer.util.sizes import parse_count, parse_size, show_size
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcuformer import report as r
-from mcuformer.atomic import atomic_directory
+from mcuformer.compile.flash_room import choose_flash, flash_error, linked_error
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError, McuformerError, UsageError
-from mcuformer.flash_room import choose_flash, flash_error, linked_error
+from mcuformer.files.atomic import atomic_directory
+from mcuformer.files.paths import BOARDS
 from mcuformer.ir.graph import Graph
-from mcuformer.names import checked_model_name
-from mcuformer.options import CompileOptions
-from mcuformer.package import BOARD, GRAPH, REPORT, CompiledPackage
-from mcuformer.paths import BOARDS
-from mcuformer.pipeline_report import Figures, build_report
+from mcuformer.package.compiled import BOARD, GRAPH, REPORT, CompiledPackage
+from mcuformer.report import schema as r
+from mcuformer.report.figures import Figures, build_report
 from mcuformer.targets.board import Board
+from mcuformer.util.names import checked_model_name
 
 if TYPE_CHECKING:
     from mcuformer.memory.model import Region
@@ -79,8 +79,8 @@ def _emitted(figures: Figures, work: Path, progress: Progress) -> Figures:
 
 def plan_model(options: CompileOptions, progress: Progress, needs_data: bool) -> Figures:
     """Everything up to the placed program; where it does not fit, the smallest and `error`."""
+    from mcuformer.compile.quantise import quantised
     from mcuformer.frontend import load_model
-    from mcuformer.pipeline_quant import quantised
     from mcuformer.targets.board_file import load_board
 
     _check_options(options)
@@ -105,10 +105,10 @@ def _check_options(options: CompileOptions) -> None:
 
 
 def _schedule(options: CompileOptions, board: Board, graph: Graph, evidence: Evidence) -> Figures:
+    from mcuformer.compile.misfit import explain
     from mcuformer.ir.verify import verify
     from mcuformer.memory.check import check
     from mcuformer.memory.model import UNLIMITED, arena_regions
-    from mcuformer.misfit import explain
     from mcuformer.schedule.run import curve, place
 
     static = static_estimate(graph)
@@ -257,13 +257,13 @@ def _result(figures: Figures) -> Result:
 
 
 def _page(figures: Figures, report: r.Report) -> str:
-    from mcuformer.report_html import page
-    from mcuformer.report_timeline import timeline
+    from mcuformer.report.page import page
+    from mcuformer.report.timeline import timeline
 
     return page(report, timeline(figures.program, figures.plan))
 
 
 def _chart(figures: Figures) -> str:
-    from mcuformer.report_timeline import chart, timeline
+    from mcuformer.report.timeline import chart, timeline
 
     return chart(timeline(figures.program, figures.plan))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.report import Use
-from mcuformer.report_build import call_work
+from mcuformer.report.rows import call_work
+from mcuformer.report.schema import Use
 from mcuformer.schedule.program import Buffer, Call, Program
 
 STREAM_LAYERS = 4  # a buffer that this many layers write carries the residual stream

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcuformer import __version__
-from mcuformer import report as r
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.options import CompileOptions
 from mcuformer.proof.samples import Evidence
-from mcuformer.report_build import layer_rows, memory_section
+from mcuformer.report import schema as r
+from mcuformer.report.rows import layer_rows, memory_section
 from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
 from mcuformer.targets.elf import Usage

@@ -6,9 +6,9 @@ code, else the QSPI. `--flash` limits weights and code together, wherever they l
 
 from __future__ import annotations
 
+from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError, UsageError
 from mcuformer.ir.graph import Graph
-from mcuformer.options import CompileOptions
 from mcuformer.schedule.flash_bytes import CODE_BYTES, flash_bytes
 from mcuformer.targets.board import Board
 

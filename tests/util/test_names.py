@@ -1,4 +1,4 @@
-"""mcuformer/names.py: hostile names from a model."""
+"""mcuformer/util/names.py: hostile names from a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcuformer.names import c_comment, c_identifier, printable, unique_identifiers
+from mcuformer.util.names import c_comment, c_identifier, printable, unique_identifiers
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
