@@ -1,12 +1,24 @@
-"""Every error that a user can meet: one clear message, a hint, the exit code of the contract."""
+"""Every error that a user can meet: one clear message, a hint, the exit code of the contract; and doubts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from mcuformer.report.schema import Diagnostic
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """What a user should know and that stops nothing: a doubt, a reason.
+
+    `where`: a layer, an ONNX node, or the dotted path of a field of report.json.
+    """
+
+    severity: Literal["info", "warning", "error"]
+    code: str
+    where: str | None
+    message: str
+    hint: str | None = None
 
 
 class McuformerError(Exception):

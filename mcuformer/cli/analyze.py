@@ -30,7 +30,7 @@ def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     options = read_options(values)
     from mcuformer.cli.failure import reported
     from mcuformer.cli.render import as_text, layer_table, write_report
-    from mcuformer.compile.pipeline import analyze_model
+    from mcuformer.compile.stages import analyze_model
 
     with Progress() as progress:
         result = analyze_model(options, progress)

@@ -47,7 +47,10 @@ from mcuformer.files.atomic import check_file
     help="Least SQNR of the outputs against the ONNX file on calibration samples.",
 )
 @click.option("--emit-only", is_flag=True, help="Write the C package only; needs no toolchain.")
-@click.option("--save-temps", is_flag=True, help="Keep object files and the linker map.")
+@click.option(
+    "--save-temps", is_flag=True,
+    help="Keep object files and the linker map, and in stages/ what every stage made, as text.",
+)  # fmt: skip
 @json_option
 @verbose_option
 def command(
@@ -63,7 +66,7 @@ def command(
         check_file(report_file)
     options = read_options({**values, "check": not no_check})
     from mcuformer.cli.render import as_text, layer_table, write_report
-    from mcuformer.compile.pipeline import compile_model
+    from mcuformer.compile.stages import compile_model
 
     with Progress() as progress:
         result = compile_model(options, output, progress)

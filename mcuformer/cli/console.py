@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mcuformer.util.names import printable
 
 if TYPE_CHECKING:
-    from mcuformer.report.schema import Diagnostic
+    from mcuformer.errors import Diagnostic
+
 
 _WIDTH = 20  # of the bar
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from mcuformer.errors import UsageError
-from mcuformer.util.sizes import parse_count, parse_size
+from mcuformer.util.sizes import parse_count, parse_floats, parse_size
 
 
 class Parsed(click.ParamType):
@@ -23,20 +22,6 @@ class Parsed(click.ParamType):
             return self.parse(value) if isinstance(value, str) else value
         except UsageError as error:
             self.fail(error.message, param, ctx)
-
-
-def parse_floats(text: str) -> tuple[float, ...]:
-    """'0.5', '0.4914,0.4822,0.4465' or, as Python prints it, '[0.4914, 0.4822, 0.4465]'."""
-    parts = re.split(r"\s*,\s*|\s+", text.strip().strip("[]()").strip())
-    try:
-        values = tuple(float(part) for part in parts)
-    except ValueError:
-        values = ()
-    if not values:
-        raise UsageError(f"'{text[:60]}' is not a list of numbers such as 0.49,0.48,0.45")
-    if not all(abs(v) < 1e6 for v in values):
-        raise UsageError(f"'{text[:60]}' holds NaN, infinity or a number beyond a million")
-    return values
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mcuformer.compile.flash_room import weights_room
 from mcuformer.compile.options import CompileOptions
-from mcuformer.errors import UsageError
+from mcuformer.compile.source import Source
+from mcuformer.errors import Diagnostic, UsageError
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.inputs.dataset import load_dataset
 from mcuformer.inputs.doubts import (
@@ -27,14 +28,13 @@ from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, syn
 from mcuformer.quant.lower import outline_of
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.weight_bits import choose_bits
-from mcuformer.report.schema import Diagnostic
-from mcuformer.targets.board_file import load_board
+from mcuformer.util.sizes import parse_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mcuformer.compile.pipeline import Progress
     from mcuformer.inputs.arrays import InputSpec
+    from mcuformer.util.progress import Progress
 
 METADATA_MEAN, METADATA_STD = "mcuformer.mean", "mcuformer.std"
 _MOST_SAMPLES = 512
@@ -43,7 +43,7 @@ _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
 def quantised(
-    options: CompileOptions, graph: Graph, needs_data: bool, progress: Progress
+    source: Source, graph: Graph, needs_data: bool, progress: Progress
 ) -> tuple[Graph, Evidence]:
     """The int graph, and what it was made from; a float model without data is refused where
     `needs_data`.
@@ -51,12 +51,13 @@ def quantised(
     A QDQ model brings its own scales and needs none. meta["normalisations"] keeps mean and std per
     input.
     """
+    options = source.options
     known = normalisations(options, graph)
     doubts = _normalisation_doubts(options, graph, known)
     pairs = tuple(None if k is None else k.pair for k in known)
     graph = graph.replace(meta={**graph.meta, "normalisations": pairs})
     stats = statistics(options, graph, known, needs_data, progress)
-    room = partial(weights_room, options, load_board(options.board))
+    room = partial(weights_room, options, source.board)
     formats = pixel_formats(options, stats.graph, known)
     pixels = [n for n, f in zip(stats.graph.inputs, formats, strict=True) if f is not None]
     outline = outline_of(stats.graph, options.activations, pixels)
@@ -190,8 +191,6 @@ def _macs(graph: Graph) -> int:
 
 
 def _metadata(graph: Graph, key: str) -> tuple[float, ...] | None:
-    from mcuformer.cli.params import parse_floats
-
     text = graph.meta.get("metadata_props", {}).get(key)
     try:
         return None if text is None else parse_floats(str(text))

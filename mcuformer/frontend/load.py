@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from onnx import ModelProto
 
 from mcuformer.frontend.bind import bind_inputs
 from mcuformer.frontend.convert import convert
@@ -22,7 +23,14 @@ def load_raw(
     path: str | os.PathLike[str], input_shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Graph:
     """The file's own nodes at stage "onnx": input shapes bound, nothing folded or rewritten."""
-    return bind_inputs(import_graph(read_model(path), Path(path).parent), input_shapes)
+    return raw_graph(read_model(path), Path(path).parent, input_shapes)
+
+
+def raw_graph(
+    model: ModelProto, folder: Path, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """The same of a file that was read; `folder` holds its external data."""
+    return bind_inputs(import_graph(model, folder), input_shapes)
 
 
 def load_onnx_stage(
@@ -39,7 +47,12 @@ def load_model(
 
     `input_shapes` binds dynamic axes other than the batch: {"tokens": (1, 64, 192)}.
     """
-    graph = check_finite(verify(convert(load_onnx_stage(path, input_shapes))), GIVEN)
+    return imported(load_raw(path, input_shapes))
+
+
+def imported(raw: Graph) -> Graph:
+    """The canonical float graph of a file's own nodes (`raw_graph`)."""
+    graph = check_finite(verify(convert(run_onnx_passes(raw))), GIVEN)
     with np.errstate(all="ignore"):  # what overflows or is 0 / 0 here is found and named below
         graph = run_float_passes(graph)
     return check_finite(verify(graph), FOLDED)

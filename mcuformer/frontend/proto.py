@@ -18,6 +18,11 @@ DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 def read_model(path: str | os.PathLike[str]) -> ModelProto:
     """Parse an ONNX file: UsageError where unreadable, UnsupportedModelError where no model."""
+    return parse_model(read_file(path), Path(path).name)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """What a model file holds; UsageError where it cannot be read."""
     file = Path(path)
     try:
         if not file.is_file():
@@ -26,10 +31,9 @@ def read_model(path: str | os.PathLike[str]) -> ModelProto:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
             raise UnsupportedModelError(f"{file.name}: {size:,} bytes exceed protobuf's 2 GiB")
-        data = file.read_bytes()
+        return file.read_bytes()
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read model {os.fspath(file)!r}: {error}") from error
-    return parse_model(data, file.name)
 
 
 def parse_model(data: bytes, name: str) -> ModelProto:

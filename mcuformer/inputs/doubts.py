@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import UsageError
-from mcuformer.report.schema import Diagnostic
+from mcuformer.errors import Diagnostic, UsageError
 
 FEWEST = 8  # samples; ranges from fewer are guesses
 _FAR_SHARE = 0.1  # of the numbers, half a range or more outside: noise is often given, pixels fit

@@ -18,8 +18,8 @@ from mcuformer.package.compiled import ELF, CompiledPackage
 from mcuformer.package.outputs import split
 
 if TYPE_CHECKING:
-    from mcuformer.compile.pipeline import Progress
     from mcuformer.targets.result import Inference, RunResult
+    from mcuformer.util.progress import Progress
 
 
 def run_once(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mcuformer.compile.options import CompileOptions
-from mcuformer.errors import ValidationError
+from mcuformer.errors import Diagnostic, ValidationError
 from mcuformer.ir.interp_int import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.proof.bits import compare_bits, emulator_for
@@ -14,7 +13,7 @@ from mcuformer.proof.layers import Comparison, compare_layers
 from mcuformer.proof.outputs import float_fault, output_sqnr
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Evidence, draw_samples
-from mcuformer.report.schema import Checked, Diagnostic, unknown
+from mcuformer.report.schema import Checked, unknown
 from mcuformer.util.names import printable
 
 _BUG = "please report the model: this is a bug in mcuformer"
@@ -33,12 +32,12 @@ class Findings:
 
 
 def check_emitted(
-    package: CompiledPackage, evidence: Evidence, options: CompileOptions
+    package: CompiledPackage, evidence: Evidence, file: OnnxFile, accept_sqnr: float
 ) -> Findings:
     """Run the code in `package` and compare; docs of mcuformer.proof say with what.
 
-    ValidationError where a byte is not the interpreter's, or an output has less than
-    `options.accept_sqnr` dB against the ONNX file.
+    ValidationError where a byte is not the interpreter's, or an output has less than `accept_sqnr`
+    dB against the ONNX `file`.
     """
     graph, samples = package.graph, draw_samples(package.graph, evidence)
     values = run_int(graph, samples.ints)
@@ -47,13 +46,12 @@ def check_emitted(
         each = [{n: v[i] for n, v in values.items()} for i in range(len(samples))]
         images = [samples.image(i) for i in range(len(samples))]
         compare_bits(package, emulator, images, each)
-    file = OnnxFile(options.model, options.input_shapes)
     wanted = file.outputs(samples.onnx)
     layers = compare_layers(evidence.prepared, graph, samples.reals, values)
     fault = float_fault(file, evidence.prepared, samples, layers.outputs, wanted, layers.first)
     diagnostics = list(_diagnostics(layers, fault))
     dbs = output_sqnr(graph, values, wanted)
-    _refuse(package, dbs, options.accept_sqnr, diagnostics)
+    _refuse(package, dbs, accept_sqnr, diagnostics)
     return _findings(emulator, len(samples), dbs, diagnostics)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
-from mcuformer.frontend.load import load_raw
 from mcuformer.frontend.names import origin
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.interp_float import run_onnx
@@ -24,10 +23,10 @@ Inputs = Sequence[NDArray[np.float32]]  # per input [n, *shape in the file]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxFile:
-    """The file that was compiled, and how its free axes were bound."""
+    """The file that was compiled; `raw`: its own nodes, with free axes bound (stage "onnx")."""
 
     path: Path
-    input_shapes: Mapping[str, tuple[int, ...]]
+    raw: Graph
 
     def outputs(self, inputs: Inputs) -> list[NDArray]:
         """Every output [n, elements] of the file."""
@@ -36,22 +35,19 @@ class OnnxFile:
                 return self._onnxruntime(inputs)
             except McuformerError:
                 pass  # an operator that is newer than onnxruntime
-        names = load_raw(self.path, self.input_shapes).outputs
+        names = self.raw.outputs
         runs = [self.tensors([x[i] for x in inputs]) for i in range(len(inputs[0]))]
         return [np.stack([run[name].reshape(-1) for run in runs]) for name in names]
 
     def tensors(self, sample: Inputs, exact: bool = False) -> dict[str, NDArray]:
         """All tensors for one sample; `exact`: those of a QDQ model are cut, not rounded."""
-        raw = load_raw(self.path, self.input_shapes)
-        if exact:
-            raw = _unrounded(raw)
+        raw = _unrounded(self.raw) if exact else self.raw
         return run_onnx(raw, dict(zip(raw.inputs, sample, strict=True)))
 
     def nodes(self) -> Mapping[str, Sequence[str]]:
         """The tensors that each node writes, by its name as `Op.origin` has it."""
-        raw = load_raw(self.path, self.input_shapes)
         found: dict[str, list[str]] = {}
-        for op in raw.ops:
+        for op in self.raw.ops:
             for name in op.origin:
                 found.setdefault(origin(name), []).extend(op.outputs)
         return found

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.errors import Diagnostic
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, onnx_shape
 from mcuformer.ir.types import DTYPES, QParams
-from mcuformer.report.schema import Diagnostic
 
 SAMPLES = 2
 _SEED = 20261128

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import UsageError
+from mcuformer.errors import Diagnostic, UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.supported import check_supported
-from mcuformer.report.schema import Diagnostic
 
 METHODS = ("minmax", "percentile", "mse")
 _ROW_BUDGET = 2**19  # sampled numbers per value: 2 MB

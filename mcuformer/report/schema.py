@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from mcuformer.errors import Diagnostic
+
 SCHEMA_VERSION = 1
 
 
@@ -129,17 +131,6 @@ class Checked:
     samples: int
     equal: bool
     sqnr_db: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
-    """`where`: a layer, an ONNX node, or the dotted path of a field of this report."""
-
-    severity: Literal["info", "warning", "error"]
-    code: str
-    where: str | None
-    message: str
-    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

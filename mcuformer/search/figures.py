@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mcuformer.compile.pipeline import static_estimate
+from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions

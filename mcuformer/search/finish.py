@@ -75,7 +75,7 @@ def compile_found(
     planner: Planner, board: str, model: Path, calibrate: Path, output: Path, say: Say
 ) -> dict[str, Any]:
     """report.json of the compiled network, under the options that the search planned with."""
-    from mcuformer.compile.pipeline import compile_model
+    from mcuformer.compile.stages import compile_model
 
     limits = planner.limits
     options = CompileOptions(

@@ -1,4 +1,4 @@
-"""Sizes and counts as people write them."""
+"""Sizes, counts and lists of numbers as people write them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ def parse_size(text: str) -> int:
 def parse_count(text: str) -> int:
     """A count: 40M, 1.1G, 5000000 (k = 1000)."""
     return _parse(text, _DECIMAL, "", "a count such as 40M, 1.1G or 5000000")
+
+
+def parse_floats(text: str) -> tuple[float, ...]:
+    """'0.5', '0.4914,0.4822,0.4465' or, as Python prints it, '[0.4914, 0.4822, 0.4465]'."""
+    parts = re.split(r"\s*,\s*|\s+", text.strip().strip("[]()").strip())
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        values = ()
+    if not values:
+        raise UsageError(f"'{text[:60]}' is not a list of numbers such as 0.49,0.48,0.45")
+    if not all(abs(v) < 1e6 for v in values):
+        raise UsageError(f"'{text[:60]}' holds NaN, infinity or a number beyond a million")
+    return values
 
 
 def show_size(size_bytes: int) -> str:

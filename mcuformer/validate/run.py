@@ -23,7 +23,7 @@ from mcuformer.validate.compare import Compared, accuracy, worst
 from mcuformer.validate.reference import FloatReference
 
 if TYPE_CHECKING:
-    from mcuformer.compile.pipeline import Progress
+    from mcuformer.util.progress import Progress
 
 Device = Callable[[Sequence[bytes]], list[bytes]]  # bytes of all inputs in, of all outputs out
 _CHUNK = 200

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.codegen.package import write_package
-from mcuformer.compile.pipeline import static_estimate
+from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.frontend import load_model
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_int import run_int

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from memory_table import GOALS, measure
 from util_stems import Layer, Stem, in_strips, lowered
 
-from mcuformer.compile.pipeline import static_estimate
+from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.model import Region
 from mcuformer.schedule.run import Schedule, curve, place
 from mcuformer.targets.board_file import load_board

@@ -13,7 +13,7 @@ from counted import Layer as Geometry
 from vit_onnx import Shape, smooth_pixels, write_vit
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import plan_model, write_model
+from mcuformer.compile.stages import plan_model, write_model
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.store import load_graph
 from mcuformer.kernels.shapes import op_input

@@ -149,6 +149,19 @@ def test_misfit_with_json_prints_the_report(
     assert [d["code"] for d in report["diagnostics"] if d["severity"] == "error"]
 
 
+def test_save_temps_keeps_what_every_stage_made(compiling: Compiling, tmp_path: Path) -> None:
+    for words, kept in (((), False), (("--save-temps",), True)):
+        assert invoke(compiling(tmp_path / "o", "--emit-only", "--no-check", *words)) == 0
+        assert (tmp_path / "o" / "stages").exists() == kept
+    stages = sorted((tmp_path / "o" / "stages").iterdir())
+    assert [p.name for p in stages] == [
+        f"{i}-{name}.txt"
+        for i, name in enumerate(("onnx", "float", "prepared", "int", "program", "plan"), 1)
+    ]
+    begins = [p.read_text().split()[0] for p in stages]
+    assert begins[:5] == ["graph"] * 4 + ["program"] and stages[5].stat().st_size > 100
+
+
 def test_read_only_output(tmp_path: Path) -> None:
     """As a user who may not write there, also where the tests run as root."""
     program = (

@@ -14,11 +14,11 @@ from mcuformer.ir.verify import VerifyError
 from mcuformer.memory.model import PlanError
 
 STAGES = {
-    "mcuformer.memory.check.check": PlanError("buffers a and b share bytes"),
-    "mcuformer.ir.verify.verify": VerifyError("graph output y is produced by nothing"),
-    "mcuformer.schedule.run.place": AssertionError("no span"),
-    "mcuformer.schedule.run.curve": KeyError("layer"),
-    "mcuformer.frontend.load_model": IndexError("list index out of range"),
+    "mcuformer.compile.placed.check": PlanError("buffers a and b share bytes"),
+    "mcuformer.compile.placed.verify": VerifyError("graph output y is produced by nothing"),
+    "mcuformer.compile.placed.place": AssertionError("no span"),
+    "mcuformer.compile.placed.curve": KeyError("layer"),
+    "mcuformer.frontend.load.imported": IndexError("list index out of range"),
 }
 
 

@@ -21,13 +21,13 @@ from fuzz.draws import Drawn
 from fuzz.errors import Mismatch
 from fuzz.machine import Machine
 from fuzz.simulation import shortfalls
-from mcuformer.compile.pipeline import plan_model
+from mcuformer.compile.figures import Figures
+from mcuformer.compile.stages import plan_model
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import to_canonical
 from mcuformer.memory.simulate import simulate
-from mcuformer.report.figures import Figures
 from mcuformer.validate.reference import FloatReference
 
 SLOW_S = 60.0

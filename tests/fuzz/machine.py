@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fuzz.errors import Mismatch
 from mcuformer.codegen.package import write_package
-from mcuformer.report.figures import Figures
+from mcuformer.compile.figures import Figures
 from mcuformer.targets import host_runner, unicorn_runner
 from mcuformer.targets.firmware import build_firmware
 from mcuformer.targets.result import RunResult

@@ -14,7 +14,7 @@ import pytest
 
 from mcuformer.cli import invoke
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import plan_model
+from mcuformer.compile.stages import plan_model
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.text import print_graph
 from mcuformer.schedule.text import print_program

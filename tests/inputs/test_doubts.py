@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcuformer.errors import UsageError
+from mcuformer.errors import Diagnostic, UsageError
 from mcuformer.inputs.doubts import (
     InputSamples,
     calibration_doubts,
@@ -15,7 +15,6 @@ from mcuformer.inputs.doubts import (
     wanted_grid,
     wanted_pixels,
 )
-from mcuformer.report.schema import Diagnostic
 
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(0, 256, (16, 3, 8, 8), dtype=np.uint8)

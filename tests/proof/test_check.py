@@ -16,7 +16,7 @@ import pytest
 from mcuformer.cli import invoke
 from mcuformer.codegen import calls, model_c, runtime
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import compile_model
+from mcuformer.compile.stages import compile_model
 from mcuformer.errors import ValidationError
 from mcuformer.files.paths import RUNTIME_C
 from mcuformer.quant import lower_linear

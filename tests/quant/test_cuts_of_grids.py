@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import plan_model
+from mcuformer.compile.stages import plan_model
+from mcuformer.frontend.load import load_raw
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
@@ -97,7 +98,7 @@ def test_values_are_cut_where_their_grid_ends(
     graph, prepared = figures.graph, figures.evidence.prepared
     values = run_int(graph, InputCodec.of(graph).to_int((x,)))
     got = outputs_of(graph)[0].reals(values[graph.outputs[0]]).reshape(len(x), -1)
-    wanted = OnnxFile(path, {}).outputs((x[:, None],))[0].reshape(len(x), -1)
+    wanted = OnnxFile(path, load_raw(path)).outputs((x[:, None],))[0].reshape(len(x), -1)
     assert _db(wanted, got) > 28
     *_, (_, env) = eval_steps(prepared, (x,))
     assert _db(wanted, env[prepared.outputs[0]].reshape(len(x), -1)) > 28

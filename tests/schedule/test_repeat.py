@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from mcuformer.compile.pipeline import static_estimate
+from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.check import check
 from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import analyze_model
+from mcuformer.compile.stages import analyze_model
 from mcuformer.search.figures import Cost, Illegal, Limits, Planner
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board

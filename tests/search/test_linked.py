@@ -8,7 +8,7 @@ import pytest
 from test_figures import exported, quiet, varied
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.pipeline import compile_model
+from mcuformer.compile.stages import compile_model
 from mcuformer.package.compiled import open_package
 from mcuformer.package.execution import Executor
 from mcuformer.search.figures import Cost, Limits, Planner

@@ -14,6 +14,7 @@ import torch
 
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.quantise import quantised
+from mcuformer.compile.source import read_source
 from mcuformer.frontend import load_model
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import QParams
@@ -53,7 +54,7 @@ def integer_graph(network, folder, kept=None, bits=8):
     options = CompileOptions(
         model=model, board="stm32f746", calibration=images, weight_bits=str(bits)
     )
-    return quantised(options, load_model(model, {}), True, lambda *_: None)[0]
+    return quantised(read_source(options), load_model(model, {}), True, lambda *_: None)[0]
 
 
 def integer_logits(graph, x):

@@ -231,7 +231,7 @@ def test_both_exporters_of_a_found_network_compile_to_the_same_figures(tmp_path)
 
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     from mcuformer.compile.options import CompileOptions
-    from mcuformer.compile.pipeline import analyze_model
+    from mcuformer.compile.stages import analyze_model
     from mcuformer.search.data import load
     from mcuformer.search.finish import export
     from mcuformer.search.net import Network, initialise

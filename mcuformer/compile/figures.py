@@ -9,7 +9,8 @@ import numpy as np
 
 from mcuformer import __version__
 from mcuformer.compile.options import CompileOptions
-from mcuformer.errors import McuformerError
+from mcuformer.compile.source import Source
+from mcuformer.errors import Diagnostic, McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.proof.samples import Evidence
@@ -22,24 +23,38 @@ from mcuformer.targets.elf import Usage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figures:
-    """What is known of a compilation; `linked` is None where there is no ELF."""
+    """What is known of a compilation: of its source, of what was planned, and of what was written.
 
-    options: CompileOptions
-    board: Board
-    sha256: str
-    parameters: int
-    graph: Graph
+    `weights`: "internal" or "qspi". `tradeoffs`: --optimize, arena bytes, MACs. `name`: the prefix in
+    C, once it is written; `linked`: None where there is no ELF.
+    """
+
+    source: Source
+    evidence: Evidence
     program: Program
     plan: MemoryPlan
     static_bytes: int
-    weights: str  # "internal" or "qspi"
-    tradeoffs: tuple[tuple[str, int, int], ...]  # --optimize, arena bytes, MACs
-    diagnostics: tuple[r.Diagnostic, ...]
+    weights: str
     weights_bytes: int
-    linked: Usage | None
+    tradeoffs: tuple[tuple[str, int, int], ...]
     error: McuformerError | None
-    evidence: Evidence
+    diagnostics: tuple[Diagnostic, ...]
+    name: str = ""
+    linked: Usage | None = None
     checked: r.Checked | None = None
+
+    @property
+    def options(self) -> CompileOptions:
+        return self.source.options
+
+    @property
+    def board(self) -> Board:
+        return self.source.board
+
+    @property
+    def graph(self) -> Graph:
+        """The int graph that defines every number of the program."""
+        return self.program.graph
 
 
 def build_report(f: Figures) -> r.Report:
@@ -81,9 +96,9 @@ def _model(f: Figures, macs: int) -> r.Model:
     meta = f.graph.meta
     return r.Model(
         path=str(f.options.model),
-        sha256=f.sha256,
+        sha256=f.source.sha256,
         opset=int(meta["opset"]),
-        parameters=f.parameters,
+        parameters=f.source.parameters,
         macs=macs,
         inputs=tuple(
             _tensor(f.graph, *row)
@@ -154,7 +169,7 @@ def _estimate(f: Figures, layers: Iterable[r.LayerRow]) -> r.Estimate:
     return r.Estimate(instructions=instructions, seconds=seconds)
 
 
-def _reasons(f: Figures) -> list[r.Diagnostic]:
+def _reasons(f: Figures) -> list[Diagnostic]:
     """Why each None in the report is one."""
     reasons = []
     if f.linked is None:
@@ -177,12 +192,12 @@ def _reasons(f: Figures) -> list[r.Diagnostic]:
     return reasons
 
 
-def _unused_inputs(f: Figures) -> list[r.Diagnostic]:
+def _unused_inputs(f: Figures) -> list[Diagnostic]:
     """Inputs that have their place and no effect."""
     readers = f.graph.consumers()
     pairs = zip(f.graph.inputs, f.graph.meta["input_names"], strict=True)
     return [
-        r.Diagnostic(
+        Diagnostic(
             severity="warning",
             code="unused-input",
             where=name,
@@ -193,11 +208,11 @@ def _unused_inputs(f: Figures) -> list[r.Diagnostic]:
     ]
 
 
-def _failure(f: Figures) -> list[r.Diagnostic]:
+def _failure(f: Figures) -> list[Diagnostic]:
     if f.error is None:
         return []
     return [
-        r.Diagnostic(
+        Diagnostic(
             severity="error",
             code="does-not-fit",
             where=None,

@@ -1,0 +1,53 @@
+"""The stages from a placed program to a package on disk: C, firmware, and what run and validate read."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from mcuformer.codegen.package import write_package
+from mcuformer.compile.figures import Figures
+from mcuformer.compile.flash_room import linked_error
+from mcuformer.errors import McuformerError
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.store import save_graph
+from mcuformer.package.compiled import BOARD, GRAPH
+from mcuformer.schedule.program import Program
+from mcuformer.targets.elf import read_elf, usage
+from mcuformer.targets.elf_checks import elf_problems
+from mcuformer.targets.firmware import build_firmware
+
+
+def written(figures: Figures, work: Path) -> Figures:
+    """The C package, its graph and its board, in `work`; the figures with the bytes that were packed."""
+    options, board = figures.source.options, figures.source.board
+    package = write_package(
+        work, figures.program, figures.plan, board, figures.weights, options.name
+    )
+    save_graph(annotated(figures.program, package.model_id), work / GRAPH)
+    shutil.copyfile(figures.source.board_file, work / BOARD)
+    return replace(figures, name=package.name, weights_bytes=package.weights_bytes)
+
+
+def annotated(program: Program, model_id: bytes) -> Graph:
+    """The program's int graph; its meta says what each trace of the firmware shows, and its id."""
+    traces = tuple((t.value, t.first_byte) for t in program.traces)
+    meta = {**program.graph.meta, "traces": traces, "model_id": model_id.hex()}
+    return program.graph.replace(meta=meta)
+
+
+def linked(figures: Figures, work: Path) -> Figures:
+    """The firmware of what was written; the figures with its linked sizes."""
+    options, board = figures.source.options, figures.source.board
+    elf = read_elf(build_firmware(work, board))
+    broken = elf_problems(elf, figures.name)
+    if broken:
+        raise McuformerError("the firmware breaks its promises: " + "; ".join(broken))
+    if not options.save_temps:
+        shutil.rmtree(work / "build" / "objects", ignore_errors=True)
+    sizes = usage(elf, board)
+    too_much = linked_error(options, sum(sizes.regions[m.name] for m in board.flashes))
+    if too_much is not None:
+        raise too_much
+    return replace(figures, linked=sizes)

@@ -1,0 +1,65 @@
+"""The stage from the int graph to a placed program, or to why there is no room for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcuformer.compile.figures import Figures
+from mcuformer.compile.flash_room import choose_flash, flash_error
+from mcuformer.compile.misfit import explain
+from mcuformer.compile.source import Source
+from mcuformer.compile.static_bytes import static_estimate
+from mcuformer.errors import DoesNotFitError, McuformerError
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.verify import verify
+from mcuformer.memory.check import check
+from mcuformer.memory.model import UNLIMITED, Region, arena_regions
+from mcuformer.proof.samples import Evidence
+from mcuformer.schedule.macs import op_macs
+from mcuformer.schedule.run import MODES, Curve, curve, fit, place
+
+
+def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
+    """The program that `--optimize` and the limits mean, proved by the checker; where nothing fits,
+    the smallest one and `error`."""
+    options, board = source.options, source.board
+    static = static_estimate(graph)
+    beside = static + board.stack_bytes
+    arenas = arena_regions(board, beside)
+    limit = None if options.ram is None else options.ram - beside
+    trade = curve(graph, options.input_mode)
+    error: McuformerError | None = None
+    try:
+        schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)
+    except DoesNotFitError:
+        wide = [replace(arenas[0], size_bytes=UNLIMITED), *arenas[1:]]
+        schedule = place(trade, wide, "ram")
+        error = explain(options, graph, trade, arenas, beside, schedule)
+    program = schedule.program
+    weights = choose_flash(options.weights, program.graph, board)
+    error = error or flash_error(options, weights, program.graph, board)
+    verify(program.graph)
+    check(program, schedule.plan)
+    return Figures(
+        source=source,
+        evidence=evidence,
+        program=program,
+        plan=schedule.plan,
+        static_bytes=static,
+        weights=weights,
+        weights_bytes=sum(layer.weights_bytes for layer in program.layers),
+        tradeoffs=() if error else tradeoffs(trade, arenas),
+        error=error,
+        diagnostics=evidence.diagnostics,
+    )
+
+
+def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, int], ...]:
+    """(mode, arena bytes, MACs) of every `--optimize`, placed on this board; equal ones once."""
+    found: dict[tuple[int, int], str] = {}
+    for mode in MODES:
+        made = fit(trade, arenas, mode)
+        macs = sum(op_macs(made.frame.graph, op) for op in made.frame.graph.ops)
+        found.setdefault((made.plan.arena_bytes, macs), mode)
+    return tuple((mode, size, macs) for (size, macs), mode in found.items())

@@ -1,0 +1,147 @@
+"""`compile_model` and `analyze_model`: the stages of a compilation in their order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mcuformer.compile.figures import Figures, build_report
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.temps import FOLDER, Temps
+from mcuformer.errors import Diagnostic, McuformerError
+from mcuformer.files.atomic import atomic_directory
+from mcuformer.package.compiled import GRAPH, REPORT, CompiledPackage
+from mcuformer.report import schema
+from mcuformer.util.progress import Progress
+
+# A stage imports what it needs: --help and a wrong name cost no second.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """`report` is report.json; `page()` its HTML; `chart()` memory over time as text."""
+
+    report: dict[str, Any]
+    page: Callable[[], str]
+    chart: Callable[[], str]
+    error: McuformerError | None
+    diagnostics: Sequence[Diagnostic]
+
+
+def analyze_model(options: CompileOptions, progress: Progress) -> Result:
+    """The figures of compile with no toolchain; a model that does not fit has a report too."""
+    figures = plan_model(options, progress, needs_data=False)
+    if figures.error is not None:
+        figures.error.diagnostics = figures.diagnostics
+    return _result(figures)
+
+
+def compile_model(options: CompileOptions, output: Path, progress: Progress) -> Result:
+    """Write the package to `output`, whole or not at all; nothing where the model does not fit."""
+    with atomic_directory(output) as work:
+        temps = Temps(work / FOLDER if options.save_temps else None)
+        figures = plan_model(options, progress, needs_data=True, temps=temps)
+        try:
+            _require_fit(figures)
+            figures = write_model(figures, work, progress)
+            figures = _checked(figures, work, progress)
+            result = _result(figures)
+        except McuformerError as error:
+            error.diagnostics = figures.diagnostics
+            raise
+        text = json.dumps(result.report, indent=2, allow_nan=False) + "\n"
+        (work / REPORT).write_text(text, encoding="utf-8")
+    return result
+
+
+def plan_model(
+    options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
+) -> Figures:
+    """The stages up to the placed program; where it does not fit, the smallest and `error`."""
+    from mcuformer.compile.placed import placed
+    from mcuformer.compile.quantise import quantised
+    from mcuformer.compile.source import read_source
+    from mcuformer.frontend.load import imported
+
+    temps = temps or Temps()
+    progress("reading the model")
+    source = read_source(options)
+    temps.graph("onnx", source.raw)
+    float_graph = imported(source.raw).replace(name=options.model.stem)
+    temps.graph("float", float_graph)
+    int_graph, evidence = quantised(source, float_graph, needs_data, progress)
+    temps.graph("prepared", evidence.prepared)
+    temps.graph("int", int_graph)
+    progress("scheduling")
+    figures = placed(source, int_graph, evidence)
+    temps.program("program", figures.program, figures.plan)
+    temps.plan("plan", figures.program, figures.plan)
+    return figures
+
+
+def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
+    """The stages that write: C, and the firmware where one is wanted and the board runs one."""
+    from mcuformer.compile.emitted import linked, written
+
+    progress("writing C")
+    figures = written(figures, work)
+    if figures.source.options.emit_only or figures.source.board.core == "host":
+        return figures
+    progress("building the firmware")
+    return linked(figures, work)
+
+
+def _require_fit(figures: Figures) -> None:
+    """Its error, with the report, where it does not fit."""
+    if figures.error is not None:
+        figures.error.report = _result(figures).report
+        raise figures.error
+
+
+def _checked(figures: Figures, work: Path, progress: Progress) -> Figures:
+    """The figures with what the check of the emitted code found (mcuformer/proof)."""
+    from mcuformer.ir.store import load_graph
+    from mcuformer.proof import check_emitted
+    from mcuformer.proof.reference import OnnxFile
+
+    source = figures.source
+    if not source.options.check:
+        return figures
+    progress("checking what was written")
+    report = schema.to_dict(build_report(figures))
+    package = CompiledPackage(work, report, load_graph(work / GRAPH), source.board)
+    file = OnnxFile(source.options.model, source.raw)
+    found = check_emitted(package, figures.evidence, file, source.options.accept_sqnr)
+    return replace(
+        figures, checked=found.checked, diagnostics=(*figures.diagnostics, *found.diagnostics)
+    )
+
+
+def _result(figures: Figures) -> Result:
+    report = build_report(figures)
+    wrong = schema.problems(report)
+    if wrong:
+        raise McuformerError("the report contradicts itself: " + "; ".join(wrong))
+    return Result(
+        report=schema.to_dict(report),
+        page=lambda: _page(figures, report),
+        chart=lambda: _chart(figures),
+        error=figures.error,
+        diagnostics=report.diagnostics,
+    )
+
+
+def _page(figures: Figures, report: schema.Report) -> str:
+    from mcuformer.report.page import page
+    from mcuformer.report.timeline import timeline
+
+    return page(report, timeline(figures.program, figures.plan))
+
+
+def _chart(figures: Figures) -> str:
+    from mcuformer.report.timeline import chart, timeline
+
+    return chart(timeline(figures.program, figures.plan))
