@@ -27,7 +27,7 @@ from mcuformer.search.augment import Augment
 from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_atomically
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
-from mcuformer.search.muon import Muon
+from mcuformer.search.optimizers import optimizers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,9 @@ class Trainer:
         self.path = directory / "last.pt"
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
-        self.optimizers = _optimizers(model, recipe)
+        self.optimizers = optimizers_of(
+            model, recipe.lr, recipe.weight_decay, recipe.optimizer == "muon"
+        )
         self.average = {n: t.detach().clone() for n, t in followed(model)}
         self.finished = 0
         self.losses: list[float] = []
@@ -284,31 +286,3 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
 
 def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Decay for matrices only; `factor` scales the rate of a group."""
-    named = list(model.named_parameters())
-    matrices = [p for n, p in named if _is_matrix(n, p)] if recipe.optimizer == "muon" else []
-    taken = {id(p) for p in matrices}
-    rest = [(n, p) for n, p in named if id(p) not in taken]
-    decayed = [p for n, p in rest if p.ndim >= 2 and "position" not in n and "relative" not in n]
-    kept = {id(p) for p in decayed}
-    plain = [p for _, p in rest if id(p) not in kept]
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay, "factor": 1.0},
-        {"params": plain, "weight_decay": 0.0, "factor": 1.0},
-    ]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
-    if matrices:
-        muon = Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay)
-        muon.param_groups[0]["factor"] = 1.5
-        found.append(muon)
-    return found
-
-
-def _is_matrix(name: str, p: Tensor) -> bool:
-    """Hidden layers: not the patches, the positions, or the head."""
-    return ("blocks" in name and p.ndim == 2 and "relative" not in name) or (
-        "conv" in name and p.ndim == 4
-    )
