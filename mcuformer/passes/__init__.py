@@ -10,6 +10,7 @@ from mcuformer.passes.absorb_affine import absorb_affine
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.passes.drop_qdq import drop_qdq
 from mcuformer.passes.drop_softmax import drop_softmax
+from mcuformer.passes.factor_norm_scale import factor_norm_scale
 from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
@@ -30,6 +31,7 @@ ONNX_PASSES: tuple[Pass, ...] = (
     note_weight_scales,  # while int8 weights still have them
     fold_constants,  # gives every value its shape
     drop_qdq,  # before the fusions, whose chains the pairs interrupt
+    factor_norm_scale,  # before fuse_layernorm, which looks for the difference
     fuse_layernorm,  # before activations, which would take its Sqrt apart
     fuse_activations,
 )
