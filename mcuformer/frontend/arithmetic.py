@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Probs, Scores, Tensor, Unsupported, View
 
 Operand = View | NDArray
 
@@ -115,17 +115,32 @@ def _once(table: NDArray) -> NDArray:
 
 def divide(emit: Emitter, a: Operand, b: Operand) -> View:
     if isinstance(b, View) or not isinstance(a, View):
-        raise Unsupported("division by an activation")
+        raise Unsupported(
+            "division by an activation: looked for a constant divisor; Softmax and LayerNormalization "
+            "are the quotients that work"
+        )
     if not b.all():
-        raise Unsupported("division by zero")
+        raise OwnFault("looked for a divisor other than 0, found 0 in the constant")
     return multiply(emit, a, np.asarray(1.0 / b.astype(np.float64)))
 
 
 def power(emit: Emitter, a: Operand, b: Operand) -> View:
-    exponent = None if isinstance(b, View) or b.size != 1 else float(b.reshape(-1)[0])
-    if not isinstance(a, View) or exponent not in (1.0, 2.0):
-        raise Unsupported("a power other than 1 or 2")
-    return a if exponent == 1.0 else multiply(emit, a, a)
+    """A small whole exponent is a product, which keeps the sign of odd ones."""
+    exponent = None if isinstance(b, View) or not _uniform(b) else float(b.flat[0])
+    if not isinstance(a, View) or exponent not in (1.0, 2.0, 3.0, 4.0):
+        raise (Unsupported if isinstance(b, View) else OwnFault)(
+            "looked for a power of 1, 2, 3 or 4, the same for all elements, found "
+            f"{'others' if exponent is None else format(exponent, 'g')}: Mul, such a power, or an "
+            "activation of `mcuformer ops` works"
+        )
+    assert isinstance(b, np.ndarray)
+    a = _grown(a, b.shape)
+    if exponent == 1.0:
+        return a
+    square = multiply(emit, a, a)
+    if exponent == 2.0:
+        return square
+    return multiply(emit, square, a if exponent == 3.0 else square)
 
 
 def in_base_order(view: View, const: NDArray) -> NDArray:
@@ -150,9 +165,11 @@ def _aligned(a: View, b: View) -> NDArray:
 
 def _add_bias(view: View, const: NDArray) -> View:
     if isinstance(view.base, Probs) or not view.is_bijective():
-        raise Unsupported("a bias on part of the attention scores")
+        raise Unsupported(
+            "looked for a bias on all scores of an attention, found one on a part: add zeros to the rest"
+        )
     if not view.scale:
-        raise Unsupported("attention scores times 0")
+        raise Unsupported("looked for attention scores, found them times 0: drop the attention")
     scores = view.base
     assert isinstance(scores, Scores)
     flat = np.empty(view.base_size, np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import NO_ATTENTION, Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
 
@@ -31,7 +31,7 @@ def product(emit: Emitter, a: View, b: View) -> View:
         return _transposed(out)
     if isinstance(a.base, Tensor) and isinstance(b.base, Tensor):
         return _scores(emit, a, _transposed(b), lead)
-    raise Unsupported("a product of two activations that is no attention")
+    raise Unsupported(NO_ATTENTION)
 
 
 def _transposed(x: View) -> View:
@@ -61,7 +61,10 @@ def softmax(emit: Emitter, view: View, axis: int) -> View:
     assert isinstance(scores, Scores)
     scores = replace(scores, origin=(*scores.origin, *emit.origin))
     if not view.is_bijective():
-        raise Unsupported("softmax over a part of the attention scores")
+        raise Unsupported(
+            "looked for Softmax over all keys of an attention, found a part of them: mask the rest "
+            "with a constant bias"
+        )
     moved = np.moveaxis(view.index, axis, -1)
     keys = moved.reshape(-1, moved.shape[-1])
     _, m, n = scores.shape
@@ -72,7 +75,10 @@ def softmax(emit: Emitter, view: View, axis: int) -> View:
         b, rest = np.divmod(view.index, m * n)
         row, col = np.divmod(rest, n)
         return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
-    raise Unsupported("softmax over an axis that is not the keys of an attention")
+    raise Unsupported(
+        "looked for Softmax over the keys of an attention, found an axis that is not the keys: axis=-1 "
+        "of q k works"
+    )
 
 
 def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
@@ -108,7 +114,10 @@ def _whole_heads(p: View, batch: int, size: int) -> NDArray:
         or (maps[:, 0] % size).any()
         or len(set(maps[:, 0].tolist())) != batch
     ):
-        raise Unsupported("attention probabilities are rearranged between softmax and values")
+        raise Unsupported(
+            "looked for whole heads between Softmax and values, found probabilities that are moved: "
+            "move the values instead"
+        )
     return maps
 
 

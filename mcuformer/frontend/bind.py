@@ -30,7 +30,22 @@ def bind_inputs(graph: Graph, given: Mapping[str, tuple[int, ...]] | None) -> Gr
         if any(d < 0 for d in shape) or math.prod(shape) > MAX_ACTIVATION:
             raise UnsupportedModelError(f"input {shown(name)}: shape {list(shape)} is absurd")
         values[name] = Value(name, TensorType(shape, values[name].type.dtype))
-    return graph.replace(values=values)
+    return graph.replace(values=values, meta={**graph.meta, "declared": _declared(graph, values)})
+
+
+def _declared(graph: Graph, values: Mapping[str, Value]) -> dict[str, TensorType]:
+    """The types that the file gives other values, its named axes as they are bound now."""
+    sizes: dict[str, int] = {}
+    for name in graph.inputs:
+        dims = graph.meta["input_dims"][name] or ()
+        pairs = zip(dims, values[name].type.shape, strict=False)
+        sizes |= {d: size for d, size in pairs if isinstance(d, str)}
+    found: dict[str, TensorType] = {}
+    for name, (dims, dtype) in graph.meta["declared"].items():
+        shape = [sizes.get(d, -1) if isinstance(d, str) else d or -1 for d in dims or (-1,)]
+        if all(d > 0 for d in shape) and math.prod(shape) <= MAX_ACTIVATION:
+            found[name] = TensorType(tuple(shape), dtype)
+    return found
 
 
 def _bound(

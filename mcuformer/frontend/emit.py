@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.views import (
+    NO_ATTENTION,
     Index,
     Probs,
     Scores,
@@ -204,7 +205,8 @@ class Emitter:
 
     def _tensor(self, view: View) -> Tensor:
         if isinstance(view.base, (Scores, Probs)):
-            raise Unsupported("a product of two activations is supported inside attention only")
+            scores = view.base.scores if isinstance(view.base, Probs) else view.base
+            raise Unsupported(f"{NO_ATTENTION} ({', '.join(scores.origin)} makes it)")
         return view.base
 
     def ordered(self, view: View) -> View:

@@ -7,45 +7,45 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.proto import DOMAINS, opset_of
 from mcuformer.frontend.tensors import dtype_of, read_tensor
+from mcuformer.ir.finite import MEND
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 
+# They read bounds, or hand numbers on.
+_INFINITE = frozenset(("Clip", "Min", "Max", "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze"))
 UNKNOWN = TensorType((-1,), "float32")
 Dim = int | str | None
 
 
 def import_graph(model: ModelProto, folder: Path | None) -> Graph:
-    """`meta`: opset, producer, metadata_props, input_dims {name: dims as declared}."""
+    """`meta`: opset, producer, metadata_props, input_dims {name: dims as declared}, and of other
+    values declared {name: (dims, element type)}."""
     opset = opset_of(model)
     graph = model.graph
     if graph.sparse_initializer:
         raise UnsupportedModelError("sparse initialisers are not supported")
     values: dict[str, Value] = {}
-    bounds = _bounds(graph)
     for tensor in graph.initializer:
-        data = read_tensor(tensor, folder)
-        if tensor.name not in bounds or np.isnan(data).any():
-            _no_nan(tensor.name, data)
-        values[tensor.name] = _constant(tensor.name, data)
+        values[tensor.name] = _constant(tensor.name, read_tensor(tensor, folder))
     inputs = [info for info in graph.input if info.name not in values]
     for info in inputs:
         values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
     nodes = [_op(i, node, folder, opset) for i, node in enumerate(graph.node)]
-    ops = _ordered(nodes, set(values))
+    ops = _ordered(_with_finite_weights(nodes, values), set(values))
     for op in ops:
         for out in op.outputs:
             if out in values:
@@ -64,6 +64,10 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
         "parameters": _parameters(model),
         "output_names": outputs,
         "input_dims": {info.name: _dims(info) for info in inputs},
+        "declared": {
+            info.name: (_dims(info), _element_type(info))
+            for info in (*graph.value_info, *graph.output)
+        },
     }
     return Graph(
         names.plain(graph.name) or "model", "onnx", tuple(i.name for i in inputs), outputs,
@@ -91,18 +95,27 @@ def _constant(name: str, data: NDArray) -> Value:
     return Value(name, TensorType(tuple(data.shape), str(data.dtype)), data)
 
 
-def _bounds(graph: GraphProto) -> set[str]:
-    """Constants that only bound something: infinite, they bound nothing and are no weights."""
-    inputs = {node.op_type in ("Clip", "Min", "Max"): set[str]() for node in graph.node}
-    for node in graph.node:
-        inputs[node.op_type in ("Clip", "Min", "Max")].update(node.input)
-    return inputs.get(True, set()) - inputs.get(False, set())
+def _with_finite_weights(ops: Sequence[Op], values: Mapping[str, Value]) -> list[Op]:
+    """`ops`; those that read NaN or infinite numbers say so in their attribute "error".
+
+    -inf is legal in an attention mask, and an infinite bound bounds nothing; the canonical stage
+    checks where they may stand. What moves such a number is not to blame for it.
+    """
+    nan = {n for n, v in values.items() if v.data is not None and _holds(np.isnan, v.data)}
+    inf = {n for n, v in values.items() if v.data is not None and _holds(np.isposinf, v.data)}
+    return [_checked(op, nan, inf) for op in ops] if nan or inf else list(ops)
 
 
-def _no_nan(name: str, data: NDArray) -> None:
-    # -inf is legal in an attention mask; the canonical stage checks where it may stand
-    if data.dtype.kind == "f" and (np.isnan(data).any() or np.isposinf(data).any()):
-        raise UnsupportedModelError(f"weights {shown(name)} hold NaN or infinite values")
+def _holds(kind: Callable[[NDArray], NDArray], data: NDArray) -> bool:
+    return data.dtype.kind == "f" and bool(kind(data).any())
+
+
+def _checked(op: Op, nan: Container[str | None], inf: Container[str | None]) -> Op:
+    for name in op.inputs:
+        if name in nan or (name in inf and op.kind not in _INFINITE):
+            reason = f"weights {shown(str(name))} hold NaN or infinite values: {MEND}"
+            return op.replace(attrs={"error": reason, **op.attrs})
+    return op
 
 
 def _element_type(info: ValueInfoProto) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import wrapped
 from mcuformer.ir.optable import ONNX
@@ -23,12 +23,17 @@ def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
         return [_concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
     x, rest = args[0], list(args[1:])
     if not isinstance(x, View) or any(isinstance(a, View) for a in rest):
-        raise Unsupported("where elements go must be constant")
+        raise Unsupported(
+            "looked for constant sizes, indices or order, found ones that depend on the model's input"
+        )
     if op.kind == "Pad":
         rest = _zero_padding(op, rest)
     arrays = [a for a in rest if not isinstance(a, View)]
     if op.kind == "Resize" and op.attrs.get("mode", "nearest") != "nearest":
-        raise Unsupported("resizing an activation other than to the nearest cell")
+        raise OwnFault(
+            f"looked for mode nearest, found {op.attrs['mode']}: nearest works on activations, and "
+            "every mode on constants"
+        )
     moved = ONNX[op.kind].evaluate(op.attrs, [x.index, *arrays], len(op.outputs))
     return [x.with_index(index) for index in moved]
 
@@ -37,7 +42,10 @@ def _zero_padding(op: Op, rest: list[Operand | None]) -> list[Operand | None]:
     fill = rest[1] if len(rest) > 1 else None
     assert not isinstance(fill, View)
     if op.attrs.get("mode", "constant") == "constant" and fill is not None and fill.any():
-        raise Unsupported("padding with a value other than 0")
+        raise OwnFault(
+            f"padding with a value other than 0: found {float(fill.reshape(-1)[0]):g}; 0, or mode edge "
+            "or reflect, works"
+        )
     return [rest[0], np.asarray(-1), *rest[2:]]
 
 

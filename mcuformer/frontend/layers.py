@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Tensor, Unsupported, View, is_arange, whole
-from mcuformer.ir.onnx_ops.base import Attrs, wrapped
-from mcuformer.ir.onnx_ops.pools import ceil_count, spatial_pads
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View, whole
+from mcuformer.ir.onnx_ops.base import Attrs
+from mcuformer.ir.onnx_ops.pools import spatial_pads
 
 
 def linear(
@@ -123,7 +122,10 @@ def _matrix(w: NDArray) -> NDArray:
     while w.ndim > 2 and w.shape[0] == 1:
         w = w[0]
     if w.ndim != 2:
-        raise Unsupported(f"a constant factor of shape {list(w.shape)}, want a matrix")
+        raise OwnFault(
+            f"looked for a matrix [K, N], found a constant factor of shape {list(w.shape)}: one MatMul "
+            "per matrix, or Conv with groups, works"
+        )
     return w
 
 
@@ -132,7 +134,7 @@ def layernorm(
 ) -> View:
     """Over the last axes. Groups of a row (q/k-norm of heads) stay where they are."""
     if x.scale == 0:
-        raise Unsupported("a LayerNorm of zeros")
+        raise Unsupported("looked for activations, found them multiplied by 0: drop the branch")
     size = math.prod(x.shape[axis:])
     eps = eps / (x.scale * x.scale)  # norm(s*x, eps) = norm(x, eps/s^2), for s > 0
     sign = math.copysign(1.0, x.scale)
@@ -177,11 +179,15 @@ def conv(
 ) -> View:
     """x[1, Ci, H, W] with w[Co, Ci/g, kh, kw] -> [1, Co, Ho, Wo]."""
     if w.ndim != 4 or x.shape[0] != 1:
-        raise Unsupported(
-            f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1"
+        raise OwnFault(
+            f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1; "
+            "a 1-D one is [1, C, 1, W] under a kernel of (1, k)"
         )
     if any(d != 1 for d in attrs.get("dilations") or ()):
-        raise Unsupported("a dilated convolution")
+        raise OwnFault(
+            f"looked for a kernel without gaps, found dilations {list(attrs['dilations'])}: what works "
+            "is a larger kernel that holds zeros in the gaps"
+        )
     strides = tuple(attrs.get("strides") or (1, 1))
     image, pads = _image(emit, x, spatial_pads(attrs, x.shape[2:], w.shape[2:], strides, (1, 1)))
     scales = None if scales is None else np.abs(scales * x.scale)
@@ -189,10 +195,10 @@ def conv(
     if b is not None:
         operands.append(emit.const("b", b))
     spec = {"strides": strides, "pads": pads, "group": attrs.get("group", 1)}
-    return _planar(emit.op("conv2d", operands, spec, ""))
+    return planar(emit.op("conv2d", operands, spec, ""))
 
 
-def _planar(image: Tensor) -> View:
+def planar(image: Tensor) -> View:
     """[H, W, C] as the ONNX tensor [1, C, H, W]."""
     view = whole(image)
     return view.with_index(view.index.transpose(2, 0, 1)[None])
@@ -214,104 +220,3 @@ def _image(
     while index.shape[1] > 1 and zero[:, -1].all():
         index, zero, right = index[:, :-1], zero[:, :-1], right + 1
     return emit.place(x, index, keep_scale=True), (top, left, bottom, right)
-
-
-def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
-    kernel = tuple(attrs["kernel_shape"])
-    strides = tuple(attrs.get("strides") or [1] * len(kernel))
-    if len(kernel) != 2 or x.shape[0] != 1 or any(d != 1 for d in attrs.get("dilations") or ()):
-        raise Unsupported("a pool other than 2-D, batch 1, without dilation")
-    pads = spatial_pads(attrs, x.shape[2:], kernel, strides, (1, 1))
-    padded = any(any(p) for p in pads)
-    if any(p >= k for both, k in zip(pads, kernel, strict=True) for p in both):
-        raise Unsupported("a pool with windows of padding alone")
-    if kind == "avgpool" and padded and attrs.get("count_include_pad", 0):
-        if attrs.get("ceil_mode", 0):
-            raise Unsupported("an average pool with ceil_mode that counts its padding")
-        return _counted(emit, x, kernel, attrs)
-    if attrs.get("ceil_mode", 0):
-        sizes = zip(x.shape[2:], kernel, strides, pads, strict=True)
-        pads = [_ceil_pads(*size) for size in sizes]
-    ordered = x.scale > 0 or kind == "avgpool"
-    image = emit.place(x, x.index[0].transpose(1, 2, 0), keep_scale=ordered)
-    (top, bottom), (left, right) = pads
-    spec = {"kernel": kernel, "strides": strides, "pads": (top, left, bottom, right)}
-    return replace(_planar(emit.op(kind, [image.name], spec)), scale=x.scale if ordered else 1.0)
-
-
-def _counted(emit: Emitter, x: View, kernel: Sequence[int], attrs: Attrs) -> View:
-    """An average in which padding counts as zeros: a convolution of each channel by itself."""
-    channels = x.shape[1]
-    w = np.full((channels, 1, *kernel), 1.0 / math.prod(kernel), np.float32)
-    return conv(emit, x, w, None, {**attrs, "group": channels}, None)
-
-
-def _ceil_pads(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int]:
-    """Padding under which ceil_mode's windows, and no others, fit."""
-    begin, end = pads
-    count = ceil_count(size, size + begin + end - kernel, stride, begin)
-    return begin, max(0, (count - 1) * stride + kernel - size - begin)
-
-
-def largest(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
-    """The largest along axes: those elements become an image of one column, under one window."""
-    target, shape = _reduction(x, axes, keepdims)
-    if len(target) == 1:
-        return x.with_index(x.index.reshape(shape))
-    ordered = x.scale > 0
-    target, restore = _cheapest_order(emit, x, target)
-    rows = emit.place(x, target, keep_scale=ordered)
-    column = emit.reshape(rows, (rows.shape[0], 1, rows.shape[1]))
-    spec = {"kernel": (len(target), 1), "strides": (1, 1), "pads": (0, 0, 0, 0)}
-    out = emit.op("maxpool", [column.name], spec)
-    return View(out, restore.reshape(shape), x.scale if ordered else 1.0)
-
-
-def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
-    """Mean over axes: those elements become rows, all others channels."""
-    target, shape = _reduction(x, axes, keepdims)
-    if len(target) == 1:
-        return x.with_index(x.index.reshape(shape))
-    target, restore = _cheapest_order(emit, x, target)
-    rows = emit.place(x, target, keep_scale=True)
-    out = emit.op("mean", [rows.name])
-    return View(out, restore.reshape(shape), x.scale)
-
-
-def _reduction(x: View, axes: Sequence[int], keepdims: bool) -> tuple[NDArray, tuple[int, ...]]:
-    """Elements [reduced, kept], and the result's shape."""
-    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
-    kept = [a for a in range(len(x.shape)) if a not in reduced]
-    count = math.prod(x.shape[a] for a in reduced)
-    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
-    return x.index.transpose(*reduced, *kept).reshape(count, -1), shape
-
-
-def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, NDArray]:
-    """Rows in base order: a mean does not mind, and whole rows need no gather."""
-    rows = target[np.argsort(target[:, 0], kind="stable")]
-    order = np.argsort(rows[0], kind="stable")
-    if is_arange(order):
-        return rows, np.arange(target.shape[1])
-    restore = np.empty_like(order)
-    restore[order] = np.arange(len(order))
-    return rows[:, order], restore
-
-
-def softmax(emit: Emitter, x: View, axis: int) -> View:
-    """Over the last axis of tokens (not attention)."""
-    moved = np.moveaxis(x.index, axis, -1)
-    out = emit.op("softmax", [emit.place(x, moved.reshape(-1, moved.shape[-1])).name])
-    index = np.moveaxis(np.arange(moved.size).reshape(moved.shape), -1, axis)
-    return View(out, index)
-
-
-def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:
-    """Index of the largest along one axis: those elements become the channels of rows."""
-    if x.scale <= 0:
-        raise Unsupported("the largest of negated values")
-    moved = np.moveaxis(x.index, axis, -1)
-    rows = emit.place(x, moved.reshape(-1, moved.shape[-1]), keep_scale=True)
-    index = np.arange(rows.shape[0]).reshape(moved.shape[:-1])
-    out = emit.op("argmax", [rows.name])
-    return View(out, np.expand_dims(index, axis) if keepdims else index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mcuformer.frontend.nearest import NEAREST
 from mcuformer.ir.functions import SPELLINGS
 
 _BY_REASON = {
@@ -11,8 +12,12 @@ _BY_REASON = {
         "Sqrt", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceSumSquare",
     ),
     "part of no GELU known here": ("Erf",),
-    "part of no activation known here": (
-        "Exp", "Log", "Abs", "Sign", "Floor", "Ceil", "Round",
+    "looked for QuantizeLinear and DequantizeLinear in a pair with constant scales, found one alone": (
+        "QuantizeLinear", "DequantizeLinear",
+    ),
+    "part of no activation known here": ("Exp", "Log", "Abs"),
+    "part of no activation known here: it jumps, where rounding errs by the whole jump": (
+        "Sign", "Floor", "Ceil", "Round",
     ),
     "part of no activation known here: looked for one constant bound for all elements": (
         "Max", "Min",
@@ -31,10 +36,10 @@ _BY_REASON = {
     "looked for a shape or an index that is constant, found one that depends on the model's input": (
         "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterND", "ReduceProd",
     ),
-    "looked for Softmax or plain logits, found their logarithm": ("LogSoftmax",),
-    "looked for ArgMax, found the least": ("ArgMin",),
-    "looked for ReduceMax, found the least": ("ReduceMin",),
-    "looked for Sum and a constant factor, found the mean of several tensors": ("Mean",),
+    "looked for Softmax or plain logits, found their logarithm: drop it, which orders them alike": ("LogSoftmax",),
+    "looked for ArgMax, found the least: ArgMax works behind a layer with negated weights": ("ArgMin",),
+    "looked for ReduceMax, found the least: Neg, ReduceMax, Neg works": ("ReduceMin",),
+    "looked for Sum and Mul with a constant, found the mean of several tensors": ("Mean",),
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
 ALWAYS = frozenset((
@@ -87,7 +92,8 @@ def unknown_operator(kind: str) -> str:
         "flow": "control flow",
         "foreign": "this operator of another domain is not supported",
     }
-    return said.get(family(kind), "this operator is not supported")
+    text = said.get(family(kind), "this operator is not supported")
+    return f"{text}: {NEAREST[kind]}" if kind in NEAREST else text
 
 
 def on_constants_only(kind: str) -> str:

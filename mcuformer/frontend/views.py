@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
+NO_ATTENTION = (
+    "a product of two activations is supported inside attention only: looked for Softmax(q k) v; "
+    "an elementwise Mul, or MatMul with a constant, works"
+)
 
 
 class Unsupported(Exception):
     """Why one node cannot be compiled; collected, reported together."""
+
+
+class OwnFault(Unsupported):
+    """By its attributes and constants alone: true whatever its activations are made of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +33,17 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opaque(Tensor):
+    """What a refused node would have made: of this shape, and nothing else is known of it.
+
+    It stands there so that what comes behind is judged as well. `families` are those of the refused
+    operators (frontend/refusals.py).
+    """
+
+    families: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +94,16 @@ class View:
             return False
         seen[self.index.reshape(-1)] = True
         return bool(seen.all())
+
+
+def opaque_families(x: object) -> frozenset[str]:
+    """Those of the refused nodes that `x` is made of; empty where it is known."""
+    base = x.base if isinstance(x, View) else None
+    if isinstance(base, Probs):
+        base = base.scores
+    if isinstance(base, Scores):
+        return opaque_families(base.a) | opaque_families(base.b)
+    return base.families if isinstance(base, Opaque) else frozenset()
 
 
 def whole(base: Tensor, shape: tuple[int, ...] | None = None) -> View:

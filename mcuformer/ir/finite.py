@@ -9,6 +9,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.util.names import printable
 
 GIVEN = "hold NaN or infinite values"
+MEND = "train the model again with smaller weights, or mend its file"
 FOLDED = "become NaN or infinite where scales, means and biases are folded into them"
 
 
@@ -24,6 +25,6 @@ def check_finite(graph: Graph, how: str) -> Graph:
         if value.data is not None and not np.isfinite(value.data).all():
             raise UnsupportedModelError(
                 f"weights {printable(name)} {how}",
-                "train the model again with smaller weights, or mend its file",
+                MEND,
             )
     return graph

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mcuformer.ir.graph import Op
+from mcuformer.ir.functions import FUNCTIONS, split
+from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
 from mcuformer.operators.row import Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
@@ -39,8 +40,20 @@ REFUSED: Mapping[str, str] = {}
 """Float kinds without an integer form, and what the user is told."""
 MOVES = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.moves)
 JOINED = frozenset(kind for kind in MOVES if any(INT_OPS[k].repeated for k in LOWERED[kind][1]))
+
 FROM_ONNX = frozenset(name for lowering, _ in LOWERED.values() for name in lowering.onnx)
 WEIGHTED = frozenset(kind for kind, (lowering, _) in LOWERED.items() if lowering.weighted)
+
+
+def refusal(graph: Graph, op: Op) -> str | None:
+    """Why an operation of a float graph has no integer form; None where it has one."""
+    if op.kind not in LOWERED:
+        return REFUSED.get(op.kind, f"operator {op.kind}")
+    fn = op.attrs.get("fn")
+    if fn is not None and split(fn)[0] not in FUNCTIONS:
+        return f"function {fn}"
+    refuse = LOWERED[op.kind][0].refuse
+    return None if refuse is None else refuse(graph, op)
 
 
 def kernel_of(op: Op) -> Kernel:

@@ -1,7 +1,8 @@
 """f(constants) -> constant; Shape(x) -> constant; every remaining value gets its static shape.
 
-A node that cannot be typed keeps a reason in its attribute "error" and poisons what follows it;
-the conversion reports all of them at once.
+A node that cannot be typed keeps a reason in its attribute "error"; the conversion reports all of
+them at once. Where the file or the ONNX standard says what it makes, what follows is typed all the
+same; its own reason is "" where it may fail just because of the node before it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.onnx_shapes import infer
 from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.ir.types import DTYPES, TensorType, Value
+from mcuformer.passes.refused_types import refused_types
 
 MAX_ELEMENTS = 2**26  # of one tensor: no microcontroller holds a hundredth of it
 MAX_ACTIVATION = 2**24  # elements: 16 MB in int8, attention scores of 1,000 tokens and 16 heads
@@ -27,6 +29,7 @@ def fold_constants(graph: Graph) -> Graph:
     values = dict(graph.values)
     kept: list[Op] = []
     folded_bytes = 0
+    unsure: set[str | None] = set()  # made by such a node, or sizes and places computed from that
     for op in graph.ops:
         data = [graph_const(values, i) for i in op.inputs]
         types = [None if i is None else values[i].type for i in op.inputs]
@@ -35,16 +38,21 @@ def fold_constants(graph: Graph) -> Graph:
             if len(results) != len(op.outputs):
                 raise ValueError(f"malformed: {len(op.outputs)} outputs")
         except KERNEL_ERRORS as error:
-            kept.append(_with_error(op, values, _reason(error)))
+            blamed = "error" in op.attrs or unsure.isdisjoint(op.inputs)
+            kept.append(_with_error(graph, op, values, _reason(error) if blamed else ""))
+            unsure.update(op.outputs)
             continue
         if isinstance(results[0], np.ndarray):
             folded_bytes += sum(r.nbytes for r in results if isinstance(r, np.ndarray))
         if folded_bytes > MAX_FOLDED_BYTES:
-            kept.append(_with_error(op, values, "constants grow beyond 1 GiB"))
+            kept.append(_with_error(graph, op, values, "constants grow beyond 1 GiB"))
+            unsure.update(op.outputs)
             continue
         values |= {n: _value(n, r) for n, r in zip(op.outputs, results, strict=True)}
         if isinstance(results[0], TensorType):
             kept.append(op)
+            if not (results[0].dtype.startswith("float") or unsure.isdisjoint(op.inputs)):
+                unsure.update(op.outputs)
     return graph.replace(ops=tuple(kept), values=values)
 
 
@@ -63,9 +71,9 @@ def graph_const(values: dict[str, Value], name: str | None) -> NDArray | None:
     return None if name is None else values[name].data
 
 
-def _with_error(op: Op, values: dict[str, Value], reason: str) -> Op:
-    for name in op.outputs:
-        values[name] = Value(name, TensorType((-1,), "float32"))
+def _with_error(graph: Graph, op: Op, values: dict[str, Value], reason: str) -> Op:
+    types = refused_types(graph, op, values)
+    values |= {n: Value(n, t) for n, t in zip(op.outputs, types, strict=True)}
     return op.replace(attrs={**op.attrs, "error": reason})
 
 

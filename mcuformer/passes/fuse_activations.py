@@ -69,7 +69,7 @@ def _which_gelu(chain: list[Op], nearest: str) -> str:
 
 def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
     """Samples of the result as a function of every value it depends on alone."""
-    if op.kind not in CHAINABLE or len(op.outputs) != 1 or op.attrs.get("error"):
+    if op.kind not in CHAINABLE or len(op.outputs) != 1 or "error" in op.attrs:
         return {}
     operands: list[Samples | NDArray | None] = []
     for name in op.inputs:
@@ -111,7 +111,7 @@ def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
 
 def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
     """An operator that is a function by its own numbers: attributes, a slope, or scalar bounds."""
-    if op.attrs.get("error"):
+    if "error" in op.attrs:
         return None
     known = spelled(op.kind, op.attrs)
     if known is not None and known[1]:
@@ -124,7 +124,7 @@ def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
 def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
     roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
     consts = {i: graph.const(n) for i, n in enumerate(op.inputs) if n is not None}
-    bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and c.size == 1}
+    bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and _uniform(c)}
     shape = graph.type(op.outputs[0]).shape
     if len(roots) != 1 or len(bounds) + 1 != len(consts) or graph.type(roots[0]).shape != shape:
         return None
@@ -136,7 +136,12 @@ def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
         low = max(bounds.values(), default=low)
     else:
         high = min(bounds.values(), default=high)
-    return (roots[0], named("clip", low, high)) if low <= high else None
+    fine = low <= high and low < np.inf and high > -np.inf
+    return (roots[0], named("clip", low, high)) if fine else None
+
+
+def _uniform(bound: NDArray) -> bool:
+    return bool(bound.size and (bound == bound.flat[0]).all())
 
 
 def _one_slope(graph: Graph, op: Op) -> tuple[str, str] | None:

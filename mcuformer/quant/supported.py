@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import LOWERED, REFUSED
+from mcuformer.operators.table import refusal
 
 
 def check_supported(graph: Graph) -> Graph:
@@ -16,7 +15,7 @@ def check_supported(graph: Graph) -> Graph:
             f"the model computes nothing: {names} only selects from its inputs"
         )
     problems = [
-        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := _problem(graph, op))
+        f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := refusal(graph, op))
     ]
     if problems:
         raise UnsupportedModelError(
@@ -28,13 +27,3 @@ def check_supported(graph: Graph) -> Graph:
 
 def _where(op: Op) -> str:
     return f"{op.name} ({', '.join(op.origin)})" if op.origin else op.name
-
-
-def _problem(graph: Graph, op: Op) -> str | None:
-    if op.kind not in LOWERED:
-        return REFUSED.get(op.kind, f"operator {op.kind}")
-    fn = op.attrs.get("fn")
-    if fn is not None and split(fn)[0] not in FUNCTIONS:
-        return f"function {fn}"
-    refuse = LOWERED[op.kind][0].refuse
-    return None if refuse is None else refuse(graph, op)

@@ -244,7 +244,8 @@ def test_upsampling_is_movement(tmp_path: Path) -> None:
     ("node", "reason"),
     [
         (build.node("Div", "c x", "y"), "division by an activation"),
-        (build.node("Pow", "x c", "y"), "power"),
+        (build.node("Pow", "x h", "y"), "power"),
+        (build.node("Pow", "x f", "y"), "power of 1, 2, 3 or 4.*found 7: Mul"),
         (build.node("Pad", "x p f", "y"), "other than 0"),
         (build.node("Greater", "x c", "y"), "depends on the model's input"),
         (build.node("Conv", "x k", "y"), "want 2-D"),
@@ -259,6 +260,7 @@ def test_reasons(tmp_path: Path, node: NodeProto, reason: str) -> None:
         "c": I(np.float32(3)),
         "p": I([0, 1, 0, 0, 0, 0]),
         "f": I(np.float32(7)),
+        "h": I(np.float32(0.5)),
         "k": build.rand(2, 4, 3),
         "m": I([[True], [False], [True], [False]]),
         "z": build.rand(1, 4, 6),

@@ -1,0 +1,252 @@
+"""What each ONNX operator becomes: `HANDLERS`, one function per operator, views and constants in, a view out.
+
+One that cannot go on raises Unsupported (frontend/views.py says which kind of it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.frontend import arithmetic, attention, layers, reductions
+from mcuformer.frontend.arithmetic import Operand
+from mcuformer.frontend.emit import Emitter
+from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
+from mcuformer.ir.functions import clamp_bounds
+from mcuformer.ir.graph import Op
+from mcuformer.ir.onnx_ops.base import axes_of, wrapped
+
+Args = Sequence[Operand | None]
+Handler = Callable[[Emitter, Op, Args], Operand]
+
+
+def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
+    """Per output channel (`axis` of the weight), the scales that a QDQ file gives input `i`."""
+    table = emit.graph.meta.get("qdq_weights", {})
+    name = op.inputs[i]
+    if name not in table or name is None:
+        return None
+    scale, along = table[name]
+    shape = emit.graph.type(name).shape
+    if along is None:
+        return np.full(shape[axis], float(scale[0]))
+    return np.asarray(scale) if along == axis % len(shape) else None
+
+
+def _view(args: Args, i: int) -> View:
+    if i >= len(args) or not isinstance(args[i], View):
+        raise Unsupported(
+            f"looked for an activation, found a constant as input {i}: fold it (onnxslim)"
+        )
+    value = args[i]
+    assert isinstance(value, View)
+    return value
+
+
+def _const(args: Args, i: int) -> NDArray | None:
+    value = args[i] if i < len(args) else None
+    if isinstance(value, View):
+        raise Unsupported(
+            f"looked for a constant as input {i}, found one that depends on the model's input"
+        )
+    return value
+
+
+def _wanted(args: Args, i: int) -> NDArray:
+    value = _const(args, i)
+    if value is None:
+        raise OwnFault(f"malformed: input {i} is missing")
+    return value
+
+
+def _both(args: Args) -> tuple[Operand, Operand]:
+    a, b = args
+    assert a is not None and b is not None
+    return a, b
+
+
+def _matmul(emit: Emitter, op: Op, args: Args) -> Operand:
+    a, b = _both(args)
+    if isinstance(a, View) and isinstance(b, View):
+        return attention.product(emit, a, b)
+    if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
+        return attention.constant_query(emit, a, b)
+    left = isinstance(a, np.ndarray)
+    return layers.matmul(emit, a, b, _file_scales(emit, op, 0 if left else 1, -2 if left else -1))
+
+
+def _gemm(emit: Emitter, op: Op, args: Args) -> Operand:
+    c = args[2] if len(args) > 2 else None
+    scales = _file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
+    return layers.gemm(emit, _view(args, 0), _wanted(args, 1), c, op.attrs, scales)
+
+
+def _sub(emit: Emitter, op: Op, args: Args) -> Operand:
+    a, b = _both(args)
+    minus_b = arithmetic.scaled(b, -1.0) if isinstance(b, View) else np.asarray(-b)
+    return arithmetic.add(emit, a, minus_b)
+
+
+def _sum(emit: Emitter, op: Op, args: Args) -> Operand:
+    total, *rest = (a for a in args if a is not None)
+    for term in rest:
+        if isinstance(total, np.ndarray) and isinstance(term, np.ndarray):
+            total = np.asarray(total + term)
+        else:
+            total = arithmetic.add(emit, total, term)
+    return total
+
+
+def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
+    eps = op.attrs.get("epsilon", 1e-5)
+    return layers.layernorm(emit, x, _wanted(args, 1), _const(args, 2), eps, axis)
+
+
+def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
+    params = [_wanted(args, i) for i in range(1, 5)]
+    return layers.batchnorm(emit, _view(args, 0), params, op.attrs.get("epsilon", 1e-5))
+
+
+def _softmax(emit: Emitter, op: Op, args: Args) -> Operand:
+    x, axis = _view(args, 0), op.attrs.get("axis", -1)
+    return (
+        attention.softmax(emit, x, axis)
+        if isinstance(x.base, Scores)
+        else reductions.softmax(emit, x, axis)
+    )
+
+
+def _conv(emit: Emitter, op: Op, args: Args) -> Operand:
+    scales = _file_scales(emit, op, 1, 0)
+    return layers.conv(emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales)
+
+
+def _reduce_axes(op: Op, args: Args, rank: int) -> list[int]:
+    arrays = [None if isinstance(a, View) else a for a in args]
+    axes = axes_of(op.attrs, arrays, 1)
+    if not axes:
+        return [] if op.attrs.get("noop_with_empty_axes", 0) else list(range(rank))
+    return axes
+
+
+def _reduce_mean(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    axes = _reduce_axes(op, args, len(x.shape))
+    return reductions.mean(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
+
+
+def _reduce_sum(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    count = math.prod(x.shape[a] for a in _reduce_axes(op, args, len(x.shape)))
+    mean = _reduce_mean(emit, op, args)
+    assert isinstance(mean, View)
+    return arithmetic.scaled(mean, count)
+
+
+def _global_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    return reductions.mean(emit, x, range(2, len(x.shape)), True)
+
+
+def _max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
+    if not read.isdisjoint(op.outputs[1:]):
+        raise OwnFault(
+            "looked for the largest alone, found a reader of the indices of the largest: ArgMax gives some"
+        )
+    return reductions.pool(emit, "maxpool", _view(args, 0), op.attrs)
+
+
+def _global_max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    return reductions.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
+
+
+def _reduce_max(emit: Emitter, op: Op, args: Args) -> Operand:
+    x = _view(args, 0)
+    axes = _reduce_axes(op, args, len(x.shape))
+    return reductions.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
+
+
+def _where(emit: Emitter, op: Op, args: Args) -> Operand:
+    """A constant mask: nothing masked, or masked attention scores become a bias."""
+    mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
+    if isinstance(a, View) and mask.all():
+        return a
+    if isinstance(b, View) and not mask.any():
+        return b
+    if isinstance(a, View) and isinstance(b, np.ndarray):
+        mask, a, b = ~mask, b, a
+    if not isinstance(b, View) or not isinstance(a, np.ndarray) or not isinstance(b.base, Scores):
+        raise Unsupported(
+            "looked for attention scores under a constant mask, found a choice between activations: "
+            "mask * a + (1 - mask) * b works"
+        )
+    if (np.broadcast_to(a, np.broadcast_shapes(a.shape, mask.shape))[mask] > -1e3).any():
+        raise Unsupported(
+            "looked for masked scores below -1000, found others: -inf, or a bias that is added, works"
+        )
+    return arithmetic.add(emit, b, np.where(mask, attention.LOWEST_BIAS, 0.0))
+
+
+def _prelu(emit: Emitter, op: Op, args: Args) -> Operand:
+    """A slope per channel: slope*x + (1 - slope)*relu(x)."""
+    x, slope = _view(args, 0), _wanted(args, 1)
+    above = arithmetic.multiply(emit, arithmetic.unary(emit, x, "relu"), 1.0 - slope)
+    return arithmetic.add(emit, arithmetic.multiply(emit, x, slope), above)
+
+
+def _is_nan(emit: Emitter, op: Op, args: Args) -> Operand:
+    return np.zeros(_view(args, 0).shape, np.bool_)
+
+
+def _unary(emit: Emitter, op: Op, args: Args) -> Operand:
+    """Bounds that bound nothing are no function."""
+    x, fn = _view(args, 0), op.attrs["fn"]
+    unbound = clamp_bounds(fn) == (-math.inf, math.inf)
+    return x if unbound else arithmetic.unary(emit, x, fn)
+
+
+def _argmax(emit: Emitter, op: Op, args: Args) -> Operand:
+    if op.attrs.get("select_last_index", 0):
+        raise OwnFault(
+            "looked for the first of equals, found the last of equals (select_last_index=1)"
+        )
+    axis, keepdims = op.attrs.get("axis", 0), bool(op.attrs.get("keepdims", 1))
+    return reductions.argmax(emit, _view(args, 0), axis, keepdims)
+
+
+def _cast(emit: Emitter, op: Op, args: Args) -> Operand:
+    """Between floats nothing happens; an index is an integer already."""
+    base = _view(args, 0).base
+    if isinstance(base, Tensor) and emit.writes(base.name, "argmax"):
+        return _view(args, 0)
+    if not str(op.attrs["to"]).startswith("float"):
+        raise Unsupported(
+            f"looked for a conversion between floats, found one to {op.attrs['to']}: only an ArgMax is "
+            "an integer on the device"
+        )
+    return _view(args, 0)
+
+
+HANDLERS: dict[str, Handler] = {
+    "MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
+    "BatchNormalization": _batchnorm, "Softmax": _softmax,
+    "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,
+    "Mul": lambda e, op, args: arithmetic.multiply(e, *_both(args)),
+    "Div": lambda e, op, args: arithmetic.divide(e, *_both(args)),
+    "Pow": lambda e, op, args: arithmetic.power(e, *_both(args)),
+    "Neg": lambda e, op, args: arithmetic.scaled(_view(args, 0), -1.0),
+    "Unary": _unary,
+    "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
+    "AveragePool": lambda e, op, args: reductions.pool(e, "avgpool", _view(args, 0), op.attrs),
+    "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
+    "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
+    "Identity": lambda e, op, args: _view(args, 0),
+    "Dropout": lambda e, op, args: _view(args, 0),
+}  # fmt: skip

@@ -1,0 +1,67 @@
+"""ONNX operators that no row knows: what each is, and the nearest thing that works."""
+
+from __future__ import annotations
+
+_BY_SENTENCE = {
+    "a function that is no activation here; Tanh, Sigmoid or another of `mcuformer ops` works": (
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan",
+    ),
+    "its tails are longer than a table can follow; Tanh is the nearest that works": ("Softsign",),
+    "it jumps, where rounding errs by the whole jump; Relu, LeakyRelu or Clip works": (
+        "ThresholdedRelu", "Shrink",
+    ),
+    "Sigmoid and Mul work, which opset 20 writes": ("Swish", "SwiGLU"),
+    "ArgMax works": ("Hardmax", "OneHot"),
+    "LayerNormalization over the last axis, or BatchNormalization, works": (
+        "InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization",
+        "LpNormalization", "RMSNormalization", "LRN",
+    ),
+    "MaxPool, AveragePool or GlobalAveragePool works": (
+        "LpPool", "GlobalLpPool", "MaxRoiPool", "RoiAlign", "MaxUnpool",
+    ),
+    "ReduceSum, ReduceMean or ReduceMax works": ("ReduceLogSum", "ReduceLogSumExp"),
+    "Conv works, to enlarge behind a Resize of mode nearest or before DepthToSpace": (
+        "ConvTranspose", "Col2Im", "DeformConv", "CausalConvWithState",
+    ),
+    "Resize of mode nearest, Slice and Pad with constant sizes work": (
+        "GridSample", "AffineGrid", "CenterCropPad", "Upsample",
+    ),
+    "a recurrence, which keeps a state; attention, or Conv over time, works": (
+        "RNN", "GRU", "LSTM", "LinearAttention",
+    ),
+    "MatMul, Transpose and Reshape work: write it as these before the export": ("Einsum",),
+    "MatMul, Softmax, Mul and Concat work, which opset 20 writes": ("Attention", "RotaryEmbedding"),
+    "a choice that depends on the model's input; end the model before it and choose on the host, or "
+    "take ArgMax": (
+        "TopK", "Unique", "NonMaxSuppression", "Compress", "ReverseSequence",
+    ),
+    "Slice, Gather, Concat and Where with constant positions work": (
+        "Scatter", "ScatterElements", "TensorScatter",
+    ),
+    "numbers drawn at random; export for inference (model.eval()), or make them an input": (
+        "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
+        "Multinomial",
+    ),
+    "signal processing; do it before the model, whose input is then the spectrum": ("DFT", "STFT"),
+    "a constant that was not folded; run onnxslim on the file": (
+        "BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix", "EyeLike",
+    ),
+    "arithmetic on bits; arithmetic on floats works": (
+        "BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+    ),
+    "Cast to float works": ("CastLike",),
+    "a product along an axis; Mul of slices works": ("CumProd", "Det"),
+    "a list of tensors; Split and Concat work": (
+        "ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
+        "SequenceInsert", "SequenceLength", "SplitToSequence", "Optional", "OptionalGetElement",
+        "OptionalHasElement",
+    ),
+    "texts and files belong before the model, whose input is numbers": (
+        "ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit",
+        "TfIdfVectorizer",
+    ),
+    "a loss, which training alone needs; export for inference (model.eval())": (
+        "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss",
+    ),
+}  # fmt: skip
+NEAREST = {kind: text for text, kinds in _BY_SENTENCE.items() for kind in kinds}
