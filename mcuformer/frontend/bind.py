@@ -26,7 +26,10 @@ def bind_inputs(graph: Graph, given: Mapping[str, tuple[int, ...]] | None) -> Gr
     for name in graph.inputs:
         shape = _bound(name, declared[name], given.get(name))
         if any(d == 0 for d in shape):
-            raise UnsupportedModelError(f"input {shown(name)} has a zero-size shape {list(shape)}")
+            raise UnsupportedModelError(
+                f"input {shown(name)} has a zero-size shape {list(shape)}",
+                hint=_hint(name, "1,3,224,224"),
+            )
         if any(d < 0 for d in shape) or math.prod(shape) > MAX_ACTIVATION:
             raise UnsupportedModelError(f"input {shown(name)}: shape {list(shape)} is absurd")
         values[name] = Value(name, TensorType(shape, values[name].type.dtype))

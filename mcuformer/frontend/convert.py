@@ -16,9 +16,9 @@ from mcuformer.frontend import grids, joining, names, refusals
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.ends import convert_inputs, convert_outputs, laid_out
-from mcuformer.frontend.handlers import HANDLERS
+from mcuformer.frontend.handlers import HANDLERS, Args
 from mcuformer.frontend.names import shown
-from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, opaque_families
+from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import TensorType
@@ -60,7 +60,7 @@ def convert(graph: Graph) -> Graph:
         emit.stem, emit.origin = _stem(graph, op), tuple(names.origin(o) for o in op.origin)
         results = _results(emit, op, env, refused)
         for name, value in zip(op.outputs, results, strict=True):
-            env[name] = value if opaque_families(value) else grids.noted(emit, name, value)
+            env[name] = value if is_opaque(value) else grids.noted(emit, name, value)
     emit.stem, emit.origin = "output", ()
     outputs = convert_outputs(graph, emit, env, refused.problems)
     if refused.problems:
@@ -117,46 +117,45 @@ def _stem(graph: Graph, op: Op) -> str:
 def _results(emit: Emitter, op: Op, env: Env, refused: _Refused) -> list[Operand | None]:
     """What the node makes; what stands for it where it is refused, or reads what nobody knows."""
     args = [None if i is None else env[i] for i in op.inputs]
-    families = frozenset[str]().union(*map(opaque_families, args))
+    opaque = any(map(is_opaque, args))
     try:
-        results = _run(emit, op, args, families)
+        results = _run(emit, op, args)
     except Unsupported as reason:
-        own = isinstance(reason, OwnFault)
-        if str(reason) and (own or not families):
+        blamed = bool(str(reason)) and (isinstance(reason, OwnFault) or not opaque)
+        if blamed:
             refused.add(op, str(reason))
-            families |= {refusals.family(op.kind)}
-        return _opaque(emit, op, args, families)
-    if not families or op.kind in _MAKES or (op.kind == "MatMul" and _has_constant(args)):
+        return _opaque(emit, op, args, blamed and HANDLERS.get(op.kind) is None)
+    if not opaque or op.kind in _MAKES or (op.kind == "MatMul" and _has_constant(args)):
         return results
-    return _opaque(emit, op, args, families)
+    return _opaque(emit, op, args, apart=op.kind in joining.MOVES and _all_apart(args))
 
 
-def _has_constant(args: list[Operand | None]) -> bool:
+def _has_constant(args: Args) -> bool:
     return any(isinstance(a, np.ndarray) for a in args)
 
 
-def _opaque(
-    emit: Emitter, op: Op, args: list[Operand | None], families: frozenset[str]
-) -> list[Operand | None]:
+def _all_apart(args: Args) -> bool:
+    bases = [a.base for a in args if isinstance(a, View)]
+    return all(b.apart for b in bases if isinstance(b, Opaque))
+
+
+def _opaque(emit: Emitter, op: Op, args: Args, apart: bool) -> list[Operand | None]:
     """Placeholders; None where the shape is unknown, or the result may be a constant."""
     if not any(isinstance(a, View) for a in args):
         return [None] * len(op.outputs)
-    return [_placeholder(emit, name, families) for name in op.outputs]
+    return [_placeholder(emit, name, apart) for name in op.outputs]
 
 
-def _placeholder(emit: Emitter, name: str, families: frozenset[str]) -> View | None:
+def _placeholder(emit: Emitter, name: str, apart: bool) -> View | None:
     shape = emit.graph.type(name).shape
     if any(d < 1 for d in shape):
         return None
     base, index = laid_out(shape)
     value = emit.builder.add_value("refused", TensorType(base, "float32"))
-    return View(Opaque(value, base, families), index)
+    return View(Opaque(value, base, apart), index)
 
 
-def _run(
-    emit: Emitter, op: Op, args: list[Operand | None], families: frozenset[str]
-) -> list[Operand | None]:
-    """`families`: of the refused nodes before it."""
+def _run(emit: Emitter, op: Op, args: Args) -> list[Operand | None]:
     if op.kind != "Unary" and op.kind not in ONNX:
         raise OwnFault(refusals.unknown_operator(op.kind))
     if op.attrs.get("error"):
@@ -171,14 +170,14 @@ def _run(
             return list(joining.move(emit, op, args))
         handler = HANDLERS.get(op.kind)
         if handler is None:
-            raise _part_of_nothing(op.kind, families)
+            raise _part_of_nothing(op.kind, args)
         result = handler(emit, op, args)
     except KERNEL_ERRORS as error:
         raise Unsupported(f"malformed: {error}") from error
     return [result, *[None] * (len(op.outputs) - 1)]
 
 
-def _part_of_nothing(kind: str, families: frozenset[str]) -> Unsupported:
-    """Of an operator that is understood inside of others: these may be what was refused before it."""
-    apart = kind in refusals.ALWAYS or refusals.family(kind) not in families
-    return (OwnFault if apart else Unsupported)(refusals.on_constants_only(kind))
+def _part_of_nothing(kind: str, args: Args) -> Unsupported:
+    """Of an operator that is understood inside a pattern, of which a refused node may be the rest."""
+    own = kind in refusals.ALWAYS or _all_apart(args)
+    return (OwnFault if own else Unsupported)(refusals.on_constants_only(kind))

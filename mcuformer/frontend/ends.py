@@ -12,7 +12,7 @@ from mcuformer.frontend import names
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
-from mcuformer.frontend.views import Tensor, Unsupported, View, opaque_families
+from mcuformer.frontend.views import Tensor, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.types import TensorType
 
@@ -74,7 +74,7 @@ def convert_outputs(
             try:
                 outputs.append(emit.result(value).name)
             except Unsupported as reason:
-                if not opaque_families(value):
+                if not is_opaque(value):
                     problems.append(f"graph output {shown(name)}: {reason}")
         elif isinstance(value, np.ndarray):
             problems.append(f"graph output {shown(name)}: it does not depend on the input")

@@ -74,7 +74,10 @@ def opset_of(model: ModelProto) -> int:
     """The version of the default operator set, checked against what we know."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions:
-        raise UnsupportedModelError("the model imports no ONNX operator set")
+        raise UnsupportedModelError(
+            "the model imports no ONNX operator set",
+            hint="export it with standard ONNX operators (opset_version=20)",
+        )
     version = max(versions)
     if not MIN_OPSET <= version <= MAX_OPSET:
         raise UnsupportedModelError(

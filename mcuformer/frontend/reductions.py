@@ -135,7 +135,8 @@ def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:
     """Index of the largest along one axis: those elements become the channels of rows."""
     if x.scale <= 0:
         raise Unsupported(
-            "looked for values or a positive multiple of them, found negated ones: ArgMax before Neg"
+            "looked for the largest of values, found the largest of negated values: negate the weights "
+            "of the layer before"
         )
     moved = np.moveaxis(x.index, axis, -1)
     rows = emit.place(x, moved.reshape(-1, moved.shape[-1]), keep_scale=True)

@@ -39,11 +39,11 @@ class Tensor:
 class Opaque(Tensor):
     """What a refused node would have made: of this shape, and nothing else is known of it.
 
-    It stands there so that what comes behind is judged as well. `families` are those of the refused
-    operators (frontend/refusals.py).
+    It stands there so that what comes behind is judged as well. `apart`: it is the very result of an
+    operator that no pattern (a normalisation written out, a GELU) holds.
     """
 
-    families: frozenset[str]
+    apart: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,14 +96,14 @@ class View:
         return bool(seen.all())
 
 
-def opaque_families(x: object) -> frozenset[str]:
-    """Those of the refused nodes that `x` is made of; empty where it is known."""
+def is_opaque(x: object) -> bool:
+    """Whether `x` is, or is made of, what a refused node would have made."""
     base = x.base if isinstance(x, View) else None
     if isinstance(base, Probs):
         base = base.scores
     if isinstance(base, Scores):
-        return opaque_families(base.a) | opaque_families(base.b)
-    return base.families if isinstance(base, Opaque) else frozenset()
+        return is_opaque(base.a) or is_opaque(base.b)
+    return isinstance(base, Opaque)
 
 
 def whole(base: Tensor, shape: tuple[int, ...] | None = None) -> View:

@@ -314,3 +314,39 @@ def test_infinite_weights_are_refused(tmp_path: Path) -> None:
     weights = {"w": np.full((6, 6), np.inf, np.float32)}
     with pytest.raises(UnsupportedModelError, match="NaN or infinite"):
         check(tmp_path, nodes, weights, [1, 6, 6])
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3, 4])
+def test_a_small_power_is_a_product(tmp_path: Path, exponent: int) -> None:
+    graph = check(
+        tmp_path, [build.node("Pow", "x p", "h"), build.node("MatMul", "h w", "y")],
+        {"p": I(np.float32(exponent)), "w": build.rand(6, 5)}, [1, 3, 6],
+    )  # fmt: skip
+    assert kinds(graph).count("mul") == (0, 1, 2, 2)[exponent - 1]
+
+
+@pytest.mark.parametrize(
+    "last", [build.node("Identity", "i", "high"), build.node("Cast", "i", "high", to=1)]
+)
+def test_an_infinite_bound_may_be_handed_on(tmp_path: Path, last: NodeProto) -> None:
+    """As is one for every channel, and one that another node reads as well."""
+    nodes = [
+        last,
+        build.node("MatMul", "x w", "h"),
+        build.node("Clip", "h low high", "a"),
+        build.node("Min", "a i", "b"),
+        build.node("Max", "b each", "y"),
+    ]
+    weights = {"w": build.rand(6, 5), "low": np.float32(-1), "i": np.float32(np.inf)}
+    graph = check(tmp_path, nodes, {**weights, "each": np.full(5, -np.inf, np.float32)}, [1, 3, 6])
+    assert kinds(graph) == ["linear", "unary"]
+
+
+def test_ceil_mode_that_adds_no_window_may_count_its_padding(tmp_path: Path) -> None:
+    spec = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}
+    node = build.node("AveragePool", "x", "y", ceil_mode=1, **spec)
+    assert kinds(check(tmp_path, [node], {}, [1, 4, 7, 7])) == ["conv2d"]
+    with pytest.raises(
+        UnsupportedModelError, match=r"'n_y': looked for ceil_mode or count_include_pad"
+    ):
+        build.load(tmp_path, build.model([node], x=[1, 4, 8, 8]))
