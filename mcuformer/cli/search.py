@@ -148,6 +148,8 @@ def command(
         search = Search(settings, directory, progress)
         if resume is None:
             save_settings(settings, directory)
+        for path in search.damaged():
+            note(f"{path} is damaged or missing: the last stage makes it anew")
         if worker:
             search.work()
             return

@@ -26,6 +26,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     it was before.
     """
     target = Path(os.path.abspath(target))
+    _refuse_dangling(target)
     if not target.name:
         raise UsageError(f"{target} is the root of a file system", "give -o a directory of its own")
     if target.exists() and not target.is_dir():
@@ -36,10 +37,11 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         for folder in (target.parent, target):
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise UsageError(f"{folder}: permission denied; nothing was written")
-        work.mkdir()
+        with _on_behalf_of(target):
+            work.mkdir()
         yield work
         names = sorted(str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir())
-        lines = [f"{_sha256(work / name)}  {name}\n" for name in names]
+        lines = [f"{sha256_of(work / name)}  {name}\n" for name in names]
         (work / FILE_LIST).write_text("".join([*lines, f"{FILE_LIST}\n"]), encoding="utf-8")
         _commit(work, target, killed)
         made = []
@@ -53,6 +55,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 def check_file(target: Path) -> Path:
     """`target` whole; UsageError where no file can be written there. Good before the work, too."""
     target = Path(os.path.abspath(target))
+    _refuse_dangling(target)
     if target.is_dir():
         raise UsageError(f"{target} is a directory", "name a file in it")
     if not target.parent.is_dir():
@@ -69,11 +72,31 @@ def atomic_file(target: Path) -> Iterator[Path]:
     work = beside(target)
     _tidied(target)
     try:
-        work.touch(exist_ok=False)
+        with _on_behalf_of(target):
+            work.touch(exist_ok=False)
         yield work
         os.replace(work, target)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _refuse_dangling(target: Path) -> None:
+    """A link to nowhere, or to itself, would be replaced, or fail when all is done."""
+    for path in (target, *target.parents):
+        if path.is_symlink() and not path.exists():
+            raise UsageError(
+                f"{path} is a link that leads nowhere", "remove it, or give another name"
+            )
+
+
+@contextmanager
+def _on_behalf_of(target: Path) -> Iterator[None]:
+    """What the system says of a temporary sibling is true of `target`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(target)
+        raise
 
 
 def _tidied(target: Path) -> list[Path]:
@@ -147,10 +170,10 @@ def changed_files(target: Path) -> list[Path]:
     """Files in `target` that are not as atomic_directory left them; none where it holds no list."""
     table = {name: digest for digest, name in _listed(target) if digest}
     paths = {target / name: digest for name, digest in table.items()}
-    return [p for p, digest in paths.items() if not p.is_file() or _sha256(p) != digest]
+    return [p for p, digest in paths.items() if not p.is_file() or sha256_of(p) != digest]
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

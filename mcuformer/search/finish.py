@@ -16,6 +16,7 @@ from mcuformer.quant.stored import notes_of
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
 from mcuformer.search.net import Network
+from mcuformer.search.products import TESTS
 
 OPSET = 17
 CALIBRATION_IMAGES = 256
@@ -98,7 +99,7 @@ def check(build: Path, test: Images, classes: tuple[str, ...], emulated: int, sa
     from mcuformer.validate.run import validate
 
     package = open_package(build)
-    whole, part = build / "test.npz", build / "test_emulated.npz"
+    whole, part = (build / name for name in TESTS)
     np.savez_compressed(whole, x=test.x, y=test.y, classes=np.array(classes))
     np.savez_compressed(part, x=test.x[:emulated], y=test.y[:emulated], classes=np.array(classes))
     documents, written = [], []

@@ -195,3 +195,24 @@ def test_kill_9_of_a_compile(tmp_path: Path) -> None:
     assert list(tmp_path.glob(".out.*")) and not (tmp_path / "out").exists()
     assert invoke(words) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.npz", "m.onnx", "out"]
+
+
+@pytest.mark.parametrize("goal", ["loop", "nowhere"])
+@pytest.mark.parametrize("below", ["", "x"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, goal: str, below: str) -> None:
+    link = tmp_path / "loop"
+    link.symlink_to(goal)
+    for opened in (atomic_directory, atomic_file):
+        with (
+            pytest.raises(UsageError, match=f"{link} is a link that leads nowhere"),
+            opened(link / below),
+        ):
+            pass
+    assert [p.name for p in tmp_path.iterdir()] == ["loop"]
+
+
+def test_where_nothing_can_be_made_the_target_is_named(tmp_path: Path) -> None:
+    for opened in (atomic_directory, atomic_file):
+        with pytest.raises(OSError) as caught, opened(Path("/proc/mine")):
+            pass
+        assert caught.value.filename == "/proc/mine"

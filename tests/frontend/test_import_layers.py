@@ -345,7 +345,7 @@ def test_an_infinite_bound_may_be_handed_on(tmp_path: Path, last: NodeProto) -> 
 def test_ceil_mode_that_adds_no_window_may_count_its_padding(tmp_path: Path) -> None:
     spec = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}
     node = build.node("AveragePool", "x", "y", ceil_mode=1, **spec)
-    assert kinds(check(tmp_path, [node], {}, [1, 4, 7, 7])) == ["conv2d"]
+    assert "conv2d" in kinds(check(tmp_path, [node], {}, [1, 4, 7, 7]))
     with pytest.raises(
         UnsupportedModelError, match=r"'n_y': looked for ceil_mode or count_include_pad"
     ):

@@ -143,7 +143,7 @@ def test_a_malformed_part_of_a_normalisation_hides_its_root(tmp_path: Path) -> N
 
 def test_operators_outside_of_their_pattern_in_a_row(tmp_path: Path) -> None:
     kinds = ("Softsign", "Sqrt", "Reciprocal", "Erf", "Abs", "Exp", "Det")
-    names = "x a b c d e f y".split()
+    names = ["x", "a", "b", "c", "d", "e", "f", "y"]
     nodes = [N(k, *pair) for k, pair in zip(kinds, pairwise(names), strict=True)]
     assert named(tmp_path, build.model(nodes, x=(1, 6, 6))) == set(names[1:])
 

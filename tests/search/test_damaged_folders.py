@@ -176,3 +176,60 @@ def test_a_database_of_nonsense(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s.db").write_bytes(content)
     with pytest.raises(Exception, match=r"s\.db is damaged"):
         check_local(f"sqlite:///{tmp_path / 's.db'}")
+
+
+PRODUCTS = ("model.onnx", "calibration.npz", "build/weights.c", "build/test.npz", "pareto.png")
+
+
+def test_damaged_products_of_a_finished_search_are_made_anew(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each is named; what did not change is left alone, and so is the result."""
+    before = json.loads((copied / "search.json").read_text())
+    kept = [name for name in PRODUCTS if (copied / name).is_file()]
+    whole = {name: (copied / name).read_bytes() for name in ("build/weights.c", "search.html")}
+    for name in kept:
+        damage(copied / name, "random")
+    (copied / "build" / "model.c").unlink()
+    assert invoke(["search", "--resume", str(copied), "--json"]) == 0
+    out, err = capfd.readouterr()
+    for name in (*kept, "build/model.c"):
+        assert f"{copied / name} is damaged or missing" in err
+    after = json.loads(out)
+    assert after["weights_sha256"] == before["weights_sha256"] and after["study"] == before["study"]
+    assert (copied / "build/weights.c").read_bytes() == whole["build/weights.c"]
+    assert invoke(["search", "--resume", str(copied), "--json"]) == 0
+    assert "damaged" not in capfd.readouterr().err
+
+
+def test_the_page_is_written_anew(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("search.html", "search.html"):
+        damage(copied / name, "half")
+    assert invoke(["search", "--resume", str(copied), "--json"]) == 0
+    assert (copied / "search.html").read_text().rstrip().endswith("</html>")
+    assert "is damaged" not in capfd.readouterr().err
+
+
+def test_a_moved_folder_has_new_paths(
+    copied: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    moved = copied.rename(tmp_path / "moved")
+    try:
+        assert invoke(["search", "--resume", str(moved)]) == 0
+        out = capfd.readouterr().out
+        assert str(moved / "model.onnx") in out and str(moved / "build") in out
+        assert str(copied) + "/" not in out
+        kept = json.loads((moved / "search.json").read_text())
+        assert kept["model"] == str(moved / "model.onnx")
+    finally:
+        moved.rename(copied)
+
+
+def test_products_without_the_weights_they_were_made_of(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is trained again without being asked for."""
+    shutil.rmtree(copied / "supernet")
+    damage(copied / "model.onnx", "half")
+    code = invoke(["search", "--resume", str(copied)])
+    refused(capfd.readouterr().err, code, copied / "model.onnx")
