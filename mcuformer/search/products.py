@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcuformer.atomic import FILE_LIST, changed_files, sha256_of
-from mcuformer.search.picture import PICTURES
+from mcuformer.errors import UsageError
+from mcuformer.files.atomic import FILE_LIST, changed_files, sha256_of
+from mcuformer.search.picture import PICTURES, page
 
-MODEL, BUILD, DATA = "model.onnx", "build", "calibration.npz"
+MODEL, BUILD, DATA, PAGE = "model.onnx", "build", "calibration.npz", "search.html"
 TESTS = ("test.npz", "test_emulated.npz")
 _FILES = (MODEL, DATA, *PICTURES, *(f"{BUILD}/{name}" for name in TESTS))
 
@@ -28,6 +29,20 @@ def damaged(directory: Path, document: Mapping[str, Any]) -> list[Path]:
     if not (build / FILE_LIST).is_file():
         return [*found, build / FILE_LIST]
     return [*found, *changed_files(build)]
+
+
+def refuse_training(lost: Path, trained: bool) -> None:
+    """UsageError where making `lost` anew would begin with training, which nobody has asked for."""
+    if not trained:
+        raise UsageError(
+            f"{lost} is damaged or missing, and so are the trained weights that it is made of",
+            "bring the file back, or search again with another -o",
+        )
+
+
+def has_page(document: dict[str, Any], directory: Path) -> bool:
+    path = directory / PAGE
+    return path.is_file() and path.read_bytes() == page(document, directory).encode()
 
 
 def places(directory: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from mcuformer.errors import UsageError
 from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
 from mcuformer.search import data as sources
+from mcuformer.search import products
 from mcuformer.search.arch import Arch
 from mcuformer.search.borrow import borrow
 from mcuformer.search.budget import Budget, budget_of, with_counts
@@ -36,7 +37,6 @@ from mcuformer.search.figures import Limits, Planner
 from mcuformer.search.finish import Outcome, calibration, check, compile_found, export
 from mcuformer.search.net import Network
 from mcuformer.search.picture import draw, page
-from mcuformer.search.products import BUILD, DATA, MODEL, damaged, digests, places
 from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.settings import REMOVE, Settings
 from mcuformer.search.space import Space, load_space, parse_space
@@ -47,7 +47,7 @@ from mcuformer.search.teacher import load_teacher
 from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
 from mcuformer.targets.board_file import load_board
 
-RESULT, PAGE = "search.json", "search.html"
+RESULT = "search.json"
 Say = Callable[..., None]
 
 
@@ -103,13 +103,14 @@ class Search:
     def run(self) -> dict[str, Any]:
         """All stages; the document of `search --json`."""
         before = self._kept()
-        document = {**before, **places(self.directory)} if before else {}
+        document = {**before, **products.places(self.directory)} if before else {}
         lost = self.damaged()
         if lost:
-            self._refuse_hopeless(lost[0])
+            supernet = self.settings.supernet or (self.directory / "supernet/last.pt").is_file()
+            products.refuse_training(lost[0], bool(supernet) and self._is_finetuned())
         if lost or not before:  # none, or of an earlier version
             document = {**self._found(), "study": before.get("study")}
-        if document != before or not self._has_page(document):
+        if document != before or not products.has_page(document, self.directory):
             self._write(document)
         if self.settings.study and not document.get("study"):
             from mcuformer.search.study import study
@@ -125,20 +126,7 @@ class Search:
     def damaged(self) -> list[Path]:
         """Of a finished search, the products that `run` has to make anew."""
         document = self._kept()
-        return damaged(self.directory, document) if document else []
-
-    def _refuse_hopeless(self, lost: Path) -> None:
-        """Where making it anew would begin with training: that is asked for by another -o."""
-        supernet = self.settings.supernet or (self.directory / "supernet" / "last.pt").is_file()
-        if not supernet or not self._is_finetuned():
-            raise UsageError(
-                f"{lost} is damaged or missing, and so are the trained weights that it is made of",
-                "bring the file back, or search again with another -o",
-            )
-
-    def _has_page(self, document: dict[str, Any]) -> bool:
-        path = self.directory / PAGE
-        return path.is_file() and path.read_bytes() == page(document, self.directory).encode()
+        return products.damaged(self.directory, document) if document else []
 
     def _found(self) -> dict[str, Any]:
         """The search itself, up to the checked package."""
@@ -168,14 +156,14 @@ class Search:
             "data": self.settings.data,
             "seed": self.settings.seed,
             "weights_sha256": weights_sha256(network),
-            "files": digests(self.directory),
-            **places(self.directory),
+            "files": products.digests(self.directory),
+            **products.places(self.directory),
         }
 
     def _write(self, document: dict[str, Any]) -> None:
         with atomic_file(self.directory / RESULT) as part:
             part.write_text(json.dumps(document, indent=1))
-        with atomic_file(self.directory / PAGE) as part:
+        with atomic_file(self.directory / products.PAGE) as part:
             part.write_text(page(document, self.directory), encoding="utf-8")
 
     def _legal_share(self, judge: Judge) -> float:
@@ -296,7 +284,9 @@ class Search:
 
     def _finish(self, network: Network, kept: str | None, test: Images) -> Outcome:
         """Exported, compiled and checked."""
-        model, data, build = (self.directory / name for name in (MODEL, DATA, BUILD))
+        model, data, build = (
+            self.directory / name for name in (products.MODEL, products.DATA, products.BUILD)
+        )
         self.say("exporting")
         export(network, self.data, model, rounded=kept)
         calibration(self.data, data)
