@@ -260,7 +260,9 @@ def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
     x = _view(args, 0)
     axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
     eps = op.attrs.get("epsilon", 1e-5)
-    return layers.layernorm(emit, x, _wanted(args, 1), _const(args, 2), eps, axis)
+    centred = op.kind == "LayerNormalization"
+    beta = _const(args, 2) if centred else None
+    return layers.layernorm(emit, x, _wanted(args, 1), beta, eps, axis, centred)
 
 
 def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
@@ -373,6 +375,7 @@ def _cast(emit: Emitter, op: Op, args: Args) -> Operand:
 
 _HANDLERS: dict[str, Handler] = {
     "MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
+    "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
     "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,
     "Mul": lambda e, op, args: arithmetic.multiply(e, *_both(args)),

@@ -312,3 +312,18 @@ def test_infinite_weights_are_refused(tmp_path: Path) -> None:
     weights = {"w": np.full((6, 6), np.inf, np.float32)}
     with pytest.raises(UnsupportedModelError, match="NaN or infinite"):
         check(tmp_path, nodes, weights, [1, 6, 6])
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_rms_norm(tmp_path: Path, native: bool) -> None:
+    weights: dict = {"g": build.rand(6), "two": I(2.0, np.float32), "eps": I(1e-5, np.float32)}
+    if native:  # in onnxruntime's own domain, which old exporters of language models write
+        nodes = [build.node("SimplifiedLayerNormalization", "x g", "y", axis=-1, epsilon=1e-5)]
+    else:
+        nodes = [
+            build.node("Pow", "x two", "p"), build.node("ReduceMean", "p", "m", axes=[-1]),
+            build.node("Add", "m eps", "s"), build.node("Sqrt", "s", "r"),
+            build.node("Div", "x r", "d"), build.node("Mul", "d g", "y"),
+        ]  # fmt: skip
+    graph = check(tmp_path, nodes, weights, [1, 4, 6])
+    assert kinds(graph) == ["layernorm"] and graph.ops[0].attrs["centred"] is False
