@@ -19,6 +19,7 @@ CASES = [
     ("linear", {"fn": "relu"}, (3, 4, 6), (6, 5), None, (3, 4, 5)),
     ("layernorm", {"eps": 1e-3, "groups": 1}, (3, 4, 6), (6,), (6,)),
     ("layernorm", {"eps": 1e-3, "groups": 3}, (3, 4, 6), None, (6,)),
+    ("layernorm", {"eps": 1e-3, "groups": 3, "centred": False}, (3, 4, 6), (6,), (6,)),
     ("unary", {"fn": "clip(-0.5, 0.25)"}, (3, 4, 6)),
     ("add", {}, (3, 4, 6), (3, 1, 6)),
     ("add", {}, (3, 4, 6), (4, 6)),

@@ -6,7 +6,7 @@ One that cannot go on raises Unsupported (frontend/views.py says which kind of i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,9 @@ def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
     x = _view(args, 0)
     axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
     eps = op.attrs.get("epsilon", 1e-5)
-    return layers.layernorm(emit, x, _wanted(args, 1), _const(args, 2), eps, axis)
+    centred = op.kind == "LayerNormalization"
+    beta = _const(args, 2) if centred else None
+    return layers.layernorm(emit, x, _wanted(args, 1), beta, eps, axis, centred)
 
 
 def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
@@ -234,8 +236,9 @@ def _cast(emit: Emitter, op: Op, args: Args) -> Operand:
     return _view(args, 0)
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: Mapping[str, Handler] = {
     "MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
+    "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
     "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,
     "Mul": lambda e, op, args: arithmetic.multiply(e, *_both(args)),

@@ -130,9 +130,10 @@ def _matrix(w: NDArray) -> NDArray:
 
 
 def layernorm(
-    emit: Emitter, x: View, gamma: NDArray, beta: NDArray | None, eps: float, axis: int
-) -> View:
-    """Over the last axes. Groups of a row (q/k-norm of heads) stay where they are."""
+    emit: Emitter, x: View, gamma: NDArray, beta: NDArray | None, eps: float, axis: int,
+    centred: bool = True,
+) -> View:  # fmt: skip
+    """Over the last axes; not `centred`: RMSNorm. Groups of a row (q/k-norm of heads) stay where they are."""
     if x.scale == 0:
         raise Unsupported("looked for activations, found them multiplied by 0: drop the branch")
     size = math.prod(x.shape[axis:])
@@ -161,7 +162,8 @@ def layernorm(
         operands.append(
             emit.const("beta", np.tile(np.broadcast_to(beta, x.shape[axis:]).reshape(-1), groups))
         )
-    out = emit.op("layernorm", operands, {"eps": eps, "groups": groups}, "")
+    attrs = {"eps": eps, "groups": groups} | ({} if centred else {"centred": False})
+    out = emit.op("layernorm", operands, attrs, "")
     return View(out, result)
 
 

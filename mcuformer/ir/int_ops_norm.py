@@ -50,6 +50,8 @@ def q_layernorm(op: Op, args: Args, out: TensorType) -> NDArray:
     v = (v * (attrs.get("a", 1) if a is None else a)).reshape(*x.shape[:-1], attrs["groups"], size)
     v = checked(v, f"{op.name}: v", bits=16)
     s1, s2 = v.sum(axis=-1, keepdims=True), (v * v).sum(axis=-1, keepdims=True)
+    if not attrs.get("centred", True):
+        s1 = np.zeros_like(s1)
     m = row_multiplier(size * s2 - s1 * s1 + attrs["eps_q"], attrs["gain"], attrs["gain_exp"])
     frac = attrs["frac"]
     base = (attrs["zp"] << frac) + (1 << (frac - 1)) if g is None else 0

@@ -51,7 +51,7 @@ CANONICAL: Mapping[str, FloatOp] = {
                 evaluate.weighted),
         FloatOp("linear", _WEIGHTED, (), shapes.linear, evaluate.weighted),
         FloatOp("layernorm", ("x", "gamma?", "beta?"), ("eps", "groups"), shapes.layernorm,
-                evaluate.layernorm),
+                evaluate.layernorm, "centred (default true): false is RMSNorm"),
         FloatOp("unary", ("x",), ("fn",), shapes.same, evaluate.unary,
                 " ".join(map(str, FUNCTIONS.values()))),
         FloatOp("add", ("a", "b"), (), shapes.binary, evaluate.add, _REPEATED),

@@ -1,4 +1,4 @@
-"""mcf_layernorm: LayerNorm over groups of channels (runtime_c/include/mcf_layernorm.h)."""
+"""mcf_layernorm: LayerNorm and RMSNorm over groups of channels (runtime_c/include/mcf_layernorm.h)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def pack(op: Op, graph: Values) -> KernelData:
     a, z, g, b = (graph.const(op_input(op, i)) for i in (1, 2, 3, 4))
     channels, groups = x.shape[1], int(op.attrs["groups"])
     inv, inv_shift = mean_reciprocal(channels // groups)
+    if not op.attrs.get("centred", True):
+        inv = 0
     arrays = []
     if scaled(op, graph):
         minus_z = np.zeros(channels, np.int32) if z is None else -z.astype(np.int32)

@@ -46,7 +46,8 @@ def _terms(made: Mapping[str, Op], op: Op) -> tuple[str, str, str, str] | None:
 
 def _is(op: Op | None, kind: str) -> TypeGuard[Op]:
     """Of this kind and with two operands, which a broken file may not have."""
-    return op is not None and op.kind == kind and len(op.inputs) == 2
+    ok = op is not None and op.kind == kind and len(op.inputs) == 2
+    return ok and op is not None and "error" not in op.attrs
 
 
 def _factored(

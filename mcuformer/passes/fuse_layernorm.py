@@ -1,4 +1,5 @@
-"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1).
+"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1), and
+x / sqrt(mean(x^2) + eps) -> RMSNormalization(x, 1).
 
 Gamma and beta follow as Mul and Add, which `fold_affine` takes in later.
 """
@@ -27,13 +28,14 @@ def fuse_layernorm(graph: Graph) -> Graph:
         if reason is not None:
             skipped.append(f"{op.origin[0]}: {reason}")
         if found is not None:
-            x, eps = found
+            x, eps, centred = found
             size = graph.type(x).shape[-1]
             ones = f"{op.outputs[0]}\0ones"
             data = np.ones(size, np.float32)
             values[ones] = Value(ones, TensorType((size,), "float32"), data)
             attrs = {"axis": -1, "epsilon": eps}
-            op = op.replace(kind="LayerNormalization", inputs=(x, ones), attrs=attrs)
+            kind = "LayerNormalization" if centred else "RMSNormalization"
+            op = op.replace(kind=kind, inputs=(x, ones), attrs=attrs)
         ops.append(op)
     meta = {**graph.meta, "skipped": tuple(skipped)}
     return graph.replace(ops=tuple(ops), values=values, meta=meta).pruned()
@@ -74,18 +76,17 @@ class _Reader:
             return None
         return op.inputs[0]
 
-    def variance(self, name: str | None) -> str | None:
-        """x of mean((x - mean(x))^2)."""
+    def mean_square(self, name: str | None) -> str | None:
+        """v of mean(v^2)."""
         squared = self.mean(name)
         op = self.op(squared, "Pow", "Mul")
         if op is None:
             return None
-        if op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0:
-            return self.centred(op.inputs[0])
-        return self.centred(op.inputs[0]) if op.inputs[0] == op.inputs[1] else None
+        alone = op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0
+        return op.inputs[0] if alone or op.inputs[0] == op.inputs[1] else None
 
     def deviation(self, name: str | None) -> tuple[str, float] | None:
-        """(x, eps) of sqrt(variance(x) + eps), also as (...)^0.5."""
+        """(v, eps) of sqrt(mean(v^2) + eps), also as (...)^0.5."""
         op = self.op(name, "Sqrt", "Pow")
         if op is None or (op.kind == "Pow" and self.scalar(op.inputs[1]) != 0.5):
             return None
@@ -96,13 +97,13 @@ class _Reader:
         if op is None:
             return None
         for var, eps in (op.inputs, op.inputs[::-1]):
-            x, value = self.variance(var), self.scalar(eps)
-            if x is not None and value is not None:
-                return x, value
+            v, value = self.mean_square(var), self.scalar(eps)
+            if v is not None and value is not None:
+                return v, value
         return None
 
     def inverse_deviation(self, name: str | None) -> tuple[str, float] | None:
-        """(x, eps) of 1 / deviation."""
+        """(v, eps) of 1 / deviation."""
         op = self.op(name, "Reciprocal", "Div", "Pow")
         if op is None:
             return None
@@ -113,17 +114,30 @@ class _Reader:
         return self.stabilised(op.inputs[0]) if self.scalar(op.inputs[1]) == -0.5 else None
 
 
-def _match(graph: Graph, made: Mapping[str, Op], op: Op) -> tuple[str, float] | None:
+def _match(graph: Graph, made: Mapping[str, Op], op: Op) -> tuple[str, float, bool] | None:
+    """x, eps, and whether the mean was subtracted."""
     reader = _Reader(graph, made)
     if op.kind == "Div":
-        found = reader.deviation(op.inputs[1])
-        return found if found and reader.centred(op.inputs[0]) == found[0] else None
+        return _normed(reader, op.inputs[0], reader.deviation(op.inputs[1]))
     if op.kind == "Mul":
-        for centred, inverse in (op.inputs, op.inputs[::-1]):
-            found = reader.inverse_deviation(inverse)
-            if found and reader.centred(centred) == found[0]:
+        for dividend, inverse in (op.inputs, op.inputs[::-1]):
+            found = _normed(reader, dividend, reader.inverse_deviation(inverse))
+            if found is not None:
                 return found
     return None
+
+
+def _normed(
+    reader: _Reader, dividend: str | None, deviation: tuple[str, float] | None
+) -> tuple[str, float, bool] | None:
+    """`dividend` over a deviation (v, eps): v itself, or another x - mean(x) of the same x."""
+    if deviation is None or dividend is None:
+        return None
+    v, eps = deviation
+    x = reader.centred(v)
+    if x is not None and reader.centred(dividend) == x:
+        return x, eps, True
+    return (v, eps, False) if dividend == v else None
 
 
 def _near_miss(graph: Graph, made: Mapping[str, Op], op: Op) -> str | None:
@@ -138,6 +152,7 @@ def _near_miss(graph: Graph, made: Mapping[str, Op], op: Op) -> str | None:
         return None
     if reader.mean(mean.outputs[0]) is None:
         return "its mean is not over the last axis alone"
-    if reader.variance(mean.outputs[0]) is None:
+    v = reader.mean_square(mean.outputs[0])
+    if v is None or reader.centred(v) is None:
         return "its divisor is no standard deviation"
     return "its dividend is not x - mean(x)"

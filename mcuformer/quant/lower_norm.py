@@ -44,7 +44,9 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
     usual = {"frac": 15 if affine else 16}
     if not multiples:
         usual["a"] = _scalar(dtype, dtype != "int16")
-    attrs = {"groups": int(op.attrs["groups"])}
+    attrs: dict[str, Any] = {"groups": int(op.attrs["groups"])}
+    if not op.attrs.get("centred", True):
+        attrs["centred"] = False
     ctx.emit("q_layernorm", op, operands, attrs, partial(_numbers, ctx, op), usual)
 
 
@@ -87,9 +89,11 @@ def _centred(ctx: Context, x: str) -> Centred:
 
 
 def _flattest(ctx: Context, op: Op) -> float:
-    """Least standard deviation of a sampled row (of a group), as eps widens it."""
+    """Least standard deviation (or root of the mean square) of a sampled row (of a group), as eps widens it."""
     rows = ctx.stats.values[str(op.inputs[0])].rows
-    spread = rows.reshape(len(rows), op.attrs["groups"], -1).std(axis=-1)
+    parts = rows.reshape(len(rows), op.attrs["groups"], -1)
+    centred = op.attrs.get("centred", True)
+    spread = parts.std(axis=-1) if centred else np.sqrt((parts**2).mean(axis=-1))
     return max(math.hypot(float(spread.min()), math.sqrt(op.attrs["eps"])), 1e-6)
 
 

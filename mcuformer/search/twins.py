@@ -82,7 +82,8 @@ def _layernorm(attrs: Attrs, args: Args) -> Tensor:
     x, gamma, beta = _need(args, 0), _optional(args, 1), _optional(args, 2)
     groups = attrs["groups"]
     split = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-    y = F.layer_norm(split, split.shape[-1:], eps=attrs["eps"]).reshape(x.shape)
+    norm = F.layer_norm if attrs.get("centred", True) else F.rms_norm
+    y = norm(split, split.shape[-1:], eps=attrs["eps"]).reshape(x.shape)
     y = y if gamma is None else y * gamma
     return y if beta is None else y + beta
 

@@ -17,6 +17,7 @@ static inline int32_t shifted(uint32_t product, int32_t shift) {
 }
 
 mcf_affine_t mcf_layernorm_affine(const mcf_layernorm_t *p, int32_t size, int32_t s1, int64_t s2) {
+    if (!p->inv) s1 = 0; /* RMSNorm */
     const uint64_t d = (uint64_t)(s2 * size - (int64_t)s1 * s1 + p->eps_q);
     const uint32_t high = (uint32_t)(d >> 32), low = (uint32_t)d;
     int32_t e; /* even: d >> e in [2^30, 2^32) */

@@ -350,3 +350,18 @@ def test_ceil_mode_that_adds_no_window_may_count_its_padding(tmp_path: Path) -> 
         UnsupportedModelError, match=r"'n_y': looked for ceil_mode or count_include_pad"
     ):
         build.load(tmp_path, build.model([node], x=[1, 4, 8, 8]))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_rms_norm(tmp_path: Path, native: bool) -> None:
+    weights: dict = {"g": build.rand(6), "two": I(2.0, np.float32), "eps": I(1e-5, np.float32)}
+    if native:  # in onnxruntime's own domain, which old exporters of language models write
+        nodes = [build.node("SimplifiedLayerNormalization", "x g", "y", axis=-1, epsilon=1e-5)]
+    else:
+        nodes = [
+            build.node("Pow", "x two", "p"), build.node("ReduceMean", "p", "m", axes=[-1]),
+            build.node("Add", "m eps", "s"), build.node("Sqrt", "s", "r"),
+            build.node("Div", "x r", "d"), build.node("Mul", "d g", "y"),
+        ]  # fmt: skip
+    graph = check(tmp_path, nodes, weights, [1, 4, 6])
+    assert kinds(graph) == ["layernorm"] and graph.ops[0].attrs["centred"] is False

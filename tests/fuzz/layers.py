@@ -60,6 +60,8 @@ def layernorm(d: Draw, x: str) -> str:
 
 def _norm(d: Draw, x: str, c: int, shape: Shape | None) -> str:
     scale = d.const(1 + 0.3 * d.random(c))
+    if d.chance(15):
+        return d.node("SimplifiedLayerNormalization", [x, scale], shape, axis=-1)
     operands = [x, scale, *([d.normal(c, scale=0.2)] if d.chance(80) else [])]
     return d.node("LayerNormalization", operands, shape, axis=-1)
 
@@ -75,11 +77,13 @@ def head_norm(d: Draw, x: str) -> str:
 
 
 def spelled_norm(d: Draw, x: str) -> str:
-    """(x - mean) / sqrt(var + eps), as older exporters write it."""
+    """(x - mean) / sqrt(var + eps), as older exporters write it, or x / sqrt(mean(x^2) + eps)."""
     shape = d.shapes[x]
     if shape[-1] < LEAST_NORM:
         return x
-    apart = d.node("Sub", [x, d.node("ReduceMean", [x, d.ints(-1)], None)], None)
+    apart = x
+    if d.chance(70):
+        apart = d.node("Sub", [x, d.node("ReduceMean", [x, d.ints(-1)], None)], None)
     square = d.node("Pow", [apart, d.const(np.array(2.0))], None)
     var = d.node("ReduceMean", [square, d.ints(-1)], None)
     root = d.node("Sqrt", [d.node("Add", [var, d.const(np.array(1e-5))], None)], None)

@@ -46,6 +46,7 @@ def make_case(
     eps: int = 1,
     frac: int = 16,
     seed: int = 0,
+    centred: bool = True,
 ) -> Case:
     rng = np.random.default_rng(seed)
     size = channels // groups
@@ -77,6 +78,8 @@ def make_case(
     }
     if g:
         attrs["frac2"] = 16
+    if not centred:
+        attrs["centred"] = False
     inputs = [data, scale, zero, gamma, beta]
     return make(
         "q_layernorm", inputs, [False, True, True, True, True], TensorType(data.shape, y), attrs
@@ -121,6 +124,7 @@ def test_equals_the_interpreter(where: str, data: st.DataObject) -> None:
         eps=data.draw(st.sampled_from((1, 1000, 2**40))),
         frac=data.draw(st.sampled_from((16, 16, 13))),
         seed=data.draw(st.integers(0, 99)),
+        centred=data.draw(st.sampled_from((True, True, False))),
     )
     check(case, where, data.draw(st.integers(0, 3)), data.draw(flag))
 
@@ -148,6 +152,7 @@ COUNTED = [
     {"x": "int16"},
     {"x": "int16", "y": "int16"},
     {"groups": 3},
+    {"centred": False},
 ]
 
 

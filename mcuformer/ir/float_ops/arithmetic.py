@@ -55,11 +55,13 @@ def softmax(x: NDArray, axis: int = -1) -> NDArray:
 
 
 def normalised(
-    x: NDArray, axes: int | tuple[int, ...], eps: float
+    x: NDArray, axes: int | tuple[int, ...], eps: float, centred: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """x less its mean over `axes`, divided by its deviation; that mean and that deviation."""
+    """x less its mean over `axes`, divided by its deviation; that mean and that deviation. Not `centred`:
+    the mean is taken to be 0 (RMSNorm)."""
     wide = x.astype(np.float64)
     mean = wide.mean(axis=axes, keepdims=True)
+    mean = mean if centred else np.zeros_like(mean)
     wide = wide - mean
     deviation = np.sqrt(np.mean(wide * wide, axis=axes, keepdims=True) + eps)
     return wide / deviation, mean, deviation

@@ -67,7 +67,8 @@ def _epilogue(attrs: Attrs, y: NDArray, res: NDArray | None) -> NDArray:
 def layernorm(attrs: Attrs, args: Args) -> NDArray:
     x, gamma, beta = need(args, 0), optional(args, 1), optional(args, 2)
     parts = x.reshape(*x.shape[:-1], attrs["groups"], -1)
-    y: NDArray = normalised(parts, -1, attrs["eps"])[0].reshape(x.shape).astype(np.float32)
+    y: NDArray = normalised(parts, -1, attrs["eps"], attrs.get("centred", True))[0]
+    y = y.reshape(x.shape).astype(np.float32)
     y = y if gamma is None else y * gamma
     return y if beta is None else y + beta
 

@@ -73,6 +73,14 @@ def layer_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return outs[:n_out]
 
 
+def rms_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """Y and, of com.microsoft's operator, InvStdDev over the axes from `axis` on."""
+    x, gamma = need(args, 0), need(args, 1)
+    axes = tuple(range(wrapped(attrs.get("axis", -1), x.ndim), x.ndim))
+    y, _, deviation = normalised(x, axes, attrs.get("epsilon", 1e-5), centred=False)
+    return ((y * gamma).astype(x.dtype), (1 / deviation).astype(np.float32))[:n_out]
+
+
 def _product(op: Op, types: Types, data: Args) -> list[Shape]:
     a, b = shape_of(types, 0), shape_of(types, 1)
     if not a or not b:
@@ -118,4 +126,7 @@ ROWS = (
            "folded into the layer beside it"),
     OnnxOp("LayerNormalization", "compiled", _normalised, FIRST, layer_norm, "over the last axes",
            later="float32"),
+    OnnxOp("RMSNormalization", "compiled", _normalised, FIRST, rms_norm, "over the last axes"),
+    OnnxOp("SimplifiedLayerNormalization", "compiled", _normalised, FIRST, rms_norm,
+           "over the last axes", later="float32"),
 )  # fmt: skip
