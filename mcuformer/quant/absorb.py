@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.schedule.outline import STAGE, nominal
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1
+Fresh = Callable[[str], str]  # a name of its own for a stem: the network may have such names, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,20 @@ def absorb(graph: Graph, names: Iterable[str]) -> Graph:
     groups = absorbable(graph)
     chosen = {name: groups[name] for name in names}
     values = dict(graph.values)
+    taken, tried = {op.name for op in graph.ops}, dict[str, int]()
+
+    def fresh(stem: str) -> str:
+        name = fresh_name(stem, values, taken, tried=tried)
+        taken.add(name)
+        return name
+
     dropped = {id(o) for g in chosen.values() for o in (g.k, g.v)}
     ops: list[Op] = []
     for op in graph.ops:
         if id(op) in dropped:
             continue
-        ops += _rewrite(graph, values, chosen[op.name]) if op.name in chosen else [op]
+        group = chosen.get(op.name)
+        ops += [op] if group is None else _rewrite(graph, values, group, fresh)
     return graph.replace(ops=tuple(ops), values=values).pruned()
 
 
@@ -99,23 +108,23 @@ class Sum:
     sums: int
 
 
-def _rewrite(graph: Graph, values: dict[str, Value], group: Group) -> list[Op]:
+def _rewrite(graph: Graph, values: dict[str, Value], group: Group, fresh: Fresh) -> list[Op]:
     """W_k^T q in int16, softmax(q' N^T) N in int16, and W_v of each head on that."""
     op, name, heads = group.attention, group.attention.name, group.attention.attrs["heads"]
-    q, scores, (out,) = f"{name}.q", f"{name}.pn", op.outputs
+    q, scores, (out,) = fresh(f"{name}.q"), fresh(f"{name}.pn"), op.outputs
     (rows, inner), width = graph.type(str(op.inputs[0])).shape, graph.type(group.tokens).shape[1]
     wide = TensorType((rows, heads * width), "int16", _unit_qparams())
     limit = _query_limit(graph, group)
     attrs = {"groups": heads, "clamp_min": -limit, "clamp_max": limit}
     up = Op("q_linear", q, (op.inputs[0],), (q,), attrs, group.k.origin)
     shape: tuple[int, ...] = (heads * width, inner // heads)
-    up = _filled(graph, values, up, shape, wide, lambda: _up(graph, group)[0])
+    up = _filled(graph, values, up, shape, wide, lambda: _up(graph, group)[0], fresh)
     values[scores] = Value(scores, wide)
     attention = _attention(graph, group, q, scores)
     attrs = {"groups": heads, **({"weight_bits": 4} if _unit(group.v) == 16 else {})}
-    down = Op("q_linear", f"{name}.out", (scores,), (out,), attrs, group.v.origin)
+    down = Op("q_linear", fresh(f"{name}.out"), (scores,), (out,), attrs, group.v.origin)
     shape = graph.type(str(group.v.inputs[1])).shape
-    down = _filled(graph, values, down, shape, values[out].type, lambda: _down(graph, group))
+    down = _filled(graph, values, down, shape, values[out].type, lambda: _down(graph, group), fresh)
     ops = [up, attention, down]
     return ops if graph.stage != STAGE else [nominal(o, lambda n: values[n].type) for o in ops]
 
@@ -233,9 +242,10 @@ def _filled(
     shape: tuple[int, ...],
     out: TensorType,
     numbers: Callable[[], Sum],
+    fresh: Fresh,
 ) -> Op:
     """The q_linear `op` of one operand with weights of `shape` [N, K / groups] and all that goes with them."""
-    keys = [f"{op.name}.{suffix}" for suffix in "wbmo"]
+    keys = [fresh(f"{op.name}.{suffix}") for suffix in "wbmo"]
     op = op.replace(inputs=(*op.inputs, *keys, None, None, None))
     if graph.stage == STAGE:
         values[keys[0]] = constant(keys[0], "int8", shape)
