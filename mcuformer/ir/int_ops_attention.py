@@ -29,8 +29,13 @@ def score_steps(
     acc: NDArray, m: NDArray | int, pre_shift: int, bias: NDArray | None
 ) -> NDArray[np.int64]:
     """int32 sums q k -> int16 scores in steps of EXP_RANGE / EXP_ENTRIES, like bias."""
-    steps = saturate(hi(checked(acc << pre_shift, "scores"), m), "int16").astype(np.int64)
+    steps = saturate(wide_steps(acc, m, pre_shift), "int16").astype(np.int64)
     return steps if bias is None else saturate(steps + bias, "int16").astype(np.int64)
+
+
+def wide_steps(acc: NDArray, m: NDArray | int, pre_shift: int) -> NDArray[np.int64]:
+    """The scores without bias before they saturate."""
+    return hi(checked(acc << pre_shift, "scores"), m)
 
 
 def probabilities(steps: NDArray, p_shift: int) -> NDArray:
@@ -74,12 +79,8 @@ def per_head(values: tuple[int, ...]) -> NDArray:
     return np.asarray(values, np.int64)[:, None, None]
 
 
-def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
-    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h|n*h,Tq/n,Tk/n]? -> y[Tq,h*dv].
-
-    With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights). With attr
-    windows = n the rows are n groups of equal length and attention stays inside a group.
-    """
+def sums(op: Op, args: Args) -> tuple[NDArray, NDArray, NDArray | None]:
+    """q k [..., n, h, Tq/n, Tk/n] of a q_attention, its v by heads, and its bias in that shape."""
     q, k, v, bias = args
     assert q is not None and k is not None and v is not None
     attrs = op.attrs
@@ -90,7 +91,17 @@ def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
     kh, vh = (heads_first(x, attrs.get("kv_heads", heads)) for x in (k, v))
     if bias is not None and bias.shape[0] > heads:
         bias = bias.reshape(windows, heads, *bias.shape[1:])
-    acc = exact_matmul(qh, np.swapaxes(kh, -1, -2))
+    return exact_matmul(qh, np.swapaxes(kh, -1, -2)), vh, bias
+
+
+def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
+    """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h|n*h,Tq/n,Tk/n]? -> y[Tq,h*dv].
+
+    With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights). With attr
+    windows = n the rows are n groups of equal length and attention stays inside a group.
+    """
+    attrs = op.attrs
+    acc, vh, bias = sums(op, args)
     steps = score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias)
     p = probabilities(steps, attrs["p_shift"])
     o = checked(exact_matmul(p, vh), f"{op.name}: P V")

@@ -9,14 +9,19 @@ from mcuformer.errors import Diagnostic, ValidationError
 from mcuformer.ir.interp_int import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.proof.bits import compare_bits, emulator_for
-from mcuformer.proof.layers import Comparison, compare_layers
+from mcuformer.proof.layers import Shortfall, compare_layers
 from mcuformer.proof.outputs import float_fault, output_sqnr
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Evidence, draw_samples
+from mcuformer.proof.scores import REACH, Saturation, behind, saturations
 from mcuformer.report.schema import Checked, unknown
 from mcuformer.util.names import printable
 
 _BUG = "please report the model: this is a bug in mcuformer"
+_SATURATED = (
+    "a softmax of such scores picks one key; look for a missing 1/sqrt(d) or normalisation before "
+    "q and k, or train with smaller scores"
+)
 _RAISE = (
     "more and truer calibration data, --activations mixed or 16, or --weight-bits 8 raise it; "
     "--accept-sqnr DB takes it as it is"
@@ -49,13 +54,27 @@ def check_emitted(
     wanted = file.outputs(samples.onnx)
     layers = compare_layers(evidence.prepared, graph, samples.reals, values)
     fault = float_fault(file, evidence.prepared, samples, layers.outputs, wanted, layers.first)
-    diagnostics = list(_diagnostics(layers, fault))
+    saturated = list(saturations(graph, values))
+    explained = behind(graph, [s.layer for s in saturated])
+    faults = [low for low in layers.faults if low.layer not in explained]
+    diagnostics = [*_faults(faults, fault), *_saturated(saturated)]
     dbs = output_sqnr(graph, values, wanted)
     _refuse(package, dbs, accept_sqnr, diagnostics)
     return _findings(emulator, len(samples), dbs, diagnostics)
 
 
-def _diagnostics(layers: Comparison, fault: tuple[str, float] | None) -> Iterator[Diagnostic]:
+def _saturated(saturated: Sequence[Saturation]) -> Iterator[Diagnostic]:
+    for found in saturated:
+        yield Diagnostic(
+            severity="warning", code="scores-saturate", where=found.layer,
+            message=f"attention {printable(found.layer)} has scores up to {found.largest:.0f}, and "
+            f"more than {REACH:.0f} cannot be told apart: {100 * found.rows:.2g} % of its rows weigh "
+            "other keys than in the float model",
+            hint=_SATURATED,
+        )  # fmt: skip
+
+
+def _faults(faults: Sequence[Shortfall], fault: tuple[str, float] | None) -> Iterator[Diagnostic]:
     if fault is not None:
         name, db = fault
         yield Diagnostic(
@@ -64,7 +83,7 @@ def _diagnostics(layers: Comparison, fault: tuple[str, float] | None) -> Iterato
             f"the ONNX file ({db:.1f} dB)",
             hint=_BUG,
         )  # fmt: skip
-    for low in layers.faults:
+    for low in faults:
         yield Diagnostic(
             severity="warning", code="layer-below-grids", where=low.layer,
             message=f"layer {printable(low.layer)} has {low.sqnr_db:.1f} dB against the float model "
@@ -86,7 +105,7 @@ def _refuse(
     raise ValidationError(
         f"output {printable(name)} has {db:.1f} dB against the ONNX file, "
         f"at least {least:g} dB is wanted{blame}",
-        _BUG if diagnostics else _RAISE,
+        (diagnostics[0].hint or _BUG) if diagnostics else _RAISE,
     )
 
 

@@ -19,7 +19,6 @@ from mcuformer.ir.types import TensorType, Value
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.regions import split
 
-
 PLAIN = ("q", "latent", "k", "v", "head")
 HOSTILE = (
     ("attention.q", "attention.pn", "attention.out", "attention.q.1", "attention.out.1"),
