@@ -16,6 +16,20 @@ from mcuformer.quant.assign import gain, group_size
 from mcuformer.quant.context import Const, Context, Numbers
 
 _MARGIN = 4.0  # rows may be this much flatter than the flattest sampled row before M saturates
+_FEW_ROWS = 128
+_ENOUGH = 4  # fraction bits of an affine output, before more of them are worth less than flat rows
+
+
+@dataclass(frozen=True, slots=True)
+class Flatness:
+    """Standard deviations (or roots of mean squares) of rows, as eps widens them: `seen` of the flattest sampled one, `likely`
+    of the flattest to come, which is no flatter than eps."""
+
+    seen: float
+    likely: float
+
+    def __truediv__(self, unit: float) -> Flatness:
+        return Flatness(self.seen / unit, self.likely / unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +102,21 @@ def _centred(ctx: Context, x: str) -> Centred:
     return Centred(float(qparams.scale) / scalar, None, z, scalar)
 
 
-def _flattest(ctx: Context, op: Op) -> float:
-    """Least standard deviation (or root of the mean square) of a sampled row (of a group), as eps widens it."""
+def _flattest(ctx: Context, op: Op) -> Flatness:
+    """Of a group. Where the flattest row lies far below the middle, the next may lie as far below it;
+    few rows say nothing of the next, and made-up inputs neither. int8 results keep the quickest shifts."""
     rows = ctx.stats.values[str(op.inputs[0])].rows
     parts = rows.reshape(len(rows), op.attrs["groups"], -1)
     centred = op.attrs.get("centred", True)
     spread = parts.std(axis=-1) if centred else np.sqrt((parts**2).mean(axis=-1))
-    return max(math.hypot(float(spread.min()), math.sqrt(op.attrs["eps"])), 1e-6)
+    eps = math.sqrt(op.attrs["eps"])
+    seen = max(math.hypot(float(spread.min()), eps), 1e-6)
+    likely = seen / _MARGIN
+    if ctx.dtype(op.outputs[0]) == "int16" and ctx.stats.samples is not None:
+        middle = math.hypot(float(np.median(spread)), eps)
+        tail = seen / middle if len(rows) >= _FEW_ROWS else 0.0
+        likely = min(likely, max(seen * tail, eps))
+    return Flatness(seen, likely)
 
 
 def _fraction(size: int, scale: float, reach: float, flattest: float, most: int) -> int:
@@ -104,20 +126,20 @@ def _fraction(size: int, scale: float, reach: float, flattest: float, most: int)
     return max(2, min(most, math.floor(fits), math.floor(saturates)))
 
 
-def _plain(ctx: Context, op: Op, y: str, size: int, flattest: float) -> dict[str, Any]:
+def _plain(ctx: Context, op: Op, y: str, size: int, flattest: Flatness) -> dict[str, Any]:
     """Without gamma and beta: one scale, the zero point in the row's offset."""
     scale, zero = float(ctx.qparams(y).scale), float(ctx.qparams(y).zero_point)
     mant, exponent = gain(ctx.graph, op, scale)
-    frac = _fraction(size, scale, abs(zero), flattest, 16)
+    frac = _fraction(size, scale, abs(zero), flattest.seen, 16)
     if (
         frac < 16
     ):  # 16 is the quickest, so that it gets no margin: often one constant row asks for less
-        frac = _fraction(size, scale, abs(zero), flattest / _MARGIN, 16)
+        frac = _fraction(size, scale, abs(zero), flattest.likely, 16)
     return {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": round(zero)}
 
 
 def _affine(
-    ctx: Context, op: Op, y: str, size: int, flattest: float
+    ctx: Context, op: Op, y: str, size: int, flattest: Flatness
 ) -> tuple[dict[str, Any], NDArray[np.int16], NDArray[np.int32]]:
     """u = normalised * 2^F, then y = (u*g >> 16) + b >> F2 with gamma and beta per channel."""
     channels = ctx.graph.type(y).shape[-1]
@@ -130,7 +152,9 @@ def _affine(
     # Where gamma spans all of int16, M may saturate on rows that are nearly flat, on as few as can be:
     # the arithmetic says how.
     widest = math.floor(31 - math.log2((math.sqrt(size) + 2) * 1.001))
-    steady = _fraction(size, 1.0, 0.0, flattest / _MARGIN, 24)
+    steady = _fraction(size, 1.0, 0.0, flattest.seen / _MARGIN, 24)
+    enough = math.ceil(math.log2(peak) + _ENOUGH + 1 + 1e-6)
+    steady = max(min(steady, enough), _fraction(size, 1.0, 0.0, flattest.likely, 24))
     limits = range(steady, max(steady, widest) + 1)
     for most, frac2 in [(m, f) for m in limits for f in range(16, 0, -1)]:
         frac = max(2, math.ceil(math.log2(peak) + frac2 + 1 + 1e-6))

@@ -34,3 +34,25 @@ def test_rows_of_zeros_beside_others(activations: str) -> None:
     *_, (_, env) = eval_steps(graph, samples)
     found = sqnr_db(env["norm"], out.qparams.dequantise(values[integers.outputs[0]]))
     assert found is not None and found > (35 if activations == "8" else 60)
+
+
+def test_rows_flatter_than_the_few_that_were_seen() -> None:
+    """One row a sample, of which calibration had 24: int16 results have room for rows as flat as epsilon."""
+    net = Net("flatter", 5)
+    x = "tokens"
+    net.b.values[x] = Value(x, TensorType((1, 12), "float32"))
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, 1, 12),),
+        "output_shapes": ((1, 12),),
+    }
+    graph = net.b.done([x], [net.layernorm(x, "norm")], meta)
+    samples = np.random.default_rng(3).normal(size=(48, 1, 12)).astype(np.float32)
+    integers = quant.lower(graph, quant.calibrate(graph, samples[:24]), "16")
+    samples *= 0.02
+    (grid, out) = (integers.type(n) for n in (integers.inputs[0], integers.outputs[0]))
+    assert grid.qparams is not None and out.qparams is not None
+    values = run_int(integers, grid.qparams.quantise(samples, grid.dtype))
+    *_, (_, env) = eval_steps(graph, samples)
+    found = sqnr_db(env["norm"], out.qparams.dequantise(values[integers.outputs[0]]))
+    assert found is not None and found > 40
