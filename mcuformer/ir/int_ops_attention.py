@@ -11,6 +11,7 @@ from mcuformer.ir.int_ops_norm import bit_length
 from mcuformer.ir.types import TensorType
 
 EXP_ENTRIES = 2048
+EXP_PARTS = 16  # of a step, for q_softmax of int16
 EXP_RANGE = 11.0  # exp(-11) * 32767 is about half a unit
 
 
@@ -45,9 +46,17 @@ def probabilities(steps: NDArray, p_shift: int) -> NDArray:
 
 
 def row_exponentials(x: NDArray, m: int, pre_shift: int) -> NDArray:
-    """p[..., C] of exp(x - max); one unit of x is m * 2^(pre_shift-32) table steps."""
-    delta = np.minimum((x.max(axis=-1, keepdims=True) - x) << pre_shift, INT32_MAX)
-    return EXP[np.minimum(hi(delta, m), EXP_ENTRIES - 1)].astype(np.int64)
+    """p[..., C] of exp(x - max); one unit of int8 x is m * 2^(pre_shift-32) table steps, of int16 x as
+    many sixteenths, between two entries of the table."""
+    wide = x.astype(np.int64)
+    delta = np.minimum((wide.max(axis=-1, keepdims=True) - wide) << pre_shift, INT32_MAX)
+    at = hi(delta, m)
+    if x.dtype == np.int8:
+        return EXP[np.minimum(at, EXP_ENTRIES - 1)].astype(np.int64)
+    at = np.minimum(at, EXP_PARTS * (EXP_ENTRIES - 1) - 1)
+    index, part = at // EXP_PARTS, at % EXP_PARTS
+    p, after = (EXP[i].astype(np.int64) for i in (index, index + 1))
+    return p - ((p - after) * part + EXP_PARTS // 2) // EXP_PARTS
 
 
 def reciprocal(total: NDArray) -> tuple[NDArray, NDArray]:
@@ -116,6 +125,6 @@ def q_softmax(op: Op, args: Args, out: TensorType) -> NDArray:
     x = args[0]
     assert x is not None
     attrs = op.attrs
-    p = row_exponentials(x.astype(np.int64), attrs["m"], attrs["pre_shift"])
+    p = row_exponentials(x, attrs["m"], attrs["pre_shift"])
     y = normalise(p << 16, p.sum(axis=-1, keepdims=True), attrs["o_mant"], attrs["o_exp"])
     return saturate(y + attrs["zp"], out.dtype)

@@ -51,7 +51,7 @@ RATES: Mapping[str, Rate] = {
     "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
     "unary": Rate((4.25, 7, 18)),
     "mean": Rate((2, 8, 8), call=4, inner=True),
-    "softmax": Rate((9.55, 64, 64), row=180, rest=25),
+    "softmax": Rate((9.55, 74, 74), row=180, rest=25),
     "argmax": Rate((6, 7, 7), inner=True),
 }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_RANGE
+from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_PARTS, EXP_RANGE
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assign import (
     attention_p_shift,
@@ -129,12 +129,14 @@ def lower_softmax(ctx: Context, op: Op) -> None:
 
 def _softmax_numbers(ctx: Context, op: Op, grid: Callable[[], QParams]) -> Numbers:
     x, qparams = str(op.inputs[0]), grid()
-    steps = float(ctx.qparams(x).scale) * STEPS
-    pre_shift = max(0, math.ceil(math.log2(steps) + 1 + 1e-9))
+    parts = 1 if ctx.dtype(x) == "int8" else EXP_PARTS
+    steps = float(ctx.qparams(x).scale) * STEPS * parts
+    # capped where one unit of x is more than the whole table
+    pre_shift = min(31, max(0, math.ceil(math.log2(steps) + 1 + 1e-9)))
     mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
     _check_shifts(exponent, 0, ctx.shape(x)[-1], op.name)
     attrs = {
-        "m": round(steps * 2.0 ** (32 - pre_shift)),
+        "m": min(2**31 - 1, round(steps * 2.0 ** (32 - pre_shift))),
         "pre_shift": pre_shift,
         "o_mant": mant[0],
         "o_exp": exponent[0],

@@ -34,7 +34,8 @@ typedef struct {
     uint8_t x_type, y_type, shift, acc_shift;
 } mcf_mean_t;
 
-/* softmax of every row: p = exp table at hi(((max - x) << pre_shift) * m), normalised */
+/* softmax of every row: p = exp table at hi(((max - x) << pre_shift) * m), normalised; of int16 x that is in sixteenths
+ * of an entry */
 typedef struct {
     const uint16_t *table; /* 256 entries: p at max - x of int8 x; NULL for int16 x */
     int32_t channels, m, o_mant, o_exp, zp;

@@ -11,6 +11,12 @@ static int32_t maximum(const mcf_softmax_t *p, const void *x, int32_t from, int3
     return max;
 }
 
+/* Between two entries of the table, the last of which is 0. */
+static uint16_t between(int32_t sixteenths) {
+    const uint16_t *at = mcf_exp + (sixteenths >> 4);
+    return (uint16_t)(at[0] - (((at[0] - at[1]) * (sixteenths & 15) + 8) >> 4));
+}
+
 static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from, int32_t max, uint16_t *e) {
     const int32_t highest = 0x7fffffff >> p->pre_shift;
     uint32_t sum = 0;
@@ -19,7 +25,8 @@ static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from
         if (p->table)
             e[c] = p->table[delta];
         else
-            e[c] = mcf_exp[mcf_clamp(mcf_hi(delta > highest ? 0x7fffffff : delta << p->pre_shift, p->m), 0, 2047)];
+            e[c] = between(
+                mcf_clamp(mcf_hi(delta > highest ? 0x7fffffff : delta << p->pre_shift, p->m), 0, 16 * 2047 - 1));
         sum = sum + e[c];
     }
     return sum;

@@ -16,6 +16,7 @@ from mcuformer.ir.int_ops_linear import exact_matmul, hi
 from mcuformer.ir.int_ops_norm import bit_length, inverse_root
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import TensorType
+from mcuformer.validate.metrics import sqnr_db
 
 RNG = np.random.default_rng(0)
 
@@ -298,6 +299,23 @@ def test_softmax() -> None:
     got = run("q_softmax", x, [], (6, 40), "int8", **attrs)
     p = np.exp(x * 0.05)
     assert np.abs((got.astype(int) + 128) / 256 - p / p.sum(axis=1, keepdims=True)).max() < 0.005
+
+
+def test_softmax_of_int16() -> None:
+    """Sixteenths of an entry: what is nearly even keeps what it differs by."""
+    x = np.random.default_rng(5).integers(-512, 512, (6, 40)).astype(np.int16)
+    attrs = {
+        "m": round(2.0**-12 * 16 * 2048 / 11 * 2**32 / 4),
+        "pre_shift": 2,
+        "o_mant": 2**14,
+        "o_exp": 27,
+        "zp": 0,
+    }
+    got = run("q_softmax", x, [], (6, 40), "int16", **attrs).astype(float)
+    p = np.exp(x * 2.0**-12)
+    want = p / p.sum(axis=1, keepdims=True)
+    found = sqnr_db(want - want.mean(), got / got.sum(axis=1, keepdims=True) - want.mean())
+    assert found is not None and found > 55
 
 
 def test_exp_table() -> None:

@@ -11,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make, padded
 
+from mcuformer.ir.int_ops_attention import EXP_PARTS
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
@@ -163,7 +164,7 @@ def softmax_case(
     rng = np.random.default_rng(seed)
     data = fill(rng, (rows, channels), x, values)
     pre_shift = 8 if x == "int8" else 2
-    unit = (128 if x == "int8" else 32768) * 2.0**pre_shift
+    unit = (128 if x == "int8" else 32768 / EXP_PARTS) * 2.0**pre_shift
     attrs = {
         "m": int(min(2**31 - 1, spread / unit * 2048 / 11 * 2**32)),
         "pre_shift": pre_shift,
