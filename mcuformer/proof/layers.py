@@ -176,23 +176,27 @@ def _coarse_values(prepared: Graph, graph: Graph, op: Op, stretch: float) -> Map
     """The weights of `op`, or its constant queries, with the bits they have in the integer graph."""
     if op.kind == "attention" and prepared.const(op.inputs[0]) is not None:
         return {**prepared.values, **_coarse_queries(prepared, graph, op)}
-    made = _made(graph, op)
     weight = prepared.const(op.inputs[1]) if op.kind in WEIGHTED else None
-    if weight is None or made is None:
+    bits = _weight_bits(graph, op)
+    if weight is None or bits is None:
         return prepared.values
     source = graph.values.get(str(op.inputs[0]))
     qparams = source.type.qparams if source is not None else None
-    bits = int(made.attrs.get("weight_bits", 8))
     name = str(op.inputs[1])
     data = _rounded_weights(weight, qparams, bits, stretch)
     return {**prepared.values, name: Value(name, prepared.type(name), data)}
 
 
-def _made(graph: Graph, op: Op) -> Op | None:
-    """What `op` has become: where only some channels of it are read, the layer cut to these."""
+def _weight_bits(graph: Graph, op: Op) -> int | None:
+    """Of what `op` has become: where only some channels of it are read, the layer cut to these; of a
+    layer that an attention has absorbed, those it had. None where it has become nothing."""
     found = graph.producers().get(op.outputs[0])
     cut = (o for o in graph.ops if str((*o.inputs, None, None)[1]).startswith(f"{op.name}.w["))
-    return found or next(cut, None)
+    made = found or next(cut, None)
+    if made is None:
+        absorbed: Mapping[str, int] = graph.meta.get("absorbed", {})
+        return absorbed.get(op.name)
+    return int(made.attrs.get("weight_bits", 8))
 
 
 def _coarse_queries(prepared: Graph, graph: Graph, op: Op) -> Mapping[str, Value]:

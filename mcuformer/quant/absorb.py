@@ -76,7 +76,10 @@ def _precision_bits(graph: Graph, group: Group) -> int:
 
 
 def absorb(graph: Graph, names: Iterable[str]) -> Graph:
-    """`graph` with the named attentions rewritten; the rest stays as it is."""
+    """`graph` with the named attentions rewritten; the rest stays as it is.
+
+    meta["absorbed"]: the bits that the weights of the layers that are gone were rounded to, by name.
+    """
     groups = absorbable(graph)
     chosen = {name: groups[name] for name in names}
     values = dict(graph.values)
@@ -94,7 +97,9 @@ def absorb(graph: Graph, names: Iterable[str]) -> Graph:
             continue
         group = chosen.get(op.name)
         ops += [op] if group is None else _rewrite(graph, values, group, fresh)
-    return graph.replace(ops=tuple(ops), values=values).pruned()
+    bits = {o.name: _bits(o) for g in chosen.values() for o in (g.k, g.v)}
+    meta = {**graph.meta, "absorbed": {**graph.meta.get("absorbed", {}), **bits}}
+    return graph.replace(ops=tuple(ops), values=values, meta=meta).pruned()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +219,11 @@ def _mixed_bits(graph: Graph, group: Group) -> int:
 
 def _unit(op: Op) -> int:
     """How often a weight counts in the kernel's accumulator."""
-    return 16 if op.attrs.get("weight_bits", 8) == 4 else 1
+    return 16 if _bits(op) == 4 else 1
+
+
+def _bits(op: Op) -> int:
+    return int(op.attrs.get("weight_bits", 8))
 
 
 def _down(graph: Graph, group: Group) -> Sum:

@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import draw_inputs, follow, scheduled
+from numpy.typing import NDArray
 from util_models import Net
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.proof.layers import rounded_outputs
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.regions import split
+from mcuformer.validate.metrics import sqnr_db
 
 PLAIN = ("q", "latent", "k", "v", "head")
 HOSTILE = (
@@ -28,7 +32,12 @@ HOSTILE = (
 
 
 def lowered(names: tuple[str, ...] = PLAIN) -> Graph:
-    """Three rows ask twenty: the latent of k and v is 4 wide."""
+    stats, _ = calibrated(names)
+    return quant.lower(stats.graph, stats)
+
+
+def calibrated(names: tuple[str, ...] = PLAIN) -> tuple[quant.CalibrationStats, NDArray]:
+    """Three rows ask twenty: the latent of k and v is 4 wide. Statistics, and the samples."""
     first, narrow, *others, last = names
     net = Net("latent_keys", 5)
     x = "tokens"
@@ -45,7 +54,7 @@ def lowered(names: tuple[str, ...] = PLAIN) -> Graph:
     }
     graph = net.b.done([x], [net.linear(y, 5, last)], meta)
     samples = np.random.default_rng(3).normal(size=(16, 20, 12)).astype(np.float32)
-    return quant.lower(graph, quant.calibrate(graph, samples))
+    return quant.calibrate(graph, samples), samples
 
 
 def test_regions_are_those_of_the_exact_graph() -> None:
@@ -73,3 +82,16 @@ def test_names_that_the_network_has(tmp_path: Path, names: tuple[str, ...]) -> N
     chosen = scheduled(graph, "resident", "ram")
     assert any(c.schedule.startswith("absorbed") for c in chosen.point.choices)
     follow(chosen, tmp_path, ("host",))
+
+
+def test_the_simulation_rounds_absorbed_weights() -> None:
+    stats, x = calibrated()
+    db = {}
+    for bits in (4, 8):
+        graph = quant.lower(stats.graph, stats, bits={"k": bits, "v": bits})
+        made = absorb(graph, absorbable(graph))
+        assert made.meta["absorbed"] == {"k": bits, "v": bits}
+        *_, (_, env) = eval_steps(stats.graph, x)
+        (found,) = rounded_outputs(stats.graph, made, [x])
+        db[bits] = sqnr_db(env[stats.graph.outputs[0]], found) or 0.0
+    assert db[4] < db[8] - 6
