@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.stages import compile_model
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
-from mcuformer.options import CompileOptions
-from mcuformer.pipeline import compile_model
 from mcuformer.proof.scores import REACH, behind, saturations
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
