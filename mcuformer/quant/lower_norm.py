@@ -22,8 +22,8 @@ _ENOUGH = 4  # fraction bits of an affine output, before more of them are worth 
 
 @dataclass(frozen=True, slots=True)
 class Flatness:
-    """Standard deviations (or roots of mean squares) of rows, as eps widens them: `seen` of the flattest sampled one, `likely`
-    of the flattest to come, which is no flatter than eps."""
+    """Standard deviations (or roots of mean squares) of rows, as eps widens them: `seen` of the flattest
+    sampled one, `likely` of the flattest to come, which is no flatter than eps."""
 
     seen: float
     likely: float
