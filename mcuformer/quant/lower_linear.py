@@ -56,7 +56,7 @@ def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str
     *taps, n = ctx.shape(op.inputs[1])
     table, usual = _table_operand(ctx, op), dict[str, Any]()
     if table is not None and table.usual:
-        usual["table_bits"] = table.shape[0].bit_length() - 1
+        usual["table_bits"] = _usual_bits(ctx, op)
     if ctx.dtype(out) == "int16" and _is_clamped(ctx, op):
         usual |= {"clamp_min": 0, "clamp_max": 0}
     constant = ctx.const(res) is not None
@@ -78,6 +78,8 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
     table = _table(op.attrs["fn"], qparams, dtype, op.name)
+    if table and dtype == "int16":
+        table = table.within(_furthest(layer))
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
@@ -127,11 +129,22 @@ def _table_operand(ctx: Context, op: Op) -> Const | None:
         return None
     dtype = ctx.dtype(out)
     if clamp_bounds(fn) is None:
-        return Const(name, dtype, (1 << tables.INDEX_BITS[dtype],))
+        return Const(name, dtype, (tables.INDEX_ENTRIES[dtype],))
     if dtype == "int16":
         return None
     positive = ctx.plan.policies[out].positive
     return Const(name, dtype, (1 << tables.CLAMP_BITS,), usual=not positive)
+
+
+def _usual_bits(ctx: Context, op: Op) -> int:
+    if clamp_bounds(op.attrs["fn"]) is not None:
+        return tables.CLAMP_BITS
+    return tables.INDEX_BITS[ctx.dtype(op.outputs[0])]
+
+
+def _furthest(layer: Layer) -> float:
+    """The largest magnitude of a sum, whatever the input."""
+    return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
 
 
 def _table(fn: str | None, out: QParams, dtype: str, where: str) -> tables.IndexTable | None:

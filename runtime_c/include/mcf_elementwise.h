@@ -20,9 +20,9 @@ typedef struct {
     uint8_t a_type, b_type, y_type, shift, acc_shift;
 } mcf_mul_t;
 
-/* y = table[x + 128] of int8 x, table[(x + 32768) >> 4] of int16 x */
+/* y = table[x + 128] of int8 x, table[(x + 32768) >> 4] of int16 x; where both are int16, between that entry and the next */
 typedef struct {
-    const void *table; /* 256 or 4096 entries of y's type */
+    const void *table; /* 256, 4096 or (int16 of int16) 4097 entries of y's type */
     int32_t channels;
     uint8_t x_type, y_type;
 } mcf_unary_t;
