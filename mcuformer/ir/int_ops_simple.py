@@ -41,13 +41,13 @@ def q_mul(op: Op, args: Args, out: TensorType) -> NDArray:
 
 
 def q_unary(op: Op, args: Args, out: TensorType) -> NDArray:
-    """int8 x: table[x + 128]. int16 x: table[(x + 32768) >> 4] of int8, between two entries of int16."""
+    """int8 x: table[x + 128]. int16 x: between two entries, which of int8 y count steps of y / 256."""
     x, table = args
     assert x is not None and table is not None
     if x.dtype == np.int8:
         return table[x.astype(np.int64) + 128]
-    fraction, index = 16 - TABLE_INTERVALS, x.astype(np.int64) + 32768
-    return table[index >> fraction] if out.dtype == "int8" else between(table, index, fraction)
+    y = between(table, x.astype(np.int64) + 32768, 16 - TABLE_INTERVALS)
+    return y if out.dtype == "int16" else saturate((y.astype(np.int64) + 128) >> 8, "int8")
 
 
 def q_mean(op: Op, args: Args, out: TensorType) -> NDArray:

@@ -103,11 +103,10 @@ def pack_mul(op: Op, graph: Values) -> KernelData:
 
 
 def pack_unary(op: Op, graph: Values) -> KernelData:
-    table, out = constant(graph, op.inputs[1]), graph.type(op.outputs[0])
+    table = constant(graph, op.inputs[1])
     fields: dict[str, int | str] = {"table": "table", "channels": channels_of(op, graph)}
     fields |= types(op, graph, "x")
-    array = CArray("table", f"{out.dtype}_t", table.astype(out.dtype))
-    return KernelData("mcf_unary_t", fields, (array,))
+    return KernelData("mcf_unary_t", fields, (CArray("table", f"{table.dtype}_t", table),))
 
 
 def pack_mean(op: Op, graph: Values) -> KernelData:

@@ -16,6 +16,7 @@ from mcuformer.ir.types import DTYPES, QParams
 _GRID = 65537
 INDEX_BITS = {"int8": 11, "int16": 20}
 INDEX_ENTRIES = {"int8": 1 << 11, "int16": (1 << TABLE_INTERVALS) + 1}
+_FINER = 256  # steps of a table of an int16 that becomes an int8, to one of that int8
 _ROOM_BITS = 28  # of an index anywhere: an epilogue has 2 bits or more below it
 CLAMP_BITS = 10
 
@@ -73,18 +74,19 @@ def _stretch(stored: Function, reach: float) -> int:
     return 4
 
 
-def value_entries(x_dtype: str, dtype: str) -> int:
-    return 256 if x_dtype == "int8" else (1 << TABLE_INTERVALS) + (dtype == "int16")
+def value_table_type(x_dtype: str, dtype: str) -> tuple[str, int]:
+    """Type and number of its entries: an entry per int8 x; one per 16 of int16 x, and the last end."""
+    return (dtype, 256) if x_dtype == "int8" else ("int16", (1 << TABLE_INTERVALS) + 1)
 
 
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:
-    """An entry per int8 x; per 16 of int16 x, at the middle of them, or where y is int16 too, at the first."""
-    q = np.arange(value_entries(x_dtype, dtype), dtype=np.float64)
-    if x_dtype == "int8":
-        q -= 128
-    else:
-        q = q * 16 - 32768 + (7.5 if dtype == "int8" else 0.0)
-    return out.quantise(function(fn)(x.dequantise(q)), dtype)
+    """fn at its inputs; of int16 x and int8 y in steps of y / 256, since it is read between entries."""
+    stored, entries = value_table_type(x_dtype, dtype)
+    q = np.arange(entries, dtype=np.float64)
+    q = q - 128 if x_dtype == "int8" else 16 * q - 32768
+    finer = 1 if stored == dtype else _FINER
+    grid = QParams(out.scale / finer, out.zero_point * finer)
+    return grid.quantise(function(fn)(x.dequantise(q)), stored)
 
 
 def clamps(fn: str | None, out: QParams, dtype: str, where: str) -> tuple[int, int]:

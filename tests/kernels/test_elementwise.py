@@ -14,7 +14,7 @@ from row_cases import VALUES, Case, call_rows, fill, make, padded
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
-from mcuformer.quant.tables import value_entries
+from mcuformer.quant.tables import value_table_type
 from mcuformer.schedule.special import cycles
 
 DEVICES = ("host", "m7", "m0")
@@ -113,8 +113,8 @@ def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = fill(rng, (rows, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
     out = TensorType((rows, channels), data.draw(TYPES))
-    entries = value_entries(x.dtype.name, out.dtype)
-    table = fill(rng, (entries,), out.dtype, data.draw(st.sampled_from(VALUES)))
+    stored, entries = value_table_type(x.dtype.name, out.dtype)
+    table = fill(rng, (entries,), stored, data.draw(st.sampled_from(VALUES)))
     case = make("q_unary", [x, table], [False, True], out, {})
     packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(device(where), "mcf_unary", packed, [x], case.expected, pad, in_place)
@@ -302,7 +302,7 @@ def test_cost_model(kind: str, dtype: str) -> None:
         for _ in range(1 + (kind[2:] in ("add", "mul")))
     ]
     if kind == "q_unary":
-        rest = [fill(rng, (value_entries(dtype, dtype),), dtype, "random")]
+        rest = [fill(rng, (value_table_type(dtype, dtype)[1],), dtype, "random")]
     else:
         rest = [numbers(rng, 999, channels) for _ in range(2 + (kind == "q_add"))]
         rest = [np.abs(x) for x in rest]

@@ -62,9 +62,9 @@ def test_a_corner_at_0_is_an_entry(fn: str) -> None:
 def test_sums_far_out_of_the_table_leave_a_coarser_index() -> None:
     out = QParams(np.asarray(3e-4), np.asarray(0.0))
     table = index_table("tanh", out, "int16")
-    for reach, bits in ((1e2, 20), (1e5, 16), (1e9, 12)):
+    for reach, bits in ((1e2, 20), (1e5, 14), (1e9, 12)):
         coarse = table.within(reach)
-        assert abs(coarse.bits - bits) <= 1
+        assert coarse.bits == bits
         assert coarse.scale * 2.0**coarse.bits == pytest.approx(table.scale * 2.0**table.bits)
         x = np.linspace(-8, 8, 1001)
         assert (
@@ -88,12 +88,11 @@ def test_value_tables() -> None:
     table = value_table("tanh", x8, "int8", y8, "int8")
     assert np.array_equal(table, y8.quantise(np.tanh(x8.dequantise(q)), "int8"))
     x16 = QParams(np.asarray(2e-4), np.asarray(0.0))
-    table = value_table("tanh", x16, "int16", y8, "int8")
     q = np.arange(-32768, 32768)
-    error = y8.dequantise(table[(q + 32768) >> 4]) - np.clip(
-        np.tanh(x16.dequantise(q)), -0.28, 2.27
-    )
-    assert np.abs(error).max() < 0.01 / 2 + 8 * 2e-4
-    table = value_table("gelu", x16, "int16", x16, "int16")
-    got = between(table, q + 32768, 4).astype(int)
-    assert np.abs(got - x16.quantise(function("gelu")(x16.dequantise(q)), "int16")).max() <= 1
+    for fn, y, dtype in (("tanh", y8, "int8"), ("gelu", x16, "int16")):
+        table = value_table(fn, x16, "int16", y, dtype)
+        got = between(table, q + 32768, 4).astype(int)
+        got = got if dtype == "int16" else np.minimum((got + 128) >> 8, 127)
+        want = y.quantise(function(fn)(x16.dequantise(q)), dtype).astype(int)
+        assert np.abs(got - want).max() <= 1
+        assert (got == want).mean() > (0.99 if dtype == "int8" else 0.6)
