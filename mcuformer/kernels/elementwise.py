@@ -49,7 +49,7 @@ RATES: Mapping[str, Rate] = {
     "add": Rate((12, 12, 21), 2, (11, 11, 25)),
     "requant": Rate((9, 22, 21)),
     "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
-    "unary": Rate((4.25, 11, 18)),
+    "unary": Rate((4.25, 11, 13)),
     "mean": Rate((2, 8, 8), call=4, inner=True),
     "softmax": Rate((9.55, 64, 64), row=180, rest=25),
     "argmax": Rate((6, 7, 7), inner=True),

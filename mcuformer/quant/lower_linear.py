@@ -84,7 +84,7 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
     acc_scale, bias = _integer_bias(weights, scale, unit)
-    bias, zero = _fine_zero(acc_scale / scale, bias, zero)
+    bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
     chunks = _chunks(w_int, bias, layer.reach, unit)
     end = solve(
         acc_scale,
@@ -232,14 +232,14 @@ def _integer_bias(
 
 
 def _fine_zero(
-    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray
+    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray, index_bits: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """What a zero point has between two outputs goes into the bias, whose steps are finer.
 
     All of it does where the output is nearly constant: there it is far out, and the bias as far.
     """
     zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
-    kept = np.where(np.abs(zero) < _FAR_OUT, np.rint(zero), 0.0)
+    kept = np.where(np.abs(zero) < max(_FAR_OUT, 8.0 * 2**index_bits), np.rint(zero), 0.0)
     steps = np.where(ratio > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
     return bias + steps.astype(np.int32), zero - steps * ratio
 

@@ -328,6 +328,14 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
 
 
+def test_unary_instructions_to_bytes() -> None:
+    rng = np.random.default_rng(0)
+    x, table = (fill(rng, shape, "int16", "random") for shape in ((16, 192), (4097,)))
+    case = make("q_unary", [x, table], [False, True], TensorType(x.shape, "int8"), {})
+    count = counted(case, "mcf_unary")
+    assert instructions_of(case.op)(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
+
+
 @pytest.mark.parametrize("dtype", ("int8", "int16"))
 def test_argmax_instructions(dtype: str) -> None:
     x = fill(np.random.default_rng(0), (3, 1000), dtype, "random")
