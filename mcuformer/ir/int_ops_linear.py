@@ -18,6 +18,7 @@ from mcuformer.ir.types import DTYPES, TensorType
 
 Args = Sequence[NDArray | None]
 INT32_MAX = 2**31 - 1
+TABLE_INTERVALS = 12  # bits of the interval in an index of an int16 table; the rest is between
 
 
 def hi(a: NDArray, b: NDArray | int) -> NDArray:
@@ -35,6 +36,13 @@ def checked(value: NDArray, what: str, bits: int = 32) -> NDArray:
     if value.size and max(int(value.max()), -int(value.min()) - 1) >= 1 << (bits - 1):
         raise McuformerError(f"{what} leaves int{bits}: the compile-time bound is wrong")
     return value
+
+
+def between(table: NDArray, index: NDArray, fraction: int) -> NDArray:
+    """An int16 table of one entry more than intervals, at indices with `fraction` bits of interval."""
+    at, f = index >> fraction, index & ((1 << fraction) - 1)
+    low, high = (table[i].astype(np.int64) for i in (at, at + 1))
+    return (low + (((high - low) * f + (1 << fraction >> 1)) >> fraction)).astype(np.int16)
 
 
 def exact_matmul(x: NDArray, w: NDArray) -> NDArray:
@@ -69,7 +77,10 @@ def epilogue(acc: NDArray, op: Op, args: Args, out: TensorType) -> NDArray:
         t = t + res.astype(np.int64) * rmult
     index = checked(t, f"{op.name}: t") >> attrs["shift"]
     if table is not None:
-        return table[np.clip(index, 0, (1 << attrs["table_bits"]) - 1)]
+        index = np.clip(index, 0, (1 << attrs["table_bits"]) - 1)
+        if out.dtype == "int8":
+            return table[index]
+        return between(table, index, attrs["table_bits"] - TABLE_INTERVALS)
     info = np.iinfo(DTYPES[out.dtype])
     low, high = attrs.get("clamp_min", info.min), attrs.get("clamp_max", info.max)
     return np.clip(index, low, high).astype(DTYPES[out.dtype])

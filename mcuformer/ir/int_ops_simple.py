@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_ops_linear import Args, checked, hi, im2col, saturate
+from mcuformer.ir.int_ops_linear import (
+    TABLE_INTERVALS,
+    Args,
+    between,
+    checked,
+    hi,
+    im2col,
+    saturate,
+)
 from mcuformer.ir.types import TensorType
 
 
@@ -33,12 +41,13 @@ def q_mul(op: Op, args: Args, out: TensorType) -> NDArray:
 
 
 def q_unary(op: Op, args: Args, out: TensorType) -> NDArray:
-    """table[x + 128] of int8 (256 entries), table[(x + 32768) >> 4] of int16 (4096 entries)."""
+    """int8 x: table[x + 128]. int16 x: between two entries, which of int8 y count steps of y / 256."""
     x, table = args
     assert x is not None and table is not None
     if x.dtype == np.int8:
         return table[x.astype(np.int64) + 128]
-    return table[(x.astype(np.int64) + 32768) >> 4]
+    y = between(table, x.astype(np.int64) + 32768, 16 - TABLE_INTERVALS)
+    return y if out.dtype == "int16" else saturate((y.astype(np.int64) + 128) >> 8, "int8")
 
 
 def q_mean(op: Op, args: Args, out: TensorType) -> NDArray:

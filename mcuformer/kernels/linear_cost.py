@@ -19,7 +19,7 @@ CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
 PAIR_OF_ROWS = 20  # of a tile, in mcf_dot
 LOAD, PIECE, LOOSE_BYTES = 25, 66, 87  # of a pair: each, per segment, per segment with K % 4
 BLOCK = 38  # bias, scale, saturate, store, next group of 4 channels
-DOWN, UP, TABLE, RESIDUAL, CLAMP = 9, 10, 10, 22, 41
+DOWN, UP, TABLE, TABLE_16, RESIDUAL, CLAMP = 9, 10, 10, 71, 22, 41
 PLAIN_C = 610  # more for 8 outputs through mcf_gemm_finish
 CHUNK, SPLIT = 560, 215  # split K, 8 outputs: of a chunk without panel; C's share with one
 FREE_SHIFT, FREE_RES_SHIFTS = 3, range(8, 12)
@@ -155,11 +155,12 @@ def finish(op: Op, graph: Values) -> int:
     if (
         (res is not None and (table is not None or (wide and not res_wide)))
         or (clamps and (not wide or res is not None))
-        or (table is not None and op.attrs["table_bits"] < (12 if wide else 10))
+        or (table is not None and op.attrs["table_bits"] < (20 if wide else 10))
     ):
         return PLAIN_C
     extra = UP if op.attrs.get("acc_shift", 0) else 0
-    extra += (TABLE if table else 0) + (RESIDUAL if res else 0) + (CLAMP if clamps else 0)
+    extra += (TABLE_16 if wide else TABLE) if table else 0
+    extra += (RESIDUAL if res else 0) + (CLAMP if clamps else 0)
     free = FREE_RES_SHIFTS if res else (FREE_SHIFT,)
     return extra + (DOWN if wide or res_wide or shift not in free else 0)
 

@@ -56,7 +56,7 @@ def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str
     *taps, n = ctx.shape(op.inputs[1])
     table, usual = _table_operand(ctx, op), dict[str, Any]()
     if table is not None and table.usual:
-        usual["table_bits"] = table.shape[0].bit_length() - 1
+        usual["table_bits"] = _usual_bits(ctx, op)
     if ctx.dtype(out) == "int16" and _is_clamped(ctx, op):
         usual |= {"clamp_min": 0, "clamp_max": 0}
     constant = ctx.const(res) is not None
@@ -78,11 +78,13 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
     table = _table(op.attrs["fn"], qparams, dtype, op.name)
+    if table and dtype == "int16":
+        table = table.within(_furthest(layer))
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
     acc_scale, bias = _integer_bias(weights, scale, unit)
-    bias, zero = _fine_zero(acc_scale / scale, bias, zero)
+    bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
     chunks = _chunks(w_int, bias, layer.reach, unit)
     end = solve(
         acc_scale,
@@ -127,11 +129,22 @@ def _table_operand(ctx: Context, op: Op) -> Const | None:
         return None
     dtype = ctx.dtype(out)
     if clamp_bounds(fn) is None:
-        return Const(name, dtype, (1 << tables.INDEX_BITS[dtype],))
+        return Const(name, dtype, (tables.INDEX_ENTRIES[dtype],))
     if dtype == "int16":
         return None
     positive = ctx.plan.policies[out].positive
     return Const(name, dtype, (1 << tables.CLAMP_BITS,), usual=not positive)
+
+
+def _usual_bits(ctx: Context, op: Op) -> int:
+    if clamp_bounds(op.attrs["fn"]) is not None:
+        return tables.CLAMP_BITS
+    return tables.INDEX_BITS[ctx.dtype(op.outputs[0])]
+
+
+def _furthest(layer: Layer) -> float:
+    """The largest magnitude of a sum, whatever the input."""
+    return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
 
 
 def _table(fn: str | None, out: QParams, dtype: str, where: str) -> tables.IndexTable | None:
@@ -219,14 +232,14 @@ def _integer_bias(
 
 
 def _fine_zero(
-    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray
+    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray, index_bits: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """What a zero point has between two outputs goes into the bias, whose steps are finer.
 
     All of it does where the output is nearly constant: there it is far out, and the bias as far.
     """
     zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
-    kept = np.where(np.abs(zero) < _FAR_OUT, np.rint(zero), 0.0)
+    kept = np.where(np.abs(zero) < max(_FAR_OUT, 8.0 * 2**index_bits), np.rint(zero), 0.0)
     steps = np.where(ratio > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
     return bias + steps.astype(np.int32), zero - steps * ratio
 

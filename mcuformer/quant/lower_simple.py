@@ -11,7 +11,7 @@ from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.quant.context import Const, Context, Numbers
 from mcuformer.quant.epilogue import LIMIT, solve, zero_share
 from mcuformer.quant.operands import channel_constant, constant_operand
-from mcuformer.quant.tables import VALUE_ENTRIES, value_table
+from mcuformer.quant.tables import value_table, value_table_type
 
 _MAX_SHIFT = 20
 
@@ -201,7 +201,8 @@ def lower_unary(ctx: Context, op: Op) -> None:
         table = value_table(op.attrs["fn"], ctx.qparams(x), dtype, ctx.qparams(y), ctx.dtype(y))
         return {}, {name: table}
 
-    table = Const(name, ctx.dtype(y), (VALUE_ENTRIES[dtype],))
+    stored, entries = value_table_type(dtype, ctx.dtype(y))
+    table = Const(name, stored, (entries,))
     ctx.emit("q_unary", op, [x, table], {}, numbers)
 
 

@@ -2,62 +2,91 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.functions import Function, clamp_bounds, function
+from mcuformer.ir.int_ops_linear import TABLE_INTERVALS
 from mcuformer.ir.types import DTYPES, QParams
 
 _GRID = 65537
-INDEX_BITS = {"int8": 11, "int16": 12}
+INDEX_BITS = {"int8": 11, "int16": 20}
+INDEX_ENTRIES = {"int8": 1 << 11, "int16": (1 << TABLE_INTERVALS) + 1}
+_FINER = 256  # steps of a table of an int16 that becomes an int8, to one of that int8
+_ROOM_BITS = 28  # of an index anywhere: an epilogue has 2 bits or more below it
 CLAMP_BITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class IndexTable:
-    """Entry i holds fn(scale * (i - zero)); ends lie where the output no longer changes."""
+    """fn(scale * (i - zero)) at index i of 0 .. 2^bits - 1; ends lie where the output no longer changes.
+
+    int8: an entry per index. int16: an entry at the start of each of 2^12 intervals, and the last end.
+    """
 
     data: NDArray
     bits: int
     scale: float
     zero: float
 
+    def within(self, reach: float) -> IndexTable:
+        """An int16 table with as fine an index as arguments of up to `reach` leave room for."""
+        fewer = math.ceil(math.log2(max(reach / self.scale, 1.0))) - _ROOM_BITS
+        fewer = min(max(fewer, 0), self.bits - TABLE_INTERVALS)
+        scale, zero = self.scale * 2.0**fewer, self.zero / 2.0**fewer
+        return replace(self, bits=self.bits - fewer, scale=scale, zero=zero)
+
 
 def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
-    """2^11 entries for int8, 2^12 for int16, over the arguments that change the output."""
-    bits = INDEX_BITS[dtype]
+    """Over the arguments that change the output; of int16 an entry lies at 0, where functions have corners."""
+    low, high = _span(fn, out, dtype)
+    bits, entries = INDEX_BITS[dtype], INDEX_ENTRIES[dtype]
+    intervals = entries.bit_length() - 1
+    step = (high - low) / (2**intervals - 1)
+    if dtype == "int16":
+        low = -step * math.ceil(-low / step)
+    data = out.quantise(function(fn)(low + step * np.arange(entries)), dtype)
+    scale = step * 2.0 ** (intervals - bits)
+    return IndexTable(data, bits, scale, -low / scale)
+
+
+def _span(fn: str, out: QParams, dtype: str) -> tuple[float, float]:
+    """From the last argument below which the output no longer changes to the first above."""
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
-    tolerance = 0 if dtype == "int8" else 8  # int16 sees tails far below its useful precision
-    reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach, tolerance)
+    reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach)
     grid = np.linspace(-reach, reach, _GRID)
     y = out.quantise(function(fn)(grid), dtype).astype(np.int64)
-    changing = np.flatnonzero((np.abs(y - y[0]) > tolerance) & (np.abs(y - y[-1]) > tolerance))
-    low, high = (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
-    scale = (high - low) / (2**bits - 1)
-    entries = function(fn)(low + scale * np.arange(2**bits))
-    return IndexTable(out.quantise(entries, dtype), bits, scale, -low / scale)
+    changing = np.flatnonzero((y != y[0]) & (y != y[-1]))
+    return (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
 
 
-def _stretch(stored: Function, reach: float, tolerance: int) -> int:
+def _stretch(stored: Function, reach: float) -> int:
     """How many times `reach` it takes to see both tails: one of a small slope goes on for longer."""
     ends = np.array([-1.0, 1.0]) * reach
     for times in (1, 2):
         near, far = (stored(ends * n).astype(np.int64) for n in (times, 2 * times))
-        if (np.abs(near - far) <= tolerance).all():
+        if (near == far).all():
             return times
     return 4
 
 
-VALUE_ENTRIES = {"int8": 256, "int16": 4096}
+def value_table_type(x_dtype: str, dtype: str) -> tuple[str, int]:
+    """Type and number of its entries: an entry per int8 x; one per 16 of int16 x, and the last end."""
+    return (dtype, 256) if x_dtype == "int8" else ("int16", (1 << TABLE_INTERVALS) + 1)
 
 
 def value_table(fn: str, x: QParams, x_dtype: str, out: QParams, dtype: str) -> NDArray:
-    """256 entries for int8 x; 4096 for int16 x, each for the middle of its 16 inputs."""
-    q = np.arange(-128, 128) if x_dtype == "int8" else np.arange(-2048, 2048) * 16 + 7.5
-    return out.quantise(function(fn)(x.dequantise(q)), dtype)
+    """fn at its inputs; of int16 x and int8 y in steps of y / 256, since it is read between entries."""
+    stored, entries = value_table_type(x_dtype, dtype)
+    q = np.arange(entries, dtype=np.float64)
+    q = q - 128 if x_dtype == "int8" else 16 * q - 32768
+    finer = 1 if stored == dtype else _FINER
+    grid = QParams(out.scale / finer, out.zero_point * finer)
+    return grid.quantise(function(fn)(x.dequantise(q)), stored)
 
 
 def clamps(fn: str | None, out: QParams, dtype: str, where: str) -> tuple[int, int]:

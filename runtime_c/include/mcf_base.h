@@ -64,6 +64,17 @@ static inline int32_t mcf_load(const void *row, int32_t i, int type) {
     return v;
 }
 
+/* Between the first two of an int16 table's entries from `at` on, f of 2^bits steps from the first. */
+static inline int32_t mcf_between(const int16_t *at, int32_t f, int bits) {
+#if MCF_DSP
+    int32_t both; /* weighted by 2^bits - f and f */
+    __builtin_memcpy(&both, at, 4);
+    return __smlad(both, f * 0xFFFF + (1 << bits), 1 << bits >> 1) >> bits;
+#else
+    return at[0] + (((at[1] - at[0]) * f + (1 << bits >> 1)) >> bits);
+#endif
+}
+
 static inline void mcf_store(void *row, int32_t i, int type, int32_t value) {
     if (type == MCF_S16) {
         const int16_t v = (int16_t)value;

@@ -53,7 +53,7 @@ mcf_dot_label_t mcf_dot_s8, mcf_dot_s8_shift3, mcf_dot_s8_res8, mcf_dot_s8_res16
 mcf_dot_label_t mcf_dot_s8_res8_shift8, mcf_dot_s8_res8_shift9, mcf_dot_s8_res8_shift10, mcf_dot_s8_res8_shift11;
 mcf_dot_label_t mcf_dot_s8_table10, mcf_dot_s8_table11, mcf_dot_s8_table12;
 mcf_dot_label_t mcf_dot_s8_table10_shift3, mcf_dot_s8_table11_shift3, mcf_dot_s8_table12_shift3;
-mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table12;
+mcf_dot_label_t mcf_dot_s16, mcf_dot_s16_clamp, mcf_dot_s16_res16, mcf_dot_s16_table20;
 
 /* Depthwise (mcf_dw.c): two output pixels x 4 channels; pair is a strip of x, w the kernel, both as from mcf_dw_expand.
  * Loops over a kernel row of up to 8 taps for strides 1 and 2, and whole kernels of 3x3. */

@@ -20,9 +20,10 @@ typedef struct {
     uint8_t a_type, b_type, y_type, shift, acc_shift;
 } mcf_mul_t;
 
-/* y = table[x + 128] of int8 x, table[(x + 32768) >> 4] of int16 x */
+/* y = table[x + 128] of int8 x; of int16 x between the entries (x + 32768) >> 4 and the next, which of int8 y count steps
+ * of y / 256 */
 typedef struct {
-    const void *table; /* 256 or 4096 entries of y's type */
+    const void *table; /* 256 entries of y's type, or 4097 of int16 */
     int32_t channels;
     uint8_t x_type, y_type;
 } mcf_unary_t;

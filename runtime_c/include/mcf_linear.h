@@ -5,6 +5,8 @@
 
 #include "mcf_base.h"
 
+enum { MCF_TABLE_INTERVALS = 12 }; /* bits of the interval in an index of table_bits; the rest is between */
+
 /* A row of x is `segments` pieces of `segment` elements, `segment_stride` bytes apart (a patch: one piece per image
  * line); kp is the row length with every piece padded to a multiple of 4.
  * Scratch: `tile` rows (even) and `panel` channels (a multiple of 4) of kp positions, expanded to 16 bits, and 8 bytes.
@@ -12,7 +14,7 @@
 typedef struct {
     const int8_t *weights;    /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
     const int32_t *post;      /* per 4 channels: chunks x 4 biases, 4 x (mult, offset), with res: 4 rmult */
-    const void *table;        /* 2^table_bits entries of y's type, or NULL */
+    const void *table;        /* int8 y: 2^table_bits entries; int16: 2^MCF_TABLE_INTERVALS + 1; or NULL */
     const uint16_t *chunk_kp; /* lengths of the K chunks where their sums are scaled apart, or NULL */
     int32_t n, kp, panel, tile;
     int32_t segments, segment, segment_stride;

@@ -81,11 +81,28 @@ FINISH_TABLE(mcf_dot_s8_table11_shift3, "11", "", ", asr #3")
 FINISH_TABLE(mcf_dot_s8_table12_shift3, "12", "", ", asr #3")
 
 /* int16 results */
-#define LOOK_UP16(r, load) load " " r ", [r12, " r ", lsl #1]\n"
 FINISH_AS(mcf_dot_s16, SCALE DOWN EACH(SSAT, "16", "") STORE16)
 FINISH_AS(mcf_dot_s16_clamp, SCALE DOWN "ldrd r2, r3, " CLAMP "\n" EACH(LIMIT, "r2", "r3") STORE16)
 FINISH_AS(mcf_dot_s16_res16, SCALE RES16 DOWN EACH(SSAT, "16", "") STORE16)
-FINISH_AS(mcf_dot_s16_table12, SCALE DOWN EACH(USAT, "12", "") "ldr r12, " TABLE "\n" EACH(LOOK_UP16, "ldrh") STORE16)
+
+/* int16 results between two entries of a table, a channel of both rows at a time: an index is 12 bits of interval and 8
+ * of f, and an unaligned word holds both entries, weighted by 256 - f and f. */
+#define WEIGHTS(w, index) "uxtb " w ", " index "\n mla " w ", " w ", r9, r10\n"
+#define ENTRIES(r) "lsrs " r ", " r ", #8\n ldr.w " r ", [r12, " r ", lsl #1]\n"
+#define BETWEEN(r, w) "smlad " r ", " r ", " w ", r11\n asrs " r ", " r ", #8\n"
+FINISH_AS(mcf_dot_s16_table20,
+          SCALE DOWN "ldr r12, " TABLE "\n"
+                     "ldrd r2, r3, " Y "\n"
+                     "push {r4-r11}\n"
+                     "movw r9, #0xffff\n mov.w r10, #256\n mov.w r11, #128\n mov.w lr, #4\n"
+                     "1:\n"
+                     "ldr r5, [sp, #16]\n pop {r4}\n" USAT("r4", "20", "") USAT("r5", "20", "") WEIGHTS("r6", "r4")
+                         WEIGHTS("r7", "r5") ENTRIES("r4") ENTRIES("r5") BETWEEN("r4", "r6")
+                             BETWEEN("r5", "r7") "strh r4, [r2], #2\n strh r5, [r3], #2\n"
+                                                 "subs.w lr, lr, #1\n"
+                                                 "bne 1b\n"
+                                                 "add sp, #16\n"
+                                                 "strd r2, r3, " Y "\n")
 
 /* The sums as int32, or hi(sum * mult) of one K chunk of several. Both rows are read before either is written: an odd last row is its own partner. Sums that go on
  * start from zero biases, always the same. */

@@ -4,16 +4,19 @@
  * the bias only the total is proved to fit. */
 #include "mcf_gemm.h"
 
+static int32_t look_up(const mcf_linear_t *p, int32_t index) {
+    const int32_t v = mcf_clamp(index, 0, (1 << p->table_bits) - 1), bits = p->table_bits - MCF_TABLE_INTERVALS;
+    if (p->y_type == MCF_S8) return ((const int8_t *)p->table)[v];
+    return mcf_between((const int16_t *)p->table + (v >> bits), v & ((1 << bits) - 1), bits);
+}
+
 void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_t count, const void *res, void *y) {
     const int32_t *post = p->post + n0 / 4 * mcf_post_words(p) + 4 * p->chunks;
     for (int32_t c = 0; c < count; c++) {
         int32_t v = t[c] + post[2 * c + 1];
         if (p->res_type != MCF_NONE) v += mcf_load(res, n0 + c, p->res_type) * post[8 + c];
         v >>= p->shift;
-        if (p->table)
-            v = mcf_load(p->table, mcf_clamp(v, 0, (1 << p->table_bits) - 1), p->y_type);
-        else
-            v = mcf_clamp(v, p->clamp_min, p->clamp_max);
+        v = p->table ? look_up(p, v) : mcf_clamp(v, p->clamp_min, p->clamp_max);
         mcf_store(y, n0 + c, p->y_type, v);
     }
 }

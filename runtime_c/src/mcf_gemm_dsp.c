@@ -43,7 +43,7 @@ static mcf_dot_label_t *finish_of_s8(const mcf_linear_t *p) {
 
 static mcf_dot_label_t *finish_of_s16(const mcf_linear_t *p) {
     const int clamps = p->clamp_min != -32768 || p->clamp_max != 32767;
-    if (p->table) return p->res_type == MCF_NONE && p->table_bits == 12 ? mcf_dot_s16_table12 : NULL;
+    if (p->table) return p->res_type == MCF_NONE && p->table_bits == 20 ? mcf_dot_s16_table20 : NULL;
     if (p->res_type == MCF_NONE) return clamps ? mcf_dot_s16_clamp : mcf_dot_s16;
     return p->res_type == MCF_S16 && !clamps ? mcf_dot_s16_res16 : NULL;
 }

@@ -15,23 +15,36 @@ static void bytes(const int8_t *table, const int8_t *x, int8_t *y, int32_t count
     for (; c < count; c++) y[c] = table[x[c]];
 }
 
-static inline __attribute__((always_inline)) void any(const mcf_unary_t *p, const void *x, void *y, int tx, int ty) {
-    const void *table = p->table;
-    const int32_t channels = p->channels;
-    for (int32_t c = 0; c < channels; c++) {
-        const int32_t v = mcf_load(x, c, tx);
-        mcf_store(y, c, ty, mcf_load(table, tx == MCF_S8 ? v + 128 : (v + 32768) >> 4, ty));
+/* int16 x. `table`: where x is 0; inlined, compilers would add that to every index. */
+static __attribute__((noinline)) void words(const int16_t *table, const void *x, void *y, int32_t count) {
+    for (int32_t c = 0; c < count; c++) {
+        const int32_t v = mcf_load(x, c, MCF_S16);
+        mcf_store(y, c, MCF_S16, mcf_between(table + (v >> 4), v & 15, 4));
     }
 }
 
+static __attribute__((noinline)) void words_to_bytes(const int16_t *table, const void *x, void *y, int32_t count) {
+    for (int32_t c = 0; c < count; c++) {
+        const int32_t v = mcf_load(x, c, MCF_S16);
+        mcf_store(y, c, MCF_S8, mcf_saturate((mcf_between(table + (v >> 4), v & 15, 4) + 128) >> 8, MCF_S8));
+    }
+}
+
+static void bytes_to_words(const int16_t *table, const int8_t *x, void *y, int32_t count) {
+    for (int32_t c = 0; c < count; c++) mcf_store(y, c, MCF_S16, table[x[c]]);
+}
+
 void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows) {
+    const int16_t *const wide = p->table;
     for (int32_t i = 0; i < rows; i++) {
-        if (p->x_type == MCF_S8 && p->y_type == MCF_S8)
-            bytes((const int8_t *)p->table + 128, x, y, p->channels);
-        else if (p->x_type == MCF_S16 && p->y_type == MCF_S16)
-            any(p, x, y, MCF_S16, MCF_S16);
+        if (p->x_type == MCF_S16 && p->y_type == MCF_S16)
+            words(wide + 2048, x, y, p->channels);
+        else if (p->x_type == MCF_S16)
+            words_to_bytes(wide + 2048, x, y, p->channels);
+        else if (p->y_type == MCF_S16)
+            bytes_to_words(wide + 128, x, y, p->channels);
         else
-            any(p, x, y, p->x_type, p->y_type);
+            bytes((const int8_t *)p->table + 128, x, y, p->channels);
         x = (const uint8_t *)x + x_stride;
         y = (uint8_t *)y + y_stride;
     }

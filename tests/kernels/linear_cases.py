@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.quant.tables import INDEX_ENTRIES
 
 VALUES = ("random", "lowest", "highest", "mixed")
+TABLE_BITS = {"int8": (8, 10, 11, 12), "int16": (12, 13, 16, 20, 20)}
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,15 @@ class Case:
 def specs(draw: st.DrawFn, max_k: int = 70, max_n: int = 21, max_rows: int = 7) -> Spec:
     """Layers of every kind; patches are tested on their own."""
     x = draw(st.sampled_from(("int8", "int8", "uint8", "int16")))
-    table = draw(st.sampled_from((0, 0, 8, 10, 12)))
+    y = draw(st.sampled_from(("int8", "int8", "int16")))
+    table = draw(st.sampled_from((0, 0, *TABLE_BITS[y])))
     res = draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None
     return Spec(
         rows=draw(st.integers(1, max_rows)),
         k=draw(st.integers(1, max_k)),
         n=draw(st.integers(1, max_n)),
         x=x,
-        y=draw(st.sampled_from(("int8", "int8", "int16"))),
+        y=y,
         res=res,
         res_const=draw(st.booleans()),
         table_bits=table,
@@ -150,7 +153,8 @@ def layer(
         builder.const("offset", offset.astype(np.int32)),
     ]
     inputs += _residual(rng, builder, spec, out)
-    table = integers(rng, spec.y, (1 << spec.table_bits,), "random")
+    entries = 1 << spec.table_bits if spec.y == "int8" else INDEX_ENTRIES["int16"]
+    table = integers(rng, spec.y, (entries,), "mixed" if spec.values == "mixed" else "random")
     if spec.table_bits:
         attrs["table_bits"] = spec.table_bits
     inputs.append(builder.const("table", table) if spec.table_bits else None)

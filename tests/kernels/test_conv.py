@@ -10,7 +10,7 @@ import pytest
 from harness import HOST_FLAGS, HostDevice, UnicornDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear_cases import VALUES, Case, Spec, finish_case, integers, layer, make_weights
+from linear_cases import TABLE_BITS, VALUES, Case, Spec, finish_case, integers, layer, make_weights
 
 from mcuformer.ir.graph import Builder, Op
 from mcuformer.ir.types import TensorType
@@ -103,11 +103,12 @@ def images(draw: st.DrawFn, depthwise: bool) -> Image:
 
 @st.composite
 def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
-    table = draw(st.sampled_from((0, 0, 11)))
+    y = draw(st.sampled_from(("int8", "int8", "int16")))
+    table = draw(st.sampled_from((0, 0, *TABLE_BITS[y])))
     return Spec(
         rows=0, k=0, n=0,
         x=draw(st.sampled_from(("int8", "uint8", "int16"))),
-        y=draw(st.sampled_from(("int8", "int8", "int16"))),
+        y=y,
         res=draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None,
         table_bits=table,
         shift=draw(st.integers(1, 12)),

@@ -15,6 +15,7 @@ from mcuformer.ir.int_ops_attention import EXP_PARTS
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
+from mcuformer.quant.tables import value_table_type
 from mcuformer.schedule.special import cycles
 
 DEVICES = ("host", "m7", "m0")
@@ -113,7 +114,8 @@ def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = fill(rng, (rows, channels), data.draw(TYPES), data.draw(st.sampled_from(VALUES)))
     out = TensorType((rows, channels), data.draw(TYPES))
-    table = fill(rng, (256 if x.dtype == np.int8 else 4096,), out.dtype, "random")
+    stored, entries = value_table_type(x.dtype.name, out.dtype)
+    table = fill(rng, (entries,), stored, data.draw(st.sampled_from(VALUES)))
     case = make("q_unary", [x, table], [False, True], out, {})
     packed = kernel_of(case.op).pack(case.op, case.graph)
     y, _ = call_rows(device(where), "mcf_unary", packed, [x], case.expected, pad, in_place)
@@ -301,7 +303,7 @@ def test_cost_model(kind: str, dtype: str) -> None:
         for _ in range(1 + (kind[2:] in ("add", "mul")))
     ]
     if kind == "q_unary":
-        rest = [fill(rng, (256 if dtype == "int8" else 4096,), dtype, "random")]
+        rest = [fill(rng, (value_table_type(dtype, dtype)[1],), dtype, "random")]
     else:
         rest = [numbers(rng, 999, channels) for _ in range(2 + (kind == "q_add"))]
         rest = [np.abs(x) for x in rest]
@@ -325,6 +327,14 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     case = make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
     count = counted(case, f"mcf_{kind[2:]}_column")
     assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+
+
+def test_unary_instructions_to_bytes() -> None:
+    rng = np.random.default_rng(0)
+    x, table = (fill(rng, shape, "int16", "random") for shape in ((16, 192), (4097,)))
+    case = make("q_unary", [x, table], [False, True], TensorType(x.shape, "int8"), {})
+    count = counted(case, "mcf_unary")
+    assert instructions_of(case.op)(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
 
 
 @pytest.mark.parametrize("dtype", ("int8", "int16"))

@@ -20,6 +20,10 @@ LAYERS = {
     "int4 fc2": (Layer(66, 768, 192, 32, 2, weight_bits=4), 0.75),
     "no panel": (Layer(64, 192, 192, 0, 2), 1.0),
     "int16 rows": (Layer(66, 192, 192, 32, 66, x="int16", y="int16", res="int16"), 0.78),
+    "int16 fc1 + GELU": (
+        Layer(66, 192, 768, 32, 66, table_bits=20, x="int16", y="int16"),
+        0.80,
+    ),
     "head": (Layer(1, 192, 1000, 0, 2), 2.2),
 }
 

@@ -13,7 +13,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xfd70e22cu
+#if MCF_RUNTIME_VERSION != 0x068d853cu
 #error "tiny was generated with another version of the runtime: compile all models with the same mcuformer"
 #endif
 
