@@ -14,7 +14,7 @@ from row_cases import VALUES, Case, call_rows, fill, make, padded
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
-from mcuformer.schedule.special import cycles
+from mcuformer.schedule.ways.special import cycles
 
 DEVICES = ("host", "m7", "m0")
 TYPES = st.sampled_from(("int8", "int8", "int16"))
