@@ -26,10 +26,11 @@ test: setup-test  ## install what is missing and run the tests (under 10 minutes
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
 	$(PY) -m pytest -n $(WORKERS) -m long -rs
 
-lint: setup-test  ## ruff (rules and format), mypy, clang-format
+lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	git ls-files 'runtime_c/*.[ch]' | xargs clang-format --dry-run -Werror
 
 golden: setup-test  ## write the golden files anew after a change that is meant

@@ -11,11 +11,11 @@ from util_models import Net, VitConfig, block, images
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
-from mcuformer.memory.plan import ANYWHERE, plan
+from mcuformer.memory.placement import ANYWHERE, plan
 from mcuformer.passes import run_float_passes
+from mcuformer.plan.fit import Schedule, curve
 from mcuformer.schedule.build import assemble
 from mcuformer.schedule.regions import CONVOLUTIONS
-from mcuformer.schedule.run import Schedule, curve
 
 
 @dataclass(frozen=True)

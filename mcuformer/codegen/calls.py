@@ -9,7 +9,10 @@ from mcuformer.codegen.constants import Constants
 from mcuformer.codegen.lines import call as call_lines
 from mcuformer.codegen.symbols import OFFSET, Symbols, same
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.schedule.program import IMAGE, Addr, Arg, Call, Expr, Loop, Program, Step
+from mcuformer.program.buffers import IMAGE, Addr, Arg
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Program
 from mcuformer.util.names import c_comment
 
 # kernels that take int32_t *, which bytes do not become by themselves

@@ -12,7 +12,7 @@ from mcuformer.codegen.lines import numbers
 from mcuformer.codegen.symbols import BARE, Symbols, same
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.operators.table import kernel_of
-from mcuformer.schedule.program import Param, Program
+from mcuformer.program.program import Param, Program
 
 WORDS_PER_LINE = 8
 

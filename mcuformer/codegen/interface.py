@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcuformer.codegen.labels import c_string, labels_of
 from mcuformer.ir.types import DTYPES, QParams, TensorType
-from mcuformer.schedule.program import IoTensor, Program
+from mcuformer.program.program import IoTensor, Program
 from mcuformer.util.names import c_comment
 
 CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}

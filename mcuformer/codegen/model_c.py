@@ -17,7 +17,7 @@ from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.operators.table import kernel_of
-from mcuformer.schedule.program import Program
+from mcuformer.program.program import Program
 from mcuformer.targets.board import Board
 from mcuformer.util.names import c_comment
 

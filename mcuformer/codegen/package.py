@@ -10,7 +10,7 @@ from mcuformer.codegen.model_c import Sources, generate
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import copy_runtime
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.schedule.program import Program
+from mcuformer.program.program import Program
 from mcuformer.targets.board import Board
 from mcuformer.targets.port import PortPlan, write_port
 from mcuformer.targets.toolchain import GCC_CORE_FLAGS

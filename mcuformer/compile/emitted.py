@@ -13,7 +13,7 @@ from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.store import save_graph
 from mcuformer.package.compiled import BOARD, GRAPH
-from mcuformer.schedule.program import Program
+from mcuformer.program.program import Program
 from mcuformer.targets.elf import read_elf, usage
 from mcuformer.targets.elf_checks import elf_problems
 from mcuformer.targets.firmware import build_firmware

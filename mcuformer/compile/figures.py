@@ -13,10 +13,10 @@ from mcuformer.compile.source import Source
 from mcuformer.errors import Diagnostic, McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
+from mcuformer.program.program import Program
 from mcuformer.proof.samples import Evidence
 from mcuformer.report import schema as r
 from mcuformer.report.rows import layer_rows, memory_section
-from mcuformer.schedule.program import Program
 from mcuformer.targets.board import Board
 from mcuformer.targets.elf import Usage
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError, UsageError
 from mcuformer.ir.graph import Graph
-from mcuformer.schedule.flash_bytes import CODE_BYTES, flash_bytes
+from mcuformer.operators.flash_bytes import CODE_BYTES, flash_bytes
 from mcuformer.targets.board import Board
 
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables where "auto" decides

@@ -8,8 +8,8 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
-from mcuformer.schedule.measure import steps_instructions
-from mcuformer.schedule.run import Curve, Schedule, curve, place
+from mcuformer.plan.fit import Curve, Schedule, curve, place
+from mcuformer.price.measure import steps_instructions
 
 
 def explain(

@@ -12,12 +12,12 @@ from mcuformer.compile.source import Source
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError, McuformerError
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.verify import verify
 from mcuformer.memory.check import check
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
+from mcuformer.operators.macs import op_macs
+from mcuformer.operators.verify import verify
+from mcuformer.plan.fit import MODES, Curve, curve, fit, place
 from mcuformer.proof.samples import Evidence
-from mcuformer.schedule.macs import op_macs
-from mcuformer.schedule.run import MODES, Curve, curve, fit, place
 
 
 def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:

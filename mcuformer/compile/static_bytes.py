@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph
+from mcuformer.operators.outline import times
 from mcuformer.operators.table import kinds
-from mcuformer.schedule.outline import times
 
 PORT_STATE_BYTES = 56  # serial port and profile, as linked
 

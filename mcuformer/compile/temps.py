@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mcuformer.ir.graph import Graph
     from mcuformer.memory.model import MemoryPlan
-    from mcuformer.schedule.program import Program
+    from mcuformer.program.program import Program
 
 FOLDER = "stages"
 
@@ -28,7 +28,7 @@ class Temps:
         self._write(stage, lambda: print_graph(graph))
 
     def program(self, stage: str, program: Program, plan: MemoryPlan) -> None:
-        from mcuformer.schedule.text import print_program
+        from mcuformer.plan.text import print_program
 
         self._write(stage, lambda: print_program(program, plan))
 

@@ -15,7 +15,7 @@ from mcuformer.frontend.import_graph import import_graph
 from mcuformer.frontend.proto import read_model
 from mcuformer.ir.finite import FOLDED, GIVEN, check_finite
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 from mcuformer.passes import run_float_passes, run_onnx_passes
 
 

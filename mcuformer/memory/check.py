@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.memory.model import MemoryPlan, PlanError
-from mcuformer.schedule.program import Addr, Call, Env, Program, Span
+from mcuformer.program.buffers import Addr, Span
+from mcuformer.program.calls import Call
+from mcuformer.program.expressions import Env
+from mcuformer.program.program import Program
 
 Owners = NDArray[np.int32]
 NOBODY = -1

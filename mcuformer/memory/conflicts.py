@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd
 
 from mcuformer.memory.lifetimes import Live
-from mcuformer.schedule.program import Buffer
+from mcuformer.program.buffers import Buffer
 from mcuformer.util.record import record
 
 Gap = tuple[int, int]  # differences of two offsets that collide, exclusive at both ends

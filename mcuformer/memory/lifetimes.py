@@ -14,7 +14,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mcuformer.memory.spans import Missing, apart, bind, corners, covers, hull, over_loop
-from mcuformer.schedule.program import Call, Loop, Program, Span, Step
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.program import Program
 
 Env = dict[str, int]
 

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.memory.model import MemoryPlan, PlanError
-from mcuformer.schedule.program import Call, Env, Expr, Program, Span
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Call
+from mcuformer.program.expressions import Env, Expr
+from mcuformer.program.program import Program
 
 Stamps = NDArray[np.int64]
 BEFORE = 1  # the stamp of the first input, which the caller wrote

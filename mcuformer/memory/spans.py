@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.schedule.program import Env, Expr, Loop, Span
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Loop
+from mcuformer.program.expressions import Env, Expr
 
 
 class Rect(NamedTuple):

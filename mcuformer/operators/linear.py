@@ -23,7 +23,7 @@ from mcuformer.operators.row import (
     window_grid,
 )
 
-_NARROW_SHIFT = 11  # no int8 output of quant/epilogue.py has more
+_NARROW_SHIFT = 11  # no int8 output of ir/epilogue.py has more
 _OPERANDS = named("x", "w:0", "bias:0", "mult:0", "offset:0", "res?:-1", "rmult?:0", "table?")
 _NUMBERS = frozenset({"x_zp", "shift", "acc_shift", "pad_value", "clamp_min", "clamp_max"})
 _COST_ATTRS = frozenset({
@@ -68,7 +68,7 @@ def _macs(op: Op, type_of: TypeOf) -> int:
 
 
 def _epilogue(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
-    """Shifts as quant/epilogue.py finds them for nearly every layer of their kind."""
+    """Shifts as ir/epilogue.py finds them for nearly every layer of their kind."""
     if wide:
         shifts = {"x_zp": 1, "shift": 12, "acc_shift": 6}
     elif len(op.inputs) > 5 and op.inputs[5] is not None:

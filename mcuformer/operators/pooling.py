@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.epilogue import solve
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_linear import Args, checked, hi, im2col, saturate
 from mcuformer.ir.int_ops_simple import q_maxpool
@@ -17,6 +18,7 @@ from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.kernels import maxpool
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.shapes import TYPES, Values, constant
+from mcuformer.operators.lowering import Const, Numbers, Target
 from mcuformer.operators.row import (
     Cost,
     IntOp,
@@ -29,9 +31,6 @@ from mcuformer.operators.row import (
     per_channel,
     window_grid,
 )
-
-if TYPE_CHECKING:
-    from mcuformer.quant.context import Context, Numbers
 
 AVGPOOL_SOURCES = ("mcf_avgpool.c",)
 SMALL = 128  # pixels whose sum of 8 bits fits int16
@@ -67,11 +66,8 @@ def q_avgpool(op: Op, args: Args, out: TensorType) -> NDArray:
     return saturate(t >> attrs["shift"], out.dtype).reshape(*x.shape[:-3], *out.shape)
 
 
-def lower_avgpool(ctx: Context, op: Op) -> None:
+def lower_avgpool(ctx: Target, op: Op) -> None:
     """The input's zero point moves all averages alike: it goes into the offset."""
-    from mcuformer.quant.context import Const  # quant stands above this table
-    from mcuformer.quant.epilogue import solve
-
     x, y, channels = str(op.inputs[0]), op.outputs[0], ctx.shape(op.inputs[0])[-1]
     info = np.iinfo(DTYPES[ctx.dtype(x)])
     reach, taps = max(-info.min, info.max), math.prod(op.attrs["kernel"])

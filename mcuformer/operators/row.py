@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -19,9 +19,7 @@ from mcuformer.ir.optable import Shape, ShapeError, ShapeRule, conv_output
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels.base import KernelData
 from mcuformer.kernels.shapes import Values
-
-if TYPE_CHECKING:
-    from mcuformer.quant.context import Context
+from mcuformer.operators.lowering import Target
 
 Evaluation = Callable[[Op, Args, TensorType], NDArray]
 Movement = Literal["rows", "lines", "view", "join", "pick", "attention", "mean"]
@@ -66,7 +64,7 @@ class Kernel:
 
     `reads`: the operands that a call has by address, NULL where one is absent. `again`: those that it
     reads again after it wrote a row. `scratch_bytes`: None where a call has no scratch. `menu`: what
-    it can choose from under a budget of scratch (schedule/panels.py), "" nothing. `column`: whether the
+    it can choose from under a budget of scratch (price/panels.py), "" nothing. `column`: whether the
     function of that suffix is called, for operands of one number per row.
     """
 
@@ -96,7 +94,7 @@ class Lowering:
     on which side it wants one scale for all channels, whatever its operands are.
     """
 
-    function: str | Callable[[Context, Op], None]
+    function: str | Callable[[Target, Op], None]
     refuse: Callable[[Graph, Op], str | None] | None = None
     onnx: tuple[str, ...] = ()
     moves: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mcuformer.errors import Diagnostic, ValidationError
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.proof.bits import compare_bits, emulator_for
 from mcuformer.proof.layers import Shortfall, compare_layers

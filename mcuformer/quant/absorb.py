@@ -3,7 +3,7 @@
 q k^T = (W_k^T q) n^T up to a term that the softmax cancels, and P V = (P N) W_v^T + b_v (rows of P sum
 to one), where N is what the k and v layers read (docs/adr/0002, "Absorbed weights"). K and V are never
 rounded; W_k^T q and P N are, to 16 bits: a reference of its own. W_k^T has other output channels than
-W_k, so it is rounded anew: to 8 bits, also where W_k has 4. Of an outline (schedule/outline.py) the
+W_k, so it is rounded anew: to 8 bits, also where W_k has 4. Of an outline (operators/outline.py) the
 outline comes out: operators and shapes are said beside the functions that compute numbers.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
-from mcuformer.schedule.outline import STAGE, nominal
+from mcuformer.operators.outline import STAGE, nominal
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1

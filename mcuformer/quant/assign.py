@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
-from mcuformer.quant import attention_scales as scales
+from mcuformer.quant.attention_scales import Limits, exchange, snap_ratio, value_scales
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
 from mcuformer.quant.policy import Mode, Policy, has_multiples, makers, policies
 from mcuformer.quant.ranges import value_range
@@ -54,7 +54,7 @@ class Assignment:
     dtypes: dict[str, str] = field(default_factory=dict)
     multiples: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     ratios: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    limits: dict[str, scales.Limits] = field(default_factory=dict)
+    limits: dict[str, Limits] = field(default_factory=dict)
 
 
 def assign(stats: CalibrationStats, mode: Mode, input_format: Formats) -> Assignment:
@@ -240,14 +240,14 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     q_stats = query_stats(stats, q)
     free = {n for n in (q, k, v) if op.inputs[:3].count(n) == 1 and _is_free(graph, n, done)}
     if q in free and k in free:
-        pair = scales.exchange(q_stats, stats.values[k], heads, limits, stats.method)
+        pair = exchange(q_stats, stats.values[k], heads, limits, stats.method)
         done.qparams[q], done.qparams[k] = pair
     else:
         _assign_shared(stats, q, limits.q, done)
         _assign_shared(stats, k, limits.k, done)
     weights = reader_weights(graph, out)
     out_limit = 127 if dtype == "int8" else 32000
-    scale_v, ratio = scales.value_scales(
+    scale_v, ratio = value_scales(
         stats.values[v], stats.values[out], heads, limits, out_limit, stats.method, weights
     )
     if v in free:
@@ -255,7 +255,7 @@ def _assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
     else:
         ratio = np.ones(heads)
         _assign_shared(stats, v, limits.v, done)
-    exact = scales.snap_ratio(ratio)[2]
+    exact = snap_ratio(ratio)[2]
     done.ratios[op.name] = exact
     if is_direct(graph, op, done):
         done.qparams[out] = output_qparams(graph, op, done.qparams[v], exact)
@@ -321,16 +321,16 @@ def _is_free(graph: Graph, name: str, done: Assignment) -> bool:
     return producer.kind == "linear" and producer.attrs["fn"] is None
 
 
-def operand_limits(graph: Graph, op: Op, dtype: str) -> scales.Limits:
+def operand_limits(graph: Graph, op: Op, dtype: str) -> Limits:
     """int8: 127. int16: as large as the proofs on scores and P V allow (ADR 0002)."""
     if dtype == "int8":
-        return scales.Limits(127, 127, 127)
+        return Limits(127, 127, 127)
     heads = int(op.attrs["heads"])
     depth = graph.type(str(op.inputs[0])).shape[1] // heads
     keys = graph.type(str(op.inputs[1])).shape[0] // op.attrs.get("windows", 1)
     score = min(32767, math.isqrt((2**31 - 1) // depth) - 1)
     p_shift = attention_p_shift(dtype, keys)
-    return scales.Limits(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))
+    return Limits(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))
 
 
 def attention_p_shift(dtype: str, keys: int) -> int:

@@ -2,7 +2,7 @@
 
 A lowering function says what structure decides: kinds, operands, shapes, types. The numbers are
 computed in a function that it hands over, which is called only where there are statistics; without
-them the result is the outline of the int graph (schedule/outline.py).
+them the result is the outline of the int graph (operators/outline.py).
 """
 
 from __future__ import annotations
@@ -15,28 +15,14 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.interp_float import eval_op
-from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
+from mcuformer.operators.interpreter import run_op
+from mcuformer.operators.lowering import Const, Numbers
+from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
-from mcuformer.schedule.outline import STAGE, nominal
-from mcuformer.util.record import record
-
-Numbers = tuple[Mapping[str, Any], Mapping[str, NDArray | None]]
-"""Attributes, and the data of constants by name; None where there is to be no such operand."""
-
-
-@record(frozen=True, slots=True, eq=False)
-class Const:
-    """An operand that lowering makes. `usual`: whether it is there, where numbers decide that and
-    there are none."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    usual: bool = True
 
 
 class Trace:

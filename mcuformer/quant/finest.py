@@ -7,16 +7,13 @@ nothing, and steps of nothing fit no shift, no multiplier and no zero point.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import WEIGHTED
-
-if TYPE_CHECKING:
-    from mcuformer.quant.calibrate import ValueStats
 
 _OF_REACH = 2.0**-18  # what float32 sums and int32 offsets hold
 _OF_GAMMA = 2.0**-16  # and what rounding leaves of equal channels is less
@@ -27,7 +24,16 @@ _OF_OPERANDS = 2.0**-24  # what cancels in float32
 _MOVES = ("slice", "gather", "reshape")
 
 
-def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, NDArray[np.float64]]:
+class Seen(Protocol):
+    """Extremes of a value, () or (C,) (quant/calibrate.py)."""
+
+    @property
+    def low(self) -> NDArray: ...
+    @property
+    def high(self) -> NDArray: ...
+
+
+def finest_steps(graph: Graph, values: Mapping[str, Seen]) -> dict[str, NDArray[np.float64]]:
     """Per activation (C,)."""
     done = {name: _of_reach(values[name]) for name in graph.inputs}
     for op in graph.ops:
@@ -49,12 +55,12 @@ def finest_steps(graph: Graph, values: Mapping[str, ValueStats]) -> dict[str, ND
     return done
 
 
-def _of_reach(value: ValueStats) -> NDArray[np.float64]:
+def _of_reach(value: Seen) -> NDArray[np.float64]:
     reach = np.maximum(np.abs(value.low), np.abs(value.high)).astype(np.float64)
     return _OF_REACH * reach if reach.max() >= 1e-9 else np.full(reach.shape, _OF_NOTHING)
 
 
-def _of_sum(graph: Graph, op: Op, x: ValueStats, finest: NDArray) -> NDArray[np.float64]:
+def _of_sum(graph: Graph, op: Op, x: Seen, finest: NDArray) -> NDArray[np.float64]:
     """What one step of the accumulator is worth, roughly, per output channel (N,)."""
     w = graph.const(op.inputs[1])
     assert w is not None

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import layout_of
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 from mcuformer.quant.assign import Formats, InputFormat, assign, per_input, typed
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
@@ -58,7 +58,7 @@ def lower_shapes(
     pixels: Sequence[str] = (),
     bits: Mapping[str, int] | None = None,
 ) -> Graph:
-    """The outline (schedule/outline.py) of what `lower` makes of the canonical `graph`, of which
+    """The outline (operators/outline.py) of what `lower` makes of the canonical `graph`, of which
     shapes alone count: no number is read or computed. `pixels` are the inputs with mean and std."""
     return outline_of(prepare(graph), activations, pixels, bits)
 

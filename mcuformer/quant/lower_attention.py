@@ -14,6 +14,7 @@ from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_PARTS, EXP_RANGE
 from mcuformer.ir.types import QParams
+from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.assign import (
     attention_p_shift,
     is_direct,
@@ -21,7 +22,7 @@ from mcuformer.quant.assign import (
     softmax_qparams,
 )
 from mcuformer.quant.attention_scales import snap_ratio
-from mcuformer.quant.context import Const, Context, Numbers
+from mcuformer.quant.context import Context
 from mcuformer.quant.lower_simple import emit_requant
 
 _COARSEST = 0.25  # step of a softmax's result, which its shifts have room for

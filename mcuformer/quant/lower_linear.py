@@ -10,15 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.epilogue import LIMIT, Epilogue, Residual, solve
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_linear import im2col
 from mcuformer.ir.interp_float import arguments, weighted_sum
 from mcuformer.ir.types import DTYPES, QParams
-from mcuformer.quant import refine, tables
-from mcuformer.quant.context import Const, Context, Numbers
-from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
+from mcuformer.operators.lowering import Const, Numbers
+from mcuformer.quant.context import Context
+from mcuformer.quant.refine import ROW_LIMIT, IntWeights, fitted, plain
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
+from mcuformer.quant.tables import (
+    CLAMP_BITS,
+    INDEX_BITS,
+    INDEX_ENTRIES,
+    IndexTable,
+    clamp_table,
+    clamps,
+    index_table,
+)
 
 UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
 _FAR_OUT = 2.0**15
@@ -129,17 +139,17 @@ def _table_operand(ctx: Context, op: Op) -> Const | None:
         return None
     dtype = ctx.dtype(out)
     if clamp_bounds(fn) is None:
-        return Const(name, dtype, (tables.INDEX_ENTRIES[dtype],))
+        return Const(name, dtype, (INDEX_ENTRIES[dtype],))
     if dtype == "int16":
         return None
     positive = ctx.plan.policies[out].positive
-    return Const(name, dtype, (1 << tables.CLAMP_BITS,), usual=not positive)
+    return Const(name, dtype, (1 << CLAMP_BITS,), usual=not positive)
 
 
 def _usual_bits(ctx: Context, op: Op) -> int:
     if clamp_bounds(op.attrs["fn"]) is not None:
-        return tables.CLAMP_BITS
-    return tables.INDEX_BITS[ctx.dtype(op.outputs[0])]
+        return CLAMP_BITS
+    return INDEX_BITS[ctx.dtype(op.outputs[0])]
 
 
 def _furthest(layer: Layer) -> float:
@@ -147,16 +157,16 @@ def _furthest(layer: Layer) -> float:
     return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
 
 
-def _table(fn: str | None, out: QParams, dtype: str, where: str) -> tables.IndexTable | None:
+def _table(fn: str | None, out: QParams, dtype: str, where: str) -> IndexTable | None:
     """None where nothing is left to do beside saturation and the clamps of `_clamps`."""
     if fn is None:
         return None
     if clamp_bounds(fn) is None:
-        return tables.index_table(fn, out, dtype)
-    low, high = tables.clamps(fn, out, dtype, where)
+        return index_table(fn, out, dtype)
+    low, high = clamps(fn, out, dtype, where)
     if dtype == "int16" or (low, high) == (-128, 127):
         return None
-    return tables.clamp_table(low, high, out)
+    return clamp_table(low, high, out)
 
 
 def _layer(ctx: Context, op: Op) -> Layer:
@@ -194,11 +204,11 @@ def _common_zero(ctx: Context, x: str) -> int:
     return int(zero) if np.ndim(zero) == 0 and float(zero).is_integer() else 0
 
 
-def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> refine.IntWeights:
+def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> IntWeights:
     if ctx.trace is None or layer.depthwise:
-        return refine.plain(layer.w, layer.bias, bits)
+        return plain(layer.w, layer.bias, bits)
     x, y = _samples(ctx, op, layer)
-    return refine.fitted(layer.w, x, y, bits)
+    return fitted(layer.w, x, y, bits)
 
 
 def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
@@ -216,13 +226,13 @@ def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
         missed = trace.real[res] - ctx.qparams(res).dequantise(trace.ints[res])
         real = real + missed.astype(np.float32)
     y = real.reshape(len(x), -1)
-    picked = np.random.default_rng(0).permutation(len(x))[: refine.ROW_LIMIT]
+    picked = np.random.default_rng(0).permutation(len(x))[:ROW_LIMIT]
     picked.sort()
     return x[picked].astype(np.float32) - np.float32(layer.x_zp), y[picked]
 
 
 def _integer_bias(
-    weights: refine.IntWeights, scale: NDArray, unit: int
+    weights: IntWeights, scale: NDArray, unit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """(accumulator scale, bias); tiny weights get a coarser scale, so that their bias fits."""
     least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-29), scale * 2.0**-40)
@@ -294,7 +304,7 @@ def _clamps(ctx: Context, op: Op) -> dict[str, Any]:
     out = op.outputs[0]
     if ctx.dtype(out) == "int8":
         return {}
-    low, high = tables.clamps(op.attrs["fn"], ctx.qparams(out), "int16", op.name)
+    low, high = clamps(op.attrs["fn"], ctx.qparams(out), "int16", op.name)
     for reader in ctx.graph.consumers()[out]:
         if reader.kind == "attention" and out in reader.inputs[:3]:
             limits = ctx.plan.limits[reader.name]

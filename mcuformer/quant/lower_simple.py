@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import OutOfRangeError
+from mcuformer.ir.epilogue import LIMIT, solve, zero_share
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
-from mcuformer.quant.context import Const, Context, Numbers
-from mcuformer.quant.epilogue import LIMIT, solve, zero_share
+from mcuformer.operators.lowering import Const, Numbers
+from mcuformer.quant.context import Context
 from mcuformer.quant.operands import channel_constant, constant_operand
 from mcuformer.quant.tables import value_table, value_table_type
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.flash_bytes import flash_bytes, matrix_bytes
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.sensitivity import sensitivities
-from mcuformer.schedule.flash_bytes import flash_bytes, matrix_bytes
 
 
 @dataclass(frozen=True, slots=True)

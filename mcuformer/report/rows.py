@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mcuformer.memory.model import MemoryPlan
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.program import Program
 from mcuformer.report.schema import LayerRow, Memory, Use, sram_total
-from mcuformer.schedule.program import Call, Loop, Program, Step
 
 
 def memory_section(

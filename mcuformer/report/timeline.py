@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcuformer.memory.model import MemoryPlan
+from mcuformer.program.buffers import Buffer
+from mcuformer.program.calls import Call
+from mcuformer.program.program import Program
 from mcuformer.report.rows import call_work
 from mcuformer.report.schema import Use
-from mcuformer.schedule.program import Buffer, Call, Program
 
 STREAM_LAYERS = 4  # a buffer that this many layers write carries the residual stream
 

@@ -7,24 +7,18 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.schedule import attention
+from mcuformer.operators.macs import op_macs, op_weight_bits, op_weight_bytes
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Call, Step, spans_of
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import IoTensor, Layer, Program
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.join import copies_first, move
-from mcuformer.schedule.macs import op_macs, op_weight_bits, op_weight_bytes
-from mcuformer.schedule.program import (
-    Call,
-    Expr,
-    IoTensor,
-    Layer,
-    Program,
-    Span,
-    Step,
-    spans_of,
-)  # fmt: skip
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region, split
-from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.storage import Storage
+from mcuformer.schedule.ways import attention
+from mcuformer.schedule.ways.join import copies_first, move
+from mcuformer.schedule.ways.special import SPECIAL
 
 SCHEDULES = {
     "kv": attention.keep_kv,

@@ -10,16 +10,12 @@ from mcuformer.ir.types import Value
 from mcuformer.kernels import attention
 from mcuformer.operators.row import Kernel
 from mcuformer.operators.table import instructions_of, kernel_of, read_places
+from mcuformer.price.panels import choices_of
+from mcuformer.program.buffers import Arg, Span
+from mcuformer.program.calls import Call, Work
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
-from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import (
-    Arg,
-    Call,
-    Expr,
-    Span,
-    Work,
-)  # fmt: skip
 from mcuformer.schedule.state import State
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcuformer.schedule.program import Addr, Expr, Span
+from mcuformer.program.buffers import Addr, Span
+from mcuformer.program.expressions import Expr
 from mcuformer.util.record import record
 
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.program.buffers import Addr, Arg, Buffer, Hint, Kind, Span
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Param, Trace
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Hint, Kind, Param, Span, Trace
 
 NO_BUDGET = 1 << 62
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import kernel_of, operand
-from mcuformer.schedule import join
-from mcuformer.schedule.embed import by_patches, may_overwrite
+from mcuformer.program.buffers import IMAGE, Kind
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.program import IMAGE, Expr, Kind
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
     JOINS,
@@ -20,6 +19,8 @@ from mcuformer.schedule.regions import (
     activations,
     repeated,
 )
+from mcuformer.schedule.ways import join
+from mcuformer.schedule.ways.embed import by_patches, may_overwrite
 
 
 @dataclass(slots=True)

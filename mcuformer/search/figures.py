@@ -16,11 +16,11 @@ from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import UNLIMITED, Region, arena_regions
-from mcuformer.schedule.flash_bytes import CODE_BYTES, FlashBytes, flash_bytes
-from mcuformer.schedule.macs import op_weight_bytes
-from mcuformer.schedule.outline import times
-from mcuformer.schedule.run import Curve, Fit, curve, fit
-from mcuformer.schedule.trade import Memo
+from mcuformer.operators.flash_bytes import CODE_BYTES, FlashBytes, flash_bytes
+from mcuformer.operators.macs import op_weight_bytes
+from mcuformer.operators.outline import times
+from mcuformer.plan.curve import Memo
+from mcuformer.plan.fit import Curve, Fit, curve, fit
 from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.outline import Known, short_outline

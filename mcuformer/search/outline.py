@@ -13,9 +13,9 @@ from itertools import groupby
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.operators.outline import STAGE
 from mcuformer.passes import run_float_passes
 from mcuformer.quant.lower import lower_shapes
-from mcuformer.schedule.outline import STAGE
 from mcuformer.search.arch import Arch
 from mcuformer.search.float_graph import HEAD, IMAGE, STEM, Part, float_graph, halves, parts
 from mcuformer.util.record import record
@@ -47,7 +47,7 @@ def _lowered(arch: Arch, body: Sequence[Part]) -> Graph:
 
 def short_outline(arch: Arch, known: Known | None = None) -> Graph:
     """`whole_outline` with one block of each kind, in the order of their last ones: all that decides a
-    placement (schedule/repeat.py). meta["times"] says how often each occurs (schedule/outline.py).
+    placement (plan/repeat.py). meta["times"] says how often each occurs (operators/outline.py).
     """
     *body, last = arch.hidden
     kinds = sorted(set(body), key=lambda h: -body[::-1].index(h))

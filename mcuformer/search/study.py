@@ -11,24 +11,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
 from mcuformer.search.arch import Arch
+from mcuformer.search.budget import Budget
+from mcuformer.search.data import Data
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
-from mcuformer.search.figures import Cost
+from mcuformer.search.figures import Cost, Planner
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.settings import REMOVE
+from mcuformer.search.settings import REMOVE, Settings
+from mcuformer.search.space import Space
+from mcuformer.search.supernet import Supernet
 from mcuformer.search.train import Trainer, accuracy
 
-if TYPE_CHECKING:
-    from mcuformer.search.run import Search
-
 STUDY = "study.json"
+
+
+class Search(Protocol):
+    """What is studied (search/run.py)."""
+
+    settings: Settings
+    directory: Path
+    budget: Budget
+    space: Space
+    planner: Planner
+    data: Data
+    device: torch.device
+    say: Callable[..., None]
+
+    def supernet(self) -> Supernet: ...
+    def evaluator(self, supernet: Supernet) -> Evaluator: ...
 
 
 def study(search: Search) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from mcuformer.errors import ValidationError
 from mcuformer.frontend import load_model
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.inputs.dataset import load_dataset
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import Feeds
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.package.execution import codec_of
 from mcuformer.targets.result import Inference, Trace

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mcuformer.errors import McuformerError
 from mcuformer.inputs.codec import InputCodec, device_bytes
 from mcuformer.inputs.dataset import load_dataset
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import onnx_shape
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.package.execution import codec_of
 from mcuformer.package.outputs import Output, split

@@ -24,10 +24,10 @@ from mcuformer.codegen.package import write_package
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.frontend import load_model
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.memory.model import Region
+from mcuformer.operators.interpreter import run_int
+from mcuformer.plan.fit import Schedule, curve, place
 from mcuformer.quant import InputFormat, calibrate, lower
-from mcuformer.schedule.run import Schedule, curve, place
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board import Board
 from mcuformer.targets.board_file import load_board

@@ -21,7 +21,7 @@ from util_stems import Layer, Stem, in_strips, lowered
 
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.model import Region
-from mcuformer.schedule.run import Schedule, curve, place
+from mcuformer.plan.fit import Schedule, curve, place
 from mcuformer.targets.board_file import load_board
 
 

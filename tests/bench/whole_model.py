@@ -19,7 +19,8 @@ from mcuformer.ir.store import load_graph
 from mcuformer.kernels.shapes import op_input
 from mcuformer.package.compiled import ELF, GRAPH, CompiledPackage
 from mcuformer.package.execution import run_once
-from mcuformer.schedule.program import Expr, Layer, Program
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Layer, Program
 from mcuformer.targets.elf import read_elf
 
 SAMPLES = 2

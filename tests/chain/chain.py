@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from mcuformer.codegen.package import write_package
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.memory.check import check
 from mcuformer.memory.model import Region
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.run import Schedule, build
+from mcuformer.operators.interpreter import run_int
+from mcuformer.plan.fit import Schedule, build
 from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.firmware import build_firmware

@@ -12,7 +12,7 @@ from util_models import Net
 from mcuformer import quant
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 
 
 def classifier(rows: int, classes: int, mode: str = "8") -> Graph:

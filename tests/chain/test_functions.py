@@ -11,7 +11,7 @@ from chain import follow, scheduled, signal_db
 from mcuformer import quant
 from mcuformer.ir.functions import FUNCTIONS, named
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 
 NUMBERS = {"low": -0.7, "high": 1.3, "alpha": 0.3, "beta": 0.4, "gamma": 1.2}
 GRAPH = """

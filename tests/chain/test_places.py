@@ -13,7 +13,7 @@ from mcuformer.codegen.constants import collect
 from mcuformer.codegen.package import write_package
 from mcuformer.codegen.symbols import Symbols
 from mcuformer.memory.model import arena_regions
-from mcuformer.schedule.run import Schedule, build
+from mcuformer.plan.fit import Schedule, build
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.elf import Elf, read_elf

@@ -11,7 +11,7 @@ from mcuformer import quant
 from mcuformer.memory.check import check
 from mcuformer.memory.model import Region
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.run import build
+from mcuformer.plan.fit import build
 from mcuformer.targets.board_file import load_board
 
 

@@ -14,7 +14,7 @@ from util_stems import BUDGETS, LINES, MODES, Layer, Stem, in_strips, lowered, s
 from mcuformer.memory.check import check
 from mcuformer.memory.model import Region
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.run import Schedule
+from mcuformer.plan.fit import Schedule
 
 EVERYWHERE = ("host", "unicorn", "qemu")
 SRAM = (Region("sram", 0x20000000, 300_000),)

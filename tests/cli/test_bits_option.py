@@ -13,9 +13,9 @@ from mcuformer.cli import invoke
 from mcuformer.compile.flash_room import linked_error
 from mcuformer.compile.options import CompileOptions
 from mcuformer.frontend import load_model
+from mcuformer.operators.flash_bytes import flash_bytes
 from mcuformer.quant import synthetic_stats
 from mcuformer.quant.lower import outline_of
-from mcuformer.schedule.flash_bytes import flash_bytes
 
 Files = dict[str, Path]
 Compiling = Callable[..., list[str]]

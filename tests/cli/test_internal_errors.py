@@ -10,8 +10,8 @@ import pytest
 from tiny_vit import tiny_data, tiny_vit
 
 from mcuformer.cli import invoke
-from mcuformer.ir.verify import VerifyError
 from mcuformer.memory.model import PlanError
+from mcuformer.operators.verify import VerifyError
 
 STAGES = {
     "mcuformer.compile.placed.check": PlanError("buffers a and b share bytes"),

@@ -13,7 +13,7 @@ import pytest
 
 from mcuformer.cli import invoke
 from mcuformer.inputs.dataset import load_dataset
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package
 from mcuformer.package.execution import codec_of
 

@@ -12,7 +12,7 @@ from pair_model import CLASSES, DIM, STATE, TOKENS, pair_data, pair_model
 
 from mcuformer.cli import invoke
 from mcuformer.inputs.dataset import load_dataset
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package
 from mcuformer.package.execution import codec_of
 

@@ -13,13 +13,14 @@ from util_models import VitConfig, images, vit
 from mcuformer import quant
 from mcuformer.codegen.package import write_package
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.memory.plan import plan
-from mcuformer.schedule.program import Buffer, IoTensor, Program
-from mcuformer.schedule.run import build
+from mcuformer.memory.placement import plan
+from mcuformer.operators.interpreter import run_int
+from mcuformer.plan.fit import build
+from mcuformer.program.buffers import Buffer
+from mcuformer.program.program import IoTensor, Program
 from mcuformer.targets.board_file import load_board
 
 STRICT = (

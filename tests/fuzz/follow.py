@@ -25,9 +25,9 @@ from mcuformer.compile.figures import Figures
 from mcuformer.compile.stages import plan_model
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import to_canonical
 from mcuformer.memory.simulate import simulate
+from mcuformer.operators.interpreter import run_int
 from mcuformer.validate.reference import FloatReference
 
 SLOW_S = 60.0

@@ -14,15 +14,16 @@ from fuzz.draws import Drawn, draw
 from fuzz.follow import Outcome, follow
 from fuzz.machine import Machine
 from mcuformer.codegen.runtime import copy_runtime
+from mcuformer.ir.epilogue import Residual
 from mcuformer.ir.graph import Op
 from mcuformer.memory import lifetimes
 from mcuformer.operators.table import INT_OPS
+from mcuformer.program.calls import Call
+from mcuformer.program.program import Program
 from mcuformer.quant import lower_linear
-from mcuformer.quant.epilogue import Residual
-from mcuformer.schedule import conv, join
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.program import Call, Program
+from mcuformer.schedule.ways import conv, join
 
 Patch = Any  # what mock.patch gives: a context manager
 
@@ -62,7 +63,7 @@ def _lost_output() -> list[Patch]:
     def wrong(program: Program) -> Mapping[str, tuple[lifetimes.Live, ...]]:
         return right(replace(program, outputs=program.outputs[:1]))
 
-    return [mock.patch("mcuformer.memory.plan.lifetimes", wrong)]
+    return [mock.patch("mcuformer.memory.placement.lifetimes", wrong)]
 
 
 def _short_lifetime() -> list[Patch]:

@@ -17,7 +17,7 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import plan_model
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.text import print_graph
-from mcuformer.schedule.text import print_program
+from mcuformer.plan.text import print_program
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 

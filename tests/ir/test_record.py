@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcuformer.schedule.program import Expr
+from mcuformer.program.expressions import Expr
 from mcuformer.util.record import record
 
 
@@ -27,7 +27,7 @@ def test_equal_records_are_one_key_and_unequal_ones_by_identity() -> None:
 
 def test_mypy_refuses_an_assignment(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed (make setup-test)")
-    source = "from mcuformer.schedule.program import Expr\nx = Expr(1)\nx.const = 2\n"
+    source = "from mcuformer.program.expressions import Expr\nx = Expr(1)\nx.const = 2\n"
     (tmp_path / "assigns.py").write_text(source)
     command = [
         sys.executable,

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mcuformer.errors import UsageError
 from mcuformer.ir.text import parse_graph, print_graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 
 EXAMPLE = """graph example float
 meta input_layouts = ('tokens',)

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.types import TensorType
+from mcuformer.operators.interpreter import run_op
 
 VALUES = ("random", "lowest", "highest", "mixed")
 

@@ -8,9 +8,9 @@ import numpy as np
 from harness import HostDevice, Ptr, UnicornDevice
 
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels.base import KernelData
+from mcuformer.operators.interpreter import run_op
 
 VALUES = ("random", "lowest", "highest", "mixed", "narrow")
 

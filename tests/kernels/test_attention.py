@@ -14,8 +14,8 @@ from row_cases import padded
 
 from mcuformer.files.paths import RUNTIME_C
 from mcuformer.ir.int_ops_attention import EXP
-from mcuformer.ir.interp_int import run_op
 from mcuformer.kernels import attention
+from mcuformer.operators.interpreter import run_op
 
 DEVICES = ("host", "m7", "m4-ldr")
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from vit_program import Maker, rows
 
-from mcuformer.schedule.program import Buffer, Expr, Loop, Program, Span, Step, var
+from mcuformer.program.buffers import Buffer, Span
+from mcuformer.program.calls import Loop, Step
+from mcuformer.program.expressions import Expr, var
+from mcuformer.program.program import Program
 
 
 @dataclass

@@ -12,9 +12,9 @@ from vit_program import Vit, vit
 
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Region, arena_regions
-from mcuformer.memory.plan import plan
+from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.program import Program
+from mcuformer.program.program import Program
 from mcuformer.targets.board_file import load_board
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from vit_program import Maker, Vit, rows, vit
 
 from mcuformer.memory.lifetimes import Live, lifetimes
-from mcuformer.schedule.program import Expr, Loop, Span, Step, var
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Loop, Step
+from mcuformer.program.expressions import Expr, var
 
 T, N = var("t"), var("t_n")
 

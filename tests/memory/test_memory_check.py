@@ -9,8 +9,11 @@ from vit_program import Maker, Vit, rows, vit
 
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError
-from mcuformer.memory.plan import plan
-from mcuformer.schedule.program import Addr, Call, Expr, Program, Span
+from mcuformer.memory.placement import plan
+from mcuformer.program.buffers import Addr, Span
+from mcuformer.program.calls import Call
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Program
 
 PROGRAM = vit(Vit(tokens_across=3, patch=4, width=16, blocks=1, heads=2, classes=8, tile=4))
 

@@ -13,8 +13,8 @@ from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
 from mcuformer.memory.model import UNLIMITED, Region
 from mcuformer.memory.simulate import simulate
+from mcuformer.plan.fit import curve, place
 from mcuformer.quant import lower, synthetic_stats
-from mcuformer.schedule.run import curve, place
 
 ANYWHERE = (Region("sram", 0x20000000, UNLIMITED),)
 drawn = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

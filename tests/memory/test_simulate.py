@@ -15,9 +15,11 @@ from mcuformer.memory.conflicts import items
 from mcuformer.memory.lifetimes import Live
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError
 from mcuformer.memory.pack import pack
-from mcuformer.memory.plan import plan
+from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.program import Expr, Program, Span
+from mcuformer.program.buffers import Span
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Program
 
 SMALL = Vit(tokens_across=4, patch=4, width=24, blocks=2, heads=2, classes=10, tile=5)
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

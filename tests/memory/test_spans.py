@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuformer.memory.spans import Missing, apart, corners, covers, hull, over_loop
-from mcuformer.schedule.program import Env, Expr, Loop, Span
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Loop
+from mcuformer.program.expressions import Env, Expr
 
 LOOPS = (Loop("t", 7, 3, ()), Loop("h", 3, 1, ()))
 

@@ -8,19 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Graph
-from mcuformer.schedule.program import (
-    Addr,
-    Buffer,
-    Call,
-    Expr,
-    IoTensor,
-    Layer,
-    Loop,
-    Program,
-    Span,
-    Step,
-    var,
-)
+from mcuformer.program.buffers import Addr, Buffer, Span
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.expressions import Expr, var
+from mcuformer.program.program import IoTensor, Layer, Program
 
 
 def rows(

@@ -14,13 +14,13 @@ from mcuformer.files.paths import RUNTIME_C
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import VerifyError, verify
 from mcuformer.memory.model import Region
 from mcuformer.operators.row import MISSING, IncompleteRow, IntOp, Lowering, Movement
 from mcuformer.operators.table import FROM_ONNX, INT_OPS, LOWERED, ins, kinds
+from mcuformer.operators.verify import VerifyError, verify
+from mcuformer.plan.fit import build
 from mcuformer.quant import lower, synthetic_stats
 from mcuformer.quant.lowering import LOWER, functions
-from mcuformer.schedule.run import build
 
 LINEAR = """
 graph g int

@@ -10,7 +10,7 @@ import numpy as np
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import run_float
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 
 HEAD = "graph test float\n"
 

@@ -6,7 +6,7 @@ import util_models as models
 
 from mcuformer.ir.interp_float import eval_steps, run_float
 from mcuformer.ir.layout import to_canonical
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 from mcuformer.quant.rewrites import prepare
 
 VARIANTS = [

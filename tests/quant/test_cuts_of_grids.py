@@ -14,7 +14,7 @@ from mcuformer.compile.stages import plan_model
 from mcuformer.frontend.load import load_raw
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.outputs import outputs_of
 from mcuformer.proof.layers import compare_layers
 from mcuformer.proof.reference import OnnxFile

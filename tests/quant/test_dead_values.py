@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
 from mcuformer.ir.text import parse_graph
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import calibrate, lower
 
 SMALL = models.VitConfig(image=(12, 12), width=8, hidden=6, blocks=1)

@@ -8,8 +8,8 @@ from util_models import Net
 
 from mcuformer import quant
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.operators.interpreter import run_int
 from mcuformer.validate.metrics import sqnr_db
 
 

@@ -9,7 +9,7 @@ from util_models import Net
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.rewrites.regrid_parts import regrid_parts
 

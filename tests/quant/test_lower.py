@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from mcuformer.errors import UnsupportedModelError, UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import InputFormat, calibrate, lower, synthetic_stats
 
 PIXELS = InputFormat((0.5, 0.5, 0.5), (0.19, 0.19, 0.19))

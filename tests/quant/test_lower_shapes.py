@@ -12,12 +12,12 @@ from util_stems import Stem, stem_model, stems
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.placeholders import constant
+from mcuformer.operators.outline import outline
 from mcuformer.quant import InputFormat, lower, synthetic_stats
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.quant.lower import lower_shapes
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
-from mcuformer.schedule.outline import outline
 
 PIXELS = InputFormat((0.5, 0.5, 0.5), (0.19, 0.19, 0.19))
 MODES: tuple[Mode, ...] = ("8", "mixed", "16")

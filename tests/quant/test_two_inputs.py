@@ -10,8 +10,8 @@ from util_models import VitConfig, images, sequence_model, tokens, two_input_mod
 
 from mcuformer.errors import UsageError
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.absorb import absorbable
 from mcuformer.quant.rewrites import prepare

@@ -5,8 +5,9 @@ import pytest
 import util_models as models
 
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
+from mcuformer.operators.flash_bytes import matrix_bytes
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.lower import outline_of
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
@@ -18,7 +19,6 @@ from mcuformer.quant.weight_bits import (
     layer_macs,
     saved_bytes,
 )
-from mcuformer.schedule.flash_bytes import matrix_bytes
 
 CONFIG = models.VitConfig(blocks=2)
 PIXELS = InputFormat((0.5,) * 3, (0.19,) * 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mcuformer.memory.model import MemoryPlan, Region
-from mcuformer.memory.plan import ANYWHERE, plan
+from mcuformer.memory.placement import ANYWHERE, plan
+from mcuformer.program.program import Program
 from mcuformer.report.rows import layer_rows, memory_section
 from mcuformer.report.schema import (
     Board,
@@ -19,7 +20,6 @@ from mcuformer.report.schema import (
     Use,
     unknown,
 )
-from mcuformer.schedule.program import Program
 
 
 def example(program: Program, regions: tuple[Region, ...] = ANYWHERE) -> tuple[Report, MemoryPlan]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph
-from mcuformer.schedule.program import Buffer, Call, IoTensor, Layer, Loop, Program, Span, Step, var
+from mcuformer.program.buffers import Buffer, Span
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.expressions import var
+from mcuformer.program.program import IoTensor, Layer, Program
 
 WIDTH, TOKENS, TILE, BLOCKS = 32, 50, 16, 3
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from example_report import example
 from report_program import PROGRAM, TOKENS, WIDTH
 
-from mcuformer.memory.plan import plan
+from mcuformer.memory.placement import plan
+from mcuformer.program.calls import Loop
 from mcuformer.report.rows import call_work, layer_rows
 from mcuformer.report.timeline import block_of, chart, timeline
-from mcuformer.schedule.program import Loop
 
 
 def test_costs_count_every_execution() -> None:

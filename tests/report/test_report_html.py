@@ -13,9 +13,9 @@ from example_report import example
 from report_program import PROGRAM
 
 from mcuformer.memory.model import Region
+from mcuformer.program.program import Program
 from mcuformer.report.page import count, duration, page, size
 from mcuformer.report.timeline import timeline
-from mcuformer.schedule.program import Program
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.text import parse_graph
+from mcuformer.operators.interpreter import run_int
 from mcuformer.schedule.columns import can_cut, split_column_views, take_columns
 
 GRAPH = parse_graph("""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mcuformer.ir.text import parse_graph
+from mcuformer.program.buffers import Span
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import cut_activations, take_columns
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.program import Expr, Span
 from mcuformer.schedule.regions import attention_feeders, materialised, repeated
 
 GRAPH = parse_graph("""

@@ -10,10 +10,10 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.quantise import quantised
 from mcuformer.compile.source import read_source
 from mcuformer.frontend import load_model
-from mcuformer.ir.verify import verify
+from mcuformer.operators.outline import outline
+from mcuformer.operators.verify import verify
 from mcuformer.passes import run_float_passes
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule.outline import outline
 from mcuformer.search.float_graph import float_graph, parts
 from mcuformer.search.outline import short_outline, whole_outline
 from mcuformer.search.space import load_space

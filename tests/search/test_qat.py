@@ -16,8 +16,8 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.quantise import quantised
 from mcuformer.compile.source import read_source
 from mcuformer.frontend import load_model
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import QParams
+from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import gptq
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import load

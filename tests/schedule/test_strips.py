@@ -12,10 +12,10 @@ from util_stems import BUDGETS, LINES, MODES, Layer, Stem, in_strips, stem_model
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError
 from mcuformer.memory.simulate import simulate
+from mcuformer.plan.fit import Schedule
+from mcuformer.program.program import Program
 from mcuformer.quant import lower, synthetic_stats
-from mcuformer.schedule.program import Program
-from mcuformer.schedule.run import Schedule
-from mcuformer.schedule.strips import Conv, Strips, line_choices
+from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
 
 
 @st.composite

@@ -13,10 +13,10 @@ from itertools import repeat
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels.shapes import round4, segments_of
+from mcuformer.operators.macs import op_weight_bits
+from mcuformer.operators.outline import times
 from mcuformer.operators.row import IntOp, Operand
 from mcuformer.operators.table import INT_OPS, operand
-from mcuformer.schedule.macs import op_weight_bits
-from mcuformer.schedule.outline import times
 from mcuformer.util.record import record
 
 CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
-from mcuformer.ir.graph import Op
+from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import Value
 from mcuformer.kernels import conv, linear, linear_cost
+from mcuformer.kernels.shapes import Values
+from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.table import cost_attrs, instructions_of, kernel_of
-from mcuformer.schedule.menus import Decided, Menu, attention_menus, linear_menus, panels_of
-from mcuformer.schedule.outline import STAGE, nominal
-
-if TYPE_CHECKING:
-    from mcuformer.schedule.emit import Emitter
+from mcuformer.price.menus import Decided, Menu, attention_menus, linear_menus, panels_of
 
 MOST_KEPT = 1 << 16
 _FRESH = count(1)
@@ -29,7 +27,21 @@ _DECIDED: dict[tuple[int, bool], Decided] = {}
 _TERMS: dict[int, linear_cost.Terms] = {}
 
 
-def choices_of(op: Op, em: Emitter, rows: int, budget: int, heads: int = 0) -> dict[str, int]:
+class Asker(Values, Protocol):
+    """What prices depend on beside the operation: the emitter of a program under construction.
+
+    `keys` remembers the cost keys of its operations; `next_budget` is told the least budget under
+    which a kernel would choose otherwise.
+    """
+
+    graph: Graph
+    values: dict[str, Value]
+    keys: dict[Op, int]
+    priced: bool
+    next_budget: int
+
+
+def choices_of(op: Op, em: Asker, rows: int, budget: int, heads: int = 0) -> dict[str, int]:
     """What a call on `rows` rows does best among those choices whose scratch fits.
 
     What is only placed takes what was decided when its region was measured, where that is known.
@@ -40,7 +52,7 @@ def choices_of(op: Op, em: Emitter, rows: int, budget: int, heads: int = 0) -> d
     return found or _choose(menu_of(op, em, rows, heads, key), em, budget)
 
 
-def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
+def _choose(menu: Menu, em: Asker, budget: int) -> dict[str, int]:
     """The last entry that fits; a menu falls in instructions."""
     best = menu[0][0]
     for choices, scratch, _ in menu[1:]:
@@ -51,8 +63,8 @@ def _choose(menu: Menu, em: Emitter, budget: int) -> dict[str, int]:
     return best
 
 
-def menu_of(op: Op, em: Emitter, rows: int, heads: int = 0, key: int | None = None) -> Menu:
-    """What the outline of `op` (schedule/outline.py) can choose from on `rows` rows, fastest last.
+def menu_of(op: Op, em: Asker, rows: int, heads: int = 0, key: int | None = None) -> Menu:
+    """What the outline of `op` (operators/outline.py) can choose from on `rows` rows, fastest last.
 
     A call for one head shares nothing with the others.
     """
@@ -80,7 +92,7 @@ def remember(key: int, heads: int, decided: Decided) -> None:
     keep(_DECIDED, (key, heads == 1), decided)
 
 
-def cost_key(op: Op, em: Emitter) -> int:
+def cost_key(op: Op, em: Asker) -> int:
     """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
     key = em.keys.get(op)
     if key is None:
@@ -119,13 +131,13 @@ def numbered(table: dict[K, int], key: K) -> int:
     return table.get(key) or keep(table, key, next(_FRESH))
 
 
-def terms_of(op: Op, em: Emitter, key: int) -> linear_cost.Terms:
+def terms_of(op: Op, em: Asker, key: int) -> linear_cost.Terms:
     """What a linear layer costs, from its outline."""
     found = _TERMS.get(key)
     return found or keep(_TERMS, key, linear.terms(op, em))
 
 
-def _conv_menu(op: Op, em: Emitter, rows: int) -> Menu:
+def _conv_menu(op: Op, em: Asker, rows: int) -> Menu:
     """Likewise; the rows are patches, gathered a few at a time."""
     panels = (0, *panels_of(em.values[op.outputs[0]].type.shape[-1]))
     menu = [

@@ -2,7 +2,7 @@
 part by part (memory/parts.py).
 
 No solver: on every vision transformer tried this meets the lower bound or CP-SAT's optimum
-(tests/memory/test_memory_plan.py compares).
+(tests/memory/test_placement.py compares).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcuformer.memory.model import UNLIMITED, MemoryPlan, Moment, Placement, Reg
 from mcuformer.memory.orders import move, orders
 from mcuformer.memory.pack import Packing, pack, packed
 from mcuformer.memory.parts import place_parts
-from mcuformer.schedule.program import Program
+from mcuformer.program.program import Program
 
 ANYWHERE = (Region("arena", 0, UNLIMITED),)
 

@@ -5,10 +5,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from mcuformer.plan import options as choose
+from mcuformer.price.measure import steps_instructions
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule import choose
 from mcuformer.schedule.build import frame
-from mcuformer.schedule.measure import steps_instructions
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field, replace
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, elementwise
 from mcuformer.operators.table import kernel_of, operand
-from mcuformer.schedule.embed import read_lines
+from mcuformer.price.panels import choices_of
+from mcuformer.program.buffers import Arg, Span
+from mcuformer.program.calls import Call, Loop, Step, Work
+from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import Emitter, overwrites
-from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, Work, var
 from mcuformer.schedule.regions import Region
-from mcuformer.schedule.strips import Conv, Strips, line_choices
+from mcuformer.schedule.ways.embed import read_lines
+from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
 
 
 def geometry(em: Emitter, region: Region) -> tuple[tuple[Conv, ...], int]:

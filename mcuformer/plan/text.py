@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mcuformer.memory.model import MemoryPlan
-from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Program, Span, Step
+from mcuformer.program.buffers import Addr, Arg, Span
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import Program
 
 
 def print_program(program: Program, plan: MemoryPlan) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuformer.errors import McuformerError
-from mcuformer.quant.epilogue import LIMIT, Epilogue, Residual, solve
+from mcuformer.ir.epilogue import LIMIT, Epilogue, Residual, solve
 
 
 def t_of(end: Epilogue, acc: int, res: int = 0) -> int:

@@ -15,9 +15,10 @@ from vit_program import Vit, vit
 from mcuformer.errors import DoesNotFitError
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Region
-from mcuformer.memory.plan import plan, require_fit
+from mcuformer.memory.placement import plan, require_fit
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.program import Buffer, Program
+from mcuformer.program.buffers import Buffer
+from mcuformer.program.program import Program
 
 SHAPES = {
     "deit_tiny": Vit(),

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan, Region
-from mcuformer.memory.plan import extend, plan
+from mcuformer.memory.placement import extend, plan
+from mcuformer.operators.outline import outline
+from mcuformer.plan.curve import Memo, Point, signature, trade_off
+from mcuformer.plan.repeat import Repeats, repeats
+from mcuformer.plan.select import MODES, select
+from mcuformer.price.measure import steps_instructions
+from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Frame, assemble, frame
-from mcuformer.schedule.measure import steps_instructions
-from mcuformer.schedule.outline import outline
-from mcuformer.schedule.program import Program
-from mcuformer.schedule.repeat import Repeats, repeats
-from mcuformer.schedule.select import MODES, select
-from mcuformer.schedule.trade import Memo, Point, signature, trade_off
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 Tiles and budgets change how many rows a buffer holds and which panel a kernel takes, not which
 calls there are or what they touch. So a region is emitted once per schedule, its calls keep what
 they compute (`Call.work`), and everything else is arithmetic on the kernels' own menus.
-tests/schedule/test_measure.py holds it equal to emitting every choice.
+tests/price/test_measure.py holds it equal to emitting every choice.
 """
 
 from __future__ import annotations
@@ -11,19 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.memory.lifetimes import stretches
-from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.outline import STAGE, nominal
-from mcuformer.schedule.panels import cost_key
-from mcuformer.schedule.program import Call, Loop, Step, Work
-from mcuformer.schedule.tables import tables
+from mcuformer.operators.outline import STAGE, nominal
+from mcuformer.price.panels import Asker, cost_key
+from mcuformer.price.tables import tables
+from mcuformer.program.buffers import Buffer
+from mcuformer.program.calls import Call, Loop, Step, Work
 from mcuformer.util.record import record
 
 Numbers = NDArray[np.int64]
+
+
+class Emitted(Asker, Protocol):
+    """The emitter after it emitted a region. `tiled`: of buffers that hold a tile of rows, the bytes
+    of a row and the total of rows."""
+
+    buffers: dict[str, Buffer]
+    tiled: dict[str, tuple[int, int]]
 
 
 @record(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Moment:
 class Draft:
     """A region under one schedule, step by step; `em` knows the values of its operations."""
 
-    em: Emitter
+    em: Emitted
     steps: list[list[tuple[Moment, Work | None]]]
 
     def measure(
@@ -86,7 +95,7 @@ class Draft:
         return peak, cost
 
 
-def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
+def draft(em: Emitted, steps: Sequence[Step], outside: set[str]) -> Draft:
     """`em` after it emitted `steps` of a region; `outside`: buffers that are not the region's."""
     calls = [list(calls_of(step)) for step in steps]
     fixed = [0] * sum(map(len, calls))
@@ -103,7 +112,7 @@ def draft(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
     return _drafted(em, steps, calls, beside)
 
 
-def draft_windows(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draft:
+def draft_windows(em: Emitted, steps: Sequence[Step], outside: set[str]) -> Draft:
     """The same where windows of images live on from step to step, of which a part counts at a time."""
     calls = [list(calls_of(step)) for step in steps]
     beside = [0] * (sum(map(len, calls)) + 1)
@@ -115,7 +124,7 @@ def draft_windows(em: Emitter, steps: Sequence[Step], outside: set[str]) -> Draf
 
 
 def _drafted(
-    em: Emitter,
+    em: Emitted,
     steps: Sequence[Step],
     calls: list[list[Call]],
     beside: Iterator[tuple[int, tuple[tuple[int, int], ...]]],
@@ -129,7 +138,7 @@ def _drafted(
 
 
 def _moment(
-    em: Emitter, total: int, call: Call, fixed: int, tiles: tuple[tuple[int, int], ...]
+    em: Emitted, total: int, call: Call, fixed: int, tiles: tuple[tuple[int, int], ...]
 ) -> tuple[Moment, Work | None]:
     work = call.work
     if work is None:
@@ -170,7 +179,7 @@ def own_lives(
     return lives
 
 
-def peak_bytes(em: Emitter, steps: Sequence[Step], outside: set[str]) -> int:
+def peak_bytes(em: Emitted, steps: Sequence[Step], outside: set[str]) -> int:
     """Of the region's own bytes, as the steps were emitted."""
     calls = [list(calls_of(step)) for step in steps]
     change = [0] * (sum(map(len, calls)) + 1)

@@ -15,10 +15,12 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
 from mcuformer.operators.table import ins
+from mcuformer.price.panels import choices_of
+from mcuformer.program.buffers import Arg, Span
+from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.panels import choices_of
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Arg, Call, Expr, Loop, Span, Step, var
 
 
 @dataclass(frozen=True, slots=True)

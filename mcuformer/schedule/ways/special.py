@@ -8,11 +8,13 @@ import numpy as np
 
 from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS, instructions_of
-from mcuformer.schedule import conv, embed, join
+from mcuformer.program.buffers import Addr, Arg, Span
+from mcuformer.program.calls import Call, Loop, Step, Work
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Addr, Arg, Call, Expr, Loop, Span, Step, Work
 from mcuformer.schedule.regions import Choice, Region
+from mcuformer.schedule.ways import conv, embed, join
 
 
 def _convolutions(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcuformer.kernels.linear_cost import Terms
-from mcuformer.schedule.menus import linear_menus, order_by
+from mcuformer.price.menus import linear_menus, order_by
 
 BUDGETS = np.array([0, 512, 4096, 16384, 65536], np.int64)
 

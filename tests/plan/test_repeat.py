@@ -8,9 +8,9 @@ from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.check import check
 from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate
-from mcuformer.schedule.flash_bytes import flash_bytes
-from mcuformer.schedule.measure import steps_instructions
-from mcuformer.schedule.run import curve, place
+from mcuformer.operators.flash_bytes import flash_bytes
+from mcuformer.plan.fit import curve, place
+from mcuformer.price.measure import steps_instructions
 from mcuformer.search.figures import Cost, Limits, Planner
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space

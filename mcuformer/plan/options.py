@@ -1,7 +1,7 @@
 """What a region can choose from: its schedules, tiles and budgets of scratch.
 
 Each region is emitted under every schedule; the peak of its own bytes and its instructions are kept
-where no other choice is better in both (schedule/trade.py makes the model's curve of them).
+where no other choice is better in both (plan/curve.py makes the model's curve of them).
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.schedule.build import Frame, emit_region, replace_state
-from mcuformer.schedule.conv import strip_choices
-from mcuformer.schedule.embed import Grid, by_patches, line_choices
-from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.measure import (
+from mcuformer.price.measure import (
     draft,
     draft_windows,
     peak_bytes,
     steps_instructions,
     window_peak,
 )
-from mcuformer.schedule.menus import order_by
-from mcuformer.schedule.program import Step
+from mcuformer.price.menus import order_by
+from mcuformer.program.calls import Step
+from mcuformer.schedule.build import Frame, emit_region, replace_state
+from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.regions import CONVOLUTIONS, MEANS, VIEWS, Choice, Region
-from mcuformer.schedule.special import SPECIAL
 from mcuformer.schedule.state import NO_BUDGET
+from mcuformer.schedule.ways.conv import strip_choices
+from mcuformer.schedule.ways.embed import Grid, by_patches, line_choices
+from mcuformer.schedule.ways.special import SPECIAL
 from mcuformer.util.record import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.

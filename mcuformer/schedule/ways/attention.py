@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mcuformer.ir.graph import Op
+from mcuformer.program.calls import Loop, Step
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import can_cut, column_view, cut_activations
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Expr, Loop, Step
 from mcuformer.schedule.regions import Region, ancestors
 from mcuformer.util.record import record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcuformer.errors import DoesNotFitError
-from mcuformer.schedule.trade import Point
+from mcuformer.plan.curve import Point
 
 MODES = ("balanced", "ram", "speed")
 # `balanced` takes the least SRAM that costs this much over the fastest schedule (5 % in executed

@@ -14,8 +14,8 @@ from mcuformer.ir.graph import Builder, Graph
 from mcuformer.ir.int_ops_attention import EXP, reciprocal
 from mcuformer.ir.int_ops_linear import exact_matmul, hi
 from mcuformer.ir.int_ops_norm import bit_length, inverse_root
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import TensorType
+from mcuformer.operators.interpreter import run_int
 from mcuformer.validate.metrics import sqnr_db
 
 RNG = np.random.default_rng(0)

@@ -2,7 +2,7 @@ import pytest
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import VerifyError, verify
+from mcuformer.operators.verify import VerifyError, verify
 
 GOOD = """
 graph g float

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
+from mcuformer.program.buffers import Arg
+from mcuformer.program.calls import Call, Step
+from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
-from mcuformer.schedule.embed import by_patches
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.program import Arg, Call, Expr, Step
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
+from mcuformer.schedule.ways.embed import by_patches
 
 
 def places(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:

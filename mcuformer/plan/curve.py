@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mcuformer.operators.outline import times
+from mcuformer.plan.options import Options, options
+from mcuformer.price.panels import keep
 from mcuformer.schedule.build import Frame
-from mcuformer.schedule.choose import Options, options
-from mcuformer.schedule.outline import times
-from mcuformer.schedule.panels import keep
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.util.record import record
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.operators.table import instructions_of, kernel_of
-from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.menus import Decided, Menus, attention_menus, linear_menus
-from mcuformer.schedule.panels import keep, menu_of, numbered, remember, terms_of
-from mcuformer.schedule.program import Work
+from mcuformer.price.menus import Decided, Menus, attention_menus, linear_menus
+from mcuformer.price.panels import Asker, keep, menu_of, numbered, remember, terms_of
+from mcuformer.program.calls import Work
 
 Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]  # thousands of them are kept
@@ -25,7 +24,7 @@ _TABLES: dict[Name, Table] = {}
 
 
 def tables(
-    em: Emitter, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
+    em: Asker, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
 ) -> list[Table]:
     """The tables of `asked`, each [tiles, budgets | 1]. All linear layers among them that are new are
     costed in one go: a dozen small arrays take as long as one that is a dozen times as large."""
@@ -50,7 +49,7 @@ def _cut(work: Work, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
 
 
 def _linear(
-    em: Emitter, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
+    em: Asker, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
 ) -> list[Table]:
     if not asked:
         return []
@@ -70,7 +69,7 @@ def _linear(
 
 
 def _table(
-    em: Emitter, work: Work, key: int, tiles: tuple[int, ...], budgets: tuple[int, ...]
+    em: Asker, work: Work, key: int, tiles: tuple[int, ...], budgets: tuple[int, ...]
 ) -> Table:
     full, count, tail = _cut(work, tiles)
     rows = full.tolist()
@@ -100,7 +99,7 @@ def _under(
 
 
 def _listed(
-    em: Emitter, work: Work, key: int, full: list[int], tail: list[int], budgets: tuple[int, ...]
+    em: Asker, work: Work, key: int, full: list[int], tail: list[int], budgets: tuple[int, ...]
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Scratch, instructions of a whole tile and of the last one, entry by entry."""
     chosen = []
@@ -112,7 +111,7 @@ def _listed(
     return scratch, whole, last
 
 
-def entries(em: Emitter, work: Work, key: int, rows: int, tail: int) -> list[Entry]:
+def entries(em: Asker, work: Work, key: int, rows: int, tail: int) -> list[Entry]:
     """What a call can choose from, by rising scratch and falling instructions."""
     op, instructions = work.op, instructions_of(work.op)
     if not kernel_of(op).menu:

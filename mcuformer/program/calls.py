@@ -1,0 +1,82 @@
+"""Kernel calls and the loops around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcuformer.ir.graph import Op
+from mcuformer.program.buffers import Arg, Span
+from mcuformer.program.expressions import Env, Expr
+from mcuformer.util.record import record
+
+
+@record(frozen=True, slots=True, eq=False)
+class Work:
+    """What a call computes: `op` on `rows` rows, `heads` heads of an attention.
+
+    `total` > 0: the rows are a tile of so many rows. `decided_on` > 0: a panel is chosen for so many.
+    """
+
+    op: Op
+    rows: int
+    total: int
+    heads: int = 0
+    decided_on: int = 0
+
+    @property
+    def extent(self) -> int:
+        """What its cost depends on: the rows, or the total that is cut into tiles, negated."""
+        return -self.total if self.total else self.rows
+
+
+@record(frozen=True, slots=True, eq=False)
+class Call:
+    """One kernel call. `params` keys `Program.params`; `layer` is the id of an int-graph op.
+
+    A call reads `reads` while it writes `writes`; where the two overlap (token overwriting), the
+    kernel reads row i of `reads` no later than it writes row i of `writes`. `stages` > 1 never occurs:
+    a kernel with several phases lists what every phase touches.
+    `trace` is (index into Program.traces, finished output tile, its first row), shown to MCF_TRACE.
+    """
+
+    kernel: str
+    layer: int
+    params: str | None
+    args: tuple[Arg, ...]
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    scratch: tuple[Span, ...] = ()
+    trace: tuple[int, Span, Expr] | None = None
+    instructions: int = 0  # estimate of one execution with all rows of its tile
+    tail_instructions: int | None = None  # estimate of the last, shorter tile of the innermost loop
+    weight_bytes_read: int = 0  # of one execution
+    overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
+    checked: bool = False  # the call returns non-zero to abort (read_lines)
+    work: Work | None = None  # what it costs under other tiles and budgets (price/measure.py)
+
+
+@record(frozen=True, slots=True, eq=False)
+class Loop:
+    """for (var = 0; var < total; var += step), var_n = min(step, total - var)."""
+
+    var: str
+    total: int
+    step: int
+    body: tuple[Step, ...]
+    comment: str = ""
+
+    def iterations(self, env: Env) -> Iterator[dict[str, int]]:
+        for t in range(0, self.total, self.step):
+            yield {**env, self.var: t, f"{self.var}_n": min(self.step, self.total - t)}
+
+
+Step = Call | Loop
+
+
+def spans_of(step: Step) -> Iterator[Span]:
+    """Everything that a step touches."""
+    if isinstance(step, Loop):
+        for inner in step.body:
+            yield from spans_of(inner)
+    else:
+        yield from (*step.reads, *step.writes, *step.scratch)
