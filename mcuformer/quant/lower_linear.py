@@ -84,7 +84,6 @@ def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str
 def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     layer = _layer(ctx, op)
     weights = _integers(ctx, op, layer, bits)
-    w_int = np.ascontiguousarray(weights.w.T).astype(np.int8)
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
     table = _table(op.attrs["fn"], qparams, dtype, op.name)
@@ -93,7 +92,7 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     scale = np.asarray(table.scale) if table else qparams.scale
     zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
-    acc_scale, bias = _integer_bias(weights, scale, unit)
+    acc_scale, w_int, bias = _rounded(weights, scale, unit)
     bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
     chunks = _chunks(w_int, bias, layer.reach, unit)
     end = solve(
@@ -231,14 +230,15 @@ def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
     return x[picked].astype(np.float32) - np.float32(layer.x_zp), y[picked]
 
 
-def _integer_bias(
+def _rounded(
     weights: IntWeights, scale: NDArray, unit: int
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """(accumulator scale, bias); tiny weights get a coarser scale, so that their bias fits."""
+) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int32]]:
+    """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits."""
     least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-29), scale * 2.0**-40)
     acc_scale = np.maximum(weights.scale, least)
-    weights.w[:] = np.rint(weights.w * (weights.scale / acc_scale))
-    return acc_scale, np.rint(weights.bias / acc_scale).astype(np.int32)
+    w = np.rint(weights.w * (weights.scale / acc_scale))
+    bias = np.rint(weights.bias / acc_scale).astype(np.int32)
+    return acc_scale, np.ascontiguousarray(w.T).astype(np.int8), bias
 
 
 def _fine_zero(

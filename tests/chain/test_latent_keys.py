@@ -16,8 +16,8 @@ from util_models import Net
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.operators.interpreter import run_int
 from mcuformer.proof.layers import rounded_outputs
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.regions import split

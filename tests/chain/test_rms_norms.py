@@ -10,7 +10,7 @@ from chain import follow, scheduled, signal_db
 
 from mcuformer import quant
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.verify import verify
 
 GRAPH = """
 graph g float

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
 from mcuformer.ir.layout import to_canonical
 from mcuformer.ir.text import parse_graph
-from mcuformer.ir.verify import verify
+from mcuformer.operators.interpreter import run_int
+from mcuformer.operators.verify import verify
 from mcuformer.proof import layers
 from mcuformer.proof.layers import Shortfall, compare_layers
 from mcuformer.quant.policy import Mode
