@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_linear import im2col
-from mcuformer.ir.interp_float import arguments, weighted_sum
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant import refine, tables
 from mcuformer.quant.context import Const, Context, Numbers
@@ -197,7 +196,7 @@ def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
         rows = im2col(x, {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp})
         x = rows.reshape(*rows.shape[:-2], -1)
     x = x.reshape(-1, x.shape[-1])
-    real = weighted_sum(op, arguments(ctx.graph, op, trace.real)[:3])
+    real = trace.weighted_sum(op)
     res = op.inputs[3]
     if res is not None and ctx.const(res) is None:
         missed = trace.real[res] - ctx.qparams(res).dequantise(trace.ints[res])

@@ -1,0 +1,53 @@
+"""CPU seconds of `compile` by stage, of one core (docs/quantisation.md).
+
+    OPENBLAS_NUM_THREADS=1 python tests/bench/compile_stages.py MODEL.onnx --calibration DATA
+        [any option of compile] -o OUT
+
+Seconds of a stage count what it calls; those of the check, its compiler too.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pstats
+import resource
+import sys
+
+from mcuformer.cli import invoke
+
+STAGES = (
+    ("import and preparation of the model", "load.py", "load_model"),
+    ("float graph and its statistics", "calibrate.py", "collect"),
+    ("scales", "assign.py", "assign"),
+    ("lowering", "lower.py", "_lowered"),
+    ("  float graph again: sums to fit", "lower_linear.py", "_samples"),
+    ("  float graph again: the rest", "context.py", "step"),
+    ("  fit of the weights", "refine.py", "fitted"),
+    ("  integer interpreter", "interp_int.py", "run_op"),
+    ("plan", "pipeline.py", "_schedule"),
+    ("writing", "pipeline.py", "write_model"),
+    ("check", "pipeline.py", "proved"),
+)
+
+
+def seconds(stats: pstats.Stats, file: str, name: str) -> float:
+    """Of all functions of that name in files of that name, callees included."""
+    table = stats.stats.items()  # type: ignore[attr-defined]
+    return sum(row[3] for (path, _, fn), row in table if fn == name and path.endswith(f"/{file}"))
+
+
+def main() -> None:
+    profile = cProfile.Profile(lambda: sum(os.times()[:4]))
+    status = profile.runcall(invoke, ["compile", *sys.argv[1:]])
+    stats = pstats.Stats(profile)
+    for title, file, name in STAGES:
+        print(f"{title:<36} {seconds(stats, file, name):6.2f} s")
+    total = sum(os.times()[:4])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"{'all, with Python itself':<36} {total:6.2f} s, at most {most:,} MiB")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
