@@ -48,7 +48,10 @@ class Constants:
 
 
 def words(data: NDArray) -> tuple[str, ...]:
-    """Lines of hexadecimal little-endian words; the last word is padded with zeros."""
+    """Lines of hexadecimal little-endian words; the last word is padded with zeros.
+
+    Millions of them in a large model: the text is written as an array of characters.
+    """
     raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     raw += b"\0" * (-len(raw) % 4)
     digits = np.frombuffer(raw, "<u4").byteswap().tobytes().hex().encode()
