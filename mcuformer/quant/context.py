@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.interp_float import after_sum, arguments, eval_op, weighted_sum
 from mcuformer.ir.interp_int import run_op
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
+from mcuformer.quant.trace import Trace
 from mcuformer.schedule.outline import STAGE, nominal
 from mcuformer.util.record import record
 
@@ -37,40 +37,6 @@ class Const:
     dtype: str
     shape: tuple[int, ...]
     usual: bool = True
-
-
-class Trace:
-    """Float and integer activations of the refinement samples, operation by operation."""
-
-    def __init__(self, graph: Graph, x: Sequence[NDArray], x_int: Sequence[NDArray]) -> None:
-        self._graph = graph
-        self._sums: dict[str, NDArray] = {}
-        reals = [np.asarray(a, np.float32) for a in x]
-        self.real: dict[str, NDArray] = dict(zip(graph.inputs, reals, strict=True))
-        self.ints: dict[str, NDArray] = dict(zip(graph.inputs, x_int, strict=True))
-        self._last = {n: i for i, op in enumerate(graph.ops) for n in op.inputs if n is not None}
-
-    def weighted_sum(self, op: Op) -> NDArray:
-        """In float, up to the bias; kept until `advance`."""
-        y = weighted_sum(op, arguments(self._graph, op, self.real)[:3])
-        self._sums[op.name] = y
-        return y
-
-    def advance(self, index: int, op: Op) -> None:
-        """The float trace to behind the `index`-th operation."""
-        y = self._sums.pop(op.name, None)
-        self.real[op.outputs[0]] = (
-            eval_op(self._graph, op, self.real)
-            if y is None
-            else after_sum(self._graph, op, y, self.real)
-        )
-        self._forget(index)
-
-    def _forget(self, index: int) -> None:
-        """Drop what no operation after the `index`-th reads."""
-        for name in [n for n in self.real if self._last.get(n, -1) <= index]:
-            self.real.pop(name)
-            self.ints.pop(name, None)
 
 
 class Context:
