@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, print_json, warn
+from mcuformer.cli.console import Progress, cpu_line, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
 from mcuformer.files.atomic import check_file
@@ -80,3 +80,4 @@ def command(
         if verbose:
             print(f"\n{result.chart()}\n\n{layer_table(result.report)}")
         print(f"\nwritten to {output}")
+        click.echo(cpu_line(progress.seconds), err=True)  # stdout is the same in every run

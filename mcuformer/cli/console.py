@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcuformer.util.names import printable
@@ -23,7 +23,8 @@ class Progress:
 
     A bar and the time left where the total is known; the time counts from the first call of a
     stage, so that a resumed one is not taken for a fast one. What stands in brackets behind a
-    stage's name may change from call to call.
+    stage's name may change from call to call. `seconds`: CPU time of the stages that are over,
+    of the programs that they started, too.
     """
 
     def __init__(self) -> None:
@@ -31,11 +32,14 @@ class Progress:
         self.drawn_at = 0.0
         self.stage = ""
         self.started_at, self.started_with = 0.0, 0
+        self.seconds: dict[str, float] = {}
+        self._spent = _cpu_seconds()
 
     def __call__(self, stage: str, done: int = 0, total: int = 0) -> None:
         now = time.monotonic()
         name = stage.partition(" (")[0]
         if name != self.stage:
+            self._close()
             self.started_at, self.started_with = now, done
         elif done < total and now - self.drawn_at < 0.1:
             return
@@ -49,10 +53,27 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
+    def _close(self) -> None:
+        spent = _cpu_seconds()
+        if self.stage:
+            self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + spent - self._spent
+        self._spent = spent
+
     def __exit__(self, *exc: object) -> None:
+        self._close()
         if self.live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def cpu_line(seconds: Mapping[str, float]) -> str:
+    """CPU seconds of stages, and their sum."""
+    each = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    return f"took     {sum(seconds.values()):.1f} s of CPU: {each}"
 
 
 def line(stage: str, done: int, total: int, started_with: int, seconds: float) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.codegen.lines import numbers
 from mcuformer.codegen.symbols import BARE, Symbols, same
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.operators.table import kernel_of
@@ -49,11 +48,17 @@ class Constants:
 
 
 def words(data: NDArray) -> tuple[str, ...]:
-    """Lines of hexadecimal little-endian words; the last word is padded with zeros."""
+    """Lines of hexadecimal little-endian words; the last word is padded with zeros.
+
+    Millions of them in a large model: the text is written as an array of characters.
+    """
     raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     raw += b"\0" * (-len(raw) % 4)
-    text = (f"0x{w:08x}" for w in np.frombuffer(raw, "<u4").tolist())
-    return tuple(numbers(text, WORDS_PER_LINE))
+    digits = np.frombuffer(raw, "<u4").byteswap().tobytes().hex().encode()
+    cells = np.tile(np.frombuffer(b"0x........, ", np.uint8), (len(digits) // 8, 1))
+    cells[:, 2:10] = np.frombuffer(digits, np.uint8).reshape(-1, 8)
+    text, width = cells.tobytes().decode(), cells.shape[1] * WORDS_PER_LINE
+    return tuple(text[i : i + width].rstrip() for i in range(0, len(text), width))
 
 
 def collect(program: Program, symbols: Symbols) -> Constants:

@@ -126,3 +126,25 @@ def _bound(
         reach = 32768 if done.res is not None else residual.reach
         t = t + reach * np.abs(done.rmult.astype(np.float64))
     return math.inf if unit * scaled.max() > LIMIT else float(t.max())
+
+
+def k_chunks(w_int: NDArray, bias: NDArray, reach: int, unit: int) -> list[int]:
+    """Ends of the K chunks whose accumulators are proved to fit, as few as possible."""
+    k = w_int.shape[1]
+    sums = np.abs(w_int.astype(np.int64))
+    for count in range(1, k + 1):
+        width = -(-k // count + 3) // 4 * 4 if count > 1 else k
+        ends = [*range(width, k, width), k]
+        starts = [0, *ends[:-1]]
+        worst = max(int(sums[:, a:b].sum(axis=1).max()) for a, b in zip(starts, ends, strict=True))
+        if unit * (worst * reach + int(np.abs(bias.astype(np.int64)).max())) <= LIMIT:
+            return ends
+    raise AssertionError("a chunk of one input always fits")
+
+
+def largest_sums(w_int: NDArray, bias: NDArray, reach: int, chunks: list[int]) -> NDArray[np.int64]:
+    """Largest |accumulator| of any chunk per output channel."""
+    sums = np.abs(w_int.astype(np.int64))
+    starts = [0, *chunks[:-1]]
+    parts = [sums[:, a:b].sum(axis=1) for a, b in zip(starts, chunks, strict=True)]
+    return np.max(parts, axis=0) * reach + np.abs(bias.astype(np.int64))

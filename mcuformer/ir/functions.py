@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Function = Callable[..., NDArray]
 Twin = Callable[..., Any]
 REFUSED = None
+_BLOCK = 2**14  # numbers that a function gets at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,16 @@ def function(fn: str) -> Callable[[NDArray], NDArray]:
     """What `fn` computes, in numpy."""
     name, numbers = split(fn)
     known = FUNCTIONS[name].evaluate
-    return (lambda x: known(x, *numbers)) if numbers else known
+    return lambda x: _in_blocks(lambda part: known(part, *numbers), x)
+
+
+def _in_blocks(evaluate: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
+    """The same numbers; what an activation computes on its way stays in the cache."""
+    if x.size <= _BLOCK:
+        return evaluate(x)
+    flat = x.reshape(-1)
+    starts = range(0, flat.size, _BLOCK)
+    return np.concatenate([evaluate(flat[i : i + _BLOCK]) for i in starts]).reshape(x.shape)
 
 
 def clamp_bounds(fn: str | None) -> tuple[float, float] | None:

@@ -52,13 +52,14 @@ def exact_matmul(x: NDArray, w: NDArray) -> NDArray:
     """
     if x.shape[-1] == 0 or x.size == 0:
         return (x @ w).astype(np.int64)
-    bound = (
-        x.shape[-1]
-        * float(np.abs(x.astype(np.int64)).max())
-        * float(np.abs(w.astype(np.int64)).max())
-    )
+    bound = x.shape[-1] * float(_reach(x)) * float(_reach(w))
     dtype = np.float32 if bound < 2**24 else np.float64
     return np.matmul(x.astype(dtype), w.astype(dtype)).astype(np.int64)
+
+
+def _reach(x: NDArray) -> int:
+    """Largest magnitude."""
+    return max(int(x.max()), -int(x.min()))
 
 
 def epilogue(acc: NDArray, op: Op, args: Args, out: TensorType) -> NDArray:

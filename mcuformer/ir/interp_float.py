@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import UnsupportedModelError, UsageError
+from mcuformer.ir.float_ops.evaluate import finished
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import Feeds, feeds, to_canonical
 from mcuformer.ir.optable import FLOAT_OPS, ONNX_STAGE
@@ -82,6 +83,13 @@ def _eval_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
 def weighted_sum(op: Op, args: Sequence[NDArray | None]) -> NDArray:
     """linear, conv2d, patch_embed up to their bias: (x, w, b?, residual?)."""
     return FLOAT_OPS[op.kind].evaluate({**op.attrs, "fn": None}, args[:3])
+
+
+def after_sum(graph: Graph, op: Op, y: NDArray, env: Mapping[str, NDArray]) -> NDArray:
+    """What `eval_op` gives where `y` is the `weighted_sum` of `op`."""
+    with np.errstate(all="ignore"):
+        y = finished(op.attrs, y, arguments(graph, op, env)[3])
+        return np.asarray(_saturated(graph, op.outputs[0], y), np.float32)
 
 
 def _saturated(graph: Graph, name: str, y: NDArray) -> NDArray:

@@ -5,8 +5,10 @@ Host C, the emulators and a board must equal `run_int` bit for bit (docs/adr/000
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError, UsageError
@@ -15,6 +17,8 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.layout import Feeds, feeds
 from mcuformer.ir.types import DTYPES, TensorType
 from mcuformer.operators.table import INT_OPS
+
+_NUMBERS = 2**18  # of the largest activation that one part of a batch has
 
 
 def run_int(graph: Graph, x_int: Feeds) -> dict[str, NDArray]:
@@ -32,7 +36,23 @@ def run_int(graph: Graph, x_int: Feeds) -> dict[str, NDArray]:
 
 
 def run_op(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
-    """One operation; `env` holds its activation inputs."""
+    """One operation; `env` holds its activation inputs.
+
+    A batch goes in parts whose 64-bit integers stay in the cache.
+    """
+    read = {n: env[n] for n in op.inputs if n is not None and graph.const(n) is None}
+    batch = {n: x for n, x in read.items() if x.ndim > len(graph.type(n).shape)}
+    count = max(map(len, batch.values()), default=0)
+    numbers = max(math.prod(graph.type(n).shape) for n in (*read, op.outputs[0]))
+    size = max(1, _NUMBERS // numbers)
+    if count <= size:
+        return _run_part(graph, op, read)
+    starts = range(0, count, size)
+    parts = ({n: x[i : i + size] for n, x in batch.items()} for i in starts)
+    return np.concatenate([_run_part(graph, op, {**read, **part}) for part in parts])
+
+
+def _run_part(graph: Graph, op: Op, env: Mapping[str, NDArray]) -> NDArray:
     args = [_argument(graph, env, name) for name in op.inputs]
     out = graph.type(op.outputs[0])
     if op.kind == "reshape":

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.interp_float import eval_op
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.operators.interpreter import run_op
@@ -23,22 +22,7 @@ from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.quant.assign import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
-
-
-class Trace:
-    """Float and integer activations of the refinement samples, operation by operation."""
-
-    def __init__(self, graph: Graph, x: Sequence[NDArray], x_int: Sequence[NDArray]) -> None:
-        reals = [np.asarray(a, np.float32) for a in x]
-        self.real: dict[str, NDArray] = dict(zip(graph.inputs, reals, strict=True))
-        self.ints: dict[str, NDArray] = dict(zip(graph.inputs, x_int, strict=True))
-        self._last = {n: i for i, op in enumerate(graph.ops) for n in op.inputs if n is not None}
-
-    def forget(self, index: int) -> None:
-        """Drop what no operation after the `index`-th reads."""
-        for name in [n for n in self.real if self._last.get(n, -1) <= index]:
-            self.real.pop(name)
-            self.ints.pop(name, None)
+from mcuformer.quant.trace import Trace
 
 
 class Context:
@@ -159,8 +143,7 @@ class Context:
     def step(self, index: int, op: Op) -> None:
         """Bring the float trace up to `op`, which has been lowered."""
         if self.trace is not None:
-            self.trace.real[op.outputs[0]] = eval_op(self.graph, op, self.trace.real)
-            self.trace.forget(index)
+            self.trace.advance(index, op)
 
     def done(self, meta: Mapping[str, Any]) -> Graph:
         return self.b.done(self.graph.inputs, self.graph.outputs, meta)

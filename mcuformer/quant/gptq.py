@@ -8,6 +8,7 @@ the inputs not yet rounded so that the layer's output moves least, given the inp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,37 +47,59 @@ def round_weights(w: Weights, scale: NDArray, bits: int) -> Weights:
     return np.clip(np.rint(w / scale), *GRID[bits])
 
 
-def gptq(w: Weights, hessian: NDArray, scale: NDArray, bits: int) -> Weights:
-    """Integers of w[K, N] for inputs with second moments `hessian` [K, K]; scale (N,) or [K, N]."""
-    k = len(w)
+@dataclass(frozen=True, slots=True, eq=False)
+class Feedback:
+    """How errors are passed on, for inputs with given second moments; all layers that read these
+    inputs share it.
+
+    `order` [K]: inputs as they are rounded, the strongest first. `passed` [K, K] in that order:
+    an error e of the j-th weight adds e * passed[j, i] to the i-th, i > j.
+    """
+
+    order: NDArray[np.intp]
+    passed: Weights
+
+
+def feedback(hessian: NDArray) -> Feedback:
+    """Of second moments [K, K].
+
+    With H = R R^T and R upper triangular, errors e cost |R^T e|^2, and the i-th of these numbers
+    knows only e_0 .. e_i: each weight in turn makes its own as small as it can. That is GPTQ (it
+    works with R's inverse), for a sixth of the arithmetic.
+    """
     order = np.argsort(-np.diag(hessian), kind="stable")
-    damped = hessian[np.ix_(order, order)].astype(np.float64)
-    damped[np.diag_indices(k)] += _DAMPING * max(float(np.mean(np.diag(damped))), 1e-12)
-    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-    left = w[order].astype(np.float64)
-    scales = np.broadcast_to(scale, w.shape)[order]
-    result = np.empty_like(left)
+    back = order[::-1]
+    damped = hessian[np.ix_(back, back)].astype(np.float64)
+    damped[np.diag_indices(len(order))] += _DAMPING * max(float(np.mean(np.diag(damped))), 1e-12)
+    upper = np.linalg.cholesky(damped)[::-1, ::-1]
+    return Feedback(order, np.ascontiguousarray(upper / np.diag(upper)))
+
+
+def gptq(w: Weights, via: Feedback, scale: NDArray, bits: int) -> Weights:
+    """Integers of w[K, N]; scale (N,) or [K, N]."""
+    k = len(w)
+    wanted = w[via.order].astype(np.float64)
+    scales = np.broadcast_to(scale, w.shape)[via.order]
+    result, errors = np.empty_like(wanted), np.empty_like(wanted)
     for first in range(0, k, _BLOCK):
         last = min(first + _BLOCK, k)
-        errors = np.empty((last - first, w.shape[1]))
-        for i in range(first, last):
-            result[i] = round_weights(left[i], scales[i], bits)
-            error = (left[i] - scales[i] * result[i]) / upper[i, i]
-            left[i + 1 : last] -= np.outer(upper[i, i + 1 : last], error)
-            errors[i - first] = error
-        left[last:] -= upper[first:last, last:].T @ errors
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(k)
-    return result[inverse]
+        left = wanted[first:last] + via.passed[:first, first:last].T @ errors[:first]
+        for i, row in enumerate(left, first):
+            row += via.passed[first:i, i] @ errors[first:i]
+            result[i] = round_weights(row, scales[i], bits)
+            errors[i] = wanted[i] - scales[i] * result[i]
+    restored = np.empty_like(result)
+    restored[via.order] = result
+    return restored
 
 
-def searched(w: Weights, hessian: NDArray, bits: int) -> tuple[Weights, Weights]:
+def searched(w: Weights, hessian: NDArray, via: Feedback, bits: int) -> tuple[Weights, Weights]:
     """(integers [K, N], scale (N,)) that move the outputs of w[K, N] least: per channel the best of
     several clipped scales under GPTQ, then coordinate descent on scale and integers in turns."""
     factors = np.asarray(SHRINK[bits])
     n = w.shape[1]
     scales = (factors[:, None] * full_scale(w, bits)).reshape(-1)
-    found = gptq(np.tile(w, (1, len(factors))), hessian, scales, bits)
+    found = gptq(np.tile(w, (1, len(factors))), via, scales, bits)
     errors = [output_error(found[:, i : i + n] * scales[i : i + n] - w, hessian)
               for i in range(0, len(scales), n)]  # fmt: skip
     best = np.argmin(errors, axis=0) * n + np.arange(n)

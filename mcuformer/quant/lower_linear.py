@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.epilogue import LIMIT, Epilogue, Residual, solve
+from mcuformer.ir.epilogue import Epilogue, Residual, k_chunks, largest_sums, solve
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
-from mcuformer.ir.int_ops_linear import im2col
-from mcuformer.ir.interp_float import arguments, weighted_sum
 from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.operators.lowering import Const, Numbers
+from mcuformer.quant import refine
 from mcuformer.quant.context import Context
-from mcuformer.quant.refine import ROW_LIMIT, IntWeights, fitted, plain
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
 from mcuformer.quant.tables import (
     CLAMP_BITS,
@@ -29,6 +27,7 @@ from mcuformer.quant.tables import (
     clamps,
     index_table,
 )
+from mcuformer.quant.trace import Trace
 
 UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
 _FAR_OUT = 2.0**15
@@ -94,10 +93,10 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     unit = UNITS[bits]
     acc_scale, w_int, bias = _rounded(weights, scale, unit)
     bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
-    chunks = _chunks(w_int, bias, layer.reach, unit)
+    chunks = k_chunks(w_int, bias, layer.reach, unit)
     end = solve(
         acc_scale,
-        _bound(w_int, bias, layer.reach, chunks),
+        largest_sums(w_int, bias, layer.reach, chunks),
         np.broadcast_to(scale, bias.shape),
         zero,
         dtype == "int16",
@@ -203,35 +202,29 @@ def _common_zero(ctx: Context, x: str) -> int:
     return int(zero) if np.ndim(zero) == 0 and float(zero).is_integer() else 0
 
 
-def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> IntWeights:
+def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> refine.IntWeights:
     if ctx.trace is None or layer.depthwise:
-        return plain(layer.w, layer.bias, bits)
-    x, y = _samples(ctx, op, layer)
-    return fitted(layer.w, x, y, bits)
+        return refine.plain(layer.w, layer.bias, bits)
+    window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}
+    rows = ctx.trace.input_rows(op, window)
+    return refine.fitted(layer.w, rows, _targets(ctx, op, ctx.trace), bits)
 
 
-def _samples(ctx: Context, op: Op, layer: Layer) -> tuple[NDArray, NDArray]:
-    """Integer input rows [R, K], and what they should add up to [R, N]; R up to ROW_LIMIT."""
-    trace = ctx.trace
-    assert trace is not None
-    x = trace.ints[str(op.inputs[0])]
-    if op.kind != "linear":
-        rows = im2col(x, {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp})
-        x = rows.reshape(*rows.shape[:-2], -1)
-    x = x.reshape(-1, x.shape[-1])
-    real = weighted_sum(op, arguments(ctx.graph, op, trace.real)[:3])
+def _targets(ctx: Context, op: Op, trace: Trace) -> NDArray[np.float32]:
+    """What the rows that enter the fit should add up to [R, N]: what the residual lost, too."""
+    total = trace.weighted_sum(op)
+    total = total.reshape(-1, total.shape[-1])
+    rows = refine.picked(len(total))
+    y: NDArray[np.float32] = total[rows]
     res = op.inputs[3]
-    if res is not None and ctx.const(res) is None:
-        missed = trace.real[res] - ctx.qparams(res).dequantise(trace.ints[res])
-        real = real + missed.astype(np.float32)
-    y = real.reshape(len(x), -1)
-    picked = np.random.default_rng(0).permutation(len(x))[:ROW_LIMIT]
-    picked.sort()
-    return x[picked].astype(np.float32) - np.float32(layer.x_zp), y[picked]
+    if res is None or ctx.const(res) is not None:
+        return y
+    real, ints = (a.reshape(len(total), -1)[rows] for a in (trace.real[res], trace.ints[res]))
+    return y + (real - ctx.qparams(res).dequantise(ints)).astype(np.float32)
 
 
 def _rounded(
-    weights: IntWeights, scale: NDArray, unit: int
+    weights: refine.IntWeights, scale: NDArray, unit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int32]]:
     """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits."""
     least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-29), scale * 2.0**-40)
@@ -252,28 +245,6 @@ def _fine_zero(
     kept = np.where(np.abs(zero) < max(_FAR_OUT, 8.0 * 2**index_bits), np.rint(zero), 0.0)
     steps = np.where(ratio > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
     return bias + steps.astype(np.int32), zero - steps * ratio
-
-
-def _chunks(w_int: NDArray, bias: NDArray, reach: int, unit: int) -> list[int]:
-    """Ends of the K chunks whose accumulators are proved to fit, as few as possible."""
-    k = w_int.shape[1]
-    sums = np.abs(w_int.astype(np.int64))
-    for count in range(1, k + 1):
-        width = -(-k // count + 3) // 4 * 4 if count > 1 else k
-        ends = [*range(width, k, width), k]
-        starts = [0, *ends[:-1]]
-        worst = max(int(sums[:, a:b].sum(axis=1).max()) for a, b in zip(starts, ends, strict=True))
-        if unit * (worst * reach + int(np.abs(bias.astype(np.int64)).max())) <= LIMIT:
-            return ends
-    raise AssertionError("a chunk of one input always fits")
-
-
-def _bound(w_int: NDArray, bias: NDArray, reach: int, chunks: list[int]) -> NDArray[np.int64]:
-    """Largest |accumulator| of any chunk per output channel."""
-    sums = np.abs(w_int.astype(np.int64))
-    starts = [0, *chunks[:-1]]
-    parts = [sums[:, a:b].sum(axis=1) for a, b in zip(starts, chunks, strict=True)]
-    return np.max(parts, axis=0) * reach + np.abs(bias.astype(np.int64))
 
 
 def _residual(ctx: Context, op: Op) -> Residual | None:

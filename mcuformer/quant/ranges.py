@@ -55,10 +55,16 @@ def rounding_error(
     What clipping adds counts more: within a row clipped values err together, rounding averages out.
     """
     step = np.maximum((high - low) / (levels - 1), 1e-30).astype(np.float32)
-    exact = (rows - np.asarray(low, np.float32)) / step
+    exact = rows - np.asarray(low, np.float32)
+    exact /= step
     within = np.clip(exact, 0, levels - 1)
-    rounding, clipping = np.rint(within) - within, within - exact
-    error = (np.square(rounding) + _CLIPPING * np.square(clipping)).mean(axis=0) * np.square(step)
+    rounding, clipping = np.rint(within), np.subtract(within, exact, out=exact)
+    rounding -= within
+    rounding *= rounding
+    clipping *= clipping
+    clipping *= np.float32(_CLIPPING)
+    rounding += clipping
+    error = rounding.mean(axis=0) * np.square(step)
     if np.ndim(low):
         return error
     return np.average(error, weights=weights)

@@ -3,26 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.quant.gptq import gptq, round_weights, searched, weight_scale
+from mcuformer.quant.gptq import Feedback, feedback, gptq, round_weights, searched, weight_scale
 
 ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Second moments of centred integer inputs x[R,K] and real targets y[R,N], and their means."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Half:
+    """Centred integer inputs x[R, K] (float32), their mean and covariance xx[K, K]."""
 
+    x: NDArray[np.float32]
+    mean: NDArray[np.float64]
     xx: NDArray[np.float64]
-    xy: NDArray[np.float64]
-    x_mean: NDArray[np.float64]
-    y_mean: NDArray[np.float64]
-    rows: int
+
+    @staticmethod
+    def of(x: NDArray) -> Half:
+        mean = x.mean(axis=0, dtype=np.float64)
+        centred = x - mean.astype(np.float32)
+        return Half(centred, mean, (centred.T @ centred).astype(np.float64) / len(x))
+
+    def with_targets(self, y: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(covariance [K, N] with the reals y[R, N], their mean)."""
+        mean = y.mean(axis=0, dtype=np.float64)
+        centred = y - mean.astype(np.float32)
+        return (self.x.T @ centred).astype(np.float64) / len(y), mean
+
+
+class InputRows:
+    """Integer rows x[R, K] that arrive at a layer, and what all layers that read them share.
+
+    One half fits, the other tests; a single row does both.
+    """
+
+    def __init__(self, x: NDArray) -> None:
+        self.half = (len(x) + 1) // 2
+        self.fit = Half.of(x[: self.half])
+        self.test = Half.of(x[self.half :]) if self.half < len(x) else self.fit
+        self.share = (len(x) - self.half) / len(x)
+        self._distinct = distinct_rows(x)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float64]:
+        return self.fit.mean + self.share * (self.test.mean - self.fit.mean)
+
+    @cached_property
+    def xx(self) -> NDArray[np.float64]:
+        """The covariance of all rows."""
+        moved = self.test.mean - self.fit.mean
+        return self.joined(self.fit.xx, self.test.xx, np.outer(moved, moved))
+
+    def joined(self, fit: NDArray, test: NDArray, between: NDArray) -> NDArray:
+        """A covariance of all rows from those of the halves and the product of their means' gaps."""
+        share = self.share
+        return (1 - share) * fit + share * test + share * (1 - share) * between
+
+    @cached_property
+    def seen(self) -> NDArray[np.float64]:
+        """xx, its covariances less the fewer rows they were seen in: what moves no output of a few
+        rows moves those of the next."""
+        share = min(1.0, self._distinct / (_ROWS_PER_INPUT * len(self.xx)))
+        return share * self.xx + (1 - share) * np.diag(np.diag(self.xx))
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        return feedback(self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,87 +85,69 @@ class IntWeights:
     bias: NDArray[np.float64]
 
 
-def moments(x: NDArray, y: NDArray) -> Moments:
-    x_mean, y_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
-    xc, yc = (x - x_mean.astype(np.float32)), (y - y_mean.astype(np.float32))
-    return Moments(
-        (xc.T @ xc).astype(np.float64) / len(x),
-        (xc.T @ yc).astype(np.float64) / len(x),
-        x_mean,
-        y_mean,
-        len(x),
-    )
-
-
-def joined(a: Moments, b: Moments) -> Moments:
-    """Moments of the rows of both."""
-    rows = a.rows + b.rows
-    share = b.rows / rows
-    dx, dy = b.x_mean - a.x_mean, b.y_mean - a.y_mean
-    between = share * (1 - share)
-    return Moments(
-        (1 - share) * a.xx + share * b.xx + between * np.outer(dx, dx),
-        (1 - share) * a.xy + share * b.xy + between * np.outer(dx, dy),
-        a.x_mean + share * dx,
-        a.y_mean + share * dy,
-        rows,
-    )
-
-
 def plain(w: NDArray, bias: NDArray, bits: int) -> IntWeights:
     """Without data: the nearest integers."""
     scale = weight_scale(w, bits)
     return IntWeights(round_weights(w, scale, bits), scale, bias)
 
 
-def fitted(w: NDArray, x: NDArray, y: NDArray, bits: int) -> IntWeights:
-    """w[K,N] adapted so that integer inputs x[R,K] (float32) best give the reals y[R,N]."""
-    half = (len(x) + 1) // 2
-    fit = moments(x[:half], y[:half])
-    test = moments(x[half:], y[half:]) if half < len(x) else fit
-    both = joined(fit, test)
-    better = w + _correction(w, fit, test, both)
-    seen = _trusted(both, _distinct(x))
+def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
+    """w[K,N] adapted so that the integer inputs best give the reals y[R,N]."""
+    fit_xy, fit_mean = rows.fit.with_targets(y[: rows.half])
+    test_xy, test_mean = fit_xy, fit_mean
+    if rows.test is not rows.fit:
+        test_xy, test_mean = rows.test.with_targets(y[rows.half :])
+    y_mean = fit_mean + rows.share * (test_mean - fit_mean)
+    between = np.outer(rows.test.mean - rows.fit.mean, test_mean - fit_mean)
+    missed = (
+        fit_xy - rows.fit.xx @ w,
+        test_xy - rows.test.xx @ w,
+        rows.joined(fit_xy, test_xy, between) - rows.xx @ w,
+    )
+    better = w + _correction(rows, *missed)
     if bits < 8:
-        q, scale = searched(better, seen, bits)
+        q, scale = searched(better, rows.seen, rows.feedback, bits)
     else:
-        scale = weight_scale(better, bits, np.diag(seen))
-        q = gptq(better, seen, scale, bits)
-    return IntWeights(q, scale, both.y_mean - both.x_mean @ (q * scale))
+        scale = weight_scale(better, bits, np.diag(rows.seen))
+        q = gptq(better, rows.feedback, scale, bits)
+    return IntWeights(q, scale, y_mean - rows.mean @ (q * scale))
 
 
-def _distinct(x: NDArray) -> int:
+def picked(count: int) -> slice | NDArray[np.intp]:
+    """Of `count` rows those that enter the moments, the same for inputs and targets."""
+    if count <= ROW_LIMIT:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).permutation(count)[:ROW_LIMIT])
+
+
+def distinct_rows(x: NDArray) -> int:
     """Different rows of integers x[R,K]: a token that is repeated is seen once."""
     weights = np.random.default_rng(0).integers(1 << 62, size=x.shape[1])
     return len(np.unique(x.astype(np.int64) @ weights))  # modulo 2^64
 
 
-def _trusted(m: Moments, rows: int) -> NDArray[np.float64]:
-    """m.xx, its covariances less the fewer rows they were seen in: what moves no output of a few
-    rows moves those of the next."""
-    share = min(1.0, rows / (_ROWS_PER_INPUT * len(m.xx)))
-    return share * m.xx + (1 - share) * np.diag(np.diag(m.xx))
-
-
-def _correction(w: NDArray, fit: Moments, test: Moments, both: Moments) -> NDArray:
-    """Ridge regression of what x @ w misses; the ridge that predicts the other half best, or none.
+def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> NDArray:
+    """Ridge regression of what x @ w misses, whose covariances [K, N] with x these are; the ridge
+    that predicts the other half best, or none.
 
     Rounded inputs err in ways that the weights can partly undo; with few rows they cannot, and
-    the held-out half says so.
+    the held-out half says so. Trials in float32: a ridge bounds the condition at 1000 K.
     """
-    power = max(float(np.mean(np.diag(both.xx))), 1e-12)
-    best, least = np.inf, _loss(test, w)
-    for ridge in _RIDGES if test is not fit else ():
-        loss = _loss(test, w + _ridge(fit, w, ridge * power))
+    power = max(float(np.mean(np.diag(rows.xx))), 1e-12)
+    fit_xx, test_xx, fit, test = (
+        a.astype(np.float32) for a in (rows.fit.xx, rows.test.xx, fit, test)
+    )
+    best, least = 0.0, 0.0
+    for ridge in _RIDGES if rows.test is not rows.fit else ():
+        moved = _ridge(fit_xx, fit, ridge * power)
+        loss = float(np.sum(moved * (test_xx @ moved - 2 * test), dtype=np.float64))
         if loss < least:
             best, least = ridge, loss
-    return np.zeros_like(w) if np.isinf(best) else _ridge(both, w, best * power)
+    return _ridge(rows.xx, both, best * power) if best else np.zeros_like(both)
 
 
-def _ridge(m: Moments, w: NDArray, ridge: float) -> NDArray:
-    return np.linalg.solve(m.xx + ridge * np.eye(len(m.xx)), m.xy - m.xx @ w)
-
-
-def _loss(m: Moments, w: NDArray) -> float:
-    """Mean squared error of x @ w less that of predicting nothing."""
-    return float(np.sum(w * (m.xx @ w - 2 * m.xy)))
+def _ridge(xx: NDArray, xy: NDArray, ridge: float) -> NDArray:
+    """In the precision of xx[K, K] and xy[K, N]."""
+    damped = xx.copy()
+    damped[np.diag_indices(len(xx))] += ridge
+    return np.linalg.solve(damped, xy)

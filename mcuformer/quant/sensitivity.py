@@ -12,7 +12,7 @@ from mcuformer.ir.float_ops.arithmetic import windows
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.interp_float import eval_op
 from mcuformer.quant.calibrate import CalibrationStats
-from mcuformer.quant.gptq import gptq, round_weights, weight_scale
+from mcuformer.quant.gptq import feedback, gptq, round_weights, weight_scale
 
 _MACS = 5e11  # of all trials together: half a minute of one core
 _MOST_SAMPLES = 32
@@ -53,7 +53,7 @@ def rounded(stats: CalibrationStats, op: Op) -> NDArray[np.float32]:
         x = x - x.mean(axis=0)
         hessian = (x.T @ x).astype(np.float64) / len(x)
         scale = weight_scale(flat, 4, np.diag(hessian))
-        q = gptq(flat, hessian, scale, 4)
+        q = gptq(flat, feedback(hessian), scale, 4)
     return (scale * q).reshape(w.shape).astype(np.float32)
 
 

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcuformer.quant.gptq import GRID, gptq, output_error, round_weights, searched, weight_scale
-from mcuformer.quant.refine import IntWeights, fitted, joined, moments, plain
+from mcuformer.quant.gptq import (
+    GRID,
+    feedback,
+    gptq,
+    output_error,
+    round_weights,
+    searched,
+    weight_scale,
+)
+from mcuformer.quant.refine import InputRows, IntWeights, fitted, plain
 
 
 def correlated(rows: int, k: int, seed: int) -> NDArray[np.float32]:
@@ -13,12 +21,31 @@ def correlated(rows: int, k: int, seed: int) -> NDArray[np.float32]:
     return (rng.normal(size=(rows, k)) @ rng.normal(size=(k, k)) + rng.normal(size=k)).astype("f4")
 
 
-@pytest.mark.parametrize("field", ["xx", "xy", "x_mean", "y_mean", "rows"])
-def test_moments_of_halves_join_to_those_of_all(field: str) -> None:
-    x, y = correlated(101, 6, 0), correlated(101, 3, 1)
-    halves = joined(moments(x[:40], y[:40]), moments(x[40:], y[40:]))
-    want = getattr(moments(x, y), field)
-    np.testing.assert_allclose(getattr(halves, field), want, rtol=1e-4, atol=1e-4)
+def test_moments_of_halves_join_to_those_of_all() -> None:
+    x = correlated(101, 6, 0)
+    rows = InputRows(x)
+    np.testing.assert_allclose(rows.mean, x.mean(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(rows.xx, np.cov(x.T, bias=True), rtol=1e-4, atol=1e-4)
+
+
+def by_inverse(w: NDArray, hessian: NDArray, scale: NDArray, bits: int) -> NDArray:
+    """GPTQ as Frantar et al. write it, weight by weight."""
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    damped = hessian[np.ix_(order, order)] + 0.01 * np.mean(np.diag(hessian)) * np.eye(len(w))
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
+    left, q = w[order].copy(), np.empty_like(w)
+    for i, row in enumerate(order):
+        q[row] = round_weights(left[i], scale, bits)
+        left[i + 1 :] -= np.outer(upper[i, i + 1 :], (left[i] - scale * q[row]) / upper[i, i])
+    return q
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_gptq_is_that_of_the_inverse(bits: int) -> None:
+    x, w = correlated(500, 150, 2), np.random.default_rng(3).normal(size=(150, 9))
+    hessian, scale = np.cov(x.T, bias=True), weight_scale(w, bits)
+    got = gptq(w, feedback(hessian), scale, bits)
+    np.testing.assert_array_equal(got, by_inverse(w, hessian, scale, bits))
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -28,7 +55,7 @@ def test_gptq_moves_the_output_less_than_rounding(bits: int) -> None:
     xc = x - x.mean(axis=0)
     hessian = (xc.T @ xc).astype(np.float64) / len(x)
     errors = []
-    for q in (gptq(w, hessian, scale, bits), round_weights(w, scale, bits)):
+    for q in (gptq(w, feedback(hessian), scale, bits), round_weights(w, scale, bits)):
         assert (
             np.array_equal(q, np.rint(q)) and GRID[bits][0] <= q.min() <= q.max() <= GRID[bits][1]
         )
@@ -41,8 +68,8 @@ def test_the_search_for_4_bits_beats_one_scale() -> None:
     xc = x - x.mean(axis=0)
     hessian = (xc.T @ xc).astype(np.float64) / len(x)
     scale = weight_scale(w, 4, np.diag(hessian))
-    once = output_error(gptq(w, hessian, scale, 4) * scale - w, hessian)
-    q, scale = searched(w, hessian, 4)
+    once = output_error(gptq(w, feedback(hessian), scale, 4) * scale - w, hessian)
+    q, scale = searched(w, hessian, feedback(hessian), 4)
     assert np.array_equal(q, np.rint(q)) and GRID[4][0] <= q.min() <= q.max() <= GRID[4][1]
     best = output_error(q * scale - w, hessian)
     assert (best <= once * 1.001).all() and best.sum() < 0.9 * once.sum()
@@ -51,7 +78,7 @@ def test_the_search_for_4_bits_beats_one_scale() -> None:
 def test_bias_takes_the_mean_error() -> None:
     x, w = correlated(300, 8, 4), np.random.default_rng(5).normal(size=(8, 4))
     y = (x @ w + 3.0).astype("f4")
-    done = fitted(w, x, y, 4)
+    done = fitted(w, InputRows(x), y, 4)
     assert np.abs((x @ (done.w * done.scale) + done.bias - y).mean(axis=0)).max() < 1e-3
 
 
@@ -59,7 +86,7 @@ def test_fit_undoes_what_is_predictable_in_the_input_error() -> None:
     x, w = correlated(400, 8, 6), np.random.default_rng(7).normal(size=(8, 4))
     shrunk = (0.9 * x).astype("f4")  # inputs that arrive 10 % too small
     y = (x @ w).astype("f4")
-    done = fitted(w, shrunk, y, 8)
+    done = fitted(w, InputRows(shrunk), y, 8)
     error = np.square(shrunk @ (done.w * done.scale) + done.bias - y).mean()
     assert error < 0.01 * np.square(shrunk @ w - y).mean()
 
@@ -67,7 +94,7 @@ def test_fit_undoes_what_is_predictable_in_the_input_error() -> None:
 def test_one_row_does_not_change_the_weights() -> None:
     w = np.random.default_rng(8).normal(size=(8, 4))
     x = np.ones((1, 8), np.float32)
-    done = fitted(w, x, (x @ w).astype("f4"), 8)
+    done = fitted(w, InputRows(x), (x @ w).astype("f4"), 8)
     np.testing.assert_allclose(done.w * done.scale, w, atol=2 * done.scale.max())
 
 
@@ -90,5 +117,5 @@ def test_few_rows_cost_nothing_on_other_rows(bits: int, share: float) -> None:
         return 10 * np.log10(float(np.square(missed).mean()))
 
     for seen in (x, np.repeat(x, 9, axis=0)):  # a row that is repeated is seen once
-        done = fitted(w, seen, (seen @ w).astype("f4"), bits)
+        done = fitted(w, InputRows(seen), (seen @ w).astype("f4"), bits)
         assert error_db(done) < error_db(plain(w, np.zeros(32), bits)) + 2

@@ -50,8 +50,10 @@ def convolved(
 
 
 def softmax(x: NDArray, axis: int = -1) -> NDArray:
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    e = x - x.max(axis=axis, keepdims=True)
+    np.exp(e, out=e)
+    e /= e.sum(axis=axis, keepdims=True)
+    return e
 
 
 def normalised(
@@ -75,7 +77,8 @@ def attended(
         x.reshape(*x.shape[:-2], windows, x.shape[-2] // windows, heads, -1) for x in (q, k, v)
     )
     q, k, v = (np.moveaxis(x, -2, -3) for x in split)  # [..., windows, heads, T, d]
-    scores = (q @ np.swapaxes(k, -1, -2)) * np.float32(scale)
+    scores = q @ np.swapaxes(k, -1, -2)
+    scores *= np.float32(scale)
     if bias is not None:
         every = bias.shape[0] > heads  # one for every window
         scores = scores + (bias.reshape(windows, heads, *bias.shape[1:]) if every else bias)

@@ -50,15 +50,16 @@ def weighted_sum(attrs: Attrs, args: Args) -> NDArray:
 
 def weighted(attrs: Attrs, args: Args) -> NDArray:
     """With the residual and the function that preparing puts in (quant/rewrites/fuse_epilogue.py)."""
-    return _epilogue(attrs, weighted_sum(attrs, args), optional(args, 3))
+    return finished(attrs, weighted_sum(attrs, args), optional(args, 3))
 
 
 def patch_embed(attrs: Attrs, args: Args) -> NDArray:
     y = weighted_sum(attrs, args)
-    return _epilogue(attrs, y.reshape(len(y), -1, y.shape[-1]), optional(args, 3))
+    return finished(attrs, y.reshape(len(y), -1, y.shape[-1]), optional(args, 3))
 
 
-def _epilogue(attrs: Attrs, y: NDArray, res: NDArray | None) -> NDArray:
+def finished(attrs: Attrs, y: NDArray, res: NDArray | None) -> NDArray:
+    """A weighted sum with its residual and function."""
     y = y if res is None else y + res
     fn = attrs.get("fn")
     return y if fn is None else function(fn)(y)
