@@ -13,8 +13,9 @@ from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
 from mcuformer.memory.placement import ANYWHERE, plan
 from mcuformer.passes import run_float_passes
+from mcuformer.plan.assemble import assemble
 from mcuformer.plan.fit import Schedule, curve
-from mcuformer.schedule.build import assemble
+from mcuformer.price.book import CostBook
 from mcuformer.schedule.regions import CONVOLUTIONS
 
 
@@ -119,13 +120,13 @@ def in_strips(
 ) -> Schedule:
     """The model's smallest schedule (K and V kept where it would absorb weights), but the stem in strips
     of `lines` lines and its kernels' scratch within `budget`."""
-    trade = curve(graph, mode)
+    trade = curve(graph, mode, CostBook())
     point = trade.points[-1]
     choices = [replace(c, schedule="kv") if "absorbed" in c.schedule else c for c in point.choices]
     for i, region in enumerate(trade.exact.regions):
         if region.ops[-1].kind in CONVOLUTIONS:
             choices[i] = replace(choices[i], lines=lines, budget=budget)
-    program = assemble(trade.frame(())[1], choices)
+    program = assemble(trade.frame(())[1], choices, trade.book)[0]
     return Schedule(graph, program, plan(program, regions), point, trade.points)
 
 

@@ -17,6 +17,7 @@ from mcuformer.memory.model import UNLIMITED, Region, arena_regions
 from mcuformer.operators.macs import op_macs
 from mcuformer.operators.verify import verify
 from mcuformer.plan.fit import MODES, Curve, curve, fit, place
+from mcuformer.price.book import CostBook
 from mcuformer.proof.samples import Evidence
 
 
@@ -28,7 +29,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     beside = static + board.stack_bytes
     arenas = arena_regions(board, beside)
     limit = None if options.ram is None else options.ram - beside
-    trade = curve(graph, options.input_mode)
+    trade = curve(graph, options.input_mode, CostBook())
     error: McuformerError | None = None
     try:
         schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)

@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mcuformer.ir.types import TensorType, Value
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 
 @record(frozen=True, slots=True, eq=False)

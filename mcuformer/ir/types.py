@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(name)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
 from mcuformer.kernels.shapes import TYPES, Count, Values, op_input, pick, round4
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 SOURCES = (
     "mcf_attention.c",

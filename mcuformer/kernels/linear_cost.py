@@ -13,7 +13,7 @@ import numpy as np
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels.shapes import Count, Values, constant, op_input, pick, round4, segments_of
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
 PAIR_OF_ROWS = 20  # of a tile, in mcf_dot

@@ -7,7 +7,7 @@ from math import gcd
 
 from mcuformer.memory.lifetimes import Live
 from mcuformer.program.buffers import Buffer
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 Gap = tuple[int, int]  # differences of two offsets that collide, exclusive at both ends
 

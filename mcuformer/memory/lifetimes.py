@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mcuformer.memory.spans import Missing, apart, bind, corners, covers, hull, over_loop
 from mcuformer.program.buffers import Span
-from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.calls import Loop
 from mcuformer.program.program import Program
 
 Env = dict[str, int]
@@ -32,6 +32,17 @@ class Live(NamedTuple):
     last: int
     lo: int
     hi: int
+
+
+class Touch(Protocol):
+    """What is known of a call: the bytes that it touches."""
+
+    @property
+    def reads(self) -> tuple[Span, ...]: ...
+    @property
+    def writes(self) -> tuple[Span, ...]: ...
+    @property
+    def scratch(self) -> tuple[Span, ...]: ...
 
 
 def lifetimes(program: Program) -> dict[str, tuple[Live, ...]]:
@@ -53,7 +64,7 @@ def lifetimes(program: Program) -> dict[str, tuple[Live, ...]]:
     return {name: _staircase(walk.found[name]) for name in program.buffers}
 
 
-def stretches(steps: Iterable[Step]) -> dict[str, tuple[Live, ...]]:
+def stretches(steps: Iterable[Touch | Loop[Any]]) -> dict[str, tuple[Live, ...]]:
     """The same for the buffers of some steps alone; positions count from their first call."""
     walk = _Walk()
     walk.steps(steps, _Scope((), ({},)), 0)
@@ -76,10 +87,10 @@ class _Walk:
     def __init__(self) -> None:
         self.found: dict[str, list[Live]] = defaultdict(list)
 
-    def steps(self, steps: Iterable[Step], scope: _Scope, position: int) -> int:
+    def steps(self, steps: Iterable[Touch | Loop[Any]], scope: _Scope, position: int) -> int:
         """Visit `steps`; the position after them."""
         for step in steps:
-            if isinstance(step, Call):
+            if not isinstance(step, Loop):
                 self.call(step, scope, position)
                 position += 1
             elif step.total > step.step:
@@ -90,7 +101,7 @@ class _Walk:
                 position += sum(1 for _ in _calls_in(step.body))
         return position
 
-    def call(self, call: Call, scope: _Scope, position: int) -> None:
+    def call(self, call: Touch, scope: _Scope, position: int) -> None:
         for span in call.reads:
             self.read(scope, span, position, position)
         for span in (*call.writes, *call.scratch):
@@ -166,24 +177,28 @@ def _source(span: Span, scope: _Scope) -> int | None:
     return None
 
 
-def _bound_steps(loop: Loop) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    scratch: tuple[Span, ...]
+
+
+def _bound_steps(loop: Loop[Any]) -> tuple[Touch | Loop[Any], ...]:
     """The body of a loop that runs once, its variable replaced."""
 
-    def bound(steps: tuple[Step, ...]) -> Iterator[Step]:
+    def bound(steps: tuple[Touch | Loop[Any], ...]) -> Iterator[Touch | Loop[Any]]:
         for step in steps:
             if isinstance(step, Loop):
                 yield Loop(step.var, step.total, step.step, tuple(bound(step.body)))
             else:
-                reads, writes, scratch = (
-                    tuple(bind(s, loop, 0) for s in spans)
-                    for spans in (step.reads, step.writes, step.scratch)
-                )
-                yield Call(step.kernel, step.layer, None, (), reads, writes, scratch)
+                touched = (step.reads, step.writes, step.scratch)
+                yield _Bound(*(tuple(bind(s, loop, 0) for s in spans) for spans in touched))
 
     return tuple(bound(loop.body))
 
 
-def _calls_in(steps: tuple[Step, ...]) -> Iterator[Call]:
+def _calls_in(steps: tuple[Touch | Loop[Any], ...]) -> Iterator[Touch]:
     for step in steps:
         if isinstance(step, Loop):
             yield from _calls_in(step.body)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mcuformer.errors import McuformerError
 from mcuformer.memory.lifetimes import Live
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 if TYPE_CHECKING:
     from mcuformer.targets.board import Board

@@ -17,7 +17,7 @@ from mcuformer.operators.macs import op_weight_bits
 from mcuformer.operators.outline import times
 from mcuformer.operators.row import IntOp, Operand
 from mcuformer.operators.table import INT_OPS, operand
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
 _STRUCT_BYTES = 96  # of a layer's numbers, in which its arrays are named

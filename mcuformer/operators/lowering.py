@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import QParams, TensorType
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 Numbers = tuple[Mapping[str, Any], Mapping[str, NDArray | None]]
 """Attributes, and the data of constants by name; None where there is to be no such operand."""

@@ -21,6 +21,9 @@ _READ_PLACES = {
     for kind, kernel in _KERNELS.items()
 }
 _COSTS = {row.kind: row.cost for row in INT_OPS.values() if row.cost is not None}
+INSTRUCTIONS: Mapping[str, Figure] = {kind: cost.instructions for kind, cost in _COSTS.items()}
+"""By kind, the function of (op, graph, rows, **choices) that says what a call of its kernel executes
+on a Cortex-M7."""
 
 
 def _lowered(rows: Iterable[IntOp]) -> dict[str, tuple[Lowering, tuple[str, ...]]]:
@@ -68,7 +71,7 @@ def read_places(op: Op) -> tuple[int, ...]:
 
 def instructions_of(op: Op) -> Figure:
     """The function of (op, graph, rows, **choices) that says what a call of its kernel executes."""
-    return _COSTS[op.kind].instructions
+    return INSTRUCTIONS[op.kind]
 
 
 def cost_attrs(op: Op) -> frozenset[str]:

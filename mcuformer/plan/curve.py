@@ -12,10 +12,10 @@ import numpy as np
 
 from mcuformer.operators.outline import times
 from mcuformer.plan.options import Options, options
-from mcuformer.price.panels import keep
+from mcuformer.price.book import CostBook
 from mcuformer.schedule.build import Frame
 from mcuformer.schedule.regions import Choice, Region
-from mcuformer.util.record import record
+from mcuformer.util.speed import keep, record
 
 _NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule depends on
 
@@ -105,6 +105,7 @@ Memo = dict[tuple[object, ...], Options]
 
 
 def trade_off(
+    book: CostBook,
     fr: Frame,
     other: Frame | None = None,
     memo: Memo | None = None,
@@ -125,7 +126,7 @@ def trade_off(
         same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
         twin = None if same else twin
         key = (shapes, twin is not None)
-        table.append(memo.get(key) or keep(memo, key, options(fr, region, other, twin)))
+        table.append(memo.get(key) or keep(memo, key, options(book, fr, region, other, twin)))
     # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
     peaks = [live + o.peak for live, o in zip(outside_live(fr), table, strict=True)]
     floor = max((int(p[0]) for p in peaks), default=0)

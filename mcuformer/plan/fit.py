@@ -10,13 +10,15 @@ from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.placement import extend, plan
 from mcuformer.operators.outline import outline
+from mcuformer.plan.assemble import Made, assemble, sketch
 from mcuformer.plan.curve import Memo, Point, signature, trade_off
 from mcuformer.plan.repeat import Repeats, repeats
 from mcuformer.plan.select import MODES, select
+from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule.build import Frame, assemble, frame
+from mcuformer.schedule.build import Frame, frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +31,7 @@ class Curve:
 
     graph: Graph
     input_mode: str
+    book: CostBook
     exact: Frame
     points: tuple[Point, ...]
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
@@ -65,20 +68,22 @@ def build(
     limit_bytes: int | None = None,
     max_instructions: int | None = None,
 ) -> Schedule:
-    """`place` on the graph's own curve."""
-    return place(curve(graph, input_mode), regions, optimize, limit_bytes, max_instructions)
+    """`place` on the graph's own curve, with a cost book of its own."""
+    return place(
+        curve(graph, input_mode, CostBook()), regions, optimize, limit_bytes, max_instructions
+    )
 
 
-def curve(graph: Graph, input_mode: str, memo: Memo | None = None) -> Curve:
-    """`memo` may be shared between models (see trade_off)."""
+def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = None) -> Curve:
+    """`memo` may be shared between models that are planned on one book (see trade_off)."""
     shapes = outline(graph)
     exact = frame(shapes, input_mode)
     names = tuple(absorbable(graph))
     other = frame(absorb(shapes, names), input_mode) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
-    points = tuple(trade_off(exact, other, memo, keys))
+    points = tuple(trade_off(book, exact, other, memo, keys))
     known = {names: (other.source, other)} if other is not None and graph is shapes else {}
-    return Curve(graph, input_mode, exact, points, keys, known)
+    return Curve(graph, input_mode, book, exact, points, keys, known)
 
 
 def place(
@@ -130,12 +135,11 @@ class Fit:
     program: Program
     plan: MemoryPlan
     repeats: Repeats
-    made: dict[int, list[str]]  # region -> its own buffers in `program`
+    made: Made  # region -> its own buffers in `program`
 
     def schedule(self, trade: Curve, regions: Sequence[Region]) -> Schedule:
         """All blocks, each where its twin lies."""
-        made: dict[int, list[str]] = {}
-        program = assemble(self.frame, self.point.choices, made=made)
+        program, made = assemble(self.frame, self.point.choices, trade.book)
         twins = {name: name for name in self.frame.emitter.buffers} | dict(self.repeats.crossing)
         for i, names in made.items():
             twins.update(zip(names, self.made[self.repeats.twin[i]], strict=True))
@@ -159,8 +163,7 @@ def fit(
         point = select(points, optimize, limit, max_instructions)
         graph, fr = trade.frame(_absorbed(trade.exact, point))
         same = repeats(fr, trade.keys, point.choices)
-        own: dict[int, list[str]] = {}
-        program = assemble(fr, point.choices, same.kept, own, priced=False)
+        program, own = sketch(fr, point.choices, trade.book, same.kept)
         made = plan(program, regions)
         if made.fits and made.arena_bytes <= most:
             return Fit(graph, fr, point, program, made, same, own)

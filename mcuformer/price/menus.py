@@ -7,8 +7,7 @@ the search asks for a dozen row counts of layers that it has never seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,12 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import attention, linear_cost
 from mcuformer.kernels.shapes import Values
+from mcuformer.util.speed import keep
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
 Numbers = NDArray[np.int64]
+Pair = tuple[Numbers, Numbers]
 Cost = Callable[[Numbers, Numbers, Numbers], Numbers]  # instructions of (rows, two choices)
 
 
@@ -75,15 +76,46 @@ class Decided:
         return {first: self.first.item(row, column), second: self.second.item(row, column)}
 
 
-def linear_menus(layers: Sequence[linear_cost.Terms], rows: Sequence[Sequence[int]]) -> Menus:
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """What menus are made of, (first choice, second choice), each [row counts, entries]; those asked
+    for before are kept, and not to be changed."""
+
+    linear_layers: dict[tuple[int, tuple[int, ...]], Pair] = field(default_factory=dict)
+    attentions: dict[tuple[tuple[int, ...], tuple[int, ...]], Pair] = field(default_factory=dict)
+
+    def linear(self, channels: int, rows: tuple[int, ...]) -> Pair:
+        """(panel, tile)."""
+        key = channels, rows
+        if key not in self.linear_layers:
+            panels = [0, *(p for p in panels_of(channels) for _ in range(2))]
+            count = np.array(rows, np.int64)[:, None]
+            tile = np.full((len(rows), len(panels)), 2, np.int64)
+            tile[:, 2::2] = count + count % 2
+            panel = np.tile(np.array(panels, np.int64), (len(rows), 1))
+            return keep(self.linear_layers, key, (panel, tile))
+        return self.linear_layers[key]
+
+    def attention(self, merges: Sequence[int], rows: tuple[int, ...]) -> Pair:
+        """(panel, merge), the last entry repeated."""
+        key = tuple(merges), rows
+        if key not in self.attentions:
+            found = [[(p, m) for m in merges for p in attention.panels(r)] for r in rows]
+            most = max(map(len, found))
+            padded = np.array([[*f, *f[-1:] * (most - len(f))] for f in found], np.int64)
+            return keep(self.attentions, key, (padded[:, :, 0].copy(), padded[:, :, 1].copy()))
+        return self.attentions[key]
+
+
+def linear_menus(
+    layers: Sequence[linear_cost.Terms], rows: Sequence[Sequence[int]], entries: Entries
+) -> Menus:
     """The menus of every layer for its row counts, one after the other.
 
     No panel first; then every panel with two rows and with all rows expanded. What saves less than
     1/256 is not worth its scratch.
     """
-    panel, tile = _stack(
-        [_linear_entries(t.n, tuple(r)) for t, r in zip(layers, rows, strict=True)]
-    )
+    panel, tile = _stack([entries.linear(t.n, tuple(r)) for t, r in zip(layers, rows, strict=True)])
     terms = linear_cost.Terms.stack(layers, [len(r) for r in rows])
     count = np.array([n for r in rows for n in r], np.int64)[:, None]
     scratch = terms.scratch_bytes(count, panel, tile)
@@ -92,7 +124,7 @@ def linear_menus(layers: Sequence[linear_cost.Terms], rows: Sequence[Sequence[in
     return Menus(("panel", "tile"), (panel, tile), scratch, cost, kept, terms.instructions)
 
 
-def _stack(entries: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+def _stack(entries: Sequence[Pair]) -> Pair:
     """One below the other; short ones repeat their last entry, which no menu takes twice."""
     if len(entries) == 1:
         return entries[0]
@@ -109,24 +141,16 @@ def _stack(entries: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers
     return made
 
 
-@lru_cache(1 << 10)
-def _linear_entries(channels: int, rows: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-    """(panel, tile), each [row counts, entries]; not to be changed."""
-    panels = [0, *(p for p in panels_of(channels) for _ in range(2))]
-    count = np.array(rows, np.int64)[:, None]
-    tile = np.full((len(rows), len(panels)), 2, np.int64)
-    tile[:, 2::2] = count + count % 2
-    return np.tile(np.array(panels, np.int64), (len(rows), 1)), tile
-
-
 def panels_of(channels: int) -> dict[int, None]:
     """Channels that may be expanded at a time."""
     return dict.fromkeys((-(-channels // parts) + 3) & ~3 for parts in PARTS)
 
 
-def attention_menus(op: Op, graph: Values, rows: Sequence[int], together: bool) -> Menus:
+def attention_menus(
+    op: Op, graph: Values, rows: Sequence[int], together: bool, entries: Entries
+) -> Menus:
     """How many query rows, and heads of one call, share the expansion of K and V."""
-    panel, merge = _attention_entries(attention.merges(op, graph, together), tuple(rows))
+    panel, merge = entries.attention(attention.merges(op, graph, together), tuple(rows))
     count = np.array(rows, np.int64)[:, None]
     scratch, cost = attention.figures(op, graph, count, panel, merge)
     kept = _worthwhile(scratch, cost, (1, 1))
@@ -135,15 +159,6 @@ def attention_menus(op: Op, graph: Values, rows: Sequence[int], together: bool) 
         return attention.figures(op, graph, rows, panel, merge)[1]
 
     return Menus(("panel", "merge"), (panel, merge), scratch, cost, kept, instructions)
-
-
-@lru_cache(1 << 10)
-def _attention_entries(merges: Sequence[int], rows: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-    """(panel, merge), each [row counts, entries], the last one repeated; not to be changed."""
-    found = [[(p, m) for m in merges for p in attention.panels(r)] for r in rows]
-    most = max(map(len, found))
-    padded = np.array([[*f, *f[-1:] * (most - len(f))] for f in found], np.int64)
-    return padded[:, :, 0].copy(), padded[:, :, 1].copy()
 
 
 def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tuple[Numbers, Numbers]:

@@ -1,4 +1,4 @@
-"""What one call costs under every tile and budget, kept from one network to the next."""
+"""What one task costs under every tile and budget, kept from one network to the next."""
 
 from __future__ import annotations
 
@@ -8,80 +8,98 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.operators.table import instructions_of, kernel_of
+from mcuformer.operators.table import kernel_of
+from mcuformer.price.book import CostBook, Table
 from mcuformer.price.menus import Decided, Menus, attention_menus, linear_menus
-from mcuformer.price.panels import Asker, keep, menu_of, numbered, remember, terms_of
-from mcuformer.program.calls import Work
+from mcuformer.schedule.state import State
+from mcuformer.schedule.tasks import Job
+from mcuformer.util.speed import keep
 
 Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]  # thousands of them are kept
-Table = tuple[Numbers, Numbers]  # scratch in whole eights, instructions of all tiles together
-Asked = tuple[Work, int]  # and its cost key
-Entry = tuple[int, int, int]  # scratch bytes, instructions on a whole tile and on the last one
-Name = tuple[int, int, int, int, int]
-_GRIDS: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}  # tiles and budgets by numbers
-_TABLES: dict[Name, Table] = {}
+Asked = tuple[Job, int]  # and its cost key
+Entry = tuple[
+    int, int, int, int
+]  # least budget, scratch, instructions of a whole tile, of the last
 
 
 def tables(
-    em: Asker, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
+    book: CostBook,
+    em: State,
+    asked: Sequence[Asked],
+    tiles: tuple[int, ...],
+    budgets: tuple[int, ...],
 ) -> list[Table]:
     """The tables of `asked`, each [tiles, budgets | 1]. All linear layers among them that are new are
     costed in one go: a dozen small arrays take as long as one that is a dozen times as large."""
-    grid = numbered(_GRIDS, (tiles, budgets))
-    names = [(key, w.heads, w.extent, w.decided_on, grid) for w, key in asked]
-    known = {at: _TABLES[at] for at in names if at in _TABLES}
+    grid, kept = book.grids.of((tiles, budgets)), book.tables
+    names = [(key, j.heads, j.extent, j.decided_on, j.lines, grid) for j, key in asked]
+    known = {at: kept[at] for at in names if at in kept}
     new = {at: a for at, a in zip(names, asked, strict=True) if at not in known}
-    linear = {at: a for at, a in new.items() if kernel_of(a[0].op).menu == "linear"}
-    made = dict(zip(linear, _linear(em, [*linear.values()], tiles, budgets), strict=True))
-    made |= {at: _table(em, *a, tiles, budgets) for at, a in new.items() if at not in linear}
+    linear = {at: a for at, a in new.items() if _is_linear(a[0])}
+    made = dict(zip(linear, _linear(book, em, [*linear.values()], tiles, budgets), strict=True))
+    made |= {at: _table(book, em, *a, tiles, budgets) for at, a in new.items() if at not in linear}
     for at, table in made.items():
-        keep(_TABLES, at, table)
+        keep(kept, at, table)
     known |= made
     return [known[at] for at in names]
 
 
-def _cut(work: Work, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
+def _is_linear(job: Job) -> bool:
+    """Whether its cost is that of a linear layer's whole outputs."""
+    return kernel_of(job.op).menu == "linear" and not job.lines
+
+
+def _cut(job: Job, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
     """Rows of a whole tile, how many of those, and rows of the last, shorter one (0: none)."""
-    total = work.total or work.rows
-    full = np.minimum(np.array(tiles if work.total else (total,), np.int64), total)
+    total = job.total or job.rows
+    full = np.minimum(np.array(tiles if job.total else (total,), np.int64), total)
     return full, *np.divmod(total, full)
 
 
 def _linear(
-    em: Asker, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
+    book: CostBook,
+    em: State,
+    asked: Sequence[Asked],
+    tiles: tuple[int, ...],
+    budgets: tuple[int, ...],
 ) -> list[Table]:
     if not asked:
         return []
-    cuts = [_cut(work, tiles) for work, _ in asked]
+    cuts = [_cut(job, tiles) for job, _ in asked]
     rows = [full.tolist() for full, _, _ in cuts]
-    menus = linear_menus([terms_of(work.op, em, key) for work, key in asked], rows)
+    menus = linear_menus([book.terms_of(job.op, em, key) for job, key in asked], rows, book.entries)
     count, tail = (np.concatenate([c[i] for c in cuts]) for i in (1, 2))
     scratch, whole, last, first, second = _under(menus, tail, budgets)
     scratch, cost = (scratch + 7) & ~7, count[:, None] * whole + last
     made, at = [], 0
-    for (work, key), own in zip(asked, rows, strict=True):
+    for (job, key), own in zip(asked, rows, strict=True):
         part = slice(at, at := at + len(own))
         choices = Decided(menus.names, tuple(own), budgets, first[part], second[part])
-        remember(key, work.heads, choices)
+        keep(book.decided, (key, job.heads == 1), choices)
         made.append((scratch[part], cost[part]))
     return made
 
 
 def _table(
-    em: Asker, work: Work, key: int, tiles: tuple[int, ...], budgets: tuple[int, ...]
+    book: CostBook,
+    em: State,
+    job: Job,
+    key: int,
+    tiles: tuple[int, ...],
+    budgets: tuple[int, ...],
 ) -> Table:
-    full, count, tail = _cut(work, tiles)
+    full, count, tail = _cut(job, tiles)
     rows = full.tolist()
-    if kernel_of(work.op).menu == "attention":
-        menus = attention_menus(work.op, em, rows, together=work.heads != 1)
-        scratch, whole, last, first, second = _under(menus, tail, budgets)
-        remember(key, work.heads, Decided(menus.names, tuple(rows), budgets, first, second))
-    else:
-        scratch, whole, last = _listed(em, work, key, rows, tail.tolist(), budgets)
-    if work.heads:
-        heads = work.op.attrs["heads"]
-        whole, last = (a * work.heads // heads for a in (whole, last))
+    if kernel_of(job.op).menu != "attention":
+        scratch, whole, last = _listed(book, em, job, key, rows, tail.tolist(), budgets)
+        return (scratch + 7) & ~7, count[:, None] * whole + last
+    menus = attention_menus(job.op, em, rows, job.heads != 1, book.entries)
+    scratch, whole, last, first, second = _under(menus, tail, budgets)
+    decided = Decided(menus.names, tuple(rows), budgets, first, second)
+    keep(book.decided, (key, job.heads == 1), decided)
+    heads = job.op.attrs["heads"]
+    whole, last = (a * job.heads // heads for a in (whole, last))
     return (scratch + 7) & ~7, count[:, None] * whole + last
 
 
@@ -99,30 +117,35 @@ def _under(
 
 
 def _listed(
-    em: Asker, work: Work, key: int, full: list[int], tail: list[int], budgets: tuple[int, ...]
+    book: CostBook,
+    em: State,
+    job: Job,
+    key: int,
+    full: list[int],
+    tail: list[int],
+    budgets: tuple[int, ...],
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Scratch, instructions of a whole tile and of the last one, entry by entry."""
     chosen = []
     for rows, rest in zip(full, tail, strict=True):
-        menu = entries(em, work, key, rows, rest)
+        menu = entries(book, em, job, key, rows, rest)
         sizes = [e[0] for e in menu]
         chosen.append([menu[max(0, bisect_right(sizes, b) - 1)] for b in budgets])
-    scratch, whole, last = np.moveaxis(np.array(chosen, np.int64), -1, 0)
+    scratch, whole, last = np.moveaxis(np.array(chosen, np.int64), -1, 0)[1:]
     return scratch, whole, last
 
 
-def entries(em: Asker, work: Work, key: int, rows: int, tail: int) -> list[Entry]:
-    """What a call can choose from, by rising scratch and falling instructions."""
-    op, instructions = work.op, instructions_of(work.op)
-    if not kernel_of(op).menu:
-        last = instructions(op, em, tail) if tail else 0
-        return [(0, instructions(op, em, rows), last)]
-    menu = menu_of(op, em, work.decided_on or rows, work.heads, key)
+def entries(book: CostBook, em: State, job: Job, key: int, rows: int, tail: int) -> list[Entry]:
+    """What a call can choose from, by rising budget and falling instructions."""
+    if not kernel_of(job.op).menu:
+        last = book.instructions(job, em, tail, {}) if tail else 0
+        return [(0, 0, book.instructions(job, em, rows, {}), last)]
     return [
         (
-            scratch,
-            instructions(op, em, rows, **choices) if work.decided_on else whole,
-            instructions(op, em, tail, **choices) if tail else 0,
+            least,
+            book.scratch_bytes(job, em, choices) if job.lines else least,
+            book.instructions(job, em, rows, choices) if job.decided_on or job.lines else whole,
+            book.instructions(job, em, tail, choices) if tail else 0,
         )
-        for choices, scratch, whole in menu
+        for choices, least, whole in book.menu(job.op, em, job.decided_on or rows, job.heads, key)
     ]

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Literal
 
 from mcuformer.program.expressions import Expr
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 Kind = Literal["activation", "scratch", "input", "output"]  # of a buffer
 Hint = Literal["", "fast"]

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-from mcuformer.ir.graph import Op
 from mcuformer.program.buffers import Arg, Span
 from mcuformer.program.expressions import Env, Expr
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
-
-@record(frozen=True, slots=True, eq=False)
-class Work:
-    """What a call computes: `op` on `rows` rows, `heads` heads of an attention.
-
-    `total` > 0: the rows are a tile of so many rows. `decided_on` > 0: a panel is chosen for so many.
-    """
-
-    op: Op
-    rows: int
-    total: int
-    heads: int = 0
-    decided_on: int = 0
-
-    @property
-    def extent(self) -> int:
-        """What its cost depends on: the rows, or the total that is cut into tiles, negated."""
-        return -self.total if self.total else self.rows
+C = TypeVar("C")
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -52,17 +35,17 @@ class Call:
     weight_bytes_read: int = 0  # of one execution
     overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
     checked: bool = False  # the call returns non-zero to abort (read_lines)
-    work: Work | None = None  # what it costs under other tiles and budgets (price/measure.py)
 
 
 @record(frozen=True, slots=True, eq=False)
-class Loop:
-    """for (var = 0; var < total; var += step), var_n = min(step, total - var)."""
+class Loop(Generic[C]):
+    """for (var = 0; var < total; var += step), var_n = min(step, total - var). Of calls, or of the
+    tasks that become calls (schedule/tasks.py)."""
 
     var: str
     total: int
     step: int
-    body: tuple[Step, ...]
+    body: tuple[C | Loop[C], ...]
     comment: str = ""
 
     def iterations(self, env: Env) -> Iterator[dict[str, int]]:
@@ -70,7 +53,7 @@ class Loop:
             yield {**env, self.var: t, f"{self.var}_n": min(self.step, self.total - t)}
 
 
-Step = Call | Loop
+Step = Call | Loop[Call]
 
 
 def spans_of(step: Step) -> Iterator[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 Env = Mapping[str, int]
 

@@ -10,7 +10,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.program.buffers import Buffer, Span
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.expressions import Expr
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 
 @record(frozen=True, slots=True, eq=False)

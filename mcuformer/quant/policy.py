@@ -11,7 +11,7 @@ from mcuformer.operators.table import LOWERED, MOVES
 from mcuformer.quant.classes import changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 Mode = Literal["8", "mixed", "16"]
 Grain = Literal["tensor", "stream", "channel"]

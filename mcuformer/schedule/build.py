@@ -1,31 +1,45 @@
-"""From the int graph to a Program: storage first, then every region under the choice made for it."""
+"""The frame of a program: what does not depend on how its regions run, and the table of ways."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
-from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.macs import op_macs, op_weight_bits, op_weight_bytes
-from mcuformer.program.buffers import Span
-from mcuformer.program.calls import Call, Step, spans_of
-from mcuformer.program.expressions import Expr
-from mcuformer.program.program import IoTensor, Layer, Program
+from mcuformer.ir.graph import Graph
+from mcuformer.operators.row import Movement
+from mcuformer.operators.table import INT_OPS
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
-from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region, split
+from mcuformer.schedule.places import Loc
+from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
-from mcuformer.schedule.ways import attention
-from mcuformer.schedule.ways.join import copies_first, move
-from mcuformer.schedule.ways.special import SPECIAL
+from mcuformer.schedule.tasks import Steps
+from mcuformer.schedule.ways.absorbed import absorbed, absorbed_together
+from mcuformer.schedule.ways.conv import convolve
+from mcuformer.schedule.ways.embed import by_patches, patches
+from mcuformer.schedule.ways.gather import gather
+from mcuformer.schedule.ways.heads import head_by_head
+from mcuformer.schedule.ways.join import concat, copies_first, move
+from mcuformer.schedule.ways.kept import keep_kv
+from mcuformer.schedule.ways.mean import mean
+from mcuformer.schedule.ways.rows import tokenwise
+from mcuformer.schedule.ways.windows import windowed
 
-SCHEDULES = {
-    "kv": attention.keep_kv,
-    "heads": attention.head_by_head,
-    "absorbed": attention.absorbed,
-    "absorbed together": attention.absorbed_together,
-    "windows": attention.windowed,
+Way = Callable[[Emitter, Region, Loc, Choice], Steps]
+ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
+    "kv": keep_kv,
+    "heads": head_by_head,
+    "absorbed": absorbed,
+    "absorbed together": absorbed_together,
+    "windows": windowed,
+}
+OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
+    "rows": tokenwise,
+    "lines": convolve,
+    "mean": mean,
+    "join": concat,
+    "pick": gather,
+    "view": move,
 }
 
 
@@ -42,6 +56,20 @@ class Frame:
     emitter: Emitter
     mode: str
 
+    def fresh(self) -> Emitter:
+        """A copy of the emitter whose tables can grow without touching the original's."""
+        em = self.emitter
+        return Emitter(
+            em.graph,
+            dict(em.values),
+            em.layer_ids,
+            buffers=dict(em.buffers),
+            constants=dict(em.constants),
+            where=dict(em.where),
+            tiled=dict(em.tiled),
+            keys=em.keys,
+        )
+
 
 def frame(graph: Graph, mode: str) -> Frame:
     source, graph = graph, copies_first(split_column_views(graph))
@@ -54,145 +82,15 @@ def frame(graph: Graph, mode: str) -> Frame:
     return Frame(source, graph, regions, em, mode)
 
 
-def emit_region(em: Emitter, region: Region, choice: Choice, mode: str) -> list[Step]:
-    """The steps of one region; `em` gets its buffers and parameters."""
-    em.budget = choice.budget
+def emit_region(em: Emitter, region: Region, choice: Choice) -> Steps:
+    """The tasks of one region; `em` gets its buffers."""
+    return way_of(em, region, choice)(em, region, em.where[region.target], choice)
+
+
+def way_of(em: Emitter, region: Region, choice: Choice) -> Way:
     op = region.ops[-1]
-    target = em.where[region.target]
     if region.attention is not None:
-        return SCHEDULES[choice.schedule](em, region, target, choice.tile, choice.query_tile)
-    if op.kind in VIEWS:
-        return move(em, op, target)
-    special = SPECIAL.get(op.kind)
-    if special is not None:
-        return special(em, region, target, choice, mode)
-    return attention.tokenwise(em, region, target, choice.tile)
-
-
-def assemble(
-    fr: Frame,
-    choices: Sequence[Choice],
-    only: Container[int] | None = None,
-    made: dict[int, list[str]] | None = None,
-    priced: bool = True,
-) -> Program:
-    """The program under one choice per region; `only` of some regions, where given.
-
-    `made` collects the names of every region's own buffers, in the order of their making. A program
-    that is not `priced` is good for placing its buffers, and for nothing else: it has no layers.
-    """
-    em = replace_state(fr.emitter)
-    em.priced = priced
-    steps: list[Step] = list(_read_input(em, fr))
-    labels: dict[str, str] = {}
-    for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
-        em.prefix = ""
-        if only is not None and i not in only:
-            continue
-        before = len(em.buffers)
-        steps += emit_region(em, region, choice, fr.mode)
-        if made is not None:
-            new = len(em.buffers) - before
-            made[i] = list(islice(reversed(em.buffers), new))[::-1]
-        for op in region.ops if priced else ():
-            labels.setdefault(op.name, _label(region, op, choice))
-    buffers = em.buffers
-    inputs = tuple(
-        io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
-        for i, name in enumerate(fr.graph.inputs)
-    )
-    if only is not None:
-        used = {s.buffer for step in steps for s in spans_of(step)}
-        ends = (em.where.get(n) for n in (*em.graph.inputs, *em.graph.outputs))
-        used |= {str(at.buffer) for at in ends if at is not None}
-        buffers = {n: b for n, b in buffers.items() if n in used}
-    return Program(
-        name=fr.graph.name,
-        input_mode=fr.mode,  # type: ignore[arg-type]
-        buffers=buffers,
-        steps=tuple(steps),
-        layers=tuple(
-            _layer(fr.graph, op, i, labels)
-            for i, op in enumerate(o for o in fr.graph.ops if priced and o.kind not in VIEWS)
-        ),
-        graph=fr.graph.replace(values=em.values),
-        params=em.params,
-        constants=tuple(em.constants),
-        traces=tuple(em.traces),
-        inputs=inputs,
-        outputs=tuple(io_tensor(em, name) for name in fr.graph.outputs),
-    )
-
-
-def io_tensor(em: Emitter, name: str, pulled: bool = False) -> IoTensor:
-    """Where the caller writes or reads the value `name`; nowhere where its lines are `pulled`."""
-    t = em.values[name].type
-    lines = t.shape[0] if t.shape else 1
-    line_bytes = t.size_bytes // lines
-    if pulled:
-        return IoTensor(name, None, 0, lines, line_bytes)
-    at = em.where[name]
-    assert at.buffer is not None, f"{name} has no bytes in the arena"
-    assert at.stride == at.row_bytes or lines == 1, f"the rows of {name} lie apart"
-    return IoTensor(name, at.buffer, at.start.const, lines, line_bytes)
-
-
-def replace_state(em: Emitter) -> Emitter:
-    """A copy whose tables can grow without touching the original's."""
-    return Emitter(
-        em.graph,
-        dict(em.values),
-        em.layer_ids,
-        buffers=dict(em.buffers),
-        params=dict(em.params),
-        constants=dict(em.constants),
-        traces=dict(em.traces),
-        where=dict(em.where),
-        tiled=dict(em.tiled),
-        keys=em.keys,
-    )
-
-
-def _read_input(em: Emitter, fr: Frame) -> list[Step]:
-    """Bands mode for a model that wants its input whole (a sequence, several readers): read all lines at once."""
-    name = fr.graph.inputs[0]
-    where = em.where.get(name)
-    if fr.mode != "bands" or where is None:
-        return []
-    t = em.values[name].type
-    span = Span(str(where.buffer), where.start, t.size_bytes, t.size_bytes, Expr(1))
-    return [
-        Call(
-            "read_lines",
-            0,
-            None,
-            (where.addr, Expr(0), Expr(t.shape[0])),
-            (),
-            (span,),
-            checked=True,
-        )
-    ]
-
-
-def _label(region: Region, op: Op, choice: Choice) -> str:
-    if region.attention is not None:
-        return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
-    if op.kind not in CONVOLUTIONS:
-        return f"tiles of {choice.tile}"
-    return (
-        f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
-    )
-
-
-def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:
-    return Layer(
-        index,
-        op.name,
-        op.kind,
-        op.origin,
-        graph.type(op.outputs[0]).shape,
-        op_macs(graph, op),
-        op_weight_bytes(graph, op),
-        labels.get(op.name, ""),
-        op_weight_bits(op),
-    )
+        return ATTENTIONS[choice.schedule]
+    if by_patches(em.graph, op):
+        return patches
+    return OTHERS.get(INT_OPS[op.kind].movement, tokenwise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcuformer.program.buffers import Addr, Span
 from mcuformer.program.expressions import Expr
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 
 @record(frozen=True, slots=True)

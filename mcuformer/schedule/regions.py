@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import INT_OPS, kinds, operand
 from mcuformer.schedule.columns import can_cut
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 TOKENWISE = kinds("rows")
 (ATTENTION,) = kinds("attention")

@@ -10,48 +10,43 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.types import TensorType, Value
-from mcuformer.program.buffers import Addr, Arg, Buffer, Hint, Kind, Span
+from mcuformer.operators.outline import STAGE
+from mcuformer.program.buffers import Addr, Buffer, Kind
 from mcuformer.program.expressions import Expr
-from mcuformer.program.program import Param, Trace
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
-
-NO_BUDGET = 1 << 62
+from mcuformer.schedule.tasks import Job
 
 
 @dataclass(slots=True)
 class State:
     """State of one program under construction.
 
-    Not `priced`, calls have no estimates, parameters, arguments or traces: enough to place their buffers. Not
-    `choosing` either, kernels with a menu take no scratch: enough to draft a region (measure.py).
+    `made` has its buffers in the order of their making, and between them the jobs that want scratch:
+    how much of it, a budget decides later.
     """
 
     graph: Graph
     values: dict[str, Value]
     layer_ids: Mapping[str, int]
-    budget: int = 0  # scratch bytes that one kernel may take
-    next_budget: int = NO_BUDGET  # the least one under which a kernel would choose otherwise
     prefix: str = ""
-    priced: bool = True
-    choosing: bool = True
     buffers: dict[str, Buffer] = field(default_factory=dict)
-    params: dict[str, Param] = field(default_factory=dict)
+    made: list[Buffer | Job] = field(default_factory=list)
     constants: dict[str, None] = field(default_factory=dict)
-    traces: dict[Trace, int] = field(default_factory=dict)
     where: dict[str, Loc] = field(default_factory=dict)
     tiled: dict[str, tuple[int, int]] = field(
         default_factory=dict
     )  # bytes a row, total of its rows
     keys: dict[Op, int] = field(
         default_factory=dict
-    )  # what costs the same (panels.py), for all copies
+    )  # what costs the same (price/book.py), for all copies
     tried: dict[str, int] = field(default_factory=dict)  # of fresh_name
     cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
 
-    def buffer(self, stem: str, size: int, kind: Kind = "activation", hint: Hint = "") -> str:
+    def buffer(self, stem: str, size: int, kind: Kind = "activation") -> str:
         name = fresh_name(stem, self.buffers, tried=self.tried)
-        self.buffers[name] = Buffer(name, max(size, 1), 8, kind, hint)
+        made = self.buffers[name] = Buffer(name, max(size, 1), 8, kind)
+        self.made.append(made)
         return name
 
     def rows_buffer(self, value: str, rows: int | Rows, stem: str | None = None) -> Loc:
@@ -86,35 +81,10 @@ class State:
         self.constants[name] = None
         return Addr(None, Expr(), name)
 
-    def param(self, op: Op, **choices: int) -> str:
-        key, n = op.outputs[0], 1
-        while key in self.params and (
-            self.params[key].op is not op or self.params[key].choices != choices
-        ):
-            key, n = f"{op.outputs[0]}.{n}", n + 1
-        self.params[key] = Param(op, choices)
-        return key
-
-    def scratch(self, op: Op, size: int) -> tuple[Arg, tuple[Span, ...]]:
-        if size == 0:
-            return "NULL", ()
-        name = self.buffer(f"{op.name}.scratch", size, "scratch", "fast")
-        return Addr(name), (Span.whole(self.buffers[name]),)
-
-    def arguments(self, *parts: Loc | Arg | int | None) -> tuple[Arg, ...]:
-        """What a kernel is called with; an operand is its address and its stride. None where the
-        program is not priced."""
-        if not self.priced:
-            return ()
-        found: list[Arg] = []
-        for part in parts:
-            if isinstance(part, Loc):
-                found += (part.addr, Expr(part.stride))
-            elif part is None:
-                found += ("NULL", Expr())
-            else:
-                found.append(Expr(part) if isinstance(part, int) else part)
-        return tuple(found)
+    @property
+    def heads_alike(self) -> bool:
+        """An outline has no numbers: the first head's share of a layer stands for that of every head."""
+        return self.graph.stage == STAGE
 
     def columns(self, op: Op, start: int, stop: int, parts: Mapping[str, str]) -> Op:
         """Output channels [start, stop) of `op` (see take_columns)."""
@@ -124,31 +94,12 @@ class State:
         return self.cuts[key]
 
     def head_group(self, op: Op, head: int) -> Op:
-        """The share of a head in a block-diagonal layer (see take_group); where the program is not
-        priced, all heads take that of the first, which needs the same."""
-        head = head if self.priced else 0
+        """The share of a head in a block-diagonal layer (see take_group)."""
+        head = 0 if self.heads_alike else head
         key = op, head, -1
         if key not in self.cuts:
             self.cuts[key] = take_group(self.values, op, head)
         return self.cuts[key]
-
-    def trace(
-        self, value: str, y: Loc, rows: Rows, first_byte: int = 0
-    ) -> tuple[int, Span, Expr] | None:
-        """A head's share `k[64:128]` of a value is shown as columns of the value."""
-        span = y.span(rows.count)
-        if not span or not self.priced:
-            return None
-        if value.endswith("]"):
-            whole, start = (
-                value[: value.rindex("[")],
-                value[value.rindex("[") + 1 : value.rindex(":")],
-            )
-            first_byte += int(start) * y.row_bytes // self.values[value].type.shape[-1]
-            value = whole
-        trace = Trace(value, first_byte, y.row_bytes)
-        index = self.traces.setdefault(trace, len(self.traces))
-        return index, span[0], rows.first
 
     def location(self, name: str | None, tiles: Mapping[str, Loc], rows: Rows) -> Loc | None:
         """Rows of an operand: a tile of this region, or the tile's rows of a materialised value or constant."""

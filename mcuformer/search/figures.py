@@ -6,9 +6,6 @@ kernels together (tests/search/test_linked.py links ELFs and compares).
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,10 +18,12 @@ from mcuformer.operators.macs import op_weight_bytes
 from mcuformer.operators.outline import times
 from mcuformer.plan.curve import Memo
 from mcuformer.plan.fit import Curve, Fit, curve, fit
+from mcuformer.price.book import CostBook
 from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
+from mcuformer.util.speed import uncollected
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class Planner:
     limits: Limits
     input_mode: str = "bands"
     optimize: str = "balanced"
+    book: CostBook = field(default_factory=CostBook)
     memo: Memo = field(default_factory=dict)
     memory_model: Literal["plan", "formula"] = "plan"
     runs: Known = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Planner:
 
     def cost(self, arch: Arch) -> Cost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
-        with _uncollected():
+        with uncollected():
             return self._judged(arch)
 
     def _judged(self, arch: Arch) -> Cost | Illegal:
@@ -134,7 +134,7 @@ class Planner:
     def _curve(self, graph: Graph) -> tuple[Curve, int]:
         """What the network can trade, and the bytes of SRAM beside its arena."""
         beside = static_estimate(graph) + self.board.stack_bytes
-        return curve(graph, self.input_mode, self.memo), beside
+        return curve(graph, self.input_mode, self.book, self.memo), beside
 
     def _cost(self, made: Fit, static: int, flash: FlashBytes) -> Cost:
         graph = made.frame.graph
@@ -147,16 +147,3 @@ class Planner:
             constants_bytes=flash.weights + flash.constants - weights,
             instructions=made.point.instructions,
         )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """A candidate makes a hundred thousand objects that die with their last reference: looking for
-    cycles among them, and among all that is remembered, would cost an eighth of the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()

@@ -18,7 +18,7 @@ from mcuformer.passes import run_float_passes
 from mcuformer.quant.lower import lower_shapes
 from mcuformer.search.arch import Arch
 from mcuformer.search.float_graph import HEAD, IMAGE, STEM, Part, float_graph, halves, parts
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 
 @record(frozen=True, slots=True, eq=False)

@@ -27,6 +27,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Region
 from mcuformer.operators.interpreter import run_int
 from mcuformer.plan.fit import Schedule, curve, place
+from mcuformer.price.book import CostBook
 from mcuformer.quant import InputFormat, calibrate, lower
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board import Board
@@ -122,7 +123,7 @@ def rows(
         beside = board.stack_bytes + static_estimate(graph)
         region = Region("sram", 0x20000000, board.arenas[0].size_bytes - beside)
         for mode in [m for n, m in CEILINGS if n == name]:
-            trade = curve(graph, mode)
+            trade = curve(graph, mode, CostBook())
             for goal in goals:
                 made = place(trade, [region], goal)
                 with tempfile.TemporaryDirectory() as work:

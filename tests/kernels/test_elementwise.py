@@ -16,7 +16,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.quant.tables import value_table_type
-from mcuformer.schedule.ways.special import cycles
+from mcuformer.schedule.ways.gather import cycles
 
 DEVICES = ("host", "m7", "m0")
 TYPES = st.sampled_from(("int8", "int8", "int16"))

@@ -14,6 +14,7 @@ from mcuformer.memory.check import check
 from mcuformer.memory.model import UNLIMITED, Region
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan.fit import curve, place
+from mcuformer.price.book import CostBook
 from mcuformer.quant import lower, synthetic_stats
 
 ANYWHERE = (Region("sram", 0x20000000, UNLIMITED),)
@@ -42,7 +43,7 @@ def configs(draw: st.DrawFn) -> VitConfig:
 
 def prove(graph: Graph, mode: str, activations: str) -> None:
     """Every setting of the trade-off, placed, checked and replayed."""
-    trade = curve(lower(graph, synthetic_stats(graph), activations), mode)
+    trade = curve(lower(graph, synthetic_stats(graph), activations), mode, CostBook())
     seen = set()
     for optimize in ("ram", "balanced", "speed"):
         made = place(trade, ANYWHERE, optimize)

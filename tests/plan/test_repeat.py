@@ -10,6 +10,7 @@ from mcuformer.memory.model import arena_regions
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.flash_bytes import flash_bytes
 from mcuformer.plan.fit import curve, place
+from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.search.figures import Cost, Limits, Planner
 from mcuformer.search.outline import whole_outline
@@ -25,7 +26,7 @@ def whole(planner, arch):
     static = static_estimate(graph)
     beside = static + BOARD.stack_bytes
     made = place(
-        curve(graph, planner.input_mode),
+        curve(graph, planner.input_mode, CostBook()),
         arena_regions(BOARD, beside),
         planner.optimize,
         planner.ram - beside,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcuformer.kernels.linear_cost import Terms
-from mcuformer.price.menus import linear_menus, order_by
+from mcuformer.price.menus import Entries, linear_menus, order_by
 
 BUDGETS = np.array([0, 512, 4096, 16384, 65536], np.int64)
 
@@ -25,10 +25,10 @@ def test_layers_costed_together_cost_what_they_cost_alone():
         Terms(768, 192, False, 300, 90_000, (60_000, 41_000)),
     ]
     rows = [[2, 8, 197], [1], [17, 64]]
-    together, at = linear_menus(layers, rows), 0
+    together, at = linear_menus(layers, rows, Entries()), 0
     chosen = together.chosen(BUDGETS)
     for terms, own in zip(layers, rows, strict=True):
-        alone = linear_menus([terms], [own])
+        alone = linear_menus([terms], [own], Entries())
         for table in ("scratch", "cost"):
             got = getattr(together, table).take(chosen[at : at + len(own)])
             assert np.array_equal(got, getattr(alone, table).take(alone.chosen(BUDGETS)))

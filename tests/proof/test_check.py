@@ -75,11 +75,10 @@ def test_a_wrong_row_stride(compiled: Compile, monkeypatch: pytest.MonkeyPatch) 
     def planted(self: Emitter, op: Any, operands: Any, y: Loc, rows: Any) -> Any:
         made = right(self, op, operands, y, rows)
         res = operands[1] if op.kind == "q_linear" else None
-        if res is None or res.buffer is None or not made.args:
+        if res is None or res.buffer is None:
             return made
         skewed = replace(res, stride=res.stride - 1)
-        args = self.arguments(operands[0], skewed, y, rows.count, made.args[-1])
-        return replace(made, args=args)
+        return replace(made, parts=(operands[0], skewed, *made.parts[2:]))
 
     monkeypatch.setattr(Emitter, "apply", planted)
     with pytest.raises(ValidationError, match="proj is the first that differs"):

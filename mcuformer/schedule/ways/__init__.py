@@ -1,1 +1,18 @@
-"""The ways to run a region."""
+"""The ways to run a region: each a function of (emitter, region, target, choice), one file per way.
+
+A way writes tasks that end with the region's target rows. All are bit-identical to the op-by-op
+graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
+
+    rows.py       row-wise operations in tiles of rows
+    kept.py       attention, K and V of all heads exist whole
+    heads.py      attention, one head's K and V at a time
+    absorbed.py   attention against the tokens themselves, no K and no V
+    windows.py    attention inside windows of rows
+    conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
+    embed.py      patches of an image that never exists whole
+    mean.py, gather.py, join.py   means over tokens, rows by index, joined values and moves
+
+sides.py cuts an attention region into what makes q, k and v and what follows, and a layer into
+heads. A new way is a file here and an entry in `schedule/build.py`; what it costs follows from its
+tasks.
+"""

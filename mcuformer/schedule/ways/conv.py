@@ -9,18 +9,18 @@ all lines is the schedule that keeps whole images.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, elementwise
 from mcuformer.operators.table import kernel_of, operand
-from mcuformer.price.panels import choices_of
-from mcuformer.program.buffers import Arg, Span
-from mcuformer.program.calls import Call, Loop, Step, Work
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import Emitter, overwrites
 from mcuformer.schedule.places import Loc, Rows
-from mcuformer.schedule.regions import Region
+from mcuformer.schedule.regions import Choice, Region
+from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 from mcuformer.schedule.ways.embed import read_lines
 from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
 
@@ -44,12 +44,12 @@ def strip_choices(em: Emitter, region: Region) -> list[int]:
     return line_choices(*geometry(em, region))
 
 
-def convolve(em: Emitter, region: Region, target: Loc, lines: int) -> list[Step]:
+def convolve(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """All strips in order: the first and the last ones by themselves, a loop over those between."""
-    strips = Strips.of(*geometry(em, region), lines)
+    strips = Strips.of(*geometry(em, region), choice.lines)
     chain = _Chain(em, region.ops, strips, target, _windows(em, region.ops, strips))
     steady = strips.steady()
-    steps: list[Step] = []
+    steps: Steps = []
     for i in range(strips.steps):
         if i not in steady:
             steps += chain.step(i, Expr())
@@ -79,7 +79,7 @@ class _Chain:
     target: Loc
     windows: list[Loc | None]
     aside: dict[int, Loc] = field(default_factory=dict)
-    scratch: dict[str, tuple[Arg, tuple[Span, ...]]] = field(default_factory=dict)
+    scratch: dict[str, Job] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for k, (window, seen) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
@@ -92,7 +92,7 @@ class _Chain:
         kept = (self.strips.kept(k, i) for i in range(1, self.strips.steps))
         return any(end > first for first, end in kept)
 
-    def step(self, i: int, moved: Expr) -> Iterator[Call]:
+    def step(self, i: int, moved: Expr) -> Iterator[Task]:
         last = len(self.ops)
         for k in range(last + 1):
             if k < last:
@@ -103,7 +103,7 @@ class _Chain:
                 yield from self._convolve(k, i, moved)
                 yield from self._save(k - 1, i)
 
-    def _read(self, i: int, moved: Expr) -> Iterator[Call]:
+    def _read(self, i: int, moved: Expr) -> Iterator[Task]:
         """The lines of the model's input that this step wants."""
         first, end = self.strips.made(0, i)
         window = self.windows[0]
@@ -112,7 +112,7 @@ class _Chain:
             line = Expr(first) + moved * self.strips.per_step[0]
             yield read_lines(self.em, self.ops[0], at, line, end - first, window.stride)
 
-    def _restore(self, k: int, i: int) -> Iterator[Call]:
+    def _restore(self, k: int, i: int) -> Iterator[Task]:
         """The lines of image k that the step before has put aside come first in the window."""
         first, end = self.strips.kept(k, i)
         window = self.windows[k]
@@ -120,7 +120,7 @@ class _Chain:
             x = self.aside[k].at(first - self.strips.top_kept(k, i))
             yield self._copy(k, x, window.at(first - self.strips.top(k, i)), end - first)
 
-    def _save(self, k: int, i: int) -> Iterator[Call]:
+    def _save(self, k: int, i: int) -> Iterator[Task]:
         """Lines of image k that the next step wants are put aside: the window is free between steps."""
         first, end = self.strips.kept(k, i + 1) if i + 1 < self.strips.steps else (0, 0)
         window = self.windows[k]
@@ -128,19 +128,18 @@ class _Chain:
             y = self.aside[k].at(first - self.strips.top_kept(k, i + 1))
             yield self._copy(k, window.at(first - self.strips.top(k, i)), y, end - first)
 
-    def _copy(self, k: int, x: Loc, y: Loc, lines: int) -> Call:
-        count, size = Expr(lines), Expr(x.stride)
-        return Call(
+    def _copy(self, k: int, x: Loc, y: Loc, lines: int) -> Task:
+        count = Expr(lines)
+        return Task(
             "mcf_copy",
             self.em.layer_ids[self.ops[k].name],
-            None,
-            (x.addr, size, y.addr, size, size, count),
+            (x, y, x.stride, count),
             x.span(count),
             y.span(count),
             instructions=elementwise.copy_instructions(x.stride, lines),
         )
 
-    def _convolve(self, k: int, i: int, moved: Expr) -> Iterator[Call]:
+    def _convolve(self, k: int, i: int, moved: Expr) -> Iterator[Task]:
         """The lines of image k from those of image k - 1."""
         first, end = self.strips.made(k, i)
         if end == first:
@@ -151,23 +150,28 @@ class _Chain:
         kernel, count = kernel_of(op), Expr(end - first)
         others = [self._operand(op, name, line, end - first) for name in kernel.reads[1:]]
         most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
-        choices: dict[str, int] = {}
-        if self.em.choosing and kernel.menu:
-            choices = choices_of(op, self.em, most, self.em.budget)
-        scratch, spans = self._scratch(op, most, choices)
-        given = ["NULL" if at is None else at.addr for at, _ in others]
-        call = self.em.call(
-            kernel.function_of(op, self.em),
-            op,
-            (x.addr, x_line, *given, y.addr, line, count, *scratch),
+        job = Job(op, rows.full, decided_on=most)
+        scratch = self._scratch(op, most)
+        yield Task(
+            "",
+            self.em.layer_ids[op.name],
+            (
+                x.addr,
+                x_line,
+                *("NULL" if at is None else at.addr for at, _ in others),
+                y.addr,
+                line,
+                count,
+                *((SCRATCH,) if scratch else ()),
+            ),
             (*read, *(s for _, spans in others for s in spans)),
-            y,
-            rows,
-            spans,
-            choices,
+            y.span(rows.count),
+            job,
+            scratch,
+            job,
+            (op.outputs[0], y, rows, 0),
             overwrites=overwrites(kernel, [x, *(at for at, _ in others)], y),
         )
-        yield replace(call, work=Work(op, rows.full, 0, decided_on=most))
 
     def _input(self, k: int, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
         """Where image k lies, the line that lies there, and the bytes read."""
@@ -212,16 +216,11 @@ class _Chain:
         res = whole.at(line * per)
         return res, res.span(Expr(count * per))
 
-    def _scratch(
-        self, op: Op, rows: int, choices: dict[str, int]
-    ) -> tuple[tuple[Arg, ...], tuple[Span, ...]]:
+    def _scratch(self, op: Op, rows: int) -> Job | None:
         """One buffer for all calls of a convolution."""
-        kernel = kernel_of(op)
-        if kernel.scratch_bytes is None:
-            return (), ()
+        if kernel_of(op).scratch_bytes is None:
+            return None
         if op.name not in self.scratch:
-            needed = self.em.choosing or not kernel.menu
-            size = kernel.scratch_bytes(op, self.em, rows, **choices) if needed else 0
-            self.scratch[op.name] = self.em.scratch(op, size)
-        arg, spans = self.scratch[op.name]
-        return (arg,), spans
+            self.scratch[op.name] = Job(op, rows, decided_on=rows)
+            self.em.made.append(self.scratch[op.name])
+        return self.scratch[op.name]

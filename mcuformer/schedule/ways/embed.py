@@ -15,12 +15,13 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
 from mcuformer.operators.table import ins
-from mcuformer.price.panels import choices_of
-from mcuformer.program.buffers import Arg, Span
-from mcuformer.program.calls import Call, Loop, Step
+from mcuformer.program.buffers import Span
+from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
+from mcuformer.schedule.regions import Choice, Region
+from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,21 @@ def as_linear(op: Op, grid: Grid) -> Op:
     return replace(op, kind="q_linear", attrs=attrs)
 
 
-def read_lines(em: Emitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Call:
+def patches(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+    """The tokens of the image, which lies whole somewhere or is pulled line by line."""
+    op = region.ops[-1]
+    lines = min(choice.lines, op.attrs["kernel"][0])
+    mode = "resident" if em.where.get(str(op.inputs[0])) else "bands"
+    return patch_embed(em, op, target, mode, lines)
+
+
+def read_lines(em: Emitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Task:
     span = Span(str(dst.buffer), dst.start, line * count, line * count, Expr(1))
-    return Call(
-        "read_lines",
-        em.layer_ids[op.name],
-        None,
-        (dst.addr, first, Expr(count)),
-        (),
-        (span,),
-        checked=True,
-    )
+    parts = (dst.addr, first, count)
+    return Task("read_lines", em.layer_ids[op.name], parts, (), (span,), checked=True)
 
 
-def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> list[Step]:
+def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> Steps:
     """Rows of the patch grid in order; `lines` image lines at a time in `bands` mode."""
     grid = Grid.of(em, op)
     virtual = as_linear(op, grid)
@@ -82,7 +84,7 @@ def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> list
 
 def _whole_band(
     em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, mode: str
-) -> list[Step]:
+) -> Steps:
     band = grid.ph * grid.line
     if mode == "bands":
         x = Loc(Expr(), grid.segment, band, em.buffer(f"{op.name}.band", band))
@@ -97,98 +99,65 @@ def _whole_band(
     # Tokens overwrite consumed image bytes: a row of patches is finished aside, then laid down.
     aside = em.rows_buffer(op.outputs[0], grid.across, f"{op.name}.row")
     call = _linear(em, op, x, res, aside, rows, band)
-    return [replace(call, trace=None), copy_rows(em, op, aside, y, rows)]
+    return [replace(call, shown=None), copy_rows(em, op, aside, y, rows)]
 
 
-def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int) -> Call:
+def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int) -> Task:
     call = em.apply(op, [x, res], y, rows)
     own = (Span(x.buffer, x.start, band, band, Expr(1)),) if x.buffer else ()
     return replace(call, reads=own + (res.span(rows.count) if res else ()))
 
 
-def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Call:
-    args: tuple[Arg, ...] = (
-        x.addr,
-        Expr(x.stride),
-        y.addr,
-        Expr(y.stride),
-        Expr(x.row_bytes),
-        rows.count,
-    )
-    return Call(
+def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Task:
+    return Task(
         "mcf_copy",
         em.layer_ids[op.name],
-        None,
-        args,
+        (x, y, x.row_bytes, rows.count),
         x.span(rows.count),
         y.span(rows.count),
-        trace=em.trace(op.outputs[0], y, rows),
+        shown=(op.outputs[0], y, rows, 0),
         instructions=elementwise.copy_instructions(x.row_bytes, rows.full),
     )
 
 
 def _partial_sums(
     em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, lines: int
-) -> list[Step]:
+) -> Steps:
     """`lines` image lines at a time; int32 sums of one row of patches wait for the last of them."""
-    n = em.values[op.outputs[0]].type.shape[-1]
+    n, size = em.values[op.outputs[0]].type.shape[-1], grid.line * lines
     acc = Loc(Expr(), 4 * n, 4 * n, em.buffer(f"{op.name}.sums", 4 * n * grid.across))
-    x = Loc(
-        Expr(), grid.segment, grid.line * lines, em.buffer(f"{op.name}.lines", grid.line * lines)
-    )
-    choices = choices_of(op, em, grid.across, em.budget)
-    size = linear.partial_scratch_bytes(op, em, grid.across, lines, **choices)
-    key = em.param(op, **choices, lines=lines)
-    layer = em.layer_ids[op.name]
+    x = Loc(Expr(), grid.segment, size, em.buffer(f"{op.name}.lines", size))
+    layer, sums = em.layer_ids[op.name], acc.span(rows.count)
+    job = Job(op, grid.across, lines=lines)
 
-    def partial(first: Expr | int, start: bool) -> tuple[Step, ...]:
-        scratch, spans = em.scratch(op, size)
-        line = first if isinstance(first, Expr) else Expr(first)
-        seen = Span(str(x.buffer), Expr(), grid.line * lines, grid.line * lines, Expr(1))
-        args: tuple[Arg, ...] = (
-            line,
-            Expr(lines),
-            x.addr,
-            Expr(x.stride),
-            acc.addr,
-            rows.count,
-            scratch,
-        )
-        call = Call(
+    def partial(first: Expr, start: bool) -> tuple[Task, ...]:
+        own = Job(op, grid.across, lines=lines)  # scratch of its own
+        em.made.append(own)
+        seen = Span(str(x.buffer), Expr(), size, size, Expr(1))
+        task = Task(
             "mcf_linear_partial",
             layer,
-            key,
-            args,
-            (seen,) if start else (seen, *acc.span(rows.count)),
-            acc.span(rows.count),
-            spans,
-            None,
-            linear.partial_instructions(op, em, grid.across, lines, **choices),
-            None,
-            linear.weight_bytes_read(op, em, grid.across, **choices) * lines // grid.ph,
+            (first, lines, x.addr, Expr(x.stride), acc.addr, rows.count, SCRATCH),
+            (seen,) if start else (seen, *sums),
+            sums,
+            own,
+            own,
+            own,
             overwrites=not start,
         )
-        return read_lines(em, op, x, var("t") * grid.ph + line, lines, grid.line), call
+        return read_lines(em, op, x, var("t") * grid.ph + first, lines, grid.line), task
 
-    finish = Call(
+    finish = Task(
         "mcf_linear_finish",
         layer,
-        key,
-        (
-            acc.addr,
-            res.addr if res else "NULL",
-            Expr(res.stride if res else 0),
-            y.addr,
-            Expr(y.stride),
-            rows.count,
-        ),
-        acc.span(rows.count) + (res.span(rows.count) if res else ()),
+        (acc.addr, res, y, rows.count),
+        sums + (res.span(rows.count) if res else ()),
         y.span(rows.count),
-        (),
-        em.trace(op.outputs[0], y, rows),
-        linear.finish_instructions(op, em, grid.across),
+        packed=job,
+        shown=(op.outputs[0], y, rows, 0),
+        instructions=linear.finish_instructions(op, em, grid.across),
     )
-    steps: list[Step] = [*partial(0, True)]
+    steps: Steps = [*partial(Expr(), True)]
     if grid.ph > lines:
         rest = partial(var("l") + lines, False)
         steps.append(

@@ -11,13 +11,12 @@ from dataclasses import replace
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
-from mcuformer.program.buffers import Arg
-from mcuformer.program.calls import Call, Step
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
+from mcuformer.schedule.tasks import Shown, Steps, Task
 from mcuformer.schedule.ways.embed import by_patches
 
 
@@ -70,21 +69,22 @@ def view(em: Emitter, op: Op) -> Loc | None:
     return None
 
 
-def move(em: Emitter, op: Op, target: Loc) -> list[Step]:
+def move(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Nothing where the result is a view, else a copy of it."""
+    op = region.ops[-1]
     rows, x = em.values[op.outputs[0]].type.shape[0], view(em, op)
     if x is not None and _same(x, target, rows):
         return []
     x = x or em.where[str(op.inputs[0])]
-    trace = em.trace(op.outputs[0], target, Rows.all(rows))
-    return [replace(_copy(_layer(em, op), x, target, rows * target.row_bytes), trace=trace)]
+    shown = op.outputs[0], target, Rows.all(rows), 0
+    return [_copy(_layer(em, op), x, target, rows * target.row_bytes, shown)]
 
 
-def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -> list[Step]:
+def concat(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Constants and parts that could not be computed in place are copied to their rows or columns."""
     op = region.ops[-1]
     value, across = op.outputs[0], op.attrs["axis"] == 1
-    steps: list[Step] = []
+    copies: list[Task] = []
     for name, y in places(em, op, target):
         x, t = (
             em.constant(name) if em.values[name].is_const else em.where[name],
@@ -92,16 +92,13 @@ def concat(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) 
         )
         if _same(x, y, t.shape[0]):
             continue
-        call = _copy(em.layer_ids[op.name], x, y, t.size_bytes)
-        if across:
-            first = y.start.const - target.start.const
-            call = replace(call, trace=em.trace(value, y, Rows.all(t.shape[0]), first))
-        steps.append(call)
-    if steps and not across and _read_whole(em, value):
-        rows, last = em.values[value].type.shape[0], steps[-1]
-        assert isinstance(last, Call)
-        steps[-1] = replace(last, trace=em.trace(value, target, Rows.all(rows)))
-    return steps
+        first = y.start.const - target.start.const
+        shown = (value, y, Rows.all(t.shape[0]), first) if across else None
+        copies.append(_copy(em.layer_ids[op.name], x, y, t.size_bytes, shown))
+    if copies and not across and _read_whole(em, value):
+        rows = em.values[value].type.shape[0]
+        copies[-1] = replace(copies[-1], shown=(value, target, Rows.all(rows), 0))
+    return [*copies]
 
 
 def _read_whole(em: Emitter, value: str) -> bool:
@@ -110,18 +107,17 @@ def _read_whole(em: Emitter, value: str) -> bool:
     return value in em.graph.outputs or any(r.kind.startswith("q_") for r in readers)
 
 
-def _copy(layer: int, x: Loc, y: Loc, size: int) -> Call:
+def _copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
     """`size` bytes, in pieces as they lie together on both sides."""
     piece = x.row_bytes if x.stride != x.row_bytes else y.row_bytes
     assert y.row_bytes == piece or y.stride == y.row_bytes, "pieces of two lengths"
     ends = [loc if loc.stride != loc.row_bytes else replace(loc, stride=piece) for loc in (x, y)]
     x, y = (replace(loc, row_bytes=piece) for loc in ends)
     count = Expr(size // piece)
-    args: tuple[Arg, ...] = (
-        x.addr, Expr(x.stride), y.addr, Expr(y.stride), Expr(piece), count,
-    )  # fmt: skip
     cost = elementwise.copy_instructions(piece, count.const)
-    return Call("mcf_copy", layer, None, args, x.span(count), y.span(count), instructions=cost)
+    parts = (x, y, piece, count)
+    return Task("mcf_copy", layer, parts, x.span(count), y.span(count), shown=shown,
+                instructions=cost)  # fmt: skip
 
 
 def _layer(em: Emitter, op: Op) -> int:

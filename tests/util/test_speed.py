@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcuformer.program.expressions import Expr
-from mcuformer.util.record import record
+from mcuformer.util.speed import record
 
 
 @record(frozen=True, slots=True, eq=False)

@@ -1,0 +1,147 @@
+"""The program of a frame under one choice per region: a sketch to be placed, or the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from itertools import islice
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.macs import op_macs, op_weight_bits, op_weight_bytes
+from mcuformer.plan.bind import Binding, Sketch
+from mcuformer.price.book import CostBook
+from mcuformer.program.buffers import Buffer, Span
+from mcuformer.program.calls import Call, Step, spans_of
+from mcuformer.program.expressions import Expr
+from mcuformer.program.program import IoTensor, Layer, Program
+from mcuformer.schedule.build import Frame, emit_region
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
+
+Made = dict[int, list[str]]  # region -> its own buffers, in the order of their making
+
+
+def sketch(
+    fr: Frame, choices: Sequence[Choice], book: CostBook, only: Container[int]
+) -> tuple[Program, Made]:
+    """What has to be placed of the regions `only`: no layers, arguments or estimates."""
+    bound = Sketch(fr.fresh(), book)
+    steps, made = _steps(fr, choices, bound, only)
+    used = {s.buffer for step in steps for s in spans_of(step)}
+    ends = (bound.em.where.get(n) for n in (*fr.graph.inputs, *fr.graph.outputs))
+    used |= {str(at.buffer) for at in ends if at is not None}
+    buffers = {n: b for n, b in bound.buffers.items() if n in used}
+    return _program(fr, bound.em, steps, buffers), made
+
+
+def assemble(fr: Frame, choices: Sequence[Choice], book: CostBook) -> tuple[Program, Made]:
+    """The whole program."""
+    bound = Binding(fr.fresh(), book)
+    steps, made = _steps(fr, choices, bound, range(len(fr.regions)))
+    labels: dict[str, str] = {}
+    for region, choice in zip(fr.regions, choices, strict=True):
+        for op in region.ops:
+            labels.setdefault(op.name, _label(region, op, choice))
+    layers = (op for op in fr.graph.ops if op.kind not in VIEWS)
+    program = _program(
+        fr, bound.em, steps, bound.buffers, bound,
+        tuple(_layer(fr.graph, op, i, labels) for i, op in enumerate(layers)),
+    )  # fmt: skip
+    return program, made
+
+
+def _steps(
+    fr: Frame, choices: Sequence[Choice], bound: Sketch, only: Container[int]
+) -> tuple[list[Step], Made]:
+    steps, made = _read_input(bound.em, fr), Made()
+    for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
+        if i in only:
+            bound.em.prefix, before = "", len(bound.buffers)
+            steps += bound.region(emit_region(bound.em, region, choice), choice.budget)
+            new = len(bound.buffers) - before
+            made[i] = list(islice(reversed(bound.buffers), new))[::-1]
+    return steps, made
+
+
+def _program(
+    fr: Frame,
+    em: Emitter,
+    steps: Sequence[Step],
+    buffers: Mapping[str, Buffer],
+    bound: Binding | None = None,
+    layers: tuple[Layer, ...] = (),
+) -> Program:
+    inputs = (
+        io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
+        for i, name in enumerate(fr.graph.inputs)
+    )
+    return Program(
+        name=fr.graph.name,
+        input_mode=fr.mode,  # type: ignore[arg-type]
+        buffers=buffers,
+        steps=tuple(steps),
+        layers=layers,
+        graph=fr.graph.replace(values=em.values),
+        params=bound.params if bound else {},
+        constants=tuple(em.constants),
+        traces=tuple(bound.traces) if bound else (),
+        inputs=tuple(inputs),
+        outputs=tuple(io_tensor(em, name) for name in fr.graph.outputs),
+    )
+
+
+def io_tensor(em: Emitter, name: str, pulled: bool = False) -> IoTensor:
+    """Where the caller writes or reads the value `name`; nowhere where its lines are `pulled`."""
+    t = em.values[name].type
+    lines = t.shape[0] if t.shape else 1
+    line_bytes = t.size_bytes // lines
+    if pulled:
+        return IoTensor(name, None, 0, lines, line_bytes)
+    at = em.where[name]
+    assert at.buffer is not None, f"{name} has no bytes in the arena"
+    assert at.stride == at.row_bytes or lines == 1, f"the rows of {name} lie apart"
+    return IoTensor(name, at.buffer, at.start.const, lines, line_bytes)
+
+
+def _read_input(em: Emitter, fr: Frame) -> list[Step]:
+    """Bands mode for a model that wants its input whole (a sequence, several readers): read all lines at once."""
+    name = fr.graph.inputs[0]
+    where = em.where.get(name)
+    if fr.mode != "bands" or where is None:
+        return []
+    t = em.values[name].type
+    span = Span(str(where.buffer), where.start, t.size_bytes, t.size_bytes, Expr(1))
+    return [
+        Call(
+            "read_lines",
+            0,
+            None,
+            (where.addr, Expr(0), Expr(t.shape[0])),
+            (),
+            (span,),
+            checked=True,
+        )
+    ]
+
+
+def _label(region: Region, op: Op, choice: Choice) -> str:
+    if region.attention is not None:
+        return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
+    if op.kind not in CONVOLUTIONS:
+        return f"tiles of {choice.tile}"
+    return (
+        f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
+    )
+
+
+def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:
+    return Layer(
+        index,
+        op.name,
+        op.kind,
+        op.origin,
+        graph.type(op.outputs[0]).shape,
+        op_macs(graph, op),
+        op_weight_bytes(graph, op),
+        labels.get(op.name, ""),
+        op_weight_bits(op),
+    )

@@ -1,0 +1,53 @@
+"""Rows by static index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mcuformer.program.buffers import Addr, Span
+from mcuformer.program.expressions import Expr
+from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.places import Loc, Rows
+from mcuformer.schedule.regions import Choice, Region
+from mcuformer.schedule.tasks import Steps, Task
+
+
+def gather(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+    """A permutation of rows that die here happens in their own buffer."""
+    op = region.ops[-1]
+    x = em.where[str(op.inputs[0])]
+    indices = [int(i) for i in np.asarray(op.attrs["indices"]).ravel()]
+    rows = Rows.all(len(indices))
+    source = Rows.all(em.values[str(op.inputs[0])].type.shape[0])
+    layer, size = em.layer_ids[op.name], Expr(x.row_bytes)
+    cost = len(indices) * (x.row_bytes + 24)
+    shown = op.outputs[0], target, rows, 0
+    if x.buffer is None or x.buffer != target.buffer:
+        table = em.index_constant(f"{op.name}.rows", indices)
+        parts = (x, target, size, rows.count, table)
+        return [Task("mcf_gather", layer, parts, x.span(source.count), target.span(rows.count),
+                     shown=shown, instructions=cost)]  # fmt: skip
+    table = em.index_constant(f"{op.name}.cycles", cycles(indices))
+    row = em.buffer(f"{op.name}.row", x.row_bytes, "scratch")
+    held = (Span.whole(em.buffers[row]),)
+    return [Task("mcf_permute", layer, (x, size, table, Addr(row)), x.span(rows.count),
+                 target.span(rows.count), shown=shown, instructions=cost, scratch=held,
+                 overwrites=True)]  # fmt: skip
+
+
+def cycles(indices: Sequence[int]) -> list[int]:
+    """The cycles of new row i = old row indices[i]: rows of each, closed by 65535; a last 65535."""
+    done = [False] * len(indices)
+    found: list[int] = []
+    for first in range(len(indices)):
+        if done[first] or indices[first] == first:
+            continue
+        at = first
+        while not done[at]:
+            done[at] = True
+            found.append(at)
+            at = indices[at]
+        found.append(65535)
+    return [*found, 65535]
