@@ -10,7 +10,7 @@ from util_models import Net, VitConfig, block, images
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.memory.placement import ANYWHERE, plan
 from mcuformer.passes import run_float_passes
 from mcuformer.plan.assemble import assemble
@@ -116,7 +116,7 @@ def stems(draw: st.DrawFn, largest: int = 40) -> Stem:
 
 
 def in_strips(
-    graph: Graph, mode: str, lines: int, budget: int, regions: Sequence[Region] = ANYWHERE
+    graph: Graph, mode: str, lines: int, budget: int, regions: Sequence[Arena] = ANYWHERE
 ) -> Schedule:
     """The model's smallest schedule (K and V kept where it would absorb weights), but the stem in strips
     of `lines` lines and its kernels' scratch within `budget`."""

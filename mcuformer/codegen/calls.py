@@ -157,11 +157,11 @@ def _variables(step: Step) -> Iterator[str]:
 def slots(program: Program, plan: MemoryPlan, symbols: Symbols) -> dict[str, Slot]:
     """C names of all placed buffers; the enumeration in model.c gives their offsets."""
     names = symbols.table(same(program.buffers), OFFSET)
-    order = {use.region.name: i for i, use in enumerate(plan.regions)}
+    order = {use.arena.name: i for i, use in enumerate(plan.arenas)}
     table = {}
     for key, buffer in program.buffers.items():
         place = plan.placements[key]
         table[key] = Slot(
-            names[key], order[place.region], place.offset, buffer.size_bytes, c_comment(key)
+            names[key], order[place.arena], place.offset, buffer.size_bytes, c_comment(key)
         )
     return table

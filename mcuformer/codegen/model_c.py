@@ -86,7 +86,7 @@ def _names(program: Program, symbols: Symbols) -> dict[str, Any]:
 
 
 def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
-    used = [u.used_bytes for u in plan.regions]
+    used = [u.used_bytes for u in plan.arenas]
     return {
         "arena_bytes": used[0],
         "arena1_bytes": sum(used[1:]),

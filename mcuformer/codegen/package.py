@@ -72,7 +72,7 @@ def _port_plan(
 ) -> PortPlan:
     return PortPlan(
         model=sources.name,
-        arena_bytes=plan.regions[0].used_bytes,
+        arena_bytes=plan.arenas[0].used_bytes,
         layers=len(program.layers),
         stack_bytes=board.stack_bytes,
         qspi=weights == "qspi",

@@ -131,7 +131,7 @@ def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tens
 def _sram_uses(f: Figures, beside_bytes: int) -> list[r.Use]:
     """Stack, .data and .bss lie in the first region, before its part of the arena."""
     uses = []
-    for index, (region, use) in enumerate(zip(f.board.arenas, f.plan.regions, strict=True)):
+    for index, (region, use) in enumerate(zip(f.board.arenas, f.plan.arenas, strict=True)):
         used = use.used_bytes + (beside_bytes if index == 0 else 0)
         uses.append(r.Use(name=region.name, used_bytes=used, size_bytes=region.size_bytes))
     return uses

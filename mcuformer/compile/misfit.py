@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.plan.fit import Curve, Schedule, curve, place
 from mcuformer.price.measure import steps_instructions
 
 
 def explain(
-    options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Region], beside: int,
+    options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Arena], beside: int,
     smallest: Schedule,
 ) -> DoesNotFitError:  # fmt: skip
     """`beside`: bytes of stack and static data; `smallest`: placed where room has no end."""
@@ -53,7 +53,7 @@ def _too_slow(
 
 
 def _what_fits(
-    options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Region], beside: int,
+    options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Arena], beside: int,
     needed: int,
 ) -> str:  # fmt: skip
     """The nearest option that would fit: another input mode, then more SRAM."""

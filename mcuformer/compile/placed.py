@@ -13,7 +13,7 @@ from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError, McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.model import UNLIMITED, Region, arena_regions
+from mcuformer.memory.model import UNLIMITED, Arena, arenas_of
 from mcuformer.operators.macs import op_macs
 from mcuformer.operators.verify import verify
 from mcuformer.plan.fit import MODES, Curve, curve, fit, place
@@ -27,7 +27,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     options, board = source.options, source.board
     static = static_estimate(graph)
     beside = static + board.stack_bytes
-    arenas = arena_regions(board, beside)
+    arenas = arenas_of(board, beside)
     limit = None if options.ram is None else options.ram - beside
     trade = curve(graph, options.input_mode, CostBook())
     error: McuformerError | None = None
@@ -56,7 +56,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     )
 
 
-def tradeoffs(trade: Curve, arenas: Sequence[Region]) -> tuple[tuple[str, int, int], ...]:
+def tradeoffs(trade: Curve, arenas: Sequence[Arena]) -> tuple[tuple[str, int, int], ...]:
     """(mode, arena bytes, MACs) of every `--optimize`, placed on this board; equal ones once."""
     found: dict[tuple[int, int], str] = {}
     for mode in MODES:

@@ -29,17 +29,16 @@ def check(program: Program, made: MemoryPlan) -> None:
 
 
 def _check_bounds(program: Program, made: MemoryPlan) -> None:
-    uses = {use.region.name: use for use in made.regions}
+    uses = {use.arena.name: use for use in made.arenas}
     for name, buffer in program.buffers.items():
         place = made.placements[name]
-        use = uses[place.region]
+        use = uses[place.arena]
         end = place.offset + buffer.size_bytes
         if place.offset < 0 or end > use.used_bytes:
             raise PlanError(
-                f"buffer {name} at {place.offset}..{end} leaves {use.used_bytes} B of "
-                f"{place.region}"
+                f"buffer {name} at {place.offset}..{end} leaves {use.used_bytes} B of {place.arena}"
             )
-        if (use.region.base + place.offset) % buffer.align:
+        if (use.arena.base + place.offset) % buffer.align:
             raise PlanError(f"buffer {name} at {place.offset} is not aligned to {buffer.align}")
 
 
@@ -54,10 +53,10 @@ class _Backwards:
         self.names = list(program.buffers)
         self.ids = {name: i for i, name in enumerate(self.names)}
         origin, total = {}, 0
-        for use in made.regions:
-            origin[use.region.name] = total
+        for use in made.arenas:
+            origin[use.arena.name] = total
             total += use.used_bytes
-        self.base = {n: origin[p.region] + p.offset for n, p in made.placements.items()}
+        self.base = {n: origin[p.arena] + p.offset for n, p in made.placements.items()}
         slack = max((s.stride for c, _ in program.calls() for s in _all(c)), default=0)
         self.need: Owners = np.full(total + slack, NOBODY, np.int32)
         self.busy: Owners = np.full(total + slack, NOBODY, np.int32)

@@ -1,4 +1,4 @@
-"""What the planner returns: regions, placements, and how full memory is at every call."""
+"""What the planner returns: arenas, placements, and how full memory is at every call."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ UNLIMITED = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """Contiguous SRAM that the arena may use; its first `fast_bytes` are tightly coupled."""
+class Arena:
+    """Contiguous SRAM that buffers may use; its first `fast_bytes` are tightly coupled."""
 
     name: str
     base: int
@@ -26,25 +26,25 @@ class Region:
     fast_bytes: int = 0
 
 
-def arena_regions(board: Board, beside_bytes: int) -> list[Region]:
+def arenas_of(board: Board, beside_bytes: int) -> list[Arena]:
     """What stack and static data (`beside_bytes`, at the start of the first) leave of its RAM."""
     return [
-        Region(r.name, r.base, r.size_bytes - beside, max(0, r.fast_bytes - beside))
+        Arena(r.name, r.base, r.size_bytes - beside, max(0, r.fast_bytes - beside))
         for r, beside in zip(board.arenas, (beside_bytes, *[0] * len(board.arenas)), strict=False)
     ]
 
 
 @record(frozen=True, slots=True)
 class Placement:
-    """`buffer` begins `offset` bytes after the base of `region`."""
+    """`buffer` begins `offset` bytes after the base of `arena`."""
 
     buffer: str
-    region: str
+    arena: str
     offset: int
 
 
 @record(frozen=True, slots=True)
-class Moment:
+class Level:
     """A call (its position in the program, layer id, kernel) and the bytes that matter then."""
 
     position: int
@@ -54,15 +54,15 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionUse:
-    """`used_bytes` of `region`; more than its size where the plan does not fit."""
+class ArenaUse:
+    """`used_bytes` of `arena`; more than its size where the plan does not fit."""
 
-    region: Region
+    arena: Arena
     used_bytes: int
 
     @property
     def missing_bytes(self) -> int:
-        return max(0, self.used_bytes - self.region.size_bytes)
+        return max(0, self.used_bytes - self.arena.size_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,19 +70,19 @@ class MemoryPlan:
     """`lower_bound_bytes` is what any placement needs: the most bytes that matter at one call."""
 
     placements: Mapping[str, Placement]
-    regions: tuple[RegionUse, ...]
+    arenas: tuple[ArenaUse, ...]
     lower_bound_bytes: int
-    peak: Moment
-    timeline: tuple[Moment, ...]
+    peak: Level
+    timeline: tuple[Level, ...]
     lives: Mapping[str, tuple[Live, ...]]
 
     @property
     def arena_bytes(self) -> int:
-        return sum(use.used_bytes for use in self.regions)
+        return sum(use.used_bytes for use in self.arenas)
 
     @property
     def missing_bytes(self) -> int:
-        return sum(use.missing_bytes for use in self.regions)
+        return sum(use.missing_bytes for use in self.arenas)
 
     @property
     def fits(self) -> bool:

@@ -1,4 +1,4 @@
-"""Places the buffers of one region part by part.
+"""Places the buffers of one arena part by part.
 
 What lives through most of a network (its residual stream) keeps apart from nearly everything. Once
 that lies at the bottom, the buffers of one block have no conflict with those of another: every such
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mcuformer.memory.conflicts import Item
-from mcuformer.memory.moves import GRAIN, MOVES, NEAR, search
-from mcuformer.memory.orders import orders
+from mcuformer.memory.order_search import GRAIN, NEAR, PER_ITEM, search
+from mcuformer.memory.packing import orders
 from mcuformer.memory.shelf import Attempt, Shelf, Table
 
 
@@ -37,14 +37,14 @@ def place_parts(
     assert best is not None
     shelves, made = best
     if _top(made) > bound and rounds:
-        made = [made[0], *_searched(shelves, made[1:], levels, bound, MOVES)]
+        made = [made[0], *_searched(shelves, made[1:], levels, bound, PER_ITEM)]
     if _top(made) >= bound + GRAIN and rounds:
         worst = max(range(len(parts)), key=lambda p: made[p + 1].top)
         around = _around(table, through, parts, worst, levels, bound)
         smaller = min(made, around, key=_top)
         if _top(smaller) > max(NEAR * bound, around[0].top):  # the parts want different things
             seeds = [_by_offset(made), _by_offset(around)]
-            whole = search(Shelf(table, range(len(found)), {}), levels, bound, 2 * MOVES, seeds)
+            whole = search(Shelf(table, range(len(found)), {}), levels, bound, 2 * PER_ITEM, seeds)
             smaller = min(smaller, [whole], key=_top)
         made = smaller
     return _settled(found, made)
@@ -76,10 +76,10 @@ def _around(
     levels: Sequence[int], bound: int,
 ) -> list[Attempt]:  # fmt: skip
     """The worst part searched with what lives through, then all others around that."""
-    made = search(Shelf(table, through + parts[worst], {}), levels, bound, 2 * MOVES)
+    made = search(Shelf(table, through + parts[worst], {}), levels, bound, 2 * PER_ITEM)
     laid, bound = {i: made.offsets[i] for i in through}, max(made.top, bound)
     shelves = [Shelf(table, p, laid) for k, p in enumerate(parts) if k != worst]
-    return [made, *_searched(shelves, _tried(shelves, levels, bound), levels, bound, 2 * MOVES)]
+    return [made, *_searched(shelves, _tried(shelves, levels, bound), levels, bound, 2 * PER_ITEM)]
 
 
 def _top(made: Sequence[Attempt]) -> int:

@@ -25,7 +25,7 @@ BEFORE = 1  # the stamp of the first input, which the caller wrote
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Calls executed, bytes moved, and one past the highest byte used, per region."""
+    """Calls executed, bytes moved, and one past the highest byte used, per arena."""
 
     executions: int
     bytes_read: int
@@ -52,16 +52,16 @@ class _Memory:
         widest = max((s.stride for c, _ in program.calls() for s in _spans(c)), default=0)
         self.origin: dict[str, int] = {}
         total = 0
-        for use in made.regions:
-            self.origin[use.region.name] = total
+        for use in made.arenas:
+            self.origin[use.arena.name] = total
             total += use.used_bytes + widest  # the slack lets a last row be viewed with its stride
         for name, place in made.placements.items():
             end = place.offset + program.buffers[name].size_bytes
-            used = next(u.used_bytes for u in made.regions if u.region.name == place.region)
+            used = next(u.used_bytes for u in made.arenas if u.arena.name == place.arena)
             if place.offset < 0 or end > used:
-                raise PlanError(f"buffer {name} leaves the {used} B of {place.region}")
+                raise PlanError(f"buffer {name} leaves the {used} B of {place.arena}")
         self.held: Stamps = np.zeros(total, np.int64)
-        self.base = {n: self.origin[p.region] + p.offset for n, p in made.placements.items()}
+        self.base = {n: self.origin[p.arena] + p.offset for n, p in made.placements.items()}
         self.wrote: dict[str, Stamps] = {
             name: np.zeros(b.size_bytes + widest, np.int64) for name, b in program.buffers.items()
         }
@@ -168,10 +168,10 @@ class _Memory:
 
     def high_water(self) -> dict[str, int]:
         marks = {}
-        for use in self.made.regions:
-            first = self.origin[use.region.name]
+        for use in self.made.arenas:
+            first = self.origin[use.arena.name]
             touched = np.flatnonzero(self.held[first : first + use.used_bytes])
-            marks[use.region.name] = int(touched[-1]) + 1 if len(touched) else 0
+            marks[use.arena.name] = int(touched[-1]) + 1 if len(touched) else 0
         return marks
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
-from mcuformer.memory.model import MemoryPlan, Region
+from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import extend, plan
 from mcuformer.operators.outline import outline
 from mcuformer.plan.assemble import Made, assemble, sketch
@@ -62,7 +62,7 @@ class Schedule:
 
 def build(
     graph: Graph,
-    regions: Sequence[Region],
+    regions: Sequence[Arena],
     input_mode: str = "bands",
     optimize: str = "balanced",
     limit_bytes: int | None = None,
@@ -88,7 +88,7 @@ def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = Non
 
 def place(
     trade: Curve,
-    regions: Sequence[Region],
+    regions: Sequence[Arena],
     optimize: str,
     limit_bytes: int | None = None,
     max_instructions: int | None = None,
@@ -113,7 +113,7 @@ def place(
 
 
 def _within(
-    trade: Curve, regions: Sequence[Region], optimize: str, limit_bytes: int | None,
+    trade: Curve, regions: Sequence[Arena], optimize: str, limit_bytes: int | None,
     max_instructions: int, most: int,
 ) -> Schedule:  # fmt: skip
     """The first schedule whose own estimate keeps the limit, from points of up to `most`."""
@@ -137,7 +137,7 @@ class Fit:
     repeats: Repeats
     made: Made  # region -> its own buffers in `program`
 
-    def schedule(self, trade: Curve, regions: Sequence[Region]) -> Schedule:
+    def schedule(self, trade: Curve, regions: Sequence[Arena]) -> Schedule:
         """All blocks, each where its twin lies."""
         program, made = assemble(self.frame, self.point.choices, trade.book)
         twins = {name: name for name in self.frame.emitter.buffers} | dict(self.repeats.crossing)
@@ -149,7 +149,7 @@ class Fit:
 
 def fit(
     trade: Curve,
-    regions: Sequence[Region],
+    regions: Sequence[Arena],
     optimize: str,
     limit_bytes: int | None = None,
     max_instructions: int | None = None,

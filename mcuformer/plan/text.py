@@ -27,7 +27,7 @@ def print_program(program: Program, plan: MemoryPlan) -> str:
     for name, buffer in program.buffers.items():
         at = plan.placements[name]
         lines.append(
-            f"buffer {name}: {buffer.size_bytes} B at {at.region}+{at.offset}, {buffer.kind}"
+            f"buffer {name}: {buffer.size_bytes} B at {at.arena}+{at.offset}, {buffer.kind}"
         )
     lines += _steps(program.steps, "")
     lines += [f"trace {i}: {t.value} +{t.first_byte}" for i, t in enumerate(program.traces)]

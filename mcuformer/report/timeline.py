@@ -57,7 +57,7 @@ class Timeline:
 def timeline(program: Program, made: MemoryPlan) -> Timeline:
     names = {layer.id: layer.name for layer in program.layers}
     roles = _Roles(program)
-    index = {use.region.name: i for i, use in enumerate(made.regions)}
+    index = {use.arena.name: i for i, use in enumerate(made.arenas)}
     moments = [
         Moment(
             layer=names.get(call.layer, ""),
@@ -73,7 +73,7 @@ def timeline(program: Program, made: MemoryPlan) -> Timeline:
         Track(
             name=name,
             role=roles.of(buffer),
-            region=index[made.placements[name].region],
+            region=index[made.placements[name].arena],
             offset=made.placements[name].offset,
             size_bytes=buffer.size_bytes,
             spans=tuple((live.first, live.last, live.lo, live.hi) for live in made.lives[name]),
@@ -85,8 +85,8 @@ def timeline(program: Program, made: MemoryPlan) -> Timeline:
         moments=tuple(moments),
         tracks=tuple(tracks),
         regions=tuple(
-            Use(name=u.region.name, used_bytes=u.used_bytes, size_bytes=u.region.size_bytes)
-            for u in made.regions
+            Use(name=u.arena.name, used_bytes=u.used_bytes, size_bytes=u.arena.size_bytes)
+            for u in made.arenas
         ),
         peak=made.peak.position,
         lower_bound_bytes=made.lower_bound_bytes,

@@ -12,7 +12,7 @@ from typing import Literal
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
-from mcuformer.memory.model import UNLIMITED, Region, arena_regions
+from mcuformer.memory.model import UNLIMITED, Arena, arenas_of
 from mcuformer.operators.flash_bytes import CODE_BYTES, FlashBytes, flash_bytes
 from mcuformer.operators.macs import op_weight_bytes
 from mcuformer.operators.outline import times
@@ -111,9 +111,9 @@ class Planner:
         most = self.limits.max_instructions
         if most is not None and fastest > most:
             return Illegal("instructions", fastest, most)
-        regions, room = arena_regions(self.board, beside), self.ram - beside
+        regions, room = arenas_of(self.board, beside), self.ram - beside
         if by_formula:  # the plan may say otherwise, which is what is compared
-            regions, room = [Region("sram", 0, UNLIMITED)], UNLIMITED
+            regions, room = [Arena("sram", 0, UNLIMITED)], UNLIMITED
         try:
             made = fit(trade, regions, self.optimize, room, most)
         except DoesNotFitError:  # fragmentation, or only the slow schedules fit

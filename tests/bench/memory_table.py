@@ -24,7 +24,7 @@ from mcuformer.codegen.package import write_package
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.frontend import load_model
 from mcuformer.ir.graph import Graph
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.operators.interpreter import run_int
 from mcuformer.plan.fit import Schedule, curve, place
 from mcuformer.price.book import CostBook
@@ -121,7 +121,7 @@ def rows(
         graph = quantised(folder / FILES[name])
         board = board_for(name)
         beside = board.stack_bytes + static_estimate(graph)
-        region = Region("sram", 0x20000000, board.arenas[0].size_bytes - beside)
+        region = Arena("sram", 0x20000000, board.arenas[0].size_bytes - beside)
         for mode in [m for n, m in CEILINGS if n == name]:
             trade = curve(graph, mode, CostBook())
             for goal in goals:

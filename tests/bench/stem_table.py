@@ -20,7 +20,7 @@ from memory_table import GOALS, measure
 from util_stems import Layer, Stem, in_strips, lowered
 
 from mcuformer.compile.static_bytes import static_estimate
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.plan.fit import Schedule, curve, place
 from mcuformer.price.book import CostBook
 from mcuformer.targets.board_file import load_board
@@ -47,7 +47,7 @@ def schedules(stem: Stem) -> Iterator[tuple[str, Schedule]]:
     stem = replace(stem, layers=(*stem.layers[:-1], replace(stem.layers[-1], relu=False)))
     graph = lowered(stem)
     beside = BOARD.stack_bytes + static_estimate(graph)
-    region = Region("sram", 0x20000000, BOARD.arenas[0].size_bytes - beside)
+    region = Arena("sram", 0x20000000, BOARD.arenas[0].size_bytes - beside)
     yield "(whole)", in_strips(graph, "bands", WHOLE, 4096, [region])
     trade = curve(graph, "bands", CostBook())
     for goal in GOALS:

@@ -12,7 +12,7 @@ from mcuformer.codegen.package import write_package
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.memory.check import check
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
 from mcuformer.plan.fit import Schedule, build
@@ -40,7 +40,7 @@ def joined(arrays: Iterable[NDArray]) -> bytes:
 
 def scheduled(graph: Graph, mode: str, optimize: str) -> Schedule:
     """Placed, checked by the independent checker, replayed byte by byte."""
-    made = build(graph, [Region("sram", 0x20000000, 300_000)], mode, optimize)
+    made = build(graph, [Arena("sram", 0x20000000, 300_000)], mode, optimize)
     check(made.program, made.plan)
     simulate(made.program, made.plan)
     return made

@@ -12,7 +12,7 @@ from mcuformer import quant
 from mcuformer.codegen.constants import collect
 from mcuformer.codegen.package import write_package
 from mcuformer.codegen.symbols import Symbols
-from mcuformer.memory.model import arena_regions
+from mcuformer.memory.model import arenas_of
 from mcuformer.plan.fit import Schedule, build
 from mcuformer.targets import unicorn_runner
 from mcuformer.targets.board_file import load_board
@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     config = VitConfig(image=(56, 56), patch=8, width=64, heads=2, hidden=256, blocks=2)
     graph = vit(config)
     lowered = quant.lower(graph, quant.calibrate(graph, images(config, 4), "minmax"))
-    made = build(lowered, arena_regions(F746, F746.stack_bytes + 600), "bands")
+    made = build(lowered, arenas_of(F746, F746.stack_bytes + 600), "bands")
     folder = tmp_path_factory.mktemp("places")
     write_package(folder, made.program, made.plan, F746, "qspi")
     return made, read_elf(build_firmware(folder, F746))

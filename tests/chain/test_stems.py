@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from util_stems import BUDGETS, LINES, MODES, Layer, Stem, in_strips, lowered, stems
 
 from mcuformer.memory.check import check
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan.fit import Schedule
 
 EVERYWHERE = ("host", "unicorn", "qemu")
-SRAM = (Region("sram", 0x20000000, 300_000),)
+SRAM = (Arena("sram", 0x20000000, 300_000),)
 QUIET = {
     "deadline": None,
     "database": None,

@@ -35,9 +35,9 @@ def test_out_of_bounds(offset: int) -> None:
 
 def test_misaligned() -> None:
     made = plan(PROGRAM)
-    use = replace(made.regions[0], used_bytes=made.arena_bytes + 4)
+    use = replace(made.arenas[0], used_bytes=made.arena_bytes + 4)
     with pytest.raises(PlanError, match="not aligned to 8"):
-        check(PROGRAM, replace(at(made, x=made.placements["x"].offset + 4), regions=(use,)))
+        check(PROGRAM, replace(at(made, x=made.placements["x"].offset + 4), arenas=(use,)))
 
 
 def test_two_buffers_needed_at_one_place() -> None:

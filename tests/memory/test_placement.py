@@ -14,7 +14,7 @@ from vit_program import Vit, vit
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.memory.check import check
-from mcuformer.memory.model import MemoryPlan, Region
+from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import plan, require_fit
 from mcuformer.memory.simulate import simulate
 from mcuformer.program.buffers import Buffer
@@ -28,7 +28,7 @@ SHAPES = {
     "mcuformer": Vit(tokens_across=15, width=216, blocks=14, heads=4, tile=32),
     "odd": Vit(tokens_across=5, patch=3, width=30, blocks=3, heads=3, classes=7, tile=7),
 }
-F429 = (Region("sram", 0x20000000, 110_000), Region("ccm", 0x10000000, 65_536))
+F429 = (Arena("sram", 0x20000000, 110_000), Arena("ccm", 0x10000000, 65_536))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -88,9 +88,9 @@ def test_random_programs_come_near_the_optimum(program: Program) -> None:
 def test_split_memory_is_respected(program: Program, share: float) -> None:
     """Whatever fits in neither region overflows the first one, visibly; the rest is safe."""
     whole = plan(program, rounds=0).arena_bytes
-    regions = (Region("a", 0x20000000, int(whole * share)), Region("b", 0x10000000, whole // 2))
+    regions = (Arena("a", 0x20000000, int(whole * share)), Arena("b", 0x10000000, whole // 2))
     made = plan(program, regions, rounds=20)
-    assert made.regions[1].missing_bytes == 0
+    assert made.arenas[1].missing_bytes == 0
     check(program, made)
     simulate(program, made)
 
@@ -99,22 +99,20 @@ def test_ccm_takes_what_the_main_memory_lacks() -> None:
     program = vit(Vit())
     made = plan(program, F429)
     assert made.fits and made.arena_bytes > F429[0].size_bytes
-    assert {p.region for p in made.placements.values()} == {"sram", "ccm"}
+    assert {p.arena for p in made.placements.values()} == {"sram", "ccm"}
     check(program, made)
     simulate(program, made)
     require_fit(made, program)
 
 
 def test_one_region_is_preferred_where_it_is_enough() -> None:
-    made = plan(
-        vit(Vit()), (Region("sram", 0x20000000, 150_000), Region("ccm", 0x10000000, 65_536))
-    )
-    assert [use.used_bytes for use in made.regions] == [made.lower_bound_bytes, 0]
+    made = plan(vit(Vit()), (Arena("sram", 0x20000000, 150_000), Arena("ccm", 0x10000000, 65_536)))
+    assert [use.used_bytes for use in made.arenas] == [made.lower_bound_bytes, 0]
 
 
 def test_what_does_not_fit_names_the_layer_and_the_bytes() -> None:
     program = vit(Vit())
-    made = plan(program, (Region("sram", 0x20000000, 100_000),))
+    made = plan(program, (Arena("sram", 0x20000000, 100_000),))
     assert made.missing_bytes == made.arena_bytes - 100_000
     with pytest.raises(DoesNotFitError) as caught:
         require_fit(made, program, "try --optimize ram: 88,000 B")
@@ -131,7 +129,7 @@ def test_hinted_buffers_lie_in_fast_memory() -> None:
         n: replace(b, hint="fast") if b.kind == "scratch" else b for n, b in program.buffers.items()
     }
     program = replace(program, buffers=hinted)
-    made = plan(program, (Region("sram", 0x20000000, 300_000, fast_bytes=65_536),))
+    made = plan(program, (Arena("sram", 0x20000000, 300_000, fast_bytes=65_536),))
     assert made.arena_bytes <= 1.01 * made.lower_bound_bytes
     assert all(
         made.placements[n].offset + b.size_bytes <= 65_536

@@ -11,13 +11,13 @@ from util_models import VitConfig, sequence_model, two_input_model, vit, with_ou
 
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.model import UNLIMITED, Region
+from mcuformer.memory.model import UNLIMITED, Arena
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan.fit import curve, place
 from mcuformer.price.book import CostBook
 from mcuformer.quant import lower, synthetic_stats
 
-ANYWHERE = (Region("sram", 0x20000000, UNLIMITED),)
+ANYWHERE = (Arena("sram", 0x20000000, UNLIMITED),)
 drawn = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 

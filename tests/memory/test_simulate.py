@@ -14,7 +14,7 @@ from mcuformer.memory.check import check
 from mcuformer.memory.conflicts import items
 from mcuformer.memory.lifetimes import Live
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError
-from mcuformer.memory.pack import pack
+from mcuformer.memory.packing import pack
 from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
 from mcuformer.program.buffers import Span
@@ -28,7 +28,7 @@ relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(H
 def moved(made: MemoryPlan, buffer: str, offset: int) -> MemoryPlan:
     place = made.placements[buffer]
     return replace(
-        made, placements={**made.placements, buffer: Placement(buffer, place.region, offset)}
+        made, placements={**made.placements, buffer: Placement(buffer, place.arena, offset)}
     )
 
 
@@ -103,12 +103,12 @@ def test_every_shortened_lifetime_of_a_vit_is_caught() -> None:
         short = (*spans[:-1], Live(last.first, last.last - 1, last.lo, last.hi))
         found = items(list(program.buffers.values()), {**lives, name: short})
         order = sorted(range(len(found)), key=lambda i: -found[i].buffer.size_bytes)
-        broken = pack(order, found, [plan(program).regions[0].region], (0,))
+        broken = pack(order, found, [plan(program).arenas[0].arena], (0,))
         made = plan(program)
-        use = replace(made.regions[0], used_bytes=broken.used[0])
+        use = replace(made.arenas[0], used_bytes=broken.used[0])
         made = replace(
             made,
-            regions=(use,),
+            arenas=(use,),
             placements={
                 i.buffer.name: Placement(i.buffer.name, "arena", at)
                 for i, at in zip(found, broken.offset, strict=True)

@@ -14,7 +14,7 @@ from mcuformer.files.paths import RUNTIME_C
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.optable import ONNX
 from mcuformer.ir.text import parse_graph
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.operators.row import MISSING, IncompleteRow, IntOp, Lowering, Movement
 from mcuformer.operators.table import FROM_ONNX, INT_OPS, LOWERED, ins, kinds
 from mcuformer.operators.verify import VerifyError, verify
@@ -139,6 +139,6 @@ def test_what_ops_lists_is_lowered() -> None:
 @pytest.mark.parametrize("make", [models.vit, lambda c: models.vit(replace(c, stem=True))])
 def test_all_kinds_of_lowered_and_scheduled_graphs_have_rows(make: Callable[..., Graph]) -> None:
     integers = lower(graph := make(models.VitConfig()), synthetic_stats(graph))
-    made = build(integers, [Region("sram", 0x20000000, 300_000)], "bands", "balanced")
+    made = build(integers, [Arena("sram", 0x20000000, 300_000)], "bands", "balanced")
     for op in (*integers.ops, *made.program.graph.ops):
         assert op.kind in INT_OPS

@@ -6,7 +6,7 @@ import pytest
 
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.check import check
-from mcuformer.memory.model import arena_regions
+from mcuformer.memory.model import arenas_of
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.flash_bytes import flash_bytes
 from mcuformer.plan.fit import curve, place
@@ -27,7 +27,7 @@ def whole(planner, arch):
     beside = static + BOARD.stack_bytes
     made = place(
         curve(graph, planner.input_mode, CostBook()),
-        arena_regions(BOARD, beside),
+        arenas_of(BOARD, beside),
         planner.optimize,
         planner.ram - beside,
     )

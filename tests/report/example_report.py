@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuformer.memory.model import MemoryPlan, Region
+from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import ANYWHERE, plan
 from mcuformer.program.program import Program
 from mcuformer.report.rows import layer_rows, memory_section
@@ -22,7 +22,7 @@ from mcuformer.report.schema import (
 )
 
 
-def example(program: Program, regions: tuple[Region, ...] = ANYWHERE) -> tuple[Report, MemoryPlan]:
+def example(program: Program, regions: tuple[Arena, ...] = ANYWHERE) -> tuple[Report, MemoryPlan]:
     made = plan(program, regions)
     used = made.arena_bytes + 3000
     layers = layer_rows(program, made)

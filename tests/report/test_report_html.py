@@ -12,7 +12,7 @@ import pytest
 from example_report import example
 from report_program import PROGRAM
 
-from mcuformer.memory.model import Region
+from mcuformer.memory.model import Arena
 from mcuformer.program.program import Program
 from mcuformer.report.page import count, duration, page, size
 from mcuformer.report.timeline import timeline
@@ -26,7 +26,7 @@ browser = pytest.mark.skipif(
 EVIL = "</script><script>document.title='broken'</script>\"'<b>&%}}{{ 7*7 }}\u2028\U0001f600"
 
 
-def html(program: Program = PROGRAM, regions: tuple[Region, ...] | None = None) -> str:
+def html(program: Program = PROGRAM, regions: tuple[Arena, ...] | None = None) -> str:
     report, made = example(program, *([regions] if regions else []))
     return page(report, timeline(program, made))
 
@@ -89,7 +89,7 @@ def test_chromium_draws_two_regions_and_follows_the_pointer(tmp_path: Path) -> N
       box.dispatchEvent(new MouseEvent('mousemove',
         {bubbles: true, clientX: r.x + r.width / 2, clientY: r.y + 2}));
       document.querySelector('#layers th.n').click();</script></body>"""
-    regions = (Region("sram", 0x20000000, 4000), Region("ccm", 0x10000000, 4096))
+    regions = (Arena("sram", 0x20000000, 4000), Arena("ccm", 0x10000000, 4096))
     dom = dump(html(PROGRAM, regions).replace("</body>", act), tmp_path)
     assert "sram: " in dom and "ccm: " in dom
     assert 'class="hit"' in dom and "width: estimated instructions" in dom

@@ -132,7 +132,7 @@ def test_both_judges_see_a_moved_window(name: str) -> None:
     for offset in range(0, made.plan.arena_bytes - made.program.buffers[name].size_bytes, 8):
         moved = replace(
             made.plan,
-            placements={**made.plan.placements, name: Placement(name, place.region, offset)},
+            placements={**made.plan.placements, name: Placement(name, place.arena, offset)},
         )
         verdict = accepted(made.program, moved)
         assert verdict[0] == verdict[1], offset

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.memory.model import UNLIMITED
-from mcuformer.memory.orders import orders
+from mcuformer.memory.packing import orders
 from mcuformer.memory.shelf import Attempt, Shelf
 
-MOVES = 12  # per item, of the search of a part; twice as many with all that lives through
+PER_ITEM = 12  # per item, of the search of a part; twice as many with all that lives through
 CLIMB = 40  # moves from one start, before it is the next one's turn
 STARTS = 8
-NEAR = 1.001  # times the bound is enough after MOVES per item
+NEAR = 1.001  # times the bound is enough after PER_ITEM per item
 FEW = 3  # moves per item, after which less than GRAIN bytes are not searched for
 GRAIN = 8  # of nearly all buffers: what begins at its multiples seldom ends where the bound is
 Order = tuple[int, ...]
@@ -76,7 +76,7 @@ class _Search:
     def done(self) -> bool:
         count, each = len(self.tried), len(self.shelf.items)
         enough: float = self.bound + (0 if count < FEW * each else GRAIN - 1)
-        enough = enough if count < MOVES * each else NEAR * self.bound
+        enough = enough if count < PER_ITEM * each else NEAR * self.bound
         return self.best.top <= enough or len(self.tried) >= self.moves
 
     def reach(self, order: Order, most: int = UNLIMITED, start: Attempt | None = None) -> int:
