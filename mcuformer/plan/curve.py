@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mcuformer.operators.outline import times
-from mcuformer.plan.options import Options, options
+from mcuformer.plan.options import BUDGETS, Options, Trials, options, trials
 from mcuformer.price.book import CostBook
+from mcuformer.price.measure import learn_all
 from mcuformer.schedule.build import Frame
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.util.speed import keep, record
@@ -104,6 +105,29 @@ def is_latent(fr: Frame, region: Region) -> bool:
 Memo = dict[tuple[object, ...], Options]
 
 
+def _options(
+    book: CostBook, fr: Frame, other: Frame | None, memo: Memo, keys: Sequence[object]
+) -> list[Options]:
+    """Of every region; what none is known of is emitted first, then costed together."""
+    twins = {r.target: r for r in other.regions} if other else {}
+    found: Memo = {}
+    new: dict[tuple[object, ...], Trials] = {}
+    order: list[tuple[object, ...]] = []
+    for region, shapes in zip(fr.regions, keys, strict=True):
+        twin = twins.get(region.target)
+        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
+        key: tuple[object, ...] = (shapes, not same)
+        order.append(key)
+        if key in memo:
+            found[key] = memo[key]
+        elif key not in new:
+            new[key] = trials(book, fr, region, other, None if same else twin)
+    learn_all(book, (m for tried in new.values() for m in tried.measurements), BUDGETS)
+    for at, tried in new.items():
+        found[at] = keep(memo, at, options(tried))
+    return [found[at] for at in order]
+
+
 def trade_off(
     book: CostBook,
     fr: Frame,
@@ -119,14 +143,7 @@ def trade_off(
     """
     memo = {} if memo is None else memo
     keys = keys or [signature(fr, r) for r in fr.regions]
-    table: list[Options] = []
-    twins = {r.target: r for r in other.regions} if other else {}
-    for region, shapes in zip(fr.regions, keys, strict=True):
-        twin = twins.get(region.target)
-        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
-        twin = None if same else twin
-        key = (shapes, twin is not None)
-        table.append(memo.get(key) or keep(memo, key, options(book, fr, region, other, twin)))
+    table = _options(book, fr, other, memo, keys)
     # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
     peaks = [live + o.peak for live, o in zip(outside_live(fr), table, strict=True)]
     floor = max((int(p[0]) for p in peaks), default=0)

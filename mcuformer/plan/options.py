@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.price.book import CostBook
-from mcuformer.price.measure import Draft, draft, draft_windows
+from mcuformer.price.measure import Draft, Measurement, draft, draft_windows
 from mcuformer.price.menus import order_by
 from mcuformer.schedule.build import Frame, emit_region
 from mcuformer.schedule.emit import Emitter
@@ -45,6 +45,8 @@ BUDGETS = (
     65536,
 )
 
+Figures = tuple[NDArray[np.int64], NDArray[np.int64]]  # (peak, cost), each [tiles, budgets]
+
 
 @record(frozen=True, slots=True, eq=False)
 class Options:
@@ -68,14 +70,46 @@ class Sheet:
     choice: Callable[[int], Choice]
 
 
-def options(
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One way of a region, emitted and not yet measured. `sheet` makes what is found of the (peak,
+    cost) of every measurement."""
+
+    measurements: tuple[Measurement, ...]
+    sheet: Callable[..., Sheet]
+
+    def made(self) -> Sheet:
+        return self.sheet(*(m.figures(BUDGETS) for m in self.measurements))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trials:
+    """All ways of a region; those of its twin with absorbed weights apart."""
+
+    exact: tuple[Trial, ...]
+    absorbed: tuple[Trial, ...]
+
+    @property
+    def measurements(self) -> Iterator[Measurement]:
+        for trial in (*self.exact, *self.absorbed):
+            yield from trial.measurements
+
+
+def trials(
     book: CostBook, fr: Frame, region: Region, other: Frame | None, twin: Region | None
-) -> Options:
-    """What a region can choose from; `twin` is the region with absorbed weights."""
-    sheets = [*_sheets(book, fr, region)]
-    exact = sum(len(s.peak) for s in sheets)
+) -> Trials:
+    """`twin` is the region with absorbed weights."""
+    absorbed: list[Trial] = []
     if other is not None and twin is not None and twin.attention is not None:
-        sheets += absorbed_sheets(book, other, twin)
+        absorbed = absorbed_trials(book, other, twin)
+    return Trials(tuple(exact_trials(book, fr, region)), tuple(absorbed))
+
+
+def options(tried: Trials) -> Options:
+    """What a region can choose from."""
+    sheets = [trial.made() for trial in tried.exact]
+    exact = sum(len(s.peak) for s in sheets)
+    sheets += [trial.made() for trial in tried.absorbed]
     peak, cost = (np.concatenate([getattr(s, n) for s in sheets]) for n in ("peak", "cost"))
     first = [0, *accumulate(len(s.peak) for s in sheets)]
     makers = [s.choice for s in sheets]
@@ -98,12 +132,12 @@ def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
     return order[better]
 
 
-def absorbed_sheets(book: CostBook, fr: Frame, region: Region) -> list[Sheet]:
+def absorbed_trials(book: CostBook, fr: Frame, region: Region) -> list[Trial]:
     rows = _queries(fr, region)
     return [_tiled(book, fr, region, s, rows, BUDGETS) for s in ("absorbed", "absorbed together")]
 
 
-def _sheets(book: CostBook, fr: Frame, region: Region) -> Iterator[Sheet]:
+def exact_trials(book: CostBook, fr: Frame, region: Region) -> Iterator[Trial]:
     """Every choice worth a thought for a region of the exact graph."""
     op, attention = region.ops[-1], region.attention
     if attention is not None and attention.attrs.get("windows", 1) > 1:
@@ -145,21 +179,23 @@ def _tiles(rows: int) -> list[int]:
     return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
 
 
-def _strips(book: CostBook, fr: Frame, region: Region, lines: int) -> Sheet:
+def _strips(book: CostBook, fr: Frame, region: Region, lines: int) -> Trial:
     """A chain of convolutions in strips of `lines` lines, under every budget."""
     drafted = draft_windows(book, *_emit(fr, region, Choice("rows", lines=lines)))
     return _budgets(drafted, 1, lambda i: Choice("rows", lines=lines, budget=BUDGETS[i]))
 
 
-def _fixed(book: CostBook, fr: Frame, region: Region, choice: Choice, tile: int = 1) -> Sheet:
+def _fixed(book: CostBook, fr: Frame, region: Region, choice: Choice, tile: int = 1) -> Trial:
     """A way that has no tiles to choose (its loops take `tile` rows at a time), under every budget."""
     drafted = draft(book, *_emit(fr, region, choice))
     return _budgets(drafted, tile, lambda i: replace(choice, budget=BUDGETS[i]))
 
 
-def _budgets(drafted: Draft, tile: int, choice: Callable[[int], Choice]) -> Sheet:
-    peak, cost = drafted.measure((tile,), BUDGETS)
-    return Sheet(peak.ravel(), cost.ravel(), choice)
+def _budgets(drafted: Draft, tile: int, choice: Callable[[int], Choice]) -> Trial:
+    def sheet(found: Figures) -> Sheet:
+        return Sheet(found[0].ravel(), found[1].ravel(), choice)
+
+    return Trial((drafted.measurement((tile,)),), sheet)
 
 
 def _emit(fr: Frame, region: Region, choice: Choice) -> tuple[Emitter, Steps, set[str]]:
@@ -170,37 +206,42 @@ def _emit(fr: Frame, region: Region, choice: Choice) -> tuple[Emitter, Steps, se
 
 def _tiled(
     book: CostBook, fr: Frame, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
-) -> Sheet:
+) -> Trial:
     """One schedule under every tile of `rows` and every budget."""
     tiles = _tiles(rows)
     queries = rows if region.attention is None else _queries(fr, region)
     drafted = draft(book, *_emit(fr, region, Choice(schedule, tiles[0], tiles[0])))
-    peak, cost = (a[:, -len(budgets) :] for a in drafted.measure(tiles, BUDGETS))
 
     def choice(i: int) -> Choice:
         tile, budget = tiles[i // len(budgets)], budgets[i % len(budgets)]
         return Choice(schedule, tile, queries if schedule == "heads" else tile, budget)
 
-    return Sheet(peak.ravel(), cost.ravel(), choice)
+    def sheet(found: Figures) -> Sheet:
+        peak, cost = (a[:, -len(budgets) :] for a in found)
+        return Sheet(peak.ravel(), cost.ravel(), choice)
+
+    return Trial((drafted.measurement(tiles),), sheet)
 
 
 def _kept(
     book: CostBook, fr: Frame, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]
-) -> Sheet:
+) -> Trial:
     """Schedule `kv`. Its two loops share K and V only, which live through both: a choice costs the
     sum of both loops and peaks where the higher one does, so each loop is tiled by itself."""
     drafted = draft(book, *_emit(fr, region, Choice("kv", tiles[0], query_tiles[0])))
-    budgets = BUDGETS[2:]
-    made, read = (
-        drafted.measure(t, BUDGETS, part)
-        for t, part in ((tiles, slice(None, -1)), (query_tiles, slice(-1, None)))
-    )
-    peak = np.maximum(made[0][:, None], read[0][None])[..., 2:]
-    cost = (made[1][:, None] + read[1][None])[..., 2:]
-    shape = peak.shape  # all that is kept of the two
+    making = drafted.measurement(tiles, slice(None, -1))
+    reading = drafted.measurement(query_tiles, slice(-1, None))
+    least = 2  # of the budgets
 
-    def choice(i: int) -> Choice:
-        tile, query, budget = (int(n) for n in np.unravel_index(i, shape))
-        return Choice("kv", tiles[tile], query_tiles[query], budgets[budget])
+    def sheet(made: Figures, read: Figures) -> Sheet:
+        peak = np.maximum(made[0][:, None], read[0][None])[..., least:]
+        cost = (made[1][:, None] + read[1][None])[..., least:]
+        shape = peak.shape  # all that is kept of the two
 
-    return Sheet(peak.ravel(), cost.ravel(), choice)
+        def choice(i: int) -> Choice:
+            tile, query, budget = (int(n) for n in np.unravel_index(i, shape))
+            return Choice("kv", tiles[tile], query_tiles[query], BUDGETS[least + budget])
+
+        return Sheet(peak.ravel(), cost.ravel(), choice)
+
+    return Trial((making, reading), sheet)

@@ -19,7 +19,7 @@ from mcuformer.memory.lifetimes import stretches
 from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.table import kernel_of
 from mcuformer.price.book import CostBook
-from mcuformer.price.tables import tables
+from mcuformer.price.tables import Asked, learn, tables
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job, Steps, Task
@@ -57,22 +57,37 @@ class Draft:
     em: State
     steps: list[list[tuple[Line, Job | None]]]
 
-    def measure(
-        self, tiles: Sequence[int], budgets: tuple[int, ...], part: slice = slice(None)
-    ) -> tuple[Numbers, Numbers]:
-        """(peak, instructions), each [tiles, budgets], of some steps together."""
-        sizes = np.array(tiles, np.int64)
-        held: dict[tuple[int, int], Numbers] = {}
-        runs: dict[int, Numbers | int] = {0: 1}
-        peak = np.zeros((len(tiles), len(budgets)), np.int64)
-        cost = np.zeros_like(peak)
+    def measurement(self, tiles: Sequence[int], part: slice = slice(None)) -> Measurement:
+        """Of some steps together."""
         alike: dict[Line, list[Job | None]] = {}
         for step in self.steps[part]:
             for line, job in step:
                 alike.setdefault(line, []).append(job)
-        asked = [(jobs[0], line.key) for line, jobs in alike.items() if jobs[0] is not None]
-        known = iter(tables(self.book, self.em, asked, tuple(tiles), budgets))
-        for line, jobs in alike.items():
+        return Measurement(self.book, self.em, alike, tuple(tiles))
+
+
+@dataclass(slots=True, eq=False)
+class Measurement:
+    """What is to be measured: lines with their jobs, under every one of `tiles`."""
+
+    book: CostBook
+    em: State
+    alike: dict[Line, list[Job | None]]
+    tiles: tuple[int, ...]
+
+    @property
+    def asked(self) -> list[Asked]:
+        return [(jobs[0], line.key) for line, jobs in self.alike.items() if jobs[0] is not None]
+
+    def figures(self, budgets: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+        """(peak, instructions), each [tiles, budgets]."""
+        sizes = np.array(self.tiles, np.int64)
+        held: dict[tuple[int, int], Numbers] = {}
+        runs: dict[int, Numbers | int] = {0: 1}
+        peak = np.zeros((len(sizes), len(budgets)), np.int64)
+        cost = np.zeros_like(peak)
+        known = iter(tables(self.book, self.em, self.asked, self.tiles, budgets))
+        for line, jobs in self.alike.items():
             job, count = jobs[0], len(jobs) * line.times
             beside: Numbers | int = line.fixed
             for size, rows in line.tiles:
@@ -91,6 +106,13 @@ class Draft:
             np.maximum(peak, beside, out=peak)
             cost += instructions if count == 1 else count * instructions
         return peak, cost
+
+
+def learn_all(
+    book: CostBook, measurements: Iterable[Measurement], budgets: tuple[int, ...]
+) -> None:
+    """Cost what is new in any of them together."""
+    learn(book, ((m.em, m.asked, m.tiles) for m in measurements), budgets)
 
 
 def draft(book: CostBook, em: State, steps: Steps, outside: set[str]) -> Draft:

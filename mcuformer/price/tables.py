@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ from mcuformer.util.speed import keep
 Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]  # thousands of them are kept
 Asked = tuple[Job, int]  # and its cost key
-Entry = tuple[
-    int, int, int, int
-]  # least budget, scratch, instructions of a whole tile, of the last
+Layer = tuple[Job, int, State, tuple[int, ...]]  # with its cost key and tiles
+Entry = tuple[int, int, int, int]  # least budget, scratch, cost of a whole tile and of the last
 
 
 def tables(
@@ -30,19 +29,37 @@ def tables(
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
 ) -> list[Table]:
-    """The tables of `asked`, each [tiles, budgets | 1]. All linear layers among them that are new are
-    costed in one go: a dozen small arrays take as long as one that is a dozen times as large."""
-    grid, kept = book.grids.of((tiles, budgets)), book.tables
-    names = [(key, j.heads, j.extent, j.decided_on, j.lines, grid) for j, key in asked]
-    known = {at: kept[at] for at in names if at in kept}
-    new = {at: a for at, a in zip(names, asked, strict=True) if at not in known}
-    linear = {at: a for at, a in new.items() if _is_linear(a[0])}
-    made = dict(zip(linear, _linear(book, em, [*linear.values()], tiles, budgets), strict=True))
-    made |= {at: _table(book, em, *a, tiles, budgets) for at, a in new.items() if at not in linear}
-    for at, table in made.items():
-        keep(kept, at, table)
-    known |= made
-    return [known[at] for at in names]
+    """The tables of `asked`, each [tiles, budgets | 1]."""
+    names = _names(book, asked, tiles, budgets)
+    found = {at: book.tables[at] for at in names if at in book.tables}
+    for at, (job, key) in zip(names, asked, strict=True):
+        if at not in found:
+            found[at] = keep(book.tables, at, _table(book, em, job, key, tiles, budgets))
+    return [found[at] for at in names]
+
+
+def learn(
+    book: CostBook,
+    asked: Iterable[tuple[State, Sequence[Asked], tuple[int, ...]]],
+    budgets: tuple[int, ...],
+) -> None:
+    """Cost all linear layers that are new among those that will be asked for, each with its tiles, in
+    one go: a dozen small arrays take as long as one that is a dozen times as large."""
+    new: dict[tuple[int, ...], Layer] = {}
+    for em, jobs, tiles in asked:
+        for at, (job, key) in zip(_names(book, jobs, tiles, budgets), jobs, strict=True):
+            if at not in book.tables and _is_linear(job):
+                new[at] = (job, key, em, tiles)
+    if new:
+        for at, table in zip(new, _linear(book, [*new.values()], budgets), strict=True):
+            keep(book.tables, at, table)
+
+
+def _names(
+    book: CostBook, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    grid = book.grids.of((tiles, budgets))
+    return [(key, j.heads, j.extent, j.decided_on, j.lines, grid) for j, key in asked]
 
 
 def _is_linear(job: Job) -> bool:
@@ -57,23 +74,16 @@ def _cut(job: Job, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
     return full, *np.divmod(total, full)
 
 
-def _linear(
-    book: CostBook,
-    em: State,
-    asked: Sequence[Asked],
-    tiles: tuple[int, ...],
-    budgets: tuple[int, ...],
-) -> list[Table]:
-    if not asked:
-        return []
-    cuts = [_cut(job, tiles) for job, _ in asked]
+def _linear(book: CostBook, layers: Sequence[Layer], budgets: tuple[int, ...]) -> list[Table]:
+    cuts = [_cut(job, tiles) for job, _, _, tiles in layers]
     rows = [full.tolist() for full, _, _ in cuts]
-    menus = linear_menus([book.terms_of(job.op, em, key) for job, key in asked], rows, book.entries)
+    terms = [book.terms_of(job.op, em, key) for job, key, em, _ in layers]
+    menus = linear_menus(terms, rows, book.entries)
     count, tail = (np.concatenate([c[i] for c in cuts]) for i in (1, 2))
     scratch, whole, last, first, second = _under(menus, tail, budgets)
     scratch, cost = (scratch + 7) & ~7, count[:, None] * whole + last
     made, at = [], 0
-    for (job, key), own in zip(asked, rows, strict=True):
+    for (job, key, _, _), own in zip(layers, rows, strict=True):
         part = slice(at, at := at + len(own))
         choices = Decided(menus.names, tuple(own), budgets, first[part], second[part])
         keep(book.decided, (key, job.heads == 1), choices)
@@ -89,6 +99,8 @@ def _table(
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
 ) -> Table:
+    if _is_linear(job):
+        return _linear(book, [(job, key, em, tiles)], budgets)[0]
     full, count, tail = _cut(job, tiles)
     rows = full.tolist()
     if kernel_of(job.op).menu != "attention":

@@ -21,10 +21,10 @@ from mcuformer.search.space import load_space
 WINDOWED = ("mcf_conv2d", "mcf_dwconv2d", "mcf_maxpool", "mcf_avgpool")  # of a chain in strips
 
 
-def listed(sheets):
+def listed(trials):
     return [
         (int(p), int(n), s.choice(i))
-        for s in sheets
+        for s in (trial.made() for trial in trials)
         for i, (p, n) in enumerate(zip(s.peak, s.cost, strict=True))
     ]
 
@@ -92,10 +92,10 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
         other = frame(absorb(graph, tuple(absorbable(graph))), mode)
         twins = {r.target: r for r in other.regions}
         for region in exact.regions:
-            found = [(exact, region, f) for f in listed(choose._sheets(book, exact, region))]
+            found = [(exact, region, f) for f in listed(choose.exact_trials(book, exact, region))]
             twin = twins.get(region.target)
             if twin is not None and twin.attention is not None:
-                made = listed(choose.absorbed_sheets(book, other, twin))
+                made = listed(choose.absorbed_trials(book, other, twin))
                 found += [(other, twin, f) for f in made]
             for fr, r, (peak, instructions, choice) in random.sample(found, min(12, len(found))):
                 assert bound(fr, r, choice, CostBook()) == (peak, instructions), (r.name, choice)
