@@ -1,1 +1,10 @@
+"""One module per C kernel of runtime_c/: how its constants are packed, what a call takes and costs.
 
+`pack` makes the const struct and its arrays (`base.py`), `scratch_bytes` says what a call wants
+beside its operands, `instructions` what it executes: formulas fitted to counts in an emulator
+(docs/kernels.md), written without branches where price/ asks for thousands of calls at once
+(`linear_cost.py`). `rows` are those of one call; `panel`, `tile` and `merge` how much it expands at a
+time, which is what a budget of scratch decides.
+
+A cost depends on shapes and on the attributes that its operator's row names, never on weights.
+"""

@@ -1,5 +1,5 @@
 """concat, slice, gather, reshape: the same bytes elsewhere. They have no const struct, and the
-schedule of their movement (schedule/ways/join.py, special.py) calls mcf_copy, mcf_gather or nothing."""
+schedule of their movement (schedule/ways/join.py, gather.py) calls mcf_copy, mcf_gather or nothing."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Kernel:
 
     `reads`: the operands that a call has by address, NULL where one is absent. `again`: those that it
     reads again after it wrote a row. `scratch_bytes`: None where a call has no scratch. `menu`: what
-    it can choose from under a budget of scratch (price/panels.py), "" nothing. `column`: whether the
+    it can choose from under a budget of scratch (price/menus.py), "" nothing. `column`: whether the
     function of that suffix is called, for operands of one number per row.
     """
 

@@ -33,7 +33,7 @@ class Repeats:
 
 
 def repeats(fr: Frame, keys: Sequence[object], choices: Sequence[Choice]) -> Repeats:
-    """`keys`: equal for regions of equal shapes (choose.signature)."""
+    """`keys`: equal for regions of equal shapes (curve.signature)."""
     touched = [_touched(fr, region) for region in fr.regions]
     cuts, through = _cuts(fr, touched)
     twin = list(range(len(fr.regions)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcuformer.memory.lifetimes import stretches
-from mcuformer.plan import options as choose
+from mcuformer.plan import options
 from mcuformer.plan.bind import Binding
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
@@ -31,7 +31,7 @@ def listed(trials):
 
 def bound(fr, region, choice, book):
     """Peak of the region's own bytes and instructions, counted call by call."""
-    em, steps, outside = choose._emit(fr, region, choice)
+    em, steps, outside = options._emit(fr, region, choice)
     binding = Binding(em, book)
     calls = binding.region(steps, choice.budget)
     return peak(binding, calls, outside), steps_instructions(calls)
@@ -92,10 +92,10 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
         other = frame(absorb(graph, tuple(absorbable(graph))), mode)
         twins = {r.target: r for r in other.regions}
         for region in exact.regions:
-            found = [(exact, region, f) for f in listed(choose.exact_trials(book, exact, region))]
+            found = [(exact, region, f) for f in listed(options.exact_trials(book, exact, region))]
             twin = twins.get(region.target)
             if twin is not None and twin.attention is not None:
-                made = listed(choose.absorbed_trials(book, other, twin))
+                made = listed(options.absorbed_trials(book, other, twin))
                 found += [(other, twin, f) for f in made]
             for fr, r, (peak, instructions, choice) in random.sample(found, min(12, len(found))):
                 assert bound(fr, r, choice, CostBook()) == (peak, instructions), (r.name, choice)
@@ -106,7 +106,7 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
 def test_options_are_what_nothing_beats():
     random = Random(3)
     peak, cost = (np.array([random.randrange(20) for _ in range(40)]) for _ in range(2))
-    kept = choose.front(peak, cost)
+    kept = options.front(peak, cost)
     best = {
         (p, n)
         for p, n in zip(peak, cost, strict=True)
