@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import ITEM_BYTES, TensorType
 
-TYPES = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
+TYPES: Mapping[str, int] = {"int8": 0, "uint8": 1, "int16": 2}  # MCF_S8, MCF_U8, MCF_S16
 
 
 # An int, or an int64 array of any shape: formulas without branches cost many calls at once.

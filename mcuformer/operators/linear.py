@@ -98,7 +98,7 @@ _DEPTHWISE = Kernel(
     "mcf_dwconv2d", "mcf_conv.h", conv.pack_depthwise, ("x", "res"), ("x",),
     conv.depthwise_scratch_bytes, conv.depthwise_weight_bytes_read,
 )  # fmt: skip
-_FACETS: dict[str, Any] = {
+_FACETS: Mapping[str, Any] = {
     "numbers": _NUMBERS, "nominal": _epilogue, "macs": _macs, "counted": "w", "weights": "w",
 }  # fmt: skip
 

@@ -3,6 +3,7 @@ schedule of their movement (schedule/ways/join.py, gather.py) calls mcf_copy, mc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mcuformer.ir import int_ops_simple as evaluate
@@ -18,7 +19,7 @@ def _too_many(graph: Graph, op: Op) -> str | None:
     return f"a choice among more than {MOST_ROWS:,} pieces" if many else None
 
 
-_FACETS: dict[str, Any] = {
+_FACETS: Mapping[str, Any] = {
     "kernel": None, "cost": None, "numbers": frozenset(), "nominal": as_it_is, "macs": none,
     "counted": None,
 }  # fmt: skip

@@ -11,16 +11,20 @@ from collections.abc import Iterable, Mapping
 from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
-from mcuformer.operators.row import Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
+from mcuformer.operators.row import Cost, Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
 _FAMILIES = (linear, norm, attention, elementwise, pooling, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
-_KERNELS = {row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None}
-_READ_PLACES = {
+_KERNELS: Mapping[str, Kernel] = {
+    row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None
+}
+_READ_PLACES: Mapping[str, tuple[int, ...]] = {
     kind: tuple(INT_OPS[kind].places[name] for name in kernel.reads)
     for kind, kernel in _KERNELS.items()
 }
-_COSTS = {row.kind: row.cost for row in INT_OPS.values() if row.cost is not None}
+_COSTS: Mapping[str, Cost] = {
+    row.kind: row.cost for row in INT_OPS.values() if row.cost is not None
+}
 INSTRUCTIONS: Mapping[str, Figure] = {kind: cost.instructions for kind, cost in _COSTS.items()}
 """By kind, the function of (op, graph, rows, **choices) that says what a call of its kernel executes
 on a Cortex-M7."""

@@ -55,7 +55,7 @@ def _steps(
     steps, made = _read_input(bound.em, fr), Made()
     for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
         if i in only:
-            bound.em.prefix, before = "", len(bound.buffers)
+            before = len(bound.buffers)
             steps += bound.region(emit_region(bound.em, region, choice), choice.budget)
             new = len(bound.buffers) - before
             made[i] = list(islice(reversed(bound.buffers), new))[::-1]

@@ -45,7 +45,7 @@ BUDGETS = (
     65536,
 )
 
-Figures = tuple[NDArray[np.int64], NDArray[np.int64]]  # (peak, cost), each [tiles, budgets]
+Found = tuple[NDArray[np.int64], NDArray[np.int64]]  # (peak, cost), each [tiles, budgets]
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -192,7 +192,7 @@ def _fixed(book: CostBook, fr: Frame, region: Region, choice: Choice, tile: int 
 
 
 def _budgets(drafted: Draft, tile: int, choice: Callable[[int], Choice]) -> Trial:
-    def sheet(found: Figures) -> Sheet:
+    def sheet(found: Found) -> Sheet:
         return Sheet(found[0].ravel(), found[1].ravel(), choice)
 
     return Trial((drafted.measurement((tile,)),), sheet)
@@ -216,7 +216,7 @@ def _tiled(
         tile, budget = tiles[i // len(budgets)], budgets[i % len(budgets)]
         return Choice(schedule, tile, queries if schedule == "heads" else tile, budget)
 
-    def sheet(found: Figures) -> Sheet:
+    def sheet(found: Found) -> Sheet:
         peak, cost = (a[:, -len(budgets) :] for a in found)
         return Sheet(peak.ravel(), cost.ravel(), choice)
 
@@ -233,7 +233,7 @@ def _kept(
     reading = drafted.measurement(query_tiles, slice(-1, None))
     least = 2  # of the budgets
 
-    def sheet(made: Figures, read: Figures) -> Sheet:
+    def sheet(made: Found, read: Found) -> Sheet:
         peak = np.maximum(made[0][:, None], read[0][None])[..., least:]
         cost = (made[1][:, None] + read[1][None])[..., least:]
         shape = peak.shape  # all that is kept of the two

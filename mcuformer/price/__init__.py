@@ -3,8 +3,7 @@
 A `CostBook` (`book.py`) knows one core: by kind of operator, the instructions of a call. Who plans
 makes one and passes it on (compile: one; the search: one for all its candidates); it owns every table
 that is remembered, so nothing is global and two cores cannot mix. What a call costs depends on
-shapes, types and a few attributes alone. `CostBook.key` makes a number of these, under which
-everything is kept.
+shapes, types and a few attributes alone: its `key`, under which everything is kept.
 
 A kernel that expands weights chooses how many at a time: its menu (`menus.py`) rises in scratch and
 falls in instructions, and a budget picks the last entry that fits. `tables.py` makes of it, for one

@@ -1,7 +1,7 @@
 """What kernels cost on one core, and what they expand at a time within a budget of scratch bytes.
 
 A book owns every table of costs and remembers across networks: the search plans thousands on one.
-What a call costs depends on shapes, types and a few attributes alone, which `key` makes a number of.
+What a call costs depends on shapes, types and a few attributes alone, which are its `key`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from mcuformer.price.menus import (
 )
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job
-from mcuformer.util.speed import Numbers, keep
+from mcuformer.util.speed import keep
 
 T = TypeVar("T")
+Key = tuple[object, ...]
 Table = tuple[NDArray[np.int64], NDArray[np.int64]]  # scratch in whole eights, instructions
 
 
@@ -39,19 +40,17 @@ class CostBook:
     """`figures`: by kind of operator, the instructions of a call on this core, a function of
     (op, graph, rows, **choices). Everything else is what was asked for before, by `key`: menus by
     rows and whether of one head, `decided` choices, terms of linear layers, and the tables of
-    price/tables.py by key, heads, extent, rows decided on, lines and a number for tiles and budgets.
+    price/tables.py by key, heads, extent, rows decided on, lines, tiles and budgets.
     """
 
     figures: Mapping[str, Figure] = field(default_factory=lambda: INSTRUCTIONS)
     entries: Entries = field(default_factory=Entries)
-    menus: dict[tuple[int, int, bool], Menu] = field(default_factory=dict)
-    decided: dict[tuple[int, bool], Decided] = field(default_factory=dict)
-    terms: dict[int, linear_cost.Terms] = field(default_factory=dict)
-    tables: dict[tuple[int, ...], Table] = field(default_factory=dict)
-    grids: Numbers = field(default_factory=Numbers)  # of tiles and budgets
-    _keys: Numbers = field(default_factory=Numbers)
+    menus: dict[tuple[Key, int, bool], Menu] = field(default_factory=dict)
+    decided: dict[tuple[Key, bool], Decided] = field(default_factory=dict)
+    terms: dict[Key, linear_cost.Terms] = field(default_factory=dict)
+    tables: dict[Key, Table] = field(default_factory=dict)
 
-    def key(self, op: Op, em: State) -> int:
+    def key(self, op: Op, em: State) -> Key:
         """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
         key = em.keys.get(op)
         if key is None:
@@ -65,7 +64,7 @@ class CostBook:
                     parts += (t.shape, t.dtype)
             matters = cost_attrs(outlined)
             parts += [pair for pair in outlined.attrs.items() if pair[0] in matters]
-            key = em.keys[op] = self._keys.of(tuple(parts))
+            key = em.keys[op] = tuple(parts)
         return key
 
     def choices(self, job: Job, em: State, budget: int) -> dict[str, int]:
@@ -85,7 +84,7 @@ class CostBook:
             best = entry
         return best[0]
 
-    def menu(self, op: Op, em: State, rows: int, heads: int, key: int) -> Menu:
+    def menu(self, op: Op, em: State, rows: int, heads: int, key: Key) -> Menu:
         """What the outline of `op` can choose from on `rows` rows, fastest last.
 
         A call for one head shares nothing with the others.
@@ -109,7 +108,7 @@ class CostBook:
             keep(self.menus, at, menu)
         return menu
 
-    def terms_of(self, op: Op, em: State, key: int) -> linear_cost.Terms:
+    def terms_of(self, op: Op, em: State, key: Key) -> linear_cost.Terms:
         """What a linear layer costs, from its outline."""
         return self.terms.get(key) or keep(self.terms, key, linear.terms(op, em))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mcuformer.memory.lifetimes import stretches
 from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.table import kernel_of
-from mcuformer.price.book import CostBook
+from mcuformer.price.book import CostBook, Key
 from mcuformer.price.tables import Asked, learn, tables
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.schedule.state import State
@@ -41,7 +41,7 @@ class Line:
     times: int
     fixed: int
     tiles: Tiles
-    key: int
+    key: Key
     extent: int  # see Job
     heads: int
     decided_on: int
@@ -164,7 +164,7 @@ def _line(
     if slot is not None and not kernel_of(slot.op).menu:
         fixed += _up8(book.scratch_bytes(slot, em, {}))
     if job is None:
-        return Line(total, times, fixed, tiles, 0, 0, 0, 0, 0, task.instructions), None
+        return Line(total, times, fixed, tiles, (), 0, 0, 0, 0, task.instructions), None
     if em.graph.stage != STAGE:  # an outline has nominal operations only
         job = replace(job, op=nominal(job.op, em.type))
     key = book.key(job.op, em)

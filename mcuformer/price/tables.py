@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.operators.table import kernel_of
-from mcuformer.price.book import CostBook, Table
+from mcuformer.price.book import CostBook, Key, Table
 from mcuformer.price.menus import Decided, Menus, attention_menus, linear_menus
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job
@@ -17,8 +17,8 @@ from mcuformer.util.speed import keep
 
 Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]  # thousands of them are kept
-Asked = tuple[Job, int]  # and its cost key
-Layer = tuple[Job, int, State, tuple[int, ...]]  # with its cost key and tiles
+Asked = tuple[Job, Key]  # and its cost key
+NewLayer = tuple[Job, Key, State, tuple[int, ...]]  # with its cost key and tiles
 Entry = tuple[int, int, int, int]  # least budget, scratch, cost of a whole tile and of the last
 
 
@@ -30,7 +30,7 @@ def tables(
     budgets: tuple[int, ...],
 ) -> list[Table]:
     """The tables of `asked`, each [tiles, budgets | 1]."""
-    names = _names(book, asked, tiles, budgets)
+    names = _names(asked, tiles, budgets)
     found = {at: book.tables[at] for at in names if at in book.tables}
     for at, (job, key) in zip(names, asked, strict=True):
         if at not in found:
@@ -45,9 +45,9 @@ def learn(
 ) -> None:
     """Cost all linear layers that are new among those that will be asked for, each with its tiles, in
     one go: a dozen small arrays take as long as one that is a dozen times as large."""
-    new: dict[tuple[int, ...], Layer] = {}
+    new: dict[Key, NewLayer] = {}
     for em, jobs, tiles in asked:
-        for at, (job, key) in zip(_names(book, jobs, tiles, budgets), jobs, strict=True):
+        for at, (job, key) in zip(_names(jobs, tiles, budgets), jobs, strict=True):
             if at not in book.tables and _is_linear(job):
                 new[at] = (job, key, em, tiles)
     if new:
@@ -55,11 +55,8 @@ def learn(
             keep(book.tables, at, table)
 
 
-def _names(
-    book: CostBook, asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]
-) -> list[tuple[int, ...]]:
-    grid = book.grids.of((tiles, budgets))
-    return [(key, j.heads, j.extent, j.decided_on, j.lines, grid) for j, key in asked]
+def _names(asked: Sequence[Asked], tiles: tuple[int, ...], budgets: tuple[int, ...]) -> list[Key]:
+    return [(key, j.heads, j.extent, j.decided_on, j.lines, tiles, budgets) for j, key in asked]
 
 
 def _is_linear(job: Job) -> bool:
@@ -74,7 +71,7 @@ def _cut(job: Job, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
     return full, *np.divmod(total, full)
 
 
-def _linear(book: CostBook, layers: Sequence[Layer], budgets: tuple[int, ...]) -> list[Table]:
+def _linear(book: CostBook, layers: Sequence[NewLayer], budgets: tuple[int, ...]) -> list[Table]:
     cuts = [_cut(job, tiles) for job, _, _, tiles in layers]
     rows = [full.tolist() for full, _, _ in cuts]
     terms = [book.terms_of(job.op, em, key) for job, key, em, _ in layers]
@@ -95,7 +92,7 @@ def _table(
     book: CostBook,
     em: State,
     job: Job,
-    key: int,
+    key: Key,
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
 ) -> Table:
@@ -132,7 +129,7 @@ def _listed(
     book: CostBook,
     em: State,
     job: Job,
-    key: int,
+    key: Key,
     full: list[int],
     tail: list[int],
     budgets: tuple[int, ...],
@@ -147,7 +144,7 @@ def _listed(
     return scratch, whole, last
 
 
-def entries(book: CostBook, em: State, job: Job, key: int, rows: int, tail: int) -> list[Entry]:
+def entries(book: CostBook, em: State, job: Job, key: Key, rows: int, tail: int) -> list[Entry]:
     """What a call can choose from, by rising budget and falling instructions."""
     if not kernel_of(job.op).menu:
         last = book.instructions(job, em, tail, {}) if tail else 0

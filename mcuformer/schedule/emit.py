@@ -34,7 +34,7 @@ class Emitter(State):
                 item = self.values[value].type.size_bytes // max(1, _count(self.values[value]))
                 tiles[value] = x.columns(op.attrs["start"] * item, self.row_bytes(value))
                 continue
-            y = out.get(value) or self.rows_buffer(value, rows, f"{self.prefix}{value}")
+            y = out.get(value) or self.rows_buffer(value, rows)
             tiles[value] = y
             tasks.append(self.rowwise(op, tiles, y, rows))
         return tasks

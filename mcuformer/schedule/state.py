@@ -1,4 +1,4 @@
-"""The state of a program under construction: its buffers, parameters, and where every value lies."""
+"""The state of a program under construction: its buffers, and where every value lies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class State:
     graph: Graph
     values: dict[str, Value]
     layer_ids: Mapping[str, int]
-    prefix: str = ""
     buffers: dict[str, Buffer] = field(default_factory=dict)
     made: list[Buffer | Job] = field(default_factory=list)
     constants: dict[str, None] = field(default_factory=dict)
@@ -37,7 +36,7 @@ class State:
     tiled: dict[str, tuple[int, int]] = field(
         default_factory=dict
     )  # bytes a row, total of its rows
-    keys: dict[Op, int] = field(
+    keys: dict[Op, tuple[object, ...]] = field(
         default_factory=dict
     )  # what costs the same (price/book.py), for all copies
     tried: dict[str, int] = field(default_factory=dict)  # of fresh_name

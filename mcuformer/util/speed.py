@@ -4,16 +4,14 @@
 Nothing assigns to a field of one. mypy sees a frozen dataclass and says so; at run time the fields are
 plain slots, since a frozen class stores each of them by a call of object.__setattr__.
 
-`Numbers`: integers for long keys, which are cheaper to hash and to compare.
 `keep`: a table that does not grow for ever. `uncollected`: no looking for cycles.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -39,19 +37,6 @@ def keep(table: dict[K, T], key: K, value: T) -> T:
     return value
 
 
-class Numbers:
-    """A number for every key, never one that another key had."""
-
-    __slots__ = ("_known", "_next")
-
-    def __init__(self) -> None:
-        self._known: dict[Hashable, int] = {}
-        self._next = count(1)
-
-    def of(self, key: Hashable) -> int:
-        return self._known.get(key) or keep(self._known, key, next(self._next))
-
-
 @contextmanager
 def uncollected() -> Iterator[None]:
     """No garbage collection: a candidate makes a hundred thousand objects that die with their last
@@ -65,4 +50,4 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["Numbers", "keep", "record", "uncollected"]
+__all__ = ["keep", "record", "uncollected"]

@@ -18,11 +18,11 @@ from mcuformer.ir.epilogue import Residual
 from mcuformer.ir.graph import Op
 from mcuformer.memory import lifetimes
 from mcuformer.operators.table import INT_OPS
-from mcuformer.program.calls import Call
 from mcuformer.program.program import Program
 from mcuformer.quant import lower_linear
 from mcuformer.schedule.emit import Emitter
 from mcuformer.schedule.places import Loc
+from mcuformer.schedule.tasks import Task
 from mcuformer.schedule.ways import conv, join
 
 Patch = Any  # what mock.patch gives: a context manager
@@ -78,7 +78,7 @@ def _short_lifetime() -> list[Patch]:
 def _stale_line() -> list[Patch]:
     right = conv._Chain._copy
 
-    def wrong(self: Any, k: int, x: Loc, y: Loc, lines: int) -> Call:
+    def wrong(self: Any, k: int, x: Loc, y: Loc, lines: int) -> Task:
         return right(self, k, x, y, max(1, lines - 1))
 
     return [mock.patch.object(conv._Chain, "_copy", wrong)]

@@ -25,14 +25,15 @@ def exported(arch, path):
     from mcuformer.search.net import Network, initialise
 
     network = Network(arch).eval()
-    initialise(network, torch.Generator().manual_seed(0))
+    random = torch.Generator().manual_seed(0)
+    initialise(network, random)
     with torch.no_grad():
         for block in network.blocks:
             if block.attn.relative is not None:  # zeros would be folded away
-                block.attn.relative.normal_()
+                block.attn.relative.normal_(generator=random)
         for name, p in network.named_parameters():
             if name.endswith("bias"):
-                p.normal_(0, 0.02)
+                p.normal_(0, 0.02, generator=random)
     h, w, c = arch.image
     torch.onnx.export(
         network,
