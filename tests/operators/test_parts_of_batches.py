@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import util_models as models
-from mcuformer.operators.interpreter import run_int, run_op
 
 from mcuformer.ir import functions, interp_int
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.operators.interpreter import run_int, run_op
 from mcuformer.quant import calibrate, lower
 
 VARIANTS = [{}, {"pool": "mean"}, {"qk_norm": True, "attention_bias": True}, {"rank": 6}]
