@@ -74,7 +74,7 @@ _ROWS = (
     ),
     Core(
         name="cortex-m33", triple="thumbv8m.main-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv8-m",
-        zig_cpu="cortex_m33+fp_armv8d16sp",
+        zig_cpu="cortex_m33+dsp+fp_armv8d16sp",
         unicorn="CORTEX_M33", qemu=None,  # mps2-an505 begins at 0x10000000
     ),
     Core(

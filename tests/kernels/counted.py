@@ -20,7 +20,7 @@ SOURCES = tuple(dict.fromkeys((*linear.SOURCES, *conv.SOURCES)))
 @functools.cache
 def device(flags: tuple[str, ...] = ()) -> UnicornDevice:
     """As the firmware is built; `flags` choose the variant."""
-    return UnicornDevice(SOURCES, "m7", ("-O3", *flags))
+    return UnicornDevice(SOURCES, "cortex-m7", ("-O3", *flags))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 
+import builds
 import numpy as np
 import pytest
-from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import Phase, given, settings
+from builds import HOST, M0, M7, drawn, sweep
+from harness import Ptr
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make, padded
 
@@ -16,17 +17,11 @@ from mcuformer.kernels import elementwise
 from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.schedule.special import cycles
 
-DEVICES = ("host", "m7", "m0")
 TYPES = st.sampled_from(("int8", "int8", "int16"))
-SMALL = settings(max_examples=50, deadline=None, derandomize=True, phases=[Phase.generate])
+SMALL = functools.partial(drawn, 50, HOST, M7, M0)
 
 
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(elementwise.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
-    return UnicornDevice(elementwise.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, elementwise.SOURCES)
 
 
 def numbers(rng: np.random.Generator, limit: int, channels: int) -> np.ndarray:
@@ -63,9 +58,7 @@ def add_case(data: st.DataObject, operands: int) -> Case:
     return make(kind, inputs, constant, out, {"shift": data.draw(st.integers(1, 31))})
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     operands = data.draw(st.integers(1, 2))
     case = add_case(data, operands)
@@ -75,9 +68,7 @@ def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -104,9 +95,7 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -119,9 +108,7 @@ def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), tile=st.integers(1, 9))
+@SMALL(data=st.data(), pad=st.integers(0, 3), tile=st.integers(1, 9))
 def test_mean(where: str, data: st.DataObject, pad: int, tile: int) -> None:
     """At once, and by tiles of rows."""
     rows, channels = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 23))
@@ -174,9 +161,7 @@ def softmax_case(
     return make("q_softmax", [data], [False], TensorType(data.shape, y), attrs)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     case = softmax_case(
         data.draw(st.integers(1, 4)),
@@ -202,9 +187,7 @@ def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> N
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_argmax(where: str, data: st.DataObject, pad: int) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 40))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -216,7 +199,7 @@ def test_argmax(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, M0)
 @pytest.mark.parametrize("at", (0, 1, 16383, 32766, 32767))
 def test_argmax_of_many(where: str, at: int) -> None:
     """The last index that int16 holds; the first of two equals."""
@@ -228,7 +211,7 @@ def test_argmax_of_many(where: str, at: int) -> None:
     assert y[0, 0] == case.expected[0, 0] == at
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, M0)
 def test_copy(where: str) -> None:
     x, y = np.arange(60, dtype=np.uint8), np.zeros(50, np.uint8)
     device(where).call("mcf_copy", [Ptr(x, 3), 11, Ptr(y, 1), 9, 7, 5])
@@ -237,9 +220,7 @@ def test_copy(where: str) -> None:
     assert y[8] == y[9] == y[0] == 0
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_gather(where: str, data: st.DataObject, pad: int) -> None:
     """Any rows in any order, rows at any byte."""
     rows, size = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 13))
@@ -253,9 +234,7 @@ def test_gather(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(y.reshape(-1, ys)[:, pad:].view(np.int8), x[index])
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_permute(where: str, data: st.DataObject, pad: int) -> None:
     """In place, cycle by cycle, as the scheduler writes the cycles down."""
     rows, size = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 13))
@@ -267,7 +246,7 @@ def test_permute(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(buffer.reshape(-1, stride)[:, pad:].view(np.int8), x[list(index)])
 
 
-@pytest.mark.parametrize("where", ("m4-O3",))
+@pytest.mark.parametrize("where", ("cortex-m4 -O3",))
 @pytest.mark.parametrize("x", ("int8", "int16"))
 def test_softmax_on_other_cores(where: str, x: str) -> None:
     case = softmax_case(3, 22, x, "int8", "random", 4.0, 1)
@@ -279,7 +258,7 @@ def test_softmax_on_other_cores(where: str, x: str) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-def counted(case: Case, function: str, where: str = "m7") -> int:
+def counted(case: Case, function: str, where: str = M7) -> int:
     size = elementwise.row_of_exponentials(case.op, case.graph, 1)
     scratch = np.zeros(size, np.uint8) if function == "mcf_softmax" else None
     packed = kernel_of(case.op).pack(case.op, case.graph)
@@ -330,7 +309,7 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
 def test_argmax_instructions(dtype: str) -> None:
     x = fill(np.random.default_rng(0), (3, 1000), dtype, "random")
     case = make("q_argmax", [x], [False], TensorType((3, 1), "int16"), {})
-    count = counted(case, "mcf_argmax", "m7-O3")
+    count = counted(case, "mcf_argmax", "cortex-m7 -O3")
     assert instructions_of(case.op)(case.op, case.graph, 3) == pytest.approx(count, rel=0.03)
 
 
