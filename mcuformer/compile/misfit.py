@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
+from mcuformer.kernels.costs import CostSet
 from mcuformer.memory.model import Region
 from mcuformer.schedule.measure import steps_instructions
 from mcuformer.schedule.run import Curve, Schedule, curve, place
@@ -32,7 +33,7 @@ def explain(
     return DoesNotFitError(
         f"needs {needed:,} B of SRAM, {allowed:,} B are allowed: "
         f"{max(needed - allowed, 0):,} B missing; peak at {names.get(peak.layer, peak.kernel)}",
-        _what_fits(options, graph, arenas, beside, needed),
+        _what_fits(options, graph, trade.costs, arenas, beside, needed),
     )
 
 
@@ -53,15 +54,16 @@ def _too_slow(
 
 
 def _what_fits(
-    options: CompileOptions, graph: Graph, arenas: Sequence[Region], beside: int, needed: int
-) -> str:
+    options: CompileOptions, graph: Graph, costs: CostSet, arenas: Sequence[Region], beside: int,
+    needed: int,
+) -> str:  # fmt: skip
     """The nearest option that would fit: another input mode, then more SRAM."""
     limit = None if options.ram is None else options.ram - beside
     for mode in ("bands", "flash"):
         if mode == options.input_mode:
             continue
         try:
-            other = place(curve(graph, mode), arenas, "ram", limit, options.max_instructions)
+            other = place(curve(graph, mode, costs), arenas, "ram", limit, options.max_instructions)
         except DoesNotFitError:
             continue
         return f"--input-mode {mode} fits, in {other.plan.arena_bytes + beside:,} B"

@@ -18,6 +18,7 @@ from mcuformer.memory.model import UNLIMITED, Region, arena_regions
 from mcuformer.proof.samples import Evidence
 from mcuformer.schedule.macs import op_macs
 from mcuformer.schedule.run import MODES, Curve, curve, fit, place
+from mcuformer.targets.cores import costs_of
 
 
 def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
@@ -28,7 +29,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     beside = static + board.stack_bytes
     arenas = arena_regions(board, beside)
     limit = None if options.ram is None else options.ram - beside
-    trade = curve(graph, options.input_mode)
+    trade = curve(graph, options.input_mode, costs_of(board.core))
     error: McuformerError | None = None
     try:
         schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)

@@ -7,9 +7,11 @@ Interpreter, verifier, lowering, schedule, search, code generator and `mcuformer
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels.costs import CostSet
 from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
 from mcuformer.operators.row import Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
@@ -66,9 +68,10 @@ def read_places(op: Op) -> tuple[int, ...]:
     return _READ_PLACES[op.kind]
 
 
-def instructions_of(op: Op) -> Figure:
-    """The function of (op, graph, rows, **choices) that says what a call of its kernel executes."""
-    return _COSTS[op.kind].instructions
+def instructions_of(op: Op, costs: CostSet) -> Figure:
+    """The function of (op, graph, rows, **choices) that says what a call of its kernel executes on
+    the core that `costs` are of."""
+    return partial(_COSTS[op.kind].instructions, costs=costs)
 
 
 def cost_attrs(op: Op) -> frozenset[str]:

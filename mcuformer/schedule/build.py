@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels.costs import CostSet
 from mcuformer.schedule import attention
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import Emitter
@@ -49,13 +50,13 @@ class Frame:
     mode: str
 
 
-def frame(graph: Graph, mode: str) -> Frame:
+def frame(graph: Graph, mode: str, costs: CostSet) -> Frame:
     source, graph = graph, copies_first(split_column_views(graph))
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
-    em = Emitter(graph, dict(graph.values), ids)
+    em = Emitter(graph, dict(graph.values), ids, costs)
     Storage(em, graph, list(regions), mode).assign()
     return Frame(source, graph, regions, em, mode)
 
@@ -149,6 +150,7 @@ def replace_state(em: Emitter) -> Emitter:
         em.graph,
         dict(em.values),
         em.layer_ids,
+        em.costs,
         buffers=dict(em.buffers),
         params=dict(em.params),
         constants=dict(em.constants),

@@ -155,7 +155,7 @@ class Emitter(State):
                 overwrites=overwrites,
                 work=work,
             )
-        cost, kernel = instructions_of(op), kernel_of(op)
+        cost, kernel = instructions_of(op, self.costs), kernel_of(op)
         return Call(
             kernel=function,
             layer=layer,

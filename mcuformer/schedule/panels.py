@@ -7,12 +7,10 @@ to the next, since the search plans thousands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import Value
 from mcuformer.kernels import conv, linear, linear_cost
 from mcuformer.operators.table import cost_attrs, instructions_of, kernel_of
 from mcuformer.schedule.menus import Decided, Menu, attention_menus, linear_menus, panels_of
@@ -70,7 +68,7 @@ def menu_of(op: Op, em: Emitter, rows: int, heads: int = 0, key: int | None = No
             case "attention":
                 menu = attention_menus(op, em, (rows,), together=heads != 1).listed()
             case "":
-                menu = (({}, 0, instructions_of(op)(op, em, rows)),)
+                menu = (({}, 0, instructions_of(op, em.costs)(op, em, rows)),)
         keep(_MENUS, at, menu)
     return menu
 
@@ -81,21 +79,21 @@ def remember(key: int, heads: int, decided: Decided) -> None:
 
 
 def cost_key(op: Op, em: Emitter) -> int:
-    """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""
+    """Equal where a kernel costs the same: kind, core, shapes, types, and the attributes that matter."""
     key = em.keys.get(op)
     if key is None:
         outlined = op if em.graph.stage == STAGE else nominal(op, em.type)
-        key = em.keys[op] = _number_of(outlined, em.values)
+        key = em.keys[op] = _number_of(outlined, em)
     return key
 
 
-def _number_of(op: Op, values: Mapping[str, Value]) -> int:
-    parts: list[object] = [op.kind]
+def _number_of(op: Op, em: Emitter) -> int:
+    parts: list[object] = [op.kind, em.costs.name]
     for name in (*op.inputs, *op.outputs):
         if name is None:
             parts.append(None)
         else:
-            t = values[name].type
+            t = em.values[name].type
             parts += (t.shape, t.dtype)
     matters = cost_attrs(op)
     parts += [pair for pair in op.attrs.items() if pair[0] in matters]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
+from mcuformer.kernels.costs import CORTEX_M7, CostSet
 from mcuformer.memory.model import MemoryPlan, Region
 from mcuformer.memory.plan import extend, plan
 from mcuformer.quant.absorb import absorb, absorbable
@@ -34,12 +35,17 @@ class Curve:
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
     frames: dict[tuple[str, ...], tuple[Graph, Frame]] = field(default_factory=dict)
 
+    @property
+    def costs(self) -> CostSet:
+        return self.exact.emitter.costs
+
     def frame(self, absorbed: tuple[str, ...]) -> tuple[Graph, Frame]:
         """The graph with these attentions absorbed, and its frame."""
         if absorbed not in self.frames:
             whole = absorb(self.graph, absorbed) if absorbed else self.graph
             same = whole is self.exact.source
-            self.frames[absorbed] = whole, self.exact if same else frame(whole, self.input_mode)
+            made = self.exact if same else frame(whole, self.input_mode, self.costs)
+            self.frames[absorbed] = whole, made
         return self.frames[absorbed]
 
 
@@ -64,17 +70,20 @@ def build(
     optimize: str = "balanced",
     limit_bytes: int | None = None,
     max_instructions: int | None = None,
+    costs: CostSet = CORTEX_M7,
 ) -> Schedule:
     """`place` on the graph's own curve."""
-    return place(curve(graph, input_mode), regions, optimize, limit_bytes, max_instructions)
+    return place(curve(graph, input_mode, costs), regions, optimize, limit_bytes, max_instructions)
 
 
-def curve(graph: Graph, input_mode: str, memo: Memo | None = None) -> Curve:
-    """`memo` may be shared between models (see trade_off)."""
+def curve(
+    graph: Graph, input_mode: str, costs: CostSet = CORTEX_M7, memo: Memo | None = None
+) -> Curve:
+    """`costs`: of the board's core; `memo` may be shared between models (see trade_off)."""
     shapes = outline(graph)
-    exact = frame(shapes, input_mode)
+    exact = frame(shapes, input_mode, costs)
     names = tuple(absorbable(graph))
-    other = frame(absorb(shapes, names), input_mode) if names else None
+    other = frame(absorb(shapes, names), input_mode, costs) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
     points = tuple(trade_off(exact, other, memo, keys))
     known = {names: (other.source, other)} if other is not None and graph is shapes else {}

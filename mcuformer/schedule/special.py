@@ -49,8 +49,8 @@ def _mean(em: Emitter, region: Region, target: Loc, choice: Choice, mode: str) -
             args,
             x.span(rows.count) + acc.span(one.count),
             acc.span(one.count),
-            instructions=instructions_of(op)(op, em, rows.full),
-            tail_instructions=instructions_of(op)(op, em, rows.tail),
+            instructions=instructions_of(op, em.costs)(op, em, rows.full),
+            tail_instructions=instructions_of(op, em.costs)(op, em, rows.tail),
             overwrites=True,
             work=Work(op, rows.full, rows.total),
         )

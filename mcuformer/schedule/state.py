@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.kernels.costs import CostSet
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.program import Addr, Arg, Buffer, Expr, Hint, Kind, Param, Span, Trace
@@ -28,6 +29,7 @@ class State:
     graph: Graph
     values: dict[str, Value]
     layer_ids: Mapping[str, int]
+    costs: CostSet  # of the core that the program is for
     budget: int = 0  # scratch bytes that one kernel may take
     next_budget: int = NO_BUDGET  # the least one under which a kernel would choose otherwise
     prefix: str = ""

@@ -114,7 +114,7 @@ def _listed(
 
 def entries(em: Emitter, work: Work, key: int, rows: int, tail: int) -> list[Entry]:
     """What a call can choose from, by rising scratch and falling instructions."""
-    op, instructions = work.op, instructions_of(work.op)
+    op, instructions = work.op, instructions_of(work.op, em.costs)
     if not kernel_of(op).menu:
         last = instructions(op, em, tail) if tail else 0
         return [(0, instructions(op, em, rows), last)]

@@ -65,11 +65,11 @@ def outside_live(fr: Frame) -> list[int]:
 
 
 def signature(fr: Frame, region: Region) -> tuple[object, ...]:
-    """Regions with equal signatures have equal options: shapes, types and structure, no names."""
+    """Regions with equal signatures have equal options: core, shapes, types and structure, no names."""
     index: dict[str, int] = {}
     values, where = fr.emitter.values, fr.emitter.where
     target = where[region.target].buffer
-    rows: list[object] = [fr.mode]
+    rows: list[object] = [fr.mode, fr.emitter.costs.name]
     for op in region.ops:
         rows.append(op.kind)
         rows += [

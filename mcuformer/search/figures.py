@@ -25,6 +25,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
+from mcuformer.targets.cores import costs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Planner:
     def _curve(self, graph: Graph) -> tuple[Curve, int]:
         """What the network can trade, and the bytes of SRAM beside its arena."""
         beside = static_estimate(graph) + self.board.stack_bytes
-        return curve(graph, self.input_mode, self.memo), beside
+        return curve(graph, self.input_mode, costs_of(self.board.core), self.memo), beside
 
     def _cost(self, made: Fit, static: int, flash: FlashBytes) -> Cost:
         graph = made.frame.graph

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcuformer.errors import UsageError
+from mcuformer.kernels.costs import CORTEX_M7, CostSet
 
 Mpu = Literal["armv6-m", "armv7-m", "armv8-m"]
 """armv6-m and armv7-m: powers of two with disabled eighths (RBAR, RASR); armv8-m: any span of 32 B."""
@@ -31,6 +32,7 @@ class Core:
     `mpu`: the unit that chips of this core have, if any. `cache_line_bytes`: 0 without caches.
     `dwt_lock`: the cycle counter counts only once its lock is open. `unicorn`: the model in Unicorn,
     by the end of its constant's name; `qemu` None: no machine whose memory the port's code knows.
+    `costs` None: the kernels were not measured there, so nothing can be planned for it.
     """
 
     name: str  # as gcc, LLVM and Renode spell it
@@ -44,6 +46,7 @@ class Core:
     zig_cpu: str
     unicorn: str
     qemu: Machine | None
+    costs: CostSet | None = None
 
     @property
     def abi(self) -> Literal["hard", "soft"]:
@@ -65,12 +68,12 @@ _ROWS = (
     Core(
         name="cortex-m7", triple="thumbv7em-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv7-m",
         cache_line_bytes=32, dwt_lock=True, zig_cpu="cortex_m7-fp64+fp_armv8d16sp",
-        unicorn="CORTEX_M7", qemu=Machine("mps2-an500", 0x60000000),
+        unicorn="CORTEX_M7", qemu=Machine("mps2-an500", 0x60000000), costs=CORTEX_M7,
     ),
     Core(
         name="cortex-m4", triple="thumbv7em-none-eabi", fpu="fpv4-sp-d16", dsp=True, mpu="armv7-m",
         zig_cpu="cortex_m4+vfp4d16sp",
-        unicorn="CORTEX_M4", qemu=Machine("mps2-an386", 0x21000000),
+        unicorn="CORTEX_M4", qemu=Machine("mps2-an386", 0x21000000), costs=CORTEX_M7,
     ),
     Core(
         name="cortex-m33", triple="thumbv8m.main-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv8-m",
@@ -97,3 +100,12 @@ def machine_of(core: str) -> Machine:
     if machine is None:
         raise UsageError(f"no machine of QEMU runs a {core}'s firmware", "use unicorn or host")
     return machine
+
+
+def costs_of(core: str) -> CostSet:
+    """What programs are planned by; those of the host as for a Cortex-M7."""
+    row = CORES.get(core)
+    costs = CORTEX_M7 if row is None else row.costs
+    if costs is None:
+        raise UsageError(f"what the kernels cost on a {core} is not measured")
+    return costs

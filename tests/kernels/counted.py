@@ -12,6 +12,7 @@ from linear_cases import Case, Spec, make_case
 from test_conv import Image, make_conv
 
 from mcuformer.kernels import conv, linear
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.table import instructions_of, kernel_of
 
 SOURCES = tuple(dict.fromkeys((*linear.SOURCES, *conv.SOURCES)))
@@ -83,7 +84,9 @@ def count_convolution(image: Image, x: str) -> tuple[Counted, int]:
     count = device().call(kernel.function, args)
     np.testing.assert_array_equal(y, case.expected)
     taps = image.kernel[0] * image.kernel[1] * (image.channels if image.out else 1)
-    return Counted(count, instructions_of(op)(op, graph, lines), scratch), lines * width * n * taps
+    return Counted(
+        count, instructions_of(op, CORTEX_M7)(op, graph, lines), scratch
+    ), lines * width * n * taps
 
 
 def square(size: int, channels: int, kernel: int, stride: int, pad: int, out: int) -> Image:

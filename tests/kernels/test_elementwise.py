@@ -14,6 +14,7 @@ from row_cases import VALUES, Case, call_rows, fill, make, padded
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.schedule.special import cycles
 
@@ -287,7 +288,9 @@ def test_cost_model(kind: str, dtype: str) -> None:
     constant = [False] * len(xs) + [True] * len(rest)
     case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
     count = counted(case, "mcf_" + kind[2:])
-    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, rows) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("kind", ("q_add", "q_mul"))
@@ -302,7 +305,9 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     out = TensorType((rows, channels), types[1])
     case = make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
     count = counted(case, f"mcf_{kind[2:]}_column")
-    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, rows) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("dtype", ("int8", "int16"))
@@ -310,7 +315,9 @@ def test_argmax_instructions(dtype: str) -> None:
     x = fill(np.random.default_rng(0), (3, 1000), dtype, "random")
     case = make("q_argmax", [x], [False], TensorType((3, 1), "int16"), {})
     count = counted(case, "mcf_argmax", "cortex-m7 -O3")
-    assert instructions_of(case.op)(case.op, case.graph, 3) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 3) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("channels", (50, 197, 1000))
@@ -318,6 +325,8 @@ def test_softmax_instructions(channels: int) -> None:
     """Rows of 197 cost at most 12 instructions per element."""
     case = softmax_case(16, channels, "int8", "int8", "random", 4.0, 0)
     count = counted(case, "mcf_softmax")
-    assert instructions_of(case.op)(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 16) == pytest.approx(
+        count, rel=0.03
+    )
     if channels == 197:
         assert count <= 12 * 16 * channels

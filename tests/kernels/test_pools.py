@@ -14,6 +14,7 @@ from row_cases import VALUES, Case, fill, make
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import maxpool
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.pooling import AVGPOOL_SOURCES
 from mcuformer.operators.table import instructions_of, kernel_of
 
@@ -115,7 +116,7 @@ def test_instructions(name: str) -> None:
     case, most = counted_case(name), COUNTED[name][-1]
     y, count = run(case, "cortex-m7 -O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1
@@ -137,7 +138,7 @@ def test_instructions_of_averages(name: str) -> None:
     case = average_case(x, kernel, strides, pads, dtype)
     y, count = run(case, "cortex-m7 -O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1

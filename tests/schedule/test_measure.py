@@ -5,6 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule import choose
 from mcuformer.schedule.build import frame
@@ -34,8 +35,8 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
     seen = set()
     for _ in range(3):
         graph = whole_outline(space.decode(space.draw(random)))
-        exact = frame(graph, mode)
-        other = frame(absorb(graph, tuple(absorbable(graph))), mode)
+        exact = frame(graph, mode, CORTEX_M7)
+        other = frame(absorb(graph, tuple(absorbable(graph))), mode, CORTEX_M7)
         twins = {r.target: r for r in other.regions}
         for region in exact.regions:
             found = [(exact, region, f) for f in listed(choose._sheets(exact, region))]
