@@ -8,7 +8,7 @@ every core. A cost set has what differs. `mcuformer/targets/cores.py` names one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ByType = tuple[float, float, float]  # all int8, all int16, mixed types
 
@@ -17,7 +17,8 @@ ByType = tuple[float, float, float]  # all int8, all int16, mixed types
 class Rate:
     """Instructions of a row-wise kernel: `each` channel, `column` where b has one number per row;
     `row`, `call` channel of a call, `rest` of each of the last channels % 4. `operands`: activations;
-    `inner`: the loop knows nothing of the output's type."""
+    `inner`: the loop knows nothing of the output's type. `narrowing`: each channel from int16 to int8,
+    where that is not as other mixed types are."""
 
     each: ByType
     operands: int = 1
@@ -26,6 +27,7 @@ class Rate:
     call: int = 0
     rest: int = 0
     inner: bool = False
+    narrowing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class MaxPool:
     window: int
     block: int
     block_row: int
-    block_pixel: int
+    block_pixel: float
     word: int
     word_row: int
     word_pixel: int
@@ -68,3 +70,23 @@ CORTEX_M7 = CostSet(
     MaxPool(40, 36, block=35, block_row=10, block_pixel=15, word=20, word_row=8, word_pixel=6,
             element=15, element_pixel=11),
 )  # fmt: skip
+# At -O3, as the firmware is built (tests/kernels/test_core_costs.py).
+CORTEX_M4 = CostSet(
+    "cortex-m4",
+    {
+        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18),
+        "requant": Rate((9, 9, 9), row=24),
+        "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42),
+        "unary": Rate((4.25, 7, 6), row=30, narrowing=10),
+        "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
+        "softmax": Rate((9.55, 44, 33), row=180, rest=25, narrowing=44),
+        "argmax": Rate((8, 9, 9), inner=True),
+    },
+    MaxPool(40, 32, block=35, block_row=10, block_pixel=14.6, word=20, word_row=8, word_pixel=6,
+            element=15, element_pixel=11),
+)  # fmt: skip
+CORTEX_M33 = CostSet(
+    "cortex-m33",
+    {**CORTEX_M4.rates, "add": replace(CORTEX_M4.rates["add"], narrowing=17)},
+    CORTEX_M7.maxpool,
+)

@@ -129,13 +129,15 @@ def instructions(
 ) -> int:
     """By the rate of that name; of a mean, one mcf_mean_partial."""
     rate = costs.rates[rate_of]
-    operands, by_type = op.inputs[: rate.operands], rate.each
-    read = operands
+    operands, y = op.inputs[: rate.operands], graph.type(op.outputs[0]).dtype
+    read, by_type, narrowing = operands, rate.each, rate.narrowing
     if rate.column is not None and is_column(op, graph):
         # one number per row costs the same in any type
-        read, by_type = operands[:1], rate.column
+        read, by_type, narrowing = operands[:1], rate.column, None
     names = {graph.type(str(name)).dtype for name in (*read, *op.outputs[: not rate.inner])}
     each = by_type[0 if names == {"int8"} else 1 if names == {"int16"} else 2]
+    if narrowing is not None and y == "int8" and graph.type(str(read[0])).dtype == "int16":
+        each = narrowing
     channels = max(graph.type(str(n)).shape[-1] for n in operands)
     rest = rate.rest * (channels % 4)
     return int(rows * (channels * each + rest + rate.row) + rate.call * channels + 24)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcuformer.errors import UsageError
-from mcuformer.kernels.costs import CORTEX_M7, CostSet
+from mcuformer.kernels.costs import CORTEX_M4, CORTEX_M7, CORTEX_M33, CostSet
 
 Mpu = Literal["armv6-m", "armv7-m", "armv8-m"]
 """armv6-m and armv7-m: powers of two with disabled eighths (RBAR, RASR); armv8-m: any span of 32 B."""
@@ -73,12 +73,13 @@ _ROWS = (
     Core(
         name="cortex-m4", triple="thumbv7em-none-eabi", fpu="fpv4-sp-d16", dsp=True, mpu="armv7-m",
         zig_cpu="cortex_m4+vfp4d16sp",
-        unicorn="CORTEX_M4", qemu=Machine("mps2-an386", 0x21000000), costs=CORTEX_M7,
+        unicorn="CORTEX_M4", qemu=Machine("mps2-an386", 0x21000000), costs=CORTEX_M4,
     ),
     Core(
         name="cortex-m33", triple="thumbv8m.main-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv8-m",
         zig_cpu="cortex_m33+dsp+fp_armv8d16sp",
         unicorn="CORTEX_M33", qemu=None,  # mps2-an505 begins at 0x10000000
+        costs=CORTEX_M33,
     ),
     Core(
         name="cortex-m3", triple="thumbv7m-none-eabi", fpu=None, dsp=False, mpu="armv7-m",
