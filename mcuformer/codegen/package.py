@@ -12,8 +12,8 @@ from mcuformer.codegen.runtime import copy_runtime
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
 from mcuformer.targets.board import Board
+from mcuformer.targets.cores import CORES
 from mcuformer.targets.port import PortPlan, write_port
-from mcuformer.targets.toolchain import GCC_CORE_FLAGS
 from mcuformer.util.names import model_identifier
 
 # What CMake or a linker understands by a target's name: test, all, -lm
@@ -91,7 +91,7 @@ def _build_fields(
         "board_name": board.name,
         "chip": chip,
         "core": board.core,
-        "core_flags": " ".join(GCC_CORE_FLAGS.get(board.core, ())),
+        "core_flags": " ".join(CORES[board.core].gcc_flags) if chip else "",
         "compiler": "arm-none-eabi-gcc" if chip else "cc",
         "archiver": "arm-none-eabi-ar" if chip else "ar",
         "runtime": [f"runtime/src/{n}" for n in runtime],

@@ -19,6 +19,7 @@ from mcuformer.operators.verify import verify
 from mcuformer.plan.fit import MODES, Curve, curve, fit, place
 from mcuformer.price.book import CostBook
 from mcuformer.proof.samples import Evidence
+from mcuformer.targets.cores import costs_of
 
 
 def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
@@ -29,7 +30,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     beside = static + board.stack_bytes
     arenas = arenas_of(board, beside)
     limit = None if options.ram is None else options.ram - beside
-    trade = curve(graph, options.input_mode, CostBook())
+    trade = curve(graph, options.input_mode, CostBook(costs_of(board.core)))
     error: McuformerError | None = None
     try:
         schedule = place(trade, arenas, options.optimize, limit, options.max_instructions)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.costs import CostSet
 from mcuformer.kernels.shapes import TYPES, Values, constant
 
 SOURCES = (
@@ -27,33 +27,6 @@ SOURCES = (
     "mcf_rows.c",
     "mcf_exp.c",
 )
-ByType = tuple[float, float, float]  # all int8, all int16, mixed types
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Instructions of the Cortex-M code: `each` channel, `column` where b has one number per row;
-    `row`, `call` channel of a call, `rest` of each of the last channels % 4. `operands`: activations;
-    `inner`: the loop knows nothing of the output's type."""
-
-    each: ByType
-    operands: int = 1
-    column: ByType | None = None
-    row: int = 16
-    call: int = 0
-    rest: int = 0
-    inner: bool = False
-
-
-RATES: Mapping[str, Rate] = {
-    "add": Rate((12, 12, 21), 2, (11, 11, 25)),
-    "requant": Rate((9, 22, 21)),
-    "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
-    "unary": Rate((4.25, 11, 13)),
-    "mean": Rate((2, 8, 8), call=4, inner=True),
-    "softmax": Rate((9.55, 74, 74), row=180, rest=25),
-    "argmax": Rate((6, 7, 7), inner=True),
-}
 
 
 def channels_of(op: Op, graph: Values) -> int:
@@ -150,15 +123,20 @@ def copy_instructions(row_bytes: int, rows: int) -> int:
     return rows * (row_bytes // 2 + 12)
 
 
-def instructions(op: Op, graph: Values, rows: int, *, rate: Rate, **_: Any) -> int:
-    """Fitted to counts of the Cortex-M code; of a mean, one mcf_mean_partial."""
-    operands, by_type = op.inputs[: rate.operands], rate.each
-    read = operands
+def instructions(
+    op: Op, graph: Values, rows: int, *, rate_of: str, costs: CostSet, **_: Any
+) -> int:
+    """By the rate of that name; of a mean, one mcf_mean_partial."""
+    rate = costs.rates[rate_of]
+    operands, y = op.inputs[: rate.operands], graph.type(op.outputs[0]).dtype
+    read, by_type, narrowing = operands, rate.each, rate.narrowing
     if rate.column is not None and is_column(op, graph):
         # one number per row costs the same in any type
-        read, by_type = operands[:1], rate.column
+        read, by_type, narrowing = operands[:1], rate.column, None
     names = {graph.type(str(name)).dtype for name in (*read, *op.outputs[: not rate.inner])}
     each = by_type[0 if names == {"int8"} else 1 if names == {"int16"} else 2]
+    if narrowing is not None and y == "int8" and graph.type(str(read[0])).dtype == "int16":
+        each = narrowing
     channels = max(graph.type(str(n)).shape[-1] for n in operands)
     rest = rate.rest * (channels % 4)
     return int(rows * (channels * each + rest + rate.row) + rate.call * channels + 24)

@@ -10,14 +10,10 @@ from typing import Any
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import ITEM_BYTES
 from mcuformer.kernels.base import KernelData
+from mcuformer.kernels.costs import CostSet
 from mcuformer.kernels.shapes import TYPES, Values
 
 SOURCES = ("mcf_maxpool.c",)
-# Instructions of the Cortex-M code.
-LINE, WINDOW = 40, 36  # an output line, an output pixel
-BLOCK, BLOCK_ROW, BLOCK_PIXEL = 35, 10, 15  # 16 bytes of channels of a window
-WORD, WORD_ROW, WORD_PIXEL = 20, 8, 6  # the words that are left
-ELEMENT, ELEMENT_PIXEL = 15, 11  # where a pixel has less than a word
 
 
 def pack(op: Op, graph: Values, **_: Any) -> KernelData:
@@ -45,17 +41,16 @@ def geometry(op: Op, graph: Values) -> dict[str, int | str]:
     }
 
 
-def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    """Fitted to counts in Unicorn."""
-    out = graph.type(op.outputs[0])
+def instructions(op: Op, graph: Values, rows: int, *, costs: CostSet, **_: Any) -> int:
+    out, cost = graph.type(op.outputs[0]), costs.maxpool
     width, channels = out.shape[1:]
     size, (high, wide) = channels * ITEM_BYTES[out.dtype], window(op, graph)
     blocks, words = size // 16, -(-(size % 16) // 4)
-    each = blocks * (BLOCK + high * (BLOCK_ROW + wide * BLOCK_PIXEL))
-    each += words * (WORD + high * (WORD_ROW + wide * WORD_PIXEL))
+    each = blocks * (cost.block + high * (cost.block_row + wide * cost.block_pixel))
+    each += words * (cost.word + high * (cost.word_row + wide * cost.word_pixel))
     if size < 4:
-        each = channels * (ELEMENT + high * wide * ELEMENT_PIXEL)
-    return round(rows * (LINE + width * (WINDOW + each)))
+        each = channels * (cost.element + high * wide * cost.element_pixel)
+    return round(rows * (cost.line + width * (cost.window + each)))
 
 
 def window(op: Op, graph: Values) -> tuple[float, float]:

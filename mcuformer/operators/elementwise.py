@@ -71,7 +71,7 @@ def _odd_index(graph: Graph, op: Op) -> str | None:
 
 
 def _cost(name: str, *attrs: str) -> Cost:
-    return Cost(name, partial(kernels.instructions, rate=kernels.RATES[name]), frozenset(attrs))
+    return Cost(name, partial(kernels.instructions, rate_of=name), frozenset(attrs))
 
 
 _ADD = Kernel("mcf_add", HEADER, partial(kernels.pack_add, names=("a", "b")), ("a", "b"),

@@ -26,7 +26,7 @@ Movement = Literal["rows", "lines", "view", "join", "pick", "attention", "mean"]
 """rows: row i of the output needs row i of the operands; lines: an image, some lines of another;
 view, join, pick: no arithmetic, the same bytes seen otherwise, side by side, or row by row elsewhere;
 attention, mean: a way of their own."""
-Figure = Callable[..., int]  # of (op, graph, rows, **choices)
+Figure = Callable[..., int]  # of (op, graph, rows, **choices); a cost also of `costs`
 TypeOf = Callable[[str], TensorType]
 MISSING: Any = object()
 
@@ -47,7 +47,8 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`name` of the entry, and what the Cortex-M7 executes. `attrs`: attributes that it depends on."""
+    """`name` of the entry, and what a core executes, by its cost set (kernels/costs.py). `attrs`:
+    attributes that it depends on."""
 
     name: str
     instructions: Figure

@@ -7,9 +7,11 @@ Interpreter, verifier, lowering, schedule, search, code generator and `mcuformer
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels.costs import CostSet
 from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
 from mcuformer.operators.row import Cost, Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
@@ -25,9 +27,6 @@ _READ_PLACES: Mapping[str, tuple[int, ...]] = {
 _COSTS: Mapping[str, Cost] = {
     row.kind: row.cost for row in INT_OPS.values() if row.cost is not None
 }
-INSTRUCTIONS: Mapping[str, Figure] = {kind: cost.instructions for kind, cost in _COSTS.items()}
-"""By kind, the function of (op, graph, rows, **choices) that says what a call of its kernel executes
-on a Cortex-M7."""
 
 
 def _lowered(rows: Iterable[IntOp]) -> dict[str, tuple[Lowering, tuple[str, ...]]]:
@@ -73,9 +72,15 @@ def read_places(op: Op) -> tuple[int, ...]:
     return _READ_PLACES[op.kind]
 
 
-def instructions_of(op: Op) -> Figure:
-    """The function of (op, graph, rows, **choices) that says what a call of its kernel executes."""
-    return INSTRUCTIONS[op.kind]
+def instructions_of(op: Op, costs: CostSet) -> Figure:
+    """The function of (op, graph, rows, **choices) that says what a call of its kernel executes on
+    the core that `costs` are of."""
+    return partial(_COSTS[op.kind].instructions, costs=costs)
+
+
+def figures_of(costs: CostSet) -> Mapping[str, Figure]:
+    """The same of every kind that has a kernel."""
+    return {kind: partial(cost.instructions, costs=costs) for kind, cost in _COSTS.items()}
 
 
 def cost_attrs(op: Op) -> frozenset[str]:

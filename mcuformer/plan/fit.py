@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
+from mcuformer.kernels.costs import CORTEX_M7, CostSet
 from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import extend, plan
 from mcuformer.operators.outline import outline
@@ -42,7 +43,8 @@ class Curve:
         if absorbed not in self.frames:
             whole = absorb(self.graph, absorbed) if absorbed else self.graph
             same = whole is self.exact.source
-            self.frames[absorbed] = whole, self.exact if same else frame(whole, self.input_mode)
+            made = self.exact if same else frame(whole, self.input_mode)
+            self.frames[absorbed] = whole, made
         return self.frames[absorbed]
 
 
@@ -67,11 +69,11 @@ def build(
     optimize: str = "balanced",
     limit_bytes: int | None = None,
     max_instructions: int | None = None,
+    costs: CostSet = CORTEX_M7,
 ) -> Schedule:
     """`place` on the graph's own curve, with a cost book of its own."""
-    return place(
-        curve(graph, input_mode, CostBook()), regions, optimize, limit_bytes, max_instructions
-    )
+    trade = curve(graph, input_mode, CostBook(costs))
+    return place(trade, regions, optimize, limit_bytes, max_instructions)
 
 
 def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = None) -> Curve:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, linear, linear_cost
+from mcuformer.kernels.costs import CORTEX_M7, CostSet
 from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.row import Figure
-from mcuformer.operators.table import INSTRUCTIONS, cost_attrs, kernel_of
+from mcuformer.operators.table import cost_attrs, figures_of, kernel_of
 from mcuformer.price.menus import (
     Decided,
     Entries,
@@ -37,18 +38,22 @@ Table = tuple[NDArray[np.int64], NDArray[np.int64]]  # scratch in whole eights, 
 
 @dataclass(slots=True, eq=False)
 class CostBook:
-    """`figures`: by kind of operator, the instructions of a call on this core, a function of
-    (op, graph, rows, **choices). Everything else is what was asked for before, by `key`: menus by
+    """`costs`: of the core. `figures`: by kind of operator, the instructions of a call on it, a
+    function of (op, graph, rows, **choices). Everything else is what was asked for before, by `key`: menus by
     rows and whether of one head, `decided` choices, terms of linear layers, and the tables of
     price/tables.py by key, heads, extent, rows decided on, lines, tiles and budgets.
     """
 
-    figures: Mapping[str, Figure] = field(default_factory=lambda: INSTRUCTIONS)
+    costs: CostSet = CORTEX_M7
+    figures: Mapping[str, Figure] = field(init=False)
     entries: Entries = field(default_factory=Entries)
     menus: dict[tuple[Key, int, bool], Menu] = field(default_factory=dict)
     decided: dict[tuple[Key, bool], Decided] = field(default_factory=dict)
     terms: dict[Key, linear_cost.Terms] = field(default_factory=dict)
     tables: dict[Key, Table] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.figures = figures_of(self.costs)
 
     def key(self, op: Op, em: State) -> Key:
         """Equal where a kernel costs the same: kind, shapes, types, and the attributes that matter."""

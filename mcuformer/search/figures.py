@@ -23,6 +23,7 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.outline import Known, short_outline
 from mcuformer.targets.board import Board
+from mcuformer.targets.cores import costs_of
 from mcuformer.util.speed import uncollected
 
 
@@ -77,10 +78,13 @@ class Planner:
     limits: Limits
     input_mode: str = "bands"
     optimize: str = "balanced"
-    book: CostBook = field(default_factory=CostBook)
+    book: CostBook = field(init=False)
     memo: Memo = field(default_factory=dict)
     memory_model: Literal["plan", "formula"] = "plan"
     runs: Known = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.book = CostBook(costs_of(self.board.core))
 
     @property
     def ram(self) -> int:

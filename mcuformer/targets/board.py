@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Core = Literal["cortex-m7", "cortex-m4", "host"]
+HOST = "host"  # the core of the board that is this computer
 Kind = Literal["ram", "ccm", "itcm", "flash", "qspi"]
 
 
@@ -77,12 +77,12 @@ class Runners:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`family` names the start-up code in runtime_c/port; None for the host."""
+    """`core` names a row of cores.py, or HOST; `family` one of families.py, None for the host."""
 
     name: str
     aliases: tuple[str, ...]
     description: str
-    core: Core
+    core: str
     family: str | None
     stack_bytes: int
     memory: tuple[Region, ...]

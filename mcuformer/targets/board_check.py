@@ -7,15 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from mcuformer.targets.board import Board, Region
-from mcuformer.targets.clocks import FAMILIES, clock_tree
+from mcuformer.targets.board import HOST, Board, Region
+from mcuformer.targets.clocks import clock_tree
+from mcuformer.targets.cores import CORES
+from mcuformer.targets.families import FAMILIES, Family
 from mcuformer.targets.mpu import mpu_regions
 from mcuformer.targets.pins import pin, pin_function
-from mcuformer.targets.usarts import USARTS
 
-EMULATORS = ("unicorn", "qemu", "renode", "host")
 FLASHERS = ("st-flash", "openocd")
-_FAMILY_CORES = {"stm32f4": "cortex-m4", "stm32f7": "cortex-m7", "stm32h7": "cortex-m7"}
 # Address ranges of the ARMv7-M map where a kind of memory can lie.
 _PLACES = {
     "ram": (0x20000000, 0x40000000),
@@ -30,7 +29,7 @@ def board_problems(board: Board) -> list[str]:
     return [
         *_name_problems(board),
         *_memory_problems(board),
-        *(() if board.core == "host" else _chip_problems(board)),
+        *(() if board.core == HOST else _chip_problems(board)),
     ]
 
 
@@ -52,7 +51,7 @@ def _memory_problems(board: Board) -> Iterator[str]:
             yield f"memory {region.name}: size {region.size_bytes} is not a multiple of 1 KB"
         if not 0 <= region.fast_bytes <= max(region.size_bytes, 0):
             yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
-        if board.core != "host":
+        if board.core != HOST:
             yield from _place_problems(region)
     for first, second in itertools.combinations(board.memory, 2):
         if first.base < second.end and second.base < first.end:
@@ -82,33 +81,32 @@ def _place_problems(region: Region) -> Iterator[str]:
 
 
 def _chip_problems(board: Board) -> Iterator[str]:
-    if board.family not in FAMILIES:
+    family, clock = FAMILIES.get(str(board.family)), board.clock
+    if family is None:
         yield f"family: '{board.family}' is none of {', '.join(FAMILIES)}"
         return
-    if _FAMILY_CORES[board.family] != board.core:
-        yield f"core: {board.family} is a {_FAMILY_CORES[board.family]}, not a {board.core}"
-    family, clock = board.family, board.clock
+    if family.core != board.core:
+        yield f"core: {family.name} is a {family.core}, not a {board.core}"
     if clock is None:
         yield "clock: missing"
     else:
-        yield from _raised("clock", lambda: clock_tree(family, clock))
+        yield from _raised("clock", lambda: clock_tree(family.name, clock))
     yield from _raised("memory", lambda: mpu_regions(board))
-    yield from _uart_problems(board)
-    yield from _qspi_problems(board)
-    yield from _unknown("runners.emulators", board.runners.emulators, EMULATORS)
+    yield from _uart_problems(board, family)
+    yield from _qspi_problems(board, family)
+    yield from _unknown("runners.emulators", board.runners.emulators, _emulators(family))
     yield from _unknown("runners.flash", board.runners.flash, FLASHERS)
     if "openocd" in board.runners.flash and not board.runners.openocd_config:
         yield "runners.openocd_config: missing, the openocd runner needs it"
 
 
-def _uart_problems(board: Board) -> Iterator[str]:
+def _uart_problems(board: Board, family: Family) -> Iterator[str]:
     uart = board.uart
     if uart is None:
         yield "uart: missing"
         return
-    known = USARTS[str(board.family)]
-    if uart.name not in known:
-        yield f"uart.name: '{uart.name}' is none of {', '.join(known)}"
+    if uart.name not in family.usarts:
+        yield f"uart.name: '{uart.name}' is none of {', '.join(family.usarts)}"
     if not 1200 <= uart.baud <= 2_000_000:
         yield f"uart.baud: {uart.baud} is not from 1,200 to 2,000,000"
     for key, text, function in (("tx", uart.tx, uart.tx_af), ("rx", uart.rx, uart.rx_af)):
@@ -117,13 +115,13 @@ def _uart_problems(board: Board) -> Iterator[str]:
             yield f"uart.{key}_af: {function} is not from 0 to 15"
 
 
-def _qspi_problems(board: Board) -> Iterator[str]:
+def _qspi_problems(board: Board, family: Family) -> Iterator[str]:
     region, qspi = board.qspi_region, board.qspi
     if (region is None) != (qspi is None):
         yield "qspi: a [qspi] table and a memory region of kind qspi belong together"
     if region is None or qspi is None:
         return
-    if board.family != "stm32f7":
+    if family.quadspi is None:
         yield f"qspi: the start-up code for {board.family} does not drive a QSPI flash"
     if region.size_bytes & (region.size_bytes - 1):
         yield f"memory {region.name}: size {region.size_bytes} is no power of two"
@@ -138,6 +136,12 @@ def _qspi_problems(board: Board) -> Iterator[str]:
     ):
         if not low <= value <= high:
             yield f"qspi.{key}: {value} is not from {low} to {high}"
+
+
+def _emulators(family: Family) -> tuple[str, ...]:
+    """Those that have a model of its core, or of its chips."""
+    qemu = ("qemu",) if CORES[family.core].qemu else ()
+    return ("unicorn", *qemu, *(("renode",) if family.renode_usart else ()), "host")
 
 
 def _unknown(key: str, values: tuple[str, ...], known: tuple[str, ...]) -> Iterator[str]:

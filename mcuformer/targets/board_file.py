@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from mcuformer.errors import UsageError
 from mcuformer.files.paths import BOARDS
-from mcuformer.targets.board import Board, Clock, Core, Kind, Qspi, Region, Runners, Uart
+from mcuformer.targets.board import HOST, Board, Clock, Kind, Qspi, Region, Runners, Uart
 from mcuformer.targets.board_check import board_problems
+from mcuformer.targets.cores import CORES
 from mcuformer.util.sizes import parse_size
 
 
@@ -125,13 +126,13 @@ _TYPE_NAMES = {int: "integer", str: "string", bool: "boolean", list: "list"}
 
 
 def _board(top: _Table) -> Board | None:
-    core = top.choice("core", get_args(Core))
+    core = top.choice("core", (*CORES, HOST))
     board = Board(
         name=top.take("name", str),
         aliases=top.strings("aliases", []),
         description=top.take("description", str, ""),
         core=core,
-        family=None if core == "host" else top.take("family", str),
+        family=None if core == HOST else top.take("family", str),
         stack_bytes=top.size("stack_bytes"),
         memory=_memory(top),
         clock=_clock(top.table("clock")),

@@ -1,37 +1,11 @@
-"""The clock tree of a board: PLL factors, bus dividers, flash wait states.
-
-Limits are those of the reference manuals at 2.7 to 3.6 V: RM0385 (F7), RM0090 (F4), RM0433 (H7).
-"""
+"""The clock tree of a board: PLL factors, bus dividers, flash wait states."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mcuformer.targets.board import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    cpu_hz: int
-    apb1_hz: int
-    apb2_hz: int
-    wait_state_hz: int  # of the flash's bus: one more wait state per such step
-    overdrive_above_hz: int  # 0: the family has none
-    pll_input_hz: tuple[int, int]
-    vco_hz: tuple[int, int]
-    post_dividers: tuple[int, ...]
-    cpu_per_bus: int  # the AHB runs at cpu_hz / cpu_per_bus
-
-
-FAMILIES = {
-    "stm32f4": Limits(180_000_000, 45_000_000, 90_000_000, 30_000_000, 168_000_000,
-                      (1_000_000, 2_000_000), (192_000_000, 432_000_000), (2, 4, 6, 8), 1),
-    "stm32f7": Limits(216_000_000, 54_000_000, 108_000_000, 30_000_000, 180_000_000,
-                      (1_000_000, 2_000_000), (192_000_000, 432_000_000), (2, 4, 6, 8), 1),
-    # 400 MHz at VOS1 holds on every revision; 480 MHz (VOS0) does not.
-    "stm32h7": Limits(400_000_000, 100_000_000, 100_000_000, 70_000_000, 0,
-                      (2_000_000, 4_000_000), (192_000_000, 836_000_000), (2, 4, 6, 8), 2),
-}  # fmt: skip
+from mcuformer.targets.families import FAMILIES, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +33,7 @@ class ClockTree:
 
 def clock_tree(family: str, clock: Clock) -> ClockTree:
     """ValueError when the family cannot make this clock from this HSE."""
-    limits = FAMILIES[family]
+    limits = FAMILIES[family].limits
     if clock.cpu_hz > limits.cpu_hz:
         raise ValueError(f"{family} runs at {limits.cpu_hz:,} Hz at most, not {clock.cpu_hz:,}")
     m, n, p = _pll(limits, clock)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mcuformer.errors import ToolMissingError
+from mcuformer.targets.cores import CORES
 from mcuformer.targets.elf import Elf
 
 _MCA = ("llvm-mca-19", "llvm-mca")
@@ -80,7 +81,7 @@ def block_cycles(texts: list[str], core: str) -> list[float]:
         f"# LLVM-MCA-BEGIN b{i}\n{text}\n# LLVM-MCA-END\n" for i, text in enumerate(texts)
     )
     argv = [
-        _tool(_MCA, "llvm-19"), "-mtriple=thumbv7em-none-eabi", f"-mcpu={core}", "--json",
+        _tool(_MCA, "llvm-19"), f"-mtriple={CORES[core].triple}", f"-mcpu={core}", "--json",
         f"-iterations={_ITERATIONS}", "-skip-unsupported-instructions=any", "-",
     ]  # fmt: skip
     result = subprocess.run(argv, input=source, capture_output=True, text=True, check=False)

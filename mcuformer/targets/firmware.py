@@ -9,13 +9,12 @@ from pathlib import Path
 
 from mcuformer.errors import DoesNotFitError, McuformerError, ToolFailedError, UsageError
 from mcuformer.targets.board import Board, Region
+from mcuformer.targets.cores import machine_of
 from mcuformer.targets.elf import read_elf
 from mcuformer.targets.objects import compile_objects
 from mcuformer.targets.port import PORT, PortPlan, linker_script, mpu_header
 from mcuformer.targets.tool import DOCTOR
 from mcuformer.targets.toolchain import Toolchain, find_toolchain
-
-_PSRAM = {"cortex-m7": 0x60000000, "cortex-m4": 0x21000000}  # mps2-an500, mps2-an386
 
 
 def build_firmware(
@@ -108,7 +107,7 @@ def qemu_board(board: Board) -> Board:
         extra = 64 << 10 if not memory[1:] else 0
         memory.append(Region(region.name, "ram", base, region.size_bytes + extra))
         base += 0x200000
-    memory.append(Region("qspi", "qspi", _PSRAM[board.core], 16 << 20))
+    memory.append(Region("qspi", "qspi", machine_of(board.core).psram, 16 << 20))
     return replace(board, memory=tuple(memory), family="qemu", stack_bytes=16 << 10)
 
 

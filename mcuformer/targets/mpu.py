@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcuformer.targets.board import Board, Region
+from mcuformer.targets.cores import CORES
+from mcuformer.targets.families import FAMILIES
 
 _VALID = 1 << 4
 _XN = 1 << 28
@@ -34,17 +36,22 @@ class MpuRegion:
 
 
 def mpu_regions(board: Board) -> tuple[MpuRegion, ...]:
-    """ValueError when the board's memory cannot be described in the unit's 8 regions."""
+    """ValueError when the board's memory cannot be described in the unit's 8 regions, or when its
+    core has a unit of another kind, which the start-up code does not know."""
+    kind = CORES[board.core].mpu
+    if kind != "armv7-m":
+        raise ValueError(f"a {board.core} has the MPU of {kind}, not of armv7-m")
     spans = [(0x40000000, 0x60000000, "device")]
-    if board.qspi_region is not None and board.family == "stm32f7":
-        spans.append((0xA0001000, 0xA0002000, "device"))  # QUADSPI's own registers
+    family = FAMILIES.get(str(board.family))
+    if board.qspi_region is not None and family is not None and family.quadspi:
+        spans.append((family.quadspi, family.quadspi + 0x1000, "device"))  # QUADSPI's own registers
     spans += [(r.base, r.end, r.kind) for r in sorted(board.memory, key=_qspi_last)]
     result = [MpuRegion(_VALID, _rasr(_NO_ACCESS | _XN, 32, 0))]
-    for base, end, kind in spans:
+    for base, end, holds in spans:
         for start, log2, disabled in cover(base, end):
             number = len(result)
-            rasr = _rasr(_ATTRIBUTES[kind], log2, disabled)
-            result.append(MpuRegion(start | _VALID | number, rasr, late=kind == "qspi"))
+            rasr = _rasr(_ATTRIBUTES[holds], log2, disabled)
+            result.append(MpuRegion(start | _VALID | number, rasr, late=holds == "qspi"))
     if len(result) > MAX_REGIONS:
         raise ValueError(f"memory needs {len(result)} MPU regions, the unit has {MAX_REGIONS}")
     return tuple(result)

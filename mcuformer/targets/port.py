@@ -11,18 +11,16 @@ import jinja2
 
 from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.targets.board import Board, Qspi
-from mcuformer.targets.clocks import ClockTree, clock_tree
+from mcuformer.targets.clocks import clock_tree
+from mcuformer.targets.cores import CORES
+from mcuformer.targets.families import FAMILIES
 from mcuformer.targets.mpu import mpu_regions
 from mcuformer.targets.pins import pin, pin_function
-from mcuformer.targets.usarts import USARTS
 
 PORT = RUNTIME_C / "port"
 _HEADERS = ("mcf_port.h", "mcf_profile.h", "mcf_frame.h")
 _SOURCES = ("startup.c", "memory.c", "core.c", "mpu.c", "uart.c", "qspi.c", "frame.c", "serve.c",
             "profile.c", "trace.c", "firmware.c")  # fmt: skip
-_CLOCKS = {"stm32f4": "clock_stm32f4_f7.c", "stm32f7": "clock_stm32f4_f7.c",
-           "stm32h7": "clock_stm32h7.c"}  # fmt: skip
-_RESET_HZ = {"stm32f4": 16_000_000, "stm32f7": 16_000_000, "stm32h7": 64_000_000}  # HSI
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +45,12 @@ def write_port(directory: Path, board: Board, plan: PortPlan) -> None:
     """Write DIR/port/ and, for a chip, DIR/link.ld; on the host board only main.c and headers."""
     port = directory / "port"
     port.mkdir(parents=True, exist_ok=True)
-    chip = board.family is not None
-    names = (*_HEADERS, *_SOURCES, _CLOCKS[str(board.family)]) if chip else ("mcf_port.h",)
+    chip = None if board.family is None else FAMILIES[board.family]
+    names = ("mcf_port.h",) if chip is None else (*_HEADERS, *_SOURCES, chip.clock_source)
     for name in names:
         shutil.copyfile(PORT / name, port / name)
     (port / "main.c").write_text(main_c(plan), encoding="utf-8")
-    if chip:
+    if chip is not None:
         (port / "mcf_board.h").write_text(board_header(board, plan.qspi), encoding="utf-8")
         (directory / "link.ld").write_text(linker_script(board, plan), encoding="utf-8")
 
@@ -95,26 +93,24 @@ def linker_script(board: Board, plan: PortPlan) -> str:
 def board_header(board: Board, qspi: bool) -> str:
     """mcf_board.h: the board file as macros for the start-up code."""
     assert board.clock is not None and board.uart is not None and board.family is not None
-    tree = clock_tree(board.family, board.clock)
-    usart = USARTS[board.family][board.uart.name]
-    h7 = board.family == "stm32h7"
-    rcc = 0x58024400 if h7 else 0x40023800
+    tree, family = clock_tree(board.family, board.clock), FAMILIES[board.family]
+    usart = family.usarts[board.uart.name]
     tx, rx = pin(board.uart.tx), pin(board.uart.rx)
     macros: dict[str, object] = {
         "CPU_HZ": board.clock.cpu_hz,
-        "RESET_HZ": _RESET_HZ[board.family],
+        "RESET_HZ": family.reset_hz,
         "HSE_BYPASS": int(board.clock.hse_bypass),
         "PLL_M": tree.m, "PLL_N": tree.n, "PLL_P": tree.p, "PLL_Q": tree.q,
         "APB1_CODE": _divider_code(tree.apb1_divider),
         "APB2_CODE": _divider_code(tree.apb2_divider),
         "OVERDRIVE": int(tree.overdrive),
-        "FLASH_ACR": f"0x{_flash_acr(board.family, tree):x}u",
-        "HAS_CACHES": int(board.core == "cortex-m7"),
-        "GPIO_BASE": "0x58020000u" if h7 else "0x40020000u",
-        "GPIO_ENABLE": f"0x{rcc + (0xE0 if h7 else 0x30):x}u",
+        "FLASH_ACR": f"0x{family.flash_acr | tree.wait_states:x}u",
+        "HAS_CACHES": int(CORES[board.core].cache_line_bytes > 0),
+        "GPIO_BASE": f"0x{family.gpio:x}u",
+        "GPIO_ENABLE": f"0x{family.rcc + family.gpio_enable:x}u",
         "USART_BASE": f"0x{usart.base:x}u",
-        "USART_HAS_ISR": int(board.family != "stm32f4"),
-        "USART_ENABLE": f"0x{rcc + usart.enable_offset:x}u",
+        "USART_HAS_ISR": int(family.usart_has_isr),
+        "USART_ENABLE": f"0x{family.rcc + usart.enable_offset:x}u",
         "USART_ENABLE_BIT": usart.enable_bit,
         "UART_CLOCK_HZ": tree.apb1_hz if usart.bus == 1 else tree.apb2_hz,
         "UART_BAUD": board.uart.baud,
@@ -133,12 +129,6 @@ def _literal(value: object) -> str:
 def _divider_code(divider: int) -> int:
     """RCC's code of an APB divider: 0 for 1, 4..7 for 2..16."""
     return {1: 0, 2: 4, 4: 5, 8: 6, 16: 7}[divider]
-
-
-def _flash_acr(family: str, tree: ClockTree) -> int:
-    """Wait states; beside them F4 has prefetch and caches, F7 prefetch and ART, H7 a delay."""
-    extra = {"stm32f4": 7 << 8, "stm32f7": 3 << 8, "stm32h7": 2 << 4}[family]
-    return extra | tree.wait_states
 
 
 def mpu_header(board: Board) -> str:

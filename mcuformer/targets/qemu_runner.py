@@ -1,4 +1,4 @@
-"""Runs the package's objects in QEMU's mps2-an500 (Cortex-M7), a machine of its own."""
+"""Runs the package's objects in a machine of QEMU's with the board's core."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from mcuformer.errors import ToolMissingError
 from mcuformer.targets.batch import read_inferences, write_inputs
 from mcuformer.targets.child import child, words_of
+from mcuformer.targets.cores import machine_of
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.limits import DEFAULT_S
 from mcuformer.targets.result import RunResult
@@ -23,7 +24,7 @@ def run(
     inputs: Sequence[bytes],
     *,
     trace: bool = False,
-    core: str = "cortex-m7",
+    core: str,
     timeout_s: float = DEFAULT_S,
 ) -> RunResult:
     """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too.
@@ -49,7 +50,7 @@ def qemu_command() -> str:
 
 
 def _qemu(elf: Path, core: str, folder: Path, timeout_s: float) -> None:
-    machine = {"cortex-m7": "mps2-an500", "cortex-m4": "mps2-an386"}[core]
+    machine = machine_of(core).name
     argv = [
         qemu_command(), "-M", machine, "-nographic", "-monitor", "none", "-serial", "none",
         "-semihosting-config", "enable=on,target=native", "-icount", "shift=6",

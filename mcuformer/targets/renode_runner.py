@@ -16,11 +16,11 @@ from mcuformer.targets.board import Board
 from mcuformer.targets.child import child
 from mcuformer.targets.client import Client, StreamPort
 from mcuformer.targets.clocks import clock_tree
+from mcuformer.targets.families import FAMILIES
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.limits import DEFAULT_S, endless
 from mcuformer.targets.port import render_template
 from mcuformer.targets.result import Inference, RunResult
-from mcuformer.targets.usarts import USARTS
 
 # Renode only logs an access to an address without a peripheral and goes on.
 _UNHANDLED = "non existing peripheral"
@@ -78,19 +78,21 @@ def renode_command() -> str:
 
 def write_platform(folder: Path, board: Board, port: int) -> None:
     """board.repl and run.resc: the firmware's UART becomes a TCP server on `port`."""
-    if board.family != "stm32f7" or board.clock is None or board.uart is None:
+    family = FAMILIES.get(str(board.family))
+    if family is None or not family.renode_usart or board.clock is None or board.uart is None:
         raise UsageError(f"no Renode platform for {board.name}")
-    tree = clock_tree(board.family, board.clock)
-    usart = USARTS[board.family][board.uart.name]
+    tree = clock_tree(family.name, board.clock)
+    usart = family.usarts[board.uart.name]
     names = {"board_name": board.name, "uart_name": board.uart.name.lower()}
     platform = render_template(
         "renode.repl.j2", **names, core=board.core, cpu_hz=board.clock.cpu_hz,
-        mips=board.clock.cpu_hz // 1_000_000, memory=board.memory, uart_base=usart.base,
+        mips=board.clock.cpu_hz // 1_000_000, memory=board.memory, usart=family.renode_usart, uart_base=usart.base,
         uart_hz=tree.apb1_hz if usart.bus == 1 else tree.apb2_hz,
         devices=[
-            ("rcc", 0x40023800, 0x400, _RCC), ("flash_interface", 0x40023C00, 0x400, ()),
-            ("pwr", 0x40007000, 0x400, _PWR), ("gpio", 0x40020000, 0x2C00, ()),
-            ("quadspi", 0xA0001000, 0x400, _QUADSPI),
+            ("rcc", family.rcc, 0x400, _RCC),
+            ("flash_interface", family.flash_interface, 0x400, ()),
+            ("pwr", family.pwr, 0x400, _PWR), ("gpio", family.gpio, 0x2C00, ()),
+            *([("quadspi", family.quadspi, 0x400, _QUADSPI)] if family.quadspi else []),
         ],
     )  # fmt: skip
     script = render_template("renode.resc.j2", **names, flash_base=board.flash.base, port=port)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mcuformer.errors import ToolFailedError, ToolMissingError
 from mcuformer.targets.blame import blamed
-from mcuformer.targets.board import Core
+from mcuformer.targets.cores import CORES
 from mcuformer.targets.tool import made_by, run_tool
 
 # Same meaning in every compiler: no fused multiply-add, so that floats (if any) give the same bits.
@@ -22,15 +22,6 @@ COMMON_FLAGS = (
     "-std=c11", "-O3", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections",
     "-ffp-contract=off", "-fno-math-errno",
 )  # fmt: skip
-GCC_CORE_FLAGS: dict[str, tuple[str, ...]] = {
-    "cortex-m7": ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-    "cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-}
-# Plain -mcpu=cortex_m7 would silently compile soft float.
-ZIG_CORE_FLAGS: dict[str, tuple[str, ...]] = {
-    "cortex-m7": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7-fp64+fp_armv8d16sp"),
-    "cortex-m4": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
-}
 # zig adds sanitizer traps, frame pointers and debug information unless told not to.
 _ZIG_FLAGS = ("-fno-sanitize=undefined", "-fomit-frame-pointer", "-g0")
 # Loops that must not become library calls: of themselves in memory.c, of strlen in semihost.c.
@@ -47,18 +38,20 @@ class Toolchain:
     command: tuple[str, ...]
     version: str
 
-    def compile_flags(self, core: Core) -> tuple[str, ...]:
-        if self.name == "gcc":
-            return (*GCC_CORE_FLAGS[core], *COMMON_FLAGS)
-        return (*ZIG_CORE_FLAGS[core], *COMMON_FLAGS, *_ZIG_FLAGS)
+    def compile_flags(self, core: str) -> tuple[str, ...]:
+        own = () if self.name == "gcc" else _ZIG_FLAGS
+        return (*self.core_flags(core), *COMMON_FLAGS, *own)
 
-    def compile_command(self, core: Core, source: Path, extra: tuple[str, ...]) -> tuple[str, ...]:
+    def core_flags(self, core: str) -> tuple[str, ...]:
+        return CORES[core].gcc_flags if self.name == "gcc" else CORES[core].zig_flags
+
+    def compile_command(self, core: str, source: Path, extra: tuple[str, ...]) -> tuple[str, ...]:
         """All but the names of source and object."""
         idioms = _NO_IDIOMS[self.name] if source.name in _PLAIN_LOOPS else ()
         return (*self.command, *self.compile_flags(core), *idioms, *extra, "-c")
 
-    def link(self, core: Core, objects: list[Path], script: Path, target: Path) -> None:
-        flags = GCC_CORE_FLAGS[core] if self.name == "gcc" else ZIG_CORE_FLAGS[core]
+    def link(self, core: str, objects: list[Path], script: Path, target: Path) -> None:
+        flags = self.core_flags(core)
         link = ["-nostdlib", "-T", str(script), "-Wl,--gc-sections", "-Wl,-e,Reset_Handler"]
         library = ["-lgcc", "-Wl,--no-warn-rwx-segments"] if self.name == "gcc" else []
         names = [str(path) for path in objects]

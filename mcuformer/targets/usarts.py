@@ -1,4 +1,4 @@
-"""Where each family's USARTs lie and how they are switched on (RM0385, RM0090, RM0433)."""
+"""Where USARTs lie and how they are switched on (RM0385, RM0090, RM0433)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ class Usart:
     enable_bit: int
 
 
-_F4_F7 = {
+F4_F7 = {
     "USART1": Usart(0x40011000, 2, 0x44, 4),
     "USART2": Usart(0x40004400, 1, 0x40, 17),
     "USART3": Usart(0x40004800, 1, 0x40, 18),
     "USART6": Usart(0x40011400, 2, 0x44, 5),
 }
-_H7 = {
+H7 = {
     "USART1": Usart(0x40011000, 2, 0xF0, 4),
     "USART2": Usart(0x40004400, 1, 0xE8, 17),
     "USART3": Usart(0x40004800, 1, 0xE8, 18),
     "USART6": Usart(0x40011400, 2, 0xF0, 5),
 }
-USARTS = {"stm32f4": _F4_F7, "stm32f7": _F4_F7, "stm32h7": _H7}

@@ -20,7 +20,7 @@ from mcuformer.targets.cycles import estimate_cycles
 from mcuformer.targets.elf import read_elf
 
 Calls = Mapping[Layer, int]  # a call -> how often the plan makes it
-BUILD = "m7-O3"  # as the firmware is compiled
+BUILD = "cortex-m7 -O3"  # as the firmware is compiled
 
 
 def _total(calls: Calls, change: Callable[[Layer], Layer]) -> int:

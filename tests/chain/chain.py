@@ -17,6 +17,7 @@ from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
 from mcuformer.plan.fit import Schedule, build
 from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
+from mcuformer.targets.board import Board
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.firmware import build_firmware
 from mcuformer.targets.result import RunResult
@@ -47,12 +48,12 @@ def scheduled(graph: Graph, mode: str, optimize: str) -> Schedule:
 
 
 def follow(
-    made: Schedule, work: Path, emulators: tuple[str, ...], board: str = "stm32f746"
+    made: Schedule, work: Path, emulators: tuple[str, ...], board: str | Board = "stm32f746"
 ) -> None:
     """Compile for host and board and compare every traced value with the interpreter's."""
     package = work / "package"
     package.mkdir()
-    target = load_board(board)
+    target = board if isinstance(board, Board) else load_board(board)
     write_package(package, made.program, made.plan, target)
     x = draw_inputs(made.graph)
     values = run_int(made.graph, x)

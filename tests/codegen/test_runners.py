@@ -49,7 +49,7 @@ def test_qemu(mode: str, tmp_path: Path) -> None:
     folder = package(made, tmp_path / "p", "stm32f746")
     x, extra = made.input(), bytes(range(EXTRA))
     elf = build_firmware(folder, F746, qemu=True)
-    result = qemu_runner.run(elf, [x.tobytes() + extra] * 2, timeout_s=120)
+    result = qemu_runner.run(elf, [x.tobytes() + extra] * 2, core=F746.core, timeout_s=120)
     assert [i.output for i in result.inferences] == [made.expected(x) + extra] * 2
 
 

@@ -12,15 +12,16 @@ from linear_cases import Case, Spec, make_case
 from test_conv import Image, make_conv
 
 from mcuformer.kernels import conv, linear
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.table import instructions_of, kernel_of
 
 SOURCES = tuple(dict.fromkeys((*linear.SOURCES, *conv.SOURCES)))
 
 
 @functools.cache
-def device(flags: tuple[str, ...] = ()) -> UnicornDevice:
+def device(flags: tuple[str, ...] = (), core: str = "cortex-m7") -> UnicornDevice:
     """As the firmware is built; `flags` choose the variant."""
-    return UnicornDevice(SOURCES, "m7", ("-O3", *flags))
+    return UnicornDevice(SOURCES, core, ("-O3", *flags))
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,19 @@ class Counted:
     scratch_bytes: int
 
 
-def count_linear(layer: Layer, flags: tuple[str, ...] = ()) -> Counted:
+def count_linear(layer: Layer, flags: tuple[str, ...] = (), core: str = "cortex-m7") -> Counted:
     case, how = layer.case(), {"panel": layer.panel, "tile": layer.tile}
     op, graph = case.op, case.graph
     scratch = linear.scratch_bytes(op, graph, layer.rows, **how)
     y, res = np.zeros_like(case.expected), case.res
     args = [linear.pack(op, graph, **how), case.x, case.x[0].nbytes]
     args += [res, 0 if res is None else res[0].nbytes, y, y[0].nbytes, layer.rows]
-    count = device(flags).call("mcf_linear", [*args, np.zeros(scratch, np.uint8)])
+    count = device(flags, core).call("mcf_linear", [*args, np.zeros(scratch, np.uint8)])
     np.testing.assert_array_equal(y, case.expected)
     return Counted(count, linear.instructions(op, graph, layer.rows, **how), scratch)
 
 
-def count_convolution(image: Image, x: str) -> tuple[Counted, int]:
+def count_convolution(image: Image, x: str, core: str = "cortex-m7") -> tuple[Counted, int]:
     """And its multiplications."""
     case = make_conv(image, Spec(0, 0, 0, x, shift=3))
     op, graph, (lines, width, n) = case.op, case.graph, case.expected.shape
@@ -80,10 +81,12 @@ def count_convolution(image: Image, x: str) -> tuple[Counted, int]:
     scratch = kernel.scratch_bytes(op, graph, lines)
     y = np.zeros_like(case.expected)
     args = [kernel.pack(op, graph), case.x, 0, None, y, 0, lines, np.zeros(scratch, np.uint8)]
-    count = device().call(kernel.function, args)
+    count = device(core=core).call(kernel.function, args)
     np.testing.assert_array_equal(y, case.expected)
     taps = image.kernel[0] * image.kernel[1] * (image.channels if image.out else 1)
-    return Counted(count, instructions_of(op)(op, graph, lines), scratch), lines * width * n * taps
+    return Counted(
+        count, instructions_of(op, CORTEX_M7)(op, graph, lines), scratch
+    ), lines * width * n * taps
 
 
 def square(size: int, channels: int, kernel: int, stride: int, pad: int, out: int) -> Image:

@@ -1,6 +1,6 @@
 """Runs one C kernel on arrays: as host code through ctypes, or as Cortex-M code in Unicorn, counted.
 
-    device = HostDevice(SOURCES)  or  UnicornDevice(SOURCES, "m7")
+    device = HostDevice(SOURCES)  or  UnicornDevice(SOURCES, "cortex-m7")
     count = device.call("mcf_linear", [kernel_data, x, 192, None, 0, y, 192, rows, scratch])
 
 Arguments: int, None (NULL), a numpy array or `Ptr(array, byte offset)` (a pointer; written back after
@@ -27,13 +27,9 @@ import pytest
 
 from mcuformer.files.paths import RUNTIME_C
 from mcuformer.kernels.base import KernelData
+from mcuformer.targets.cores import CORES
 
 INCLUDE, SRC = RUNTIME_C / "include", RUNTIME_C / "src"
-CPU_FLAGS = {
-    "m7": ["-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"],
-    "m4": ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
-    "m0": ["-mcpu=cortex-m0plus"],
-}
 HOST_FLAGS = ["-O2", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover"]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
 FENCE = b"\xa5" * 64
@@ -207,43 +203,22 @@ STOP = FLASH + 0x3FFF0
 
 
 class UnicornDevice:
-    """Compiled for a Cortex-M and run in Unicorn; `call` gives the executed instructions."""
+    """Compiled for a row of cores.py and run in Unicorn; `call` gives the executed instructions."""
 
     def __init__(
-        self, sources: Sequence[str], cpu: str = "m7", flags: Sequence[str] = ("-O2",)
+        self, sources: Sequence[str], core: str = "cortex-m7", flags: Sequence[str] = ("-O2",)
     ) -> None:
         unicorn = pytest.importorskip("unicorn")
         elffile = pytest.importorskip("elftools.elf.elffile")
         command = [
-            "arm-none-eabi-gcc",
-            *WARNINGS,
-            "-mthumb",
-            *CPU_FLAGS[cpu],
-            *flags,
-            f"-I{INCLUDE}",
-            "-ffreestanding",
-            "-nostartfiles",
-            "-Wl,-e,0",
-            f"-Wl,-Ttext={FLASH:#x}",
-        ]
+            "arm-none-eabi-gcc", *WARNINGS, *CORES[core].gcc_flags, *flags, f"-I{INCLUDE}",
+            "-ffreestanding", "-nostartfiles", "-Wl,-e,0", f"-Wl,-Ttext={FLASH:#x}",
+        ]  # fmt: skip
         self.path = _build(command, [SRC / s for s in sources], ".elf")
         elf = elffile.ELFFile(self.path.open("rb"))
-        self.symbols = {
-            s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()
-        }
-        self.sizes = {
-            s.name: s["st_size"] for s in elf.get_section_by_name(".symtab").iter_symbols()
-        }
-        self.text = b""
-        model = (
-            unicorn.arm_const.UC_CPU_ARM_CORTEX_M7
-            if cpu == "m7"
-            else (
-                unicorn.arm_const.UC_CPU_ARM_CORTEX_M4
-                if cpu == "m4"
-                else unicorn.arm_const.UC_CPU_ARM_CORTEX_M0
-            )
-        )
+        symbols = elf.get_section_by_name(".symtab").iter_symbols()
+        self.symbols = {s.name: s["st_value"] for s in symbols}
+        model = getattr(unicorn.arm_const, f"UC_CPU_ARM_{CORES[core].unicorn}")
         self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.uc.ctl_set_cpu_model(model)
         self.uc.mem_map(FLASH, 0x40000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 
+import builds
 import numpy as np
 import pytest
 from attention_cases import VALUES, Case, Spec, make_case, specs
-from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import Phase, given, settings
+from builds import HOST, LDR, M0, M7, drawn, sweep
+from harness import Ptr
 from hypothesis import strategies as st
 from row_cases import padded
 
@@ -17,17 +18,7 @@ from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels import attention
 from mcuformer.operators.interpreter import run_op
 
-DEVICES = ("host", "m7", "m4-ldr")
-
-
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(attention.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[
-        name
-    ]
-    return UnicornDevice(attention.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, attention.SOURCES)
 
 
 def run(
@@ -67,9 +58,11 @@ def run(
     return np.ascontiguousarray(y).view(case.expected.dtype), count
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(
+@drawn(
+    60,
+    HOST,
+    M7,
+    LDR,
     spec=specs(),
     panel=st.sampled_from((-6, 0, 2, 4, 8, 200)),
     pad=st.integers(0, 3),
@@ -85,7 +78,7 @@ def test_equals_the_interpreter(
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, LDR)
 @pytest.mark.parametrize("values", VALUES)
 @pytest.mark.parametrize("panel", (0, 2, 24, 1000))
 def test_large(where: str, values: str, panel: int) -> None:
@@ -93,14 +86,13 @@ def test_large(where: str, values: str, panel: int) -> None:
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(spec=specs(max_t=9, max_d=9), panel=st.sampled_from((0, 2)), pad=st.integers(0, 3))
-def test_plain_c_on_cortex_m0(spec: Spec, panel: int, pad: int) -> None:
+@drawn(25, M0, spec=specs(max_t=9, max_d=9), panel=st.sampled_from((0, 2)), pad=st.integers(0, 3))
+def test_small(where: str, spec: Spec, panel: int, pad: int) -> None:
     case = make_case(spec)
-    np.testing.assert_array_equal(run(case, "m0", panel, pad)[0], case.expected)
+    np.testing.assert_array_equal(run(case, where, panel, pad)[0], case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, LDR)
 @pytest.mark.parametrize("tk", (1, 2, 4, 62, 64, 65, 66, 130, 132))
 def test_lengths(where: str, tk: int) -> None:
     """Around multiples of the unrolled steps."""
@@ -109,7 +101,7 @@ def test_lengths(where: str, tk: int) -> None:
         np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, LDR)
 @pytest.mark.parametrize("tk", (5, 6, 7, 8))
 def test_lowest_scores(where: str, tk: int) -> None:
     """Every score saturates at the lowest: what fills the last group of keys must not count."""
@@ -145,7 +137,7 @@ COUNTED = (
 @pytest.mark.parametrize("spec,panel,merge", COUNTED)
 def test_cost_model(spec: Spec, panel: int, merge: int) -> None:
     case = make_case(spec)
-    y, count = run(case, "m7", panel, merge=merge)
+    y, count = run(case, M7, panel, merge=merge)
     np.testing.assert_array_equal(y, case.expected)
     estimate = attention.instructions(case.op, case.graph, spec.tq, panel=panel, merge=merge)
     assert estimate == pytest.approx(count, rel=0.02)
@@ -155,5 +147,5 @@ def test_instructions_of_a_head() -> None:
     """197 tokens, d = 64: at most 4.9 M instructions in 9.5 KB of scratch, 4.2 M in 22.5 KB."""
     case = make_case(Spec(197, 197, 64, 64))
     for panel, limit, size in ((16, 4_900_000, 9_728), (40, 4_200_000, 23_040)):
-        assert run(case, "m7", panel)[1] <= limit
+        assert run(case, M7, panel)[1] <= limit
         assert attention.scratch_bytes(case.op, case.graph, 197, panel=panel) <= size

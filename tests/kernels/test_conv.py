@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import builds
 import numpy as np
-import pytest
-from harness import HOST_FLAGS, HostDevice, UnicornDevice
-from hypothesis import given, settings
+from builds import HOST, LDR, M0, M7, drawn
 from hypothesis import strategies as st
 from linear_cases import TABLE_BITS, VALUES, Case, Spec, finish_case, integers, layer, make_weights
 
@@ -29,12 +28,7 @@ class Image:
     out: int  # 0: depthwise
 
 
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(conv.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
-    return UnicornDevice(conv.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, conv.SOURCES)
 
 
 def make_conv(image: Image, spec: Spec) -> Case:
@@ -118,17 +112,16 @@ def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("where", ("host", "m7", "m4-ldr", "m0"))
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(images(False), epilogues((8, 4)), st.sampled_from((None, 0, 4)), st.integers(1, 6))
+@drawn(
+    25, HOST, M7, LDR, M0, image=images(False), spec=epilogues((8, 4)),
+    panel=st.sampled_from((None, 0, 4)), lines=st.integers(1, 6),
+)  # fmt: skip
 def test_conv2d(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
     case = make_conv(image, spec)
     np.testing.assert_array_equal(run(case, where, panel, lines)[0], case.expected)
 
 
-@pytest.mark.parametrize("where", ("host", "m7", "m4-ldr", "m0"))
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(images(True), epilogues(), st.integers(1, 6))
+@drawn(25, HOST, M7, LDR, M0, image=images(True), spec=epilogues(), lines=st.integers(1, 6))
 def test_dwconv2d(where: str, image: Image, spec: Spec, lines: int) -> None:
     case = make_conv(image, spec)
     np.testing.assert_array_equal(run(case, where, None, lines)[0], case.expected)

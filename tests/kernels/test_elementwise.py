@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import functools
 
+import builds
 import numpy as np
 import pytest
-from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import Phase, given, settings
+from builds import HOST, M0, M7, drawn, sweep
+from harness import Ptr
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make, padded
 
 from mcuformer.ir.int_ops_attention import EXP_PARTS
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.quant.tables import value_table_type
 from mcuformer.schedule.ways.gather import cycles
 
-DEVICES = ("host", "m7", "m0")
 TYPES = st.sampled_from(("int8", "int8", "int16"))
-SMALL = settings(max_examples=50, deadline=None, derandomize=True, phases=[Phase.generate])
+SMALL = functools.partial(drawn, 50, HOST, M7, M0)
 
 
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(elementwise.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
-    return UnicornDevice(elementwise.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, elementwise.SOURCES)
 
 
 def numbers(rng: np.random.Generator, limit: int, channels: int) -> np.ndarray:
@@ -65,9 +61,7 @@ def add_case(data: st.DataObject, operands: int) -> Case:
     return make(kind, inputs, constant, out, {"shift": data.draw(st.integers(1, 31))})
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     operands = data.draw(st.integers(1, 2))
     case = add_case(data, operands)
@@ -77,9 +71,7 @@ def test_add(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -106,9 +98,7 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 23))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -122,9 +112,7 @@ def test_unary(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), tile=st.integers(1, 9))
+@SMALL(data=st.data(), pad=st.integers(0, 3), tile=st.integers(1, 9))
 def test_mean(where: str, data: st.DataObject, pad: int, tile: int) -> None:
     """At once, and by tiles of rows."""
     rows, channels = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 23))
@@ -177,9 +165,7 @@ def softmax_case(
     return make("q_softmax", [data], [False], TensorType(data.shape, y), attrs)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
+@SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
 def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     case = softmax_case(
         data.draw(st.integers(1, 4)),
@@ -205,9 +191,7 @@ def test_softmax(where: str, data: st.DataObject, pad: int, in_place: bool) -> N
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_argmax(where: str, data: st.DataObject, pad: int) -> None:
     rows, channels = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 40))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -219,7 +203,7 @@ def test_argmax(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, M0)
 @pytest.mark.parametrize("at", (0, 1, 16383, 32766, 32767))
 def test_argmax_of_many(where: str, at: int) -> None:
     """The last index that int16 holds; the first of two equals."""
@@ -231,7 +215,7 @@ def test_argmax_of_many(where: str, at: int) -> None:
     assert y[0, 0] == case.expected[0, 0] == at
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, M0)
 def test_copy(where: str) -> None:
     x, y = np.arange(60, dtype=np.uint8), np.zeros(50, np.uint8)
     device(where).call("mcf_copy", [Ptr(x, 3), 11, Ptr(y, 1), 9, 7, 5])
@@ -240,9 +224,7 @@ def test_copy(where: str) -> None:
     assert y[8] == y[9] == y[0] == 0
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_gather(where: str, data: st.DataObject, pad: int) -> None:
     """Any rows in any order, rows at any byte."""
     rows, size = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 13))
@@ -256,9 +238,7 @@ def test_gather(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(y.reshape(-1, ys)[:, pad:].view(np.int8), x[index])
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@SMALL
-@given(data=st.data(), pad=st.integers(0, 3))
+@SMALL(data=st.data(), pad=st.integers(0, 3))
 def test_permute(where: str, data: st.DataObject, pad: int) -> None:
     """In place, cycle by cycle, as the scheduler writes the cycles down."""
     rows, size = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 13))
@@ -270,7 +250,7 @@ def test_permute(where: str, data: st.DataObject, pad: int) -> None:
     np.testing.assert_array_equal(buffer.reshape(-1, stride)[:, pad:].view(np.int8), x[list(index)])
 
 
-@pytest.mark.parametrize("where", ("m4-O3",))
+@pytest.mark.parametrize("where", ("cortex-m4 -O3",))
 @pytest.mark.parametrize("x", ("int8", "int16"))
 def test_softmax_on_other_cores(where: str, x: str) -> None:
     case = softmax_case(3, 22, x, "int8", "random", 4.0, 1)
@@ -282,7 +262,7 @@ def test_softmax_on_other_cores(where: str, x: str) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
-def counted(case: Case, function: str, where: str = "m7") -> int:
+def counted(case: Case, function: str, where: str = M7) -> int:
     size = elementwise.row_of_exponentials(case.op, case.graph, 1)
     scratch = np.zeros(size, np.uint8) if function == "mcf_softmax" else None
     packed = kernel_of(case.op).pack(case.op, case.graph)
@@ -311,7 +291,9 @@ def test_cost_model(kind: str, dtype: str) -> None:
     constant = [False] * len(xs) + [True] * len(rest)
     case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
     count = counted(case, "mcf_" + kind[2:])
-    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, rows) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("kind", ("q_add", "q_mul"))
@@ -326,7 +308,9 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     out = TensorType((rows, channels), types[1])
     case = make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
     count = counted(case, f"mcf_{kind[2:]}_column")
-    assert instructions_of(case.op)(case.op, case.graph, rows) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, rows) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 def test_unary_instructions_to_bytes() -> None:
@@ -341,8 +325,10 @@ def test_unary_instructions_to_bytes() -> None:
 def test_argmax_instructions(dtype: str) -> None:
     x = fill(np.random.default_rng(0), (3, 1000), dtype, "random")
     case = make("q_argmax", [x], [False], TensorType((3, 1), "int16"), {})
-    count = counted(case, "mcf_argmax", "m7-O3")
-    assert instructions_of(case.op)(case.op, case.graph, 3) == pytest.approx(count, rel=0.03)
+    count = counted(case, "mcf_argmax", "cortex-m7 -O3")
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 3) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("channels", (50, 197, 1000))
@@ -350,6 +336,8 @@ def test_softmax_instructions(channels: int) -> None:
     """Rows of 197 cost at most 12 instructions per element."""
     case = softmax_case(16, channels, "int8", "int8", "random", 4.0, 0)
     count = counted(case, "mcf_softmax")
-    assert instructions_of(case.op)(case.op, case.graph, 16) == pytest.approx(count, rel=0.03)
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 16) == pytest.approx(
+        count, rel=0.03
+    )
     if channels == 197:
         assert count <= 12 * 16 * channels

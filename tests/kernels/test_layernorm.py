@@ -5,25 +5,17 @@ from __future__ import annotations
 import functools
 import math
 
+import builds
 import numpy as np
 import pytest
-from harness import HOST_FLAGS, HostDevice, UnicornDevice
-from hypothesis import Phase, given, settings
+from builds import HOST, M7, drawn, sweep
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import layernorm
 
-DEVICES = ("host", "m7")
-
-
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(layernorm.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4-O3": ("-O3",), "m0": ("-Os",)}[name]
-    return UnicornDevice(layernorm.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, layernorm.SOURCES)
 
 
 def gain_of(real: float) -> tuple[int, int]:
@@ -104,9 +96,7 @@ def check(case: Case, where: str, pad: int, in_place: bool) -> int:
     return count
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(data=st.data())
+@drawn(100, HOST, M7, data=st.data())
 def test_equals_the_interpreter(where: str, data: st.DataObject) -> None:
     groups = data.draw(st.sampled_from((1, 1, 2, 3)))
     flag = st.booleans()
@@ -129,14 +119,14 @@ def test_equals_the_interpreter(where: str, data: st.DataObject) -> None:
     check(case, where, data.draw(st.integers(0, 3)), data.draw(flag))
 
 
-@pytest.mark.parametrize("where", ("m4-O3", "m0"))
+@pytest.mark.parametrize("where", [b for b in builds.BUILDS if b != M7])
 @pytest.mark.parametrize("options", ({}, {"a": True}, {"g": True, "groups": 2}, {"x": "int16"}))
 def test_other_cores(where: str, options: dict) -> None:
     for values in VALUES:
         check(make_case(2, 22, values=values, **options), where, 1, False)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7)
 @pytest.mark.parametrize("channels", (192, 768, 4096))
 @pytest.mark.parametrize("scaled", (False, True))
 def test_wide_rows(where: str, channels: int, scaled: bool) -> None:
@@ -160,11 +150,11 @@ COUNTED = [
 @pytest.mark.parametrize("channels", (96, 192, 384))
 def test_cost_model(options: dict, channels: int) -> None:
     case = make_case(8, channels, **options)
-    count = check(case, "m7", 0, False)
+    count = check(case, M7, 0, False)
     assert layernorm.instructions(case.op, case.graph, 8) == pytest.approx(count, rel=0.03)
 
 
 def test_instructions_per_element() -> None:
     """C = 192: at most 8 instructions per element, the plain rows at most 6."""
-    assert check(make_case(32, 192), "m7", 0, False) <= 6 * 32 * 192
-    assert check(make_case(32, 192, a=True, z=True), "m7", 0, False) <= 8 * 32 * 192
+    assert check(make_case(32, 192), M7, 0, False) <= 6 * 32 * 192
+    assert check(make_case(32, 192, a=True, z=True), M7, 0, False) <= 8 * 32 * 192

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import functools
 
+import builds
 import numpy as np
 import pytest
-from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import given, settings
+from builds import HOST, LDR, M0, M7, drawn, sweep
+from harness import Ptr, UnicornDevice
 from hypothesis import strategies as st
 from linear_cases import Case, Spec, make_case, specs
 
 from mcuformer.kernels import linear
 
-DEVICES = ("host", "m7", "m4-ldr", "m0")
-
-
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(linear.SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m4-ldr": ("-O3", "-DMCF_LDR"), "m0": ("-Os",)}[name]
-    return UnicornDevice(linear.SOURCES, name[:2], flags)
+device = functools.partial(builds.device, linear.SOURCES)
 
 
 def unaligned_rows(x: np.ndarray, stride: int, offset: int) -> np.ndarray:
@@ -58,9 +51,12 @@ def run(
     return y, count
 
 
-@pytest.mark.parametrize("where", DEVICES)
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
+@drawn(
+    60,
+    HOST,
+    M7,
+    LDR,
+    M0,
     spec=specs(),
     panel=st.sampled_from((0, 4, 8, 32)),
     tile=st.sampled_from((2, 2, 4, 8)),
@@ -75,7 +71,7 @@ def test_equals_the_interpreter(
     np.testing.assert_array_equal(y, case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, LDR, M0)
 @pytest.mark.parametrize("panel", (0, 8))
 @pytest.mark.parametrize("x", ("int8", "uint8", "int16"))
 @pytest.mark.parametrize("values", ("random", "lowest", "highest"))
@@ -87,7 +83,7 @@ def test_long_rows(where: str, panel: int, x: str, values: str, weight_bits: int
     np.testing.assert_array_equal(run(case, where, panel)[0], case.expected)
 
 
-@pytest.mark.parametrize("where", DEVICES)
+@sweep(HOST, M7, LDR, M0)
 @pytest.mark.parametrize("panel", (0, 8))
 @pytest.mark.parametrize("values", ("mixed", "lowest"))
 def test_lengths(where: str, panel: int, values: str) -> None:
@@ -100,7 +96,7 @@ def test_lengths(where: str, panel: int, values: str) -> None:
 @pytest.mark.parametrize("flags", ((), ("-DMCF_LDR",)))
 def test_words_are_aligned_where_the_chip_wants_it(flags: tuple[str, ...]) -> None:
     """Rows at any byte, outputs at any byte, odd K: the emulator alone would not notice."""
-    strict = UnicornDevice(linear.SOURCES, "m7", ("-O2", *flags))
+    strict = UnicornDevice(linear.SOURCES, "cortex-m7", ("-O2", *flags))
     strict.check_alignment()
     for x, res, k, weight_bits, panel in (
         ("int8", "int8", 27, 8, 8), ("uint8", None, 30, 4, 8), ("int16", "int16", 9, 8, 8),

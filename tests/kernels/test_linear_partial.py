@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import builds
 import numpy as np
-import pytest
-from harness import HOST_FLAGS, HostDevice, Ptr, UnicornDevice
-from hypothesis import given, settings
+from builds import HOST, M0, M7, drawn
+from harness import Ptr
 from hypothesis import strategies as st
 from linear_cases import VALUES, Case, Spec, finish_case, integers, layer, make_weights
 
@@ -28,11 +28,7 @@ class Patches:
     line: int
 
 
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(linear.SOURCES, HOST_FLAGS)
-    return UnicornDevice(linear.SOURCES, name, ("-O2",))
+device = functools.partial(builds.device, linear.SOURCES)
 
 
 def make_patches(p: Patches, spec: Spec) -> Case:
@@ -67,13 +63,14 @@ def cases(draw: st.DrawFn) -> tuple[Patches, Spec]:
     return patches, spec
 
 
-@pytest.mark.parametrize("where", ("host", "m7", "m0"))
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(cases(), st.sampled_from((0, 4, 16)), st.sampled_from((2, 6)))
+@drawn(
+    50, HOST, M7, M0,
+    both=cases(), panel=st.sampled_from((0, 4, 16)), tile=st.sampled_from((2, 6)),
+)  # fmt: skip
 def test_whole_patches_and_partial_sums(
-    where: str, drawn: tuple[Patches, Spec], panel: int, tile: int
+    where: str, both: tuple[Patches, Spec], panel: int, tile: int
 ) -> None:
-    patches, spec = drawn
+    patches, spec = both
     case = make_patches(patches, spec)
     for lines in (n for n in range(1, patches.ph + 1) if patches.ph % n == 0):
         y = in_parts(case, patches, where, lines, panel, tile)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import functools
 import math
 
+import builds
 import numpy as np
 import pytest
-from harness import HOST_FLAGS, HostDevice, UnicornDevice
-from hypothesis import Phase, given, settings
+from builds import HOST, M0, M7, drawn
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, fill, make
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import maxpool
+from mcuformer.kernels.costs import CORTEX_M7
 from mcuformer.operators.pooling import AVGPOOL_SOURCES
 from mcuformer.operators.table import instructions_of, kernel_of
 
-SMALL = settings(max_examples=40, deadline=None, derandomize=True, phases=[Phase.generate])
 SOURCES = (*maxpool.SOURCES, *AVGPOOL_SOURCES)
 TYPES = st.sampled_from(("int8", "int8", "uint8", "int16"))
 
 
-@functools.cache
-def device(name: str) -> HostDevice | UnicornDevice:
-    if name == "host":
-        return HostDevice(SOURCES, HOST_FLAGS)
-    flags = {"m7": ("-O2",), "m7-O3": ("-O3",), "m4": ("-Os",), "m0": ("-Os",)}[name]
-    return UnicornDevice(SOURCES, name[:2], flags)
+device = functools.partial(builds.device, SOURCES)
 
 
 def pool_case(
@@ -76,9 +71,7 @@ def run(case: Case, where: str, lines: int) -> tuple[np.ndarray, int]:
     return np.concatenate(parts), count
 
 
-@pytest.mark.parametrize("where", ("host", "m7", "m4", "m0"))
-@SMALL
-@given(data=st.data(), lines=st.integers(1, 9))
+@drawn(40, HOST, M7, "cortex-m4 -Os", M0, data=st.data(), lines=st.integers(1, 9))
 def test_pools(where: str, data: st.DataObject, lines: int) -> None:
     """Any window and stride, uneven padding, windows that begin or end outside."""
     size = tuple(data.draw(st.integers(1, 9)) for _ in range(2))
@@ -121,9 +114,9 @@ def counted_case(name: str) -> Case:
 def test_instructions(name: str) -> None:
     """Per output below a ceiling, and near what the cost model says."""
     case, most = counted_case(name), COUNTED[name][-1]
-    y, count = run(case, "m7-O3", 99)
+    y, count = run(case, "cortex-m7 -O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1
@@ -143,9 +136,9 @@ def test_instructions_of_averages(name: str) -> None:
     shape, kernel, strides, pads, dtype, most = AVERAGES[name]
     x = fill(np.random.default_rng(0), shape, dtype, "random")
     case = average_case(x, kernel, strides, pads, dtype)
-    y, count = run(case, "m7-O3", 99)
+    y, count = run(case, "cortex-m7 -O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = instructions_of(case.op)(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1

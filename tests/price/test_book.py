@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from mcuformer.operators.table import INSTRUCTIONS
+from mcuformer.kernels.costs import CORTEX_M4
 from mcuformer.plan.fit import curve
 from mcuformer.price.book import CostBook
 from mcuformer.schedule.build import frame
@@ -28,8 +28,9 @@ def slower(cost: Callable[..., int]) -> Callable[..., int]:
 
 
 def test_figures_are_those_of_the_books_core(graph) -> None:
-    norms = {**INSTRUCTIONS, "q_layernorm": slower(INSTRUCTIONS["q_layernorm"])}
-    usual, other = (curve(graph, "bands", book) for book in (CostBook(), CostBook(norms)))
+    slow = CostBook(CORTEX_M4)
+    slow.figures = {**slow.figures, "q_layernorm": slower(slow.figures["q_layernorm"])}
+    usual, other = (curve(graph, "bands", book) for book in (CostBook(CORTEX_M4), slow))
     at = [points[0].instructions for points in (usual.points, other.points)]
     assert at[0] < at[1] < 2 * at[0]
 
@@ -41,7 +42,7 @@ def test_nothing_is_remembered_outside_of_a_book(graph) -> None:
     assert not any(
         getattr(first, f.name) is getattr(second, f.name)
         for f in fields(CostBook)
-        if f.name != "figures"
+        if f.name != "costs"
     )
     again = curve(graph, "bands", first).points
     assert [(p.limit_bytes, p.instructions) for p in points] == [

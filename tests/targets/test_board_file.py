@@ -52,12 +52,12 @@ def test_missing_file() -> None:
 
 
 def test_every_wrong_key_is_reported_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace('core = "cortex-m7"', 'core = "cortex-m3"\ncolour = "red"')
+    text = GOOD.replace('core = "cortex-m7"', 'core = "cortex-m9"\ncolour = "red"')
     text = text.replace("hse_bypass = false", "hse_bypas = false").replace('"16M"', '"16X"')
     text = text.replace("tx_af = 7", 'tx_af = "7"').replace('kind = "itcm"', 'kind = "rom"')
     found = problems_of(tmp_path, text)
     for line in (
-        "core: 'cortex-m3' is none of cortex-m7, cortex-m4, host",
+        "core: 'cortex-m9' is none of cortex-m7, cortex-m4, cortex-m33, cortex-m3, cortex-m0plus, host",
         "colour: unknown key",
         "clock.hse_bypas: unknown key",
         "memory[3].size: '16X' is not a size",

@@ -139,7 +139,7 @@ def test_qemu_that_does_not_end(package: Path, place: str) -> None:
         source.write_text(source.read_text().replace("{ (void)arena;", f"{{ (void)arena; {LOOP}"))
     elf = build_firmware(package, F746, qemu=True)
     with soon(), pytest.raises(EndlessError, match="QEMU did not end within 1 s"):
-        qemu_runner.run(elf, [IMAGE], timeout_s=LIMIT_S)
+        qemu_runner.run(elf, [IMAGE], core=F746.core, timeout_s=LIMIT_S)
 
 
 HANG = {  # file of the port, what stands there, what it becomes, what the error says of it

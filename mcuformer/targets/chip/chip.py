@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from mcuformer.targets.board import Board
-from mcuformer.targets.chip.clocks import FlashAcr, PwrF4F7, PwrH7, Rcc, RccF4F7, RccH7
+from mcuformer.targets.chip.clocks import clock_blocks
 from mcuformer.targets.chip.ppb import Ppb
 from mcuformer.targets.chip.quadspi import Quadspi
 from mcuformer.targets.chip.registers import Device
 from mcuformer.targets.chip.usart import Gpio, Usart
+from mcuformer.targets.cores import CORES
+from mcuformer.targets.families import FAMILIES
 from mcuformer.targets.faults import FirmwareError
-from mcuformer.targets.usarts import USARTS
 
 _PORTS = 11
 _BLOCK = 0x400
@@ -30,35 +31,26 @@ class Chip:
         mpu_changed: Callable[[], None],
     ) -> None:
         assert board.family is not None and board.clock is not None and board.uart is not None
-        h7 = board.family == "stm32h7"
-        flash = FlashAcr(dead)
-        power: PwrF4F7 | PwrH7
-        if h7:
-            power = PwrH7(dead)
-            self.rcc: Rcc = RccH7(board.clock, board.family, dead, flash, power)
-        else:
-            power = PwrF4F7(dead)
-            self.rcc = RccF4F7(board.clock, board.family, dead, flash, power)
+        family = FAMILIES[board.family]
+        self.rcc, power, flash = clock_blocks(family, board.clock, dead)
         self.gpios = [Gpio() for _ in range(_PORTS)]
-        usart = USARTS[board.family][board.uart.name]
+        usart = family.usarts[board.uart.name]
         self.usart = Usart(
-            board.uart, board.family != "stm32f4", lambda: self.rcc.bus_hz(usart.bus),
+            board.uart, family.usart_has_isr, lambda: self.rcc.bus_hz(usart.bus),
             self.gpios.__getitem__, starving,
         )  # fmt: skip
-        self.ppb = Ppb(board.core == "cortex-m7", dead, ticks, mpu_changed)
-        gpio_base = 0x58020000 if h7 else 0x40020000
+        self.ppb = Ppb(CORES[board.core].dwt_lock, dead, ticks, mpu_changed)
         self.blocks: dict[int, Device] = {
-            (0x58024400 if h7 else 0x40023800): self.rcc,
-            (0x58024800 if h7 else 0x40007000): power,
-            (0x52002000 if h7 else 0x40023C00): flash,
+            family.rcc: self.rcc,
+            family.pwr: power,
+            family.flash_interface: flash,
             usart.base: self.usart,
-            **{gpio_base + _BLOCK * port: gpio for port, gpio in enumerate(self.gpios)},
+            **{family.gpio + _BLOCK * port: gpio for port, gpio in enumerate(self.gpios)},
         }
-        if board.qspi is not None and board.qspi_region is not None:
-            quadspi = Quadspi(
+        if family.quadspi and board.qspi is not None and board.qspi_region is not None:
+            self.blocks[family.quadspi] = Quadspi(
                 board.qspi, board.qspi_region.size_bytes, dead, self.gpios.__getitem__, qspi_mapped
             )
-            self.blocks[0xA0001000] = quadspi
 
     def read(self, address: int) -> int:
         device, offset = self._find(address)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from mcuformer.targets.board import Clock
 from mcuformer.targets.chip.registers import Device, mirrored
-from mcuformer.targets.clocks import FAMILIES
+from mcuformer.targets.families import Family
 from mcuformer.targets.faults import FirmwareError
 
 
@@ -69,16 +69,18 @@ class Rcc(Device):
 
     cr_pairs = {0: 1, 16: 17, 24: 25}  # noqa: RUF012
 
-    def __init__(self, clock: Clock, family: str, dead: Collection[str], flash: FlashAcr) -> None:
+    def __init__(
+        self, clock: Clock, family: Family, dead: Collection[str], flash: FlashAcr
+    ) -> None:
         super().__init__({0: 1})
-        self.clock, self.limits, self.flash = clock, FAMILIES[family], flash
+        self.clock, self.limits, self.flash = clock, family.limits, flash
         self.pairs = {
             enable: ready
             for enable, ready in self.cr_pairs.items()
             if {16: "hse", 24: "pll"}.get(enable) not in dead
         }
         self.switches = "switch" not in dead
-        self.cpu_hz = self.reset_hz = 64_000_000 if family == "stm32h7" else 16_000_000
+        self.cpu_hz = self.reset_hz = family.reset_hz
 
     def read(self, offset: int) -> int:
         value = super().read(offset)
@@ -129,7 +131,7 @@ def _apb_divider(code: int) -> int:
 
 class RccF4F7(Rcc):
     def __init__(
-        self, clock: Clock, family: str, dead: Collection[str], flash: FlashAcr, power: PwrF4F7
+        self, clock: Clock, family: Family, dead: Collection[str], flash: FlashAcr, power: PwrF4F7
     ) -> None:
         super().__init__(clock, family, dead, flash)
         self.power = power
@@ -160,7 +162,7 @@ class RccF4F7(Rcc):
 
 class RccH7(Rcc):
     def __init__(
-        self, clock: Clock, family: str, dead: Collection[str], flash: FlashAcr, power: PwrH7
+        self, clock: Clock, family: Family, dead: Collection[str], flash: FlashAcr, power: PwrH7
     ) -> None:
         super().__init__(clock, family, dead, flash)
         self.power = power
@@ -188,3 +190,23 @@ class RccH7(Rcc):
     def bus_hz(self, bus: int) -> int:
         ahb_hz = self.cpu_hz // _ahb_divider(self.values.get(0x18, 0) & 15)
         return ahb_hz // _apb_divider(self.values.get(0x1C, 0) >> (4 if bus == 1 else 8) & 7)
+
+
+def clock_blocks(
+    family: Family, clock: Clock, dead: Collection[str]
+) -> tuple[Rcc, Device, FlashAcr]:
+    """RCC, PWR and the flash interface of a family."""
+    return _LAYOUTS[family.clock_source](family, clock, dead)
+
+
+def _f4_f7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Device, FlashAcr]:
+    flash, power = FlashAcr(dead), PwrF4F7(dead)
+    return RccF4F7(clock, family, dead, flash, power), power, flash
+
+
+def _h7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Device, FlashAcr]:
+    flash, power = FlashAcr(dead), PwrH7(dead)
+    return RccH7(clock, family, dead, flash, power), power, flash
+
+
+_LAYOUTS = {"clock_stm32f4_f7.c": _f4_f7, "clock_stm32h7.c": _h7}

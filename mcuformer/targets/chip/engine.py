@@ -7,13 +7,13 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Literal
 
+from mcuformer.targets.cores import CORES
 from mcuformer.util.interrupts import interrupt_afterwards
 
 _unicorn: Any = importlib.import_module("unicorn")
 _arm: Any = importlib.import_module("unicorn.arm_const")
 
 Register = Literal["r0", "r1", "r2", "r3", "sp", "lr", "pc"]
-_CPUS = {"cortex-m7": _arm.UC_CPU_ARM_CORTEX_M7, "cortex-m4": _arm.UC_CPU_ARM_CORTEX_M4}
 _REGISTERS: dict[str, int] = {
     name: getattr(_arm, f"UC_ARM_REG_{name.upper()}")
     for name in ("r0", "r1", "r2", "r3", "sp", "lr", "pc")
@@ -34,7 +34,7 @@ class Engine:
         self.uc: Any = _unicorn.Uc(
             _unicorn.UC_ARCH_ARM, _unicorn.UC_MODE_THUMB | _unicorn.UC_MODE_MCLASS
         )
-        self.uc.ctl_set_cpu_model(_CPUS[core])
+        self.uc.ctl_set_cpu_model(getattr(_arm, f"UC_CPU_ARM_{CORES[core].unicorn}"))
 
     def get(self, register: Register) -> int:
         return int(self.uc.reg_read(_REGISTERS[register]))

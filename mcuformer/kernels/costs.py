@@ -1,0 +1,92 @@
+"""What the compiler makes of the kernels' C costs on a core: tables fitted to executed instructions.
+
+The hot loops (matrix products, attention, LayerNorm, softmax) are written in assembly for cores with
+the DSP instructions, which all execute the same: their formulas stand beside the kernels and count for
+every core. A cost set has what differs. `mcuformer/targets/cores.py` names one per core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+ByType = tuple[float, float, float]  # all int8, all int16, mixed types
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Instructions of a row-wise kernel: `each` channel, `column` where b has one number per row;
+    `row`, `call` channel of a call, `rest` of each of the last channels % 4. `operands`: activations;
+    `inner`: the loop knows nothing of the output's type. `narrowing`: each channel from int16 to int8,
+    where that is not as other mixed types are."""
+
+    each: ByType
+    operands: int = 1
+    column: ByType | None = None
+    row: int = 16
+    call: int = 0
+    rest: int = 0
+    inner: bool = False
+    narrowing: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool:
+    """Instructions of mcf_maxpool: an output line, an output pixel; of a window's 16 bytes of
+    channels, a line of them, a pixel; of the words that are left; of a pixel with less than one."""
+
+    line: int
+    window: int
+    block: int
+    block_row: int
+    block_pixel: float
+    word: int
+    word_row: int
+    word_pixel: int
+    element: int
+    element_pixel: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostSet:
+    """`rates` by the name of the operator's cost."""
+
+    name: str
+    rates: Mapping[str, Rate]
+    maxpool: MaxPool
+
+
+CORTEX_M7 = CostSet(
+    "cortex-m7",
+    {
+        "add": Rate((12, 12, 21), 2, (11, 11, 25)),
+        "requant": Rate((9, 22, 21)),
+        "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
+        "unary": Rate((4.25, 11, 13)),
+        "mean": Rate((2, 8, 8), call=4, inner=True),
+        "softmax": Rate((9.55, 74, 74), row=180, rest=25),
+        "argmax": Rate((6, 7, 7), inner=True),
+    },
+    MaxPool(40, 36, block=35, block_row=10, block_pixel=15, word=20, word_row=8, word_pixel=6,
+            element=15, element_pixel=11),
+)  # fmt: skip
+# At -O3, as the firmware is built (tests/kernels/test_core_costs.py).
+CORTEX_M4 = CostSet(
+    "cortex-m4",
+    {
+        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18),
+        "requant": Rate((9, 9, 9), row=24),
+        "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42),
+        "unary": Rate((4.25, 7, 6), row=30, narrowing=10),
+        "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
+        "softmax": Rate((9.55, 44, 33), row=180, rest=25, narrowing=44),
+        "argmax": Rate((8, 9, 9), inner=True),
+    },
+    MaxPool(40, 32, block=35, block_row=10, block_pixel=14.6, word=20, word_row=8, word_pixel=6,
+            element=15, element_pixel=11),
+)  # fmt: skip
+CORTEX_M33 = CostSet(
+    "cortex-m33",
+    {**CORTEX_M4.rates, "add": replace(CORTEX_M4.rates["add"], narrowing=17)},
+    CORTEX_M7.maxpool,
+)

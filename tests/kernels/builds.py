@@ -1,0 +1,60 @@
+"""Where kernels run: "host", or a row of mcuformer/targets/cores.py and compiler flags, in Unicorn.
+
+A new core needs no test: `drawn` and `sweep` run on every row, few cases of each in `make test` and
+all of them in `make test-long`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import pytest
+from harness import HOST_FLAGS, HostDevice, UnicornDevice
+from hypothesis import Phase, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from mcuformer.targets.cores import CORES
+
+HOST = "host"
+LDR = "cortex-m4 -O3 -DMCF_LDR"
+M7 = "cortex-m7 -O2"
+M0 = "cortex-m0plus -Os"
+_OTHERS = tuple(f"{name} -O3" for name in CORES if name not in (M7.split()[0], M0.split()[0]))
+BUILDS = (M7, M0, *_OTHERS)  # of every core one; -O3 is how the firmware is built
+FEW = 8  # times fewer draws
+
+
+@functools.cache
+def device(sources: tuple[str, ...], where: str) -> HostDevice | UnicornDevice:
+    if where == HOST:
+        return HostDevice(sources, HOST_FLAGS)
+    core, *flags = where.split()
+    return UnicornDevice(sources, core, flags)
+
+
+def sweep(*first: str) -> pytest.MarkDecorator:
+    """`where` is each of `first`, in the long tests every other core too."""
+    rest = (pytest.param(b, marks=pytest.mark.long) for b in BUILDS if b not in first)
+    return pytest.mark.parametrize("where", [*first, *rest])
+
+
+def drawn(count: int, *first: str, **strategies: SearchStrategy) -> Callable[[Callable], Callable]:
+    """A property of `where` and of what is drawn: `count` draws on each of `first`, an eighth of them
+    on every other core, and in the long tests `count` there too."""
+    rest = [b for b in BUILDS if b not in first]
+    cases = [pytest.param(b, count, id=b) for b in first]
+    cases += [pytest.param(b, count // FEW, id=f"{b}, few") for b in rest]
+    cases += [pytest.param(b, count, id=b, marks=pytest.mark.long) for b in rest]
+
+    def decorate(body: Callable[..., None]) -> Callable:
+        @pytest.mark.parametrize(("where", "examples"), cases)
+        def test(where: str, examples: int) -> None:
+            phases = (Phase.generate, Phase.shrink)
+            limits = settings(max_examples=examples, deadline=None, derandomize=True, phases=phases)
+            limits(given(**strategies)(body))(where=where)
+
+        test.__name__, test.__doc__ = body.__name__, body.__doc__
+        return test
+
+    return decorate
