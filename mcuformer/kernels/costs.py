@@ -77,9 +77,9 @@ CORTEX_M4 = CostSet(
         "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18),
         "requant": Rate((9, 9, 9), row=24),
         "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42),
-        "unary": Rate((4.25, 7, 6), row=30, narrowing=10),
+        "unary": Rate((4.25, 11, 6), row=30, narrowing=13),
         "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
-        "softmax": Rate((9.55, 44, 33), row=180, rest=25, narrowing=44),
+        "softmax": Rate((9.55, 52.5, 33), row=180, rest=25, narrowing=52.5),
         "argmax": Rate((8, 9, 9), inner=True),
     },
     MaxPool(40, 32, block=35, block_row=10, block_pixel=14.6, word=20, word_row=8, word_pixel=6,
@@ -87,6 +87,10 @@ CORTEX_M4 = CostSet(
 )  # fmt: skip
 CORTEX_M33 = CostSet(
     "cortex-m33",
-    {**CORTEX_M4.rates, "add": replace(CORTEX_M4.rates["add"], narrowing=17)},
+    {
+        **CORTEX_M4.rates,
+        "add": replace(CORTEX_M4.rates["add"], narrowing=17),
+        "softmax": Rate((9.55, 51.5, 33), row=180, rest=25, narrowing=51.5),
+    },
     CORTEX_M7.maxpool,
 )

@@ -23,6 +23,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
 from mcuformer.kernels.costs import CORTEX_M7, CostSet
 from mcuformer.operators.table import instructions_of, kernel_of
+from mcuformer.quant.tables import value_table_type
 from mcuformer.targets.cores import CORES
 
 OWN = {n: row.costs for n, row in CORES.items() if row.costs not in (None, CORTEX_M7)}
@@ -49,7 +50,8 @@ def row_case(kind: str, types: tuple[str, ...], column: bool) -> Case:
         return make(kind, xs, [False], TensorType((ROWS, 1), "int16"), {})
     rest = [np.abs(numbers(rng, 99, CHANNELS)) for _ in range(2 + (kind == "q_add"))]
     if kind == "q_unary":
-        rest = [fill(rng, (256 if types[0] == "int8" else 4096,), types[-1], "random")]
+        stored, entries = value_table_type(*types)
+        rest = [fill(rng, (entries,), stored, "random")]
     attrs = {"shift": 9, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
     constant = [False] * len(xs) + [True] * len(rest)
     return make(kind, [*xs, *rest], constant, TensorType((ROWS, CHANNELS), types[-1]), attrs)

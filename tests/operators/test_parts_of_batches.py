@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import util_models as models
 
-from mcuformer.ir import functions, interp_int
+from mcuformer.ir import functions
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.operators import interpreter
 from mcuformer.operators.interpreter import run_int, run_op
 from mcuformer.quant import calibrate, lower
 
@@ -24,7 +25,7 @@ def test_a_batch_in_parts_is_the_batch(variant: dict, monkeypatch: pytest.Monkey
     ints = np.random.default_rng(0).integers(-128, 128, (5, *type_.shape)).astype(type_.dtype)
     whole = run_int(made, ints)
     for numbers in (1, 2 * max(np.prod(v.type.shape) for v in made.values.values())):
-        monkeypatch.setattr(interp_int, "_NUMBERS", int(numbers))
+        monkeypatch.setattr(interpreter, "_NUMBERS", int(numbers))
         parts = run_int(made, ints)
         assert all(np.array_equal(parts[name], whole[name]) for name in whole)
     first = run_int(made, ints[0])
