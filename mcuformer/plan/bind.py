@@ -31,6 +31,7 @@ class Sketch:
     book: CostBook
     buffers: dict[str, Buffer] = field(init=False)
     scratch: dict[Job, tuple[Span, ...]] = field(default_factory=dict)
+    chosen: dict[Job, Choices] = field(default_factory=dict)
     budget: int = 0
 
     def __post_init__(self) -> None:
@@ -57,7 +58,10 @@ class Sketch:
         return (Span.whole(self.buffers[name]),)
 
     def choices(self, job: Job) -> Choices:
-        return self.book.choices(job, self.em, self.budget)
+        found = self.chosen.get(job)
+        if found is None:
+            found = self.chosen[job] = self.book.choices(job, self.em, self.budget)
+        return found
 
     def _bound(self, steps: Iterable[Task | Loop[Task]]) -> list[Step]:
         return [
