@@ -69,16 +69,19 @@ class Storage:
 
     def _concats(self) -> None:
         """Parts of a concatenation are computed where they belong."""
-        consumers = self.graph.consumers()
         for op in reversed(self.graph.ops):
             if op.kind not in JOINS:
                 continue
             whole = self.em.where.get(op.outputs[0]) or self._own(op.outputs[0], op)
             self.em.where[op.outputs[0]] = whole
             for name, at in join.places(self.em, op, whole):
-                alone = len(consumers[name]) == 1 and list(op.inputs).count(name) == 1
-                if alone and not self.em.values[name].is_const and name not in self.graph.inputs:
+                if self._is_made_in(op, name):
                     self._place(name, at)
+
+    def _is_made_in(self, op: Op, name: str) -> bool:
+        """Whether a part of a join may be computed where it belongs: nothing else reads it."""
+        alone = len(self.graph.consumers()[name]) == 1 and list(op.inputs).count(name) == 1
+        return alone and not self.em.values[name].is_const and name not in self.graph.inputs
 
     def _place(self, value: str, at: Loc) -> None:
         """`value` at a place, where it can be; the image that it is a reshape of lies there too."""
@@ -113,6 +116,8 @@ class Storage:
             producers = self.graph.producers()
             for name in map(str, op.inputs):
                 if name in producers and producers[name].kind == "q_patch_embed":
+                    if not self._is_made_in(op, name):
+                        return None
                     op = producers[name]
                     break
                 first += self.em.values[name].type.shape[0]

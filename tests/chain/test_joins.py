@@ -16,6 +16,8 @@ from util_stems import Layer, Stem, stem_model
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.text import parse_graph
+from mcuformer.operators.verify import verify
 
 EVERYWHERE = ("host", "unicorn", "qemu")
 QUIET = {
@@ -147,3 +149,29 @@ def test_raw_pixels_as_a_part(tmp_path: Path) -> None:
     kinds = {op.outputs[0]: op.kind for op in graph.ops}
     assert kinds["image.real"] == "q_requant" and graph.type("c").dtype == "int8"
     follow(scheduled(graph, "bands", "balanced"), tmp_path, ("host", "unicorn"))
+
+
+TWICE = """
+graph twice float
+meta input_layouts = ('NCHW',)
+meta input_shapes = ((1, 1, 4, 2),)
+meta output_shapes = ((1, 5, 1),)
+input x: float32[4x2x1]
+const w: float32[2x2x1x1] = rand(1)
+const one: float32[1x1] = 0.4
+a = conv2d(x, w) {'group': 1, 'pads': (0, 0, 0, 0), 'strides': (2, 2)} : float32[2x1x1]
+t = reshape(a) {'shape': (2, 1)} : float32[2x1]
+j = concat(one, t) {'axis': 0} : float32[3x1]
+g = unary(j) {'fn': 'gelu'} : float32[3x1]
+y = concat(t, g) {'axis': 0} : float32[5x1]
+output y
+"""
+
+
+@pytest.mark.parametrize("mode", ["resident", "bands", "flash"])
+def test_patches_that_two_joins_read_lie_over_the_image_once(tmp_path: Path, mode: str) -> None:
+    """Found by `make fuzz` (seed 102, draw 1865): tokens and both joins took the image's bytes."""
+    graph = verify(parse_graph(TWICE))
+    samples = np.random.default_rng(0).normal(size=(8, 1, 4, 2)).astype(np.float32)
+    integers = quant.lower(graph, quant.calibrate(graph, samples))
+    follow(scheduled(integers, mode, "balanced"), tmp_path, ("host",))
