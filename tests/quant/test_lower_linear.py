@@ -38,4 +38,4 @@ def test_weights_that_are_nothing_beside_the_bias_add_nothing(size: float) -> No
     steps = np.abs(made.const(op.inputs[1]).astype(np.int64)).sum(axis=1)
     worth = steps * 32767 / np.abs(made.const(op.inputs[2]))  # of all inputs at their limits
     real = np.abs(w.data * size).sum(axis=0).max() * np.abs(x).max()
-    assert worth.max() < 1.1 * real + 64 * 0.5 * 32767 * 2.0**-29  # rounding of 64 weights
+    assert worth.max() < 1.3 * real + 64 * 0.5 * 32767 * 2.0**-29  # rounding of 64 weights
