@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from coverage_follow import Row, followed
+from coverage_follow import EMULATION, RUNS, Row, Stage, followed
 from coverage_list import EXPORTERS, Model, models, versions
 from coverage_table import page, summary
 
@@ -26,10 +27,12 @@ PAGE = HERE.parents[1] / "docs" / "coverage.md"
 
 def main() -> int:
     args = _arguments()
-    wanted = [m for m in models() if not args.only or args.only in (m.family, m.name, m.source)]
-    if not wanted:
-        print(f"no family, model or package is called {args.only}", file=sys.stderr)
+    listed = models()
+    unknown = set(args.only) - {word for m in listed for word in _words(m)}
+    if unknown:
+        print(f"no family, model or package: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
+    wanted = [m for m in listed if not args.only or set(args.only) & set(_words(m))]
     rows = []
     for exporter in args.exporter or EXPORTERS:
         folder = args.work / exporter
@@ -38,15 +41,22 @@ def main() -> int:
         _export(args.python, chosen, exporter, folder, args.export_seconds)
         for model in chosen:
             row = _row(model, exporter, folder, args)
-            print(_line(row), flush=True)
-            rows.append(row)
+            if row is not None:
+                print(_line(row), flush=True)
+                rows.append(row)
     print("\n".join(summary(rows)))
-    if args.page:
+    whole = not (args.only or args.exporter or args.limit)
+    if args.page or whole:
         command = f"python tests/bench/{Path(__file__).name} --python PATH"
         found = _versions(args.work) or versions()
         text = page(rows, command, time.strftime("%Y-%m-%d"), found)
-        args.page.write_text(text, encoding="utf-8")
+        (args.page or PAGE).write_text(text, encoding="utf-8")
     return 0
+
+
+def _words(model: Model) -> tuple[str, ...]:
+    """What --only may call it."""
+    return model.source, model.family, model.name
 
 
 def _arguments() -> argparse.Namespace:
@@ -61,10 +71,17 @@ def _arguments() -> argparse.Namespace:
         default=Path("build/coverage"),
         help="exports and rows, kept and reused",
     )
-    add("--only", metavar="FAMILY", help="a family, a model, or a package")
+    add(
+        "--only",
+        metavar="FAMILY",
+        action="append",
+        default=[],
+        help="or a model, or a package; may repeat",
+    )
     add("--exporter", action="append", choices=EXPORTERS, help="default: both")
     add("--limit", type=int, metavar="N", help="the first N models")
     add("--unicorn", action="store_true", help="also emulate up to 2 G instructions")
+    add("--compile-only", action="store_true", help="run nothing: neither bits nor SQNR")
     add("--again", action="store_true", help="compile anew also what has a row in --work")
     add("--seconds", type=float, default=600, help="limit of a model's compilation and runs")
     add("--export-seconds", type=float, default=120, help="limit of an export")
@@ -72,9 +89,7 @@ def _arguments() -> argparse.Namespace:
         "--page",
         type=Path,
         metavar="FILE",
-        nargs="?",
-        const=PAGE,
-        help="write the table: docs/coverage.md",
+        help="where the table goes; docs/coverage.md where all models are asked for",
     )
     return parser.parse_args()
 
@@ -103,24 +118,34 @@ def _files(model: Model, folder: Path) -> tuple[bool, bool]:
     return tuple((folder / f"{model.name}{end}").exists() for end in (".onnx", ".txt"))  # type: ignore[return-value]
 
 
-def _row(model: Model, exporter: str, folder: Path, args: argparse.Namespace) -> Row:
-    """That of --work, unless --again or it lacks what is wanted."""
+def _row(model: Model, exporter: str, folder: Path, args: argparse.Namespace) -> Row | None:
+    """That of --work, unless --again or it lacks what is wanted; None: not exported yet."""
     path, file = folder / f"{model.name}.json", folder / f"{model.name}.onnx"
     start = Row(model.source, model.family, model.name, exporter)
     if not file.exists():
         text = file.with_suffix(".txt")
-        why = text.read_text(encoding="utf-8").strip().splitlines()[-1] if text.exists() else ""
-        return Row(model.source, model.family, model.name, exporter, "no export", why)
+        if not text.exists():
+            return None
+        why = text.read_text(encoding="utf-8").strip().splitlines()[-1]
+        return replace(start, result="no export", message=why)
     if path.exists() and not args.again:
         row = Row.read(path)
-        if not args.unicorn or row.unicorn or row.result != "ok":
+        if row.result != "ok" or _complete(row, args):
             return row
-    return followed(start, file, model.input, path, args.unicorn, args.seconds)
+    return followed(start, file, model.input, path, _stages(args), args.seconds)
+
+
+def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
+    return () if args.compile_only else (*RUNS, *((EMULATION,) if args.unicorn else ()))
+
+
+def _complete(row: Row, args: argparse.Namespace) -> bool:
+    return args.compile_only or bool(row.host and (row.unicorn or not args.unicorn))
 
 
 def _line(row: Row) -> str:
     numbers = " ".join("-" if db is None else f"{db:.1f}" for db in (row.db, row.ort_db))
-    words = row.message.splitlines()[0][:120] if row.message else ""
+    words = " ".join(row.message.split())[:160]
     bits = f"{row.host or '-'} {row.unicorn}".strip()
     return (
         f"{row.exporter:11} {row.family:14} {row.name:24} {row.result:9} {bits:8} {numbers:10} "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -77,11 +78,17 @@ def exported(model: Model, exporter: str, folder: Path, text: Path) -> int:
     try:
         write(model, exporter, folder / f"{model.name}.onnx")
     except BaseException as error:  # of a package that is not ours: whatever it is, it is a row
-        words = " ".join(str(error).split())[:MOST_WORDS]
-        said = f"{traceback.format_exc()}\n{type(error).__name__}: {words}\n"
-        text.write_text(said, encoding="utf-8")
+        text.write_text(f"{traceback.format_exc()}\n{reason(error)}\n", encoding="utf-8")
         return 1
     return 0
+
+
+def reason(error: BaseException) -> str:
+    """One line of what came first: exporters wrap it in advice and colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    return f"{type(error).__name__}: {words[:MOST_WORDS]}"
 
 
 def write(model: Model, exporter: str, path: Path) -> None:

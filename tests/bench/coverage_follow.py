@@ -8,6 +8,7 @@ import multiprocessing
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,8 @@ BOARDS = ("stm32f746", "host")  # the second where the first is too small
 MOST_EMULATED = 2_000_000_000  # instructions
 EMULATION_S = 300.0
 OBJECTS = "objects"
+
+Samples = tuple[NDArray, NDArray]  # to calibrate with, and to measure
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,18 @@ class Row:
 
 
 def followed(
-    row: Row, model: Path, shape: tuple[int, ...], path: Path, unicorn: bool, seconds: float
+    row: Row,
+    model: Path,
+    shape: tuple[int, ...],
+    path: Path,
+    stages: Sequence[Stage],
+    seconds: float,
 ) -> Row:
     """What `path` says after at most `seconds`: a crash and a hang are results like others."""
     row.write(path)
     start = time.monotonic()
     work = multiprocessing.get_context("fork").Process(
-        target=_follow, args=(row, model, shape, path, unicorn)
+        target=_follow, args=(row, model, shape, path, stages)
     )
     work.start()
     work.join(seconds)
@@ -86,7 +94,9 @@ def followed(
     return found
 
 
-def _follow(row: Row, model: Path, shape: tuple[int, ...], path: Path, unicorn: bool) -> None:
+def _follow(
+    row: Row, model: Path, shape: tuple[int, ...], path: Path, stages: Sequence[Stage]
+) -> None:
     logging.disable(logging.WARNING)  # what onnxruntime's quantiser says of every weight
     calibration, others = sqnr.samples(shape)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +112,8 @@ def _follow(row: Row, model: Path, shape: tuple[int, ...], path: Path, unicorn: 
             row, result="ok", board=figures.board.name, sram=report.memory.sram_total_bytes,
             instructions=sum(la.estimated_instructions for la in report.layers),
         )  # fmt: skip
-        for stage in (_bits_on_host, _our_db, _ort_db, *((_bits_in_unicorn,) if unicorn else ())):
+        row.write(path)
+        for stage in stages:
             row = stage(row, figures, model, work, path.parent.parent, (calibration, others))
             row.write(path)
 
@@ -127,9 +138,6 @@ def _failed(row: Row, error: BaseException) -> Row:
         where = f"{Path(last.filename).name}:{last.lineno} {last.name}"
         message = f"{type(error).__name__}: {error} ({where})"
     return replace(row, result=f"exit {failure.exit_code}", message=message)
-
-
-Samples = tuple[NDArray, NDArray]
 
 
 def _bits_on_host(row: Row, f: Figures, model: Path, work: Path, root: Path, x: Samples) -> Row:
@@ -191,6 +199,11 @@ def _compared(f: Figures, x: NDArray, run) -> str:  # type: ignore[no-untyped-de
         return f"differs at {wrong}"
     output = b"".join(np.ascontiguousarray(values[o]).tobytes() for o in f.graph.outputs)
     return "equal" if inference.output == output else "differs in the output"
+
+
+Stage = Callable[[Row, Figures, Path, Path, Path, Samples], Row]
+RUNS: tuple[Stage, ...] = (_bits_on_host, _our_db, _ort_db)
+EMULATION: Stage = _bits_in_unicorn
 
 
 def _silent(stage: str, done: int = 0, total: int = 0) -> None:

@@ -43,18 +43,18 @@ def test_page_says_result_bits_and_words_of_every_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "result"), [("import os; os.abort()", "died"), ("while True: pass", "timeout")]
+    ("work", "result"), [("import os; os._exit(3)", "died"), ("while True: pass", "timeout")]
 )
 def test_a_crash_and_a_hang_are_rows(
     work: str, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coverage_follow, "_follow", lambda *_: exec(work))
-    found = followed(START, Path("x.onnx"), (3, 8, 8), tmp_path / "x.json", False, 1.0)
+    found = followed(START, Path("x.onnx"), (3, 8, 8), tmp_path / "x.json", (), 1.0)
     assert found.result == result
     assert Row.read(tmp_path / "x.json") == found
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no model")
-    found = followed(START, tmp_path / "x.onnx", (3, 8, 8), tmp_path / "x.json", False, 60.0)
+    found = followed(START, tmp_path / "x.onnx", (3, 8, 8), tmp_path / "x.json", (), 60.0)
     assert found.result in ("exit 2", "exit 3") and found.message
