@@ -24,7 +24,7 @@ def page(rows: Sequence[Row], command: str, date: str, versions: Mapping[str, st
         "# What compiles",
         "",
         f"`{command}`, {date}; {packages}.",
-        f"{len(rows)} of {len(models()) * len(EXPORTERS)} exports of the list; a model whose host is - was compiled, not run.",
+        f"{len(rows)} of the list's {len(models()) * len(EXPORTERS)} exports; where host is -, compiled and not run.",
         "Small variants with random weights, raw exports. Host and Unicorn: every traced value against the",
         "interpreter's. dB: SQNR of the worst output on 32 samples, its mean over the samples taken off, and that of",
         "onnxruntime's `quantize_static` (QDQ, per channel, int8, MinMax) with the same 16 calibration samples.",
