@@ -1,0 +1,85 @@
+"""SQNR of outputs against the float model, ours and onnxruntime's, on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime import quantization as q
+
+from mcuformer.inputs.codec import InputCodec
+from mcuformer.ir.graph import Graph
+from mcuformer.ir.interp_int import run_int
+from mcuformer.package.outputs import outputs_of
+
+SEED = 20240229
+CALIBRATION, MEASURED = 16, 32
+CHUNK = 8  # samples that the interpreter holds at once
+
+Outputs = Sequence[NDArray]  # per output: [samples, ...]
+
+
+def samples(shape: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+    """To calibrate with, and to measure: smooth images of unit variance, or embeddings."""
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((CALIBRATION + MEASURED, *shape))
+    if len(shape) == 3:
+        x += 2 * np.repeat(np.repeat(x[..., ::8, ::8], 8, -2), 8, -1)[..., : shape[1], : shape[2]]
+    x = (x / x.std()).astype(np.float32)
+    return x[:CALIBRATION], x[CALIBRATION:]
+
+
+def centred_db(reference: Outputs, got: Outputs) -> float:
+    """Of the output that is worst; what an output says whatever the sample is no signal."""
+    return min(
+        _db(e.astype(float), y.reshape(e.shape)) for e, y in zip(reference, got, strict=True)
+    )
+
+
+def _db(e: NDArray, y: NDArray) -> float:
+    signal = np.square(e - e.mean(0)).sum()
+    noise = np.square(y - e).sum()
+    return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-12 * signal, 1e-30)))
+
+
+def ours(graph: Graph, x: NDArray) -> Outputs:
+    """What the integers of the interpreter stand for."""
+    parts = []
+    for first in range(0, len(x), CHUNK):
+        values = run_int(graph, InputCodec.of(graph).to_int((x[first : first + CHUNK],)))
+        parts.append([o.reals(values[o.value]) for o in outputs_of(graph)])
+    return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+
+
+def of_file(model: Path, x: NDArray) -> Outputs:
+    """onnxruntime's own run of a file, sample by sample."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    runs = [session.run(None, {name: sample[None]}) for sample in x]
+    return [np.stack(of_one) for of_one in zip(*runs, strict=True)]
+
+
+def quantised(model: Path, calibration: NDArray, to: Path) -> Path:
+    """onnxruntime's quantize_static: QDQ, per channel, signed 8 bits, MinMax."""
+    q.quantize_static(
+        str(model), str(to), _Reader(model, calibration), quant_format=q.QuantFormat.QDQ,
+        per_channel=True, activation_type=q.QuantType.QInt8, weight_type=q.QuantType.QInt8,
+        calibrate_method=q.CalibrationMethod.MinMax,
+    )  # fmt: skip
+    return to
+
+
+class _Reader(q.CalibrationDataReader):
+    def __init__(self, model: Path, x: NDArray) -> None:
+        name = onnx.load(str(model), load_external_data=False).graph.input[0].name
+        self.rows: Iterator[dict[str, NDArray]] = iter([{name: sample[None]} for sample in x])
+
+    def get_next(self) -> dict[str, NDArray] | None:  # type: ignore[override]
+        return next(self.rows, None)
