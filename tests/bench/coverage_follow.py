@@ -23,7 +23,7 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import plan_model
 from mcuformer.errors import DoesNotFitError, McuformerError
 from mcuformer.inputs.codec import InputCodec, device_bytes
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.targets import host_runner, unicorn_runner
 from mcuformer.targets.firmware import build_firmware
 from mcuformer.targets.result import RunResult

@@ -13,7 +13,7 @@ from onnxruntime import quantization as q
 
 from mcuformer.inputs.codec import InputCodec
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.interp_int import run_int
+from mcuformer.operators.interpreter import run_int
 from mcuformer.package.outputs import outputs_of
 
 SEED = 20240229
