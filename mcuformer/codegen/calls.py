@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcuformer.codegen.constants import Constants
 from mcuformer.codegen.lines import call as call_lines
+from mcuformer.codegen.lines import note, noted
 from mcuformer.codegen.symbols import OFFSET, Symbols, same
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.buffers import IMAGE, Addr, Arg
@@ -14,11 +15,6 @@ from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.expressions import Expr
 from mcuformer.program.program import Program
 from mcuformer.util.names import c_comment
-
-# kernels that take int32_t *, which bytes do not become by themselves
-_TYPED = frozenset(
-    {"mcf_linear_partial", "mcf_linear_finish", "mcf_mean_partial", "mcf_mean_finish"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +48,14 @@ class Printer:
                 layer = -1
                 continue
             if step.layer != layer:
-                yield f"{pad}MCF_LAYER({step.layer}); /* {c_comment(self._layer(step.layer))} */"
+                yield noted(f"{pad}MCF_LAYER({step.layer});", self._layer(step.layer))
                 layer = step.layer
             yield from self._call(step, pad)
 
     def _loop(self, loop: Loop, depth: int) -> Iterator[str]:
         pad, v, count = "    " * depth, loop.var, f"{loop.var}_n"
         if loop.comment:
-            yield f"{pad}/* {c_comment(loop.comment)} */"
+            yield pad + note(loop.comment, len(pad))
         yield f"{pad}for (int32_t {v} = 0; {v} < {loop.total}; {v} += {loop.step}) {{"
         if any(name == count for step in loop.body for name in _variables(step)):
             yield f"{pad}    const int32_t {count} = {_tail(loop)};"
@@ -71,11 +67,6 @@ class Printer:
             yield from self._pull(call, pad)
             return
         args = [self._arg(a) for a in call.args]
-        if call.kernel in _TYPED:
-            args = [
-                f"(void *)({text})" if isinstance(a, Addr) else text
-                for a, text in zip(call.args, args, strict=True)
-            ]
         if call.params is not None:
             args.insert(0, f"&{self.constants.struct_names[call.params]}")
         yield from call_lines(pad, call.kernel, args)
@@ -98,12 +89,16 @@ class Printer:
         return arg if isinstance(arg, str) else _expr(arg)
 
     def _addr(self, addr: Addr) -> str:
-        """Bytes in an arena as uint8_t *, in flash as const uint8_t *."""
+        """Bytes in an arena as uint8_t *, in flash as const void *: kernels take untyped addresses.
+
+        Only arithmetic needs a type: an array in flash is of words, the caller's image of anything.
+        """
         if addr.buffer is not None:
             slot = self.slots[addr.buffer]
             return f"{self.arena(slot)} + {slot.name}{_plus(addr.offset)}"
         base = "ctx" if addr.constant == IMAGE else self._constant(addr)
-        return f"(const uint8_t *){base}{_plus(addr.offset)}"
+        offset = _plus(addr.offset)
+        return f"(const uint8_t *){base}{offset}" if offset else base
 
     def arena(self, slot: Slot) -> str:
         return self.arena1 if slot.region else "arena"

@@ -14,6 +14,15 @@ from mcuformer.operators.table import kernel_of
 from mcuformer.program.program import Param, Program
 
 WORDS_PER_LINE = 8
+# Fields that are const void *: an array goes in as it is (a test reads the runtime's headers)
+UNTYPED = frozenset(
+    {
+        ("mcf_linear_t", "table"),
+        ("mcf_conv2d_t", "core.table"),
+        ("mcf_conv2d_t", "pad"),
+        ("mcf_unary_t", "table"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ def collect(program: Program, symbols: Symbols) -> Constants:
             a.suffix: store(f"{names[key]}__{a.suffix}", a, _comment(param, a))
             for a in packed.arrays
         }
-        fields = tuple((f, _field(v, local, packed)) for f, v in packed.fields.items())
+        fields = tuple((f, _field(f, v, local, packed)) for f, v in packed.fields.items())
         structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
     bare = symbols.table(same(program.constants), BARE)
     for value, name in bare.items():
@@ -107,9 +116,11 @@ def pack(param: Param, program: Program) -> KernelData:
     return kernel_of(param.op).pack(param.op, program.graph, **param.choices)
 
 
-def _field(value: int | str, local: Mapping[str, str], packed: KernelData) -> str:
+def _field(name: str, value: int | str, local: Mapping[str, str], packed: KernelData) -> str:
     if isinstance(value, int) or value not in local:
         return str(value)
+    if (packed.ctype, name) in UNTYPED:
+        return local[value]
     ctype = next(a.ctype for a in packed.arrays if a.suffix == value)
     return f"(const {ctype} *){local[value]}"
 

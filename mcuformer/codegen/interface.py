@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.codegen.labels import c_string, labels_of
+from mcuformer.codegen.lines import wrapped
 from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.program.program import IoTensor, Program
 from mcuformer.util.names import c_comment
@@ -55,7 +56,8 @@ def ports(program: Program, macro: str) -> tuple[list[Port], list[Port]]:
                 *_head(program, role, i, name, type_),
                 *_values(program, macro, role, i, type_),
             )
-            found[role].append(Port(role, i, tensor, _macros(name, tensor, type_), lines))
+            comment = tuple(line for sentence in lines for line in wrapped(sentence))
+            found[role].append(Port(role, i, tensor, _macros(name, tensor, type_), comment))
     return found["input"], found["output"]
 
 

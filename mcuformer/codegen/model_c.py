@@ -9,7 +9,7 @@ from typing import Any
 
 from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
-from mcuformer.codegen.constants import Constants, CWords, collect
+from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, collect
 from mcuformer.codegen.interface import Port, labels, ports
 from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
@@ -51,6 +51,7 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     body = list(printer.lines())
     digest = _model_id(constants, body)
     headers = {kernel_of(param.op).header for param in program.params.values()}
+    pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
     fields = {
         **_names(program, symbols),
         **_memory(program, plan, board),
@@ -60,7 +61,9 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
         "offsets": list(commented(_offsets(printer))),
         "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
         "body": body,
-        "pulls": any(call.kernel == "read_lines" for call, _ in program.calls()),
+        "words_per_line": WORDS_PER_LINE,
+        "pulls": pulls,
+        "reads_ctx": pulls or program.input_mode == "flash",
     }
     files = {f: render(f"{f}.j2", **fields) for f in ("model.c", "weights.c", "mcf_weights.h")}
     header = render("model.h.j2", **fields)
@@ -91,8 +94,10 @@ def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
         "arena_bytes": used[0],
         "arena1_bytes": sum(used[1:]),
         "stack_bytes": board.stack_bytes,
-        "stack_source": f"What the board file of {c_comment(board.name, 40)} reserves for this "
-        "library and its caller; emulators check it.",
+        "stack_source": (
+            f"What the board file of {c_comment(board.name, 40)} reserves for this",
+            "library and its caller; emulators check it.",
+        ),
         "layers": len(program.layers),
     }
 
@@ -106,6 +111,7 @@ def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str
         "outputs": [_port(port, printer) for port in outputs],
         "labels": labels(program),
         "resident": program.inputs[0].buffer is not None,
+        "invoke_args": lambda arena: (f"void *{arena}", "mcf_read_lines_t read", "void *ctx"),
         "invoke_note": INVOKE_NOTES[program.input_mode],
         "input_mode_macro": MODES[program.input_mode],
     }
@@ -134,7 +140,7 @@ def _address(port: Port, printer: Printer) -> str:
 def _data(constants: Constants, weights: str) -> dict[str, Any]:
     return {
         "structs": [
-            {"name": s.name, "ctype": s.ctype, "comment": c_comment(s.comment), "fields": s.fields}
+            {"name": s.name, "ctype": s.ctype, "comment": s.comment, "fields": s.fields}
             for s in constants.structs
         ],
         "arrays": [_array(a) for a in constants.arrays],
@@ -147,7 +153,7 @@ def _array(array: CWords) -> dict[str, Any]:
         "name": array.name,
         "words": -(-array.size_bytes // 4) or 1,
         "align": array.align,
-        "comment": c_comment(array.comment),
+        "comment": array.comment,
         "lines": array.lines or ("0,",),
         "macro": "MCF_WEIGHTS" if array.role == "weights" else "",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mcuformer.codegen.model_c import Sources, generate
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import copy_runtime
+from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
 from mcuformer.targets.board import Board
@@ -51,6 +53,7 @@ def write_package(
         (directory / file).write_text(text, encoding="utf-8")
     runtime = copy_runtime(directory / "runtime")
     write_port(directory, board, _port_plan(program, plan, board, weights, sources))
+    _copy_styles(directory)
     chip = board.family is not None
     fields = _build_fields(directory, board, sources, runtime) | {
         "input_mode": program.input_mode,
@@ -60,6 +63,13 @@ def write_package(
     for file in names:
         (directory / file).write_text(render(f"{file}.j2", **fields), encoding="utf-8")
     return Package(directory, sources.name, sources.model_id, sources.weights_bytes)
+
+
+def _copy_styles(directory: Path) -> None:
+    """For clang-format, which looks beside a file and above it: what is generated, what is copied."""
+    shutil.copyfile(TEMPLATES / "clang-format", directory / ".clang-format")
+    for folder in ("runtime", "port"):
+        shutil.copyfile(RUNTIME_C / ".clang-format", directory / folder / ".clang-format")
 
 
 def cmake_target(name: str) -> str:

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 from mcuformer.util.names import unique_identifiers
 
+# Columns for the prefix and a layer, so that a declaration fits a line (docs/adr/0007)
+_ROOM = 52
+_LONGEST_LAYER = 40
 OFFSET, BARE, OWN = "at", "const", "own"  # never the suffix of an array
 
 
@@ -33,7 +36,8 @@ class Symbols:
 
     def table(self, names: Mapping[str, str], suffix: str = "") -> dict[str, str]:
         """A C name for each key, from the name that belongs to it; equal names are numbered."""
-        made = unique_identifiers(list(names.values()))
+        longest = min(_LONGEST_LAYER, _ROOM - len(self.prefix))
+        made = unique_identifiers(list(names.values()), longest=longest)
         return {key: self.inner(name, suffix) for key, name in zip(names, made, strict=True)}
 
     def inner(self, *words: str) -> str:

@@ -29,16 +29,16 @@ _LIBRARY = frozenset(
 _FAMILIES = ("mcf", "pthread", "posix", "inet6")  # first words whose names are others'
 
 
-def c_identifier(text: str, prefix: str = "m") -> str:
-    """A C identifier of at most 40 characters: letters, digits, single inner underscores.
+def c_identifier(text: str, prefix: str = "m", longest: int = _LONGEST) -> str:
+    """A C identifier of at most `longest` characters, 10 or more: letters, digits, single inner underscores.
 
     It starts with a letter, so it is also a file name that no shell or path rule treats specially.
     A name that had to be shortened ends in 8 digits of its hash, so two long names stay apart.
     """
     clean = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")
-    if len(clean) > _LONGEST:
+    if len(clean) > longest:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        clean = f"{clean[: _LONGEST - 9].rstrip('_')}_{digest}"
+        clean = f"{clean[: longest - 9].rstrip('_')}_{digest}"
     if not clean or clean[0].isdigit() or clean in _KEYWORDS:
         clean = f"{prefix}_{clean}" if clean else prefix
     return clean
@@ -72,12 +72,12 @@ def checked_model_name(name: str) -> str:
     return name
 
 
-def unique_identifiers(texts: list[str], prefix: str = "m") -> list[str]:
+def unique_identifiers(texts: list[str], prefix: str = "m", longest: int = _LONGEST) -> list[str]:
     """`c_identifier` of each, with `_2`, `_3` ... where two would be the same."""
     taken: set[str] = set()
     result = []
     for text in texts:
-        stem = name = c_identifier(text, prefix)
+        stem = name = c_identifier(text, prefix, longest)
         number = 2
         while name in taken:
             name, number = f"{stem}_{number}", number + 1

@@ -67,9 +67,9 @@ void mcf_argmax(const mcf_argmax_t *p, const void *x, int32_t x_stride, void *y,
 
 /* All rows at once; scratch: 4*channels bytes. */
 void mcf_mean(const mcf_mean_t *p, const void *x, int32_t x_stride, void *y, void *scratch);
-/* The same by tiles of rows: sums start at 0 (mcf_zero). row0 is the tile's first row. */
-void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, int32_t *sums);
-void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y);
+/* The same by tiles of rows: int32_t sums start at 0 (mcf_zero). row0 is the tile's first row. */
+void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, void *sums);
+void mcf_mean_finish(const mcf_mean_t *p, const void *sums, void *y);
 
 void mcf_copy(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows);
 void mcf_zero(void *y, int32_t bytes);

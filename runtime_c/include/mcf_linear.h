@@ -27,10 +27,10 @@ typedef struct {
 void mcf_linear(const mcf_linear_t *p, const void *x, int32_t x_stride, const void *res, int32_t res_stride, void *y,
                 int32_t y_stride, int32_t rows, void *scratch);
 
-/* acc[row][n] of segments segment0 .. segment0+count-1, found at x; segment0 == 0 starts from the bias, others add. */
+/* int32_t sums[row][n] of segments segment0 .. segment0+count-1, found at x; segment0 == 0 starts from the bias, others add. */
 void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, const void *x, int32_t x_stride,
-                        int32_t *acc, int32_t rows, void *scratch);
-void mcf_linear_finish(const mcf_linear_t *p, const int32_t *acc, const void *res, int32_t res_stride, void *y,
+                        void *sums, int32_t rows, void *scratch);
+void mcf_linear_finish(const mcf_linear_t *p, const void *sums, const void *res, int32_t res_stride, void *y,
                        int32_t y_stride, int32_t rows);
 
 #endif

@@ -57,5 +57,6 @@ void mcf_trace(unsigned layer, const void *rows, int32_t stride, int32_t row_byt
 #ifndef MCF_SECTION
 #define MCF_SECTION(name) __attribute__((section(name)))
 #endif
+#define MCF_ARENA1 MCF_SECTION(".mcf_arena1") __attribute__((aligned(8))) /* what lies in the board's other regions */
 
 #endif

@@ -49,15 +49,16 @@ void mcf_linear(const mcf_linear_t *p, const void *x, int32_t x_stride, const vo
 }
 
 void mcf_linear_partial(const mcf_linear_t *p, int32_t segment0, int32_t count, const void *x, int32_t x_stride,
-                        int32_t *acc, int32_t rows, void *scratch) {
+                        void *sums, int32_t rows, void *scratch) {
     const int32_t length = (p->segment + 3) & ~3, mode = segment0 ? MCF_GEMM_ADD_SUMS : MCF_GEMM_SUMS;
     mcf_gemm_t g = {.p = p, .k0 = segment0 * length, .kn = count * length, .mode = mode};
-    const mcf_gemm_rows_t out = {(const uint8_t *)acc, (uint8_t *)acc, 0, 4 * p->n};
+    const mcf_gemm_rows_t out = {sums, sums, 0, 4 * p->n};
     multiply(&g, x, x_stride, &out, rows, scratch);
 }
 
-void mcf_linear_finish(const mcf_linear_t *p, const int32_t *acc, const void *res, int32_t res_stride, void *y,
+void mcf_linear_finish(const mcf_linear_t *p, const void *sums, const void *res, int32_t res_stride, void *y,
                        int32_t y_stride, int32_t rows) {
+    const int32_t *acc = sums;
     for (int32_t row = 0; row < rows; row++, acc += p->n) {
         const void *res_row = res ? (const uint8_t *)res + row * res_stride : NULL;
         const int32_t *post = p->post + 4; /* one chunk: partial sums are not split */

@@ -20,7 +20,8 @@ static void four_sums(const uint8_t *x, int32_t x_stride, int32_t rows, int32_t 
 }
 #endif
 
-void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, int32_t *sums) {
+void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int32_t row0, int32_t rows, void *sums) {
+    int32_t *const acc = sums;
     int32_t first = 0;
     (void)row0;
 #if MCF_DSP
@@ -28,21 +29,21 @@ void mcf_mean_partial(const mcf_mean_t *p, const void *x, int32_t x_stride, int3
     for (int32_t i = 0; i < rows; i += FLUSH)
         for (int32_t c = 0; c < first; c += 4)
             four_sums((const uint8_t *)x + (ptrdiff_t)i * x_stride + c, x_stride, rows - i < FLUSH ? rows - i : FLUSH,
-                      sums + c);
+                      acc + c);
 #endif
     for (int32_t i = 0; i < rows; i++) {
         if (p->x_type == MCF_S16)
-            for (int32_t c = 0; c < p->channels; c++) sums[c] += mcf_load(x, c, MCF_S16);
+            for (int32_t c = 0; c < p->channels; c++) acc[c] += mcf_load(x, c, MCF_S16);
         else
-            for (int32_t c = first; c < p->channels; c++) sums[c] += ((const int8_t *)x)[c];
+            for (int32_t c = first; c < p->channels; c++) acc[c] += ((const int8_t *)x)[c];
         x = (const uint8_t *)x + x_stride;
     }
 }
 
-void mcf_mean_finish(const mcf_mean_t *p, const int32_t *sums, void *y) {
-    const int32_t *post = p->post;
+void mcf_mean_finish(const mcf_mean_t *p, const void *sums, void *y) {
+    const int32_t *post = p->post, *of = sums;
     for (int32_t c = 0; c < p->channels; c++, post += 3) {
-        const int32_t acc = (int32_t)((uint32_t)(post[0] + sums[c]) << p->acc_shift);
+        const int32_t acc = (int32_t)((uint32_t)(post[0] + of[c]) << p->acc_shift);
         const int32_t t = mcf_hi(acc, post[1]) + post[2];
         mcf_store(y, c, p->y_type, mcf_saturate(t >> p->shift, p->y_type));
     }

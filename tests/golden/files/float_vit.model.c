@@ -43,7 +43,7 @@ enum {
 };
 
 const uint8_t float_vit_id[16] = {
-    0x1b, 0x0f, 0x0b, 0x1f, 0x57, 0x2e, 0x28, 0x05, 0xee, 0xf6, 0xed, 0x65, 0xd8, 0xac, 0x05, 0xdb,
+    0xef, 0x62, 0x58, 0xbe, 0xa9, 0xdb, 0x18, 0x1e, 0x91, 0xcc, 0x2b, 0x0a, 0xa2, 0xa4, 0x75, 0xf4,
 };
 
 /* patch -> add [4x8] */
@@ -365,47 +365,57 @@ MCF_COLD int float_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
     /* patch: rows of patches */
     for (int32_t t = 0; t < 2; t += 1) {
         MCF_LAYER(0); /* patch [4x8] 4 lines */
-        mcf_linear(&float_vit__patch, arena + float_vit__image__at + 32 * t, 4,
-                   (const uint8_t *)float_vit__patch_res__const + 32 * t, 16, arena + float_vit__patch_row__at, 8, 2,
-                   arena + float_vit__patch_scratch__at);
-        mcf_copy(arena + float_vit__patch_row__at, 8, arena + float_vit__image__at + 16 * t, 8, 8, 2);
+        mcf_linear(
+            &float_vit__patch, arena + float_vit__image__at + 32 * t, 4,
+            (const uint8_t *)float_vit__patch_res__const + 32 * t, 16,
+            arena + float_vit__patch_row__at, 8, 2, arena + float_vit__patch_scratch__at);
+        mcf_copy(
+            arena + float_vit__patch_row__at, 8, arena + float_vit__image__at + 16 * t, 8, 8, 2);
         MCF_TRACE(0, arena + float_vit__image__at + 16 * t, 8, 8, 2 * t, 2);
     }
     /* attention: K and V */
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(1); /* norm1 [4x8] kv, tiles of 4 and 4 */
-        mcf_layernorm(&float_vit__norm1, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm1__at, 8, t_n,
-                      arena + float_vit__norm1_scratch__at);
+        mcf_layernorm(
+            &float_vit__norm1, arena + float_vit__image__at + 8 * t, 8,
+            arena + float_vit__norm1__at, 8, t_n, arena + float_vit__norm1_scratch__at);
         MCF_TRACE(1, arena + float_vit__norm1__at, 8, 8, t, t_n);
         MCF_LAYER(3); /* k [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&float_vit__k, arena + float_vit__norm1__at, 8, NULL, 0, arena + float_vit__k__at + 8 * t, 8, t_n,
-                   arena + float_vit__k_scratch__at);
+        mcf_linear(
+            &float_vit__k, arena + float_vit__norm1__at, 8, NULL, 0,
+            arena + float_vit__k__at + 8 * t, 8, t_n, arena + float_vit__k_scratch__at);
         MCF_TRACE(2, arena + float_vit__k__at + 8 * t, 8, 8, t, t_n);
         MCF_LAYER(4); /* v [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&float_vit__v, arena + float_vit__norm1__at, 8, NULL, 0, arena + float_vit__v__at + 8 * t, 8, t_n,
-                   arena + float_vit__v_scratch__at);
+        mcf_linear(
+            &float_vit__v, arena + float_vit__norm1__at, 8, NULL, 0,
+            arena + float_vit__v__at + 8 * t, 8, t_n, arena + float_vit__v_scratch__at);
         MCF_TRACE(3, arena + float_vit__v__at + 8 * t, 8, 8, t, t_n);
     }
     /* attention: queries */
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(1); /* norm1 [4x8] kv, tiles of 4 and 4 */
-        mcf_layernorm(&float_vit__norm1, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm1_1__at, 8,
-                      t_n, arena + float_vit__norm1_scratch_1__at);
+        mcf_layernorm(
+            &float_vit__norm1, arena + float_vit__image__at + 8 * t, 8,
+            arena + float_vit__norm1_1__at, 8, t_n, arena + float_vit__norm1_scratch_1__at);
         MCF_TRACE(1, arena + float_vit__norm1_1__at, 8, 8, t, t_n);
         MCF_LAYER(2); /* q [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&float_vit__q, arena + float_vit__norm1_1__at, 8, NULL, 0, arena + float_vit__q__at, 8, t_n,
-                   arena + float_vit__q_scratch__at);
+        mcf_linear(
+            &float_vit__q, arena + float_vit__norm1_1__at, 8, NULL, 0, arena + float_vit__q__at, 8,
+            t_n, arena + float_vit__q_scratch__at);
         MCF_TRACE(4, arena + float_vit__q__at, 8, 8, t, t_n);
         MCF_LAYER(5); /* attention [4x8] kv, tiles of 4 and 4 */
-        mcf_attention(&float_vit__attention, 0, 2, arena + float_vit__q__at, 8, arena + float_vit__k__at, 8,
-                      arena + float_vit__v__at, 8, arena + float_vit__attention__at, 8, t, t_n,
-                      arena + float_vit__attention_scratch__at);
+        mcf_attention(
+            &float_vit__attention, 0, 2, arena + float_vit__q__at, 8, arena + float_vit__k__at, 8,
+            arena + float_vit__v__at, 8, arena + float_vit__attention__at, 8, t, t_n,
+            arena + float_vit__attention_scratch__at);
         MCF_TRACE(5, arena + float_vit__attention__at, 8, 8, t, t_n);
         MCF_LAYER(6); /* proj [4x8] kv, tiles of 4 and 4 */
-        mcf_linear(&float_vit__proj, arena + float_vit__attention__at, 8, arena + float_vit__image__at + 8 * t, 8,
-                   arena + float_vit__image__at + 8 * t, 8, t_n, arena + float_vit__proj_scratch__at);
+        mcf_linear(
+            &float_vit__proj, arena + float_vit__attention__at, 8,
+            arena + float_vit__image__at + 8 * t, 8, arena + float_vit__image__at + 8 * t, 8, t_n,
+            arena + float_vit__proj_scratch__at);
         MCF_TRACE(6, arena + float_vit__image__at + 8 * t, 8, 8, t, t_n);
     }
     MCF_LAYER(11); /* mean [1x8] tiles of 4 */
@@ -414,32 +424,38 @@ MCF_COLD int float_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
     for (int32_t t = 0; t < 4; t += 4) {
         const int32_t t_n = 4;
         MCF_LAYER(7); /* norm2 [4x8] tiles of 4 */
-        mcf_layernorm(&float_vit__norm2, arena + float_vit__image__at + 8 * t, 8, arena + float_vit__norm2__at, 8, t_n,
-                      arena + float_vit__norm2_scratch__at);
+        mcf_layernorm(
+            &float_vit__norm2, arena + float_vit__image__at + 8 * t, 8,
+            arena + float_vit__norm2__at, 8, t_n, arena + float_vit__norm2_scratch__at);
         MCF_TRACE(7, arena + float_vit__norm2__at, 8, 8, t, t_n);
         MCF_LAYER(8); /* fc1 [4x16] tiles of 4 */
-        mcf_linear(&float_vit__fc1, arena + float_vit__norm2__at, 8, NULL, 0, arena + float_vit__unary__at, 16, t_n,
-                   arena + float_vit__fc1_scratch__at);
+        mcf_linear(
+            &float_vit__fc1, arena + float_vit__norm2__at, 8, NULL, 0, arena + float_vit__unary__at,
+            16, t_n, arena + float_vit__fc1_scratch__at);
         MCF_TRACE(8, arena + float_vit__unary__at, 16, 16, t, t_n);
         MCF_LAYER(9); /* fc2 [4x8] tiles of 4 */
-        mcf_linear(&float_vit__fc2, arena + float_vit__unary__at, 16, arena + float_vit__image__at + 8 * t, 8,
-                   arena + float_vit__add_2__at, 8, t_n, arena + float_vit__fc2_scratch__at);
+        mcf_linear(
+            &float_vit__fc2, arena + float_vit__unary__at, 16, arena + float_vit__image__at + 8 * t,
+            8, arena + float_vit__add_2__at, 8, t_n, arena + float_vit__fc2_scratch__at);
         MCF_TRACE(9, arena + float_vit__add_2__at, 8, 8, t, t_n);
         MCF_LAYER(10); /* norm [4x8] tiles of 4 */
-        mcf_layernorm(&float_vit__norm, arena + float_vit__add_2__at, 8, arena + float_vit__norm__at, 8, t_n,
-                      arena + float_vit__norm_scratch__at);
+        mcf_layernorm(
+            &float_vit__norm, arena + float_vit__add_2__at, 8, arena + float_vit__norm__at, 8, t_n,
+            arena + float_vit__norm_scratch__at);
         MCF_TRACE(10, arena + float_vit__norm__at, 8, 8, t, t_n);
         MCF_LAYER(11); /* mean [1x8] tiles of 4 */
-        mcf_mean_partial(&float_vit__mean, (void *)(arena + float_vit__norm__at), 8, t, t_n,
-                         (void *)(arena + float_vit__mean_sums__at));
+        mcf_mean_partial(
+            &float_vit__mean, arena + float_vit__norm__at, 8, t, t_n,
+            arena + float_vit__mean_sums__at);
     }
     MCF_LAYER(11); /* mean [1x8] tiles of 4 */
-    mcf_mean_finish(&float_vit__mean, (void *)(arena + float_vit__mean_sums__at),
-                    (void *)(arena + float_vit__mean__at));
+    mcf_mean_finish(
+        &float_vit__mean, arena + float_vit__mean_sums__at, arena + float_vit__mean__at);
     MCF_TRACE(11, arena + float_vit__mean__at, 16, 16, 0, 1);
     MCF_LAYER(12); /* logits [1x3] tiles of 1 */
-    mcf_linear(&float_vit__logits, arena + float_vit__mean__at, 16, NULL, 0, arena + float_vit__logits__at, 3, 1,
-               arena + float_vit__logits_scratch__at);
+    mcf_linear(
+        &float_vit__logits, arena + float_vit__mean__at, 16, NULL, 0, arena + float_vit__logits__at,
+        3, 1, arena + float_vit__logits_scratch__at);
     MCF_TRACE(12, arena + float_vit__logits__at, 3, 3, 0, 1);
     MCF_LAYER(13);
     return 0;

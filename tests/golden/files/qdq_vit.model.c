@@ -16,18 +16,18 @@ enum {
     qdq_vit__blocks_1_mlp_fc2_scratch__at = 0,                /* 200 B: blocks.1.mlp.fc2.scratch */
     qdq_vit__concat__at = 0,                                  /* 204 B: concat */
     qdq_vit__head_scratch__at = 0,                            /* 56 B: head.scratch */
-    qdq_vit__blocks_1_attn_attention_out_scratch_1__at = 16,  /* 56 B: blocks.1.attn.attention.out.scratch.1 */
-    qdq_vit__blocks_1_attn_attention_out_scratch_2__at = 16,  /* 56 B: blocks.1.attn.attention.out.scratch.2 */
-    qdq_vit__blocks_1_attn_attention_out_scratch__at = 16,    /* 56 B: blocks.1.attn.attention.out.scratch */
-    qdq_vit__blocks_1_attn_attention_q_scratch_1__at = 16,    /* 24 B: blocks.1.attn.attention.q.scratch.1 */
-    qdq_vit__blocks_1_attn_attention_q_scratch_2__at = 16,    /* 24 B: blocks.1.attn.attention.q.scratch.2 */
-    qdq_vit__blocks_1_attn_attention_q_scratch__at = 16,      /* 24 B: blocks.1.attn.attention.q.scratch */
-    qdq_vit__blocks_1_attn_attention_scratch_1__at = 16,      /* 264 B: blocks.1.attn.attention.scratch.1 */
-    qdq_vit__blocks_1_attn_attention_scratch_2__at = 16,      /* 264 B: blocks.1.attn.attention.scratch.2 */
-    qdq_vit__blocks_1_attn_attention_scratch__at = 16,        /* 264 B: blocks.1.attn.attention.scratch */
+    qdq_vit__blocks_1_attn_attention_out_scratch_1__at = 16,  /* 56 B: blocks.1....out.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_out_scratch_2__at = 16,  /* 56 B: blocks.1....out.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_out_scratch__at = 16,    /* 56 B: blocks.1...on.out.scratch */
+    qdq_vit__blocks_1_attn_attention_q_scratch_1__at = 16,    /* 24 B: blocks.1...on.q.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_q_scratch_2__at = 16,    /* 24 B: blocks.1...on.q.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_q_scratch__at = 16,      /* 24 B: blocks.1...tion.q.scratch */
+    qdq_vit__blocks_1_attn_attention_scratch_1__at = 16,      /* 264 B: blocks....tion.scratch.1 */
+    qdq_vit__blocks_1_attn_attention_scratch_2__at = 16,      /* 264 B: blocks....tion.scratch.2 */
+    qdq_vit__blocks_1_attn_attention_scratch__at = 16,        /* 264 B: blocks....ention.scratch */
     qdq_vit__blocks_1_attn_proj_scratch__at = 16,             /* 56 B: blocks.1.attn.proj.scratch */
     qdq_vit__blocks_1_attn_q_scratch__at = 16,                /* 56 B: blocks.1.attn.q.scratch */
-    qdq_vit__blocks_1_norm1_rows_scratch__at = 16,            /* 24 B: blocks.1.norm1.rows.scratch */
+    qdq_vit__blocks_1_norm1_rows_scratch__at = 16,            /* 24 B: blocks.1...1.rows.scratch */
     qdq_vit__blocks_1_norm2__at = 56,                         /* 24 B: blocks.1.norm2 */
     qdq_vit__norm__at = 56,                                   /* 24 B: norm */
     qdq_vit__blocks_1_norm1_rows__at = 72,                    /* 24 B: blocks.1.norm1.rows */
@@ -35,8 +35,8 @@ enum {
     qdq_vit__blocks_1_mlp_act__at = 200,                      /* 96 B: blocks.1.mlp.act */
     qdq_vit__blocks_0_attn_attention_q1__at = 208,            /* 48 B: blocks.0.attn.attention.q1 */
     qdq_vit__blocks_0_attn_attention_q2__at = 208,            /* 48 B: blocks.0.attn.attention.q2 */
-    qdq_vit__blocks_0_attn_attention_q_scratch__at = 208,     /* 24 B: blocks.0.attn.attention.q.scratch */
-    qdq_vit__blocks_0_attn_attention_scratch__at = 208,       /* 264 B: blocks.0.attn.attention.scratch */
+    qdq_vit__blocks_0_attn_attention_q_scratch__at = 208,     /* 24 B: blocks.0...tion.q.scratch */
+    qdq_vit__blocks_0_attn_attention_scratch__at = 208,       /* 264 B: blocks....ention.scratch */
     qdq_vit__blocks_0_attn_q_scratch__at = 208,               /* 56 B: blocks.0.attn.q.scratch */
     qdq_vit__blocks_0_mlp_act__at = 208,                      /* 288 B: blocks.0.mlp.act */
     qdq_vit__blocks_0_norm1_scratch__at = 208,                /* 24 B: blocks.0.norm1.scratch */
@@ -44,13 +44,13 @@ enum {
     qdq_vit__blocks_1_norm1_scratch__at = 208,                /* 24 B: blocks.1.norm1.scratch */
     qdq_vit__patch_embed_proj_scratch__at = 208,              /* 200 B: patch_embed.proj.scratch */
     qdq_vit__blocks_0_attn_proj_o__at = 256,                  /* 24 B: blocks.0.attn.proj.o */
-    qdq_vit__blocks_0_attn_attention_out_scratch_1__at = 280, /* 56 B: blocks.0.attn.attention.out.scratch.1 */
-    qdq_vit__blocks_0_attn_attention_out_scratch_2__at = 280, /* 56 B: blocks.0.attn.attention.out.scratch.2 */
-    qdq_vit__blocks_0_attn_attention_out_scratch__at = 280,   /* 56 B: blocks.0.attn.attention.out.scratch */
-    qdq_vit__blocks_0_attn_attention_q_scratch_1__at = 280,   /* 24 B: blocks.0.attn.attention.q.scratch.1 */
-    qdq_vit__blocks_0_attn_attention_q_scratch_2__at = 280,   /* 24 B: blocks.0.attn.attention.q.scratch.2 */
-    qdq_vit__blocks_0_attn_attention_scratch_1__at = 280,     /* 264 B: blocks.0.attn.attention.scratch.1 */
-    qdq_vit__blocks_0_attn_attention_scratch_2__at = 280,     /* 264 B: blocks.0.attn.attention.scratch.2 */
+    qdq_vit__blocks_0_attn_attention_out_scratch_1__at = 280, /* 56 B: blocks.0....out.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_out_scratch_2__at = 280, /* 56 B: blocks.0....out.scratch.2 */
+    qdq_vit__blocks_0_attn_attention_out_scratch__at = 280,   /* 56 B: blocks.0...on.out.scratch */
+    qdq_vit__blocks_0_attn_attention_q_scratch_1__at = 280,   /* 24 B: blocks.0...on.q.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_q_scratch_2__at = 280,   /* 24 B: blocks.0...on.q.scratch.2 */
+    qdq_vit__blocks_0_attn_attention_scratch_1__at = 280,     /* 264 B: blocks....tion.scratch.1 */
+    qdq_vit__blocks_0_attn_attention_scratch_2__at = 280,     /* 264 B: blocks....tion.scratch.2 */
     qdq_vit__blocks_0_attn_proj_scratch__at = 280,            /* 56 B: blocks.0.attn.proj.scratch */
     qdq_vit__blocks_1_norm1__at = 280,                        /* 204 B: blocks.1.norm1 */
     qdq_vit__blocks_1_add__at = 296,                          /* 24 B: blocks.1.add */
@@ -70,7 +70,7 @@ enum {
 };
 
 const uint8_t qdq_vit_id[16] = {
-    0xf8, 0x11, 0x81, 0x5a, 0xea, 0xbc, 0xdc, 0x58, 0x41, 0xac, 0x3b, 0xfb, 0x35, 0x9e, 0x55, 0x96,
+    0xf8, 0x72, 0x27, 0xb0, 0x44, 0x02, 0x68, 0x41, 0xbc, 0x18, 0xd2, 0x10, 0xf6, 0xe1, 0xeb, 0x00,
 };
 
 /* patch_embed.proj -> add [16x12] */
@@ -368,7 +368,7 @@ static const mcf_layernorm_t qdq_vit__blocks_0_norm2 = {
 static const mcf_linear_t qdq_vit__blocks_0_mlp_fc1 = {
     .weights = (const int8_t *)qdq_vit__blocks_0_mlp_fc1__w,
     .post = (const int32_t *)qdq_vit__blocks_0_mlp_fc1__post,
-    .table = (const int8_t *)qdq_vit__blocks_0_mlp_fc1__table,
+    .table = qdq_vit__blocks_0_mlp_fc1__table,
     .chunk_kp = NULL,
     .n = 48,
     .kp = 12,
@@ -703,7 +703,7 @@ static const mcf_layernorm_t qdq_vit__blocks_1_norm2 = {
 static const mcf_linear_t qdq_vit__blocks_1_mlp_fc1 = {
     .weights = (const int8_t *)qdq_vit__blocks_1_mlp_fc1__w,
     .post = (const int32_t *)qdq_vit__blocks_1_mlp_fc1__post,
-    .table = (const int16_t *)qdq_vit__blocks_1_mlp_fc1__table,
+    .table = qdq_vit__blocks_1_mlp_fc1__table,
     .chunk_kp = NULL,
     .n = 48,
     .kp = 12,
@@ -812,200 +812,251 @@ MCF_COLD int qdq_vit_invoke(void *memory, mcf_read_lines_t read, void *ctx) {
     int status = mcf_check_arena(arena);
     if (status) return status;
     if (!read) return MCF_E_READ_NULL;
-    (void)ctx;
     /* patch_embed.proj: rows of patches */
     for (int32_t t = 0; t < 4; t += 1) {
         MCF_LAYER(0); /* patch_embed.proj [16x12] 4 lines */
         status = read(ctx, arena + qdq_vit__patch_embed_proj_band__at, (unsigned)(4 * t), 4);
         if (status) return status;
-        mcf_linear(&qdq_vit__patch_embed_proj, arena + qdq_vit__patch_embed_proj_band__at, 12,
-                   (const uint8_t *)qdq_vit__patch_embed_proj_res__const + 96 * t, 24,
-                   arena + qdq_vit__concat__at + 48 * t + 12, 12, 4, arena + qdq_vit__patch_embed_proj_scratch__at);
+        mcf_linear(
+            &qdq_vit__patch_embed_proj, arena + qdq_vit__patch_embed_proj_band__at, 12,
+            (const uint8_t *)qdq_vit__patch_embed_proj_res__const + 96 * t, 24,
+            arena + qdq_vit__concat__at + 48 * t + 12, 12, 4,
+            arena + qdq_vit__patch_embed_proj_scratch__at);
         MCF_TRACE(0, arena + qdq_vit__concat__at + 48 * t + 12, 12, 12, 4 * t, 4);
     }
     MCF_LAYER(1); /* concat [17x12] tiles of 64 */
-    mcf_copy((const uint8_t *)qdq_vit__concat_const__const, 12, arena + qdq_vit__concat__at, 12, 12, 1);
+    mcf_copy(qdq_vit__concat_const__const, 12, arena + qdq_vit__concat__at, 12, 12, 1);
     MCF_TRACE(1, arena + qdq_vit__concat__at, 12, 12, 0, 17);
     /* blocks.0.attn.attention: tokens that stand for K and V */
     for (int32_t t = 0; t < 17; t += 2) {
         const int32_t t_n = 17 - t < 2 ? 17 - t : 2;
         MCF_LAYER(2); /* blocks.0.norm1 [17x12] absorbed, tiles of 2 and 2 */
-        mcf_layernorm(&qdq_vit__blocks_0_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
-                      arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, t_n,
-                      arena + qdq_vit__blocks_0_norm1_scratch__at);
+        mcf_layernorm(
+            &qdq_vit__blocks_0_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
+            arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, t_n,
+            arena + qdq_vit__blocks_0_norm1_scratch__at);
         MCF_TRACE(2, arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.0.attn.attention: queries */
     for (int32_t t = 0; t < 17; t += 2) {
         const int32_t t_n = 17 - t < 2 ? 17 - t : 2;
         MCF_LAYER(3); /* blocks.0.attn.q [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_q, arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, NULL, 0,
-                   arena + qdq_vit__blocks_0_attn_q__at, 12, t_n, arena + qdq_vit__blocks_0_attn_q_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_q, arena + qdq_vit__blocks_0_norm1__at + 12 * t, 12, NULL, 0,
+            arena + qdq_vit__blocks_0_attn_q__at, 12, t_n,
+            arena + qdq_vit__blocks_0_attn_q_scratch__at);
         MCF_TRACE(3, arena + qdq_vit__blocks_0_attn_q__at, 12, 12, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_q, arena + qdq_vit__blocks_0_attn_q__at, 12, NULL, 0,
-                   arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_q_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_q, arena + qdq_vit__blocks_0_attn_q__at, 12, NULL, 0,
+            arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_q_scratch__at);
         MCF_TRACE(4, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&qdq_vit__blocks_0_attn_attention, 0, 1, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24,
-                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
-                      arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_0_attn_attention_scratch__at);
+        mcf_attention(
+            &qdq_vit__blocks_0_attn_attention, 0, 1,
+            arena + qdq_vit__blocks_0_attn_attention_q0__at, 24,
+            arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+            arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, t, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_scratch__at);
         MCF_TRACE(5, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_out, arena + qdq_vit__blocks_0_attn_attention_q0__at, 24, NULL, 0,
-                   arena + qdq_vit__blocks_0_attn_proj_o__at, 12, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_out_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_out, arena + qdq_vit__blocks_0_attn_attention_q0__at,
+            24, NULL, 0, arena + qdq_vit__blocks_0_attn_proj_o__at, 12, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_out_scratch__at);
         MCF_TRACE(6, arena + qdq_vit__blocks_0_attn_proj_o__at, 12, 4, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_q_2, arena + qdq_vit__blocks_0_attn_q__at + 4, 12, NULL, 0,
-                   arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_q_scratch_1__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_q_2, arena + qdq_vit__blocks_0_attn_q__at + 4, 12,
+            NULL, 0, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_q_scratch_1__at);
         MCF_TRACE(7, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&qdq_vit__blocks_0_attn_attention, 1, 1, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24,
-                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
-                      arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_0_attn_attention_scratch_1__at);
+        mcf_attention(
+            &qdq_vit__blocks_0_attn_attention, 1, 1,
+            arena + qdq_vit__blocks_0_attn_attention_q1__at, 24,
+            arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+            arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, t, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_scratch_1__at);
         MCF_TRACE(8, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_out_2, arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, NULL,
-                   0, arena + qdq_vit__blocks_0_attn_proj_o__at + 4, 12, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_out_scratch_1__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_out_2,
+            arena + qdq_vit__blocks_0_attn_attention_q1__at, 24, NULL, 0,
+            arena + qdq_vit__blocks_0_attn_proj_o__at + 4, 12, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_out_scratch_1__at);
         MCF_TRACE(9, arena + qdq_vit__blocks_0_attn_proj_o__at + 4, 12, 4, t, t_n);
         MCF_LAYER(4); /* blocks.0.attn.attention.q [17x36] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_q_3, arena + qdq_vit__blocks_0_attn_q__at + 8, 12, NULL, 0,
-                   arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_q_scratch_2__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_q_3, arena + qdq_vit__blocks_0_attn_q__at + 8, 12,
+            NULL, 0, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_q_scratch_2__at);
         MCF_TRACE(10, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(5); /* blocks.0.attn.attention [17x36] absorbed, tiles of 2 and 2 */
-        mcf_attention(&qdq_vit__blocks_0_attn_attention, 2, 1, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24,
-                      arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
-                      arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_0_attn_attention_scratch_2__at);
+        mcf_attention(
+            &qdq_vit__blocks_0_attn_attention, 2, 1,
+            arena + qdq_vit__blocks_0_attn_attention_q2__at, 24,
+            arena + qdq_vit__blocks_0_norm1__at, 12, arena + qdq_vit__blocks_0_norm1__at, 12,
+            arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, t, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_scratch_2__at);
         MCF_TRACE(11, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(6); /* blocks.0.attn.attention.out [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_attention_out_3, arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, NULL,
-                   0, arena + qdq_vit__blocks_0_attn_proj_o__at + 8, 12, t_n,
-                   arena + qdq_vit__blocks_0_attn_attention_out_scratch_2__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_attention_out_3,
+            arena + qdq_vit__blocks_0_attn_attention_q2__at, 24, NULL, 0,
+            arena + qdq_vit__blocks_0_attn_proj_o__at + 8, 12, t_n,
+            arena + qdq_vit__blocks_0_attn_attention_out_scratch_2__at);
         MCF_TRACE(12, arena + qdq_vit__blocks_0_attn_proj_o__at + 8, 12, 4, t, t_n);
         MCF_LAYER(7); /* blocks.0.attn.proj [17x12] absorbed, tiles of 2 and 2 */
-        mcf_linear(&qdq_vit__blocks_0_attn_proj, arena + qdq_vit__blocks_0_attn_proj_o__at, 12,
-                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
-                   arena + qdq_vit__blocks_0_attn_proj_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_attn_proj, arena + qdq_vit__blocks_0_attn_proj_o__at, 12,
+            arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
+            arena + qdq_vit__blocks_0_attn_proj_scratch__at);
         MCF_TRACE(13, arena + qdq_vit__concat__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.0.mlp.fc2 */
     for (int32_t t = 0; t < 17; t += 6) {
         const int32_t t_n = 17 - t < 6 ? 17 - t : 6;
         MCF_LAYER(8); /* blocks.0.norm2 [17x12] tiles of 6 */
-        mcf_layernorm(&qdq_vit__blocks_0_norm2, arena + qdq_vit__concat__at + 12 * t, 12,
-                      arena + qdq_vit__blocks_0_norm2__at, 12, t_n, arena + qdq_vit__blocks_0_norm2_scratch__at);
+        mcf_layernorm(
+            &qdq_vit__blocks_0_norm2, arena + qdq_vit__concat__at + 12 * t, 12,
+            arena + qdq_vit__blocks_0_norm2__at, 12, t_n,
+            arena + qdq_vit__blocks_0_norm2_scratch__at);
         MCF_TRACE(14, arena + qdq_vit__blocks_0_norm2__at, 12, 12, t, t_n);
         MCF_LAYER(9); /* blocks.0.mlp.fc1 [17x48] tiles of 6 */
-        mcf_linear(&qdq_vit__blocks_0_mlp_fc1, arena + qdq_vit__blocks_0_norm2__at, 12, NULL, 0,
-                   arena + qdq_vit__blocks_0_mlp_act__at, 48, t_n, arena + qdq_vit__blocks_0_mlp_fc1_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_mlp_fc1, arena + qdq_vit__blocks_0_norm2__at, 12, NULL, 0,
+            arena + qdq_vit__blocks_0_mlp_act__at, 48, t_n,
+            arena + qdq_vit__blocks_0_mlp_fc1_scratch__at);
         MCF_TRACE(15, arena + qdq_vit__blocks_0_mlp_act__at, 48, 48, t, t_n);
         MCF_LAYER(10); /* blocks.0.mlp.fc2 [17x12] tiles of 6 */
-        mcf_linear(&qdq_vit__blocks_0_mlp_fc2, arena + qdq_vit__blocks_0_mlp_act__at, 48,
-                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
-                   arena + qdq_vit__blocks_0_mlp_fc2_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_0_mlp_fc2, arena + qdq_vit__blocks_0_mlp_act__at, 48,
+            arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__concat__at + 12 * t, 12, t_n,
+            arena + qdq_vit__blocks_0_mlp_fc2_scratch__at);
         MCF_TRACE(16, arena + qdq_vit__concat__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.1.attn.attention: tokens that stand for K and V */
     for (int32_t t = 0; t < 17; t += 1) {
         const int32_t t_n = 1;
         MCF_LAYER(11); /* blocks.1.norm1 [17x12] absorbed, tiles of 1 and 1 */
-        mcf_layernorm(&qdq_vit__blocks_1_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
-                      arena + qdq_vit__blocks_1_norm1__at + 12 * t, 12, t_n,
-                      arena + qdq_vit__blocks_1_norm1_scratch__at);
+        mcf_layernorm(
+            &qdq_vit__blocks_1_norm1, arena + qdq_vit__concat__at + 12 * t, 12,
+            arena + qdq_vit__blocks_1_norm1__at + 12 * t, 12, t_n,
+            arena + qdq_vit__blocks_1_norm1_scratch__at);
         MCF_TRACE(17, arena + qdq_vit__blocks_1_norm1__at + 12 * t, 12, 12, t, t_n);
     }
     /* blocks.1.attn.attention: queries */
     for (int32_t t = 0; t < 1; t += 1) {
         const int32_t t_n = 1;
         MCF_LAYER(12); /* blocks.1.norm1.rows [1x12] absorbed, tiles of 1 and 1 */
-        mcf_layernorm(&qdq_vit__blocks_1_norm1_rows, arena + qdq_vit__concat__at + 12 * t, 12,
-                      arena + qdq_vit__blocks_1_norm1_rows__at, 24, t_n,
-                      arena + qdq_vit__blocks_1_norm1_rows_scratch__at);
+        mcf_layernorm(
+            &qdq_vit__blocks_1_norm1_rows, arena + qdq_vit__concat__at + 12 * t, 12,
+            arena + qdq_vit__blocks_1_norm1_rows__at, 24, t_n,
+            arena + qdq_vit__blocks_1_norm1_rows_scratch__at);
         MCF_TRACE(18, arena + qdq_vit__blocks_1_norm1_rows__at, 24, 24, t, t_n);
         MCF_LAYER(13); /* blocks.1.attn.q [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_q, arena + qdq_vit__blocks_1_norm1_rows__at, 24, NULL, 0,
-                   arena + qdq_vit__blocks_1_attn_q__at, 12, t_n, arena + qdq_vit__blocks_1_attn_q_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_q, arena + qdq_vit__blocks_1_norm1_rows__at, 24, NULL, 0,
+            arena + qdq_vit__blocks_1_attn_q__at, 12, t_n,
+            arena + qdq_vit__blocks_1_attn_q_scratch__at);
         MCF_TRACE(19, arena + qdq_vit__blocks_1_attn_q__at, 12, 12, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_q, arena + qdq_vit__blocks_1_attn_q__at, 12, NULL, 0,
-                   arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_q_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_q, arena + qdq_vit__blocks_1_attn_q__at, 12, NULL, 0,
+            arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_q_scratch__at);
         MCF_TRACE(20, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&qdq_vit__blocks_1_attn_attention, 0, 1, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24,
-                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
-                      arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_1_attn_attention_scratch__at);
+        mcf_attention(
+            &qdq_vit__blocks_1_attn_attention, 0, 1,
+            arena + qdq_vit__blocks_1_attn_attention_q0__at, 24,
+            arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+            arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, t, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_scratch__at);
         MCF_TRACE(21, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_out, arena + qdq_vit__blocks_1_attn_attention_q0__at, 24, NULL, 0,
-                   arena + qdq_vit__blocks_1_attn_proj_o__at, 12, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_out_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_out, arena + qdq_vit__blocks_1_attn_attention_q0__at,
+            24, NULL, 0, arena + qdq_vit__blocks_1_attn_proj_o__at, 12, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_out_scratch__at);
         MCF_TRACE(22, arena + qdq_vit__blocks_1_attn_proj_o__at, 12, 4, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_q_2, arena + qdq_vit__blocks_1_attn_q__at + 4, 12, NULL, 0,
-                   arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_q_scratch_1__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_q_2, arena + qdq_vit__blocks_1_attn_q__at + 4, 12,
+            NULL, 0, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_q_scratch_1__at);
         MCF_TRACE(23, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&qdq_vit__blocks_1_attn_attention, 1, 1, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24,
-                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
-                      arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_1_attn_attention_scratch_1__at);
+        mcf_attention(
+            &qdq_vit__blocks_1_attn_attention, 1, 1,
+            arena + qdq_vit__blocks_1_attn_attention_q1__at, 24,
+            arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+            arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, t, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_scratch_1__at);
         MCF_TRACE(24, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_out_2, arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, NULL,
-                   0, arena + qdq_vit__blocks_1_attn_proj_o__at + 4, 12, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_out_scratch_1__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_out_2,
+            arena + qdq_vit__blocks_1_attn_attention_q1__at, 24, NULL, 0,
+            arena + qdq_vit__blocks_1_attn_proj_o__at + 4, 12, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_out_scratch_1__at);
         MCF_TRACE(25, arena + qdq_vit__blocks_1_attn_proj_o__at + 4, 12, 4, t, t_n);
         MCF_LAYER(14); /* blocks.1.attn.attention.q [1x36] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_q_3, arena + qdq_vit__blocks_1_attn_q__at + 8, 12, NULL, 0,
-                   arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_q_scratch_2__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_q_3, arena + qdq_vit__blocks_1_attn_q__at + 8, 12,
+            NULL, 0, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_q_scratch_2__at);
         MCF_TRACE(26, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(15); /* blocks.1.attn.attention [1x36] absorbed, tiles of 1 and 1 */
-        mcf_attention(&qdq_vit__blocks_1_attn_attention, 2, 1, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24,
-                      arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
-                      arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t, t_n,
-                      arena + qdq_vit__blocks_1_attn_attention_scratch_2__at);
+        mcf_attention(
+            &qdq_vit__blocks_1_attn_attention, 2, 1,
+            arena + qdq_vit__blocks_1_attn_attention_q2__at, 24,
+            arena + qdq_vit__blocks_1_norm1__at, 12, arena + qdq_vit__blocks_1_norm1__at, 12,
+            arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, t, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_scratch_2__at);
         MCF_TRACE(27, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, 24, t, t_n);
         MCF_LAYER(16); /* blocks.1.attn.attention.out [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_attention_out_3, arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, NULL,
-                   0, arena + qdq_vit__blocks_1_attn_proj_o__at + 8, 12, t_n,
-                   arena + qdq_vit__blocks_1_attn_attention_out_scratch_2__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_attention_out_3,
+            arena + qdq_vit__blocks_1_attn_attention_q2__at, 24, NULL, 0,
+            arena + qdq_vit__blocks_1_attn_proj_o__at + 8, 12, t_n,
+            arena + qdq_vit__blocks_1_attn_attention_out_scratch_2__at);
         MCF_TRACE(28, arena + qdq_vit__blocks_1_attn_proj_o__at + 8, 12, 4, t, t_n);
         MCF_LAYER(17); /* blocks.1.attn.proj [1x12] absorbed, tiles of 1 and 1 */
-        mcf_linear(&qdq_vit__blocks_1_attn_proj, arena + qdq_vit__blocks_1_attn_proj_o__at, 12,
-                   arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__blocks_1_add__at + 24 * t, 24, t_n,
-                   arena + qdq_vit__blocks_1_attn_proj_scratch__at);
+        mcf_linear(
+            &qdq_vit__blocks_1_attn_proj, arena + qdq_vit__blocks_1_attn_proj_o__at, 12,
+            arena + qdq_vit__concat__at + 12 * t, 12, arena + qdq_vit__blocks_1_add__at + 24 * t,
+            24, t_n, arena + qdq_vit__blocks_1_attn_proj_scratch__at);
         MCF_TRACE(29, arena + qdq_vit__blocks_1_add__at + 24 * t, 24, 24, t, t_n);
     }
     MCF_LAYER(18); /* blocks.1.norm2 [1x12] tiles of 1 */
-    mcf_layernorm(&qdq_vit__blocks_1_norm2, arena + qdq_vit__blocks_1_add__at, 24, arena + qdq_vit__blocks_1_norm2__at,
-                  24, 1, NULL);
+    mcf_layernorm(
+        &qdq_vit__blocks_1_norm2, arena + qdq_vit__blocks_1_add__at, 24,
+        arena + qdq_vit__blocks_1_norm2__at, 24, 1, NULL);
     MCF_TRACE(30, arena + qdq_vit__blocks_1_norm2__at, 24, 24, 0, 1);
     MCF_LAYER(19); /* blocks.1.mlp.fc1 [1x48] tiles of 1 */
-    mcf_linear(&qdq_vit__blocks_1_mlp_fc1, arena + qdq_vit__blocks_1_norm2__at, 24, NULL, 0,
-               arena + qdq_vit__blocks_1_mlp_act__at, 96, 1, arena + qdq_vit__blocks_1_mlp_fc1_scratch__at);
+    mcf_linear(
+        &qdq_vit__blocks_1_mlp_fc1, arena + qdq_vit__blocks_1_norm2__at, 24, NULL, 0,
+        arena + qdq_vit__blocks_1_mlp_act__at, 96, 1,
+        arena + qdq_vit__blocks_1_mlp_fc1_scratch__at);
     MCF_TRACE(31, arena + qdq_vit__blocks_1_mlp_act__at, 96, 96, 0, 1);
     MCF_LAYER(20); /* blocks.1.mlp.fc2 [1x12] tiles of 1 */
-    mcf_linear(&qdq_vit__blocks_1_mlp_fc2, arena + qdq_vit__blocks_1_mlp_act__at, 96, arena + qdq_vit__blocks_1_add__at,
-               24, arena + qdq_vit__blocks_1_add_1__at, 24, 1, arena + qdq_vit__blocks_1_mlp_fc2_scratch__at);
+    mcf_linear(
+        &qdq_vit__blocks_1_mlp_fc2, arena + qdq_vit__blocks_1_mlp_act__at, 96,
+        arena + qdq_vit__blocks_1_add__at, 24, arena + qdq_vit__blocks_1_add_1__at, 24, 1,
+        arena + qdq_vit__blocks_1_mlp_fc2_scratch__at);
     MCF_TRACE(32, arena + qdq_vit__blocks_1_add_1__at, 24, 24, 0, 1);
     MCF_LAYER(21); /* norm [1x12] tiles of 1 */
-    mcf_layernorm(&qdq_vit__norm, arena + qdq_vit__blocks_1_add_1__at, 24, arena + qdq_vit__norm__at, 24, 1, NULL);
+    mcf_layernorm(
+        &qdq_vit__norm, arena + qdq_vit__blocks_1_add_1__at, 24, arena + qdq_vit__norm__at, 24, 1,
+        NULL);
     MCF_TRACE(33, arena + qdq_vit__norm__at, 24, 24, 0, 1);
     MCF_LAYER(22); /* head [1x5] tiles of 1 */
-    mcf_linear(&qdq_vit__head, arena + qdq_vit__norm__at, 24, NULL, 0, arena + qdq_vit__head__at, 5, 1,
-               arena + qdq_vit__head_scratch__at);
+    mcf_linear(
+        &qdq_vit__head, arena + qdq_vit__norm__at, 24, NULL, 0, arena + qdq_vit__head__at, 5, 1,
+        arena + qdq_vit__head_scratch__at);
     MCF_TRACE(34, arena + qdq_vit__head__at, 5, 5, 0, 1);
     MCF_LAYER(23);
     return 0;
