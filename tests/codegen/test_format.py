@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packages import run, small, with_extra
 from util_joins import Joins, lowered
@@ -191,3 +192,41 @@ def test_a_long_list_is_one_macro(tmp_path: Path, count: int) -> None:
         style = Path(__file__).parents[2] / "templates" / "clang-format"
         (tmp_path / "m.h").write_text("\n".join([*made, ""]))
         run("clang-format", f"--style=file:{style}", "--dry-run", "-Werror", tmp_path / "m.h")
+
+
+def drawn_statement(rng: np.random.Generator) -> list[str]:
+    """A call in none to three loops, or a return: names, offsets and numbers of all lengths.
+
+    No kernel with a struct has fewer than two more arguments.
+    """
+
+    def name() -> str:
+        size = int(rng.integers(1, 51))
+        return f"p__{'layer_of_a_model_' * 4}"[: size + 3].rstrip("_") + "__at"
+
+    def address() -> str:
+        base = rng.choice(["arena + ", "(const uint8_t *)", f"{LONG}__arena1__own + "])
+        terms = [f"{rng.integers(2, 99_999)} * {v}" for v in ("t", "u")[: rng.integers(0, 3)]]
+        last = rng.choice(["", " - 5", " + 123456"])
+        return " + ".join([base + name(), *terms]) + str(last)
+
+    if rng.random() < 0.2:
+        return list(lines.returned("    ", address()))
+    kernel = str(rng.choice(["mcf_linear", "status = read", "MCF_TRACE", "mcf_linear_partial"]))
+    args = [address() if rng.random() < 0.5 else str(rng.integers(0, 5000)) for _ in range(9)]
+    depth = int(rng.integers(1, 5))
+    pads = ["    " * i for i in range(1, depth)]
+    loops = [f"{pad}for (int32_t t = 0; t < 7; t += 1) {{" for pad in pads]
+    call = lines.call("    " * depth, kernel, [f"&{name()}", *args[: rng.integers(2, 10)]])
+    return [*loops, *call, *(f"{pad}}}" for pad in reversed(pads))]
+
+
+@pytest.mark.skipif(shutil.which("clang-format") is None, reason="clang-format is not installed")
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_break_where_clang_format_breaks_them(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    statements = [line for _ in range(150) for line in drawn_statement(rng)]
+    assert max(map(len, statements)) <= lines.WIDTH
+    style = Path(__file__).parents[2] / "templates" / "clang-format"
+    (tmp_path / "f.c").write_text("\n".join(["void f(void) {", *statements, "}", ""]))
+    run("clang-format", f"--style=file:{style}", "--dry-run", "-Werror", tmp_path / "f.c")
