@@ -12,7 +12,7 @@ from mcuformer.targets.elf_checks import elf_problems
 from mcuformer.targets.firmware import build_firmware
 
 
-@pytest.mark.parametrize("name", ["stm32f746", "nucleo-h743zi", "stm32f429"])
+@pytest.mark.parametrize("name", ["stm32f746", "nucleo-h743zi", "stm32f429", "nucleo-f446re"])
 def test_firmware_is_clean(firmware: Callable, name: str) -> None:
     assert elf_problems(read_elf(firmware(name)[0])) == []
 

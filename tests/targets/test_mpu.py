@@ -19,7 +19,7 @@ def programmed(name: str) -> MpuModel:
     return model
 
 
-@pytest.mark.parametrize("name", ["stm32f746", "nucleo-h743zi", "stm32f429"])
+@pytest.mark.parametrize("name", ["stm32f746", "nucleo-h743zi", "stm32f429", "nucleo-f446re"])
 def test_regions_allow_exactly_the_boards_memory(name: str) -> None:
     wanted = {"flash": READ | EXECUTE, "itcm": READ | EXECUTE, "qspi": READ}
     model = programmed(name)

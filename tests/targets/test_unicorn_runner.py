@@ -15,7 +15,7 @@ from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.firmware import build_firmware
 from mcuformer.targets.unicorn_runner import run
 
-BOARDS = ("stm32f746", "nucleo-h743zi", "stm32f429")
+BOARDS = ("stm32f746", "nucleo-h743zi", "stm32f429", "nucleo-f446re")
 IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(3)]
 RUNAWAY = "for (int i = 0; i < 400000; i++) ((volatile char *)arena)[i] = 1;"
 
