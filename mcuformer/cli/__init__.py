@@ -6,7 +6,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import click
@@ -18,7 +18,7 @@ from mcuformer.errors import UsageError
 from mcuformer.util.interrupts import terminate_as_interrupt
 from mcuformer.util.names import printable
 
-COMMANDS = {
+COMMANDS: Mapping[str, str] = {
     "search": "Find a network within the chip's limits; train, compile and check it.",
     "train": "Train one network, or continue.",
     "export": "Write a trained network as ONNX.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,9 +30,13 @@ from mcuformer.quant.tables import (
 )
 from mcuformer.quant.trace import Trace
 
-UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
+UNITS: Mapping[int, int] = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
 _FAR_OUT = 2.0**15
-_KINDS = {"linear": "q_linear", "conv2d": "q_conv2d", "patch_embed": "q_patch_embed"}
+_KINDS: Mapping[str, str] = {
+    "linear": "q_linear",
+    "conv2d": "q_conv2d",
+    "patch_embed": "q_patch_embed",
+}
 
 
 @dataclass(slots=True)

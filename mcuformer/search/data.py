@@ -18,7 +18,7 @@ from mcuformer.errors import UsageError
 
 VALIDATION_SHARE = 0.15
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 DIGITS_SIZE = 24
 _DIGITS = tuple("0123456789")
 _FASHION_CLASSES = (

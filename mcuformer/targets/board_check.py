@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from mcuformer.targets.board import HOST, Board, Region
@@ -16,7 +16,7 @@ from mcuformer.targets.pins import pin, pin_function
 
 FLASHERS = ("st-flash", "openocd")
 # Address ranges of the ARMv7-M map where a kind of memory can lie.
-_PLACES = {
+_PLACES: Mapping[str, tuple[int, int]] = {
     "ram": (0x20000000, 0x40000000),
     "ccm": (0x10000000, 0x10100000),
     "itcm": (0x00001000, 0x00010000),

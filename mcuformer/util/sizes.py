@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mcuformer.errors import UsageError
 
-_BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_BINARY: Mapping[str, int] = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_DECIMAL: Mapping[str, int] = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def parse_size(text: str) -> int:

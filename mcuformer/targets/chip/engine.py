@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from mcuformer.targets.cores import CORES
@@ -14,7 +14,7 @@ _unicorn: Any = importlib.import_module("unicorn")
 _arm: Any = importlib.import_module("unicorn.arm_const")
 
 Register = Literal["r0", "r1", "r2", "r3", "sp", "lr", "pc"]
-_REGISTERS: dict[str, int] = {
+_REGISTERS: Mapping[str, int] = {
     name: getattr(_arm, f"UC_ARM_REG_{name.upper()}")
     for name in ("r0", "r1", "r2", "r3", "sp", "lr", "pc")
 }
