@@ -42,7 +42,7 @@ def show_size(size_bytes: int) -> str:
     return f"{size_bytes:,} B ({size_bytes / 1024:.1f} KiB)"
 
 
-def _parse(text: str, units: dict[str, int], unit_tail: str, wanted: str) -> int:
+def _parse(text: str, units: Mapping[str, int], unit_tail: str, wanted: str) -> int:
     plain = text.strip().lower().replace("_", "").replace(",", "")
     if re.fullmatch(r"0x[0-9a-f]{1,16}", plain):
         return int(plain, 16)
