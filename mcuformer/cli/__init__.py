@@ -88,7 +88,7 @@ def invoke(args: Sequence[str]) -> int:
         with terminate_as_interrupt():
             cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
             flush_stdout()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001, the one place where all of them end
         return report_failure(error, args)
     return 0
 

@@ -32,7 +32,7 @@ def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> N
         qparams = _int16(value)
     elif has_multiples(graph, policy):
         qparams, multiples = _stream(value, stats.method, policy.positive)
-        done.multiples.update({n: multiples for n in policy.members})
+        done.multiples.update(dict.fromkeys(policy.members, multiples))
     else:
         weights = reader_weights(graph, name) if policy.grain == "tensor" else None
         qparams = _int8(value, stats.method, policy, weights)

@@ -53,12 +53,7 @@ def _memory_problems(board: Board) -> Iterator[str]:
             yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
         if board.core != HOST:
             yield from _place_problems(region)
-    for first, second in itertools.combinations(board.memory, 2):
-        if first.base < second.end and second.base < first.end:
-            at = max(first.base, second.base)
-            yield f"memory {first.name} and {second.name} overlap at 0x{at:08x}"
-        if first.name == second.name:
-            yield f"memory {first.name} is listed twice"
+    yield from _overlaps(board)
     kinds = [region.kind for region in board.memory]
     for kind in ("flash", "qspi", "itcm"):
         if kinds.count(kind) > 1:
@@ -69,6 +64,15 @@ def _memory_problems(board: Board) -> Iterator[str]:
         yield "memory: the first SRAM region must be of kind ram (it holds stack and data)"
     elif not 512 <= board.stack_bytes <= board.arenas[0].size_bytes // 2 or board.stack_bytes % 8:
         yield f"stack_bytes: {board.stack_bytes} is not a multiple of 8 from 512 to half of the RAM"
+
+
+def _overlaps(board: Board) -> Iterator[str]:
+    for first, second in itertools.combinations(board.memory, 2):
+        if first.base < second.end and second.base < first.end:
+            at = max(first.base, second.base)
+            yield f"memory {first.name} and {second.name} overlap at 0x{at:08x}"
+        if first.name == second.name:
+            yield f"memory {first.name} is listed twice"
 
 
 def _place_problems(region: Region) -> Iterator[str]:

@@ -69,7 +69,8 @@ class Engine:
         library: Any = importlib.import_module("unicorn.unicorn_py3.unicorn").uclib
         handle = ctypes.c_size_t()
         status = library.uc_hook_add(
-            self.uc._uch, ctypes.byref(handle), _unicorn.UC_HOOK_BLOCK,
+            self.uc._uch,  # noqa: SLF001, the handle has no other name
+            ctypes.byref(handle), _unicorn.UC_HOOK_BLOCK,
             ctypes.cast(function, ctypes.c_void_p), ctypes.c_void_p(user),
             ctypes.c_uint64(1), ctypes.c_uint64(0),
         )  # fmt: skip
