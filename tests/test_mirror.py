@@ -28,6 +28,11 @@ def test_every_module_with_logic_has_a_test() -> None:
     assert house.untested(ROOT, list(MODULES.values())) == []
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    names = [p.name for p in TESTS.rglob("test_*.py")]
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("name", [*DIRECT, *CHAIN])
 def test_a_row_is_of_a_module_without_a_test_of_its_own(name: str) -> None:
     assert not (DIRECT.keys() & CHAIN.keys())
