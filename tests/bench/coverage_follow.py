@@ -171,7 +171,7 @@ def _ort_db(row: Row, f: Figures, model: Path, work: Path, root: Path, x: Sample
     """None where onnxruntime does not quantise or run the file."""
     try:
         got = sqnr.of_file(sqnr.quantised(model, x[0], work / "qdq.onnx"), x[1])
-    except Exception:  # noqa: BLE001, its row says what it was
+    except Exception:  # noqa: BLE001, onnxruntime fails with anything
         return row
     return replace(row, ort_db=sqnr.centred_db(sqnr.of_file(model, x[1]), got))
 
