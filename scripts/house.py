@@ -28,6 +28,17 @@ from pathlib import Path
 
 NAME = "mcuformer"
 _CONTAINERS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
+_MAKERS = (
+    "dict",
+    "list",
+    "set",
+    "defaultdict",
+    "Counter",
+    "OrderedDict",
+    "deque",
+    "bytearray",
+    "fromkeys",
+)
 _READ_ONLY = ("Mapping", "Sequence", "AbstractSet", "Collection", "Iterable")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LOGIC_LINES = 12  # of functions; with fewer a module only names things
@@ -67,7 +78,6 @@ class Module:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
     def prose(self) -> int:
@@ -85,9 +95,7 @@ class Module:
 
     def tables(self) -> Iterator[str]:
         for node in self.tree.body:
-            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(
-                node.value, _CONTAINERS
-            ):
+            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not _changes(node.value):
                 continue
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             said = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
@@ -102,6 +110,15 @@ class Module:
                 map(ast.unparse, node.decorator_list)
             ):
                 yield f"{self.name}.{node.name}"
+
+
+def _changes(value: ast.expr | None) -> bool:
+    """Whether what this expression makes can be changed."""
+    if isinstance(value, ast.BinOp):
+        return _changes(value.left)
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).rpartition(".")[2] in _MAKERS
+    return isinstance(value, _CONTAINERS)
 
 
 def modules(tree: Path) -> list[Module]:
@@ -137,7 +154,7 @@ def imports_of(all_modules: Sequence[Module], depth: int | None) -> dict[str, li
 
     found: dict[str, list[str]] = {cut(n): [] for n in known}
     for m in all_modules:
-        for name in m.imports():
+        for name in (n if n in known else n.rpartition(".")[0] for n in m.imports()):
             if name in known and cut(name) != cut(m.name) and cut(name) != NAME:
                 found[cut(m.name)].append(cut(name))
     return found

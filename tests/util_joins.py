@@ -63,7 +63,7 @@ class _Builder(Net):
         h, w, c = self.b.values[x].type.shape
         return self.emit("reshape", self.fresh("tokens"), [x], (h * w, c))
 
-    def step(self, kind: str) -> str | None:
+    def step(self, kind: str) -> str | None:  # noqa: C901, PLR0912, a list of kinds
         x, name = self.pick(), self.fresh(kind)
         c, rows = self.width(x), self.rows(x)
         if kind == "linear":

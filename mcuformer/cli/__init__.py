@@ -6,7 +6,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import click
@@ -18,7 +18,7 @@ from mcuformer.errors import UsageError
 from mcuformer.util.interrupts import terminate_as_interrupt
 from mcuformer.util.names import printable
 
-COMMANDS = {
+COMMANDS: Mapping[str, str] = {
     "search": "Find a network within the chip's limits; train, compile and check it.",
     "train": "Train one network, or continue.",
     "export": "Write a trained network as ONNX.",
@@ -88,7 +88,7 @@ def invoke(args: Sequence[str]) -> int:
         with terminate_as_interrupt():
             cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
             flush_stdout()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001, the one place where all of them end
         return report_failure(error, args)
     return 0
 

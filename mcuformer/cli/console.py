@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mcuformer.util.names import printable
 
@@ -50,7 +50,7 @@ class Progress:
         sys.stderr.write(f"\r\x1b[K{line(stage, done, total, self.started_with, seconds)}")
         sys.stderr.flush()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def _close(self) -> None:

@@ -14,7 +14,7 @@ from mcuformer.errors import UsageError
 if TYPE_CHECKING:
     from mcuformer.compile.options import CompileOptions
 
-_OPTIONS = [
+_OPTIONS = (
     click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path)),
     board_option,
     click.option(
@@ -96,7 +96,7 @@ _OPTIONS = [
         metavar="N",
         help="Estimated instructions of one inference to stay within, such as 40M.",
     ),
-]
+)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from mcuformer.cli.console import print_json, table
 from mcuformer.cli.params import json_option
 
-MEANINGS = {
+MEANINGS: Mapping[str, str] = {
     "compiled": "runs on the device",
     "moved": "data movement: becomes an index map, costs nothing or one copy",
     "folded": "computed at compile time: on constants and shapes only",

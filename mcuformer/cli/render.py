@@ -73,11 +73,15 @@ def _head(report: Report) -> str:
     model, options = report["model"], report["options"]
     return "\n".join(
         [
-            f"model    {printable(model['path'])}: {_count(model['parameters'])} parameters, "
-            f"{_count(model['macs'])} MAC",
+            (
+                f"model    {printable(model['path'])}: {_count(model['parameters'])} parameters, "
+                f"{_count(model['macs'])} MAC"
+            ),
             f"board    {report['board']['name']}",
-            f"options  optimize {options['optimize']}, input {report['memory']['input_mode']}, "
-            f"{options['activations']}-bit activations, {_weight_bits(report)}",
+            (
+                f"options  optimize {options['optimize']}, input {report['memory']['input_mode']}, "
+                f"{options['activations']}-bit activations, {_weight_bits(report)}"
+            ),
         ]
     )
 
@@ -96,8 +100,10 @@ def _sram(report: Report) -> str:
         (
             "arena",
             memory["arena_bytes"],
-            f"at least {_count(memory['lower_bound_bytes'])}; "
-            f"peak at {printable(str(memory['peak_layer']), 50)}",
+            (
+                f"at least {_count(memory['lower_bound_bytes'])}; "
+                f"peak at {printable(str(memory['peak_layer']), 50)}"
+            ),
         ),
         ("scratch", memory["scratch_bytes"], "of kernels, outside the arena"),
         ("static", memory["static_bytes"], ".data and .bss less the arena"),

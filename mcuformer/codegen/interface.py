@@ -16,7 +16,7 @@ from mcuformer.ir.types import DTYPES, QParams, TensorType
 from mcuformer.program.program import IoTensor, Program
 from mcuformer.util.names import c_comment
 
-CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
+CTYPES: Mapping[str, str] = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
 _FEW = 8  # numbers that a comment lists
 
 Role = Literal["input", "output"]

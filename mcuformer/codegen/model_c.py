@@ -22,8 +22,12 @@ from mcuformer.targets.board import Board
 from mcuformer.util.names import c_comment
 
 HEADERS = ("mcf_check.h", "mcf_elementwise.h")  # the latter has the copies of moves
-MODES = {"resident": "MCF_INPUT_RESIDENT", "bands": "MCF_INPUT_BANDS", "flash": "MCF_INPUT_FLASH"}
-INVOKE_NOTES = {
+MODES: Mapping[str, str] = {
+    "resident": "MCF_INPUT_RESIDENT",
+    "bands": "MCF_INPUT_BANDS",
+    "flash": "MCF_INPUT_FLASH",
+}
+INVOKE_NOTES: Mapping[str, str] = {
     "resident": "read and ctx may be NULL.",
     "bands": "read(ctx, ...) delivers the lines of input 0 in order.",
     "flash": "ctx is the address of input 0; read may be NULL.",

@@ -25,7 +25,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     others stay; it is refused when one of those would be overwritten. On an error everything is as
     it was before.
     """
-    target = Path(os.path.abspath(target))
+    target = Path(os.path.abspath(target))  # noqa: PTH100, keeps links and drops `..`
     _refuse_dangling(target)
     if not target.name:
         raise UsageError(f"{target} is the root of a file system", "give -o a directory of its own")
@@ -54,7 +54,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 
 def check_file(target: Path) -> Path:
     """`target` whole; UsageError where no file can be written there. Good before the work, too."""
-    target = Path(os.path.abspath(target))
+    target = Path(os.path.abspath(target))  # noqa: PTH100, keeps links and drops `..`
     _refuse_dangling(target)
     if target.is_dir():
         raise UsageError(f"{target} is a directory", "name a file in it")
@@ -75,7 +75,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         with _on_behalf_of(target):
             work.touch(exist_ok=False)
         yield work
-        os.replace(work, target)
+        work.replace(target)
     finally:
         work.unlink(missing_ok=True)
 
@@ -116,7 +116,7 @@ def _commit(work: Path, target: Path, killed: Sequence[Path] = ()) -> None:
     Files of the commits that were `killed` count as an earlier package's.
     """
     if not target.exists():
-        os.replace(work, target)
+        work.replace(target)
         for path in killed:
             remove(path)
         return
@@ -143,11 +143,11 @@ def _commit(work: Path, target: Path, killed: Sequence[Path] = ()) -> None:
             *((work / n, target / n) for n in names),
         ]:
             goal.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, goal)
+            source.replace(goal)
             moved.append((source, goal))
     except BaseException:
         for source, goal in reversed(moved):
-            os.replace(goal, source)
+            goal.replace(source)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

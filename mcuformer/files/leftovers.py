@@ -35,7 +35,7 @@ def leftovers(target: Path) -> list[Path]:
     """Of processes of this machine that no longer live."""
     form = re.compile(rf"{re.escape(_stem(target))}{_HERE}-(\d+)-[0-9a-f]{{12}}(\.old)?")
     with suppress(OSError):
-        found = [(form.fullmatch(name), name) for name in os.listdir(target.parent)]
+        found = [(form.fullmatch(p.name), p.name) for p in target.parent.iterdir()]
         return sorted(target.with_name(n) for match, n in found if match and _dead(int(match[1])))
     return []
 

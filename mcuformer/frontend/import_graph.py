@@ -126,10 +126,10 @@ def _dims(info: ValueInfoProto) -> tuple[Dim, ...] | None:
     """Declared dimensions: int, name, or None where unknown; None when even the rank is."""
     if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
         return None
-    dims: list[Dim] = []
-    for d in info.type.tensor_type.shape.dim:
-        dims.append(d.dim_value if d.HasField("dim_value") else (d.dim_param or None))
-    return tuple(dims)
+    return tuple(
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None)
+        for d in info.type.tensor_type.shape.dim
+    )
 
 
 def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:

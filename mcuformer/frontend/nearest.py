@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_BY_SENTENCE = {
+from collections.abc import Mapping
+
+_BY_SENTENCE: Mapping[str, tuple[str, ...]] = {
     "a function that is no activation here; Tanh, Sigmoid or another of `mcuformer ops` works": (
         "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan",
     ),
@@ -64,4 +66,4 @@ _BY_SENTENCE = {
         "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss",
     ),
 }  # fmt: skip
-NEAREST = {kind: text for text, kinds in _BY_SENTENCE.items() for kind in kinds}
+NEAREST: Mapping[str, str] = {kind: text for text, kinds in _BY_SENTENCE.items() for kind in kinds}

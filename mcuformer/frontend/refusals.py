@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mcuformer.frontend.nearest import NEAREST
 from mcuformer.ir.functions import SPELLINGS
 
-_BY_REASON = {
+_BY_REASON: Mapping[str, tuple[str, ...]] = {
     "part of no normalisation known here": (
         "Sqrt", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceSumSquare",
     ),
@@ -46,7 +46,9 @@ ALWAYS = frozenset((
     "Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare",
     "LogSoftmax", "ArgMin",
 ))  # fmt: skip
-REASONS = {kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds}
+REASONS: Mapping[str, str] = {
+    kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds
+}
 _QOPERATOR = frozenset(("QGemm", "QAttention", "QMoE", "QEmbedLayerNormalization"))
 _DYNAMIC = frozenset((
     "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul",
@@ -60,7 +62,7 @@ _FUSED = frozenset((
     "RotaryEmbedding", "BiasSplitGelu", "BiasSoftmax", "GroupNorm", "NhwcMaxPool",
 ))  # fmt: skip
 _FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
-_HINTS = {
+_HINTS: Mapping[str, str] = {
     "qoperator": "this is a QOperator file: bring the float model with --calibration, or the QDQ "
     "model (onnxruntime's quantize_static with quant_format=QuantFormat.QDQ)",
     "dynamic": "this file is quantised dynamically, with scales that are computed on the device: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend.names import shown
 
 # ONNX element type -> (numpy type in the file, type we compute in)
-_TYPES: dict[int, tuple[str, str]] = {
+_TYPES: Mapping[int, tuple[str, str]] = {
     TensorProto.FLOAT: ("<f4", "float32"), TensorProto.DOUBLE: ("<f8", "float64"),
     TensorProto.FLOAT16: ("<f2", "float32"), TensorProto.BFLOAT16: ("<u2", "float32"),
     TensorProto.INT8: ("i1", "int8"), TensorProto.UINT8: ("u1", "uint8"),

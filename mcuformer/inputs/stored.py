@@ -79,7 +79,7 @@ def stored_arrays(path: Path) -> dict[str, Stored]:
     """Of an .npz by name, that of an .npy is named "". OSError, ValueError or BadZipFile where it
     is neither."""
     if not zipfile.is_zipfile(path):
-        return {"": _stored(path, path.stat().st_size, lambda: open(path, "rb"))}
+        return {"": _stored(path, path.stat().st_size, lambda: path.open("rb"))}
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
     return {m.filename[:-4]: _stored(path, m.file_size, _opener(path, m.filename)) for m in members}

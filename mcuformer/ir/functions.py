@@ -157,7 +157,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
         ),
         FunctionRow(
             "clip",
-            lambda x, low, high: np.clip(x, low, high),
+            lambda x, low, high: np.clip(x, low, high),  # noqa: PLW0108, bounds come by name
             lambda F, x, low, high: F.hardtanh(x, low, high),
             (),  # the bounds of ONNX's Clip, Min and Max are inputs
             ("low", "high"),

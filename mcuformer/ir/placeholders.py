@@ -7,6 +7,7 @@ is computed, so a network of ten million weights costs no memory and next to no 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.types import TensorType, Value
 
-_ONE = {n: np.ones((), n) for n in ("int8", "uint8", "int16", "uint16", "int32", "float32")}
+_ONE: Mapping[str, NDArray] = {
+    n: np.ones((), n) for n in ("int8", "uint8", "int16", "uint16", "int32", "float32")
+}
 
 
 @lru_cache(1 << 14)

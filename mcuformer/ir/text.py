@@ -90,7 +90,7 @@ class _Parser:
         self.meta: dict[str, Any] = {}
 
     def line(self, line: str) -> None:
-        word = line.split()[0]
+        word = line.split(maxsplit=1)[0]
         if word == "graph":
             _, self.name, self.stage = line.split()
         elif word == "meta":

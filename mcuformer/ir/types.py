@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from mcuformer.util.speed import record
 
-DTYPES: dict[str, np.dtype] = {
+DTYPES: Mapping[str, np.dtype] = {
     name: np.dtype(name)
     for name in ("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool")
 }
-ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
+ITEM_BYTES: Mapping[str, int] = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

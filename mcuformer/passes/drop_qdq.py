@@ -16,12 +16,18 @@ from mcuformer.ir.optable import ONNX
 from mcuformer.ir.types import DTYPES
 
 Params = tuple[float, int, str]
-_NEVER_NEGATIVE = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus",
-                   "ReduceL1", "ReduceL2", "ReduceSumSquare"}  # fmt: skip
-_LAYERS = {"Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"}
-_MOVES = {row.name for row in ONNX.values() if row.use == "moved"} - {"Resize"}  # cubic overshoots
-_KEEPS_SIGN = {*_MOVES, "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-               "ReduceMax", "ReduceMean", "ReduceSum", "Dropout", "Identity", "Cast"}  # fmt: skip
+_NEVER_NEGATIVE = frozenset((
+    "Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus", "ReduceL1", "ReduceL2",
+    "ReduceSumSquare",
+))  # fmt: skip
+_LAYERS = frozenset(("Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"))
+_MOVES = frozenset(  # cubic resizing overshoots
+    row.name for row in ONNX.values() if row.use == "moved" and row.name != "Resize"
+)
+_KEEPS_SIGN = frozenset((
+    *_MOVES, "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean",
+    "ReduceSum", "Dropout", "Identity", "Cast",
+))  # fmt: skip
 
 
 def drop_qdq(graph: Graph) -> Graph:

@@ -94,7 +94,7 @@ def _evaluate(
         dummy = np.broadcast_to(np.zeros((), np.int8), types[0].shape)
         return list(row.evaluate(op.attrs, [dummy], 1))
     constant = all(t is None or d is not None for t, d in zip(types, data, strict=True))
-    if constant and op.kind in ("NonZero",):
+    if constant and op.kind == "NonZero":
         return list(row.evaluate(op.attrs, data, 1))
     inferred = infer(op, types, data)
     _bounded(inferred, MAX_ELEMENTS if constant else MAX_ACTIVATION)

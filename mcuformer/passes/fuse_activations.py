@@ -20,11 +20,13 @@ GRID = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
 TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
 QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 bits, too
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
-CHAINABLE = {
+CHAINABLE = frozenset((
     "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Exp", "Log", "Sqrt", "Abs", "Reciprocal", "Clip",
     "Min", "Max", "Identity", "Cast", *SPELLINGS,
-}  # fmt: skip
-_TARGETS = {name: row.evaluate(GRID) for name, row in FUNCTIONS.items() if row.plain}
+))  # fmt: skip
+_TARGETS: Mapping[str, NDArray] = {
+    name: row.evaluate(GRID) for name, row in FUNCTIONS.items() if row.plain
+}
 Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
 
 

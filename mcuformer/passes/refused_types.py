@@ -41,7 +41,7 @@ def _by_rule(op: Op, values: Mapping[str, Value]) -> dict[str, TensorType]:
         return {}
     try:
         found = infer(op, types, [None if i is None else values[i].data for i in op.inputs])
-    except Exception:  # a malformed node: anything may fail, and that it is refused is known
+    except Exception:  # noqa: BLE001, a malformed node: anything may fail, and that it is refused is known
         return {}
     return dict(zip(op.outputs, found, strict=False))
 
@@ -62,7 +62,7 @@ def _by_standard(graph: Graph, op: Op, values: Mapping[str, Value]) -> dict[str,
             opset_imports=[helper.make_opsetid("", opset)],
         )  # fmt: skip
         return {name: _typed(proto) for name, proto in found.items()}
-    except Exception:  # onnx refuses it as well, or wants an attribute that we do not keep
+    except Exception:  # noqa: BLE001, onnx refuses it as well, or wants an attribute that we do not keep
         return {}
 
 

@@ -22,8 +22,10 @@ def print_program(program: Program, plan: MemoryPlan) -> str:
     """Everything that decides which bytes a firmware touches; no weights, no estimates."""
     lines = [f"program {program.name} {program.input_mode}"]
     for word, tensors in (("input", program.inputs), ("output", program.outputs)):
-        for t in tensors:
-            lines.append(f"{word} {t.value}: {t.lines} x {t.line_bytes} at {t.buffer}+{t.offset}")
+        lines += [
+            f"{word} {t.value}: {t.lines} x {t.line_bytes} at {t.buffer}+{t.offset}"
+            for t in tensors
+        ]
     for name, buffer in program.buffers.items():
         at = plan.placements[name]
         lines.append(

@@ -4,7 +4,8 @@
 2. `calibrate.py` runs samples through it and keeps the range of every value; `ranges.py` cuts what
    few numbers reach, `finest.py` says which steps are too fine to mean anything.
 3. `policy.py` and `assign.py` decide the grid of every value: how many bits, one scale or one per
-   channel, and what operands must share. This is why a layer got its grid.
+   channel, and what operands must share. This is why a layer got its grid; `class_grids.py` and
+   `attention_grids.py` give the numbers.
 4. `lower.py` goes through the operations in order and calls the function that each one's row names
    (`lower_*.py`, `context.py`): it says kinds, shapes and types, and hands over a function that
    computes the numbers. Without numbers the same code makes the outline that the search plans.
@@ -13,7 +14,7 @@
 `absorb.py` rewrites an integer graph so that attention scores tokens themselves (docs/adr/0004).
 """
 
-from mcuformer.quant.assign import InputFormat
+from mcuformer.quant.assignment import InputFormat
 from mcuformer.quant.calibrate import CalibrationStats, calibrate, synthetic_stats
 from mcuformer.quant.lower import lower
 

@@ -178,7 +178,7 @@ def _attention(graph: Graph, group: Group, q: str, out: str) -> Op:
             "pre_shift": pre_shift,
             "m": m,
             "p_shift": _p_shift(graph.type(group.tokens).shape[0], _token_range(graph, group)),
-            # y = o / sum * 2^bits
+            # the result is o over the sum, times 2^bits
             "o_mant": (1 << 14,) * heads,
             "o_exp": (29 - _mixed_bits(graph, group),) * heads,
         }

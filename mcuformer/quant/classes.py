@@ -23,7 +23,7 @@ def value_classes(graph: Graph) -> dict[str, tuple[str, ...]]:
             a, b = members[name], members[moved[-1]]
             if a is not b:
                 a += b
-                members.update({n: a for n in b})
+                members.update(dict.fromkeys(b, a))
     done: dict[int, tuple[str, ...]] = {}
     return {n: done.setdefault(id(m), tuple(m)) for n, m in members.items()}
 

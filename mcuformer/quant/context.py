@@ -19,7 +19,7 @@ from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.operators.interpreter import run_op
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.operators.outline import STAGE, nominal
-from mcuformer.quant.assign import Assignment
+from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
 from mcuformer.quant.trace import Trace

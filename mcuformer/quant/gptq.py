@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 GRID: Mapping[int, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}  # by bits of a weight
 _DAMPING = 0.01  # of the mean diagonal
 _BLOCK = 64
-SHRINK = {8: (1.0, 0.97, 0.94, 0.9, 0.85, 0.8),
+SHRINK: Mapping[int, tuple[float, ...]] = {8: (1.0, 0.97, 0.94, 0.9, 0.85, 0.8),
            4: (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)}  # fmt: skip
 _SWEEPS = 3
 

@@ -10,7 +10,8 @@ import numpy as np
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import layout_of
 from mcuformer.operators.verify import verify
-from mcuformer.quant.assign import Formats, InputFormat, assign, per_input, typed
+from mcuformer.quant.assign import assign, typed
+from mcuformer.quant.assignment import Formats, InputFormat, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
 from mcuformer.quant.lowering import LOWER

@@ -15,13 +15,9 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_PARTS, EXP_RANGE
 from mcuformer.ir.types import QParams
 from mcuformer.operators.lowering import Const, Numbers
-from mcuformer.quant.assign import (
-    attention_p_shift,
-    is_direct,
-    output_qparams,
-    softmax_qparams,
-)
+from mcuformer.quant.attention_grids import attention_p_shift, is_direct, output_qparams
 from mcuformer.quant.attention_scales import snap_ratio
+from mcuformer.quant.class_grids import softmax_qparams
 from mcuformer.quant.context import Context
 from mcuformer.quant.lower_simple import emit_requant
 

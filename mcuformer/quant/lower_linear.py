@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,25 +14,22 @@ from numpy.typing import NDArray
 from mcuformer.ir.epilogue import Epilogue, Residual, k_chunks, largest_sums, solve
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES, QParams
+from mcuformer.ir.types import DTYPES
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant import refine
+from mcuformer.quant.activations import end_table, table_operand, usual_bits
 from mcuformer.quant.context import Context
 from mcuformer.quant.rewrites.expand_groups import is_depthwise
-from mcuformer.quant.tables import (
-    CLAMP_BITS,
-    INDEX_BITS,
-    INDEX_ENTRIES,
-    IndexTable,
-    clamp_table,
-    clamps,
-    index_table,
-)
+from mcuformer.quant.tables import clamps
 from mcuformer.quant.trace import Trace
 
-UNITS = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
+UNITS: Mapping[int, int] = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
 _FAR_OUT = 2.0**15
-_KINDS = {"linear": "q_linear", "conv2d": "q_conv2d", "patch_embed": "q_patch_embed"}
+_KINDS: Mapping[str, str] = {
+    "linear": "q_linear",
+    "conv2d": "q_conv2d",
+    "patch_embed": "q_patch_embed",
+}
 
 
 @dataclass(slots=True)
@@ -63,9 +61,9 @@ def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str
     """Operands, and the attributes of a usual epilogue."""
     name, res, out = op.name, op.inputs[3], op.outputs[0]
     *taps, n = ctx.shape(op.inputs[1])
-    table, usual = _table_operand(ctx, op), dict[str, Any]()
+    table, usual = table_operand(ctx, op), dict[str, Any]()
     if table is not None and table.usual:
-        usual["table_bits"] = _usual_bits(ctx, op)
+        usual["table_bits"] = usual_bits(ctx, op)
     if ctx.dtype(out) == "int16" and _is_clamped(ctx, op):
         usual |= {"clamp_min": 0, "clamp_max": 0}
     constant = ctx.const(res) is not None
@@ -85,7 +83,7 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     weights = _integers(ctx, op, layer, bits)
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
-    table = _table(op.attrs["fn"], qparams, dtype, op.name)
+    table = end_table(op.attrs["fn"], qparams, dtype, op.name)
     if table and dtype == "int16":
         table = table.within(_furthest(layer))
     scale = np.asarray(table.scale) if table else qparams.scale
@@ -130,41 +128,9 @@ def _arrays(
     }
 
 
-def _table_operand(ctx: Context, op: Op) -> Const | None:
-    """A clamp needs one on int8 only, and none where all ends of the type are its ends."""
-    fn, out, name = op.attrs["fn"], op.outputs[0], f"{op.name}.table"
-    if fn is None:
-        return None
-    dtype = ctx.dtype(out)
-    if clamp_bounds(fn) is None:
-        return Const(name, dtype, (INDEX_ENTRIES[dtype],))
-    if dtype == "int16":
-        return None
-    positive = ctx.plan.policies[out].positive
-    return Const(name, dtype, (1 << CLAMP_BITS,), usual=not positive)
-
-
-def _usual_bits(ctx: Context, op: Op) -> int:
-    if clamp_bounds(op.attrs["fn"]) is not None:
-        return CLAMP_BITS
-    return INDEX_BITS[ctx.dtype(op.outputs[0])]
-
-
 def _furthest(layer: Layer) -> float:
     """The largest magnitude of a sum, whatever the input."""
     return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
-
-
-def _table(fn: str | None, out: QParams, dtype: str, where: str) -> IndexTable | None:
-    """None where nothing is left to do beside saturation and the clamps of `_clamps`."""
-    if fn is None:
-        return None
-    if clamp_bounds(fn) is None:
-        return index_table(fn, out, dtype)
-    low, high = clamps(fn, out, dtype, where)
-    if dtype == "int16" or (low, high) == (-128, 127):
-        return None
-    return clamp_table(low, high, out)
 
 
 def _layer(ctx: Context, op: Op) -> Layer:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import OutOfRangeError
 from mcuformer.ir.graph import Op
 from mcuformer.operators.lowering import Const, Numbers
-from mcuformer.quant.assign import gain, group_size
+from mcuformer.quant.class_grids import gain, group_size
 from mcuformer.quant.context import Context
 
 _MARGIN = 4.0  # rows may be this much flatter than the flattest sampled row before M saturates

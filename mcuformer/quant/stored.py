@@ -18,7 +18,7 @@ import numpy as np
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import QParams
-from mcuformer.quant.assign import Assignment
+from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.attention_scales import Limits
 from mcuformer.quant.policy import policies
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +15,8 @@ from mcuformer.ir.int_ops_linear import TABLE_INTERVALS
 from mcuformer.ir.types import DTYPES, QParams
 
 _GRID = 65537
-INDEX_BITS = {"int8": 11, "int16": 20}
-INDEX_ENTRIES = {"int8": 1 << 11, "int16": (1 << TABLE_INTERVALS) + 1}
+INDEX_BITS: Mapping[str, int] = {"int8": 11, "int16": 20}
+INDEX_ENTRIES: Mapping[str, int] = {"int8": 1 << 11, "int16": (1 << TABLE_INTERVALS) + 1}
 _FINER = 256  # steps of a table of an int16 that becomes an int8, to one of that int8
 _ROOM_BITS = 28  # of an index anywhere: an epilogue has 2 bits or more below it
 CLAMP_BITS = 10

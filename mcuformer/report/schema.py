@@ -182,9 +182,8 @@ def problems(report: Report) -> list[str]:
     if m.arena_bytes < m.lower_bound_bytes:
         found.append(f"arena of {m.arena_bytes} B below its lower bound of {m.lower_bound_bytes} B")
     explained = {d.where for d in report.diagnostics}
-    for path in _missing(to_dict(report), ""):
-        if path not in explained:
-            found.append(f"{path} is null without a reason")
+    unknown = [path for path in _missing(to_dict(report), "") if path not in explained]
+    found += [f"{path} is null without a reason" for path in unknown]
     uses = (*m.regions, *report.flash.regions)
     full = [u.name for u in uses if u.used_bytes is not None and u.used_bytes > u.size_bytes]
     if report.fits and full:

@@ -132,7 +132,7 @@ def chart(time: Timeline, width: int = 72, height: int = 10) -> str:
     levels = [m.live_bytes for m in time.moments]
     if not levels:
         return ""
-    top = max(max(levels), 1)
+    top = max(*levels, 1)
     step = len(levels) / width
     heights = [
         max(levels[int(i * step) : max(int((i + 1) * step), int(i * step) + 1)]) / top * height

@@ -18,7 +18,7 @@ from mcuformer.errors import UsageError
 
 VALIDATION_SHARE = 0.15
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 DIGITS_SIZE = 24
 _DIGITS = tuple("0123456789")
 _FASHION_CLASSES = (
@@ -82,7 +82,7 @@ def load(spec: str, seed: int = 0) -> Data:
     train = whole.take(np.flatnonzero(~held))
     pixels = train.x.astype(np.float64).transpose(1, 0, 2, 3).reshape(train.x.shape[1], -1) / 255
     return Data(
-        spec.split(":")[0],
+        spec.split(":", maxsplit=1)[0],
         train,
         whole.take(np.flatnonzero(held)),
         classes,

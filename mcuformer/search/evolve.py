@@ -8,7 +8,7 @@ through the scores on normalised axes gives a direction; the next points follow 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,7 +24,7 @@ from mcuformer.search.explore import Judge
 from mcuformer.search.settings import REMOVE
 from mcuformer.search.space import Space
 
-AXES = {
+AXES: Mapping[str, tuple[str, ...]] = {
     "patch": ("patch",),
     "attention rank": ("rank_qkv", "rank_proj"),
     "MLP rank": ("rank_fc1", "rank_fc2"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from mcuformer.search.space import Genes, Space
 from mcuformer.search.storage import check_local
 
 HEARTBEAT_S, GRACE_S = 10, 30
-OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
+OBJECTIVES: Mapping[str, Literal["minimize", "maximize"]] = {
     "accuracy": "maximize",
     "sram": "minimize",
     "flash": "minimize",

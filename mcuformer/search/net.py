@@ -132,7 +132,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Normal weights of variance 1/K, small positions, zero biases."""
     with torch.no_grad():
         for name, p in network.named_parameters():
-            if name.endswith("bias") or name.endswith("relative"):
+            if name.endswith(("bias", "relative")):
                 p.zero_()
             elif "norm" in name:
                 p.fill_(1.0)

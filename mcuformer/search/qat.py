@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.assign import Assignment, assign
+from mcuformer.quant.assign import assign
+from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.rewrites.rotate_stream import rotation
 from mcuformer.quant.stored import stored
 from mcuformer.search.data import Data

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from mcuformer.errors import UsageError
 from mcuformer.files.atomic import atomic_file
@@ -18,87 +15,33 @@ from mcuformer.files.kept import read_json
 from mcuformer.search import data as sources
 from mcuformer.search import products
 from mcuformer.search.arch import Arch
-from mcuformer.search.borrow import borrow
-from mcuformer.search.budget import Budget, budget_of, with_counts
-from mcuformer.search.checkpoint import read_checkpoint, weights_sha256
-from mcuformer.search.data import Data, Images
+from mcuformer.search.checkpoint import weights_sha256
+from mcuformer.search.data import Images
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.evolve import evolve
 from mcuformer.search.explore import (
     Candidate,
     Judge,
-    check_objectives,
     check_possible,
     explore,
     legal_share,
     winner,
 )
-from mcuformer.search.figures import Limits, Planner
 from mcuformer.search.finish import Outcome, calibration, check, compile_found, export
 from mcuformer.search.net import Network
 from mcuformer.search.picture import draw, page
-from mcuformer.search.sandwich import Sandwich
-from mcuformer.search.settings import REMOVE, Settings
-from mcuformer.search.space import Space, load_space, parse_space
-from mcuformer.search.storage import check_local, check_storage
+from mcuformer.search.settings import REMOVE
+from mcuformer.search.space import Space, parse_space
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows, text
 from mcuformer.search.supernet import Supernet
-from mcuformer.search.teacher import load_teacher
-from mcuformer.search.train import Trainer, accuracy, device_of, distilled_loss, plain_loss
-from mcuformer.targets.board_file import load_board
+from mcuformer.search.task import Task
+from mcuformer.search.train import Trainer, accuracy, distilled_loss, plain_loss
 
 RESULT = "search.json"
-Say = Callable[..., None]
 
 
-class Search:
+class Search(Task):
     """One search in `directory`. Every stage leaves a file and starts from what it finds."""
-
-    def __init__(self, settings: Settings, directory: Path, say: Say) -> None:
-        self.settings, self.directory, self.say = settings, directory, say
-        self._reached = ""
-        check_objectives(settings.objectives)
-        if settings.storage is not None:
-            check_storage(settings.storage)
-        check_local(self.storage)
-        torch.set_num_threads(settings.threads)
-        self.device = device_of()
-        self.data: Data = sources.load(settings.data, settings.seed)
-        self.budget: Budget = with_counts(
-            budget_of(
-                settings.budget,
-                settings.seed,
-                settings.protocol,
-                settings.amp,
-                len(self.data.train),
-            ),
-            settings.supernet_epochs,
-            settings.finetune_epochs,
-            settings.candidates,
-        )
-        self.space: Space = load_space(settings.space).sized(
-            self.data.image, len(self.data.classes)
-        )
-        self.teacher = self._teacher()
-        limits = Limits(settings.ram, settings.flash, settings.max_instructions)
-        self.planner = Planner(
-            load_board(settings.board), limits, settings.input_mode, settings.optimize
-        )
-
-    def _teacher(self) -> nn.Module | None:
-        """None, too, where everything that it would teach is trained."""
-        path = self.settings.teacher
-        if not path or (not self.settings.qat and self._is_finetuned()):
-            return None
-        return load_teacher(Path(path), self.data, self.device)
-
-    def _is_finetuned(self) -> bool:
-        states = [read_checkpoint(p) for p in self.directory.glob("finetune-*/last.pt")]
-        return any(s["finished"] >= s["recipe"]["epochs"] for s in states)
-
-    @property
-    def storage(self) -> str:
-        return self.settings.storage or f"sqlite:///{(self.directory / 'search.db').absolute()}"
 
     def run(self) -> dict[str, Any]:
         """All stages; the document of `search --json`."""
@@ -107,7 +50,7 @@ class Search:
         lost = self.damaged()
         if lost:
             supernet = self.settings.supernet or (self.directory / "supernet/last.pt").is_file()
-            products.refuse_training(lost[0], bool(supernet) and self._is_finetuned())
+            products.refuse_training(lost[0], bool(supernet) and self.is_finetuned())
         if lost or not before:  # none, or of an earlier version
             document = {**self._found(), "study": before.get("study")}
         if document != before or not products.has_page(document, self.directory):
@@ -175,33 +118,6 @@ class Search:
                 part.write_text(json.dumps({"legal_share": share}))
         return read_json(path, lambda table: float(table["legal_share"]), REMOVE)
 
-    def supernet(self) -> Supernet:
-        """Trained, from the last finished epoch on, or that of another search."""
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        model = Supernet(self.space, generator)
-        if self.settings.supernet:
-            borrow(model, Path(self.settings.supernet), self.settings, self.data)
-            return model.to(self.device).eval()
-        epochs = self.budget.supernet.epochs
-        trainer = Trainer(
-            model,
-            self.data,
-            self.budget.supernet,
-            self.directory / "supernet",
-            Sandwich(self.teacher),
-            after_epoch=lambda m, e: model.factorise() if e == epochs // 4 else None,
-            device=self.device,
-        )
-        trainer.run(self._training("training the supernet"))
-        return model.eval()
-
-    def evaluator(self, supernet: Supernet) -> Evaluator:
-        """Validation accuracy of subnets, in percent."""
-        whole = self.data.validation
-        index = np.linspace(0, len(whole) - 1, min(self.budget.judged, len(whole)))
-        images = whole.take(index.round().astype(np.int64))
-        return Evaluator(supernet.eval(), self.data, images, self.device)
-
     def _space(self, judge: Judge, evaluate: Evaluator) -> tuple[Space, list[dict[str, Any]]]:
         path = self.directory / "space.json"
         space, history = evolve(
@@ -259,11 +175,11 @@ class Search:
             self.budget.finetune,
             self.directory / f"finetune-{arch.key()}",
             distilled_loss(self.teacher) if self.teacher else plain_loss,
-            self._watched,
+            self.watched,
             self.device,
             fused=True,
         )
-        trainer.run(self._training("fine-tuning"))
+        trainer.run(self.training("fine-tuning"))
         network.eval()
         if refit:
             return network, None
@@ -279,7 +195,7 @@ class Search:
             qat_recipe(self.budget.finetune),
             self.directory / f"qat-{network.arch.key()}",
             teacher=self.teacher,
-            report=self._training("training with rounding"),
+            report=self.training("training with rounding"),
         )
 
     def _finish(self, network: Network, kept: str | None, test: Images) -> Outcome:
@@ -295,21 +211,6 @@ class Search:
         Random(0).shuffle(order)  # the first of them go to the emulator: all classes
         test = test.take(torch.tensor(order).numpy())
         return check(build, test, self.data.classes, self.budget.emulated, self.say)
-
-    def _watched(self, network: nn.Module, epoch: int) -> None:
-        """After an epoch: the accuracy that the progress line shows, where one is shown."""
-        if getattr(self.say, "live", False):
-            images = self.data.validation
-            percent = accuracy(network.eval(), self.data, images, self.device)
-            self._reached = f", validation {percent:.1f} %"
-
-    def _training(self, stage: str) -> Callable[..., None]:
-        self._reached = ""
-
-        def report(done: int, total: int, loss: float, more: object) -> None:
-            self.say(f"{stage} (loss {loss:.3f}{self._reached})", done, total)
-
-        return report
 
 
 def _finished(document: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class LegalSampler(NSGAIISampler):
         genes = self._draw(random, parents, study.directions, taken)
         # At once and in one piece: other workers read it while the trial still gets its parameters.
         claimed = list(self.space.canonical(genes))
-        study._storage.set_trial_system_attr(trial._trial_id, GENES, claimed)
+        study._storage.set_trial_system_attr(trial._trial_id, GENES, claimed)  # noqa: SLF001, no public way
         return dict(zip(self.space.names, genes, strict=True))
 
     def _draw(

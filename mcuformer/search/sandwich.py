@@ -52,6 +52,7 @@ def sample(space: Space, random: Random) -> list[Arch]:
     """The largest first. All four make the same tokens, by a stem and patch that are drawn."""
     tokens = {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}
     networks = [space.largest(**tokens)]
-    for _ in range(RANDOM_NETWORKS):
-        networks.append(replace(space.decode(space.draw(random)), **tokens))
+    networks += [
+        replace(space.decode(space.draw(random)), **tokens) for _ in range(RANDOM_NETWORKS)
+    ]
     return [*networks, space.smallest(**tokens)]

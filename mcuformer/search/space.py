@@ -34,7 +34,7 @@ CHOICES = (
     "rank_fc2",
 )
 _NEEDED = ("patch", "dim", "depth", "heads", "head_dim")
-_DEFAULTS: dict[str, list[Any]] = {
+_DEFAULTS: Mapping[str, Sequence[Any]] = {
     "stem": ["patch"],
     "pool": ["mean"],
     "relative": [False],
@@ -155,30 +155,14 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
     if unknown := sorted(set(table) - known):
         hint = f"known are {', '.join(sorted(known))}"
         raise UsageError(f"space {name}: unknown {', '.join(unknown)}", hint)
-    choices = {**_DEFAULTS, **{n: table[n] for n in table if n in CHOICES}}
+    defaults = {gene: [*values] for gene, values in _DEFAULTS.items()}
+    choices = {**defaults, **{n: table[n] for n in table if n in CHOICES}}
     lists = {**choices, **{n: table.get(n) for n in (*_NEEDED, "ratio")}}
     for gene, values in lists.items():
         if not isinstance(values, list) or not values:
             raise UsageError(f"space {name}: {gene} needs a list of choices")
-    for gene in _NEEDED:
-        if any(type(v) is not int or v < 1 for v in choices[gene]):
-            raise UsageError(f"space {name}: {gene} needs positive whole numbers")
-    if not all(_is_number(v) and v > 0 for v in table["ratio"]):
-        raise UsageError(f"space {name}: ratio needs positive numbers")
-    for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
-        if not all(_is_number(v) and 0 < v <= 1 for v in choices[gene]):
-            raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
-    if any(type(v) is not bool for v in choices["relative"]):
-        raise UsageError(f"space {name}: relative is true or false")
-    if not all(type(v) is str for gene in ("stem", "pool") for v in choices[gene]):
-        raise UsageError(f"space {name}: stem and pool are texts")
-    if set(choices["pool"]) - {"cls", "mean"}:
-        raise UsageError(f"space {name}: pool is cls or mean")
-    for stem in choices["stem"]:
-        for patch in choices["patch"] if stem != PATCH else ():
-            last_stride(str(stem), patch)
-    if any(d % 4 for d in choices["dim"]):
-        raise UsageError(f"space {name}: dim must be a multiple of 4")
+    _check_numbers(name, choices, table["ratio"])
+    _check_kinds(name, choices)
     image, classes = table.get("image", [24, 24, 1]), table.get("classes", 10)
     if (
         type(image) is not list
@@ -195,6 +179,31 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
         {n: tuple(choices[n]) for n in CHOICES},
         tuple(table["ratio"]),
     )
+
+
+def _check_numbers(name: str, choices: Mapping[str, list[Any]], ratio: list[Any]) -> None:
+    for gene in _NEEDED:
+        if any(type(v) is not int or v < 1 for v in choices[gene]):
+            raise UsageError(f"space {name}: {gene} needs positive whole numbers")
+    if not all(_is_number(v) and v > 0 for v in ratio):
+        raise UsageError(f"space {name}: ratio needs positive numbers")
+    for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
+        if not all(_is_number(v) and 0 < v <= 1 for v in choices[gene]):
+            raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
+
+
+def _check_kinds(name: str, choices: Mapping[str, list[Any]]) -> None:
+    if any(type(v) is not bool for v in choices["relative"]):
+        raise UsageError(f"space {name}: relative is true or false")
+    if not all(type(v) is str for gene in ("stem", "pool") for v in choices[gene]):
+        raise UsageError(f"space {name}: stem and pool are texts")
+    if set(choices["pool"]) - {"cls", "mean"}:
+        raise UsageError(f"space {name}: pool is cls or mean")
+    for stem in choices["stem"]:
+        for patch in choices["patch"] if stem != PATCH else ():
+            last_stride(str(stem), patch)
+    if any(d % 4 for d in choices["dim"]):
+        raise UsageError(f"space {name}: dim must be a multiple of 4")
 
 
 def _is_number(value: Any) -> bool:

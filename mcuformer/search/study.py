@@ -11,44 +11,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
 from mcuformer.search.arch import Arch
-from mcuformer.search.budget import Budget
-from mcuformer.search.data import Data
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
-from mcuformer.search.figures import Cost, Planner
+from mcuformer.search.figures import Cost
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.settings import REMOVE, Settings
-from mcuformer.search.space import Space
-from mcuformer.search.supernet import Supernet
+from mcuformer.search.settings import REMOVE
+from mcuformer.search.task import Task
 from mcuformer.search.train import Trainer, accuracy
 
 STUDY = "study.json"
 
 
-class Search(Protocol):
-    """What is studied (search/run.py)."""
-
-    settings: Settings
-    directory: Path
-    budget: Budget
-    space: Space
-    planner: Planner
-    data: Data
-    device: torch.device
-    say: Callable[..., None]
-
-    def supernet(self) -> Supernet: ...
-    def evaluator(self, supernet: Supernet) -> Evaluator: ...
-
-
-def study(search: Search) -> dict[str, Any]:
+def study(search: Task) -> dict[str, Any]:
     """`tau` over `subnets`, and `chance`: search and random draws of as many candidates, per seed.
 
     `alone` is the validation accuracy of a network trained by itself from random weights.
@@ -99,7 +80,7 @@ def _rows(table: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, An
     return {name: list(table[name]) for name in ("subnets", "chance")}
 
 
-def _rank(search: Search, evaluate: Evaluator, log: _Log) -> None:
+def _rank(search: Task, evaluate: Evaluator, log: _Log) -> None:
     wanted = search.budget.study.subnets
     drawn = _draws(search, wanted)
     for arch, cost in drawn[len(log.rows["subnets"]) :]:
@@ -116,7 +97,7 @@ def _rank(search: Search, evaluate: Evaluator, log: _Log) -> None:
         )
 
 
-def _draws(search: Search, count: int) -> list[tuple[Arch, Cost]]:
+def _draws(search: Task, count: int) -> list[tuple[Arch, Cost]]:
     """The first different legal networks of one series of draws."""
     judge, random = Judge(search.space, search.planner), Random(f"tau/{search.settings.seed}")
     found: dict[Arch, Cost] = {}
@@ -130,7 +111,7 @@ def _draws(search: Search, count: int) -> list[tuple[Arch, Cost]]:
     return list(found.items())
 
 
-def _alone(search: Search, arch: Arch) -> float:
+def _alone(search: Task, arch: Arch) -> float:
     """Trained from random weights; the checkpoint of every epoch is kept."""
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(search.settings.seed))
@@ -140,7 +121,7 @@ def _alone(search: Search, arch: Arch) -> float:
     return accuracy(network.eval(), search.data, search.data.validation, search.device)
 
 
-def _chance(search: Search, evaluate: Callable[[Arch], float], log: _Log) -> None:
+def _chance(search: Task, evaluate: Callable[[Arch], float], log: _Log) -> None:
     """Of each the best by the supernet, and what that one reaches by itself."""
     judge, count = Judge(search.space, search.planner), search.budget.candidates
     seeds = search.budget.study.seeds

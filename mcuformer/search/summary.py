@@ -124,15 +124,23 @@ def text(d: dict[str, Any]) -> str:
         else (f"{accuracy['validation']:.2f} %")
     )
     lines = [
-        f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
-        f"{a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool",
+        (
+            f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
+            f"{a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool"
+        ),
         f"          MLP widths {a['hidden']}, ranks {ranks}",
-        f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
-        f"{100 * d['legal_share']:.0f} % of random networks are legal",
-        f"accuracy  int8 {accuracy['int8']:.2f} % on all test images (float "
-        f"{accuracy['float']:.2f} %, validation {validation})",
-        f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of "
-        f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}",
+        (
+            f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
+            f"{100 * d['legal_share']:.0f} % of random networks are legal"
+        ),
+        (
+            f"accuracy  int8 {accuracy['int8']:.2f} % on all test images (float "
+            f"{accuracy['float']:.2f} %, validation {validation})"
+        ),
+        (
+            f"          Unicorn {accuracy['emulator']:.2f} % on {accuracy['emulator_samples']} of "
+            f"them, {'bits equal' if d['bit_exact'] else 'BITS DIFFER'}"
+        ),
     ]
     if accuracy.get("nearest_neighbour") is not None:
         lines.append(
@@ -164,13 +172,17 @@ def _study_lines(study: dict[str, Any] | None) -> list[str]:
     if study is None:
         return []
     lines = [
-        f"study     tau {study['tau']:.2f} between shared weights and {study['epochs']} epochs alone, "
-        f"{len(study['subnets'])} subnets"
+        (
+            f"study     tau {study['tau']:.2f} between shared weights and {study['epochs']} epochs alone, "
+            f"{len(study['subnets'])} subnets"
+        ),
     ]
-    for row in study["chance"]:
-        lines.append(
+    lines += [
+        (
             f"          seed {row['seed']}: search {row['search']:.2f} % (alone "
             f"{row['search_alone']:.2f} %), random {row['random']:.2f} % (alone "
             f"{row['random_alone']:.2f} %)"
         )
+        for row in study["chance"]
+    ]
     return lines

@@ -6,7 +6,7 @@ needs: standard headers, a call from one to the other, and a division that libgc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +14,7 @@ from mcuformer.errors import McuformerError, ToolFailedError, UsageError
 from mcuformer.files.atomic import changed_files
 from mcuformer.targets.tool import DOCTOR, made_by, run_tool
 
-_PROBE = {
+_PROBE: Mapping[str, str] = {
     "a.c": "#include <stddef.h>\n#include <stdint.h>\n#include <limits.h>\n"
     "uint64_t probe(uint64_t a, uint64_t b);\nint main(void) { return (int)probe(7u, 3u); }\n",
     "b.c": "#include <stdint.h>\nuint64_t probe(uint64_t a, uint64_t b);\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from mcuformer.targets.board import HOST, Board, Region
@@ -16,7 +16,7 @@ from mcuformer.targets.pins import pin, pin_function
 
 FLASHERS = ("st-flash", "openocd")
 # Address ranges of the ARMv7-M map where a kind of memory can lie.
-_PLACES = {
+_PLACES: Mapping[str, tuple[int, int]] = {
     "ram": (0x20000000, 0x40000000),
     "ccm": (0x10000000, 0x10100000),
     "itcm": (0x00001000, 0x00010000),
@@ -53,12 +53,7 @@ def _memory_problems(board: Board) -> Iterator[str]:
             yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
         if board.core != HOST:
             yield from _place_problems(region)
-    for first, second in itertools.combinations(board.memory, 2):
-        if first.base < second.end and second.base < first.end:
-            at = max(first.base, second.base)
-            yield f"memory {first.name} and {second.name} overlap at 0x{at:08x}"
-        if first.name == second.name:
-            yield f"memory {first.name} is listed twice"
+    yield from _overlaps(board)
     kinds = [region.kind for region in board.memory]
     for kind in ("flash", "qspi", "itcm"):
         if kinds.count(kind) > 1:
@@ -69,6 +64,15 @@ def _memory_problems(board: Board) -> Iterator[str]:
         yield "memory: the first SRAM region must be of kind ram (it holds stack and data)"
     elif not 512 <= board.stack_bytes <= board.arenas[0].size_bytes // 2 or board.stack_bytes % 8:
         yield f"stack_bytes: {board.stack_bytes} is not a multiple of 8 from 512 to half of the RAM"
+
+
+def _overlaps(board: Board) -> Iterator[str]:
+    for first, second in itertools.combinations(board.memory, 2):
+        if first.base < second.end and second.base < first.end:
+            at = max(first.base, second.base)
+            yield f"memory {first.name} and {second.name} overlap at 0x{at:08x}"
+        if first.name == second.name:
+            yield f"memory {first.name} is listed twice"
 
 
 def _place_problems(region: Region) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -122,7 +123,7 @@ class _Table:
             self.problem(key, "unknown key")
 
 
-_TYPE_NAMES = {int: "integer", str: "string", bool: "boolean", list: "list"}
+_TYPE_NAMES: Mapping[type, str] = {int: "integer", str: "string", bool: "boolean", list: "list"}
 
 
 def _board(top: _Table) -> Board | None:

@@ -69,7 +69,12 @@ def _tool(names: tuple[str, ...]) -> str | None:
         return None
     try:
         result = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=20, errors="replace"
+            [path, "--version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired):
         return "installed, but --version fails"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mcuformer.errors import FlashError, ToolMissingError, UsageError
 from mcuformer.targets.board import Board, Region
 from mcuformer.targets.elf import Elf, read_elf
 
-_PACKAGES = {"st-flash": "stlink-tools", "openocd": "openocd"}
+_PACKAGES: Mapping[str, str] = {"st-flash": "stlink-tools", "openocd": "openocd"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mcuformer.targets.faults import FirmwareError
 
 DEFAULT_S = 600.0  # where no estimate is known
 _START_S = 30.0  # until the first instruction, on a busy machine
 # Instructions per second that even a busy machine reaches, Unicorn without a native counter.
-_SLOWEST = {"host": 20e6, "qemu": 4e6, "unicorn": 4e6, "renode": 1e6}
+_SLOWEST: Mapping[str, float] = {"host": 20e6, "qemu": 4e6, "unicorn": 4e6, "renode": 1e6}
 
 
 class EndlessError(FirmwareError):

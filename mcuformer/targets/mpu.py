@@ -6,6 +6,7 @@ reaches an address that is not there. The encoding is that of MPU_RBAR and MPU_R
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcuformer.targets.board import Board, Region
@@ -17,7 +18,7 @@ _XN = 1 << 28
 _NO_ACCESS, _READ_WRITE, _READ_ONLY = 0 << 24, 3 << 24, 6 << 24
 _CACHED_WRITE_BACK = 1 << 19 | 1 << 17 | 1 << 16  # TEX=1 C=1 B=1
 _DEVICE = 1 << 18 | 1 << 16  # S=1 B=1
-_ATTRIBUTES = {
+_ATTRIBUTES: Mapping[str, int] = {
     "flash": _READ_ONLY | _CACHED_WRITE_BACK,
     "itcm": _READ_ONLY | _CACHED_WRITE_BACK,
     "ram": _READ_WRITE | _XN | _CACHED_WRITE_BACK,

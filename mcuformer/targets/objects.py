@@ -60,7 +60,7 @@ def compile_objects(
             except ToolFailedError as error:
                 raise blamed(error, words, None, source.parent) from error
             made_by(words, what, work)
-            os.replace(work, target)
+            work.replace(target)
         finally:
             work.unlink(missing_ok=True)
         if stored is not None:
@@ -80,7 +80,7 @@ def shared_cache() -> Path | None:
     given = os.environ.get("MCUFORMER_CACHE")
     if given == "":
         return None
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     folder = Path(given) if given else Path(base) / "mcuformer" / "objects"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _copy(source: Path, target: Path) -> None:
     work = target.with_suffix(f".{os.getpid()}.copy")
     try:
         shutil.copyfile(source, work)
-        os.replace(work, target)
+        work.replace(target)
     finally:
         work.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from mcuformer.targets.result import Inference, RunResult
 # Renode only logs an access to an address without a peripheral and goes on.
 _UNHANDLED = "non existing peripheral"
 _START_S = 60.0
-_WHY = {
+_WHY: Mapping[str, str] = {
     "instructions": "Renode's cycle counter follows virtual time in steps, not single instructions",
     "io_instructions": "as instructions",
     "layers": "as instructions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import serial
@@ -15,7 +15,7 @@ from mcuformer.targets.result import Inference, RunResult
 
 _WHY = "RAM cannot be painted over the UART; Unicorn measures it"
 _COMPUTE_S = 300.0  # of silence while the device computes
-_NAMES = {
+_NAMES: Mapping[int, str] = {
     frames.INFO: "INFO?", frames.RUN: "RUN", frames.DATA: "DATA", frames.OUTPUT: "OUTPUT?",
     frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT",
     frames.INFO | 0x80: "INFO", frames.DONE: "DONE",

@@ -34,7 +34,7 @@ def run_tool(argv: list[str], what: str) -> str:
 
 def made_by(argv: Sequence[str], what: str, path: Path) -> Path:
     """`path`, which a tool has just made: an ELF file; ToolFailedError where it is none."""
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), path.open("rb") as file:
         if file.read(4) == b"\x7fELF":
             return path
     raise ToolFailedError(f"{what}: {argv[0]} ends well and leaves no ELF file", DOCTOR)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ COMMON_FLAGS = (
 _ZIG_FLAGS = ("-fno-sanitize=undefined", "-fomit-frame-pointer", "-g0")
 # Loops that must not become library calls: of themselves in memory.c, of strlen in semihost.c.
 _PLAIN_LOOPS = ("memory.c", "semihost.c")
-_NO_IDIOMS = {
+_NO_IDIOMS: Mapping[str, tuple[str, ...]] = {
     "gcc": ("-fno-builtin", "-fno-tree-loop-distribute-patterns"),
     "zig": ("-fno-builtin",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -15,13 +16,13 @@ class Usart:
     enable_bit: int
 
 
-F4_F7 = {
+F4_F7: Mapping[str, Usart] = {
     "USART1": Usart(0x40011000, 2, 0x44, 4),
     "USART2": Usart(0x40004400, 1, 0x40, 17),
     "USART3": Usart(0x40004800, 1, 0x40, 18),
     "USART6": Usart(0x40011400, 2, 0x44, 5),
 }
-H7 = {
+H7: Mapping[str, Usart] = {
     "USART1": Usart(0x40011000, 2, 0xF0, 4),
     "USART2": Usart(0x40004400, 1, 0xE8, 17),
     "USART3": Usart(0x40004800, 1, 0xE8, 18),

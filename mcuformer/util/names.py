@@ -97,6 +97,6 @@ def printable(text: str, longest: int = 120) -> str:
 
 def c_comment(text: str, longest: int = 80) -> str:
     """Text that may stand inside a C comment: ASCII, no comment mark, no backslash, no trigraph."""
-    ascii_only = "".join(c if " " <= c <= "~" and c not in "\\" else "?" for c in text)
+    ascii_only = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
     safe = ascii_only.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
     return printable(safe.replace("??", "? ?"), longest)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mcuformer.errors import UsageError
 
-_BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_BINARY: Mapping[str, int] = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_DECIMAL: Mapping[str, int] = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def parse_size(text: str) -> int:
@@ -41,7 +42,7 @@ def show_size(size_bytes: int) -> str:
     return f"{size_bytes:,} B ({size_bytes / 1024:.1f} KiB)"
 
 
-def _parse(text: str, units: dict[str, int], unit_tail: str, wanted: str) -> int:
+def _parse(text: str, units: Mapping[str, int], unit_tail: str, wanted: str) -> int:
     plain = text.strip().lower().replace("_", "").replace(",", "")
     if re.fullmatch(r"0x[0-9a-f]{1,16}", plain):
         return int(plain, 16)

@@ -77,7 +77,7 @@ def exported(model: Model, exporter: str, folder: Path, text: Path) -> int:
     os.dup2(nowhere, 2)
     try:
         write(model, exporter, folder / f"{model.name}.onnx")
-    except BaseException as error:  # of a package that is not ours: whatever it is, it is a row
+    except BaseException as error:  # noqa: BLE001, of a package that is not ours: whatever it is, it is a row
         text.write_text(f"{traceback.format_exc()}\n{reason(error)}\n", encoding="utf-8")
         return 1
     return 0

@@ -14,7 +14,11 @@ from mcuformer.cli import COMMANDS
 
 def mcuformer(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mcuformer", *args], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "mcuformer", *args],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -32,7 +36,11 @@ def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
         "sys.exit(f'imports {heavy}' if heavy else code)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program, name, "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, name, "--help"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == 0, result.stderr
     assert "Usage: mcuformer" in result.stdout
@@ -46,7 +54,12 @@ def test_an_interrupt_inside_an_exec_exits_130(tmp_path: Path) -> None:
         "cli.main()\n"
     )
     result = subprocess.run(
-        [sys.executable, "-m", "started"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "started"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == 130 and "interrupted" in result.stderr, result
 

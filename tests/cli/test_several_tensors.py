@@ -55,7 +55,7 @@ def sample(pair: Files, tmp_path: Path) -> Files:
     image, state = codec.to_float(one)
     np.save(tmp_path / "image.npy", image)
     np.save(tmp_path / "state.npy", state)
-    np.savez(tmp_path / "both.npz", **{"image": image, "the_state": state})
+    np.savez(tmp_path / "both.npz", image=image, the_state=state)
     values = run_int(package.graph, codec.to_int(one))
     np.savez(tmp_path / "expected.npz", **{o.name: values[o.value] for o in package.outputs})
     return {"package": pair["package"], "folder": tmp_path}

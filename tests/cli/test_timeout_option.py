@@ -34,7 +34,9 @@ def endless(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "build" / "firmware.elf").unlink()
     source = package / "runtime" / "src" / "mcf_mean.c"
     loop = r"\g<0>\n    for (volatile int go = 1; go;) {}"
-    text, count = re.subn(r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.M)
+    text, count = re.subn(
+        r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.MULTILINE
+    )
     assert count == 1
     source.write_text(text)
     np.save(folder / "x.npy", np.load(files["data"])["x"][:1])

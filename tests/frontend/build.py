@@ -44,7 +44,9 @@ def load(tmp_path: Path, proto: ModelProto, **shapes: tuple[int, ...]) -> Graph:
 def node(kind: str, inputs: str, outputs: str, **attrs: object) -> NodeProto:
     """`inputs` and `outputs` as words; "_" is an absent input."""
     names = ["" if i == "_" else i for i in inputs.split()]
-    return helper.make_node(kind, names, outputs.split(), name=f"n_{outputs.split()[0]}", **attrs)
+    return helper.make_node(
+        kind, names, outputs.split(), name=f"n_{outputs.split(maxsplit=1)[0]}", **attrs
+    )
 
 
 def rand(*shape: int, seed: int = 0) -> NDArray:

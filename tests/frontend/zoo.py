@@ -24,12 +24,12 @@ def _table() -> dict[str, NDArray]:
 
 
 def shape(name: str) -> tuple[int, ...]:
-    return tuple(int(d) for d in _table()[f"{name.split('.')[0]}.shape"])
+    return tuple(int(d) for d in _table()[f"{name.split('.', maxsplit=1)[0]}.shape"])
 
 
 def expected(name: str) -> list[NDArray]:
     """What torch computed for `zoo_input(shape)`, one array per output."""
-    model, table, found = name.split(".")[0], _table(), []
+    model, table, found = name.split(".", maxsplit=1)[0], _table(), []
     while f"{model}.{len(found)}" in table:
         found.append(table[f"{model}.{len(found)}"])
     return found

@@ -145,9 +145,7 @@ def _outputs(d: Draw, last: str, more: list[int]) -> list[str]:
     """The last value, all ends, and others, whether somebody reads them or not."""
     made = [n for n in d.shapes if n not in d.inputs and n != last]
     found = [last, *(n for n in d.ends if n != last)]
-    for percent in more:
-        if made:
-            found.append(made.pop(len(made) * percent // 100))
+    found += [made.pop(len(made) * percent // 100) for percent in more if made]
     return found
 
 

@@ -70,7 +70,7 @@ def follow(drawn: Drawn, level: Level, machine: Machine) -> Outcome:
             refused = error.exit_code == REFUSED and named
             outcome.result = "refused" if refused else "failed"
             outcome.message = f"{type(error).__name__} (exit {error.exit_code}): {error.message}"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001, what it is, the outcome says
             outcome.result, outcome.message = "failed", f"{type(error).__name__}: {error}"
             outcome.trace = traceback.format_exc()
     outcome.seconds = time.monotonic() - began

@@ -32,7 +32,7 @@ def shrunk(found: Drawn, outcome: Outcome, follow: Try) -> tuple[Drawn, Outcome]
 def _tried(blocks: Blocks, follow: Try) -> tuple[Drawn, Outcome] | None:
     try:
         drawn = draw(Choices(None, blocks))
-    except Exception:  # a draw that makes no sense any more
+    except Exception:  # noqa: BLE001, a draw that makes no sense any more
         return None
     outcome = follow(drawn)
     return (drawn, outcome) if outcome.result == "failed" else None

@@ -75,7 +75,7 @@ def test_a_header_that_says_more_than_there_is(tmp_path: Path) -> None:
 
 
 def _sparse(path: Path, shape: tuple[int, ...], size_bytes: int) -> None:
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
         file.write(np.linspace(-1, 1, 16, dtype=np.float32).tobytes())  # sample 0

@@ -20,7 +20,11 @@ HOST = "host"
 LDR = "cortex-m4 -O3 -DMCF_LDR"
 M7 = "cortex-m7 -O2"
 M0 = "cortex-m0plus -Os"
-_OTHERS = tuple(f"{name} -O3" for name in CORES if name not in (M7.split()[0], M0.split()[0]))
+_OTHERS = tuple(
+    f"{name} -O3"
+    for name in CORES
+    if name not in (M7.split(maxsplit=1)[0], M0.split(maxsplit=1)[0])
+)
 BUILDS = (M7, M0, *_OTHERS)  # of every core one; -O3 is how the firmware is built
 FEW = 8  # times fewer draws
 

@@ -59,7 +59,7 @@ Arg = int | None | np.ndarray | Ptr | KernelData
 def struct_members(ctype: str) -> list[tuple[str, str]]:
     """(name, C type or "*") of a kernel's struct, read from the runtime's headers."""
     for header in sorted(INCLUDE.glob("*.h")):
-        text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
+        text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
         body = re.search(r"typedef struct \{([^{}]*)\} " + ctype + ";", text)
         if body:
             return [m for line in body[1].split(";") for m in _members(line.split())]

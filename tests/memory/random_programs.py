@@ -75,7 +75,8 @@ class Author:
         """Row tiles through one or two tile buffers into a new value, or back onto the operand."""
         source = self.any_value()
         if source is None:
-            return self.plain()
+            self.plain()
+            return
         step = self.number(1, source.count)
         between = self.new(step, self.number(1, 12))
         tile = rows(between.buffer, between.width, 0, var("t_n"))
@@ -99,7 +100,8 @@ class Author:
         """Columns of one value into the same columns of another, or onto themselves."""
         source = self.any_value(2)
         if source is None:
-            return self.plain()
+            self.plain()
+            return
         mine = source.head(2)
         made = source if self.number(0, 1) else self.new(source.count, source.width)
         if made is not source:
@@ -111,7 +113,8 @@ class Author:
         """A first write, then a loop that reads and rewrites the sum."""
         source = self.any_value()
         if source is None:
-            return self.plain()
+            self.plain()
+            return
         total = self.new(1, self.number(1, 12))
         self.steps.append(self.maker.call("init", 4, [], [total.whole()]))
         call = self.maker.call("add", 4, [source.tile(), total.whole()], [total.whole()], [], True)
@@ -122,7 +125,8 @@ class Author:
         """The bytes of a value whose content is no longer wanted, written anew in row tiles."""
         old = self.any_value()
         if old is None:
-            return self.plain()
+            self.plain()
+            return
         call = self.maker.call("rewrite", 5, [], [old.tile()], self.scratch())
         self.steps.append(Loop("t", old.count, self.number(1, old.count), (call,)))
 

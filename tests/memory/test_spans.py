@@ -16,10 +16,10 @@ LOOPS = (Loop("t", 7, 3, ()), Loop("h", 3, 1, ()))
 
 
 def every(loops: tuple[Loop, ...]) -> list[dict[str, int]]:
-    found = []
-    for values in product(*(list(loop.iterations({})) for loop in loops)):
-        found.append({k: v for env in values for k, v in env.items()})
-    return found
+    return [
+        {k: v for env in values for k, v in env.items()}
+        for values in product(*(list(loop.iterations({})) for loop in loops))
+    ]
 
 
 def bytes_of(span: Span, env: Env) -> set[int]:

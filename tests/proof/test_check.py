@@ -166,7 +166,7 @@ def test_code_that_does_not_end(
     source = planted / "src" / "mcf_mean.c"
     loop = r"\g<0>\n    for (volatile int go = 1; go;) {}"
     source.write_text(
-        re.sub(r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.M)
+        re.sub(r"^void mcf_mean_partial\([^{]*\{", loop, source.read_text(), flags=re.MULTILINE)
     )
     monkeypatch.setattr(runtime, "RUNTIME_C", planted)
     monkeypatch.setattr(limits, "_START_S", 1.0)

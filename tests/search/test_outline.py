@@ -24,7 +24,7 @@ def structure(graph):
     index = {}
     rows = []
     for op in graph.ops:
-        names = [n for n in (*op.inputs, *op.outputs)]
+        names = [*op.inputs, *op.outputs]
         types = [None if n is None else (graph.type(n).shape, graph.type(n).dtype) for n in names]
         who = [
             n

@@ -233,7 +233,7 @@ def test_the_limit_grows_with_the_estimate() -> None:
 
 def test_sockets_and_threads_of_a_run_are_gone(firmware: Callable) -> None:
     elf, board = firmware()
-    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    before = threading.active_count(), len([*Path("/proc/self/fd").iterdir()])
     unicorn_runner.run(elf, board, [IMAGE] * 3)
-    assert before == (threading.active_count(), len(os.listdir("/proc/self/fd")))
+    assert before == (threading.active_count(), len([*Path("/proc/self/fd").iterdir()]))
     assert signal.set_wakeup_fd(-1) == -1

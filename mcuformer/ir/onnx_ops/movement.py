@@ -7,6 +7,7 @@ the frontend learns what a chain of them does (index maps, docs/adr/0001).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,7 @@ def trilu(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.triu(x, k) if attrs.get("upper", 1) else np.tril(x, k),)
 
 
-_SCATTER: dict[str, np.ufunc | None] = {
+_SCATTER: Mapping[str, np.ufunc | None] = {
     "none": None, "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 _SEED = 0
 
 
-@cache
+@lru_cache(8)
 def rotation(size: int) -> NDArray[np.float64]:
     """A fixed random orthogonal Q with 1 Q = 1 (rows are vectors)."""
     q = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(size, size)))[0]

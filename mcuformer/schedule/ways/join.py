@@ -110,7 +110,7 @@ def _read_whole(em: Emitter, value: str) -> bool:
 def _copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
     """`size` bytes, in pieces as they lie together on both sides."""
     piece = x.row_bytes if x.stride != x.row_bytes else y.row_bytes
-    assert y.row_bytes == piece or y.stride == y.row_bytes, "pieces of two lengths"
+    assert y.row_bytes in (piece, y.stride), "pieces of two lengths"
     ends = [loc if loc.stride != loc.row_bytes else replace(loc, stride=piece) for loc in (x, y)]
     x, y = (replace(loc, row_bytes=piece) for loc in ends)
     count = Expr(size // piece)

@@ -6,7 +6,7 @@ switch, latency.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 from mcuformer.targets.board import Clock
 from mcuformer.targets.chip.registers import Device, mirrored
@@ -209,4 +209,5 @@ def _h7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Devic
     return RccH7(clock, family, dead, flash, power), power, flash
 
 
-_LAYOUTS = {"clock_stm32f4_f7.c": _f4_f7, "clock_stm32h7.c": _h7}
+_Layout = Callable[[Family, Clock, Collection[str]], tuple[Rcc, Device, FlashAcr]]
+_LAYOUTS: Mapping[str, _Layout] = {"clock_stm32f4_f7.c": _f4_f7, "clock_stm32h7.c": _h7}

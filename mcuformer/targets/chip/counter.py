@@ -139,7 +139,7 @@ def native_hook() -> ctypes.CDLL | None:
             work = target.with_name(f"{name}.{os.getpid()}")
             argv = [compiler, "-O2", "-shared", "-fPIC", "-o", str(work), str(_SOURCE)]
             subprocess.run(argv, check=True, capture_output=True)
-            os.replace(work, target)
+            work.replace(target)
         return ctypes.CDLL(str(target))
     except (OSError, subprocess.CalledProcessError):
         return None

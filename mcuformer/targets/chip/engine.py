@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from mcuformer.targets.cores import CORES
@@ -14,7 +14,7 @@ _unicorn: Any = importlib.import_module("unicorn")
 _arm: Any = importlib.import_module("unicorn.arm_const")
 
 Register = Literal["r0", "r1", "r2", "r3", "sp", "lr", "pc"]
-_REGISTERS: dict[str, int] = {
+_REGISTERS: Mapping[str, int] = {
     name: getattr(_arm, f"UC_ARM_REG_{name.upper()}")
     for name in ("r0", "r1", "r2", "r3", "sp", "lr", "pc")
 }
@@ -69,7 +69,8 @@ class Engine:
         library: Any = importlib.import_module("unicorn.unicorn_py3.unicorn").uclib
         handle = ctypes.c_size_t()
         status = library.uc_hook_add(
-            self.uc._uch, ctypes.byref(handle), _unicorn.UC_HOOK_BLOCK,
+            self.uc._uch,  # noqa: SLF001, the handle has no other name
+            ctypes.byref(handle), _unicorn.UC_HOOK_BLOCK,
             ctypes.cast(function, ctypes.c_void_p), ctypes.c_void_p(user),
             ctypes.c_uint64(1), ctypes.c_uint64(0),
         )  # fmt: skip

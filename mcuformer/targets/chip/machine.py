@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from mcuformer.targets.limits import endless
 Stop = Literal["waiting", "asleep"]
 _REGISTERS = ((0x40000000, 0x20000000), (0xA0001000, 0x1000), (0xE0000000, 0x100000))
 # What the bus allows before the MPU narrows it. ITCM is filled by the core itself.
-_BUS = {
+_BUS: Mapping[str, int] = {
     "flash": READ | EXECUTE,
     "itcm": READ | WRITE | EXECUTE,
     "ram": READ | WRITE,

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 READ, WRITE, EXECUTE = 1, 2, 4
-_ACCESS = {0: 0, 1: READ | WRITE, 2: READ | WRITE, 3: READ | WRITE, 5: READ, 6: READ, 7: READ}
+_ACCESS: Mapping[int, int] = {
+    0: 0,
+    1: READ | WRITE,
+    2: READ | WRITE,
+    3: READ | WRITE,
+    5: READ,
+    6: READ,
+    7: READ,
+}
 
 
 @dataclass(slots=True)

@@ -173,7 +173,10 @@ def test_read_only_output(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     for target in (tmp_path / "o", tmp_path):
         result = subprocess.run(
-            [sys.executable, "-c", program, str(target)], capture_output=True, text=True
+            [sys.executable, "-c", program, str(target)],
+            check=False,
+            capture_output=True,
+            text=True,
         )
         assert result.returncode == 2 and "permission denied" in result.stderr, result.stderr
     assert list(tmp_path.iterdir()) == []
@@ -186,7 +189,7 @@ def test_full_disk(compiling: Compiling, tmp_path: Path) -> None:
                "from mcuformer.cli import invoke", "sys.exit(invoke(sys.argv[1:]))"]  # fmt: skip
     result = subprocess.run(
         [sys.executable, "-c", "; ".join(limited), *compiling(tmp_path / "o", "--emit-only")],
-        capture_output=True, text=True,
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 2 and "nothing was written" in result.stderr, result.stderr
     assert list(tmp_path.iterdir()) == []
@@ -241,5 +244,7 @@ def test_package_builds_without_python(compiling: Compiling, tmp_path: Path) -> 
         ["cmake", "--build", "cm"],
         ["make"],
     ):
-        result = subprocess.run(command, cwd=tmp_path / "o", capture_output=True, text=True)
+        result = subprocess.run(
+            command, cwd=tmp_path / "o", check=False, capture_output=True, text=True
+        )
         assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,83 @@
+"""The shape that scripts/house.py counts: no circle, no mutable table, no file over 300 lines."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import house
+
+ROOT = Path(__file__).parents[1]
+
+MODULES = house.modules(ROOT)
+# All that is remembered for the life of the process: pure, and bounded.
+CACHES = {
+    "codegen.render.environment": "one jinja environment; templates come with the package",
+    "codegen.runtime.runtime_version": "one number; the runtime's files come with the package",
+    "ir.placeholders._typed": "zero-stride views by type and shape, at most 2^14: they cost no memory",
+    "quant.rewrites.rotate_stream.rotation": "a fixed matrix by width, the last 8 widths; only read",
+    "targets.board_file.shipped_boards": "frozen boards; their files come with the package",
+    "targets.chip.counter.native_hook": "one shared library, as dlopen itself keeps it",
+    "targets.port._template": "a template by name; templates come with the package",
+    "targets.toolchain.find_toolchain": "what is installed, by one of two names or none",
+}
+
+
+def test_files_are_short_and_tables_cannot_be_changed() -> None:
+    assert [m.name for m in MODULES if m.lines > 300] == []
+    assert [table for m in MODULES for table in m.tables()] == []
+
+
+def test_no_file_and_no_package_is_in_a_circle() -> None:
+    assert house.circles(house.imports_of(MODULES, None)) == []
+    assert house.circles(house.imports_of(MODULES, 2)) == []
+
+
+def test_every_cache_is_listed_with_its_reason() -> None:
+    assert {c for m in MODULES for c in m.caches()} == {f"mcuformer.{name}" for name in CACHES}
+
+
+def module(text: str) -> house.Module:
+    return house.Module(Path("a.py"), "mcuformer.a", text)
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("A = {}", True),
+        ("A: dict[str, int] = {}", True),
+        ("A = [1] + [2]", True),
+        ("A = {1} - {2}", True),
+        ("A = dict(a=1)", True),
+        ("A = collections.defaultdict(list)", True),
+        ("A = dict.fromkeys('ab')", True),
+        ("A: Mapping[str, int] = {}", False),
+        ("A: Final[Sequence[int]] = []", False),
+        ("A = frozenset((1,))", False),
+        ("A = (1, 2)", False),
+        ("__all__ = ['a']", False),
+    ],
+)
+def test_a_table_is_what_can_be_changed(line: str, counts: bool) -> None:
+    assert bool([*module(line).tables()]) == counts
+
+
+def test_a_submodule_is_imported_and_not_its_package() -> None:
+    names = [*module("from mcuformer.quant import refine, lower").imports()]
+    assert names == ["mcuformer.quant.refine", "mcuformer.quant.lower"]
+
+
+def test_every_circle_is_found() -> None:
+    assert house.circles({"a": ["b"], "b": ["c"], "c": []}) == []
+    assert len(house.circles({"a": ["b"], "b": ["a", "c"], "c": ["d"], "d": ["c"]})) == 2
+
+
+def test_prose_and_lines_are_counted() -> None:
+    text = '"""One\n\ntwo."""\n\nx = 1  # three\n\n\ndef f():\n    """Four."""\n    return x\n'
+    assert module(text).prose() == 4 and module(text).functions() == [3]
+    assert isinstance(module(text).tree, ast.Module)
