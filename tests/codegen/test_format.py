@@ -132,7 +132,7 @@ def test_no_warning(package: Path, hooks: tuple[str, ...]) -> None:
 def test_every_cast_says_something(package: Path) -> None:
     """Each is one of five kinds that C needs; UNTYPED fields have none."""
     text = (package / "model.c").read_text()
-    code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     cast = r"\((?:const )?(?:unsigned|void|u?int\d+_t|char|mcf_\w+)(?: \*+)?\)"
     needed = (
         r"\.[\w.]+ =\s+\(const u?int(?:8|16|32)_t \*\)\w+,",  # an array of words to a typed field
@@ -147,7 +147,9 @@ def test_every_cast_says_something(package: Path) -> None:
     for name in re.findall(r"\(void\)(\w+);", code):
         body = code[code.index("_invoke(") :].split("\n}\n")[0]
         assert len(re.findall(rf"\b{name}\b", body)) == 2, f"{name} is used: the cast says nothing"
-    for ctype, body in re.findall(r"static const (mcf_\w+) \w+ = \{(.*?)\n\};", code, flags=re.S):
+    for ctype, body in re.findall(
+        r"static const (mcf_\w+) \w+ = \{(.*?)\n\};", code, flags=re.DOTALL
+    ):
         for field, kind in re.findall(r"\.([\w.]+) =\s+\(const (\w+) \*\)", body):
             assert header_types()[ctype, field] == kind
 
@@ -156,8 +158,8 @@ def header_types() -> dict[tuple[str, str], str]:
     """Type of what a pointer points at, by struct and field, as the runtime's headers say."""
     found = {}
     for path in sorted((RUNTIME_C / "include").glob("*.h")):
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
-        for body, struct in re.findall(r"typedef struct \{(.*?)\} (\w+);", text, flags=re.S):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+        for body, struct in re.findall(r"typedef struct \{(.*?)\} (\w+);", text, flags=re.DOTALL):
             for kind, field in re.findall(r"const (\w+) \*(\w+);", body):
                 found[struct, field] = kind
     core = {("mcf_conv2d_t", f"core.{f}"): k for (s, f), k in found.items() if s == "mcf_linear_t"}
