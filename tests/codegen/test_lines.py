@@ -7,11 +7,11 @@ def test_a_short_call_is_one_line():
     assert list(call("    ", "f", ["a", "b"])) == ["    f(a, b);"]
 
 
-def test_a_long_call_is_wrapped_under_its_parenthesis():
+def test_a_long_call_goes_on_behind_its_parenthesis():
     args = [f"argument_{i:02}" for i in range(30)]
     lines = list(call("    ", "mcf_linear", args))
     assert len(lines) > 1 and all(len(line) <= WIDTH for line in lines)
-    assert all(line.startswith(" " * len("    mcf_linear(")) for line in lines[1:])
+    assert lines[0] == "    mcf_linear(" and all(x.startswith(" " * 8) for x in lines[1:])
     assert "".join("".join(lines).split()) == f"mcf_linear({','.join(args)});"
 
 
@@ -20,5 +20,5 @@ def test_numbers_come_so_many_to_a_line():
 
 
 def test_comments_stand_below_each_other():
-    assert list(commented([("a;", "x"), ("long;", "y")])) == ["a;    /* x */", "long; /* y */"]
+    assert list(commented([("a;", "x"), ("long;", "y")])) == ["    a;    /* x */", "    long; /* y */"]
     assert list(commented([])) == []

@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 T = TypeVar("T")
 MOST_ELEMENTS = 8000  # of a value
 MOST_WEIGHTS = 40000  # of a layer
-OPSET = 20
+OPSET = 23
 
 
 class TooLarge(Exception):
@@ -108,7 +108,7 @@ class Draw:
             [numpy_helper.from_array(a, n) for n, a in self.weights.items()],
         )
         opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=9)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
 
 def small(*shape: int) -> bool:

@@ -60,8 +60,9 @@ def layernorm(d: Draw, x: str) -> str:
 
 def _norm(d: Draw, x: str, c: int, shape: Shape | None) -> str:
     scale = d.const(1 + 0.3 * d.random(c))
-    if d.chance(15):
-        return d.node("SimplifiedLayerNormalization", [x, scale], shape, axis=-1)
+    if d.chance(60):
+        kind = d.one_of(("RMSNormalization", "SimplifiedLayerNormalization"))
+        return d.node(kind, [x, scale], shape, axis=-1)
     operands = [x, scale, *([d.normal(c, scale=0.2)] if d.chance(80) else [])]
     return d.node("LayerNormalization", operands, shape, axis=-1)
 

@@ -39,7 +39,7 @@ def packed(text, shape, dtype="float32"):
 '''
 _TAIL = """
 graph = helper.make_graph(nodes, "drawn", inputs, outputs, [numpy_helper.from_array(a, n) for n, a in weights.items()])
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", {opset})], ir_version=9)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", {opset})], ir_version=10)
 outcome = follow(Drawn((), model, modes, calibration, samples), {level!r}, Machine())
 print(outcome.result, "at", outcome.stage, outcome.message, outcome.trace, sep="\\n")
 sys.exit(outcome.result == "failed")
