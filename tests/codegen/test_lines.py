@@ -20,5 +20,8 @@ def test_numbers_come_so_many_to_a_line():
 
 
 def test_comments_stand_below_each_other():
-    assert list(commented([("a;", "x"), ("long;", "y")])) == ["    a;    /* x */", "    long; /* y */"]
+    assert list(commented([("a;", "x"), ("long;", "y")])) == [
+        "    a;    /* x */",
+        "    long; /* y */",
+    ]
     assert list(commented([])) == []
