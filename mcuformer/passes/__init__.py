@@ -1,4 +1,16 @@
-"""The pipelines: every rewrite, in the order in which it runs, and why it stands there."""
+"""The pipelines: every rewrite, in the order in which it runs, and why it stands there.
+
+A pass is a function Graph -> Graph that computes the same numbers with other operators, and gives the same
+object back where it finds nothing. Two lists run: ONNX_PASSES on a file's own nodes, which bring many
+spellings to one (norms and activations written out, constants, QDQ pairs), and FLOAT_PASSES on the canonical
+graph, which take biases, scales and norms into the layers beside them, split q, k and v, and let a
+selection of rows move up, so that the last block computes no row that nobody reads (MCUFormer's operator
+integration is what they are together). Rewrites that serve integers alone stand in `quant/rewrites`.
+
+A pass also runs on shapes alone (`Graph.shapes_only`): the search sends thousands of candidates through
+here. Constants are made by `edit.py`, which then computes nothing. Notes of what each pass did stand in
+meta["notes"], for -v.
+"""
 
 from __future__ import annotations
 

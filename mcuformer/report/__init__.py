@@ -1,1 +1,8 @@
-"""report.json and what is made of it."""
+"""report.json and what is made of it.
+
+`schema.py` is the contract: every field, and `problems`, which finds a report that breaks one of its own
+promises (the parts of SRAM sum to the whole, a null has its reason, `fits` is true only where nothing
+overflows). `rows.py` takes from a placed program what it knows by itself: memory, a row per layer.
+`timeline.py` lays buffers over calls, as text for a terminal and as data for `page.py`, which makes
+report.html: one file that fetches nothing. What fills the report in is `compile/figures.py`.
+"""
