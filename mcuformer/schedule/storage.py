@@ -176,8 +176,7 @@ class Storage:
             )
             if not same or buffer.kind == "output" or last.get(name, -1) > index:
                 continue
-            holders = [v for v, at in self.em.where.items() if at.buffer == loc.buffer]
-            if all(last.get(v, -1) <= index for v in holders) and self._read_before(region, loc):
+            if self.read_until[loc.buffer] <= index and self._read_before(region, loc):
                 return loc
         return None
 
