@@ -9,7 +9,3 @@ class Progress(Protocol):
     """`stage` begins, or `done` of `total` steps of it are done."""
 
     def __call__(self, stage: str, done: int = 0, total: int = 0) -> None: ...
-
-
-def silent(stage: str, done: int = 0, total: int = 0) -> None:
-    """For who wants to hear nothing."""
