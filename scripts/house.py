@@ -7,9 +7,10 @@ One column per tree (default: this one), so that a change can be shown before an
 
 Prose: lines of docstrings and comments among those that are not blank. Mutable tables: names of modules
 bound to a dict, list or set that no annotation makes read-only (mypy keeps a Mapping or Sequence so).
-Caches: functions that remember for the life of the process. Circles: files that import one another,
-directly or not, also for type checking alone. A module has a test where tests/PACKAGE/test_MODULE.py is,
-or where tests/mirror.toml says which test covers it.
+Shared names: classes, types and constants that two files define for different things (the same text is
+the same thing), beside those in SAME_ROLE and QUALIFIED. Caches: functions that remember for the life of
+the process. Circles: files that import one another, directly or not, also for type checking alone. A
+module has a test where tests/PACKAGE/test_MODULE.py is, or where tests/mirror.toml says which test covers it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ _MAKERS = (
 _READ_ONLY = ("Mapping", "Sequence", "AbstractSet", "Collection", "Iterable")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LOGIC_LINES = 12  # of functions; with fewer a module only names things
+SAME_ROLE: Mapping[str, str] = {
+    "ROWS": "the rows of one family, which the table of all families joins",
+    "SOURCES": "the C files of one family of kernels",
+}
+QUALIFIED: Mapping[str, str] = {
+    "targets.frames": "its types of messages are written with the module's name: frames.READ",
+}
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,16 @@ class Module:
             ):
                 yield f"{self.name}.{ast.unparse(target)}"
 
+    def public_names(self) -> Iterator[tuple[str, str]]:
+        """Classes, types and constants that others may import, each with the text that defines it."""
+        for node in self.tree.body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name, ast.unparse(node)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for name in (n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)):
+                    yield name.id, ast.unparse(node)
+
     def caches(self) -> Iterator[str]:
         for node in self.tree.body:
             if isinstance(node, _DEFINITIONS) and "cache" in " ".join(
@@ -160,6 +178,16 @@ def imports_of(all_modules: Sequence[Module], depth: int | None) -> dict[str, li
     return found
 
 
+def shared_names(all_modules: Sequence[Module]) -> dict[str, list[str]]:
+    """Public names with two meanings, and the files that define them."""
+    found: dict[str, dict[str, str]] = {}
+    for m in (m for m in all_modules if m.name.removeprefix(f"{NAME}.") not in QUALIFIED):
+        for name, text in m.public_names():
+            if not name.startswith("_") and name not in SAME_ROLE:
+                found.setdefault(name, {})[m.name] = text
+    return {name: [*texts] for name, texts in found.items() if len({*texts.values()}) > 1}
+
+
 def untested(tree: Path, all_modules: Sequence[Module]) -> list[str]:
     mirror = tree / "tests" / "mirror.toml"
     table = tomllib.loads(mirror.read_text(encoding="utf-8")) if mirror.is_file() else {}
@@ -194,6 +222,7 @@ def figures(tree: Path) -> dict[str, str]:
         "circles of packages": f"{len(circles(imports_of(found, 2)))}",
         "circles of files": f"{len(circles(imports_of(found, None)))}",
         "mutable module tables": f"{sum(len([*m.tables()]) for m in found)}",
+        "names with two meanings": f"{len(shared_names(found))}",
         "functions with a cache": f"{sum(len([*m.caches()]) for m in found)}",
         "modules with logic and no test": f"{len(untested(tree, found))}",
     }
@@ -214,6 +243,7 @@ def main() -> None:
             "over 300 lines": [m.name for m in found if m.lines > 300],
             "circle": [" -> ".join(c) for c in circles(imports_of(found, None))],
             "mutable table": [t for m in found for t in m.tables()],
+            "two meanings": [f"{n}: {', '.join(f)}" for n, f in shared_names(found).items()],
             "cache": [c for m in found for c in m.caches()],
             "no test": untested(trees[-1], found),
         }

@@ -42,8 +42,12 @@ def test_every_cache_is_listed_with_its_reason() -> None:
     assert {c for m in MODULES for c in m.caches()} == {f"mcuformer.{name}" for name in CACHES}
 
 
-def module(text: str) -> house.Module:
-    return house.Module(Path("a.py"), "mcuformer.a", text)
+def test_a_public_name_means_one_thing() -> None:
+    assert house.shared_names(MODULES) == {}
+
+
+def module(text: str, name: str = "a") -> house.Module:
+    return house.Module(Path(f"{name}.py"), f"mcuformer.{name}", text)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,24 @@ def test_a_submodule_is_imported_and_not_its_package() -> None:
 def test_every_circle_is_found() -> None:
     assert house.circles({"a": ["b"], "b": ["c"], "c": []}) == []
     assert len(house.circles({"a": ["b"], "b": ["a", "c"], "c": ["d"], "d": ["c"]})) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("class Cost: ...", "Cost = int", True),
+        ("LIMIT = 1", "LIMIT: int = 2", True),
+        ("LOW, HIGH = 1, 2", "HIGH = 3", True),
+        ("Shape = tuple[int, ...]", "Shape = tuple[int, ...]  # the same", False),
+        ("_LIMIT = 1", "_LIMIT = 2", False),
+        ("ROWS = (1,)", "ROWS = (2,)", False),
+        ("class Cost: ...", "def f(): Cost = 1", False),
+    ],
+)
+def test_a_name_is_shared_where_two_files_mean_different_things(
+    one: str, other: str, shared: bool
+) -> None:
+    assert bool(house.shared_names([module(one, "a"), module(other, "b")])) == shared
 
 
 def test_prose_and_lines_are_counted() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, print_json, warn
+from mcuformer.cli.console import ProgressLine, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import json_option
 from mcuformer.files.atomic import check_file
@@ -32,7 +32,7 @@ def command(report_file: Path | None, as_json: bool, **values: Any) -> None:
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.compile.stages import analyze_model
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         result = analyze_model(options, progress)
     if report_file is not None:
         write_report(result.page, result.report, report_file)

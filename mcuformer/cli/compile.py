@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcuformer.cli.console import Progress, cpu_line, print_json, warn
+from mcuformer.cli.console import ProgressLine, cpu_line, print_json, warn
 from mcuformer.cli.model_options import model_options, read_options
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
 from mcuformer.files.atomic import check_file
@@ -68,7 +68,7 @@ def command(
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.compile.stages import compile_model
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         result = compile_model(options, output, progress)
     warn(result.diagnostics)
     if report_file is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WIDTH = 20  # of the bar
 
 
-class Progress:
+class ProgressLine:
     """One line on stderr, redrawn at most ten times a second; silent when stderr is no terminal.
 
     A bar and the time left where the total is known; the time counts from the first call of a

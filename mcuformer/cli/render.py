@@ -11,10 +11,10 @@ from mcuformer.cli.console import table
 from mcuformer.files.atomic import atomic_file
 from mcuformer.util.names import printable
 
-Report = dict[str, Any]
+Document = dict[str, Any]
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Document) -> str:
     """Everything but the layers; warnings go to stderr (`warn`)."""
     parts = [
         _head(report),
@@ -27,7 +27,7 @@ def as_text(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def layer_table(report: Report) -> str:
+def layer_table(report: Document) -> str:
     """One row per layer of the integer graph."""
     rows = [
         [
@@ -61,7 +61,7 @@ def layer_table(report: Report) -> str:
     return table(header, rows)
 
 
-def write_report(page: Callable[[], str], report: Report, path: Path) -> None:
+def write_report(page: Callable[[], str], report: Document, path: Path) -> None:
     """`path` gets the HTML page when it ends in .html, the JSON otherwise."""
     is_page = path.suffix.lower() in (".html", ".htm")
     text = page() if is_page else json.dumps(report, indent=2, allow_nan=False) + "\n"
@@ -69,7 +69,7 @@ def write_report(page: Callable[[], str], report: Report, path: Path) -> None:
         work.write_text(text, encoding="utf-8")
 
 
-def _head(report: Report) -> str:
+def _head(report: Document) -> str:
     model, options = report["model"], report["options"]
     return "\n".join(
         [
@@ -86,7 +86,7 @@ def _head(report: Report) -> str:
     )
 
 
-def _weight_bits(report: Report) -> str:
+def _weight_bits(report: Document) -> str:
     """What the layers got, which is not always what was asked for."""
     found = [layer["weight_bits"] for layer in report["layers"] if layer["weight_bits"]]
     if len(set(found)) < 2:
@@ -94,7 +94,7 @@ def _weight_bits(report: Report) -> str:
     return f"4-bit weights in {found.count(4)} of {len(found)} layers"
 
 
-def _sram(report: Report) -> str:
+def _sram(report: Document) -> str:
     memory = report["memory"]
     parts = [
         (
@@ -115,7 +115,7 @@ def _sram(report: Report) -> str:
     return f"{text}\n\n{_regions(memory['regions'])}"
 
 
-def _flash(report: Report) -> str:
+def _flash(report: Document) -> str:
     flash = report["flash"]
     names = ("weights", "code", "total")
     text = table(["flash", "bytes"], [[n, _count(flash[f"{n}_bytes"])] for n in names])
@@ -127,14 +127,14 @@ def _regions(regions: list[dict[str, Any]]) -> str:
     return table(["region", "used", "of"], rows)
 
 
-def _time(report: Report) -> str:
+def _time(report: Document) -> str:
     estimate = report["estimate"]
     seconds = estimate["seconds"]
     time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
     return f"estimate {_count(estimate['instructions'])} instructions, {time}"
 
 
-def _checked(report: Report) -> str:
+def _checked(report: Document) -> str:
     found = report.get("checked")
     if not found:
         return ""
@@ -144,7 +144,7 @@ def _checked(report: Report) -> str:
     return f"checked  {found['samples']} samples in {found['emulator']}: all bits equal{against}"
 
 
-def _tradeoffs(report: Report) -> str:
+def _tradeoffs(report: Document) -> str:
     rows = [
         [t["optimize"], _count(t["sram_total_bytes"]), _count(t["macs"])]
         for t in report["tradeoffs"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mcuformer.cli.console import Progress, print_json
+from mcuformer.cli.console import ProgressLine, print_json
 from mcuformer.cli.params import directory_argument, emulator_option, json_option, timeout_option
 
 
@@ -44,7 +44,7 @@ def command(
     package = open_package(Path(directory))
     if output_file is not None:
         check_output_file(package, output_file)
-    with Progress() as progress:
+    with ProgressLine() as progress:
         document = run_once(package, inputs, raw, emulator, progress, timeout_s)
     if output_file is not None:
         save_outputs(document, output_file)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.console import ProgressLine, note, print_json
 from mcuformer.cli.params import COUNT, SIZE, json_option
 from mcuformer.errors import Interrupted, UsageError
 from mcuformer.util.interrupts import is_interruption
@@ -144,7 +144,7 @@ def command(
         settings = replace(settings, storage=values["storage"] or settings.storage, study=study)
     else:
         settings = Settings(**_completed(values))
-    with Progress() as progress, _explained(directory):
+    with ProgressLine() as progress, _explained(directory):
         search = Search(settings, directory, progress)
         if resume is None:
             save_settings(settings, directory)

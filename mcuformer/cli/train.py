@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mcuformer.cli.console import Progress, note, print_json
+from mcuformer.cli.console import ProgressLine, note, print_json
 from mcuformer.cli.params import json_option
 
 
@@ -118,7 +118,7 @@ def command(
         seed=seed,
         amp=amp,
     )
-    with Progress() as progress:
+    with ProgressLine() as progress:
         document = train_one(
             arch_file,
             data,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mcuformer.cli.console import Progress, print_json
+from mcuformer.cli.console import ProgressLine, print_json
 from mcuformer.cli.params import directory_argument, emulator_option, json_option, timeout_option
 
 EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
@@ -58,10 +58,13 @@ def command(
     runner = f"target {target}" if target else emulator
     if limit is None and runner != "host":
         limit = EMULATED_SAMPLES
-    with Progress() as progress, make_device(package, emulator, target, timeout_s) as device:
+    with ProgressLine() as progress, make_device(package, emulator, target, timeout_s) as device:
         document = validate(package, data, limit or None, model, runner, device, progress)
     if per_layer:
-        with Progress() as progress, make_tracer(package, emulator, target, timeout_s) as tracer:
+        with (
+            ProgressLine() as progress,
+            make_tracer(package, emulator, target, timeout_s) as tracer,
+        ):
             progress("comparing layers")
             differing = document["bit_exact"]["differing"]
             document["layers"] = layers_of(package, data, model, tracer, limit or None, differing)

@@ -23,7 +23,7 @@ Role = Literal["input", "output"]
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TensorPort:
     """An input or output: `macros` by name behind `<NAME>_INPUT_<i>_`, `comment` in lines."""
 
     role: Role
@@ -41,9 +41,9 @@ class Labels:
     strings: tuple[str, ...]
 
 
-def ports(program: Program, macro: str) -> tuple[list[Port], list[Port]]:
+def ports(program: Program, macro: str) -> tuple[list[TensorPort], list[TensorPort]]:
     """Inputs and outputs in order; `macro` is the prefix of the model's macros."""
-    found: dict[str, list[Port]] = {"input": [], "output": []}
+    found: dict[str, list[TensorPort]] = {"input": [], "output": []}
     roles: tuple[tuple[Role, Sequence[IoTensor]], ...] = (
         ("input", program.inputs),
         ("output", program.outputs),
@@ -57,7 +57,7 @@ def ports(program: Program, macro: str) -> tuple[list[Port], list[Port]]:
                 *_values(program, macro, role, i, type_),
             )
             comment = tuple(line for sentence in lines for line in wrapped(sentence))
-            found[role].append(Port(role, i, tensor, _macros(name, tensor, type_), comment))
+            found[role].append(TensorPort(role, i, tensor, _macros(name, tensor, type_), comment))
     return found["input"], found["output"]
 
 

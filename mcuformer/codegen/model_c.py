@@ -10,7 +10,7 @@ from typing import Any
 from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
 from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, collect
-from mcuformer.codegen.interface import Port, labels, ports
+from mcuformer.codegen.interface import TensorPort, labels, ports
 from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
@@ -22,7 +22,7 @@ from mcuformer.targets.board import Board
 from mcuformer.util.names import c_comment
 
 HEADERS = ("mcf_check.h", "mcf_elementwise.h")  # the latter has the copies of moves
-MODES: Mapping[str, str] = {
+MODE_MACROS: Mapping[str, str] = {
     "resident": "MCF_INPUT_RESIDENT",
     "bands": "MCF_INPUT_BANDS",
     "flash": "MCF_INPUT_FLASH",
@@ -117,11 +117,11 @@ def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str
         "resident": program.inputs[0].buffer is not None,
         "invoke_args": lambda arena: (f"void *{arena}", "mcf_read_lines_t read", "void *ctx"),
         "invoke_note": INVOKE_NOTES[program.input_mode],
-        "input_mode_macro": MODES[program.input_mode],
+        "input_mode_macro": MODE_MACROS[program.input_mode],
     }
 
 
-def _port(port: Port, printer: Printer) -> dict[str, Any]:
+def _port(port: TensorPort, printer: Printer) -> dict[str, Any]:
     return {
         "role": port.role,
         "index": port.index,
@@ -132,7 +132,7 @@ def _port(port: Port, printer: Printer) -> dict[str, Any]:
     }
 
 
-def _address(port: Port, printer: Printer) -> str:
+def _address(port: TensorPort, printer: Printer) -> str:
     if port.tensor.buffer is None:
         return "NULL"
     slot = printer.slots[port.tensor.buffer]

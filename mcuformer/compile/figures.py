@@ -74,7 +74,7 @@ def build_report(f: Figures) -> r.Report:
     return r.Report(
         tool=r.Tool(name="mcuformer", version=__version__),
         model=_model(f, sum(layer.macs for layer in layers)),
-        board=r.Board(
+        board=r.BoardSizes(
             name=f.board.name, sram_bytes=f.board.sram_bytes, flash_bytes=f.board.flash_bytes
         ),
         options=f.options.for_report() | {"weights_in": f.weights},
@@ -113,13 +113,13 @@ def _model(f: Figures, macs: int) -> r.Model:
     )
 
 
-def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tensor:
+def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.ModelTensor:
     """`name` is the ONNX one; scale and zero point stand where one pair holds for all channels."""
     type_ = graph.type(value)
     scale = np.unique(type_.qparams.scale) if type_.qparams else np.empty(0)
     zero = np.unique(type_.qparams.zero_point) if type_.qparams else np.empty(0)
     single = scale.size == 1 and zero.size == 1 and float(zero[0]).is_integer()
-    return r.Tensor(
+    return r.ModelTensor(
         name=name,
         shape=tuple(shape),
         dtype=type_.dtype,
@@ -128,19 +128,21 @@ def _tensor(graph: Graph, value: str, name: str, shape: Iterable[int]) -> r.Tens
     )
 
 
-def _sram_uses(f: Figures, beside_bytes: int) -> list[r.Use]:
+def _sram_uses(f: Figures, beside_bytes: int) -> list[r.RegionUse]:
     """Stack, .data and .bss lie in the first region, before its part of the arena."""
     uses = []
     for index, (region, use) in enumerate(zip(f.board.arenas, f.plan.arenas, strict=True)):
         used = use.used_bytes + (beside_bytes if index == 0 else 0)
-        uses.append(r.Use(name=region.name, used_bytes=used, size_bytes=region.size_bytes))
+        uses.append(r.RegionUse(name=region.name, used_bytes=used, size_bytes=region.size_bytes))
     return uses
 
 
 def _flash(f: Figures) -> r.Flash:
     regions = [m for m in f.board.memory if m.kind in ("flash", "qspi")]
     if f.linked is None:
-        uses = tuple(r.Use(name=m.name, used_bytes=None, size_bytes=m.size_bytes) for m in regions)
+        uses = tuple(
+            r.RegionUse(name=m.name, used_bytes=None, size_bytes=m.size_bytes) for m in regions
+        )
         return r.Flash(
             weights_bytes=f.weights_bytes, code_bytes=None, total_bytes=None, regions=uses
         )
@@ -151,7 +153,8 @@ def _flash(f: Figures) -> r.Flash:
         code_bytes=total - f.weights_bytes,
         total_bytes=total,
         regions=tuple(
-            r.Use(name=m.name, used_bytes=used[m.name], size_bytes=m.size_bytes) for m in regions
+            r.RegionUse(name=m.name, used_bytes=used[m.name], size_bytes=m.size_bytes)
+            for m in regions
         ),
     )
 

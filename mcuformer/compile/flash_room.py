@@ -32,7 +32,7 @@ def weights_room(options: CompileOptions, board: Board, constant_bytes: int) -> 
 
     All regions that `--weights` allows are tried before a weight gives up bits.
     """
-    if board.core == "host":
+    if board.is_host:
         return options.flash and options.flash - CODE_BYTES - constant_bytes
     total = board.flash_bytes if options.flash is None else options.flash
     beside = CODE_BYTES + constant_bytes
@@ -59,7 +59,7 @@ def flash_error(
         )  # fmt: skip
     qspi = board.qspi_region
     region = qspi if weights == "qspi" and qspi is not None else board.flash
-    if weights_bytes <= region.size_bytes or board.core == "host":
+    if weights_bytes <= region.size_bytes or board.is_host:
         return None
     return DoesNotFitError(
         f"flash: weights and constants take {weights_bytes:,} B, {region.name} of {board.name} has "

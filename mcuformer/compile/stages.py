@@ -88,7 +88,7 @@ def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:
 
     progress("writing C")
     figures = written(figures, work)
-    if figures.source.options.emit_only or figures.source.board.core == "host":
+    if figures.source.options.emit_only or not figures.source.board.has_firmware:
         return figures
     progress("building the firmware")
     return linked(figures, work)

@@ -16,7 +16,7 @@ from mcuformer.frontend import grids, joining, names, refusals
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.ends import convert_inputs, convert_outputs, laid_out
-from mcuformer.frontend.handlers import HANDLERS, Args
+from mcuformer.frontend.handlers import HANDLERS, Operands
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
@@ -25,7 +25,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.operators.table import refusal
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
 
-Env = dict[str, Operand | None]
+Bound = dict[str, Operand | None]
 MAX_LISTED = 40
 # Their result is a tensor of its own, whatever they read: behind them all is known again.
 _MAKES = frozenset((
@@ -51,7 +51,7 @@ class _Refused:
 def convert(graph: Graph) -> Graph:
     builder = Builder(graph.name, "float")
     emit = Emitter(graph, builder)
-    env: Env = {n: v.data for n, v in graph.values.items()}
+    env: Bound = {n: v.data for n, v in graph.values.items()}
     layouts, inputs = convert_inputs(graph, builder, env)
     for name in graph.inputs:
         env[name] = grids.noted(emit, name, env[name])
@@ -114,7 +114,7 @@ def _stem(graph: Graph, op: Op) -> str:
     return next((w for w in weights if w), op.name)
 
 
-def _results(emit: Emitter, op: Op, env: Env, refused: _Refused) -> list[Operand | None]:
+def _results(emit: Emitter, op: Op, env: Bound, refused: _Refused) -> list[Operand | None]:
     """What the node makes; what stands for it where it is refused, or reads what nobody knows."""
     args = [None if i is None else env[i] for i in op.inputs]
     opaque = any(map(is_opaque, args))
@@ -127,19 +127,19 @@ def _results(emit: Emitter, op: Op, env: Env, refused: _Refused) -> list[Operand
         return _opaque(emit, op, args, blamed and HANDLERS.get(op.kind) is None)
     if not opaque or op.kind in _MAKES or (op.kind == "MatMul" and _has_constant(args)):
         return results
-    return _opaque(emit, op, args, apart=op.kind in joining.MOVES and _all_apart(args))
+    return _opaque(emit, op, args, apart=op.kind in joining.MOVED_NODES and _all_apart(args))
 
 
-def _has_constant(args: Args) -> bool:
+def _has_constant(args: Operands) -> bool:
     return any(isinstance(a, np.ndarray) for a in args)
 
 
-def _all_apart(args: Args) -> bool:
+def _all_apart(args: Operands) -> bool:
     bases = [a.base for a in args if isinstance(a, View)]
     return all(b.apart for b in bases if isinstance(b, Opaque))
 
 
-def _opaque(emit: Emitter, op: Op, args: Args, apart: bool) -> list[Operand | None]:
+def _opaque(emit: Emitter, op: Op, args: Operands, apart: bool) -> list[Operand | None]:
     """Placeholders; None where the shape is unknown, or the result may be a constant."""
     if not any(isinstance(a, View) for a in args):
         return [None] * len(op.outputs)
@@ -155,7 +155,7 @@ def _placeholder(emit: Emitter, name: str, apart: bool) -> View | None:
     return View(Opaque(value, base, apart), index)
 
 
-def _run(emit: Emitter, op: Op, args: Args) -> list[Operand | None]:
+def _run(emit: Emitter, op: Op, args: Operands) -> list[Operand | None]:
     if op.kind != "Unary" and op.kind not in ONNX:
         raise OwnFault(refusals.unknown_operator(op.kind))
     if op.attrs.get("error"):
@@ -166,7 +166,7 @@ def _run(emit: Emitter, op: Op, args: Args) -> list[Operand | None]:
             raise OwnFault(refusals.on_constants_only(op.kind))
         raise Unsupported("")  # for an unknown input, whose producer is on the list already
     try:
-        if op.kind in joining.MOVES:
+        if op.kind in joining.MOVED_NODES:
             return list(joining.move(emit, op, args))
         handler = HANDLERS.get(op.kind)
         if handler is None:
@@ -177,7 +177,7 @@ def _run(emit: Emitter, op: Op, args: Args) -> list[Operand | None]:
     return [result, *[None] * (len(op.outputs) - 1)]
 
 
-def _part_of_nothing(kind: str, args: Args) -> Unsupported:
+def _part_of_nothing(kind: str, args: Operands) -> Unsupported:
     """Of an operator that is understood inside a pattern, of which a refused node may be the rest."""
     own = kind in refusals.ALWAYS or _all_apart(args)
     return (OwnFault if own else Unsupported)(refusals.on_constants_only(kind))

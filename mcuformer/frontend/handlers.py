@@ -19,8 +19,8 @@ from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import axes_of, wrapped
 
-Args = Sequence[Operand | None]
-Handler = Callable[[Emitter, Op, Args], Operand]
+Operands = Sequence[Operand | None]
+Handler = Callable[[Emitter, Op, Operands], Operand]
 
 
 def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
@@ -36,7 +36,7 @@ def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
     return np.asarray(scale) if along == axis % len(shape) else None
 
 
-def _view(args: Args, i: int) -> View:
+def _view(args: Operands, i: int) -> View:
     if i >= len(args) or not isinstance(args[i], View):
         raise Unsupported(
             f"looked for an activation, found a constant as input {i}: fold it (onnxslim)"
@@ -46,7 +46,7 @@ def _view(args: Args, i: int) -> View:
     return value
 
 
-def _const(args: Args, i: int) -> NDArray | None:
+def _const(args: Operands, i: int) -> NDArray | None:
     value = args[i] if i < len(args) else None
     if isinstance(value, View):
         raise Unsupported(
@@ -55,20 +55,20 @@ def _const(args: Args, i: int) -> NDArray | None:
     return value
 
 
-def _wanted(args: Args, i: int) -> NDArray:
+def _wanted(args: Operands, i: int) -> NDArray:
     value = _const(args, i)
     if value is None:
         raise OwnFault(f"malformed: input {i} is missing")
     return value
 
 
-def _both(args: Args) -> tuple[Operand, Operand]:
+def _both(args: Operands) -> tuple[Operand, Operand]:
     a, b = args
     assert a is not None and b is not None
     return a, b
 
 
-def _matmul(emit: Emitter, op: Op, args: Args) -> Operand:
+def _matmul(emit: Emitter, op: Op, args: Operands) -> Operand:
     a, b = _both(args)
     if isinstance(a, View) and isinstance(b, View):
         return attention.product(emit, a, b)
@@ -78,19 +78,19 @@ def _matmul(emit: Emitter, op: Op, args: Args) -> Operand:
     return layers.matmul(emit, a, b, _file_scales(emit, op, 0 if left else 1, -2 if left else -1))
 
 
-def _gemm(emit: Emitter, op: Op, args: Args) -> Operand:
+def _gemm(emit: Emitter, op: Op, args: Operands) -> Operand:
     c = args[2] if len(args) > 2 else None
     scales = _file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
     return layers.gemm(emit, _view(args, 0), _wanted(args, 1), c, op.attrs, scales)
 
 
-def _sub(emit: Emitter, op: Op, args: Args) -> Operand:
+def _sub(emit: Emitter, op: Op, args: Operands) -> Operand:
     a, b = _both(args)
     minus_b = arithmetic.scaled(b, -1.0) if isinstance(b, View) else np.asarray(-b)
     return arithmetic.add(emit, a, minus_b)
 
 
-def _sum(emit: Emitter, op: Op, args: Args) -> Operand:
+def _sum(emit: Emitter, op: Op, args: Operands) -> Operand:
     total, *rest = (a for a in args if a is not None)
     for term in rest:
         if isinstance(total, np.ndarray) and isinstance(term, np.ndarray):
@@ -100,7 +100,7 @@ def _sum(emit: Emitter, op: Op, args: Args) -> Operand:
     return total
 
 
-def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
+def _layernorm(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
     eps = op.attrs.get("epsilon", 1e-5)
@@ -109,12 +109,12 @@ def _layernorm(emit: Emitter, op: Op, args: Args) -> Operand:
     return layers.layernorm(emit, x, _wanted(args, 1), beta, eps, axis, centred)
 
 
-def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
+def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
     params = [_wanted(args, i) for i in range(1, 5)]
     return layers.batchnorm(emit, _view(args, 0), params, op.attrs.get("epsilon", 1e-5))
 
 
-def _softmax(emit: Emitter, op: Op, args: Args) -> Operand:
+def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
     x, axis = _view(args, 0), op.attrs.get("axis", -1)
     return (
         attention.softmax(emit, x, axis)
@@ -123,12 +123,12 @@ def _softmax(emit: Emitter, op: Op, args: Args) -> Operand:
     )
 
 
-def _conv(emit: Emitter, op: Op, args: Args) -> Operand:
+def _conv(emit: Emitter, op: Op, args: Operands) -> Operand:
     scales = _file_scales(emit, op, 1, 0)
     return layers.conv(emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales)
 
 
-def _reduce_axes(op: Op, args: Args, rank: int) -> list[int]:
+def _reduce_axes(op: Op, args: Operands, rank: int) -> list[int]:
     arrays = [None if isinstance(a, View) else a for a in args]
     axes = axes_of(op.attrs, arrays, 1)
     if not axes:
@@ -136,13 +136,13 @@ def _reduce_axes(op: Op, args: Args, rank: int) -> list[int]:
     return axes
 
 
-def _reduce_mean(emit: Emitter, op: Op, args: Args) -> Operand:
+def _reduce_mean(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     axes = _reduce_axes(op, args, len(x.shape))
     return reductions.mean(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
-def _reduce_sum(emit: Emitter, op: Op, args: Args) -> Operand:
+def _reduce_sum(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     count = math.prod(x.shape[a] for a in _reduce_axes(op, args, len(x.shape)))
     mean = _reduce_mean(emit, op, args)
@@ -150,12 +150,12 @@ def _reduce_sum(emit: Emitter, op: Op, args: Args) -> Operand:
     return arithmetic.scaled(mean, count)
 
 
-def _global_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     return reductions.mean(emit, x, range(2, len(x.shape)), True)
 
 
-def _max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+def _max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
     read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
     if not read.isdisjoint(op.outputs[1:]):
         raise OwnFault(
@@ -164,18 +164,18 @@ def _max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
     return reductions.pool(emit, "maxpool", _view(args, 0), op.attrs)
 
 
-def _global_max_pool(emit: Emitter, op: Op, args: Args) -> Operand:
+def _global_max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     return reductions.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
 
 
-def _reduce_max(emit: Emitter, op: Op, args: Args) -> Operand:
+def _reduce_max(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     axes = _reduce_axes(op, args, len(x.shape))
     return reductions.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
-def _where(emit: Emitter, op: Op, args: Args) -> Operand:
+def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
     """A constant mask: nothing masked, or masked attention scores become a bias."""
     mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
     if isinstance(a, View) and mask.all():
@@ -196,25 +196,25 @@ def _where(emit: Emitter, op: Op, args: Args) -> Operand:
     return arithmetic.add(emit, b, np.where(mask, attention.LOWEST_BIAS, 0.0))
 
 
-def _prelu(emit: Emitter, op: Op, args: Args) -> Operand:
+def _prelu(emit: Emitter, op: Op, args: Operands) -> Operand:
     """A slope per channel: slope*x + (1 - slope)*relu(x)."""
     x, slope = _view(args, 0), _wanted(args, 1)
     above = arithmetic.multiply(emit, arithmetic.unary(emit, x, "relu"), 1.0 - slope)
     return arithmetic.add(emit, arithmetic.multiply(emit, x, slope), above)
 
 
-def _is_nan(emit: Emitter, op: Op, args: Args) -> Operand:
+def _is_nan(emit: Emitter, op: Op, args: Operands) -> Operand:
     return np.zeros(_view(args, 0).shape, np.bool_)
 
 
-def _unary(emit: Emitter, op: Op, args: Args) -> Operand:
+def _unary(emit: Emitter, op: Op, args: Operands) -> Operand:
     """Bounds that bound nothing are no function."""
     x, fn = _view(args, 0), op.attrs["fn"]
     unbound = clamp_bounds(fn) == (-math.inf, math.inf)
     return x if unbound else arithmetic.unary(emit, x, fn)
 
 
-def _argmax(emit: Emitter, op: Op, args: Args) -> Operand:
+def _argmax(emit: Emitter, op: Op, args: Operands) -> Operand:
     if op.attrs.get("select_last_index", 0):
         raise OwnFault(
             "looked for the first of equals, found the last of equals (select_last_index=1)"
@@ -223,7 +223,7 @@ def _argmax(emit: Emitter, op: Op, args: Args) -> Operand:
     return reductions.argmax(emit, _view(args, 0), axis, keepdims)
 
 
-def _cast(emit: Emitter, op: Op, args: Args) -> Operand:
+def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
     """Between floats nothing happens; an index is an integer already."""
     base = _view(args, 0).base
     if isinstance(base, Tensor) and emit.writes(base.name, "argmax"):

@@ -15,7 +15,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import wrapped
 from mcuformer.ir.optable import ONNX
 
-MOVES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
+MOVED_NODES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 
 
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import ToolMissingError, UsageError
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif"))
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ def list_images(folder: Path) -> ImageFolder:
         return ImageFolder(tuple(f for fs in groups.values() for f in fs), labels, tuple(groups))
     files = _images(folder)
     if not files:
-        raise UsageError(f"{folder} holds no images", f"it may hold {', '.join(sorted(SUFFIXES))}")
+        raise UsageError(
+            f"{folder} holds no images", f"it may hold {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     return ImageFolder(tuple(files), None, ())
 
 
@@ -52,7 +56,7 @@ def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
 
 
 def _pillow() -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Function = Callable[..., NDArray]
-Twin = Callable[..., Any]
-REFUSED = None
+AnyTwin = Callable[..., Any]
+NO_TWIN = None
 _BLOCK = 2**14  # numbers that a function gets at once
 
 
@@ -57,7 +57,7 @@ class FunctionRow:
 
     name: str
     evaluate: Function
-    twin: Twin | None
+    twin: AnyTwin | None
     onnx: tuple[Spelling, ...]
     numbers: tuple[str, ...] = ()
     plain: bool = True

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcuformer.ir.float_ops import evaluate, shapes
-from mcuformer.ir.float_ops.evaluate import Evaluation
+from mcuformer.ir.float_ops.evaluate import FloatEvaluation
 from mcuformer.ir.float_ops.shapes import Shape, ShapeError, ShapeRule, conv_output
 from mcuformer.ir.functions import FUNCTIONS
 from mcuformer.ir.onnx_ops import elementwise, movement, nn, pools, quantize, reduction, resize
@@ -36,7 +36,7 @@ class FloatOp:
     operands: tuple[str, ...]
     attrs: tuple[str, ...]
     infer: ShapeRule
-    evaluate: Evaluation
+    evaluate: FloatEvaluation
     notes: str = ""
 
 

@@ -26,7 +26,7 @@ from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 
-MAX_LISTED = 16  # elements of a constant printed one by one
+MAX_PRINTED = 16  # elements of a constant printed one by one
 _NAME = r"[^\s,(){}=:\[\]]+"
 _TYPE = r"\w+\[[0-9x\-]*\]"
 _OP = re.compile(
@@ -61,7 +61,7 @@ def _data_text(data: NDArray) -> str:
     flat = data.reshape(-1)
     if flat.size and (flat == flat[0]).all():
         return repr(flat[0].item())
-    if flat.size <= MAX_LISTED:
+    if flat.size <= MAX_PRINTED:
         return repr(flat.tolist())
     return f"crc({zlib.crc32(np.ascontiguousarray(data).tobytes()):08x})"
 

@@ -31,7 +31,7 @@ KEEP_ROWS = 16  # query rows at a time where K and V stay expanded
 
 
 @record(frozen=True, slots=True)
-class Shape:
+class AttentionShape:
     """Queries, keys, heads, channels of a head of q and k, and of v; their types."""
 
     tq: int
@@ -43,14 +43,14 @@ class Shape:
     shared: bool  # all heads read the same k and v
 
 
-def shape_of(op: Op, graph: Values) -> Shape:
+def shape_of(op: Op, graph: Values) -> AttentionShape:
     q, k, v = (graph.type(str(name)) for name in op.inputs[:3])
     y, heads = graph.type(op.outputs[0]), int(op.attrs["heads"])
     d, dv = q.shape[1] // heads, y.shape[1] // heads
     shared = int(op.attrs.get("kv_heads", heads)) < heads
     types = (q.dtype, k.dtype, v.dtype, y.dtype)
     windows = int(op.attrs.get("windows", 1))
-    return Shape(q.shape[0] // windows, k.shape[0] // windows, heads, d, dv, types, shared)
+    return AttentionShape(q.shape[0] // windows, k.shape[0] // windows, heads, d, dv, types, shared)
 
 
 def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData:
@@ -93,14 +93,14 @@ def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData
     return KernelData("mcf_attention_t", fields, tuple(arrays))
 
 
-def is_narrow(op: Op, s: Shape) -> bool:
+def is_narrow(op: Op, s: AttentionShape) -> bool:
     """Whether scores of any int8 q and k stay inside int16, so that none has to be saturated."""
     k_reach = 128 + abs(int(op.attrs.get("k_zp", 0)))
     score = s.d * 128 * k_reach * max(op.attrs["m"]) >> 32
     return s.types[:2] == ("int8", "int8") and score < 32767 and not op.attrs["pre_shift"]
 
 
-def pair_bytes(s: Shape) -> int:
+def pair_bytes(s: AttentionShape) -> int:
     """Scores and normalisers of two query rows."""
     return 4 * round4(s.tk) + 24
 
@@ -115,7 +115,7 @@ class Layout:
     direct: Count = False
 
 
-def layout(op: Op, s: Shape, panel: Count, merge: Count) -> Layout:
+def layout(op: Op, s: AttentionShape, panel: Count, merge: Count) -> Layout:
     """The struct's fields for the choices `panel` and `merge`."""
     rows, heads = (abs(panel) + 1) & ~1, merge if s.shared else 1
     rows = pick(rows < 2, 2, rows)
@@ -126,14 +126,14 @@ def layout(op: Op, s: Shape, panel: Count, merge: Count) -> Layout:
     return Layout(pick(keep, KEEP_ROWS, rows), heads, keep, direct)
 
 
-def block_bytes(s: Shape, how: Layout, rows: Count) -> Count:
+def block_bytes(s: AttentionShape, how: Layout, rows: Count) -> Count:
     """Score rows, then q rows (and four keys), or four channels of V, as 16-bit pairs."""
     pairs = (rows + 1) // 2 * how.merge
     queries, values = 4 * round4(s.d) * (pairs + 2 - 2 * how.direct), 8 * round4(s.tk)
     return pairs * pair_bytes(s) + pick(queries > values, queries, values)
 
 
-def kept_bytes(s: Shape, merge: Count) -> Count:
+def kept_bytes(s: AttentionShape, merge: Count) -> Count:
     """All of K and V in 16 bits beside a short block."""
     values = 2 * round4(s.tk) * (round4(s.d) + round4(s.dv))
     return KEEP_ROWS // 2 * merge * (pair_bytes(s) + 4 * round4(s.d)) + values
@@ -146,7 +146,7 @@ def scratch_bytes(
     return _scratch(s, layout(op, s, panel, merge), rows)
 
 
-def _scratch(s: Shape, how: Layout, rows: Count) -> Count:
+def _scratch(s: AttentionShape, how: Layout, rows: Count) -> Count:
     block = block_bytes(s, how, pick(how.block > rows, rows, how.block))
     return pick(how.keep, kept_bytes(s, how.merge), block)
 
@@ -162,7 +162,7 @@ def dot_instructions(steps: int) -> int:
     return 11 * steps + 3 * max(1, -(-(steps - 1) // 32)) + 2
 
 
-def score_instructions(op: Op, s: Shape, direct: bool) -> int:
+def score_instructions(op: Op, s: AttentionShape, direct: bool) -> int:
     """All scores of a pair of rows."""
     words = round4(s.d) // 4
     if direct:
@@ -183,7 +183,7 @@ def instructions(
     return _instructions(op, s, layout(op, s, panel, merge), rows)
 
 
-def _instructions(op: Op, s: Shape, how: Layout, rows: Count) -> Count:
+def _instructions(op: Op, s: AttentionShape, how: Layout, rows: Count) -> Count:
     blocks = (rows + how.block - 1) // how.block
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
@@ -205,7 +205,7 @@ def _instructions(op: Op, s: Shape, how: Layout, rows: Count) -> Count:
     return pick(how.direct, total(True), total(False))
 
 
-def expand_instructions(s: Shape, direct: bool, small: list[bool]) -> int:
+def expand_instructions(s: AttentionShape, direct: bool, small: list[bool]) -> int:
     """All keys and values to 16 bits."""
     key = 47 + round4(s.d) // 4 * (17 if small[1] else 70) + (180 if s.d % 4 else 0)
     channels = 129 + s.tk // 4 * (21 if small[2] else 54)

@@ -151,6 +151,6 @@ def depthwise_instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     return conv_cost.dwconv2d(op, graph, shape, as_linear(op), band_of(op, graph))
 
 
-def _shape(op: Op, graph: Values, rows: int) -> conv_cost.Shape:
+def _shape(op: Op, graph: Values, rows: int) -> conv_cost.ConvShape:
     width = out_width(op, graph)
-    return conv_cost.Shape.of(op, graph, -(-pixels_of(op, graph, rows) // width), width)
+    return conv_cost.ConvShape.of(op, graph, -(-pixels_of(op, graph, rows) // width), width)

@@ -11,7 +11,7 @@ from mcuformer.kernels.shapes import Values, constant, round4
 
 PAIR_3X9 = 159  # of two patches of 3x3 pixels of 3 bytes
 PAIR_OF_LINES, LINE = 63, 60  # of two patches whose kernel rows need no copy
-PATCH, COPY_LINE, COPY_BYTE = 70, 33, 1.8  # of a patch gathered as bytes
+PATCH_COPY, COPY_LINE, COPY_BYTE = 70, 33, 1.8  # of a patch gathered as bytes
 EDGE = 1.3  # times dearer at the border of the image
 DW_PAIR, DW_TAP, DW_LINE, DW_GROUP = 61, 11, 25, 250
 DW_COLUMN, DW_STRIP_LINE = 4.75, 45
@@ -19,7 +19,7 @@ DW_PLAIN_TAP, DW_PLAIN = 43, 60  # of an output where mcf_dot has no loop or fin
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ConvShape:
     """Geometry of a call: `lines` output lines of `width` pixels."""
 
     lines: int
@@ -31,11 +31,11 @@ class Shape:
     item: int
 
     @staticmethod
-    def of(op: Op, graph: Values, lines: int, width: int) -> Shape:
+    def of(op: Op, graph: Values, lines: int, width: int) -> ConvShape:
         x = graph.type(str(op.inputs[0]))
         h, w, c = x.shape
         pads = tuple(op.attrs.get("pads", (0, 0, 0, 0)))
-        return Shape(
+        return ConvShape(
             lines, width, tuple(op.attrs["kernel"]), tuple(op.attrs["strides"]),
             pads, (h, w, c), DTYPES[x.dtype].itemsize,
         )  # fmt: skip
@@ -53,7 +53,7 @@ class Shape:
         return 1.0 - share
 
 
-def conv2d(op: Op, graph: Values, shape: Shape, core: Op, panel: int, tile: int) -> int:
+def conv2d(op: Op, graph: Values, shape: ConvShape, core: Op, panel: int, tile: int) -> int:
     """`core`: the layer over patches."""
     pixels = shape.lines * shape.width
     n, k = constant(graph, op.inputs[1]).shape
@@ -65,10 +65,10 @@ def conv2d(op: Op, graph: Values, shape: Shape, core: Op, panel: int, tile: int)
     return int(multiply - loads * cost.load(core, graph, work) + again * _load_pair(shape, k))
 
 
-def _load_pair(shape: Shape, k: int) -> float:
+def _load_pair(shape: ConvShape, k: int) -> float:
     """Two patches to 16 bits."""
     kh, line = shape.kernel[0], shape.kernel[1] * shape.image[2]
-    gathered = 2 * (PATCH + kh * (COPY_LINE + COPY_BYTE * line * shape.item)) + 27
+    gathered = 2 * (PATCH_COPY + kh * (COPY_LINE + COPY_BYTE * line * shape.item)) + 27
     gathered += _widen(round4(k), shape.item)
     inner = gathered
     if kh == 3 and line == 9 and shape.item == 1:
@@ -83,7 +83,7 @@ def _widen(count: int, item: int) -> int:
     return 24 * (count // 16) + 9 * (count // 4 % 4) if item == 1 else 11 * (count // 4)
 
 
-def dwconv2d(op: Op, graph: Values, shape: Shape, core: Op, band: int) -> int:
+def dwconv2d(op: Op, graph: Values, shape: ConvShape, core: Op, band: int) -> int:
     n, taps = constant(graph, op.inputs[1]).shape
     whole, rest = divmod(n, 4)
     extra = cost.finish(core, graph)

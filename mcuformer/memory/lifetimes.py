@@ -16,9 +16,8 @@ from typing import Any, NamedTuple, Protocol
 from mcuformer.memory.spans import Missing, apart, bind, corners, covers, hull, over_loop
 from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
+from mcuformer.program.expressions import Env
 from mcuformer.program.program import Program
-
-Env = dict[str, int]
 
 
 class Live(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from mcuformer.memory.conflicts import Item
 from mcuformer.memory.order_search import GRAIN, NEAR, PER_ITEM, search
 from mcuformer.memory.packing import orders
-from mcuformer.memory.shelf import Attempt, Shelf, Table
+from mcuformer.memory.shelf import Attempt, PlacingTable, Shelf
 
 
 def place_parts(
@@ -25,7 +25,7 @@ def place_parts(
     """
     through = _through(found)
     parts = _parts(found, through) or [[]]
-    table = Table(found, fast_bytes, rounds)
+    table = PlacingTable(found, fast_bytes, rounds)
     best: tuple[list[Shelf], list[Attempt]] | None = None
     for laid in _laid(table, through, bound):
         shelves = [Shelf(table, few, laid.offsets) for few in parts]
@@ -61,7 +61,7 @@ def _searched(
     ]  # fmt: skip
 
 
-def _laid(table: Table, through: list[int], bound: int) -> Iterator[Attempt]:
+def _laid(table: PlacingTable, through: list[int], bound: int) -> Iterator[Attempt]:
     """What lives through at the bottom; where it is one buffer, also at the top of the bound: the
     same space, but filled from the other end."""
     yield Shelf(table, through, {}).place(through)
@@ -72,7 +72,7 @@ def _laid(table: Table, through: list[int], bound: int) -> Iterator[Attempt]:
 
 
 def _around(
-    table: Table, through: list[int], parts: Sequence[list[int]], worst: int,
+    table: PlacingTable, through: list[int], parts: Sequence[list[int]], worst: int,
     levels: Sequence[int], bound: int,
 ) -> list[Attempt]:  # fmt: skip
     """The worst part searched with what lives through, then all others around that."""

@@ -21,7 +21,7 @@ class Attempt:
 
 
 @dataclass(slots=True, eq=False)
-class Table:
+class PlacingTable:
     """Of every item, what placing needs: bytes, alignment, gaps to others, bytes it wants fast."""
 
     found: Sequence[Item]
@@ -56,7 +56,7 @@ class Table:
 class Shelf:
     """Some of all items, to be placed around others at `fixed` offsets."""
 
-    table: Table
+    table: PlacingTable
     items: Sequence[int]
     fixed: Offsets
     rivals: list[list[tuple[int, int, int]]] = field(init=False)

@@ -15,7 +15,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.kernels.shapes import round4, segments_of
 from mcuformer.operators.macs import op_weight_bits
 from mcuformer.operators.outline import times
-from mcuformer.operators.row import IntOp, Operand
+from mcuformer.operators.row import IntOp, OperandFacets
 from mcuformer.operators.table import INT_OPS, operand
 from mcuformer.util.speed import record
 
@@ -69,7 +69,7 @@ def constant_bytes(graph: Graph, op: Op) -> int:
     return total
 
 
-def _size_of(row: IntOp, operand: Operand) -> Callable[[TensorType], int]:
+def _size_of(row: IntOp, operand: OperandFacets) -> Callable[[TensorType], int]:
     """How many bytes a constant operand has, as packed."""
     if operand.name == row.weights:
         return lambda _: 0

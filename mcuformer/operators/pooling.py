@@ -37,7 +37,7 @@ SMALL = 128  # pixels whose sum of 8 bits fits int16
 MOST_PIXELS = 1 << 14  # of a window whose average is taken: its int16 sum leaves two bits
 # Instructions of mcf_avgpool's Cortex-M code: an output line, a pixel; of a window's 4 channels of 8
 # bits, a line, a pixel; the same of one channel alone.
-LINE, WINDOW = 51, 48
+POOL_LINE, WINDOW = 51, 48
 FOUR, FOUR_ROW, FOUR_PIXEL = 95, 6.4, 7.05
 ONE, ONE_ROW, ONE_PIXEL = 34, 7.6, 6.15
 _WINDOW = frozenset({"kernel", "strides", "pads"})
@@ -113,7 +113,7 @@ def avgpool_instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     each = fours * (FOUR + lines[:, None] * FOUR_ROW + pixels * FOUR_PIXEL)
     ones = channels - 4 * fours
     each = each + ones * (ONE + lines[:, None] * ONE_ROW + pixels * ONE_PIXEL)
-    return round(rows * (LINE + width * (WINDOW + float(each.mean()))))
+    return round(rows * (POOL_LINE + width * (WINDOW + float(each.mean()))))
 
 
 ROWS = (

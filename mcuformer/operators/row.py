@@ -21,7 +21,7 @@ from mcuformer.kernels.base import KernelData
 from mcuformer.kernels.shapes import Values
 from mcuformer.operators.lowering import Target
 
-Evaluation = Callable[[Op, Args, TensorType], NDArray]
+IntEvaluation = Callable[[Op, Args, TensorType], NDArray]
 Movement = Literal["rows", "lines", "view", "join", "pick", "attention", "mean"]
 """rows: row i of the output needs row i of the operands; lines: an image, some lines of another;
 view, join, pick: no arithmetic, the same bytes seen otherwise, side by side, or row by row elsewhere;
@@ -36,7 +36,7 @@ class IncompleteRow(McuformerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Operand:
+class OperandFacets:
     """`along`: the axis of this operand that runs along the output's channels, None where it is read
     whole whichever channels are computed."""
 
@@ -125,10 +125,10 @@ class IntOp:
     """
 
     kind: str
-    operands: tuple[Operand, ...] = MISSING
+    operands: tuple[OperandFacets, ...] = MISSING
     movement: Movement = MISSING
     shape: ShapeRule = MISSING
-    evaluate: Evaluation = MISSING
+    evaluate: IntEvaluation = MISSING
     lowered: Mapping[str, Lowering] = MISSING
     kernel: Kernel | None = MISSING
     cost: Cost | None = MISSING
@@ -157,12 +157,14 @@ class IntOp:
         object.__setattr__(self, "places", {n: i for i, n in enumerate(names)})
 
 
-def named(*names: str) -> tuple[Operand, ...]:
+def named(*names: str) -> tuple[OperandFacets, ...]:
     """Operands from words such as "res?:-1": optional, its last axis along the output's channels."""
     found = []
     for word in names:
         name, _, axis = word.partition(":")
-        found.append(Operand(name.rstrip("?"), int(axis) if axis else None, name.endswith("?")))
+        found.append(
+            OperandFacets(name.rstrip("?"), int(axis) if axis else None, name.endswith("?"))
+        )
     return tuple(found)
 
 

@@ -128,7 +128,7 @@ def own_firmware(package: CompiledPackage) -> Path:
     elf = package.directory / ELF
     if elf.is_file():
         return elf
-    if package.board.core == "host":
+    if not package.board.has_firmware:
         raise UsageError(f"{package.board.name} has no firmware")
     raise UsageError(f"{elf} is missing", "compile without --emit-only")
 

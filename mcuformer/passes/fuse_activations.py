@@ -16,7 +16,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
 
-GRID = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
+SAMPLED_AT = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
 TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
 QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 bits, too
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
@@ -25,13 +25,13 @@ CHAINABLE = frozenset((
     "Min", "Max", "Identity", "Cast", *SPELLINGS,
 ))  # fmt: skip
 _TARGETS: Mapping[str, NDArray] = {
-    name: row.evaluate(GRID) for name, row in FUNCTIONS.items() if row.plain
+    name: row.evaluate(SAMPLED_AT) for name, row in FUNCTIONS.items() if row.plain
 }
-Samples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
+RootSamples = dict[str, NDArray]  # root value -> the value's samples as a function of that root
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    known: dict[str, Samples] = {}
+    known: dict[str, RootSamples] = {}
     made = graph.producers()
     ops: list[Op] = []
     for op in graph.ops:
@@ -44,7 +44,7 @@ def fuse_activations(graph: Graph) -> Graph:
                 fn = _which_gelu(chain, fn)
             origin = dict.fromkeys(name for part in chain for name in part.origin)
             op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn}, origin=tuple(origin))
-        known[op.outputs[0]] = {op.outputs[0]: GRID, **samples}
+        known[op.outputs[0]] = {op.outputs[0]: SAMPLED_AT, **samples}
         ops.append(op)
     fused = graph.replace(ops=tuple(ops)).pruned()
     left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp")]
@@ -69,24 +69,24 @@ def _which_gelu(chain: list[Op], nearest: str) -> str:
     return "gelu" if "Erf" in kinds else "gelu_tanh" if "Tanh" in kinds else nearest
 
 
-def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
+def _derive(graph: Graph, op: Op, known: Mapping[str, RootSamples]) -> RootSamples:
     """Samples of the result as a function of every value it depends on alone."""
     if op.kind not in CHAINABLE or len(op.outputs) != 1 or "error" in op.attrs:
         return {}
-    operands: list[Samples | NDArray | None] = []
+    operands: list[RootSamples | NDArray | None] = []
     for name in op.inputs:
         data = graph.const(name)
         if name is None:
             operands.append(None)
         elif data is None:
-            operands.append(known.get(name, {name: GRID}))
+            operands.append(known.get(name, {name: SAMPLED_AT}))
         elif data.size == 1 and data.dtype.kind == "f":
             operands.append(data.reshape(()).astype(np.float64))
         else:
             return {}
     active = [o for o in operands if isinstance(o, dict)]
     roots = [r for r in active[0] if all(r in o for o in active)] if active else []
-    result: Samples = {}
+    result: RootSamples = {}
     for root in roots[:MAX_CHAIN]:
         arrays = [o[root] if isinstance(o, dict) else o for o in operands]
         attrs = {**op.attrs, "to": "float64"} if op.kind == "Cast" else op.attrs
@@ -97,7 +97,7 @@ def _derive(graph: Graph, op: Op, known: Mapping[str, Samples]) -> Samples:
     return result
 
 
-def _match(graph: Graph, op: Op, samples: Samples) -> tuple[str, str] | None:
+def _match(graph: Graph, op: Op, samples: RootSamples) -> tuple[str, str] | None:
     """The root and the function nearest to the samples, if it is near enough."""
     shape = graph.type(op.outputs[0]).shape
     limit = QDQ_TOLERANCE if "qdq" in graph.meta else TOLERANCE

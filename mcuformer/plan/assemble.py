@@ -13,15 +13,15 @@ from mcuformer.program.buffers import Buffer, Span
 from mcuformer.program.calls import Call, Step, spans_of
 from mcuformer.program.expressions import Expr
 from mcuformer.program.program import IoTensor, Layer, Program
-from mcuformer.schedule.build import Frame, emit_region
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.build import Skeleton, emit_region
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
 
 Made = dict[int, list[str]]  # region -> its own buffers, in the order of their making
 
 
 def sketch(
-    fr: Frame, choices: Sequence[Choice], book: CostBook, only: Container[int]
+    fr: Skeleton, choices: Sequence[Choice], book: CostBook, only: Container[int]
 ) -> tuple[Program, Made]:
     """What has to be placed of the regions `only`: no layers, arguments or estimates."""
     bound = Sketch(fr.fresh(), book)
@@ -33,7 +33,7 @@ def sketch(
     return _program(fr, bound.em, steps, buffers), made
 
 
-def assemble(fr: Frame, choices: Sequence[Choice], book: CostBook) -> tuple[Program, Made]:
+def assemble(fr: Skeleton, choices: Sequence[Choice], book: CostBook) -> tuple[Program, Made]:
     """The whole program."""
     bound = Binding(fr.fresh(), book)
     steps, made = _steps(fr, choices, bound, range(len(fr.regions)))
@@ -50,7 +50,7 @@ def assemble(fr: Frame, choices: Sequence[Choice], book: CostBook) -> tuple[Prog
 
 
 def _steps(
-    fr: Frame, choices: Sequence[Choice], bound: Sketch, only: Container[int]
+    fr: Skeleton, choices: Sequence[Choice], bound: Sketch, only: Container[int]
 ) -> tuple[list[Step], Made]:
     steps, made = _read_input(bound.em, fr), Made()
     for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
@@ -63,8 +63,8 @@ def _steps(
 
 
 def _program(
-    fr: Frame,
-    em: Emitter,
+    fr: Skeleton,
+    em: TaskEmitter,
     steps: Sequence[Step],
     buffers: Mapping[str, Buffer],
     bound: Binding | None = None,
@@ -89,7 +89,7 @@ def _program(
     )
 
 
-def io_tensor(em: Emitter, name: str, pulled: bool = False) -> IoTensor:
+def io_tensor(em: TaskEmitter, name: str, pulled: bool = False) -> IoTensor:
     """Where the caller writes or reads the value `name`; nowhere where its lines are `pulled`."""
     t = em.values[name].type
     lines = t.shape[0] if t.shape else 1
@@ -102,7 +102,7 @@ def io_tensor(em: Emitter, name: str, pulled: bool = False) -> IoTensor:
     return IoTensor(name, at.buffer, at.start.const, lines, line_bytes)
 
 
-def _read_input(em: Emitter, fr: Frame) -> list[Step]:
+def _read_input(em: TaskEmitter, fr: Skeleton) -> list[Step]:
     """Bands mode for a model that wants its input whole (a sequence, several readers): read all lines at once."""
     name = fr.graph.inputs[0]
     where = em.where.get(name)

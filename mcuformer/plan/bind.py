@@ -15,8 +15,8 @@ from mcuformer.price.book import CostBook, weight_bytes_read
 from mcuformer.program.buffers import Addr, Arg, Buffer, Span
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.expressions import Expr
-from mcuformer.program.program import Param, Trace
-from mcuformer.schedule.emit import Emitter
+from mcuformer.program.program import Param, TracedTile
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.tasks import SCRATCH, Job, Part, Steps, Task
 
@@ -27,7 +27,7 @@ Choices = Mapping[str, int]
 class Sketch:
     """`buffers`: those of `em` and the scratch that was decided, in the order of their making."""
 
-    em: Emitter
+    em: TaskEmitter
     book: CostBook
     buffers: dict[str, Buffer] = field(init=False)
     scratch: dict[Job, tuple[Span, ...]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Binding(Sketch):
     """`params` are the const structs of kernels, `traces` what traced tiles hold, by their numbers."""
 
     params: dict[str, Param] = field(default_factory=dict)
-    traces: dict[Trace, int] = field(default_factory=dict)
+    traces: dict[TracedTile, int] = field(default_factory=dict)
 
     def call(self, task: Task) -> Call:
         job, scratch = task.job, self.scratch_of(task)
@@ -151,6 +151,6 @@ class Binding(Sketch):
             )
             first_byte += int(start) * y.row_bytes // self.em.values[value].type.shape[-1]
             value = whole
-        trace = Trace(value, first_byte, y.row_bytes)
+        trace = TracedTile(value, first_byte, y.row_bytes)
         index = self.traces.setdefault(trace, len(self.traces))
         return index, span[0], rows.first

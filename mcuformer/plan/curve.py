@@ -14,7 +14,7 @@ from mcuformer.operators.outline import times
 from mcuformer.plan.options import BUDGETS, Options, Trials, options, trials
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import learn_all
-from mcuformer.schedule.build import Frame
+from mcuformer.schedule.build import Skeleton
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.util.speed import keep, record
 
@@ -22,7 +22,7 @@ _NUMBERS = ("indices", "m", "o_mant", "o_exp")  # attributes that no schedule de
 
 
 @record(frozen=True, slots=True, eq=False)
-class Point:
+class CurvePoint:
     """One point of the trade-off: every region's choice under a limit on live bytes.
 
     `latent`: some attention runs from its low-rank latent, K and V never exist.
@@ -39,7 +39,7 @@ class Point:
         return tuple(o.choice(i) for o, i in zip(self.options, self.places, strict=True))
 
 
-def outside_live(fr: Frame) -> list[int]:
+def outside_live(fr: Skeleton) -> list[int]:
     """Bytes of materialised values that live while each region runs (its inputs and target included)."""
     count = len(fr.regions)
     first: dict[str, int] = {}
@@ -65,7 +65,7 @@ def outside_live(fr: Frame) -> list[int]:
     return [sum(table.values()) for table in live]
 
 
-def signature(fr: Frame, region: Region) -> tuple[object, ...]:
+def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     """Regions with equal signatures have equal options: shapes, types and structure, no names."""
     index: dict[str, int] = {}
     values, where = fr.emitter.values, fr.emitter.where
@@ -92,7 +92,7 @@ def signature(fr: Frame, region: Region) -> tuple[object, ...]:
     return tuple(rows)
 
 
-def is_latent(fr: Frame, region: Region) -> bool:
+def is_latent(fr: Skeleton, region: Region) -> bool:
     """Whether the attention's k and v layers read a materialised value narrower than K (a latent)."""
     assert region.attention is not None
     k = str(region.attention.inputs[1])
@@ -106,7 +106,7 @@ Memo = dict[tuple[object, ...], Options]
 
 
 def _options(
-    book: CostBook, fr: Frame, other: Frame | None, memo: Memo, keys: Sequence[object]
+    book: CostBook, fr: Skeleton, other: Skeleton | None, memo: Memo, keys: Sequence[object]
 ) -> list[Options]:
     """Of every region; what none is known of is emitted first, then costed together."""
     twins = {r.target: r for r in other.regions} if other else {}
@@ -130,11 +130,11 @@ def _options(
 
 def trade_off(
     book: CostBook,
-    fr: Frame,
-    other: Frame | None = None,
+    fr: Skeleton,
+    other: Skeleton | None = None,
     memo: Memo | None = None,
     keys: Sequence[object] | None = None,
-) -> list[Point]:
+) -> list[CurvePoint]:
     """Points with rising instructions and falling limits: what the model can trade.
 
     `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
@@ -162,6 +162,6 @@ def trade_off(
     places = zip(*(at[better].tolist() for at in chosen), strict=True)
     all_options = tuple(table)
     return [
-        Point(limit, total, from_latent, all_options, at)
+        CurvePoint(limit, total, from_latent, all_options, at)
         for at, limit, total, from_latent in zip(places, *columns, strict=True)
     ][::-1]

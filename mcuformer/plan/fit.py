@@ -12,14 +12,14 @@ from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import extend, plan
 from mcuformer.operators.outline import outline
 from mcuformer.plan.assemble import Made, assemble, sketch
-from mcuformer.plan.curve import Memo, Point, signature, trade_off
+from mcuformer.plan.curve import CurvePoint, Memo, signature, trade_off
 from mcuformer.plan.repeat import Repeats, repeats
 from mcuformer.plan.select import MODES, select
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule.build import Frame, frame
+from mcuformer.schedule.build import Skeleton, frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +33,12 @@ class Curve:
     graph: Graph
     input_mode: str
     book: CostBook
-    exact: Frame
-    points: tuple[Point, ...]
+    exact: Skeleton
+    points: tuple[CurvePoint, ...]
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
-    frames: dict[tuple[str, ...], tuple[Graph, Frame]] = field(default_factory=dict)
+    frames: dict[tuple[str, ...], tuple[Graph, Skeleton]] = field(default_factory=dict)
 
-    def frame(self, absorbed: tuple[str, ...]) -> tuple[Graph, Frame]:
+    def frame(self, absorbed: tuple[str, ...]) -> tuple[Graph, Skeleton]:
         """The graph with these attentions absorbed, and its frame."""
         if absorbed not in self.frames:
             whole = absorb(self.graph, absorbed) if absorbed else self.graph
@@ -58,8 +58,8 @@ class Schedule:
     graph: Graph
     program: Program
     plan: MemoryPlan
-    point: Point
-    points: tuple[Point, ...]
+    point: CurvePoint
+    points: tuple[CurvePoint, ...]
 
 
 def build(
@@ -132,8 +132,8 @@ class Fit:
     """A point of the curve that fits; `program` has one of each kind of block, placed by `plan`."""
 
     graph: Graph
-    frame: Frame
-    point: Point
+    frame: Skeleton
+    point: CurvePoint
     program: Program
     plan: MemoryPlan
     repeats: Repeats
@@ -181,7 +181,7 @@ def fit(
             )
 
 
-def _absorbed(fr: Frame, point: Point) -> tuple[str, ...]:
+def _absorbed(fr: Skeleton, point: CurvePoint) -> tuple[str, ...]:
     """Names of the attentions that run with absorbed weights."""
     pairs = zip(fr.regions, point.choices, strict=True)
     return tuple(

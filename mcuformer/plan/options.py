@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import Draft, Measurement, draft, draft_windows
 from mcuformer.price.menus import order_by
-from mcuformer.schedule.build import Frame, emit_region
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.build import Skeleton, emit_region
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import CONVOLUTIONS, JOINS, MEANS, PICKS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.conv import strip_choices
-from mcuformer.schedule.ways.embed import Grid, by_patches, line_choices
+from mcuformer.schedule.ways.embed import PatchGrid, by_patches, line_choices
 from mcuformer.util.speed import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
@@ -96,7 +96,7 @@ class Trials:
 
 
 def trials(
-    book: CostBook, fr: Frame, region: Region, other: Frame | None, twin: Region | None
+    book: CostBook, fr: Skeleton, region: Region, other: Skeleton | None, twin: Region | None
 ) -> Trials:
     """`twin` is the region with absorbed weights."""
     absorbed: list[Trial] = []
@@ -132,12 +132,12 @@ def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
     return order[better]
 
 
-def absorbed_trials(book: CostBook, fr: Frame, region: Region) -> list[Trial]:
+def absorbed_trials(book: CostBook, fr: Skeleton, region: Region) -> list[Trial]:
     rows = _queries(fr, region)
     return [_tiled(book, fr, region, s, rows, BUDGETS) for s in ("absorbed", "absorbed together")]
 
 
-def exact_trials(book: CostBook, fr: Frame, region: Region) -> Iterator[Trial]:
+def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
     """Every choice worth a thought for a region of the exact graph."""
     op, attention = region.ops[-1], region.attention
     if attention is not None and attention.attrs.get("windows", 1) > 1:
@@ -160,16 +160,16 @@ def exact_trials(book: CostBook, fr: Frame, region: Region) -> Iterator[Trial]:
         yield _tiled(book, fr, region, "rows", fr.emitter.values[name].type.shape[0], BUDGETS)
 
 
-def _lines(fr: Frame, region: Region) -> list[int]:
+def _lines(fr: Skeleton, region: Region) -> list[int]:
     """Image lines of patches at a time, or lines of a convolution's strips."""
     op = region.ops[-1]
     if not by_patches(fr.graph, op):
         return strip_choices(fr.emitter, region)
     pulled = str(op.inputs[0]) not in fr.emitter.where
-    return line_choices(Grid.of(fr.emitter, op)) if pulled else [op.attrs["kernel"][0]]
+    return line_choices(PatchGrid.of(fr.emitter, op)) if pulled else [op.attrs["kernel"][0]]
 
 
-def _queries(fr: Frame, region: Region) -> int:
+def _queries(fr: Skeleton, region: Region) -> int:
     assert region.attention is not None
     return fr.emitter.values[str(region.attention.inputs[0])].type.shape[0]
 
@@ -179,13 +179,13 @@ def _tiles(rows: int) -> list[int]:
     return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
 
 
-def _strips(book: CostBook, fr: Frame, region: Region, lines: int) -> Trial:
+def _strips(book: CostBook, fr: Skeleton, region: Region, lines: int) -> Trial:
     """A chain of convolutions in strips of `lines` lines, under every budget."""
     drafted = draft_windows(book, *_emit(fr, region, Choice("rows", lines=lines)))
     return _budgets(drafted, 1, lambda i: Choice("rows", lines=lines, budget=BUDGETS[i]))
 
 
-def _fixed(book: CostBook, fr: Frame, region: Region, choice: Choice, tile: int = 1) -> Trial:
+def _fixed(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:
     """A way that has no tiles to choose (its loops take `tile` rows at a time), under every budget."""
     drafted = draft(book, *_emit(fr, region, choice))
     return _budgets(drafted, tile, lambda i: replace(choice, budget=BUDGETS[i]))
@@ -198,14 +198,14 @@ def _budgets(drafted: Draft, tile: int, choice: Callable[[int], Choice]) -> Tria
     return Trial((drafted.measurement((tile,)),), sheet)
 
 
-def _emit(fr: Frame, region: Region, choice: Choice) -> tuple[Emitter, Steps, set[str]]:
+def _emit(fr: Skeleton, region: Region, choice: Choice) -> tuple[TaskEmitter, Steps, set[str]]:
     """The emitter after the region's tasks, those, and the buffers that were there before."""
     em = fr.fresh()
     return em, emit_region(em, region, choice), set(fr.emitter.buffers)
 
 
 def _tiled(
-    book: CostBook, fr: Frame, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
+    book: CostBook, fr: Skeleton, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
 ) -> Trial:
     """One schedule under every tile of `rows` and every budget."""
     tiles = _tiles(rows)
@@ -224,7 +224,7 @@ def _tiled(
 
 
 def _kept(
-    book: CostBook, fr: Frame, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]
+    book: CostBook, fr: Skeleton, region: Region, tiles: Sequence[int], query_tiles: Sequence[int]
 ) -> Trial:
     """Schedule `kv`. Its two loops share K and V only, which live through both: a choice costs the
     sum of both loops and peaks where the higher one does, so each loop is tiled by itself."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mcuformer.schedule.build import Frame
+from mcuformer.schedule.build import Skeleton
 from mcuformer.schedule.regions import Choice, Region
 
 Extent = tuple[str, int, int]  # buffer, first byte, one past the last
@@ -32,7 +32,7 @@ class Repeats:
         return frozenset(self.twin)
 
 
-def repeats(fr: Frame, keys: Sequence[object], choices: Sequence[Choice]) -> Repeats:
+def repeats(fr: Skeleton, keys: Sequence[object], choices: Sequence[Choice]) -> Repeats:
     """`keys`: equal for regions of equal shapes (curve.signature)."""
     touched = [_touched(fr, region) for region in fr.regions]
     cuts, through = _cuts(fr, touched)
@@ -60,7 +60,7 @@ def repeats(fr: Frame, keys: Sequence[object], choices: Sequence[Choice]) -> Rep
     return Repeats(tuple(twin), crossing)
 
 
-def _touched(fr: Frame, region: Region) -> list[Extent]:
+def _touched(fr: Skeleton, region: Region) -> list[Extent]:
     """Bytes of materialised values that a region reads or writes."""
     where, values = fr.emitter.where, fr.emitter.values
     found = []
@@ -94,7 +94,7 @@ def _alive(first: Mapping[str, int], last: Mapping[str, int], count: int) -> lis
     return found
 
 
-def _cuts(fr: Frame, touched: Sequence[Sequence[Extent]]) -> tuple[list[int], frozenset[str]]:
+def _cuts(fr: Skeleton, touched: Sequence[Sequence[Extent]]) -> tuple[list[int], frozenset[str]]:
     """Borders before regions where the most usual set of buffers is alive, and that set."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcuformer.errors import DoesNotFitError
-from mcuformer.plan.curve import Point
+from mcuformer.plan.curve import CurvePoint
 
 MODES = ("balanced", "ram", "speed")
 # `balanced` takes the least SRAM that costs this much over the fastest schedule (5 % in executed
@@ -19,8 +19,11 @@ DEAREST = 1.9
 
 
 def select(
-    points: Sequence[Point], optimize: str, limit_bytes: int, max_instructions: int | None = None
-) -> Point:
+    points: Sequence[CurvePoint],
+    optimize: str,
+    limit_bytes: int,
+    max_instructions: int | None = None,
+) -> CurvePoint:
     """The point that the user asked for; `points` rise in instructions and fall in bytes.
 
     Raises DoesNotFitError where no point meets both limits; the message names the nearest one.
@@ -47,7 +50,9 @@ def select(
     return min(near, key=lambda p: p.limit_bytes)
 
 
-def _nothing_fits(points: Sequence[Point], limit_bytes: int, max_instructions: int | None) -> str:
+def _nothing_fits(
+    points: Sequence[CurvePoint], limit_bytes: int, max_instructions: int | None
+) -> str:
     small = min(points, key=lambda p: p.limit_bytes)
     if small.limit_bytes > limit_bytes:
         return (

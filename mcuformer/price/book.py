@@ -33,7 +33,7 @@ from mcuformer.util.speed import keep
 
 T = TypeVar("T")
 Key = tuple[object, ...]
-Table = tuple[NDArray[np.int64], NDArray[np.int64]]  # scratch in whole eights, instructions
+CostTable = tuple[NDArray[np.int64], NDArray[np.int64]]  # scratch in whole eights, instructions
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +50,7 @@ class CostBook:
     menus: dict[tuple[Key, int, bool], Menu] = field(default_factory=dict)
     decided: dict[tuple[Key, bool], Decided] = field(default_factory=dict)
     terms: dict[Key, linear_cost.Terms] = field(default_factory=dict)
-    tables: dict[Key, Table] = field(default_factory=dict)
+    tables: dict[Key, CostTable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.figures = figures_of(self.costs)

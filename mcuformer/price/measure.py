@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcuformer.memory.lifetimes import stretches
 from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.table import kernel_of
 from mcuformer.price.book import CostBook, Key
+from mcuformer.price.menus import Counts
 from mcuformer.price.tables import Asked, learn, tables
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job, Steps, Task
 from mcuformer.util.speed import record
 
-Numbers = NDArray[np.int64]
 Tiles = tuple[tuple[int, int], ...]  # of tile buffers: bytes a row, total of the rows
 
 
@@ -79,23 +78,23 @@ class Measurement:
     def asked(self) -> list[Asked]:
         return [(jobs[0], line.key) for line, jobs in self.alike.items() if jobs[0] is not None]
 
-    def figures(self, budgets: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+    def figures(self, budgets: tuple[int, ...]) -> tuple[Counts, Counts]:
         """(peak, instructions), each [tiles, budgets]."""
         sizes = np.array(self.tiles, np.int64)
-        held: dict[tuple[int, int], Numbers] = {}
-        runs: dict[int, Numbers | int] = {0: 1}
+        held: dict[tuple[int, int], Counts] = {}
+        runs: dict[int, Counts | int] = {0: 1}
         peak = np.zeros((len(sizes), len(budgets)), np.int64)
         cost = np.zeros_like(peak)
         known = iter(tables(self.book, self.em, self.asked, self.tiles, budgets))
         for line, jobs in self.alike.items():
             job, count = jobs[0], len(jobs) * line.times
-            beside: Numbers | int = line.fixed
+            beside: Counts | int = line.fixed
             for size, rows in line.tiles:
                 if (size, rows) not in held:
                     held[size, rows] = (size * np.minimum(sizes, rows)[:, None] + 7) & ~7
                 beside = beside + held[size, rows]
             if job is None:
-                instructions: Numbers | int = line.instructions
+                instructions: Counts | int = line.instructions
             else:
                 scratch, instructions = next(known)
                 beside = beside + scratch

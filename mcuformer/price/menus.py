@@ -19,9 +19,9 @@ from mcuformer.util.speed import keep
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 Menu = tuple[tuple[dict[str, int], int, int], ...]  # (choices, scratch bytes, instructions)
-Numbers = NDArray[np.int64]
-Pair = tuple[Numbers, Numbers]
-Cost = Callable[[Numbers, Numbers, Numbers], Numbers]  # instructions of (rows, two choices)
+Counts = NDArray[np.int64]
+Pair = tuple[Counts, Counts]
+CostFunction = Callable[[Counts, Counts, Counts], Counts]  # instructions of (rows, two choices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +31,11 @@ class Menus:
     menus, as (row count, place in the flattened tables)."""
 
     names: tuple[str, str]
-    choices: tuple[Numbers, Numbers]
-    scratch: Numbers
-    cost: Numbers
-    kept: tuple[Numbers, Numbers]
-    instructions: Cost
+    choices: tuple[Counts, Counts]
+    scratch: Counts
+    cost: Counts
+    kept: tuple[Counts, Counts]
+    instructions: CostFunction
 
     def listed(self) -> Menu:
         """The first menu, entry by entry."""
@@ -47,7 +47,7 @@ class Menus:
             for x, y, scratch, cost in zip(*columns, strict=True)
         )
 
-    def chosen(self, budgets: Numbers) -> Numbers:
+    def chosen(self, budgets: Counts) -> Counts:
         """Places [row counts, budgets] in the flattened tables: the last entry that fits, the first
         where none does."""
         row, place = self.kept
@@ -155,13 +155,13 @@ def attention_menus(
     scratch, cost = attention.figures(op, graph, count, panel, merge)
     kept = _worthwhile(scratch, cost, (1, 1))
 
-    def instructions(rows: Numbers, panel: Numbers, merge: Numbers) -> Numbers:
+    def instructions(rows: Counts, panel: Counts, merge: Counts) -> Counts:
         return attention.figures(op, graph, rows, panel, merge)[1]
 
     return Menus(("panel", "merge"), (panel, merge), scratch, cost, kept, instructions)
 
 
-def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tuple[Numbers, Numbers]:
+def _worthwhile(scratch: Counts, cost: Counts, ratio: tuple[int, int]) -> tuple[Counts, Counts]:
     """By rising scratch, the first and every entry whose cost is less than `ratio` of all before."""
     count, width = cost.shape
     order = order_by(scratch, cost)
@@ -176,7 +176,7 @@ def _worthwhile(scratch: Numbers, cost: Numbers, ratio: tuple[int, int]) -> tupl
     return row, place
 
 
-def order_by(first: Numbers, second: Numbers) -> NDArray[np.intp]:
+def order_by(first: Counts, second: Counts) -> NDArray[np.intp]:
     """Indices along the last axis that sort by `first`, then by `second`, neither negative: both in
     one number, which sorts four times as fast as np.lexsort, where it has room for them."""
     bits = int(second.max(initial=0)).bit_length()

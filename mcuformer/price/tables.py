@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.operators.table import kernel_of
-from mcuformer.price.book import CostBook, Key, Table
-from mcuformer.price.menus import Decided, Menus, attention_menus, linear_menus
+from mcuformer.price.book import CostBook, CostTable, Key
+from mcuformer.price.menus import Counts, Decided, Menus, attention_menus, linear_menus
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job
 from mcuformer.util.speed import keep
 
-Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]  # thousands of them are kept
 Asked = tuple[Job, Key]  # and its cost key
 NewLayer = tuple[Job, Key, State, tuple[int, ...]]  # with its cost key and tiles
@@ -28,7 +27,7 @@ def tables(
     asked: Sequence[Asked],
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
-) -> list[Table]:
+) -> list[CostTable]:
     """The tables of `asked`, each [tiles, budgets | 1]."""
     names = _names(asked, tiles, budgets)
     found = {at: book.tables[at] for at in names if at in book.tables}
@@ -64,14 +63,16 @@ def _is_linear(job: Job) -> bool:
     return kernel_of(job.op).menu == "linear" and not job.lines
 
 
-def _cut(job: Job, tiles: Sequence[int]) -> tuple[Numbers, Numbers, Numbers]:
+def _cut(job: Job, tiles: Sequence[int]) -> tuple[Counts, Counts, Counts]:
     """Rows of a whole tile, how many of those, and rows of the last, shorter one (0: none)."""
     total = job.total or job.rows
     full = np.minimum(np.array(tiles if job.total else (total,), np.int64), total)
     return full, *np.divmod(total, full)
 
 
-def _linear(book: CostBook, layers: Sequence[NewLayer], budgets: tuple[int, ...]) -> list[Table]:
+def _linear(
+    book: CostBook, layers: Sequence[NewLayer], budgets: tuple[int, ...]
+) -> list[CostTable]:
     cuts = [_cut(job, tiles) for job, _, _, tiles in layers]
     rows = [full.tolist() for full, _, _ in cuts]
     terms = [book.terms_of(job.op, em, key) for job, key, em, _ in layers]
@@ -95,7 +96,7 @@ def _table(
     key: Key,
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
-) -> Table:
+) -> CostTable:
     if _is_linear(job):
         return _linear(book, [(job, key, em, tiles)], budgets)[0]
     full, count, tail = _cut(job, tiles)
@@ -113,8 +114,8 @@ def _table(
 
 
 def _under(
-    menus: Menus, tail: Numbers, budgets: tuple[int, ...]
-) -> tuple[Numbers, Numbers, Numbers, Small, Small]:
+    menus: Menus, tail: Counts, budgets: tuple[int, ...]
+) -> tuple[Counts, Counts, Counts, Small, Small]:
     """Under every budget: scratch, instructions of a whole tile and of the last one, two choices."""
     at = menus.chosen(np.array(budgets, np.int64))
     scratch, whole = menus.scratch.take(at), menus.cost.take(at)
@@ -133,7 +134,7 @@ def _listed(
     full: list[int],
     tail: list[int],
     budgets: tuple[int, ...],
-) -> tuple[Numbers, Numbers, Numbers]:
+) -> tuple[Counts, Counts, Counts]:
     """Scratch, instructions of a whole tile and of the last one, entry by entry."""
     chosen = []
     for rows, rest in zip(full, tail, strict=True):

@@ -29,7 +29,7 @@ class Layer:
 
 
 @record(frozen=True, slots=True)
-class Trace:
+class TracedTile:
     """What a traced tile holds: `row_bytes` from byte `first_byte` on of each row of int-graph value
     `value`. All of q and one head's share of it, where it is k as well, are two traces."""
 
@@ -90,7 +90,7 @@ class Program:
     graph: Graph
     params: Mapping[str, Param]
     constants: tuple[str, ...]
-    traces: tuple[Trace, ...]
+    traces: tuple[TracedTile, ...]
     inputs: tuple[IoTensor, ...]  # in the order of graph.inputs; `input_mode` is that of the first
     outputs: tuple[IoTensor, ...]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError, ToolMissingError, ValidationError
 from mcuformer.ir.graph import Graph
@@ -16,9 +15,8 @@ from mcuformer.package.execution import Executor
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.limits import EndlessError
 from mcuformer.util.names import printable
-from mcuformer.validate.per_layer import traced_equal
+from mcuformer.validate.per_layer import InterpreterValues, traced_equal
 
-Values = Mapping[str, NDArray]
 _HINT = (
     "this is a bug in mcuformer or in a compiler: no package was written; please report the model"
 )
@@ -35,7 +33,10 @@ def emulator_for(package: CompiledPackage) -> str | None:
 
 
 def compare_bits(
-    package: CompiledPackage, emulator: str, images: Sequence[bytes], expected: Sequence[Values]
+    package: CompiledPackage,
+    emulator: str,
+    images: Sequence[bytes],
+    expected: Sequence[InterpreterValues],
 ) -> None:
     """ValidationError unless every output byte of every sample is the interpreter's.
 
@@ -68,7 +69,7 @@ def _first_output(graph: Graph, wanted: Sequence[bytes], got: bytes) -> tuple[st
 
 
 def _differs(
-    package: CompiledPackage, emulator: str, image: bytes, values: Values, what: str,
+    package: CompiledPackage, emulator: str, image: bytes, values: InterpreterValues, what: str,
     output: str | None = None,
 ) -> ValidationError:  # fmt: skip
     layer = _first_layer(package, emulator, image, values)
@@ -86,7 +87,7 @@ def _differs(
 
 
 def _first_layer(
-    package: CompiledPackage, emulator: str, image: bytes, values: Values
+    package: CompiledPackage, emulator: str, image: bytes, values: InterpreterValues
 ) -> str | None:
     """By a build that shows every layer's rows; on the host where the emulator breaks off."""
     for runner in dict.fromkeys((emulator, "host")):

@@ -13,7 +13,7 @@ from mcuformer.proof.layers import Shortfall, compare_layers
 from mcuformer.proof.outputs import float_fault, output_sqnr
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Evidence, draw_samples
-from mcuformer.proof.scores import REACH, Saturation, behind, saturations
+from mcuformer.proof.scores import LARGEST_SCORE, Saturation, behind, saturations
 from mcuformer.report.schema import Checked, unknown
 from mcuformer.util.names import printable
 
@@ -68,7 +68,7 @@ def _saturated(saturated: Sequence[Saturation]) -> Iterator[Diagnostic]:
         yield Diagnostic(
             severity="warning", code="scores-saturate", where=found.layer,
             message=f"attention {printable(found.layer)} has scores up to {found.largest:.0f}, and "
-            f"more than {REACH:.0f} cannot be told apart: {100 * found.rows:.2g} % of its rows weigh "
+            f"more than {LARGEST_SCORE:.0f} cannot be told apart: {100 * found.rows:.2g} % of its rows weigh "
             "other keys than in the float model",
             hint=_SATURATED,
         )  # fmt: skip

@@ -47,7 +47,7 @@ class Shortfall:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class LayerComparison:
     """`faults`: where faults begin; `outputs`: the float graph's own, [n, ...] in its layout.
 
     `first`: the float graph's values of the first sample.
@@ -60,7 +60,7 @@ class Comparison:
 
 def compare_layers(
     prepared: Graph, graph: Graph, inputs: Sequence[NDArray], ints: Mapping[str, NDArray]
-) -> Comparison:
+) -> LayerComparison:
     """The layers of the int `graph` where a fault begins; those that only inherit one are left out.
 
     `inputs`: real numbers [n, ...] in the graph's own layout; `ints`: the interpreter's values.
@@ -79,7 +79,9 @@ def compare_layers(
         got = type_.qparams.dequantise(ints[name]).reshape(exact.shape)
         found, predicted = _db(exact, got), min(CEILING_DB, _db(exact, rounded))
         seen[name] = Shortfall(producers[name].name, found, predicted)
-    return Comparison(_faults(graph, seen), [outputs[name] for name in prepared.outputs], first)
+    return LayerComparison(
+        _faults(graph, seen), [outputs[name] for name in prepared.outputs], first
+    )
 
 
 def _faults(graph: Graph, seen: Mapping[str, Shortfall]) -> list[Shortfall]:

@@ -23,7 +23,7 @@ from mcuformer.ir.int_ops_attention import (
 )
 
 _STEP = EXP_RANGE / EXP_ENTRIES
-REACH = 32767 * _STEP
+LARGEST_SCORE = 32767 * _STEP
 _MOVED = 0.01  # of a row's probability, that counts
 
 

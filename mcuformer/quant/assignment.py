@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import QParams
-from mcuformer.quant.attention_scales import Limits
+from mcuformer.quant.attention_scales import Magnitudes
 from mcuformer.quant.policy import Policy
 
 
@@ -47,7 +47,7 @@ class Assignment:
     dtypes: dict[str, str] = field(default_factory=dict)
     multiples: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     ratios: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    limits: dict[str, Limits] = field(default_factory=dict)
+    limits: dict[str, Magnitudes] = field(default_factory=dict)
 
 
 def per_input(graph: Graph, formats: Formats) -> tuple[InputFormat | None, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
-from mcuformer.quant.attention_scales import Limits, exchange, snap_ratio, value_scales
+from mcuformer.quant.attention_scales import Magnitudes, exchange, snap_ratio, value_scales
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
 from mcuformer.quant.class_grids import merged, reader_weights
 
@@ -105,16 +105,16 @@ def _is_free(graph: Graph, name: str, done: Assignment) -> bool:
     return producer.kind == "linear" and producer.attrs["fn"] is None
 
 
-def operand_limits(graph: Graph, op: Op, dtype: str) -> Limits:
+def operand_limits(graph: Graph, op: Op, dtype: str) -> Magnitudes:
     """int8: 127. int16: as large as the proofs on scores and P V allow (ADR 0002)."""
     if dtype == "int8":
-        return Limits(127, 127, 127)
+        return Magnitudes(127, 127, 127)
     heads = int(op.attrs["heads"])
     depth = graph.type(str(op.inputs[0])).shape[1] // heads
     keys = graph.type(str(op.inputs[1])).shape[0] // op.attrs.get("windows", 1)
     score = min(32767, math.isqrt((2**31 - 1) // depth) - 1)
     p_shift = attention_p_shift(dtype, keys)
-    return Limits(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))
+    return Magnitudes(score, score, min(32767, (2**31 - 1) // (keys * (32767 >> p_shift))))
 
 
 def attention_p_shift(dtype: str, keys: int) -> int:

@@ -21,7 +21,7 @@ _RATIOS = 2.0 ** np.arange(0.0, 4.01, 0.125)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Magnitudes:
     """Largest magnitudes that q, k and v may take as integers (both signs)."""
 
     q: int
@@ -30,7 +30,7 @@ class Limits:
 
 
 def exchange(
-    q: ValueStats, k: ValueStats, heads: int, limits: Limits, method: str
+    q: ValueStats, k: ValueStats, heads: int, limits: Magnitudes, method: str
 ) -> tuple[QParams, QParams]:
     """Per-channel (C,) parameters of q (zero point 0) and k (any), s_q * s_k constant per head."""
     k_low, k_high = value_range(k, method, 2 * limits.k + 1, per_channel=True)
@@ -79,7 +79,7 @@ def value_scales(
     v: ValueStats,
     out: ValueStats,
     heads: int,
-    limits: Limits,
+    limits: Magnitudes,
     out_limit: int,
     method: str,
     weights: NDArray | None,

@@ -24,7 +24,7 @@ _OF_OPERANDS = 2.0**-24  # what cancels in float32
 _MOVES = ("slice", "gather", "reshape")
 
 
-class Seen(Protocol):
+class Extremes(Protocol):
     """Extremes of a value, () or (C,) (quant/calibrate.py)."""
 
     @property
@@ -33,7 +33,7 @@ class Seen(Protocol):
     def high(self) -> NDArray: ...
 
 
-def finest_steps(graph: Graph, values: Mapping[str, Seen]) -> dict[str, NDArray[np.float64]]:
+def finest_steps(graph: Graph, values: Mapping[str, Extremes]) -> dict[str, NDArray[np.float64]]:
     """Per activation (C,)."""
     done = {name: _of_reach(values[name]) for name in graph.inputs}
     for op in graph.ops:
@@ -55,12 +55,12 @@ def finest_steps(graph: Graph, values: Mapping[str, Seen]) -> dict[str, NDArray[
     return done
 
 
-def _of_reach(value: Seen) -> NDArray[np.float64]:
+def _of_reach(value: Extremes) -> NDArray[np.float64]:
     reach = np.maximum(np.abs(value.low), np.abs(value.high)).astype(np.float64)
     return _OF_REACH * reach if reach.max() >= 1e-9 else np.full(reach.shape, _OF_NOTHING)
 
 
-def _of_sum(graph: Graph, op: Op, x: Seen, finest: NDArray) -> NDArray[np.float64]:
+def _of_sum(graph: Graph, op: Op, x: Extremes, finest: NDArray) -> NDArray[np.float64]:
     """What one step of the accumulator is worth, roughly, per output channel (N,)."""
     w = graph.const(op.inputs[1])
     assert w is not None

@@ -33,7 +33,7 @@ _KINDS: Mapping[str, str] = {
 
 
 @dataclass(slots=True)
-class Layer:
+class WeightedSum:
     """A weighted sum on integer inputs: acc + bias ~ (x - x_zp) @ w + bias, all real per step of x.
 
     w[K, N] float64; `zero` [K] real zero points; `reach` [K] is max |x| + |x_zp|.
@@ -128,12 +128,12 @@ def _arrays(
     }
 
 
-def _furthest(layer: Layer) -> float:
+def _furthest(layer: WeightedSum) -> float:
     """The largest magnitude of a sum, whatever the input."""
     return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
 
 
-def _layer(ctx: Context, op: Op) -> Layer:
+def _layer(ctx: Context, op: Op) -> WeightedSum:
     """Input scales folded into the weights, input zero points into the bias."""
     w, b = ctx.const(op.inputs[1]), ctx.const(op.inputs[2])
     assert w is not None
@@ -152,7 +152,7 @@ def _layer(ctx: Context, op: Op) -> Layer:
         real = flat * np.tile(scale, taps)[:, None]
         moved = (x_zp - np.tile(zero, taps)) @ real
     bias = moved + (0.0 if b is None else b.astype(np.float64))
-    return Layer(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), depthwise)
+    return WeightedSum(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), depthwise)
 
 
 def _depthwise(ctx: Context, op: Op) -> bool:
@@ -168,7 +168,7 @@ def _common_zero(ctx: Context, x: str) -> int:
     return int(zero) if np.ndim(zero) == 0 and float(zero).is_integer() else 0
 
 
-def _integers(ctx: Context, op: Op, layer: Layer, bits: int) -> refine.IntWeights:
+def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.IntWeights:
     if ctx.trace is None or layer.depthwise:
         return refine.plain(layer.w, layer.bias, bits)
     window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}

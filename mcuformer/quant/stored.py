@@ -19,7 +19,7 @@ from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
-from mcuformer.quant.attention_scales import Limits
+from mcuformer.quant.attention_scales import Magnitudes
 from mcuformer.quant.policy import policies
 
 ROUNDED = "mcuformer.rounded"  # keys .0, .1, ... in the ONNX metadata
@@ -76,7 +76,7 @@ def restored(graph: Graph, text: str) -> Assignment:
             {n: d for n, (d, _, _) in values.items()},
             {n: np.array(v, np.int64) for n, v in table["multiples"].items()},
             {n: np.array(v) for n, v in table["ratios"].items()},
-            {n: Limits(*v) for n, v in table["limits"].items()},
+            {n: Magnitudes(*v) for n, v in table["limits"].items()},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{ROUNDED} in the model's metadata is damaged: {error}") from error

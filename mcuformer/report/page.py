@@ -54,7 +54,7 @@ def _chips(report: Report) -> Iterator[tuple[str, object]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """A piece of a bar: its share of the whole in percent."""
 
     name: str
@@ -62,7 +62,7 @@ class Part:
     percent: float
 
 
-def sram_bar(report: Report) -> list[Part]:
+def sram_bar(report: Report) -> list[BarPart]:
     m = report.memory
     parts = [
         ("arena", m.arena_bytes),
@@ -74,15 +74,15 @@ def sram_bar(report: Report) -> list[Part]:
     return _bar(parts, m.sram_available_bytes)
 
 
-def flash_bar(report: Report) -> list[Part]:
+def flash_bar(report: Report) -> list[BarPart]:
     f = report.flash
     return _bar([("weights", f.weights_bytes), ("code", f.code_bytes)], report.board.flash_bytes)
 
 
-def _bar(parts: Iterable[tuple[str, int | None]], whole: int) -> list[Part]:
+def _bar(parts: Iterable[tuple[str, int | None]], whole: int) -> list[BarPart]:
     known = [(name, part) for name, part in parts if part]
     whole = max(whole, sum(part for _, part in known), 1)
-    return [Part(name, part, round(100 * part / whole, 2)) for name, part in known]
+    return [BarPart(name, part, round(100 * part / whole, 2)) for name, part in known]
 
 
 def _row(layer: LayerRow, layers: Iterable[LayerRow]) -> dict[str, object]:

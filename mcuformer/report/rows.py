@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.program import Program
-from mcuformer.report.schema import LayerRow, Memory, Use, sram_total
+from mcuformer.report.schema import LayerRow, Memory, RegionUse, sram_total
 
 
 def memory_section(
     program: Program,
     made: MemoryPlan,
     *,
-    regions: Iterable[Use],
+    regions: Iterable[RegionUse],
     available_bytes: int,
     static_bytes: int | None,
     stack_bytes: int | None,
@@ -82,7 +82,7 @@ class _Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class CallTotal:
     """All executions of one call: how many, and what they cost together."""
 
     executions: int
@@ -90,12 +90,14 @@ class Work:
     weight_bytes_read: int
 
 
-def call_work(program: Program) -> list[tuple[Call, Work]]:
+def call_work(program: Program) -> list[tuple[Call, CallTotal]]:
     """Every call in static order with what all its executions cost."""
     return list(_work(program.steps, 1, None))
 
 
-def _work(steps: Iterable[Step], times: int, inner: Loop | None) -> Iterator[tuple[Call, Work]]:
+def _work(
+    steps: Iterable[Step], times: int, inner: Loop | None
+) -> Iterator[tuple[Call, CallTotal]]:
     """`times` executions of the innermost loop `inner` around `steps`."""
     for step in steps:
         if isinstance(step, Loop):
@@ -106,4 +108,4 @@ def _work(steps: Iterable[Step], times: int, inner: Loop | None) -> Iterator[tup
         last = step.instructions if step.tail_instructions is None else step.tail_instructions
         runs = full + bool(tail)
         once = full * step.instructions + bool(tail) * last
-        yield step, Work(times * runs, times * once, times * runs * step.weight_bytes_read)
+        yield step, CallTotal(times * runs, times * once, times * runs * step.weight_bytes_read)

@@ -24,7 +24,7 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
+class ModelTensor:
     """An input or output of the model as the ONNX file has it; `dtype` is that of the firmware."""
 
     name: str
@@ -41,19 +41,19 @@ class Model:
     opset: int
     parameters: int
     macs: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[ModelTensor, ...]
+    outputs: tuple[ModelTensor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class BoardSizes:
     name: str
     sram_bytes: int
     flash_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class RegionUse:
     """A memory region of the board and how full it is."""
 
     name: str
@@ -76,7 +76,7 @@ class Memory:
     sram_available_bytes: int
     lower_bound_bytes: int
     peak_layer: str
-    regions: tuple[Use, ...]
+    regions: tuple[RegionUse, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Flash:
     weights_bytes: int | None
     code_bytes: int | None
     total_bytes: int | None
-    regions: tuple[Use, ...]
+    regions: tuple[RegionUse, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ class Report:
     schema_version: int = SCHEMA_VERSION
     tool: Tool
     model: Model
-    board: Board
+    board: BoardSizes
     options: dict[str, Any]
     memory: Memory
     flash: Flash

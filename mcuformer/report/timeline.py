@@ -12,7 +12,7 @@ from mcuformer.program.buffers import Buffer
 from mcuformer.program.calls import Call
 from mcuformer.program.program import Program
 from mcuformer.report.rows import call_work
-from mcuformer.report.schema import Use
+from mcuformer.report.schema import RegionUse
 
 STREAM_LAYERS = 4  # a buffer that this many layers write carries the residual stream
 
@@ -49,7 +49,7 @@ class Track:
 class Timeline:
     moments: tuple[Moment, ...]
     tracks: tuple[Track, ...]
-    regions: tuple[Use, ...]
+    regions: tuple[RegionUse, ...]
     peak: int
     lower_bound_bytes: int
 
@@ -85,7 +85,7 @@ def timeline(program: Program, made: MemoryPlan) -> Timeline:
         moments=tuple(moments),
         tracks=tuple(tracks),
         regions=tuple(
-            Use(name=u.arena.name, used_bytes=u.used_bytes, size_bytes=u.arena.size_bytes)
+            RegionUse(name=u.arena.name, used_bytes=u.used_bytes, size_bytes=u.arena.size_bytes)
             for u in made.arenas
         ),
         peak=made.peak.position,

@@ -9,7 +9,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS
 from mcuformer.schedule.columns import split_column_views
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
@@ -25,7 +25,7 @@ from mcuformer.schedule.ways.mean import mean
 from mcuformer.schedule.ways.rows import tokenwise
 from mcuformer.schedule.ways.windows import windowed
 
-Way = Callable[[Emitter, Region, Loc, Choice], Steps]
+Way = Callable[[TaskEmitter, Region, Loc, Choice], Steps]
 ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
     "kv": keep_kv,
     "heads": head_by_head,
@@ -44,7 +44,7 @@ OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Skeleton:
     """What does not depend on choices: the graph, its regions, and an emitter that knows all storage.
 
     `source` is the graph as given, before selections of columns went into the layers.
@@ -53,13 +53,13 @@ class Frame:
     source: Graph
     graph: Graph
     regions: tuple[Region, ...]
-    emitter: Emitter
+    emitter: TaskEmitter
     mode: str
 
-    def fresh(self) -> Emitter:
+    def fresh(self) -> TaskEmitter:
         """A copy of the emitter whose tables can grow without touching the original's."""
         em = self.emitter
-        return Emitter(
+        return TaskEmitter(
             em.graph,
             dict(em.values),
             em.layer_ids,
@@ -71,23 +71,23 @@ class Frame:
         )
 
 
-def frame(graph: Graph, mode: str) -> Frame:
+def frame(graph: Graph, mode: str) -> Skeleton:
     source, graph = graph, copies_first(split_column_views(graph))
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
-    em = Emitter(graph, dict(graph.values), ids)
+    em = TaskEmitter(graph, dict(graph.values), ids)
     Storage(em, graph, list(regions), mode).assign()
-    return Frame(source, graph, regions, em, mode)
+    return Skeleton(source, graph, regions, em, mode)
 
 
-def emit_region(em: Emitter, region: Region, choice: Choice) -> Steps:
+def emit_region(em: TaskEmitter, region: Region, choice: Choice) -> Steps:
     """The tasks of one region; `em` gets its buffers."""
     return way_of(em, region, choice)(em, region, em.where[region.target], choice)
 
 
-def way_of(em: Emitter, region: Region, choice: Choice) -> Way:
+def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:
     op = region.ops[-1]
     if region.attention is not None:
         return ATTENTIONS[choice.schedule]

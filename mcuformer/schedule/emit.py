@@ -18,7 +18,7 @@ from mcuformer.schedule.tasks import SCRATCH, Job, Task
 
 
 @dataclass(slots=True)
-class Emitter(State):
+class TaskEmitter(State):
     """Adds the tasks of operations to a program under construction."""
 
     def chain(

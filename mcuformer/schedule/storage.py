@@ -8,7 +8,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import kernel_of, operand
 from mcuformer.program.buffers import IMAGE, Kind
 from mcuformer.program.expressions import Expr
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
@@ -27,7 +27,7 @@ from mcuformer.schedule.ways.embed import by_patches, may_overwrite
 class Storage:
     """Fills `em.where` for every materialised value and knows when each buffer is last read."""
 
-    em: Emitter
+    em: TaskEmitter
     graph: Graph
     regions: list[Region]
     mode: str

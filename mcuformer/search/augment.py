@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Protocol = Literal["none", "baseline", "cutmix", "modern"]
-CHUNK = 32  # kornia draws one auto-augment policy per call
+DRAWN_AT_ONCE = 32  # kornia draws one auto-augment policy per call
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Augment:
         if self.protocol == "none":
             return x
         if self.protocol == "modern":
-            return torch.cat([_policy(part, self.mirror) for part in x.split(CHUNK)])
+            return torch.cat([_policy(part, self.mirror) for part in x.split(DRAWN_AT_ONCE)])
         if self.mirror:  # photographs: whole pixels, nothing is blurred
             return moved(x, mirror=True, shift=0.125, turn=0.0, zoom=0.0, whole=True)
         return moved(x, mirror=False)

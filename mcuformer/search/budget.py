@@ -79,4 +79,4 @@ def with_counts(
     )
 
 
-BUDGETS = ("small", "normal", "large")
+BUDGET_NAMES = ("small", "normal", "large")

@@ -18,7 +18,7 @@ from mcuformer.errors import UsageError
 
 VALIDATION_SHARE = 0.15
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
+DATA_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 DIGITS_SIZE = 24
 _DIGITS = tuple("0123456789")
 _FASHION_CLASSES = (
@@ -175,7 +175,7 @@ def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
     for label, name in enumerate(classes):
         if not (root / name).is_dir():
             raise UsageError(f"{root} has no folder {name}", "every class needs train/ and test/")
-        found = [p for p in sorted((root / name).iterdir()) if p.suffix.lower() in SUFFIXES]
+        found = [p for p in sorted((root / name).iterdir()) if p.suffix.lower() in DATA_SUFFIXES]
         paths += found
         y += [label] * len(found)
     if not paths:

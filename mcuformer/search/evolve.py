@@ -31,17 +31,17 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "width": ("dim",),
 }
 POINTS, SUBNETS, TOP, DRAWS = 6, 8, 3, 60
-REACH = 0.35  # half the width of a subspace on an axis, of the whole axis
+SUBSPACE_REACH = 0.35  # half the width of a subspace on an axis, of the whole axis
 STEP = 0.25
 
-Point = tuple[float, ...]
+SpacePoint = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """`score` in percent; None where too few draws of the subspace are legal."""
 
-    point: Point
+    point: SpacePoint
     score: float | None
     legal_share: float
 
@@ -72,23 +72,27 @@ def evolve(
     return subspace(judge.space, best.point), history
 
 
-def subspace(space: Space, point: Point) -> Space:
+def subspace(space: Space, point: SpacePoint) -> Space:
     """The choices within reach of `point` on every axis; never fewer than one."""
     changes: dict[str, Sequence[Any]] = {}
     for x, genes in zip(point, AXES.values(), strict=True):
         for gene in genes:
             options = space.choices[gene]
             places = np.linspace(0, 1, len(options)) if len(options) > 1 else np.zeros(1)
-            near = [o for o, at in zip(options, places, strict=True) if abs(at - x) <= REACH]
+            near = [
+                o for o, at in zip(options, places, strict=True) if abs(at - x) <= SUBSPACE_REACH
+            ]
             changes[gene] = near or [options[int(np.abs(places - x).argmin())]]
     return space.with_choices(**changes)
 
 
-def _first(random: Random) -> list[Point]:
+def _first(random: Random) -> list[SpacePoint]:
     return [tuple(round(random.random(), 3) for _ in AXES) for _ in range(POINTS)]
 
 
-def _score(judge: Judge, evaluate: Callable[[Arch], float], point: Point, random: Random) -> Scored:
+def _score(
+    judge: Judge, evaluate: Callable[[Arch], float], point: SpacePoint, random: Random
+) -> Scored:
     space = subspace(judge.space, point)
     local = Judge(space, judge.planner)
     drawn = 0
@@ -105,7 +109,7 @@ def _score(judge: Judge, evaluate: Callable[[Arch], float], point: Point, random
     return Scored(point, score, len(accuracies) / drawn)
 
 
-def _next(history: list[dict[str, Any]], random: Random) -> list[Point]:
+def _next(history: list[dict[str, Any]], random: Random) -> list[SpacePoint]:
     """From the best points one step up the plane, with a little noise; the last is drawn freely."""
     known = [s for s in _all(history) if s.score is not None]
     if len(known) < len(AXES) + 1:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mcuformer.errors import DoesNotFitError, UsageError
 from mcuformer.search.arch import Arch
-from mcuformer.search.figures import Cost, Illegal, Planner
+from mcuformer.search.figures import Illegal, NetworkCost, Planner
 from mcuformer.search.sampler import LegalSampler, suggested
 from mcuformer.search.space import Genes, Space
 from mcuformer.search.storage import check_local
@@ -37,16 +37,16 @@ class Judge:
 
     space: Space
     planner: Planner
-    known: dict[Genes, Cost | Illegal] = field(default_factory=dict)
+    known: dict[Genes, NetworkCost | Illegal] = field(default_factory=dict)
 
-    def cost(self, genes: Genes) -> Cost | Illegal:
+    def cost(self, genes: Genes) -> NetworkCost | Illegal:
         key = self.space.canonical(genes)
         if key not in self.known:
             self.known[key] = self.planner.cost(self.space.decode(genes))
         return self.known[key]
 
     def legal(self, genes: Genes) -> bool:
-        return isinstance(self.cost(genes), Cost)
+        return isinstance(self.cost(genes), NetworkCost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Candidate:
     number: int
     arch: Arch
     accuracy: float
-    cost: Cost
+    cost: NetworkCost
 
 
 def explore(
@@ -78,7 +78,7 @@ def explore(
     def objective(trial: optuna.Trial) -> tuple[float, ...]:
         genes = suggested(judge.space, trial)
         cost = judge.cost(genes)
-        assert isinstance(cost, Cost)
+        assert isinstance(cost, NetworkCost)
         arch = judge.space.decode(genes)
         trial.set_user_attr("arch", arch.as_dict())
         trial.set_user_attr("cost", asdict(cost))
@@ -147,7 +147,7 @@ def completed(study: optuna.Study) -> list[Candidate]:
 
 def _candidate(number: int, trial: FrozenTrial) -> Candidate:
     a: dict[str, Any] = trial.user_attrs
-    return Candidate(number, Arch.from_dict(a["arch"]), a["accuracy"], Cost(**a["cost"]))
+    return Candidate(number, Arch.from_dict(a["arch"]), a["accuracy"], NetworkCost(**a["cost"]))
 
 
 def winner(found: Sequence[Candidate]) -> Candidate:
@@ -172,7 +172,7 @@ def random_search(judge: Judge, evaluate: Evaluate, candidates: int, seed: int) 
     for _ in range(100 * candidates):
         genes = judge.space.canonical(judge.space.draw(random))
         cost = judge.cost(genes)
-        if genes in taken or not isinstance(cost, Cost):
+        if genes in taken or not isinstance(cost, NetworkCost):
             continue
         taken.add(genes)
         arch = judge.space.decode(genes)

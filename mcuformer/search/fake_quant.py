@@ -21,12 +21,12 @@ from mcuformer.ir.types import DTYPES, QParams
 from mcuformer.quant.gptq import GRID, SHRINK
 from mcuformer.search.twins import twin
 
-Weights = Callable[[Op], tuple[Tensor, Tensor]]
+WeightSource = Callable[[Op], tuple[Tensor, Tensor]]
 _WEIGHTED = ("linear", "conv2d", "patch_embed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class TorchGrid:
     """real = scale * (q - zero), low <= q <= high; scale and zero are () or per channel."""
 
     scale: Tensor
@@ -35,13 +35,13 @@ class Grid:
     high: int
 
     @staticmethod
-    def of(qparams: QParams, dtype: str, device: torch.device) -> Grid:
+    def of(qparams: QParams, dtype: str, device: torch.device) -> TorchGrid:
         info = np.iinfo(DTYPES[dtype])
         scale, zero = (
             torch.tensor(np.asarray(v), dtype=torch.float32, device=device)
             for v in (qparams.scale, qparams.zero_point)
         )
-        return Grid(scale, zero, int(info.min), int(info.max))
+        return TorchGrid(scale, zero, int(info.min), int(info.max))
 
     def rounded(self, x: Tensor) -> Tensor:
         """The nearest value of the grid, halves up."""
@@ -72,14 +72,18 @@ def weight_scale(w: Tensor, bits: int) -> Tensor:
     return best
 
 
-class Evaluator:
+class RoundedEvaluator:
     """`graph` is the prepared float graph; `grids` has one entry per activation.
 
     `weights(op)` gives w in the graph's layout and b (N,); other constants come from the graph.
     """
 
     def __init__(
-        self, graph: Graph, grids: Mapping[str, Grid], weights: Weights, device: torch.device
+        self,
+        graph: Graph,
+        grids: Mapping[str, TorchGrid],
+        weights: WeightSource,
+        device: torch.device,
     ) -> None:
         self.graph, self.grids, self.weights = graph, grids, weights
         self.constants = {

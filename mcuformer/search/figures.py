@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class NetworkCost:
     """`arena_bytes` includes scratch and a resident input; `weights_bytes` are the int8 matrices;
     `constants_bytes` what else a network keeps in flash: biases, multipliers, tables, padding."""
 
@@ -94,12 +94,12 @@ class Planner:
     def flash(self) -> int:
         return min(self.limits.flash or self.board.flash.size_bytes, self.board.flash_bytes)
 
-    def cost(self, arch: Arch) -> Cost | Illegal:
+    def cost(self, arch: Arch) -> NetworkCost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
         with uncollected():
             return self._judged(arch)
 
-    def _judged(self, arch: Arch) -> Cost | Illegal:
+    def _judged(self, arch: Arch) -> NetworkCost | Illegal:
         graph = short_outline(arch, self.runs)
         flash = flash_bytes(graph)
         if flash.total > self.flash:
@@ -140,10 +140,10 @@ class Planner:
         beside = static_estimate(graph) + self.board.stack_bytes
         return curve(graph, self.input_mode, self.book, self.memo), beside
 
-    def _cost(self, made: Fit, static: int, flash: FlashBytes) -> Cost:
+    def _cost(self, made: Fit, static: int, flash: FlashBytes) -> NetworkCost:
         graph = made.frame.graph
         weights = sum(times(made.graph, op) * op_weight_bytes(graph, op) for op in graph.ops)
-        return Cost(
+        return NetworkCost(
             arena_bytes=made.plan.arena_bytes,
             static_bytes=static,
             stack_bytes=self.board.stack_bytes,

@@ -14,25 +14,25 @@ from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.search.arch import PATCH, Arch
 
-IMAGE = "image"
+INPUT = "image"
 STEM, HEAD = "stem", "head"  # origins of what stands before and behind the blocks
 Pads = tuple[int, int, int, int]  # above, left, below, right
 
 
-class Part(NamedTuple):
+class HalfBlock(NamedTuple):
     """Half a block: the attention or the MLP of a width, and the residual sum behind it."""
 
     name: str  # the origin of its operations
     hidden: int = 0  # 0: the attention
 
 
-def parts(arch: Arch) -> list[Part]:
+def parts(arch: Arch) -> list[HalfBlock]:
     """Of all blocks in order."""
     return [part for i, hidden in enumerate(arch.hidden) for part in halves(f"blocks.{i}", hidden)]
 
 
-def halves(name: str, hidden: int) -> tuple[Part, Part]:
-    return Part(f"{name}.attn"), Part(f"{name}.mlp", hidden)
+def halves(name: str, hidden: int) -> tuple[HalfBlock, HalfBlock]:
+    return HalfBlock(f"{name}.attn"), HalfBlock(f"{name}.mlp", hidden)
 
 
 class _Net:
@@ -40,7 +40,7 @@ class _Net:
 
     def __init__(self, arch: Arch) -> None:
         self.arch = arch
-        self.values = {IMAGE: Value(IMAGE, TensorType(arch.image, "float32"))}
+        self.values = {INPUT: Value(INPUT, TensorType(arch.image, "float32"))}
         self.ops: list[Op] = []
         self.origin: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ class _Net:
         return self.op("conv2d", name, (x, *weights), down, across, n, **attrs)
 
 
-def float_graph(arch: Arch, body: Sequence[Part]) -> Graph:
+def float_graph(arch: Arch, body: Sequence[HalfBlock]) -> Graph:
     """The image [H,W,C] -> logits [1, classes], at the stage before the canonical passes."""
     net = _Net(arch)
     net.origin = (STEM,)
@@ -101,12 +101,12 @@ def float_graph(arch: Arch, body: Sequence[Part]) -> Graph:
         x = net.op("slice", "head.rows", (x,), 1, arch.dim, axis=0, start=0, stop=1)
     y = net.linear(x, arch.classes, "head")
     meta = {"shapes_only": True}
-    return Graph("candidate", "float", (IMAGE,), (y,), tuple(net.ops), net.values, meta)
+    return Graph("candidate", "float", (INPUT,), (y,), tuple(net.ops), net.values, meta)
 
 
 def _tokens(net: _Net) -> str:
     """Stem, class token, positions."""
-    arch, x = net.arch, IMAGE
+    arch, x = net.arch, INPUT
     if arch.stem == PATCH:
         below, right = arch.padding
         x = net.conv(x, arch.dim, "stem", arch.patch, arch.patch, (0, 0, below, right))
@@ -123,7 +123,7 @@ def _tokens(net: _Net) -> str:
     return net.op("add", "embedded", (x, table), arch.tokens, dim)
 
 
-def _mlp(net: _Net, x: str, part: Part) -> str:
+def _mlp(net: _Net, x: str, part: HalfBlock) -> str:
     arch, at, hidden = net.arch, part.name, part.hidden
     rank = arch.ranks_of(hidden)
     h = net.linear(net.layernorm(x, f"{at}.norm"), hidden, f"{at}.fc1", rank.fc1)

@@ -17,7 +17,7 @@ from mcuformer.operators.outline import STAGE
 from mcuformer.passes import run_float_passes
 from mcuformer.quant.lower import lower_shapes
 from mcuformer.search.arch import Arch
-from mcuformer.search.float_graph import HEAD, IMAGE, STEM, Part, float_graph, halves, parts
+from mcuformer.search.float_graph import HEAD, INPUT, STEM, HalfBlock, float_graph, halves, parts
 from mcuformer.util.speed import record
 
 
@@ -41,8 +41,8 @@ def whole_outline(arch: Arch) -> Graph:
     return _lowered(arch, parts(arch))
 
 
-def _lowered(arch: Arch, body: Sequence[Part]) -> Graph:
-    return lower_shapes(run_float_passes(float_graph(arch, body)), pixels=(IMAGE,))
+def _lowered(arch: Arch, body: Sequence[HalfBlock]) -> Graph:
+    return lower_shapes(run_float_passes(float_graph(arch, body)), pixels=(INPUT,))
 
 
 def short_outline(arch: Arch, known: Known | None = None) -> Graph:
@@ -71,11 +71,13 @@ def short_outline(arch: Arch, known: Known | None = None) -> Graph:
 
 
 def _runs(
-    arch: Arch, widths: Sequence[int], ending: Sequence[Part], known: Known
+    arch: Arch, widths: Sequence[int], ending: Sequence[HalfBlock], known: Known
 ) -> dict[str, Run]:
     """Of everything between image and logits, by the names of parts; what is not known is lowered."""
-    body = [Part("attn"), *(Part(f"mlp.{h}", h) for h in widths)] if widths else []
-    keys = {part.name: _key(arch, part) for part in (Part(STEM), *body, *ending, Part(HEAD))}
+    body = [HalfBlock("attn"), *(HalfBlock(f"mlp.{h}", h) for h in widths)] if widths else []
+    keys = {
+        part.name: _key(arch, part) for part in (HalfBlock(STEM), *body, *ending, HalfBlock(HEAD))
+    }
     missing = {name for name, key in keys.items() if key not in known}
     if missing:
         graph = _lowered(arch, [*(part for part in body if part.name in missing), *ending])
@@ -83,7 +85,7 @@ def _runs(
     return {name: known[key] for name, key in keys.items()}
 
 
-def _key(arch: Arch, part: Part) -> tuple[object, ...]:
+def _key(arch: Arch, part: HalfBlock) -> tuple[object, ...]:
     """All that the lowering of a part depends on beside the type of what it reads."""
     kind = part.name.partition(".")[0]  # the last block is one of its own
     sizes = (kind, arch.tokens, arch.dim)

@@ -26,17 +26,17 @@ from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.rewrites.rotate_stream import rotation
 from mcuformer.quant.stored import stored
 from mcuformer.search.data import Data
-from mcuformer.search.fake_quant import Evaluator, Grid, rounded_weights
+from mcuformer.search.fake_quant import RoundedEvaluator, TorchGrid, rounded_weights
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network
-from mcuformer.search.train import Recipe, Report, Trainer, accuracy
+from mcuformer.search.train import Recipe, Reporter, Trainer, accuracy
 
 _CLOSE = 2e-3  # of the largest weight: float32 products in another order
 _TINY = 1e-4  # norm gains below it are not divided by
 
 
 @dataclass(slots=True, eq=False)
-class Layer:
+class WeightOrigin:
     """How the weights of one operation of the graph follow from the network's.
 
     w = left^T gamma W^T gain right and b = (bias + beta W^T) right; `rows` are the op's of the
@@ -109,14 +109,14 @@ class Rounded:
         device = next(network.parameters()).device
         self.graph, self.plan = ranges(network, data)
         self.grids = {
-            n: Grid.of(q, self.plan.dtypes[n], device) for n, q in self.plan.qparams.items()
+            n: TorchGrid.of(q, self.plan.dtypes[n], device) for n, q in self.plan.qparams.items()
         }
         self.layers = {
             op.name: bound(network, self.graph, op)
             for op in self.graph.ops
             if op.kind in ("linear", "conv2d", "patch_embed")
         }
-        self.evaluate = Evaluator(self.graph, self.grids, self._weights, device)
+        self.evaluate = RoundedEvaluator(self.graph, self.grids, self._weights, device)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
         logits = self.evaluate(x)
@@ -171,11 +171,11 @@ def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
     return stats.graph, plan
 
 
-def bound(network: Network, graph: Graph, op: Op) -> Layer:
+def bound(network: Network, graph: Graph, op: Op) -> WeightOrigin:
     """The layer of `op`: module by its ONNX node, norm by its input, basis by comparing weights."""
     path = op.origin[0].strip("/").rsplit("/", 1)[0].replace("/", ".")
     module = network.get_submodule(path)
-    layer = Layer(
+    layer = WeightOrigin(
         module, _rows(module, path, op), _norm(network, graph, op), _batch_norm(network, path)
     )
     wanted = torch.tensor(graph.const(op.inputs[1]), dtype=torch.float32)
@@ -250,7 +250,7 @@ def train_rounded(
     directory: Path,
     bits: int = 8,
     teacher: nn.Module | None = None,
-    report: Report | None = None,
+    report: Reporter | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Train `network` on under rounding and leave its weights on their grid; its ranges for `export`.
 

@@ -34,13 +34,13 @@ from mcuformer.search.settings import REMOVE
 from mcuformer.search.space import Space, parse_space
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows, text
 from mcuformer.search.supernet import Supernet
-from mcuformer.search.task import Task
+from mcuformer.search.task import SearchTask
 from mcuformer.search.train import Trainer, accuracy, distilled_loss, plain_loss
 
 RESULT = "search.json"
 
 
-class Search(Task):
+class Search(SearchTask):
     """One search in `directory`. Every stage leaves a file and starts from what it finds."""
 
     def run(self) -> dict[str, Any]:

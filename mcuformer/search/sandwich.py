@@ -18,7 +18,7 @@ from mcuformer.search.space import Space
 from mcuformer.search.supernet import Supernet
 
 RANDOM_NETWORKS = 2
-LABELS = 0.3  # share of the labels in the loss of a distilled network
+LABEL_SHARE = 0.3  # share of the labels in the loss of a distilled network
 
 
 class Sandwich:
@@ -43,7 +43,7 @@ class Sandwich:
         for arch in others:
             own = model.encode(tokens, arch)
             taught, told = F.cross_entropy(own, answers), F.cross_entropy(own, y)
-            ((1 - LABELS) * taught + LABELS * told).backward()
+            ((1 - LABEL_SHARE) * taught + LABEL_SHARE * told).backward()
         whole.backward(tokens.grad)
         return loss.detach()
 

@@ -20,16 +20,16 @@ from mcuformer.files.kept import read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
-from mcuformer.search.figures import Cost
+from mcuformer.search.figures import NetworkCost
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.settings import REMOVE
-from mcuformer.search.task import Task
+from mcuformer.search.task import SearchTask
 from mcuformer.search.train import Trainer, accuracy
 
 STUDY = "study.json"
 
 
-def study(search: Task) -> dict[str, Any]:
+def study(search: SearchTask) -> dict[str, Any]:
     """`tau` over `subnets`, and `chance`: search and random draws of as many candidates, per seed.
 
     `alone` is the validation accuracy of a network trained by itself from random weights.
@@ -80,7 +80,7 @@ def _rows(table: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, An
     return {name: list(table[name]) for name in ("subnets", "chance")}
 
 
-def _rank(search: Task, evaluate: Evaluator, log: _Log) -> None:
+def _rank(search: SearchTask, evaluate: Evaluator, log: _Log) -> None:
     wanted = search.budget.study.subnets
     drawn = _draws(search, wanted)
     for arch, cost in drawn[len(log.rows["subnets"]) :]:
@@ -97,21 +97,21 @@ def _rank(search: Task, evaluate: Evaluator, log: _Log) -> None:
         )
 
 
-def _draws(search: Task, count: int) -> list[tuple[Arch, Cost]]:
+def _draws(search: SearchTask, count: int) -> list[tuple[Arch, NetworkCost]]:
     """The first different legal networks of one series of draws."""
     judge, random = Judge(search.space, search.planner), Random(f"tau/{search.settings.seed}")
-    found: dict[Arch, Cost] = {}
+    found: dict[Arch, NetworkCost] = {}
     for _ in range(1000 * count):
         genes = judge.space.draw(random)
         cost = judge.cost(genes)
-        if isinstance(cost, Cost):
+        if isinstance(cost, NetworkCost):
             found.setdefault(judge.space.decode(genes), cost)
         if len(found) == count:
             break
     return list(found.items())
 
 
-def _alone(search: Task, arch: Arch) -> float:
+def _alone(search: SearchTask, arch: Arch) -> float:
     """Trained from random weights; the checkpoint of every epoch is kept."""
     network = Network(arch)
     initialise(network, torch.Generator().manual_seed(search.settings.seed))
@@ -121,7 +121,7 @@ def _alone(search: Task, arch: Arch) -> float:
     return accuracy(network.eval(), search.data, search.data.validation, search.device)
 
 
-def _chance(search: Task, evaluate: Callable[[Arch], float], log: _Log) -> None:
+def _chance(search: SearchTask, evaluate: Callable[[Arch], float], log: _Log) -> None:
     """Of each the best by the supernet, and what that one reaches by itself."""
     judge, count = Judge(search.space, search.planner), search.budget.candidates
     seeds = search.budget.study.seeds

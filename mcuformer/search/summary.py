@@ -10,7 +10,7 @@ import numpy as np
 
 from mcuformer.search.data import Images
 from mcuformer.search.explore import OBJECTIVES, Candidate
-from mcuformer.search.figures import Cost, Limits
+from mcuformer.search.figures import Limits, NetworkCost
 from mcuformer.search.finish import Outcome
 from mcuformer.search.settings import Settings
 
@@ -94,7 +94,7 @@ def _point(c: Candidate, names: Sequence[str]) -> tuple[float, ...]:
     return tuple(values[n] if OBJECTIVES[n] == "maximize" else -values[n] for n in names)
 
 
-def _totals(cost: Cost) -> dict[str, int]:
+def _totals(cost: NetworkCost) -> dict[str, int]:
     return {
         "sram_total_bytes": cost.sram_total_bytes,
         "flash_total_bytes": cost.flash_total_bytes,

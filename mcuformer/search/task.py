@@ -20,6 +20,7 @@ from mcuformer.search.data import Data
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import check_objectives
 from mcuformer.search.figures import Limits, Planner
+from mcuformer.search.finish import Say
 from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.settings import Settings
 from mcuformer.search.space import Space, load_space
@@ -29,10 +30,8 @@ from mcuformer.search.teacher import load_teacher
 from mcuformer.search.train import Trainer, accuracy, device_of
 from mcuformer.targets.board_file import load_board
 
-Say = Callable[..., None]
 
-
-class Task:
+class SearchTask:
     """One question, asked in `directory`; `say` shows progress."""
 
     def __init__(self, settings: Settings, directory: Path, say: Say) -> None:

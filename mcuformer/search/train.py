@@ -56,7 +56,7 @@ class Loss(Protocol):
 
 
 TOLD = 8  # steps between two reports: each waits for the device
-Report = Callable[[int, int, float, Mapping[str, float]], None]
+Reporter = Callable[[int, int, float, Mapping[str, float]], None]
 
 
 def plain_loss(model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
@@ -154,7 +154,7 @@ class Trainer:
     def steps_per_epoch(self) -> int:
         return max(1, len(self.data.train) // self.recipe.batch)
 
-    def run(self, report: Report | None = None, until: int | None = None) -> nn.Module:
+    def run(self, report: Reporter | None = None, until: int | None = None) -> nn.Module:
         """Train the epochs that are missing; the model holds the averaged weights at the end."""
         for epoch in range(self.finished, min(until or self.recipe.epochs, self.recipe.epochs)):
             self._epoch(epoch, report)
@@ -166,7 +166,7 @@ class Trainer:
             t.copy_(self.average[name])
             self.average[name] = t.detach()  # one copy in the last file
 
-    def _epoch(self, epoch: int, report: Report | None) -> None:
+    def _epoch(self, epoch: int, report: Reporter | None) -> None:
         recipe, steps = self.recipe, self.steps_per_epoch
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcuformer.errors import McuformerError
-from mcuformer.ir.functions import FUNCTIONS, REFUSED, split
+from mcuformer.ir.functions import FUNCTIONS, NO_TWIN, split
 from mcuformer.ir.optable import FLOAT_OPS
 
 Attrs = Mapping[str, Any]
-Args = Sequence[Tensor | None]
-Twin = Callable[[Attrs, Args], Tensor]
+TorchArgs = Sequence[Tensor | None]
+Twin = Callable[[Attrs, TorchArgs], Tensor]
 
 
 def function(fn: str) -> Callable[[Tensor], Tensor]:
@@ -40,29 +40,29 @@ def twin(kind: str) -> Twin:
     return found
 
 
-def _need(args: Args, i: int) -> Tensor:
+def _need(args: TorchArgs, i: int) -> Tensor:
     value = args[i]
     assert value is not None
     return value
 
 
-def _optional(args: Args, i: int) -> Tensor | None:
+def _optional(args: TorchArgs, i: int) -> Tensor | None:
     return args[i] if i < len(args) else None
 
 
-def _linear(attrs: Attrs, args: Args) -> Tensor:
+def _linear(attrs: Attrs, args: TorchArgs) -> Tensor:
     return _epilogue(attrs, _need(args, 0) @ _need(args, 1), args)
 
 
-def _conv2d(attrs: Attrs, args: Args) -> Tensor:
+def _conv2d(attrs: Attrs, args: TorchArgs) -> Tensor:
     return _epilogue(attrs, _convolved(attrs, args), args)
 
 
-def _patch_embed(attrs: Attrs, args: Args) -> Tensor:
+def _patch_embed(attrs: Attrs, args: TorchArgs) -> Tensor:
     return _epilogue(attrs, _convolved(attrs, args).flatten(1, 2), args)
 
 
-def _convolved(attrs: Attrs, args: Args) -> Tensor:
+def _convolved(attrs: Attrs, args: TorchArgs) -> Tensor:
     top, left, bottom, right = attrs["pads"]
     image = F.pad(_need(args, 0).permute(0, 3, 1, 2), (left, right, top, bottom))
     kernel, strides = _need(args, 1).permute(3, 2, 0, 1), tuple(attrs["strides"])
@@ -70,7 +70,7 @@ def _convolved(attrs: Attrs, args: Args) -> Tensor:
     return y.permute(0, 2, 3, 1)
 
 
-def _epilogue(attrs: Attrs, y: Tensor, args: Args) -> Tensor:
+def _epilogue(attrs: Attrs, y: Tensor, args: TorchArgs) -> Tensor:
     """Bias, residual and function behind a weighted sum."""
     b, res, fn = _optional(args, 2), _optional(args, 3), attrs.get("fn")
     y = y if b is None else y + b
@@ -78,7 +78,7 @@ def _epilogue(attrs: Attrs, y: Tensor, args: Args) -> Tensor:
     return y if fn is None else function(fn)(y)
 
 
-def _layernorm(attrs: Attrs, args: Args) -> Tensor:
+def _layernorm(attrs: Attrs, args: TorchArgs) -> Tensor:
     x, gamma, beta = _need(args, 0), _optional(args, 1), _optional(args, 2)
     groups = attrs["groups"]
     split = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
@@ -88,7 +88,7 @@ def _layernorm(attrs: Attrs, args: Args) -> Tensor:
     return y if beta is None else y + beta
 
 
-def _attention(attrs: Attrs, args: Args) -> Tensor:
+def _attention(attrs: Attrs, args: TorchArgs) -> Tensor:
     heads, windows, bias = attrs["heads"], attrs.get("windows", 1), _optional(args, 3)
     parts = (_need(args, i) for i in range(3))
     split = (x.reshape(*x.shape[:-2], windows, x.shape[-2] // windows, heads, -1) for x in parts)
@@ -100,13 +100,13 @@ def _attention(attrs: Attrs, args: Args) -> Tensor:
     return (scores.softmax(dim=-1) @ v).transpose(-2, -3).flatten(-4, -3).flatten(-2)
 
 
-def _concat(attrs: Attrs, args: Args) -> Tensor:
+def _concat(attrs: Attrs, args: TorchArgs) -> Tensor:
     given = [a for a in args if a is not None]
     batch = max(len(a) for a in given if a.ndim == 3)
     return torch.cat([a.expand(batch, *a.shape[-2:]) for a in given], dim=attrs["axis"] - 2)
 
 
-def _slice(attrs: Attrs, args: Args) -> Tensor:
+def _slice(attrs: Attrs, args: TorchArgs) -> Tensor:
     return _need(args, 0).narrow(attrs["axis"] - 2, attrs["start"], attrs["stop"] - attrs["start"])
 
 
@@ -126,9 +126,9 @@ TWINS: Mapping[str, Twin | None] = {
     "mean": lambda attrs, args: _need(args, 0).mean(dim=-2, keepdim=True),
     "softmax": lambda attrs, args: _need(args, 0).softmax(dim=-1),
     "requant": lambda attrs, args: _need(args, 0),
-    "argmax": REFUSED,
-    "maxpool": REFUSED,
-    "avgpool": REFUSED,
+    "argmax": NO_TWIN,
+    "maxpool": NO_TWIN,
+    "avgpool": NO_TWIN,
 }
 if TWINS.keys() != FLOAT_OPS.keys():
     raise McuformerError(f"no word on training of {sorted(TWINS.keys() ^ FLOAT_OPS.keys())}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mcuformer.targets.faults import FirmwareError
-from mcuformer.targets.result import Inference, Tile, Trace, assemble
+from mcuformer.targets.result import Inference, LayerBytes, Tile, assemble
 
 INPUTS, OUTPUTS, COUNTS, TRACE = "inputs.bin", "outputs.bin", "counts.bin", "trace.bin"
 
@@ -24,7 +24,9 @@ def read_inferences(
     """The results of `count` inputs; `instructions` converts ticks (None: nothing counts)."""
     outputs = _records(folder / OUTPUTS, count)
     counts = _records(folder / COUNTS, count)
-    traces: Sequence[Trace | None] = read_traces(folder / TRACE, count) if trace else [None] * count
+    traces: Sequence[LayerBytes | None] = (
+        read_traces(folder / TRACE, count) if trace else [None] * count
+    )
     if instructions is None:
         return [Inference(output, trace=t) for output, t in zip(outputs, traces, strict=True)]
     result = []
@@ -37,7 +39,7 @@ def read_inferences(
     return result
 
 
-def read_traces(path: Path, count: int) -> list[Trace]:
+def read_traces(path: Path, count: int) -> list[LayerBytes]:
     """One Trace per inference. Every inference writes the same sequence of tiles."""
     data, at, tiles = path.read_bytes(), 0, []
     while at < len(data):

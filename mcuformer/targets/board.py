@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 HOST = "host"  # the core of the board that is this computer
-Kind = Literal["ram", "ccm", "itcm", "flash", "qspi"]
+MemoryKind = Literal["ram", "ccm", "itcm", "flash", "qspi"]
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class MemoryRegion:
     """`fast_bytes` at the start of a RAM are tightly coupled to the core (DTCM)."""
 
     name: str
-    kind: Kind
+    kind: MemoryKind
     base: int
     size_bytes: int
     fast_bytes: int = 0
@@ -85,14 +85,24 @@ class Board:
     core: str
     family: str | None
     stack_bytes: int
-    memory: tuple[Region, ...]
+    memory: tuple[MemoryRegion, ...]
     clock: Clock | None
     uart: Uart | None
     qspi: Qspi | None
     runners: Runners
 
     @property
-    def arenas(self) -> tuple[Region, ...]:
+    def is_host(self) -> bool:
+        """This computer: its memory has no map and its flash no end."""
+        return self.core == HOST
+
+    @property
+    def has_firmware(self) -> bool:
+        """Whether an ELF with start-up code is linked for it."""
+        return not self.is_host
+
+    @property
+    def arenas(self) -> tuple[MemoryRegion, ...]:
         """SRAM regions in the order of the arena sections `.mcf_arena`, `.mcf_arena1`, ...
 
         The first also holds the stack, .data and .bss.
@@ -104,16 +114,16 @@ class Board:
         return sum(r.size_bytes for r in self.arenas)
 
     @property
-    def flash(self) -> Region:
+    def flash(self) -> MemoryRegion:
         """The internal flash."""
         return next(r for r in self.memory if r.kind == "flash")
 
     @property
-    def qspi_region(self) -> Region | None:
+    def qspi_region(self) -> MemoryRegion | None:
         return next((r for r in self.memory if r.kind == "qspi"), None)
 
     @property
-    def itcm(self) -> Region | None:
+    def itcm(self) -> MemoryRegion | None:
         return next((r for r in self.memory if r.kind == "itcm"), None)
 
     @property
@@ -122,9 +132,9 @@ class Board:
         return sum(r.size_bytes for r in self.flashes)
 
     @property
-    def flashes(self) -> tuple[Region, ...]:
+    def flashes(self) -> tuple[MemoryRegion, ...]:
         """Internal flash and QSPI."""
         return tuple(r for r in self.memory if r.kind in ("flash", "qspi"))
 
-    def region_of(self, address: int) -> Region | None:
+    def region_of(self, address: int) -> MemoryRegion | None:
         return next((r for r in self.memory if address in r), None)

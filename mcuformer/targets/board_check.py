@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from mcuformer.targets.board import HOST, Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.clocks import clock_tree
 from mcuformer.targets.cores import CORES
 from mcuformer.targets.families import FAMILIES, Family
@@ -29,7 +29,7 @@ def board_problems(board: Board) -> list[str]:
     return [
         *_name_problems(board),
         *_memory_problems(board),
-        *(() if board.core == HOST else _chip_problems(board)),
+        *(() if board.is_host else _chip_problems(board)),
     ]
 
 
@@ -51,7 +51,7 @@ def _memory_problems(board: Board) -> Iterator[str]:
             yield f"memory {region.name}: size {region.size_bytes} is not a multiple of 1 KB"
         if not 0 <= region.fast_bytes <= max(region.size_bytes, 0):
             yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
-        if board.core != HOST:
+        if not board.is_host:
             yield from _place_problems(region)
     yield from _overlaps(board)
     kinds = [region.kind for region in board.memory]
@@ -75,7 +75,7 @@ def _overlaps(board: Board) -> Iterator[str]:
             yield f"memory {first.name} is listed twice"
 
 
-def _place_problems(region: Region) -> Iterator[str]:
+def _place_problems(region: MemoryRegion) -> Iterator[str]:
     low, high = _PLACES[region.kind]
     if not (low <= region.base and region.end <= high):
         yield (

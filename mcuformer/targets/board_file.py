@@ -11,7 +11,16 @@ from typing import Any, get_args
 
 from mcuformer.errors import UsageError
 from mcuformer.files.paths import BOARDS
-from mcuformer.targets.board import HOST, Board, Clock, Kind, Qspi, Region, Runners, Uart
+from mcuformer.targets.board import (
+    HOST,
+    Board,
+    Clock,
+    MemoryKind,
+    MemoryRegion,
+    Qspi,
+    Runners,
+    Uart,
+)
 from mcuformer.targets.board_check import board_problems
 from mcuformer.targets.cores import CORES
 from mcuformer.util.sizes import parse_size
@@ -145,7 +154,7 @@ def _board(top: _Table) -> Board | None:
     return None if top.problems else board
 
 
-def _memory(top: _Table) -> tuple[Region, ...]:
+def _memory(top: _Table) -> tuple[MemoryRegion, ...]:
     rows = top.take("memory", list)
     if not rows or not all(isinstance(row, dict) for row in rows):
         top.problem("memory", "needs at least one [[memory]] table")
@@ -153,9 +162,9 @@ def _memory(top: _Table) -> tuple[Region, ...]:
     regions = []
     for index, row in enumerate(rows):
         table = _Table(row, f"memory[{index}].", top.problems)
-        kind = table.choice("kind", get_args(Kind))
+        kind = table.choice("kind", get_args(MemoryKind))
         regions.append(
-            Region(
+            MemoryRegion(
                 table.take("name", str),
                 kind,
                 table.size("base"),

@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 28  # of anything that a device tells of itself: 256 MiB
 _MOST_TENSORS = 4096
 _MOST_READ = 100  # questions for 32 bytes: a bad line asks often, and bands are read again
 _MOST_NOISE = 20  # times a time limit, of bytes that may hold the answer
-MODES = ("resident", "bands", "flash")
+INPUT_MODES = ("resident", "bands", "flash")
 
 
 class Port(Protocol):
@@ -116,14 +116,14 @@ class Client:
             key, name,
         ) = _unpacked(_INFO, answer)  # fmt: skip
         tensors = inputs + outputs
-        if mode >= len(MODES) or not (inputs and outputs) or tensors > _MOST_TENSORS:
+        if mode >= len(INPUT_MODES) or not (inputs and outputs) or tensors > _MOST_TENSORS:
             raise _forged(f"input mode {mode}, {inputs} inputs, {outputs} outputs")
         if max(arena, input_bytes, output_bytes, line * lines, 4 * layers) > _MOST_BYTES:
             raise _forged(f"sizes beyond {_MOST_BYTES:,} B")
         table = self._fetch(frames.TENSORS, 4 * tensors)
         sizes: tuple[int, ...] = struct.unpack(f"<{inputs + outputs}I", table)
         info = DeviceInfo(
-            name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), MODES[mode], line, lines,
+            name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), INPUT_MODES[mode], line, lines,
             sizes[:inputs], sizes[inputs:], arena, layers, bool(profiled), hz,
         )  # fmt: skip
         if (info.input_bytes, info.output_bytes) != (input_bytes, output_bytes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcuformer.targets.board import Clock
-from mcuformer.targets.families import FAMILIES, Limits
+from mcuformer.targets.families import FAMILIES, ClockLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def clock_tree(family: str, clock: Clock) -> ClockTree:
     )  # fmt: skip
 
 
-def _pll(limits: Limits, clock: Clock) -> tuple[int, int, int]:
+def _pll(limits: ClockLimits, clock: Clock) -> tuple[int, int, int]:
     """The factors with the fastest PLL input (least jitter) that give the clock exactly."""
     low, high = limits.pll_input_hz
     for m in range(2, 64):

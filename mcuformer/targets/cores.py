@@ -18,7 +18,7 @@ Mpu = Literal["armv6-m", "armv7-m", "armv8-m"]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class QemuMachine:
     """A machine of QEMU with code at 0 and SRAM at 0x20000000, whose PSRAM stands for a QSPI flash."""
 
     name: str
@@ -45,7 +45,7 @@ class Core:
     dwt_lock: bool = False
     zig_cpu: str
     unicorn: str
-    qemu: Machine | None
+    qemu: QemuMachine | None
     costs: CostSet | None = None
 
     @property
@@ -68,12 +68,12 @@ _ROWS = (
     Core(
         name="cortex-m7", triple="thumbv7em-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv7-m",
         cache_line_bytes=32, dwt_lock=True, zig_cpu="cortex_m7-fp64+fp_armv8d16sp",
-        unicorn="CORTEX_M7", qemu=Machine("mps2-an500", 0x60000000), costs=CORTEX_M7,
+        unicorn="CORTEX_M7", qemu=QemuMachine("mps2-an500", 0x60000000), costs=CORTEX_M7,
     ),
     Core(
         name="cortex-m4", triple="thumbv7em-none-eabi", fpu="fpv4-sp-d16", dsp=True, mpu="armv7-m",
         zig_cpu="cortex_m4+vfp4d16sp",
-        unicorn="CORTEX_M4", qemu=Machine("mps2-an386", 0x21000000), costs=CORTEX_M4,
+        unicorn="CORTEX_M4", qemu=QemuMachine("mps2-an386", 0x21000000), costs=CORTEX_M4,
     ),
     Core(
         name="cortex-m33", triple="thumbv8m.main-none-eabi", fpu="fpv5-sp-d16", dsp=True, mpu="armv8-m",
@@ -84,7 +84,7 @@ _ROWS = (
     Core(
         name="cortex-m3", triple="thumbv7m-none-eabi", fpu=None, dsp=False, mpu="armv7-m",
         zig_cpu="cortex_m3",
-        unicorn="CORTEX_M3", qemu=Machine("mps2-an385", 0x21000000),
+        unicorn="CORTEX_M3", qemu=QemuMachine("mps2-an385", 0x21000000),
     ),
     Core(
         name="cortex-m0plus", triple="thumbv6m-none-eabi", fpu=None, dsp=False, mpu="armv6-m",
@@ -95,7 +95,7 @@ _ROWS = (
 CORES: Mapping[str, Core] = {row.name: row for row in _ROWS}
 
 
-def machine_of(core: str) -> Machine:
+def machine_of(core: str) -> QemuMachine:
     """QEMU's machine with this core; UsageError where there is none."""
     machine = CORES[core].qemu
     if machine is None:

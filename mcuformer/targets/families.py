@@ -13,7 +13,7 @@ from mcuformer.targets.usarts import F4_F7, H7, Usart
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClockLimits:
     """At 2.7 to 3.6 V."""
 
     cpu_hz: int
@@ -39,7 +39,7 @@ class Family:
 
     name: str
     core: str
-    limits: Limits
+    limits: ClockLimits
     clock_source: str
     reset_hz: int  # HSI
     rcc: int
@@ -57,7 +57,7 @@ class Family:
 _ROWS = (
     Family(
         name="stm32f4", core="cortex-m4", clock_source="clock_stm32f4_f7.c", reset_hz=16_000_000,
-        limits=Limits(180_000_000, 45_000_000, 90_000_000, 30_000_000, 168_000_000,
+        limits=ClockLimits(180_000_000, 45_000_000, 90_000_000, 30_000_000, 168_000_000,
                       (1_000_000, 2_000_000), (192_000_000, 432_000_000), (2, 4, 6, 8), 1),
         rcc=0x40023800, pwr=0x40007000, flash_interface=0x40023C00,
         flash_acr=7 << 8,  # prefetch and caches
@@ -65,7 +65,7 @@ _ROWS = (
     ),
     Family(
         name="stm32f7", core="cortex-m7", clock_source="clock_stm32f4_f7.c", reset_hz=16_000_000,
-        limits=Limits(216_000_000, 54_000_000, 108_000_000, 30_000_000, 180_000_000,
+        limits=ClockLimits(216_000_000, 54_000_000, 108_000_000, 30_000_000, 180_000_000,
                       (1_000_000, 2_000_000), (192_000_000, 432_000_000), (2, 4, 6, 8), 1),
         rcc=0x40023800, pwr=0x40007000, flash_interface=0x40023C00,
         flash_acr=3 << 8,  # prefetch and ART
@@ -75,7 +75,7 @@ _ROWS = (
     Family(
         name="stm32h7", core="cortex-m7", clock_source="clock_stm32h7.c", reset_hz=64_000_000,
         # 400 MHz at VOS1 holds on every revision; 480 MHz (VOS0) does not.
-        limits=Limits(400_000_000, 100_000_000, 100_000_000, 70_000_000, 0,
+        limits=ClockLimits(400_000_000, 100_000_000, 100_000_000, 70_000_000, 0,
                       (2_000_000, 4_000_000), (192_000_000, 836_000_000), (2, 4, 6, 8), 2),
         rcc=0x58024400, pwr=0x58024800, flash_interface=0x52002000,
         flash_acr=2 << 4,  # a delay

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcuformer.errors import DoesNotFitError, McuformerError, ToolFailedError, UsageError
-from mcuformer.targets.board import Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.cores import machine_of
 from mcuformer.targets.elf import read_elf
 from mcuformer.targets.objects import compile_objects
@@ -33,7 +33,7 @@ def build_firmware(
     `profile` counts cycles per layer, `trace` shows every layer's rows to an emulator, `qemu` links
     for QEMU's mps2 machine instead of the board. DoesNotFitError when a region overflows.
     """
-    if board.core == "host":
+    if not board.has_firmware:
         raise UsageError("the host board has no firmware", "build a host program instead")
     toolchain = toolchain or find_toolchain()
     build = build or directory / "build"
@@ -101,13 +101,13 @@ def qemu_board(board: Board) -> Board:
     SRAM gets 64 KB more than the board has, for the stack of the semihosting code: what a plan
     needs is measured in Unicorn, on the board's own map.
     """
-    memory = [Region("flash", "flash", 0, 4 << 20)]
+    memory = [MemoryRegion("flash", "flash", 0, 4 << 20)]
     base = 0x20000000
     for region in board.arenas:
         extra = 64 << 10 if not memory[1:] else 0
-        memory.append(Region(region.name, "ram", base, region.size_bytes + extra))
+        memory.append(MemoryRegion(region.name, "ram", base, region.size_bytes + extra))
         base += 0x200000
-    memory.append(Region("qspi", "qspi", machine_of(board.core).psram, 16 << 20))
+    memory.append(MemoryRegion("qspi", "qspi", machine_of(board.core).psram, 16 << 20))
     return replace(board, memory=tuple(memory), family="qemu", stack_bytes=16 << 10)
 
 

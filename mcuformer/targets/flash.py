@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcuformer.errors import FlashError, ToolMissingError, UsageError
-from mcuformer.targets.board import Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.elf import Elf, read_elf
 
 _PACKAGES: Mapping[str, str] = {"st-flash": "stlink-tools", "openocd": "openocd"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ToolCall:
     """One call of a tool."""
 
     what: str
@@ -27,7 +27,9 @@ class Step:
         return shlex.join(self.argv)
 
 
-def plan_flash(elf_path: Path, board: Board, images: Path, runner: str | None = None) -> list[Step]:
+def plan_flash(
+    elf_path: Path, board: Board, images: Path, runner: str | None = None
+) -> list[ToolCall]:
     """The steps that write the firmware, weights first; their binary images are left in `images`.
 
     `runner`: st-flash writes internal flash and leaves QSPI to openocd; openocd writes both.
@@ -49,11 +51,11 @@ def plan_flash(elf_path: Path, board: Board, images: Path, runner: str | None = 
     code = region_image(elf, board.flash)
     path = _write(images / "flash.bin", code)
     argv = ("st-flash", "--reset", "write", path, f"0x{board.flash.base:08x}")
-    steps.append(Step(f"{len(code):,} B to internal flash", argv))
+    steps.append(ToolCall(f"{len(code):,} B to internal flash", argv))
     return steps
 
 
-def flash(steps: list[Step]) -> None:
+def flash(steps: list[ToolCall]) -> None:
     """Run the steps; FlashError with the tool's words when one fails."""
     for step in steps:
         tool = step.argv[0]
@@ -76,7 +78,7 @@ def flash(steps: list[Step]) -> None:
             )
 
 
-def region_image(elf: Elf, region: Region) -> bytes:
+def region_image(elf: Elf, region: MemoryRegion) -> bytes:
     """What the ELF stores in a region, from its base to its last byte, gaps as erased flash."""
     parts = [
         (s.load_address - region.base, s.data) for s in elf.segments if s.load_address in region
@@ -87,11 +89,11 @@ def region_image(elf: Elf, region: Region) -> bytes:
     return bytes(image)
 
 
-def _openocd(board: Board, what: str, path: str, address: str = "") -> Step:
+def _openocd(board: Board, what: str, path: str, address: str = "") -> ToolCall:
     if board.runners.openocd_config is None:
         raise UsageError(f"{board.name} has no openocd_config, which writing QSPI needs")
     command = f"program {{{path}}}{address} verify reset exit"
-    return Step(what, ("openocd", "-f", board.runners.openocd_config, "-c", command))
+    return ToolCall(what, ("openocd", "-f", board.runners.openocd_config, "-c", command))
 
 
 def _write(path: Path, data: bytes) -> str:

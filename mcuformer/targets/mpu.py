@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mcuformer.targets.board import Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.cores import CORES
 from mcuformer.targets.families import FAMILIES
 
@@ -58,7 +58,7 @@ def mpu_regions(board: Board) -> tuple[MpuRegion, ...]:
     return tuple(result)
 
 
-def _qspi_last(region: Region) -> bool:
+def _qspi_last(region: MemoryRegion) -> bool:
     return region.kind == "qspi"
 
 

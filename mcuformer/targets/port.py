@@ -42,7 +42,7 @@ class PortPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class InitialiserRows:
     """Rows of a C initialiser, each without its braces."""
 
     rows: tuple[str, ...]
@@ -131,7 +131,7 @@ def board_header(board: Board, qspi: bool) -> str:
 
 def _define(name: str, value: object) -> list[str]:
     """A table has a row in each line, whatever width a formatter is set to."""
-    if not isinstance(value, Table):
+    if not isinstance(value, InitialiserRows):
         return [f"#define {name} {_literal(value)}"]
     rows = [f"    {{{row}}}," for row in value.rows]
     lines = [f"#define {name} {{", *rows]
@@ -168,7 +168,7 @@ def _header(board: Board, macros: dict[str, object]) -> str:
 def _mpu_macros(board: Board) -> dict[str, object]:
     regions = mpu_regions(board)
     late = sum(r.late for r in regions)
-    table = Table(tuple(f"0x{r.rbar:08x}u, 0x{r.rasr:08x}u" for r in regions))
+    table = InitialiserRows(tuple(f"0x{r.rbar:08x}u, 0x{r.rasr:08x}u" for r in regions))
     return {"MPU_REGIONS": table, "MPU_EARLY": len(regions) - late, "MPU_LATE": late}
 
 
@@ -176,7 +176,7 @@ def _qspi_macros(board: Board, used: bool) -> dict[str, object]:
     if not used or board.qspi is None or board.qspi_region is None:
         return {"HAS_QSPI": 0}
     qspi: Qspi = board.qspi
-    pins = Table(tuple(f"{a}, {b}, {c}" for a, b, c in map(pin_function, qspi.pins)))
+    pins = InitialiserRows(tuple(f"{a}, {b}, {c}" for a, b, c in map(pin_function, qspi.pins)))
     return {
         "HAS_QSPI": 1,
         "QSPI_SIZE_LOG2": board.qspi_region.size_bytes.bit_length() - 1,

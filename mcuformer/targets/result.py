@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Trace = dict[int, NDArray[np.uint8]]  # layer id -> bytes [rows, row_bytes]
+LayerBytes = dict[int, NDArray[np.uint8]]  # layer id -> bytes [rows, row_bytes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,7 @@ class Inference:
     instructions: int | None = None
     io_instructions: int | None = None
     layers: tuple[int, ...] | None = None
-    trace: Trace | None = None
+    trace: LayerBytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +45,9 @@ class Tile:
     rows: NDArray[np.uint8]
 
 
-def assemble(tiles: list[Tile]) -> Trace:
+def assemble(tiles: list[Tile]) -> LayerBytes:
     """Each layer's whole output from its tiles; of rows that came twice the last count."""
-    result: Trace = {}
+    result: LayerBytes = {}
     for layer in sorted({tile.layer for tile in tiles}):
         own = [tile for tile in tiles if tile.layer == layer]
         total = max(tile.first_row + len(tile.rows) for tile in own)

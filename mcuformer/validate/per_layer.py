@@ -21,12 +21,12 @@ from mcuformer.ir.layout import Feeds
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import CompiledPackage
 from mcuformer.package.execution import codec_of
-from mcuformer.targets.result import Inference, Trace
+from mcuformer.targets.result import Inference, LayerBytes
 from mcuformer.validate.device import Tracer
 from mcuformer.validate.layers import LayerError, layer_errors
 from mcuformer.validate.run import interpreter_samples
 
-Values = Mapping[str, NDArray]  # of the interpreter: [samples, ...]
+InterpreterValues = Mapping[str, NDArray]  # of the interpreter: [samples, ...]
 
 
 def per_layer(
@@ -66,7 +66,7 @@ def per_layer(
 
 
 def traced_equal(
-    meanings: Sequence[tuple[str, int]], trace: Trace, values: Values
+    meanings: Sequence[tuple[str, int]], trace: LayerBytes, values: InterpreterValues
 ) -> dict[str, bool]:
     """Whether all that was traced of a value equals it; `meanings`: (value, first byte)."""
     equal: dict[str, bool] = {}
@@ -79,7 +79,7 @@ def traced_equal(
 
 
 def traced_values(
-    meanings: Sequence[tuple[str, int]], traces: Sequence[Trace], values: Values
+    meanings: Sequence[tuple[str, int]], traces: Sequence[LayerBytes], values: InterpreterValues
 ) -> dict[str, NDArray]:
     """The traced values [samples, ...] with the bytes that were traced of them."""
     found: dict[str, NDArray] = {}
@@ -117,7 +117,7 @@ def _rows(
 def _same_outputs(
     package: CompiledPackage,
     inferences: Sequence[Inference],
-    values: Values,
+    values: InterpreterValues,
     indices: NDArray,
     differing: Sequence[int],
 ) -> None:
@@ -134,7 +134,7 @@ def _same_outputs(
 
 
 def _errors(
-    package: CompiledPackage, model: Path | None, floats: Feeds, ints: Values
+    package: CompiledPackage, model: Path | None, floats: Feeds, ints: InterpreterValues
 ) -> list[LayerError]:
     path = model or Path(package.report["model"]["path"])
     if not path.is_file():

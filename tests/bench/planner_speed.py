@@ -9,7 +9,7 @@ import argparse
 import time
 from random import Random
 
-from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.figures import Limits, NetworkCost, Planner
 from mcuformer.search.space import Space, load_space
 from mcuformer.targets.board_file import load_board
 
@@ -33,7 +33,7 @@ def main() -> None:
         planner = Planner(load_board("stm32f746"), LIMITS)
         legal, times = 0, [time.process_time()]
         for arch in archs:
-            legal += isinstance(planner.cost(arch), Cost)
+            legal += isinstance(planner.cost(arch), NetworkCost)
             times.append(time.process_time())
         whole = times[-1] - times[0]
         tenth = max(1, len(archs) // 10)

@@ -1,6 +1,6 @@
 """The progress line of long commands."""
 
-from mcuformer.cli.console import Progress, cpu_line, line
+from mcuformer.cli.console import ProgressLine, cpu_line, line
 
 
 def test_progress_draws_a_bar_and_the_time_left():
@@ -12,7 +12,7 @@ def test_progress_draws_a_bar_and_the_time_left():
 
 
 def test_every_stage_has_its_cpu_seconds():
-    with Progress() as progress:
+    with ProgressLine() as progress:
         for stage in ("reading", "training (loss 0.3)", "training (loss 0.2)", "reading"):
             progress(stage)
     assert list(progress.seconds) == ["reading", "training"]

@@ -20,7 +20,7 @@ from mcuformer.memory import lifetimes
 from mcuformer.operators.table import INT_OPS
 from mcuformer.program.program import Program
 from mcuformer.quant import lower_linear
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.tasks import Task
 from mcuformer.schedule.ways import conv, join
@@ -87,7 +87,7 @@ def _stale_line() -> list[Patch]:
 def _equal_parts() -> list[Patch]:
     """As if all parts of a join before one were as large as it."""
 
-    def wrong(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
+    def wrong(em: TaskEmitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
         for i, name in enumerate(map(str, op.inputs)):
             if op.attrs["axis"] == 0:
                 yield name, whole.at(i * em.values[name].type.shape[0])

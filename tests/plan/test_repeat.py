@@ -12,7 +12,7 @@ from mcuformer.operators.flash_bytes import flash_bytes
 from mcuformer.plan.fit import curve, place
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
-from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.figures import Limits, NetworkCost, Planner
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
@@ -36,7 +36,7 @@ def whole(planner, arch):
     flash = flash_bytes(graph)
     weights = sum(layer.weights_bytes for layer in made.program.layers)
     constants = flash.weights + flash.constants - weights
-    return made, Cost(
+    return made, NetworkCost(
         made.plan.arena_bytes,
         static,
         BOARD.stack_bytes,
@@ -58,7 +58,7 @@ def test_repeated_blocks_change_no_figure(preset, count, optimize):
     while seen < count:
         arch = space.decode(space.draw(random))
         cost = planner.cost(arch)
-        if isinstance(cost, Cost):
+        if isinstance(cost, NetworkCost):
             made, figures = whole(planner, arch)
             assert cost == figures, arch
             seen += 1

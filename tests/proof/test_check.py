@@ -20,7 +20,7 @@ from mcuformer.compile.stages import compile_model
 from mcuformer.errors import ValidationError
 from mcuformer.files.paths import RUNTIME_C
 from mcuformer.quant import lower_linear
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
 from mcuformer.targets import limits
 from mcuformer.targets.limits import EndlessError
@@ -70,9 +70,9 @@ def test_a_wrong_kernel(compiled: Compile, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_wrong_row_stride(compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The residual of a linear layer is read one byte too far with every row."""
-    right = Emitter.apply
+    right = TaskEmitter.apply
 
-    def planted(self: Emitter, op: Any, operands: Any, y: Loc, rows: Any) -> Any:
+    def planted(self: TaskEmitter, op: Any, operands: Any, y: Loc, rows: Any) -> Any:
         made = right(self, op, operands, y, rows)
         res = operands[1] if op.kind == "q_linear" else None
         if res is None or res.buffer is None:
@@ -80,7 +80,7 @@ def test_a_wrong_row_stride(compiled: Compile, monkeypatch: pytest.MonkeyPatch) 
         skewed = replace(res, stride=res.stride - 1)
         return replace(made, parts=(operands[0], skewed, *made.parts[2:]))
 
-    monkeypatch.setattr(Emitter, "apply", planted)
+    monkeypatch.setattr(TaskEmitter, "apply", planted)
     with pytest.raises(ValidationError, match="proj is the first that differs"):
         compiled()
 

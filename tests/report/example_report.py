@@ -7,17 +7,17 @@ from mcuformer.memory.placement import ANYWHERE, plan
 from mcuformer.program.program import Program
 from mcuformer.report.rows import layer_rows, memory_section
 from mcuformer.report.schema import (
-    Board,
+    BoardSizes,
     Checked,
     Diagnostic,
     Estimate,
     Flash,
     Model,
+    ModelTensor,
+    RegionUse,
     Report,
-    Tensor,
     Tool,
     TradeOff,
-    Use,
     unknown,
 )
 
@@ -26,8 +26,10 @@ def example(program: Program, regions: tuple[Arena, ...] = ANYWHERE) -> tuple[Re
     made = plan(program, regions)
     used = made.arena_bytes + 3000
     layers = layer_rows(program, made)
-    image = Tensor(name="image", shape=(1, 3, 224, 224), dtype="uint8", scale=0.01, zero_point=0)
-    logits = Tensor(name="logits", shape=(1, 1000), dtype="int8", scale=0.1, zero_point=-3)
+    image = ModelTensor(
+        name="image", shape=(1, 3, 224, 224), dtype="uint8", scale=0.01, zero_point=0
+    )
+    logits = ModelTensor(name="logits", shape=(1, 1000), dtype="int8", scale=0.1, zero_point=-3)
     instructions = sum(row.estimated_instructions for row in layers)
     report = Report(
         tool=Tool(name="mcuformer", version="0.1"),
@@ -40,12 +42,12 @@ def example(program: Program, regions: tuple[Arena, ...] = ANYWHERE) -> tuple[Re
             inputs=(image,),
             outputs=(logits,),
         ),
-        board=Board(name="stm32f746g-disco", sram_bytes=327_680, flash_bytes=17_825_792),
+        board=BoardSizes(name="stm32f746g-disco", sram_bytes=327_680, flash_bytes=17_825_792),
         options={"optimize": "balanced", "weights": "qspi", "ram": None},
         memory=memory_section(
             program,
             made,
-            regions=[Use(name="sram", used_bytes=used, size_bytes=327_680)],
+            regions=[RegionUse(name="sram", used_bytes=used, size_bytes=327_680)],
             available_bytes=327_680,
             static_bytes=952,
             stack_bytes=2048,
@@ -54,7 +56,7 @@ def example(program: Program, regions: tuple[Arena, ...] = ANYWHERE) -> tuple[Re
             weights_bytes=5_640_000,
             code_bytes=None,
             total_bytes=None,
-            regions=(Use(name="qspi", used_bytes=5_640_000, size_bytes=16_777_216),),
+            regions=(RegionUse(name="qspi", used_bytes=5_640_000, size_bytes=16_777_216),),
         ),
         fits=True,
         layers=layers,

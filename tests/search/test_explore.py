@@ -26,7 +26,7 @@ from mcuformer.search.explore import (
     smallest,
     winner,
 )
-from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.figures import Limits, NetworkCost, Planner
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
 
@@ -255,4 +255,4 @@ def test_three_workers_on_postgresql_one_killed(tmp_path, postgresql):
     lost = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.COMPLETE]
     assert len(lost) <= 1
     assert len({str(t.user_attrs["arch"]) for t in done}) == len(done)
-    assert all(isinstance(Cost(**t.user_attrs["cost"]), Cost) for t in done)
+    assert all(isinstance(NetworkCost(**t.user_attrs["cost"]), NetworkCost) for t in done)

@@ -11,7 +11,7 @@ import pytest
 
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import analyze_model
-from mcuformer.search.figures import Cost, Illegal, Limits, Planner
+from mcuformer.search.figures import Illegal, Limits, NetworkCost, Planner
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
 
@@ -143,8 +143,8 @@ def test_each_limit_is_named_where_it_is_broken():
 def test_less_ram_is_never_exceeded():
     board, arch = load_board("stm32f746"), load_space("tiny").largest()
     free = Planner(board, Limits()).cost(arch)
-    assert isinstance(free, Cost)
+    assert isinstance(free, NetworkCost)
     for ram in range(free.sram_total_bytes, 8 * 1024, -2048):
         found = Planner(board, Limits(ram=ram)).cost(arch)
-        if isinstance(found, Cost):
+        if isinstance(found, NetworkCost):
             assert found.sram_total_bytes <= ram and found.instructions >= free.instructions

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mcuformer.search.figures import Cost, Illegal, Limits, Planner
+from mcuformer.search.figures import Illegal, Limits, NetworkCost, Planner
 from mcuformer.search.formula import formula_bytes
 from mcuformer.search.space import load_space
 from mcuformer.targets.board_file import load_board
@@ -17,7 +17,7 @@ def test_the_published_figure():
     assert round(formula_bytes(ARCH) / 1024) == 341
     assert round(formula_bytes(replace(ARCH, dim=168, hidden=(672,))) / 1024) == 285
     cost = Planner(load_board("stm32f746"), Limits(flash=16 << 20)).cost(ARCH)
-    assert isinstance(cost, Cost) and cost.sram_total_bytes < formula_bytes(ARCH) / 2
+    assert isinstance(cost, NetworkCost) and cost.sram_total_bytes < formula_bytes(ARCH) / 2
 
 
 def test_the_formula_as_a_limit():
@@ -27,5 +27,5 @@ def test_the_formula_as_a_limit():
     assert isinstance(refused, Illegal) and refused.where == "ram"
     assert refused.needs == formula_bytes(ARCH) > refused.limit
     taken = planner.cost(small)
-    assert isinstance(taken, Cost)  # with the figures of the plan
+    assert isinstance(taken, NetworkCost)  # with the figures of the plan
     assert taken == Planner(board, Limits(flash=16 << 20)).cost(small)

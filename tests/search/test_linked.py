@@ -11,7 +11,7 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
 from mcuformer.package.compiled import open_package
 from mcuformer.package.execution import Executor
-from mcuformer.search.figures import Cost, Limits, Planner
+from mcuformer.search.figures import Limits, NetworkCost, Planner
 from mcuformer.targets.board_file import load_board
 
 BOARD = load_board("stm32f746")
@@ -32,7 +32,7 @@ def legal(preset, i, mode):
     while True:
         arch = replace(space.decode(space.draw(random)), **NETWORKS[preset][i])
         cost = planner.cost(arch)
-        if isinstance(cost, Cost):
+        if isinstance(cost, NetworkCost):
             return arch, cost
 
 

@@ -21,7 +21,7 @@ from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import gptq
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import load
-from mcuformer.search.fake_quant import Grid, rounded_weights, weight_scale
+from mcuformer.search.fake_quant import TorchGrid, rounded_weights, weight_scale
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.qat import Rounded, qat_recipe, train_rounded
@@ -71,14 +71,14 @@ def accuracy_of(graph, images):
 def test_values_are_rounded_as_the_interpreter_rounds_them():
     q = QParams(np.array([0.25, 0.5]), np.array([3.0, -7.0]))
     x = np.linspace(-80, 80, 1281)[:, None] * np.ones(2)  # with all the halves
-    grid = Grid.of(q, "int8", CPU)
+    grid = TorchGrid.of(q, "int8", CPU)
     expected = q.dequantise(q.quantise(x, "int8"))
     assert np.array_equal(grid.rounded(torch.tensor(x, dtype=torch.float32)).numpy(), expected)
 
 
 def test_gradients_pass_rounding_and_stop_at_saturation():
     x = torch.tensor([0.3, 500.0, -500.0], requires_grad=True)
-    Grid.of(QParams(np.array(0.5), np.array(0.0)), "int8", CPU).rounded(x).sum().backward()
+    TorchGrid.of(QParams(np.array(0.5), np.array(0.0)), "int8", CPU).rounded(x).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
 
 

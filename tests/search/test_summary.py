@@ -8,7 +8,7 @@ pytest.importorskip("optuna", reason="the extra `search` (optuna) is not install
 
 from mcuformer.search.data import Images
 from mcuformer.search.explore import Candidate
-from mcuformer.search.figures import Cost
+from mcuformer.search.figures import NetworkCost
 from mcuformer.search.space import load_space
 from mcuformer.search.study import kendall
 from mcuformer.search.summary import nearest_neighbour, not_beaten
@@ -17,7 +17,7 @@ ARCH = load_space("tiny").smallest()
 
 
 def candidate(number, accuracy, arena, instructions=1000):
-    return Candidate(number, ARCH, accuracy, Cost(arena, 0, 0, 100, 0, instructions))
+    return Candidate(number, ARCH, accuracy, NetworkCost(arena, 0, 0, 100, 0, instructions))
 
 
 def test_only_candidates_that_none_beats_are_kept():

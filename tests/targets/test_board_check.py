@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mcuformer.targets.board import Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.board_check import board_problems
 from mcuformer.targets.board_file import load_board
 
@@ -51,5 +51,5 @@ def test_nonsense_is_found(board: Board, message: str) -> None:
 
 
 def test_overlap() -> None:
-    board = replace(F746, memory=(*F746.memory, Region("more", "ram", 0x2004FC00, 0x1000)))
+    board = replace(F746, memory=(*F746.memory, MemoryRegion("more", "ram", 0x2004FC00, 0x1000)))
     assert "memory sram and more overlap at 0x2004fc00" in board_problems(board)

@@ -8,7 +8,7 @@ import pytest
 
 from mcuformer.errors import FlashError, ToolMissingError, UsageError
 from mcuformer.targets.elf import read_elf
-from mcuformer.targets.flash import Step, flash, plan_flash, region_image
+from mcuformer.targets.flash import ToolCall, flash, plan_flash, region_image
 
 
 def test_qspi_goes_to_openocd_and_never_to_st_flash(firmware: Callable, tmp_path: Path) -> None:
@@ -56,7 +56,10 @@ def test_a_failing_tool_stops_the_rest_with_its_words(
     fake_tool(tmp_path, "openocd", "echo Error: open failed >&2; exit 1")
     fake_tool(tmp_path, "st-flash", f"touch {tmp_path}/ran")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    steps = [Step("40 B to QSPI", ("openocd", "-f", "x.cfg")), Step("all", ("st-flash", "write"))]
+    steps = [
+        ToolCall("40 B to QSPI", ("openocd", "-f", "x.cfg")),
+        ToolCall("all", ("st-flash", "write")),
+    ]
     with pytest.raises(
         FlashError, match=r"openocd failed .exit 1. writing 40 B to QSPI:\nError: open"
     ) as e:
@@ -73,5 +76,5 @@ def test_a_missing_tool_is_noticed_before_anything_is_written(
     fake_tool(tmp_path, "openocd", f"touch {tmp_path}/ran")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="st-flash is not installed") as caught:
-        flash([Step("a", ("openocd",)), Step("b", ("st-flash",))])
+        flash([ToolCall("a", ("openocd",)), ToolCall("b", ("st-flash",))])
     assert caught.value.exit_code == 6 and not (tmp_path / "ran").exists()

@@ -18,7 +18,7 @@ from mcuformer.ir.functions import function
 
 Attrs = Mapping[str, Any]
 Args = Sequence[NDArray | None]
-Evaluation = Callable[[Attrs, Args], NDArray]
+FloatEvaluation = Callable[[Attrs, Args], NDArray]
 
 
 def need(args: Args, i: int) -> NDArray:

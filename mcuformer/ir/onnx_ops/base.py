@@ -18,10 +18,10 @@ from mcuformer.ir.types import TensorType
 
 Attrs = Mapping[str, Any]
 Args = Sequence[NDArray | None]
-Evaluation = Callable[[Attrs, Args, int], tuple[NDArray, ...]]
+NodeEvaluation = Callable[[Attrs, Args, int], tuple[NDArray, ...]]
 Shape = tuple[int, ...]
 Types = Sequence[TensorType | None]
-ShapeRule = Callable[[Op, Types, Args], list[Shape]]
+NodeShapeRule = Callable[[Op, Types, Args], list[Shape]]
 TypeRule = Callable[[Op, Types, Args], str]
 Use = Literal["compiled", "moved", "folded", "removed"]
 
@@ -37,9 +37,9 @@ class OnnxOp:
 
     name: str
     use: Use
-    shape: ShapeRule
+    shape: NodeShapeRule
     dtype: TypeRule
-    evaluate: Evaluation
+    evaluate: NodeEvaluation
     notes: str = ""
     later: str = ""
     domain: str = ""
@@ -85,7 +85,7 @@ def same_shape(op: Op, types: Types, data: Args) -> list[Shape]:
     return [shape_of(types, 0)] * len(op.outputs)
 
 
-def by_zeros(evaluate: Evaluation) -> ShapeRule:
+def by_zeros(evaluate: NodeEvaluation) -> NodeShapeRule:
     """Run the operator on zeros that occupy one byte: for those that view or shrink their input."""
 
     def rule(op: Op, types: Types, data: Args) -> list[Shape]:

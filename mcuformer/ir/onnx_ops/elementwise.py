@@ -15,7 +15,7 @@ from mcuformer.ir.onnx_ops.base import (
     FIRST,
     Args,
     Attrs,
-    Evaluation,
+    NodeEvaluation,
     OnnxOp,
     Shape,
     Types,
@@ -29,7 +29,7 @@ from mcuformer.ir.onnx_ops.base import (
 )
 
 
-def unary(f: Callable[[NDArray], NDArray]) -> Evaluation:
+def unary(f: Callable[[NDArray], NDArray]) -> NodeEvaluation:
     quiet = stable(f)
 
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -39,7 +39,7 @@ def unary(f: Callable[[NDArray], NDArray]) -> Evaluation:
     return run
 
 
-def binary(f: Callable[[NDArray, NDArray], NDArray], bool_out: bool = False) -> Evaluation:
+def binary(f: Callable[[NDArray, NDArray], NDArray], bool_out: bool = False) -> NodeEvaluation:
     quiet = stable(f)
 
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -49,7 +49,7 @@ def binary(f: Callable[[NDArray, NDArray], NDArray], bool_out: bool = False) -> 
     return run
 
 
-def variadic(f: Callable[[NDArray, NDArray], NDArray], mean: bool = False) -> Evaluation:
+def variadic(f: Callable[[NDArray, NDArray], NDArray], mean: bool = False) -> NodeEvaluation:
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
         present = [a for a in args if a is not None]
         total = np.asarray(reduce(f, present))
@@ -98,7 +98,7 @@ def named_unary(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return unary(function(attrs["fn"]))(attrs, args, n_out)
 
 
-def known_function(operator: str) -> Evaluation:
+def known_function(operator: str) -> NodeEvaluation:
     """An operator that is a function of one number (`ir/functions.py`)."""
 
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -144,11 +144,11 @@ def _target(op: Op, types: Types, data: Args) -> str:
     return str(op.attrs["to"])
 
 
-def _row(name: str, use: Use, evaluate: Evaluation, notes: str = "") -> OnnxOp:
+def _row(name: str, use: Use, evaluate: NodeEvaluation, notes: str = "") -> OnnxOp:
     return OnnxOp(name, use, broadcast, FIRST, evaluate, notes)
 
 
-def _test(name: str, evaluate: Evaluation) -> OnnxOp:
+def _test(name: str, evaluate: NodeEvaluation) -> OnnxOp:
     return OnnxOp(name, "folded", broadcast, BOOL, evaluate)
 
 

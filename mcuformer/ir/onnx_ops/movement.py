@@ -17,10 +17,10 @@ from mcuformer.ir.onnx_ops.base import (
     FIRST,
     Args,
     Attrs,
-    Evaluation,
+    NodeEvaluation,
+    NodeShapeRule,
     OnnxOp,
     Shape,
-    ShapeRule,
     Types,
     axes_of,
     by_zeros,
@@ -219,7 +219,7 @@ def _padded(op: Op, types: Types, data: Args) -> list[Shape]:
 
 
 def _moved(
-    name: str, evaluate: Evaluation, shape: ShapeRule | None = None, notes: str = ""
+    name: str, evaluate: NodeEvaluation, shape: NodeShapeRule | None = None, notes: str = ""
 ) -> OnnxOp:
     return OnnxOp(name, "moved", shape or by_zeros(evaluate), FIRST, evaluate, notes)
 

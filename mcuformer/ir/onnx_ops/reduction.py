@@ -15,7 +15,7 @@ from mcuformer.ir.onnx_ops.base import (
     INDEX,
     Args,
     Attrs,
-    Evaluation,
+    NodeEvaluation,
     OnnxOp,
     Shape,
     Types,
@@ -30,7 +30,7 @@ from mcuformer.ir.onnx_ops.base import (
 )
 
 
-def reduction(f: Callable[..., NDArray], empty: float | None = None) -> Evaluation:
+def reduction(f: Callable[..., NDArray], empty: float | None = None) -> NodeEvaluation:
     """`empty` is the result over no elements where numpy refuses to give one."""
 
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -93,7 +93,7 @@ def cumsum(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.flip(y, axis) if attrs.get("reverse", 0) else y,)
 
 
-def arg(f: Callable[..., NDArray]) -> Evaluation:
+def arg(f: Callable[..., NDArray]) -> NodeEvaluation:
     def run(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
         x, axis = need(args, 0), attrs.get("axis", 0)
         if attrs.get("select_last_index", 0):
@@ -160,11 +160,11 @@ def _range(op: Op, types: Types, data: Args) -> list[Shape]:
     return [(max(math.ceil((limit - start) / delta), 0),)]
 
 
-def _over_axes(name: str, evaluate: Evaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
+def _over_axes(name: str, evaluate: NodeEvaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
     return OnnxOp(name, use, by_zeros(evaluate), FIRST, evaluate, notes)
 
 
-def _numbers(name: str, evaluate: Evaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
+def _numbers(name: str, evaluate: NodeEvaluation, use: Use = "folded", notes: str = "") -> OnnxOp:
     return OnnxOp(name, use, by_zeros(evaluate), INDEX, evaluate, notes)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def add_before_reshape(graph: Graph) -> Graph:
@@ -16,7 +16,7 @@ def add_before_reshape(graph: Graph) -> Graph:
     """
     if not (graph.has("conv2d") and graph.has("reshape")):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     moved: dict[str, tuple[Op, Op]] = {}
     for op in graph.ops:
         source = edit.producers.get(str(op.inputs[0])) if op.kind == "add" else None
@@ -32,7 +32,7 @@ def add_before_reshape(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _fits(edit: Edit, reshape: Op) -> bool:
+def _fits(edit: Rewrite, reshape: Op) -> bool:
     """A reshape of a convolution's image to rows that only the sum reads."""
     conv = edit.producers.get(str(reshape.inputs[0])) if reshape.kind == "reshape" else None
     if conv is None or conv.kind != "conv2d" or edit.only_reader(reshape.outputs[0]) is None:
@@ -41,7 +41,7 @@ def _fits(edit: Edit, reshape: Op) -> bool:
     return edit.only_reader(conv.outputs[0]) is not None and image[-1] == rows[-1]
 
 
-def _swap(edit: Edit, add: Op, reshape: Op) -> None:
+def _swap(edit: Rewrite, add: Op, reshape: Op) -> None:
     graph = edit.graph
     image = graph.type(str(reshape.inputs[0])).shape
     data = graph.const(add.inputs[1])

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from mcuformer.ir.graph import Graph
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def average_pool(graph: Graph) -> Graph:
@@ -17,7 +17,7 @@ def average_pool(graph: Graph) -> Graph:
     """
     if not graph.has("avgpool"):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         if op.kind != "avgpool" or any(op.attrs["pads"]):
             edit.keep(op)

@@ -17,7 +17,7 @@ def is_row_selection(op: Op) -> bool:
     return op.kind == "gather" or (op.kind == "slice" and op.attrs["axis"] == 0)
 
 
-class Edit:
+class Rewrite:
     """A new graph under construction: `keep` an operation or `emit` others in its place."""
 
     def __init__(self, graph: Graph) -> None:

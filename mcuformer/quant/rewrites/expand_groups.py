@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def is_depthwise(graph: Graph, group: int, weight: str) -> bool:
@@ -20,7 +20,7 @@ def expand_groups(graph: Graph) -> Graph:
     """conv2d(x, w[kh,kw,Ci/g,Co], group=g) -> conv2d(x, w'[kh,kw,Ci,Co]), w' block-diagonal."""
     if not graph.has("conv2d"):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         group = op.attrs.get("group", 1)
         if op.kind != "conv2d" or group == 1 or is_depthwise(graph, group, str(op.inputs[1])):

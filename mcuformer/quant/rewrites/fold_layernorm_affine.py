@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit, is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
 
 
 def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
@@ -18,7 +18,7 @@ def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
     """
     if not graph.has("layernorm"):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     affine: dict[str, tuple[NDArray, NDArray]] = {}
     for op in graph.ops:
         if op.kind == "layernorm" and len(op.inputs) > 1 and op.outputs[0] not in given:
@@ -35,7 +35,7 @@ def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:
     return edit.done()
 
 
-def linear_readers(edit: Edit, value: str) -> list[Op] | None:
+def linear_readers(edit: Rewrite, value: str) -> list[Op] | None:
     if value in edit.graph.outputs:
         return None
     found: list[Op] = []
@@ -58,7 +58,7 @@ def _affine(graph: Graph, op: Op) -> tuple[NDArray, NDArray]:
     return np.ones(c) if gamma is None else gamma, np.zeros(c) if beta is None else beta
 
 
-def _emit_linear(edit: Edit, op: Op, gamma: NDArray, beta: NDArray) -> None:
+def _emit_linear(edit: Rewrite, op: Op, gamma: NDArray, beta: NDArray) -> None:
     w = edit.graph.const(op.inputs[1])
     b = edit.graph.const(op.inputs[2]) if len(op.inputs) > 2 else None
     assert w is not None

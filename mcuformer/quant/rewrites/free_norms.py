@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from mcuformer.ir.graph import Graph
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 from mcuformer.quant.rewrites.fold_layernorm_affine import linear_readers
 
 
@@ -18,7 +18,7 @@ def free_norms(graph: Graph, given: Collection[str] = ()) -> Graph:
     As RepQ-ViT (Li et al., 2023): channels of different spread get scales of their own, which the
     next linear layers take back. Rotated streams have no such channels and save the multiply.
     """
-    edit, rotated = Edit(graph), graph.meta.get("rotated", ())
+    edit, rotated = Rewrite(graph), graph.meta.get("rotated", ())
     for op in graph.ops:
         y = op.outputs[0]
         plain = op.kind == "layernorm" and len(op.inputs) == 1 and op.attrs["groups"] == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import WEIGHTED
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 PRODUCERS = WEIGHTED
 
@@ -15,7 +15,7 @@ def fuse_epilogue(graph: Graph) -> Graph:
     Where nothing else reads the sum. A linear layer then has the inputs (x, w, b|None, r|None)
     and the attribute `fn` (None without). r is an activation or a constant of rows.
     """
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     fused: dict[str, Op] = {}  # intermediate value -> its producer, not yet emitted
     for op in graph.ops:
         if op.kind in PRODUCERS:
@@ -36,7 +36,7 @@ def fuse_epilogue(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _absorber(edit: Edit, op: Op) -> Op | None:
+def _absorber(edit: Rewrite, op: Op) -> Op | None:
     """The add or unary that `op` can take over; of two layers in one sum, the later takes it."""
     reader = edit.only_reader(op.outputs[0])
     if reader is None or reader.kind not in ("add", "unary"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit, is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
 
 
 def norm_after_selection(graph: Graph) -> Graph:
@@ -14,7 +14,7 @@ def norm_after_selection(graph: Graph) -> Graph:
     """
     if not graph.has("slice", "gather"):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         norm = edit.producers.get(str(op.inputs[0])) if is_row_selection(op) else None
         if norm is None or norm.kind != "layernorm" or norm.outputs[0] in graph.outputs:
@@ -24,7 +24,7 @@ def norm_after_selection(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _swap(edit: Edit, op: Op, norm: Op) -> None:
+def _swap(edit: Rewrite, op: Op, norm: Op) -> None:
     shape = edit.graph.type(op.outputs[0]).shape
     rows = edit.emit_new(op, [norm.inputs[0]], shape, name=f"{norm.inputs[0]}.rows")
     edit.emit(norm, [rows, *norm.inputs[1:]], name=f"{norm.name}.rows", outputs=op.outputs)

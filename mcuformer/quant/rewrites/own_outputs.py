@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def own_outputs(graph: Graph) -> Graph:
@@ -13,7 +13,7 @@ def own_outputs(graph: Graph) -> Graph:
     """
     if set(graph.inputs).isdisjoint(graph.outputs):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         edit.keep(op)
     for name in dict.fromkeys(n for n in graph.outputs if n in graph.inputs):

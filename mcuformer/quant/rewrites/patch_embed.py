@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def _is_patch_conv(graph: Graph, op: Op | None) -> bool:
@@ -23,7 +23,7 @@ def patch_embed(graph: Graph) -> Graph:
     """reshape(conv2d(x, w, b), [Ho*Wo, C]) -> patch_embed(x, w, b): kernel == stride, no pads."""
     if not (graph.has("conv2d") and graph.has("reshape")):
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         source = edit.producers.get(str(op.inputs[0])) if op.kind == "reshape" else None
         if (

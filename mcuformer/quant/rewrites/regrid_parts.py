@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Edit
+from mcuformer.quant.rewrites.edit import Rewrite
 
 Given = tuple[float, int, str]
 
@@ -18,7 +18,7 @@ def regrid_parts(graph: Graph) -> Graph:
     given: dict[str, Given] = dict(graph.meta.get("qdq", {}))
     if not given:
         return graph
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     for op in graph.ops:
         target = _target(op, given)
         if target is None:
@@ -39,7 +39,7 @@ def _target(op: Op, given: Mapping[str, Given]) -> Given | None:
     return given.get(op.outputs[0]) or max(grids)
 
 
-def _part(edit: Edit, op: Op, name: str, target: Given, given: dict[str, Given]) -> str:
+def _part(edit: Rewrite, op: Op, name: str, target: Given, given: dict[str, Given]) -> str:
     if given.get(name, target) == target:
         return name
     shape = edit.graph.type(name).shape

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.classes import changes_channels
-from mcuformer.quant.rewrites.edit import Edit, is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 _SEED = 0
@@ -50,7 +50,7 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
     For every connected residual stream that only linear layers and patch embeddings write, and
     only LayerNorms without gamma in front of linear layers (or linear layers themselves) read.
     """
-    edit = Edit(graph)
+    edit = Rewrite(graph)
     seen: set[str] = set()
     webs: list[Web] = []
     for op in graph.ops:
@@ -70,7 +70,7 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
     return graph.replace(meta={**graph.meta, "rotated": rotated})
 
 
-def _web(edit: Edit, start: str) -> Web:
+def _web(edit: Rewrite, start: str) -> Web:
     """Everything connected to `start` by residual sums and by moves of rows."""
     web, stack = Web(), [start]
     while stack and web.ok:
@@ -85,11 +85,11 @@ def _web(edit: Edit, start: str) -> Web:
     return web
 
 
-def _activations(edit: Edit, names: Collection[str | None]) -> list[str]:
+def _activations(edit: Rewrite, names: Collection[str | None]) -> list[str]:
     return [n for n in names if n is not None and edit.graph.const(n) is None]
 
 
-def _is_move(edit: Edit, op: Op) -> bool:
+def _is_move(edit: Rewrite, op: Op) -> bool:
     if op.kind in ("reshape", "concat"):
         return not changes_channels(edit.graph, op)
     return op.kind in ("add", "mean") or is_row_selection(op)
@@ -100,7 +100,7 @@ def _is_writer(op: Op) -> bool:
     return op.kind in PRODUCERS and op.attrs["fn"] is None and op.attrs.get("group", 1) == 1
 
 
-def _add_writer(edit: Edit, web: Web, op: Op, stack: list[str]) -> bool:
+def _add_writer(edit: Rewrite, web: Web, op: Op, stack: list[str]) -> bool:
     if _is_writer(op):
         web.writers[op.outputs[0]] = op
         stack += _activations(edit, op.inputs[3:])
@@ -112,7 +112,7 @@ def _add_writer(edit: Edit, web: Web, op: Op, stack: list[str]) -> bool:
     return False
 
 
-def _add_reader(edit: Edit, web: Web, op: Op, value: str, stack: list[str]) -> bool:
+def _add_reader(edit: Rewrite, web: Web, op: Op, value: str, stack: list[str]) -> bool:
     if op.kind in PRODUCERS and value in op.inputs[3:]:
         stack.append(op.outputs[0])
         return value != op.inputs[0] and _is_writer(op)
@@ -127,7 +127,7 @@ def _add_reader(edit: Edit, web: Web, op: Op, value: str, stack: list[str]) -> b
     return True
 
 
-def _add_norm_readers(edit: Edit, web: Web, value: str) -> bool:
+def _add_norm_readers(edit: Rewrite, web: Web, value: str) -> bool:
     if value in edit.graph.outputs:
         return False
     for op in edit.consumers[value]:
@@ -139,7 +139,7 @@ def _add_norm_readers(edit: Edit, web: Web, value: str) -> bool:
     return True
 
 
-def _rotated(edit: Edit, op: Op, web: Web) -> Op:
+def _rotated(edit: Rewrite, op: Op, web: Web) -> Op:
     """`op` with its constants in the new basis of the web."""
     name = op.outputs[0]
     if not (name in web.writers or name in web.readers or name in web.moves):
@@ -156,7 +156,7 @@ def _rotated(edit: Edit, op: Op, web: Web) -> Op:
     return op.replace(inputs=tuple(inputs))
 
 
-def _turn_written(edit: Edit, inputs: list[str | None], i: int) -> None:
+def _turn_written(edit: Rewrite, inputs: list[str | None], i: int) -> None:
     """Constant `i`, whose last axis is the stream's channels, times Q."""
     name = inputs[i]
     data = None if name is None else edit.b.values[name].data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcuformer.ir.graph import Op
 from mcuformer.program.calls import Loop
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps
@@ -12,7 +12,7 @@ from mcuformer.schedule.ways.sides import sides
 
 
 def absorbed(
-    em: Emitter, region: Region, target: Loc, choice: Choice, together: bool = False
+    em: TaskEmitter, region: Region, target: Loc, choice: Choice, together: bool = False
 ) -> Steps:
     """Scores against the normalised tokens N themselves (T*E bytes): no K, no V (quant/absorb.py).
 
@@ -55,7 +55,7 @@ def absorbed(
     return steps
 
 
-def absorbed_together(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def absorbed_together(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     return absorbed(em, region, target, choice, together=True)
 
 
@@ -65,7 +65,7 @@ def _head(loc: Loc, h: int, heads: int) -> Loc:
 
 
 def _one_by_one(
-    em: Emitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
+    em: TaskEmitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
 ) -> Steps:
     """q', attention and W_v of one head after the other; the attention overwrites q'."""
     (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]
@@ -80,7 +80,7 @@ def _one_by_one(
 
 
 def _together(
-    em: Emitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
+    em: TaskEmitter, op: Op, layers: tuple[Op, Op], locs: tuple[Loc, Loc, Loc], rows: Rows
 ) -> Steps:
     """q' of all heads, one attention call that overwrites it, W_v of all heads."""
     (up, down), (q, n, o), heads = layers, locs, op.attrs["heads"]

@@ -17,7 +17,7 @@ from mcuformer.operators.table import kernel_of, operand
 from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
-from mcuformer.schedule.emit import Emitter, overwrites
+from mcuformer.schedule.emit import TaskEmitter, overwrites
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
@@ -25,7 +25,7 @@ from mcuformer.schedule.ways.embed import read_lines
 from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
 
 
-def geometry(em: Emitter, region: Region) -> tuple[tuple[Conv, ...], int]:
+def geometry(em: TaskEmitter, region: Region) -> tuple[tuple[Conv, ...], int]:
     """The convolutions of a region seen vertically, and the lines of their input."""
     convs = tuple(
         Conv(
@@ -39,12 +39,12 @@ def geometry(em: Emitter, region: Region) -> tuple[tuple[Conv, ...], int]:
     return convs, em.values[str(region.ops[0].inputs[0])].type.shape[0]
 
 
-def strip_choices(em: Emitter, region: Region) -> list[int]:
+def strip_choices(em: TaskEmitter, region: Region) -> list[int]:
     """Lines of a strip of the region's target, whole images first."""
     return line_choices(*geometry(em, region))
 
 
-def convolve(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """All strips in order: the first and the last ones by themselves, a loop over those between."""
     strips = Strips.of(*geometry(em, region), choice.lines)
     chain = _Chain(em, region.ops, strips, target, _windows(em, region.ops, strips))
@@ -59,7 +59,7 @@ def convolve(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     return steps
 
 
-def _windows(em: Emitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | None]:
+def _windows(em: TaskEmitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | None]:
     """A buffer for the window of every image but the last; None: image 0 lies somewhere whole."""
     names = [str(op.inputs[0]) for op in ops]
     return [
@@ -73,7 +73,7 @@ def _windows(em: Emitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | Non
 class _Chain:
     """Emits the calls of a step. `moved` says how many steps further down it really is."""
 
-    em: Emitter
+    em: TaskEmitter
     ops: tuple[Op, ...]
     strips: Strips
     target: Loc

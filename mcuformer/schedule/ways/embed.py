@@ -18,14 +18,14 @@ from mcuformer.operators.table import ins
 from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PatchGrid:
     """A patch grid: `down` x `across` patches of `ph` lines and `segment` bytes a line."""
 
     down: int
@@ -35,15 +35,15 @@ class Grid:
     line: int
 
     @staticmethod
-    def of(em: Emitter, op: Op) -> Grid:
+    def of(em: TaskEmitter, op: Op) -> PatchGrid:
         image = em.values[str(op.inputs[0])].type
         item = image.size_bytes // int(np.prod(image.shape))
         h, w, c = image.shape
         ph, pw = op.attrs["kernel"]
-        return Grid(h // ph, w // pw, ph, pw * c * item, w * c * item)
+        return PatchGrid(h // ph, w // pw, ph, pw * c * item, w * c * item)
 
 
-def as_linear(op: Op, grid: Grid) -> Op:
+def as_linear(op: Op, grid: PatchGrid) -> Op:
     """The patch embedding as a linear layer over rows of `ph` segments, one image line apart."""
     attrs = {
         **op.attrs,
@@ -54,7 +54,7 @@ def as_linear(op: Op, grid: Grid) -> Op:
     return replace(op, kind="q_linear", attrs=attrs)
 
 
-def patches(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def patches(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """The tokens of the image, which lies whole somewhere or is pulled line by line."""
     op = region.ops[-1]
     lines = min(choice.lines, op.attrs["kernel"][0])
@@ -62,15 +62,15 @@ def patches(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     return patch_embed(em, op, target, mode, lines)
 
 
-def read_lines(em: Emitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Task:
+def read_lines(em: TaskEmitter, op: Op, dst: Loc, first: Expr, count: int, line: int) -> Task:
     span = Span(str(dst.buffer), dst.start, line * count, line * count, Expr(1))
     parts = (dst.addr, first, count)
     return Task("read_lines", em.layer_ids[op.name], parts, (), (span,), checked=True)
 
 
-def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> Steps:
+def patch_embed(em: TaskEmitter, op: Op, target: Loc, mode: str, lines: int) -> Steps:
     """Rows of the patch grid in order; `lines` image lines at a time in `bands` mode."""
-    grid = Grid.of(em, op)
+    grid = PatchGrid.of(em, op)
     virtual = as_linear(op, grid)
     rows = Rows(var("t") * grid.across, Expr(grid.across), grid.across, grid.across)
     y = target.at(rows.first)
@@ -83,7 +83,7 @@ def patch_embed(em: Emitter, op: Op, target: Loc, mode: str, lines: int) -> Step
 
 
 def _whole_band(
-    em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, mode: str
+    em: TaskEmitter, op: Op, grid: PatchGrid, y: Loc, res: Loc | None, rows: Rows, mode: str
 ) -> Steps:
     band = grid.ph * grid.line
     if mode == "bands":
@@ -102,13 +102,15 @@ def _whole_band(
     return [replace(call, shown=None), copy_rows(em, op, aside, y, rows)]
 
 
-def _linear(em: Emitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int) -> Task:
+def _linear(
+    em: TaskEmitter, op: Op, x: Loc, res: Loc | None, y: Loc, rows: Rows, band: int
+) -> Task:
     call = em.apply(op, [x, res], y, rows)
     own = (Span(x.buffer, x.start, band, band, Expr(1)),) if x.buffer else ()
     return replace(call, reads=own + (res.span(rows.count) if res else ()))
 
 
-def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Task:
+def copy_rows(em: TaskEmitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Task:
     return Task(
         "mcf_copy",
         em.layer_ids[op.name],
@@ -121,7 +123,7 @@ def copy_rows(em: Emitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Task:
 
 
 def _partial_sums(
-    em: Emitter, op: Op, grid: Grid, y: Loc, res: Loc | None, rows: Rows, lines: int
+    em: TaskEmitter, op: Op, grid: PatchGrid, y: Loc, res: Loc | None, rows: Rows, lines: int
 ) -> Steps:
     """`lines` image lines at a time; int32 sums of one row of patches wait for the last of them."""
     n, size = em.values[op.outputs[0]].type.shape[-1], grid.line * lines
@@ -172,14 +174,14 @@ def by_patches(graph: Graph, op: Op) -> bool:
     return unpadded and op.inputs[0] in graph.inputs
 
 
-def line_choices(grid: Grid) -> list[int]:
+def line_choices(grid: PatchGrid) -> list[int]:
     """How many lines at a time: divisors of the patch height, most first."""
     return [n for n in range(grid.ph, 0, -1) if grid.ph % n == 0]
 
 
-def may_overwrite(em: Emitter, op: Op, target: TensorType, first_row: int) -> bool:
+def may_overwrite(em: TaskEmitter, op: Op, target: TensorType, first_row: int) -> bool:
     """Tokens may lie over the image when no row of patches is written before all of its bytes are consumed."""
-    grid = Grid.of(em, op)
+    grid = PatchGrid.of(em, op)
     row_bytes = target.size_bytes // target.shape[0]
     band = grid.ph * grid.line
     return all(

@@ -8,13 +8,13 @@ import numpy as np
 
 from mcuformer.program.buffers import Addr, Span
 from mcuformer.program.expressions import Expr
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps, Task
 
 
-def gather(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def gather(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """A permutation of rows that die here happens in their own buffer."""
     op = region.ops[-1]
     x = em.where[str(op.inputs[0])]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from mcuformer.program.calls import Loop
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.sides import head_chain, operand, shapes, sides
 
 
-def head_by_head(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def head_by_head(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """One head's K and V at a time (2*T*d bytes) beside the rows of all heads' q, overwritten by the output.
 
     Row i of a head's output lands on row i of its q: token overwriting inside the attention.

@@ -13,14 +13,14 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import elementwise
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Shown, Steps, Task
 from mcuformer.schedule.ways.embed import by_patches
 
 
-def places(em: Emitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
+def places(em: TaskEmitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
     """Every part of a concatenation that lies at `whole`, and where it belongs."""
     at = 0
     for name in map(str, op.inputs):
@@ -40,7 +40,7 @@ def _same(a: Loc, b: Loc, rows: int) -> bool:
     return a == replace(b, stride=a.stride if rows == 1 else b.stride)
 
 
-def fits(em: Emitter, graph: Graph, value: str, at: Loc) -> bool:
+def fits(em: TaskEmitter, graph: Graph, value: str, at: Loc) -> bool:
     """Whether `value` can be made at `at`, or copied there by the move that makes it."""
     op, shape = graph.producers()[value], em.values[value].type.shape
     if value in graph.outputs or is_column_view(op):
@@ -52,7 +52,7 @@ def fits(em: Emitter, graph: Graph, value: str, at: Loc) -> bool:
     return op.kind not in CONVOLUTIONS or by_patches(graph, op)
 
 
-def view(em: Emitter, op: Op) -> Loc | None:
+def view(em: TaskEmitter, op: Op) -> Loc | None:
     """Where the result of a move lies without moving a byte; None where that cannot be."""
     source = em.where.get(str(op.inputs[0])) if op.inputs else None
     if source is None:
@@ -69,7 +69,7 @@ def view(em: Emitter, op: Op) -> Loc | None:
     return None
 
 
-def move(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def move(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Nothing where the result is a view, else a copy of it."""
     op = region.ops[-1]
     rows, x = em.values[op.outputs[0]].type.shape[0], view(em, op)
@@ -80,7 +80,7 @@ def move(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     return [_copy(_layer(em, op), x, target, rows * target.row_bytes, shown)]
 
 
-def concat(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def concat(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Constants and parts that could not be computed in place are copied to their rows or columns."""
     op = region.ops[-1]
     value, across = op.outputs[0], op.attrs["axis"] == 1
@@ -101,7 +101,7 @@ def concat(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
     return [*copies]
 
 
-def _read_whole(em: Emitter, value: str) -> bool:
+def _read_whole(em: TaskEmitter, value: str) -> bool:
     """Whether every row is wanted, those too that lay there before the last one was copied."""
     readers = em.graph.consumers()[value]
     return value in em.graph.outputs or any(r.kind.startswith("q_") for r in readers)
@@ -120,7 +120,7 @@ def _copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
                 instructions=cost)  # fmt: skip
 
 
-def _layer(em: Emitter, op: Op) -> int:
+def _layer(em: TaskEmitter, op: Op) -> int:
     """The layer that a move's copy counts for: the one whose result it moves, else the first."""
     producers = em.graph.producers()
     before: Op | None = op

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from mcuformer.program.calls import Loop
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.sides import Sides, operand, shapes, sides
 
 
-def keep_kv(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def keep_kv(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """K and V of all heads exist whole (2*T*Q bytes); queries run in tiles to the end of the region."""
     op = region.attention
     assert op is not None
@@ -38,7 +38,7 @@ def keep_kv(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
 
 
 def query_loop(
-    em: Emitter,
+    em: TaskEmitter,
     region: Region,
     part: Sides,
     k: Loc,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Job, Steps, Task
 
 
-def mean(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def mean(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Row-wise operations before a mean over tokens run in tiles that add to int32 sums."""
     op = region.ops[-1]
     x_name = str(op.inputs[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcuformer.ir.graph import Op
 from mcuformer.schedule.columns import can_cut, column_view, cut_activations
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import Region, ancestors
 from mcuformer.util.speed import record
@@ -34,7 +34,7 @@ def sides(region: Region) -> Sides:
 
 
 def head_chain(
-    em: Emitter, ops: list[Op], value: str, head: int, width: int
+    em: TaskEmitter, ops: list[Op], value: str, head: int, width: int
 ) -> tuple[list[Op], str]:
     """The chain `ops` that ends in `value`, restricted to a head's channels back to its linear layer."""
     head = 0 if em.heads_alike else head
@@ -42,7 +42,7 @@ def head_chain(
 
 
 def columns_chain(
-    em: Emitter, ops: list[Op], value: str, start: int, stop: int
+    em: TaskEmitter, ops: list[Op], value: str, start: int, stop: int
 ) -> tuple[list[Op], str]:
     """What of `ops` makes channels [start, stop) of `value`, and the value that holds them."""
     if (start, stop) == (0, em.values[value].type.shape[-1]):
@@ -61,13 +61,13 @@ def columns_chain(
     return [*dict.fromkeys(chain), part], part.outputs[0]
 
 
-def operand(em: Emitter, value: str, locs: dict[str, Loc]) -> Loc:
+def operand(em: TaskEmitter, value: str, locs: dict[str, Loc]) -> Loc:
     if em.values[value].is_const:
         return em.constant(value)
     return locs[value] if value in locs else em.where[value]
 
 
-def shapes(em: Emitter, op: Op) -> tuple[int, int, int, int, int]:
+def shapes(em: TaskEmitter, op: Op) -> tuple[int, int, int, int, int]:
     """Tq, Tk, heads, bytes of a head's q and k row, bytes of a head's v row."""
     q, k, v = (em.values[str(n)].type for n in op.inputs[:3])
     heads = op.attrs["heads"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-Range = tuple[int, int]  # first line, one past the last
+LineRange = tuple[int, int]  # first line, one past the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ class Strips:
     def reached(self, k: int, i: int) -> int:
         return self.before[k] + (i + 1) * self.per_step[k]
 
-    def made(self, k: int, i: int) -> Range:
+    def made(self, k: int, i: int) -> LineRange:
         """Lines of image k that step i makes."""
         start = self.reached(k, i - 1) if i else 0
         return self._clip(k, start), self._clip(k, self.reached(k, i))
 
-    def read(self, k: int, i: int) -> Range:
+    def read(self, k: int, i: int) -> LineRange:
         """Lines of image k that the next convolution reads in step i."""
         first, end = self.made(k + 1, i)
         conv = self.convs[k]
         low = self._clip(k, first * conv.stride - conv.pad)
         return (low, max(low, self._clip(k, conv.reads_to(end)))) if end > first else (low, low)
 
-    def kept(self, k: int, i: int) -> Range:
+    def kept(self, k: int, i: int) -> LineRange:
         """Lines of image k that were there before step i and are still wanted."""
         end = self.made(k, i)[0]
         if self.made(k + 1, i)[0] == self.limits[k + 1]:

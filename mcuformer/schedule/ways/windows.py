@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr
-from mcuformer.schedule.emit import Emitter
+from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.sides import sides
 
 
-def windowed(em: Emitter, region: Region, target: Loc, choice: Choice) -> Steps:
+def windowed(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """Windows of consecutive rows (Swin, LSA): one window's q, K and V at a time, then its rows."""
     op = region.attention
     assert op is not None

@@ -8,8 +8,8 @@ from mcuformer.targets.board import Board
 from mcuformer.targets.chip.clocks import clock_blocks
 from mcuformer.targets.chip.ppb import Ppb
 from mcuformer.targets.chip.quadspi import Quadspi
-from mcuformer.targets.chip.registers import Device
-from mcuformer.targets.chip.usart import Gpio, Usart
+from mcuformer.targets.chip.registers import Peripheral
+from mcuformer.targets.chip.usart import Gpio, UsartModel
 from mcuformer.targets.cores import CORES
 from mcuformer.targets.families import FAMILIES
 from mcuformer.targets.faults import FirmwareError
@@ -35,12 +35,12 @@ class Chip:
         self.rcc, power, flash = clock_blocks(family, board.clock, dead)
         self.gpios = [Gpio() for _ in range(_PORTS)]
         usart = family.usarts[board.uart.name]
-        self.usart = Usart(
+        self.usart = UsartModel(
             board.uart, family.usart_has_isr, lambda: self.rcc.bus_hz(usart.bus),
             self.gpios.__getitem__, starving,
         )  # fmt: skip
         self.ppb = Ppb(CORES[board.core].dwt_lock, dead, ticks, mpu_changed)
-        self.blocks: dict[int, Device] = {
+        self.blocks: dict[int, Peripheral] = {
             family.rcc: self.rcc,
             family.pwr: power,
             family.flash_interface: flash,
@@ -60,7 +60,7 @@ class Chip:
         device, offset = self._find(address)
         device.write(offset, value)
 
-    def _find(self, address: int) -> tuple[Device, int]:
+    def _find(self, address: int) -> tuple[Peripheral, int]:
         if address >= 0xE0000000:
             return self.ppb, address - 0xE0000000
         device = self.blocks.get(address & ~(_BLOCK - 1))

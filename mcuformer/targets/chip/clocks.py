@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from mcuformer.targets.board import Clock
-from mcuformer.targets.chip.registers import Device, mirrored
+from mcuformer.targets.chip.registers import Peripheral, mirrored
 from mcuformer.targets.families import Family
 from mcuformer.targets.faults import FirmwareError
 
 
-class FlashAcr(Device):
+class FlashAcr(Peripheral):
     def __init__(self, dead: Collection[str]) -> None:
         super().__init__()
         self.dead = "latency" in dead
@@ -27,7 +27,7 @@ class FlashAcr(Device):
         return self.values.get(0, 0) & 0xF
 
 
-class PwrF4F7(Device):
+class PwrF4F7(Peripheral):
     """CR bits 16, 17 (over-drive, its switch) answer in CSR."""
 
     def __init__(self, dead: Collection[str]) -> None:
@@ -48,7 +48,7 @@ class PwrF4F7(Device):
         return self.values.get(0, 0) >> 16 & 3 == 3
 
 
-class PwrH7(Device):
+class PwrH7(Peripheral):
     """The supply (CR3) must be chosen before the voltage scale (D3CR) gets ready."""
 
     def __init__(self, dead: Collection[str]) -> None:
@@ -64,7 +64,7 @@ class PwrH7(Device):
         return self.values.get(0x18, 0) >> 14 & 3 == 3 and self.values.get(0x0C, 0) & 7 == 2
 
 
-class Rcc(Device):
+class Rcc(Peripheral):
     """Ready bits, and the core clock that the registers add up to when SW selects the PLL."""
 
     cr_pairs = {0: 1, 16: 17, 24: 25}  # noqa: RUF012
@@ -194,20 +194,20 @@ class RccH7(Rcc):
 
 def clock_blocks(
     family: Family, clock: Clock, dead: Collection[str]
-) -> tuple[Rcc, Device, FlashAcr]:
+) -> tuple[Rcc, Peripheral, FlashAcr]:
     """RCC, PWR and the flash interface of a family."""
     return _LAYOUTS[family.clock_source](family, clock, dead)
 
 
-def _f4_f7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Device, FlashAcr]:
+def _f4_f7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Peripheral, FlashAcr]:
     flash, power = FlashAcr(dead), PwrF4F7(dead)
     return RccF4F7(clock, family, dead, flash, power), power, flash
 
 
-def _h7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Device, FlashAcr]:
+def _h7(family: Family, clock: Clock, dead: Collection[str]) -> tuple[Rcc, Peripheral, FlashAcr]:
     flash, power = FlashAcr(dead), PwrH7(dead)
     return RccH7(clock, family, dead, flash, power), power, flash
 
 
-_Layout = Callable[[Family, Clock, Collection[str]], tuple[Rcc, Device, FlashAcr]]
+_Layout = Callable[[Family, Clock, Collection[str]], tuple[Rcc, Peripheral, FlashAcr]]
 _LAYOUTS: Mapping[str, _Layout] = {"clock_stm32f4_f7.c": _f4_f7, "clock_stm32h7.c": _h7}

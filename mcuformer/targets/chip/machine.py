@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.targets.board import Board, Region
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.chip.chip import Chip
 from mcuformer.targets.chip.counter import Code, make_counter
 from mcuformer.targets.chip.engine import Engine, EngineError
@@ -88,7 +88,7 @@ class Machine:
             ctypes.addressof(self.memory[region.name]) + address - region.base, data, len(data)
         )
 
-    def written(self, region: Region) -> NDArray[np.bool_]:
+    def written(self, region: MemoryRegion) -> NDArray[np.bool_]:
         """One flag per byte of a RAM: did it change since the start?"""
         now = np.frombuffer(memoryview(self.memory[region.name]), dtype=np.uint8)
         return now != np.frombuffer(self.paint[region.name], dtype=np.uint8)
@@ -172,7 +172,7 @@ class Machine:
         if self.wanted_permissions != self.permissions:
             self.engine.stop()
 
-    def _bus(self, region: Region) -> int:
+    def _bus(self, region: MemoryRegion) -> int:
         return (READ if self.qspi_mapped else 0) if region.kind == "qspi" else _BUS[region.kind]
 
     def _protect(self) -> None:
@@ -214,7 +214,7 @@ class Machine:
         return ""
 
 
-def _buffer(region: Region, seed: int) -> ctypes.Array:
+def _buffer(region: MemoryRegion, seed: int) -> ctypes.Array:
     """Erased flash, noise in RAM."""
     if region.is_sram or region.kind == "itcm":
         noise = np.random.default_rng([seed, region.base]).bytes(region.size_bytes)

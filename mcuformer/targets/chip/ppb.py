@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from mcuformer.targets.chip.mpu_model import MpuModel
-from mcuformer.targets.chip.registers import Device
+from mcuformer.targets.chip.registers import Peripheral
 
 _DWT_CTRL, _CYCCNT, _LAR, _DEMCR = 0x1000, 0x1004, 0x1FB0, 0xEDFC
 _MPU_CTRL, _MPU_RBAR, _MPU_RASR = 0xED94, 0xED9C, 0xEDA0
@@ -14,7 +14,7 @@ _UNLOCK = 0xC5ACCE55
 _CACHE_4K_4_WAYS = 31 << 13 | 3 << 3 | 1
 
 
-class Ppb(Device):
+class Ppb(Peripheral):
     """`ticks` is the time that CYCCNT shows once it has been unlocked and enabled.
 
     `dead`: dwt (the counter never counts).

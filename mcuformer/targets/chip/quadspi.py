@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from mcuformer.targets.board import Qspi
-from mcuformer.targets.chip.registers import Device
+from mcuformer.targets.chip.registers import Peripheral
 from mcuformer.targets.chip.usart import Gpio
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.pins import pin_function
@@ -15,7 +15,7 @@ _BUSY, _TCF = 1 << 5, 1 << 1
 _FLASH_ID = 0x18BA20  # N25Q128A
 
 
-class Quadspi(Device):
+class Quadspi(Peripheral):
     """`dead`: qspi-busy (the controller never gets idle), qspi-flash (nothing answers)."""
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Device:
+class Peripheral:
     """Registers that keep what was written; subclasses give some of them a life of their own."""
 
     def __init__(self, reset: dict[int, int] | None = None) -> None:

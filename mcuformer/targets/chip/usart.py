@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Callable
 
 from mcuformer.targets.board import Uart
-from mcuformer.targets.chip.registers import Device
+from mcuformer.targets.chip.registers import Peripheral
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.pins import pin
 
 _RXNE, _TC, _TXE = 1 << 5, 1 << 6, 1 << 7
 
 
-class Gpio(Device):
+class Gpio(Peripheral):
     """One port; the register layout is the same in all families."""
 
     def function(self, bit: int) -> int | None:
@@ -23,7 +23,7 @@ class Gpio(Device):
         return self.read(0x20 + 4 * (bit >> 3)) >> 4 * (bit & 7) & 0xF
 
 
-class Usart(Device):
+class UsartModel(Peripheral):
     """`sent` collects what the firmware transmits; `received` waits for it.
 
     The third poll of the status in a row with nothing received and nothing sent calls `starving`
