@@ -126,7 +126,7 @@ def in_strips(
     for i, region in enumerate(trade.exact.regions):
         if region.ops[-1].kind in CONVOLUTIONS:
             choices[i] = replace(choices[i], lines=lines, budget=budget)
-    program = assemble(trade.frame(())[1], choices, trade.book)[0]
+    program = assemble(trade.skeleton(())[1], choices, trade.book)[0]
     return Schedule(graph, program, plan(program, regions), point, trade.points)
 
 

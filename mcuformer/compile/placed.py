@@ -62,6 +62,6 @@ def tradeoffs(trade: Curve, arenas: Sequence[Arena]) -> tuple[tuple[str, int, in
     found: dict[tuple[int, int], str] = {}
     for mode in MODES:
         made = fit(trade, arenas, mode)
-        macs = sum(op_macs(made.frame.graph, op) for op in made.frame.graph.ops)
+        macs = sum(op_macs(made.skeleton.graph, op) for op in made.skeleton.graph.ops)
         found.setdefault((made.plan.arena_bytes, macs), mode)
     return tuple((mode, size, macs) for (size, macs), mode in found.items())

@@ -1,7 +1,7 @@
 """How a plan is made: which way every region runs, and where every byte of its buffers lies.
 
 1. `fit.curve` takes the outline of the graph (shapes alone, so that the search knows what compile will
-   choose) and frames it; where attentions can absorb weights, that graph too.
+   choose) and makes its skeleton; where attentions can absorb weights, that graph too.
 2. `options.py` emits every region in every way that is worth a thought and keeps, of all tiles and
    budgets, what no other choice beats in bytes and instructions.
 3. `curve.py` sweeps a limit on live bytes. Under each limit every region takes its fastest option

@@ -1,4 +1,4 @@
-"""The program of a frame under one choice per region: a sketch to be placed, or the whole."""
+"""The program of a skeleton under one choice per region: a sketch to be placed, or the whole."""
 
 from __future__ import annotations
 

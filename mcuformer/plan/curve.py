@@ -137,7 +137,7 @@ def trade_off(
 ) -> list[CurvePoint]:
     """Points with rising instructions and falling limits: what the model can trade.
 
-    `other` is the frame of the graph whose attentions have absorbed weights, where there are any.
+    `other` is the skeleton of the graph whose attentions have absorbed weights, where there are any.
     `memo` keeps the options of regions from one model to the next (the search plans thousands).
     `keys` are the regions' signatures, where they are known.
     """

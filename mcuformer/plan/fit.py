@@ -19,14 +19,14 @@ from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule.build import Skeleton, frame
+from mcuformer.schedule.build import Skeleton, skeleton
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """What a model can trade: SRAM for instructions.
 
-    `exact` is the frame of the outline of `graph`, where choices were made; `frames` keeps those of
+    `exact` is the skeleton of the outline of `graph`, where choices were made; `skeletons` keeps those of
     `graph` itself by the attentions that are absorbed.
     """
 
@@ -36,16 +36,16 @@ class Curve:
     exact: Skeleton
     points: tuple[CurvePoint, ...]
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
-    frames: dict[tuple[str, ...], tuple[Graph, Skeleton]] = field(default_factory=dict)
+    skeletons: dict[tuple[str, ...], tuple[Graph, Skeleton]] = field(default_factory=dict)
 
-    def frame(self, absorbed: tuple[str, ...]) -> tuple[Graph, Skeleton]:
-        """The graph with these attentions absorbed, and its frame."""
-        if absorbed not in self.frames:
+    def skeleton(self, absorbed: tuple[str, ...]) -> tuple[Graph, Skeleton]:
+        """The graph with these attentions absorbed, and its skeleton."""
+        if absorbed not in self.skeletons:
             whole = absorb(self.graph, absorbed) if absorbed else self.graph
             same = whole is self.exact.source
-            made = self.exact if same else frame(whole, self.input_mode)
-            self.frames[absorbed] = whole, made
-        return self.frames[absorbed]
+            made = self.exact if same else skeleton(whole, self.input_mode)
+            self.skeletons[absorbed] = whole, made
+        return self.skeletons[absorbed]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +79,9 @@ def build(
 def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = None) -> Curve:
     """`memo` may be shared between models that are planned on one book (see trade_off)."""
     shapes = outline(graph)
-    exact = frame(shapes, input_mode)
+    exact = skeleton(shapes, input_mode)
     names = tuple(absorbable(graph))
-    other = frame(absorb(shapes, names), input_mode) if names else None
+    other = skeleton(absorb(shapes, names), input_mode) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
     points = tuple(trade_off(book, exact, other, memo, keys))
     known = {names: (other.source, other)} if other is not None and graph is shapes else {}
@@ -132,7 +132,7 @@ class Fit:
     """A point of the curve that fits; `program` has one of each kind of block, placed by `plan`."""
 
     graph: Graph
-    frame: Skeleton
+    skeleton: Skeleton
     point: CurvePoint
     program: Program
     plan: MemoryPlan
@@ -141,8 +141,8 @@ class Fit:
 
     def schedule(self, trade: Curve, regions: Sequence[Arena]) -> Schedule:
         """All blocks, each where its twin lies."""
-        program, made = assemble(self.frame, self.point.choices, trade.book)
-        twins = {name: name for name in self.frame.emitter.buffers} | dict(self.repeats.crossing)
+        program, made = assemble(self.skeleton, self.point.choices, trade.book)
+        twins = {name: name for name in self.skeleton.emitter.buffers} | dict(self.repeats.crossing)
         for i, names in made.items():
             twins.update(zip(names, self.made[self.repeats.twin[i]], strict=True))
         whole = extend(program, regions, self.plan, twins)
@@ -163,7 +163,7 @@ def fit(
     limit = most
     while True:
         point = select(points, optimize, limit, max_instructions)
-        graph, fr = trade.frame(_absorbed(trade.exact, point))
+        graph, fr = trade.skeleton(_absorbed(trade.exact, point))
         same = repeats(fr, trade.keys, point.choices)
         program, own = sketch(fr, point.choices, trade.book, same.kept)
         made = plan(program, regions)

@@ -1,4 +1,4 @@
-"""The frame of a program: what does not depend on how its regions run, and the table of ways."""
+"""The skeleton of a program: what does not depend on how its regions run, and the table of ways."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Skeleton:
         )
 
 
-def frame(graph: Graph, mode: str) -> Skeleton:
+def skeleton(graph: Graph, mode: str) -> Skeleton:
     source, graph = graph, copies_first(split_column_views(graph))
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"

@@ -141,7 +141,7 @@ class Planner:
         return curve(graph, self.input_mode, self.book, self.memo), beside
 
     def _cost(self, made: Fit, static: int, flash: FlashBytes) -> NetworkCost:
-        graph = made.frame.graph
+        graph = made.skeleton.graph
         weights = sum(times(made.graph, op) * op_weight_bytes(graph, op) for op in graph.ops)
         return NetworkCost(
             arena_bytes=made.plan.arena_bytes,

@@ -27,7 +27,7 @@ def test_sketch_and_program_touch_the_same_bytes(mode):
             for region, choice in zip(trade.exact.regions, point.choices, strict=True)
             if region.attention is not None and choice.schedule.startswith("absorbed")
         )
-        _, fr = trade.frame(absorbed)
+        _, fr = trade.skeleton(absorbed)
         whole, own = assemble(fr, point.choices, trade.book)
         few, same = sketch(fr, point.choices, trade.book, range(len(fr.regions)))
         assert touched(whole) == touched(few)
@@ -40,7 +40,7 @@ def test_scratch_stays_within_the_budget():
     space = load_space("tiny")
     trade = curve(whole_outline(space.decode(space.draw(Random(1)))), "bands", CostBook())
     for point in trade.points:
-        _, fr = trade.frame(())
+        _, fr = trade.skeleton(())
         choices = point.choices
         if any(c.schedule.startswith("absorbed") for c in choices):
             continue

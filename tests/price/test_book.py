@@ -9,7 +9,7 @@ import pytest
 from mcuformer.kernels.costs import CORTEX_M4
 from mcuformer.plan.fit import curve
 from mcuformer.price.book import CostBook
-from mcuformer.schedule.build import frame
+from mcuformer.schedule.build import skeleton
 from mcuformer.schedule.tasks import Job
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
@@ -52,7 +52,7 @@ def test_nothing_is_remembered_outside_of_a_book(graph) -> None:
 
 def test_what_tables_decided_is_what_menus_say(graph) -> None:
     """A placed job takes the choice that its region was measured with."""
-    fr, book = frame(graph, "bands"), CostBook()
+    fr, book = skeleton(graph, "bands"), CostBook()
     curve(graph, "bands", book)
     em, seen = fr.fresh(), 0
     for op in (op for op in graph.ops if op.kind == "q_linear"):

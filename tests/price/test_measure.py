@@ -14,7 +14,7 @@ from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.calls import Loop
 from mcuformer.quant.absorb import absorb, absorbable
-from mcuformer.schedule.build import frame
+from mcuformer.schedule.build import skeleton
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
 
@@ -88,8 +88,8 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
     seen, book = set(), CostBook()
     for _ in range(3):
         graph = whole_outline(space.decode(space.draw(random)))
-        exact = frame(graph, mode)
-        other = frame(absorb(graph, tuple(absorbable(graph))), mode)
+        exact = skeleton(graph, mode)
+        other = skeleton(absorb(graph, tuple(absorbable(graph))), mode)
         twins = {r.target: r for r in other.regions}
         for region in exact.regions:
             found = [(exact, region, f) for f in listed(options.exact_trials(book, exact, region))]
