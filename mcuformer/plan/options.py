@@ -143,6 +143,9 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
     if attention is not None and attention.attrs.get("windows", 1) > 1:
         window = _queries(fr, region) // attention.attrs["windows"]
         yield _fixed(book, fr, region, Choice("windows"), window)
+        for tile in _tiles(window):
+            if 1 < tile < window:
+                yield _window_tiles(book, fr, region, tile, window)
     elif attention is not None:
         keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
         yield _kept(book, fr, region, _tiles(keys), _tiles(_queries(fr, region)))
@@ -183,6 +186,13 @@ def _strips(book: CostBook, fr: Skeleton, region: Region, lines: int) -> Trial:
     """A chain of convolutions in strips of `lines` lines, under every budget."""
     drafted = draft_windows(book, *_emit(fr, region, Choice("rows", lines=lines)))
     return _budgets(drafted, 1, lambda i: Choice("rows", lines=lines, budget=BUDGETS[i]))
+
+
+def _window_tiles(book: CostBook, fr: Skeleton, region: Region, tile: int, window: int) -> Trial:
+    """One window's K and V, its queries in tiles of `tile` rows: loops in a loop, so lives are exact."""
+    choice = Choice("window tiles", tile, tile)
+    drafted = draft_windows(book, *_emit(fr, region, choice))
+    return _budgets(drafted, window, lambda i: replace(choice, budget=BUDGETS[i]))
 
 
 def _fixed(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:

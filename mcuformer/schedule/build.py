@@ -23,6 +23,7 @@ from mcuformer.schedule.ways.join import concat, copies_first, move
 from mcuformer.schedule.ways.kept import keep_kv
 from mcuformer.schedule.ways.mean import mean
 from mcuformer.schedule.ways.rows import tokenwise
+from mcuformer.schedule.ways.window_tiles import window_by_tiles
 from mcuformer.schedule.ways.windows import windowed
 
 Way = Callable[[TaskEmitter, Region, Loc, Choice], Steps]
@@ -32,6 +33,7 @@ ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
     "absorbed": absorbed,
     "absorbed together": absorbed_together,
     "windows": windowed,
+    "window tiles": window_by_tiles,
 }
 OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
     "rows": tokenwise,

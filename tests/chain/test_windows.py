@@ -60,7 +60,7 @@ def test_windows_through_the_chain(tmp_path: Path, bias: int) -> None:
     graph = windowed_model(6, 3, 10, 2, bias, seed=bias)
     samples = np.random.default_rng(3).normal(size=(6, 1, 36, 10)).astype(np.float32)
     lowered = quant.lower(graph, quant.calibrate(graph, samples))
-    made = scheduled(lowered, "resident", "ram")
+    made = scheduled(lowered, "resident", "balanced")
     assert any(c.schedule == "windows" for c in made.point.choices)
     emulators = ("host", "unicorn", "qemu") if bias == 8 else ("host",)
     follow(made, tmp_path, emulators)

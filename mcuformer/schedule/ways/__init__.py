@@ -7,7 +7,8 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     kept.py       attention, K and V of all heads exist whole
     heads.py      attention, one head's K and V at a time
     absorbed.py   attention against the tokens themselves, no K and no V
-    windows.py    attention inside windows of rows
+    windows.py    attention inside windows of rows, all of a window at once
+    window_tiles.py   the same with a window's queries in tiles
     conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
     embed.py      patches of an image that never exists whole
     mean.py, gather.py, join.py   means over tokens, rows by index, joined values and moves
