@@ -13,7 +13,7 @@ PAIR_3X9 = 159  # of two patches of 3x3 pixels of 3 bytes
 PAIR_OF_LINES, LINE = 63, 60  # of two patches whose kernel rows need no copy
 PATCH_COPY, COPY_LINE, COPY_BYTE = 70, 33, 1.8  # of a patch gathered as bytes
 EDGE = 1.3  # times dearer at the border of the image
-DW_PAIR, DW_TAP, DW_LINE, DW_GROUP = 61, 11, 25, 250
+DW_PAIR, DW_TAP, DW_LINE, DW_ODD, DW_GROUP = 60, 11, 18, 90, 250
 DW_COLUMN, DW_STRIP_LINE = 4.75, 45
 DW_PLAIN_TAP, DW_PLAIN = 43, 60  # of an output where mcf_dot has no loop or finish
 
@@ -90,9 +90,10 @@ def dwconv2d(op: Op, graph: Values, shape: ConvShape, core: Op, band: int) -> in
     plain = shape.lines * shape.width * (DW_PLAIN_TAP * taps + DW_PLAIN)
     if extra >= cost.PLAIN_C or shape.strides[1] > 2 or shape.kernel[1] > 8:
         return plain * n
-    rows = 4 if shape.kernel == (3, 3) else 6 * shape.kernel[0]
+    small = shape.kernel == (3, 3)
+    rows = (4 if shape.strides[1] == 2 else -2) if small else 6 * shape.kernel[0]
     pair = DW_PAIR + rows + DW_TAP * taps + extra
-    line = DW_LINE + shape.width // 2 * pair + shape.width % 2 * (pair + 50)
+    line = DW_LINE + shape.width // 2 * pair + shape.width % 2 * (pair + DW_ODD)
     kh, kw = shape.kernel
     columns = (shape.width - 1) * shape.strides[1] + kw
     bands = -(-shape.lines // band)

@@ -14,11 +14,23 @@ ByType = tuple[float, float, float]  # all int8, all int16, mixed types
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """Instructions of a loop in assembly: a channel, a row, each of the last channels % 4, a channel of
+    a call."""
+
+    each: float
+    row: int
+    rest: int
+    call: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """Instructions of a row-wise kernel: `each` channel, `column` where b has one number per row;
     `row`, `call` channel of a call, `rest` of each of the last channels % 4. `operands`: activations;
     `inner`: the loop knows nothing of the output's type. `narrowing`: each channel from int16 to int8,
-    where that is not as other mixed types are."""
+    where that is not as other mixed types are. `narrow`: a sum or product of bytes, where the core has
+    a loop for it; `gate`: a product by one row for all."""
 
     each: ByType
     operands: int = 1
@@ -28,6 +40,8 @@ class Rate:
     rest: int = 0
     inner: bool = False
     narrowing: float | None = None
+    narrow: Loop | None = None
+    gate: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +70,15 @@ class CostSet:
     maxpool: MaxPool
 
 
+_ADD_BYTES, _MUL_BYTES = Loop(5.75, 19, 21), Loop(7.75, 26, 31)
+_GATE_BYTES = Loop(4.5, 25, 33, call=8)
+
 CORTEX_M7 = CostSet(
     "cortex-m7",
     {
-        "add": Rate((12, 12, 21), 2, (11, 11, 25)),
+        "add": Rate((12, 12, 21), 2, (11, 11, 25), narrow=_ADD_BYTES),
         "requant": Rate((9, 22, 21)),
-        "mul": Rate((15, 15, 30), 2, (13, 13, 27)),
+        "mul": Rate((15, 15, 30), 2, (13, 13, 27), narrow=_MUL_BYTES, gate=_GATE_BYTES),
         "unary": Rate((4.25, 11, 13)),
         "mean": Rate((2, 8, 8), call=4, inner=True),
         "softmax": Rate((9.55, 74, 74), row=180, rest=25),
@@ -74,9 +91,9 @@ CORTEX_M7 = CostSet(
 CORTEX_M4 = CostSet(
     "cortex-m4",
     {
-        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18),
+        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18, narrow=_ADD_BYTES),
         "requant": Rate((9, 9, 9), row=24),
-        "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42),
+        "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42, narrow=_MUL_BYTES, gate=_GATE_BYTES),
         "unary": Rate((4.25, 11, 6), row=30, narrowing=13),
         "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
         "softmax": Rate((9.55, 52.5, 33), row=180, rest=25, narrowing=52.5),
@@ -89,7 +106,7 @@ CORTEX_M33 = CostSet(
     "cortex-m33",
     {
         **CORTEX_M4.rates,
-        "add": replace(CORTEX_M4.rates["add"], narrowing=17),
+        "add": replace(CORTEX_M4.rates["add"], narrowing=17.6),
         "softmax": Rate((9.55, 51.5, 33), row=180, rest=25, narrowing=51.5),
     },
     CORTEX_M7.maxpool,

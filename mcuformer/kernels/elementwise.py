@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir.epilogue import LIMIT
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.costs import CostSet
+from mcuformer.kernels.costs import CostSet, Loop, Rate
 from mcuformer.kernels.shapes import TYPES, Values, constant
 
 SOURCES = (
     "mcf_add.c",
     "mcf_column.c",
+    "mcf_elementwise_dsp.c",
     "mcf_unary.c",
     "mcf_mean.c",
     "mcf_argmax.c",
@@ -27,6 +29,16 @@ SOURCES = (
     "mcf_rows.c",
     "mcf_exp.c",
 )
+
+
+# As mcf_elementwise.h has them: what the loops for bytes have as immediates.
+ADD_SHIFT, MUL_UP, MUL_SHIFT = 13, 15, 8
+_FARTHEST = 255  # of a byte from a zero point among them
+
+
+def fits_gate(mult: NDArray) -> bool:
+    """Whether (b - b_zp) * mult / 2 is exact and an int32."""
+    return bool((mult % 2 == 0).all() and _FARTHEST * int(mult.max()) // 2 <= LIMIT)
 
 
 def channels_of(op: Op, graph: Values) -> int:
@@ -55,14 +67,38 @@ def is_column(op: Op, graph: Values) -> bool:
     return len(b) == len(y) and b[-1] == 1 < y[-1]
 
 
+def is_narrow(op: Op, graph: Values) -> bool:
+    """Whether a sum or product is one of bytes, row by row, for which there are loops of their own."""
+    names = (*op.inputs[:2], op.outputs[0])
+    return not is_column(op, graph) and all(graph.type(str(n)).dtype == "int8" for n in names)
+
+
 def pack_add(op: Op, graph: Values, names: Sequence[str]) -> KernelData:
     """`names` of the activations: a and b, or a."""
     channels, inputs = channels_of(op, graph), op.inputs
     offset, *mult = (constant(graph, n) for n in (inputs[-1], *inputs[len(names) : -1]))
+    shift = int(op.attrs["shift"])
+    parts, narrow = (offset, *mult), False
+    if len(names) == 2 and shift == ADD_SHIFT and is_narrow(op, graph):
+        narrow = all(np.abs(m).max() <= 32767 for m in mult)
+    if narrow:
+        ma, mb = (m.astype(np.int64) & 0xFFFF for m in mult)
+        parts = ((ma | mb << 16).astype(np.uint32).view(np.int32), offset)
     fields: dict[str, int | str] = {"post": "post", "channels": channels}
-    fields |= types(op, graph, *names) | {"shift": int(op.attrs["shift"])}
+    fields |= types(op, graph, *names) | {"shift": shift, "narrow": int(narrow)}
     fields.setdefault("b_type", 0)
-    return KernelData("mcf_add_t", fields, columns(channels, offset, *mult))
+    return KernelData("mcf_add_t", fields, columns(channels, *parts))
+
+
+def is_gate(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Of the operands' shapes: whether one row is for all rows."""
+    return len(a) == len(b) == 2 and b[0] == 1 < a[0]
+
+
+def gate_factors(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Scratch of mcf_mul: what one row of b and the multipliers make, for all rows of a."""
+    a, b = (graph.type(str(n)).shape for n in op.inputs[:2])
+    return 8 * channels_of(op, graph) if is_gate(a, b) and is_narrow(op, graph) else 0
 
 
 def pack_mul(op: Op, graph: Values) -> KernelData:
@@ -70,9 +106,11 @@ def pack_mul(op: Op, graph: Values) -> KernelData:
     fields: dict[str, int | str] = {"post": "post", "channels": channels}
     fields |= {name: int(op.attrs[name]) for name in ("a_zp", "b_zp")}
     fields |= types(op, graph, "a", "b")
-    fields |= {name: int(op.attrs[name]) for name in ("shift", "acc_shift")}
-    arrays = columns(channels, *(constant(graph, n) for n in op.inputs[2:4]))
-    return KernelData("mcf_mul_t", fields, arrays)
+    shifts = tuple(int(op.attrs[name]) for name in ("shift", "acc_shift"))
+    mult, offset = (constant(graph, n) for n in op.inputs[2:4])
+    narrow = shifts == (MUL_SHIFT, MUL_UP) and is_narrow(op, graph) and fits_gate(mult)
+    fields |= dict(zip(("shift", "acc_shift"), shifts, strict=True)) | {"narrow": int(narrow)}
+    return KernelData("mcf_mul_t", fields, columns(channels, mult, offset))
 
 
 def pack_unary(op: Op, graph: Values) -> KernelData:
@@ -123,11 +161,23 @@ def copy_instructions(row_bytes: int, rows: int) -> int:
     return rows * (row_bytes // 2 + 12)
 
 
+def _loop(op: Op, graph: Values, rate: Rate) -> Loop | None:
+    if rate.narrow is None or not is_narrow(op, graph):
+        return None
+    a, b = (graph.type(str(n)).shape for n in op.inputs[:2])
+    return rate.gate if rate.gate is not None and is_gate(a, b) else rate.narrow
+
+
 def instructions(
     op: Op, graph: Values, rows: int, *, rate_of: str, costs: CostSet, **_: Any
 ) -> int:
     """By the rate of that name; of a mean, one mcf_mean_partial."""
     rate = costs.rates[rate_of]
+    loop = _loop(op, graph, rate)
+    if loop is not None:
+        channels = channels_of(op, graph)
+        each = loop.each * channels + loop.row + loop.rest * (channels % 4)
+        return int(rows * each + loop.call * channels + 24)
     operands, y = op.inputs[: rate.operands], graph.type(op.outputs[0]).dtype
     read, by_type, narrowing = operands, rate.each, rate.narrowing
     if rate.column is not None and is_column(op, graph):

@@ -76,7 +76,8 @@ def _cost(name: str, *attrs: str) -> Cost:
 
 _ADD = Kernel("mcf_add", HEADER, partial(kernels.pack_add, names=("a", "b")), ("a", "b"),
               column=kernels.is_column)  # fmt: skip
-_MUL = Kernel("mcf_mul", HEADER, kernels.pack_mul, ("a", "b"), column=kernels.is_column)
+_MUL = Kernel("mcf_mul", HEADER, kernels.pack_mul, ("a", "b"), scratch_bytes=kernels.gate_factors,
+              column=kernels.is_column)  # fmt: skip
 _REQUANT = Kernel("mcf_requant", HEADER, partial(kernels.pack_add, names=("a",)), ("a",))
 _UNARY = Kernel("mcf_unary", HEADER, kernels.pack_unary, ("x",))
 _SOFTMAX = Kernel("mcf_softmax", HEADER, kernels.pack_softmax, ("x",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,12 +11,14 @@ from mcuformer.errors import OutOfRangeError
 from mcuformer.ir.epilogue import LIMIT, solve, zero_share
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
+from mcuformer.kernels.elementwise import ADD_SHIFT, MUL_SHIFT, MUL_UP, fits_gate
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.context import Context
 from mcuformer.quant.operands import channel_constant, constant_operand
 from mcuformer.quant.tables import value_table, value_table_type
 
 _MAX_SHIFT = 20
+INT16_MAX = 32767
 
 
 def reach(dtype: str) -> int:
@@ -28,12 +32,14 @@ def _sum_constants(
     channels: int,
     where: str,
     constant: NDArray | float = 0.0,
+    narrow: bool = False,
 ) -> tuple[list[NDArray], NDArray, int]:
     """Multipliers per term and offset (C,) of sum(q * m) + offset >> shift; the sum fits int32.
 
-    `constant`: a real term, () or (C,).
+    `constant`: a real term, () or (C,). `narrow`: with multipliers of 16 bits and the shift that the
+    loop for bytes has, unless a term is so coarse beside the sum that they do not fit.
     """
-    for shift in range(_MAX_SHIFT, 0, -1):
+    for shift in (*((ADD_SHIFT,) if narrow else ()), *range(_MAX_SHIFT, 0, -1)):
         exact = [np.broadcast_to(q.scale / out.scale * 2.0**shift, (channels,)) for q, _ in terms]
         mults = [np.rint(m) for m in exact]
         real = out.zero_point + constant / out.scale
@@ -43,16 +49,19 @@ def _sum_constants(
         bound = np.abs(offset)
         for (_, most), m in zip(terms, mults, strict=True):
             bound = bound + most * np.abs(m)
-        if bound.max() <= LIMIT:
+        most_mult = max(np.abs(m).max() for m in mults)
+        if bound.max() <= LIMIT and not (narrow and shift == ADD_SHIFT and most_mult > INT16_MAX):
             return [m.astype(np.int32) for m in mults], offset.astype(np.int32), shift
     raise OutOfRangeError(where, "the sum does not fit int32")
 
 
 def _operands(ctx: Context, op: Op) -> list[str]:
-    """a and b: a constant comes second, and so does one number per row, which kernels take as b only."""
+    """a and b: a constant comes second, and so does one number per row, which kernels take as b only,
+    and one row for all, which they are fast with as b."""
 
-    def order(name: str) -> tuple[bool, int]:
-        return ctx.const(name) is not None, -ctx.shape(name)[-1]
+    def order(name: str) -> tuple[bool, int, int]:
+        shape = ctx.shape(name)
+        return ctx.const(name) is not None, -shape[-1], -prod(shape)
 
     return sorted(map(str, op.inputs), key=order)
 
@@ -103,7 +112,10 @@ def lower_add(ctx: Context, op: Op) -> None:
 
     def numbers() -> Numbers:
         terms, arrays = _terms(ctx, op, names)
-        mults, offset, shift = _sum_constants(terms, ctx.qparams(y), channels, op.name)
+        narrow = _narrow(ctx, names, y)
+        mults, offset, shift = _sum_constants(
+            terms, ctx.qparams(y), channels, op.name, narrow=narrow
+        )
         for suffix, data in zip(("ma", "mb", "offset"), (*mults, offset), strict=True):
             arrays[f"{op.name}.{suffix}"] = data
         return {"shift": shift}, arrays
@@ -158,12 +170,37 @@ def lower_mul(ctx: Context, op: Op) -> None:
     def numbers() -> Numbers:
         ((qa, ra), (qb, rb)), arrays = _terms(ctx, op, names)
         za, zb = int(qa.zero_point), int(qb.zero_point)
+        scale = qa.scale * qb.scale
+        found = _narrow_product(ctx, op, scale) if _narrow(ctx, names, op.outputs[0]) else None
         bound = np.full(channels, (ra + abs(za)) * (rb + abs(zb)), np.int64)
-        attrs, more = _scaled(ctx, op, qa.scale * qb.scale, bound)
+        attrs, more = found or _scaled(ctx, op, scale, bound)
         return {"a_zp": za, "b_zp": zb, **attrs}, {**arrays, **more}
 
     consts = _per_channel(op, channels, "mult", "offset")
     ctx.emit("q_mul", op, [*_stored(ctx, op, names), *consts], {}, numbers)
+
+
+def _narrow(ctx: Context, names: list[str], y: str) -> bool:
+    """Whether all is bytes, and b no single number per row: what kernels/elementwise.py has loops for."""
+    column = ctx.shape(names[1])[-1] == 1 < ctx.shape(y)[-1]
+    bytes_only = all(ctx.const(n) is None and ctx.dtype(n) == "int8" for n in (*names, y))
+    return bytes_only and not column
+
+
+def _narrow_product(ctx: Context, op: Op, scale: NDArray) -> Numbers | None:
+    """Constants with the shifts of those loops; None where the product is too coarse beside y for them."""
+    out, channels = ctx.qparams(op.outputs[0]), ctx.shape(op.outputs[0])[-1]
+    ratio = np.broadcast_to(scale / out.scale, (channels,))
+    mult = 2 * np.rint(ratio * 2.0 ** (31 + MUL_SHIFT - MUL_UP))
+    offset = np.broadcast_to(np.rint(out.zero_point * 2.0**MUL_SHIFT), (channels,))
+    offset = offset + 2.0 ** (MUL_SHIFT - 1)
+    most = (255 * 255 * 2.0**MUL_UP) * mult / 2.0**32 + np.abs(offset) + 1
+    if not fits_gate(mult) or most.max() > LIMIT:
+        return None
+    arrays = {f"{op.name}.mult": mult, f"{op.name}.offset": offset}
+    return {"shift": MUL_SHIFT, "acc_shift": MUL_UP}, {
+        name: values.astype(np.int32) for name, values in arrays.items()
+    }
 
 
 def _rescaled(q: QParams, factor: NDArray) -> QParams:

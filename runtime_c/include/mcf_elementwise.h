@@ -5,20 +5,26 @@
 
 #include "mcf_base.h"
 
-/* y = sat((a*ma + b*mb + offset) >> shift), per channel. mcf_requant: the same without b. y may be a or b. */
+/* y = sat((a*ma + b*mb + offset) >> shift), per channel. mcf_requant: the same without b. y may be a or b. `narrow`: all is
+ * int8, shift MCF_ADD_SHIFT, both factors are int16. */
 typedef struct {
-    const int32_t *post; /* per channel: offset, ma, mb (mcf_requant: offset, ma) */
+    const int32_t *post; /* per channel: offset, ma, mb (mcf_requant: offset, ma); narrow: (ma, mb), offset */
     int32_t channels;
-    uint8_t a_type, b_type, y_type, shift;
+    uint8_t a_type, b_type, y_type, shift, narrow;
 } mcf_add_t;
 
-/* y = sat((hi(((a - a_zp) * (b - b_zp) << acc_shift) * mult) + offset) >> shift) */
+/* y = sat((hi(((a - a_zp) * (b - b_zp) << acc_shift) * mult) + offset) >> shift). `narrow`: all is int8, acc_shift MCF_MUL_UP,
+ * shift MCF_MUL_SHIFT, mult even and 255 * mult / 2 an int32. */
 typedef struct {
     const int32_t *post; /* per channel: mult, offset */
     int32_t channels;
     int16_t a_zp, b_zp;
-    uint8_t a_type, b_type, y_type, shift, acc_shift;
+    uint8_t a_type, b_type, y_type, shift, acc_shift, narrow;
 } mcf_mul_t;
+
+#define MCF_ADD_SHIFT 13
+#define MCF_MUL_UP 15
+#define MCF_MUL_SHIFT 8
 
 /* y = table[x + 128] of int8 x; of int16 x between the entries (x + 32768) >> 4 and the next, which of int8 y count steps
  * of y / 256 */
@@ -52,13 +58,14 @@ typedef struct {
 void mcf_add(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
              int32_t y_stride, int32_t rows);
 void mcf_requant(const mcf_add_t *p, const void *a, int32_t a_stride, void *y, int32_t y_stride, int32_t rows);
+/* scratch: 8 bytes a channel where b is one row for all (b_stride 0) of a narrow product, else unused */
 void mcf_mul(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
-             int32_t y_stride, int32_t rows);
+             int32_t y_stride, int32_t rows, void *scratch);
 /* The same where b has one number per row, for all its channels. */
 void mcf_add_column(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
                     int32_t y_stride, int32_t rows);
 void mcf_mul_column(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
-                    int32_t y_stride, int32_t rows);
+                    int32_t y_stride, int32_t rows, void *scratch);
 void mcf_unary(const mcf_unary_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows);
 void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t rows,
                  void *scratch);

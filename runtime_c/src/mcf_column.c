@@ -40,7 +40,8 @@ void mcf_add_column(const mcf_add_t *p, const void *a, int32_t a_stride, const v
 }
 
 void mcf_mul_column(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
-                    int32_t y_stride, int32_t rows) {
+                    int32_t y_stride, int32_t rows, void *scratch) {
+    (void)scratch;
     const int small = p->a_type == MCF_S8 && p->y_type == MCF_S8, wide = p->a_type == MCF_S16 && p->y_type == MCF_S16;
     for (int32_t i = 0; i < rows; i++) {
         const int32_t of_row = mcf_load(b, 0, p->b_type) - p->b_zp;

@@ -30,12 +30,17 @@
 ROWS(mcf_dw_row_1, "0")
 ROWS(mcf_dw_row_2, "8")
 
-#define KERNEL_ROW(second) TAP(second) TAP(second) TAP(second)
-#define KERNEL_3X3(name, second)                                                                                       \
-    __asm(SECTION(dw) LABEL(name) KERNEL_ROW(second) NEXT_LINE KERNEL_ROW(second)                                      \
-              NEXT_LINE KERNEL_ROW(second) "ldr.w pc, " FINISH "\n" END);
-KERNEL_3X3(mcf_dw_3x3_1, "0")
-KERNEL_3X3(mcf_dw_3x3_2, "8")
+#define KERNEL_3X3(name, row)                                                                                          \
+    __asm(SECTION(dw) LABEL(name) row NEXT_LINE row NEXT_LINE row "ldr.w pc, " FINISH "\n" END);
+#define FIRST MAC4("r4", "r5", "r6", "r7")
+#define SECOND MAC4("r8", "r9", "r10", "r11")
+#define KERNEL "ldrd r12, lr, [r0], #8\n"
+#define COLUMN "ldrd r2, r3, [r1], #8\n"
+
+/* Stride 1: what the second pixel has of a column, the first one has at the next tap: 7 LDRD a row instead of 9. */
+KERNEL_3X3(mcf_dw_3x3_1,
+           KERNEL COLUMN FIRST COLUMN SECOND KERNEL FIRST COLUMN SECOND KERNEL FIRST "ldrd r2, r3, [r1]\n" SECOND)
+KERNEL_3X3(mcf_dw_3x3_2, TAP("8") TAP("8") TAP("8"))
 
 /* One pixel at r0 to r4 and r5 (or the next two registers). */
 #define PIXEL8(ext, a, b) "ldr " b ", [r0]\n add r0, r3\n " ext " " a ", " b "\n " ext " " b ", " b ", ror #8\n"

@@ -62,37 +62,51 @@ static void load_strip(const call_t *k, mcf_dw_expand_t *expand, int32_t y0, int
     const int32_t size = mcf_size(p->core.x_type), pixel = p->channels * size, all = columns(p);
     const int32_t before = p->pad_left < all ? p->pad_left : all;
     const int32_t inside = all - before < p->width ? all - before : p->width;
+    const int32_t after = all - before - inside, step = p->width * pixel;
+    int32_t at = (y0 - k->x_row0) * step + 4 * group * size;
     uint32_t pad[2];
     expand((const uint8_t *)p->pad + 4 * group * size, pad, 1, 0);
-    for (int32_t y = y0; y < y0 + lines; y++) {
+    for (int32_t y = y0; y < y0 + lines; y++, at += step) {
         if (y < 0 || y >= p->height) {
             to = fill(to, all, pad);
             continue;
         }
         to = fill(to, before, pad);
-        expand(k->x + (y - k->x_row0) * p->width * pixel + 4 * group * size, to, inside, pixel);
-        to = fill(to + 8 * inside, all - before - inside, pad);
+        expand(k->x + at, to, inside, pixel);
+        to = fill(to + 8 * inside, after, pad);
     }
 }
 
-/* One output line: pairs of pixels from the strip at `pair` on. */
-static inline void fast_line(const call_t *k, mcf_dot_t *d, const uint8_t *pair, const uint8_t *res, uint8_t *y) {
-    const int32_t pairs = k->p->out_width / 2;
-    d->pair = d->pair_entry = pair;
-    d->pairs = pairs;
-    d->y[0] = y;
-    d->y[1] = y + k->y_pixel;
-    d->res[0] = res;
-    d->res[1] = res + k->res_pixel;
-    if (pairs) mcf_dot(d);
-    if ((k->p->out_width & 1) == 0) return;
-    uint64_t aside; /* the second pixel of an odd last one */
-    d->pair = d->pair_entry = pair + pairs * d->pair_bytes;
-    d->pairs = 1;
-    d->y[0] = y + 2 * pairs * k->y_pixel;
-    d->y[1] = &aside;
-    d->res[0] = d->res[1] = res + 2 * pairs * k->res_pixel;
-    mcf_dot(d);
+/* The last pixel of a line of odd width; its partner goes aside. */
+static void last_pixel(const call_t *k, const mcf_dot_t *line, const uint8_t *pair, const uint8_t *res, uint8_t *y) {
+    uint64_t aside;
+    mcf_dot_t d = *line;
+    d.pair = d.pair_entry = pair + line->pairs * line->pair_bytes;
+    d.y[0] = y + 2 * line->pairs * k->y_pixel;
+    d.y[1] = &aside;
+    d.res[0] = d.res[1] = res + 2 * line->pairs * k->res_pixel;
+    d.pairs = 1;
+    mcf_dot(&d);
+}
+
+/* `lines` output lines, in pairs of pixels, from a strip whose lines they read are `step` bytes apart. */
+static void fast_lines(const call_t *k, mcf_dot_t *d, const uint8_t *pair, int32_t step, const uint8_t *res, uint8_t *y,
+                       int32_t lines) {
+    const int32_t width = k->p->out_width, y_pixel = k->y_pixel, res_pixel = k->res_pixel;
+    const int32_t y_line = width * y_pixel, res_line = width * res_pixel;
+    d->pairs = width / 2;
+    for (; lines > 0; lines--) {
+        d->pair = d->pair_entry = pair;
+        d->y[0] = y;
+        d->y[1] = y + y_pixel;
+        d->res[0] = res;
+        d->res[1] = res + res_pixel;
+        if (width > 1) mcf_dot(d);
+        if (width & 1) last_pixel(k, d, pair, res, y);
+        pair += step;
+        y += y_line;
+        res += res_line;
+    }
 }
 
 /* A whole group of 4 channels through mcf_dot, `band` output lines at a time. Scratch: kernel, strip, more columns. */
@@ -112,11 +126,9 @@ static void fast_group(const call_t *k, mcf_dot_t *d, int32_t group, void *scrat
         const int32_t rows = k->y_rows - row < p->band ? k->y_rows - row : p->band;
         load_strip(k, expands[core->x_type], (k->y_row0 + row) * p->stride_h - p->pad_top,
                    (rows - 1) * p->stride_h + p->kernel_h, group, strip);
-        for (int32_t i = 0; i < rows; i++) {
-            fast_line(k, d, strip + i * p->stride_h * line, res, y);
-            y += p->out_width * k->y_pixel;
-            res += p->out_width * k->res_pixel;
-        }
+        fast_lines(k, d, strip, p->stride_h * line, res, y, rows);
+        y += rows * p->out_width * k->y_pixel;
+        res += rows * p->out_width * k->res_pixel;
     }
 }
 

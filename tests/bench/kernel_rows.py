@@ -11,7 +11,16 @@ import test_elementwise
 import test_layernorm
 import test_pools
 from attention_cases import Spec
-from counted import DEPTHWISE, RGB, STRIDED, Layer, count_convolution, count_linear, device
+from counted import (
+    DEPTHWISE,
+    POINTWISE,
+    RGB,
+    STRIDED,
+    Layer,
+    count_convolution,
+    count_linear,
+    device,
+)
 from rows import Row
 
 from mcuformer.errors import ToolMissingError
@@ -59,7 +68,7 @@ def modelled_cycles(calls: Calls) -> Row:
 
 
 def alone() -> list[Row]:
-    return [*_attention(), *_softmax(), *_layernorm(), *_convolutions(), *_pools()]
+    return [*_attention(), *_softmax(), *_layernorm(), *_convolutions(), *_joined(), *_pools()]
 
 
 def _attention() -> Iterator[Row]:
@@ -86,11 +95,24 @@ def _layernorm() -> Iterator[Row]:
 def _convolutions() -> Iterator[Row]:
     for what, limit, image, x in (
         ("depthwise 3x3, C=96, 14x14", "depthwise", DEPTHWISE, "int8"),
+        ("convolution 1x1, 96 to 96, 14x14", "pointwise", POINTWISE, "int8"),
         ("convolution 3x3 stride 2, 3 to 32", "convolution, 3 channels", RGB, "uint8"),
         ("convolution 3x3 stride 2, 32 to 64", "convolution, 32 channels", STRIDED, "int8"),
     ):
         counted, macs = count_convolution(image, x)
         yield Row(what, limit, counted.instructions / macs, "alone")
+
+
+def _joined() -> Iterator[Row]:
+    pixels = 14 * 14
+    for what, limit, kind, rows in (
+        ("sum of two maps (a residual alone), C=96, 14x14", "sum", "q_add", pixels),
+        ("product of two maps, C=96, 14x14", "product", "q_mul", pixels),
+        ("gate of one row, C=96, 14x14", "gate", "q_mul", 1),
+    ):
+        case = test_elementwise.joined_case(kind, ((pixels, 96), (rows, 96)), ("int8",) * 3)
+        count = test_elementwise.counted(case, f"mcf_{kind[2:]}", BUILD)
+        yield Row(what, limit, count / case.expected.size, "alone")
 
 
 def _pools() -> Iterator[Row]:

@@ -98,3 +98,4 @@ def square(size: int, channels: int, kernel: int, stride: int, pad: int, out: in
 RGB = square(64, 3, 3, 2, 1, 32)
 STRIDED = square(32, 32, 3, 2, 1, 64)
 DEPTHWISE = square(14, 96, 3, 1, 1, 0)
+POINTWISE = square(14, 96, 1, 1, 0, 96)

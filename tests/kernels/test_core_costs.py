@@ -44,17 +44,19 @@ def row_case(kind: str, types: tuple[str, ...], column: bool) -> Case:
     rng = np.random.default_rng(0)
     if kind == "q_softmax":
         return test_elementwise.softmax_case(ROWS, CHANNELS, *types, "random", 4.0, 0)
-    shapes = [(ROWS, 1 if column and i else CHANNELS) for i in range(len(types) - 1)]
+    shapes = tuple((ROWS, 1 if column and i else CHANNELS) for i in range(len(types) - 1))
+    if len(shapes) == 2:
+        return test_elementwise.joined_case(kind, shapes, types)
     xs = [fill(rng, s, t, "random") for s, t in zip(shapes, types, strict=False)]
     if kind == "q_argmax":
         return make(kind, xs, [False], TensorType((ROWS, 1), "int16"), {})
-    rest = [np.abs(numbers(rng, 99, CHANNELS)) for _ in range(2 + (kind == "q_add"))]
+    rest = [np.abs(numbers(rng, 99, CHANNELS)) for _ in range(2)]
     if kind == "q_unary":
         stored, entries = value_table_type(*types)
         rest = [fill(rng, (entries,), stored, "random")]
-    attrs = {"shift": 9, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
-    constant = [False] * len(xs) + [True] * len(rest)
-    return make(kind, [*xs, *rest], constant, TensorType((ROWS, CHANNELS), types[-1]), attrs)
+    constant = [False, *(True for _ in rest)]
+    out = TensorType((ROWS, CHANNELS), types[-1])
+    return make(kind, [*xs, *rest], constant, out, {"shift": 9})
 
 
 TYPES = ("int8", "int16")

@@ -12,6 +12,7 @@ from harness import Ptr
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make, padded
 
+from mcuformer.ir.epilogue import LIMIT
 from mcuformer.ir.int_ops_attention import EXP_PARTS
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise
@@ -53,12 +54,15 @@ def add_case(data: st.DataObject, operands: int) -> Case:
         for s, t in zip(shapes, types, strict=True)
     ]
     per = channels if data.draw(st.booleans()) else 1
-    mult = [numbers(rng, 2**29 // (128 if t == "int8" else 32768), per) for t in types]
+    shift = data.draw(st.one_of(st.integers(1, 31), st.just(elementwise.ADD_SHIFT)))
+    narrow = shift == elementwise.ADD_SHIFT and data.draw(st.booleans())
+    most = [32767 if narrow else 2**29 // (128 if t == "int8" else 32768) for t in types]
+    mult = [numbers(rng, m, per) for m in most]
     inputs = [*xs, *mult, numbers(rng, 2**29, per)]
     constant = [False] * operands + [True] * (operands + 1)
     out = TensorType((rows, channels), data.draw(TYPES))
     kind = "q_add" if operands == 2 else "q_requant"
-    return make(kind, inputs, constant, out, {"shift": data.draw(st.integers(1, 31))})
+    return make(kind, inputs, constant, out, {"shift": shift})
 
 
 @SMALL(data=st.data(), pad=st.integers(0, 3), in_place=st.booleans())
@@ -89,12 +93,27 @@ def test_mul(where: str, data: st.DataObject, pad: int, in_place: bool) -> None:
     }
     if types[1] == "int8":
         attrs["acc_shift"] += 8
-    inputs = [*xs, np.abs(numbers(rng, 2**31 - 1, channels)), numbers(rng, 2**29, channels)]
+    most = 2**31 - 1
+    if data.draw(st.booleans()):  # as the loops for bytes have them
+        attrs |= {"shift": elementwise.MUL_SHIFT, "acc_shift": elementwise.MUL_UP}
+        attrs["acc_shift"] -= 8 * (types[1] == "int16")
+        most = data.draw(st.sampled_from((2 * LIMIT // 255, 2 * LIMIT // 255 + 9, 2**18)))
+    mult = np.abs(numbers(rng, most, channels)) & ~data.draw(st.integers(0, 1))
+    inputs = [*xs, mult, numbers(rng, 2**29, channels)]
     out = TensorType((rows, channels), data.draw(TYPES))
     case = make("q_mul", inputs, [False, False, True, True], out, attrs)
     packed = kernel_of(case.op).pack(case.op, case.graph)
     name = kernel_of(case.op).function_of(case.op, case.graph)
-    y, _ = call_rows(device(where), name, packed, list(case.inputs), case.expected, pad, in_place)
+    y, _ = call_rows(
+        device(where),
+        name,
+        packed,
+        list(case.inputs),
+        case.expected,
+        pad,
+        in_place,
+        scratch_of(case),
+    )
     np.testing.assert_array_equal(y, case.expected)
 
 
@@ -262,15 +281,47 @@ def test_softmax_on_other_cores(where: str, x: str) -> None:
     np.testing.assert_array_equal(y, case.expected)
 
 
+def scratch_of(case: Case) -> np.ndarray | None:
+    """None where the kernel takes none."""
+    bytes_of = kernel_of(case.op).scratch_bytes
+    return None if bytes_of is None else np.zeros(bytes_of(case.op, case.graph, 1) or 8, np.uint8)
+
+
 def counted(case: Case, function: str, where: str = M7) -> int:
-    size = elementwise.row_of_exponentials(case.op, case.graph, 1)
-    scratch = np.zeros(size, np.uint8) if function == "mcf_softmax" else None
     packed = kernel_of(case.op).pack(case.op, case.graph)
     y, count = call_rows(
-        device(where), function, packed, list(case.inputs), case.expected, scratch=scratch
+        device(where), function, packed, list(case.inputs), case.expected, scratch=scratch_of(case)
     )
     np.testing.assert_array_equal(y, case.expected)
     return count
+
+
+def joined_case(kind: str, shapes: tuple[tuple[int, int], ...], types: tuple[str, ...]) -> Case:
+    """A sum or product as the lowering makes it; `types` of a, b and the result."""
+    rng = np.random.default_rng(0)
+    xs = [fill(rng, s, t, "random") for s, t in zip(shapes, types, strict=False)]
+    channels, narrow = shapes[0][1], types == ("int8",) * 3
+    limit, shift = (999, elementwise.ADD_SHIFT if narrow else 9)
+    attrs = {"shift": shift, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
+    if kind == "q_mul" and narrow:
+        attrs |= {"shift": elementwise.MUL_SHIFT, "acc_shift": elementwise.MUL_UP}
+        limit = 2**18
+    rest = [np.abs(numbers(rng, limit, channels)) & ~1 for _ in range(2 + (kind == "q_add"))]
+    out = TensorType(max(shapes), types[2])
+    return make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
+
+
+@pytest.mark.parametrize("kind", ("q_add", "q_mul", "gate"))
+@pytest.mark.parametrize("channels", (96, 20, 6))
+def test_bytes_joined(kind: str, channels: int) -> None:
+    """The cost model of the loops for bytes, and their figures (docs/kernels.md)."""
+    shapes = ((196, channels), (1 if kind == "gate" else 196, channels))
+    case = joined_case("q_mul" if kind == "gate" else kind, shapes, ("int8",) * 3)
+    assert kernel_of(case.op).pack(case.op, case.graph).fields["narrow"]
+    count = counted(case, "mcf_mul" if kind == "gate" else f"mcf_{kind[2:]}", "cortex-m7 -O3")
+    assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 196) == pytest.approx(
+        count, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("kind", ("q_add", "q_requant", "q_mul", "q_unary"))
@@ -282,14 +333,14 @@ def test_cost_model(kind: str, dtype: str) -> None:
         fill(rng, (rows, channels), dtype, "random")
         for _ in range(1 + (kind[2:] in ("add", "mul")))
     ]
-    if kind == "q_unary":
-        rest = [fill(rng, (value_table_type(dtype, dtype)[1],), dtype, "random")]
+    if len(xs) == 2:
+        case = joined_case(kind, ((rows, channels),) * 2, (dtype,) * 3)
     else:
-        rest = [numbers(rng, 999, channels) for _ in range(2 + (kind == "q_add"))]
-        rest = [np.abs(x) for x in rest]
-    attrs = {"shift": 9, "acc_shift": 0, "a_zp": 1, "b_zp": 2}
-    constant = [False] * len(xs) + [True] * len(rest)
-    case = make(kind, [*xs, *rest], constant, TensorType((rows, channels), dtype), attrs)
+        rest = [fill(rng, (value_table_type(dtype, dtype)[1],), dtype, "random")]
+        if kind == "q_requant":
+            rest = [np.abs(numbers(rng, 999, channels)) for _ in range(2)]
+        out = TensorType((rows, channels), dtype)
+        case = make(kind, [*xs, *rest], [False, *(True for _ in rest)], out, {"shift": 9})
     count = counted(case, "mcf_" + kind[2:])
     assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, rows) == pytest.approx(
         count, rel=0.03
