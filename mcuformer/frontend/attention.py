@@ -1,7 +1,8 @@
 """Attention from its parts: MatMul -> Scores, Softmax -> Probs, MatMul -> one `attention` operator.
 
 Nothing is emitted before the second product; which head and which token an element belongs to is
-read from the index maps alone.
+read from the index maps alone. What is no such attention is computed product by product
+(frontend/products.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import NO_ATTENTION, Probs, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
+
+
+class NotFused(Unsupported):
+    """Products that are no attention of whole heads."""
 
 
 def product(emit: Emitter, a: View, b: View) -> View:
@@ -24,14 +29,23 @@ def product(emit: Emitter, a: View, b: View) -> View:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = a.with_index(np.broadcast_to(a.index, (*lead, *a.shape[-2:])))
     b = b.with_index(np.broadcast_to(b.index, (*lead, *b.shape[-2:])))
-    if isinstance(a.base, Probs):
-        return _values(emit, a, b)
-    if isinstance(b.base, Probs):  # V^T P^T = (P V)^T
-        out = _values(emit, _transposed(b), _transposed(a))
-        return _transposed(out)
-    if isinstance(a.base, Tensor) and isinstance(b.base, Tensor):
-        return _scores(emit, a, _transposed(b), lead)
-    raise Unsupported(NO_ATTENTION)
+    try:
+        if _weighs(emit, a, b):
+            return _values(emit, a, b)
+        if _weighs(emit, _transposed(b), _transposed(a)):  # V^T P^T = (P V)^T
+            return _transposed(_values(emit, _transposed(b), _transposed(a)))
+    except NotFused:
+        pass
+    return _scores(emit, emit.real(a), emit.real(_transposed(b)), lead)
+
+
+def _weighs(emit: Emitter, p: View, v: View) -> bool:
+    """Whether `p` are probabilities of keys that are computed, as the values `v` are."""
+    if not isinstance(p.base, Probs) or not isinstance(v.base, Tensor):
+        return False
+    keys = p.base.scores.b.base
+    assert isinstance(keys, Tensor)
+    return all(emit.builder.values[x.name].data is None for x in (keys, v.base))
 
 
 def _transposed(x: View) -> View:
@@ -55,16 +69,13 @@ def _scores(emit: Emitter, a: View, b: View, lead: tuple[int, ...]) -> View:
     return View(base, np.arange(math.prod(shape)).reshape(*lead, *shape[1:]))
 
 
-def softmax(emit: Emitter, view: View, axis: int) -> View:
-    """Softmax over keys, whichever of the two operands they are."""
+def softmax(emit: Emitter, view: View, axis: int) -> View | None:
+    """Softmax over keys, whichever of the two operands they are; None where it is over something else."""
     scores = view.base
     assert isinstance(scores, Scores)
     scores = replace(scores, origin=(*scores.origin, *emit.origin))
     if not view.is_bijective():
-        raise Unsupported(
-            "looked for Softmax over all keys of an attention, found a part of them: mask the rest "
-            "with a constant bias"
-        )
+        return None
     moved = np.moveaxis(view.index, axis, -1)
     keys = moved.reshape(-1, moved.shape[-1])
     _, m, n = scores.shape
@@ -75,10 +86,7 @@ def softmax(emit: Emitter, view: View, axis: int) -> View:
         b, rest = np.divmod(view.index, m * n)
         row, col = np.divmod(rest, n)
         return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
-    raise Unsupported(
-        "looked for Softmax over the keys of an attention, found an axis that is not the keys: axis=-1 "
-        "of q k works"
-    )
+    return None
 
 
 def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
@@ -114,10 +122,7 @@ def _whole_heads(p: View, batch: int, size: int) -> NDArray:
         or (maps[:, 0] % size).any()
         or len(set(maps[:, 0].tolist())) != batch
     ):
-        raise Unsupported(
-            "looked for whole heads between Softmax and values, found probabilities that are moved: "
-            "move the values instead"
-        )
+        raise NotFused("probabilities that are moved")
     return maps
 
 
@@ -155,7 +160,7 @@ def _windows(scores: Scores, v: View) -> list[list[int]]:
     windows = list(groups.values())
     if len({len(w) for w in windows}) > 1:
         sizes = Counter(len(w) for w in windows)
-        raise Unsupported(f"attention windows with unequal numbers of heads: {dict(sizes)}")
+        raise NotFused(f"attention windows with unequal numbers of heads: {dict(sizes)}")
     return windows
 
 

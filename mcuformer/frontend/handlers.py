@@ -74,8 +74,14 @@ def _matmul(emit: Emitter, op: Op, args: Args) -> Operand:
         return attention.product(emit, a, b)
     if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
         return attention.constant_query(emit, a, b)
+    if isinstance(a, View) and isinstance(b, np.ndarray) and math.prod(b.shape[:-2]) > 1:
+        return _turned(attention.constant_query(emit, np.swapaxes(b, -1, -2), _turned(a)))
     left = isinstance(a, np.ndarray)
     return layers.matmul(emit, a, b, _file_scales(emit, op, 0 if left else 1, -2 if left else -1))
+
+
+def _turned(x: View) -> View:
+    return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
 def _gemm(emit: Emitter, op: Op, args: Args) -> Operand:
@@ -116,11 +122,8 @@ def _batchnorm(emit: Emitter, op: Op, args: Args) -> Operand:
 
 def _softmax(emit: Emitter, op: Op, args: Args) -> Operand:
     x, axis = _view(args, 0), op.attrs.get("axis", -1)
-    return (
-        attention.softmax(emit, x, axis)
-        if isinstance(x.base, Scores)
-        else reductions.softmax(emit, x, axis)
-    )
+    fused = attention.softmax(emit, x, axis) if isinstance(x.base, Scores) else None
+    return reductions.softmax(emit, x, axis) if fused is None else fused
 
 
 def _conv(emit: Emitter, op: Op, args: Args) -> Operand:

@@ -13,10 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-NO_ATTENTION = (
-    "a product of two activations is supported inside attention only: looked for Softmax(q k) v; "
-    "an elementwise Mul, or MatMul with a constant, works"
-)
 
 
 class Unsupported(Exception):

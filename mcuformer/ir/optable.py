@@ -59,6 +59,8 @@ CANONICAL: Mapping[str, FloatOp] = {
         FloatOp("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), shapes.attention,
                 evaluate.attention,
                 "windows (default 1): rows are windows * T, attention stays inside a window"),
+        FloatOp("matmul", ("a", "b"), ("a", "b", "y", "sizes", "scale"), shapes.matmul, evaluate.matmul,
+                "batched, of two activations, in the layouts a, b and y (ir/product.py)"),
         FloatOp("concat", ("x...",), ("axis",), shapes.concat, evaluate.concat,
                 "axis 0 joins rows, 1 channels"),
         FloatOp("slice", ("x",), ("axis", "start", "stop"), shapes.slice_, evaluate.slice_),
