@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import products
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
 
@@ -36,6 +37,8 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
     biased = _add_bias(view, const) if isinstance(view.base, Scores) else None
     if biased is not None:
         return biased
+    if const.min() < products.HIDDEN <= const.max():  # a mask, and no range of numbers
+        return products.biased(emit, view, const)
     view = emit.ordered(view) if view.scale else emit.unscaled(view)
     assert isinstance(view.base, Tensor)
     # s*x + c = s*(x + c/s)

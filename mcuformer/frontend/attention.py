@@ -14,10 +14,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import arithmetic, products
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
+_SWALLOWING = -1e9  # float32 has steps of 64 there,
+_SWALLOWED = -1e7  # and of 1 from here on
 
 
 class NotFused(Unsupported):
@@ -69,10 +72,17 @@ def _scores(emit: Emitter, a: View, b: View, lead: tuple[int, ...]) -> View:
     return View(base, np.arange(math.prod(shape)).reshape(*lead, *shape[1:]))
 
 
-def softmax(emit: Emitter, view: View, axis: int) -> View | None:
+def softmax(emit: Emitter, view: View, axis: int) -> View:
+    """Of scores over their keys nothing is emitted."""
+    fused = _over_keys(emit, view, axis)
+    return products.softmax(emit, view, axis) if fused is None else fused
+
+
+def _over_keys(emit: Emitter, view: View, axis: int) -> View | None:
     """Softmax over keys, whichever of the two operands they are; None where it is over something else."""
     scores = view.base
-    assert isinstance(scores, Scores)
+    if not isinstance(scores, Scores):
+        return None
     scores = replace(scores, origin=(*scores.origin, *emit.origin))
     if not view.is_bijective():
         return None
@@ -87,6 +97,22 @@ def softmax(emit: Emitter, view: View, axis: int) -> View | None:
         row, col = np.divmod(rest, n)
         return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
     return None
+
+
+def without_rows(emit: Emitter, p: View, hidden: NDArray[np.bool_]) -> View:
+    """Probabilities p[..., Tq, Tk], 0 in the rows hidden[..., Tq], which see no key."""
+    if not hidden.any():
+        return p
+    kept = np.where(hidden, 0.0, 1.0)[..., None]
+    probs = p.base
+    if not isinstance(probs, Probs) or not p.is_bijective() or p.shape[-1] != probs.shape[-1]:
+        return arithmetic.multiply(emit, p, kept)
+    flat = np.empty(p.base_size, np.float64)
+    flat[p.index.reshape(-1)] = np.broadcast_to(kept, p.shape).reshape(-1)
+    rows = flat.reshape(probs.shape)
+    if (rows != rows[..., :1]).any():
+        return arithmetic.multiply(emit, p, kept)
+    return replace(p, base=replace(probs, kept=rows[..., 0]))
 
 
 def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
@@ -109,7 +135,10 @@ def _values(emit: Emitter, p: View, v: View) -> View:
     values[order] = v.index.reshape(batch, tk, -1)
     out, where = _emit(emit, probs.scores, v.with_index(values))
     index = where[order].reshape(*p.shape[:-2], tq, v.shape[-1])
-    return View(out, index, p.scale)
+    made = View(out, index, p.scale)
+    if probs.kept is None:
+        return made
+    return arithmetic.multiply(emit, made, probs.kept[order].reshape(*p.shape[:-1], 1))
 
 
 def _whole_heads(p: View, batch: int, size: int) -> NDArray:
@@ -184,8 +213,8 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
     """[1 or heads or windows*heads, Tq, Tk], or None when it shifts whole rows only."""
     if bias is None:
         return None
-    bias = np.maximum(bias, LOWEST_BIAS)
-    if (bias == bias[:, :, :1]).all():  # the same for all keys: softmax does not see it
+    bias = _without_shifts(bias)
+    if not bias.any():  # the same for all keys: softmax does not see it
         return None
     count, heads = order.shape
     table = bias[order.reshape(-1)].reshape(count, heads, *bias.shape[1:])
@@ -194,3 +223,11 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
         if (table == table[:, :1]).all():
             table = table[:, :1]
     return table.reshape(-1, *bias.shape[1:])
+
+
+def _without_shifts(bias: NDArray) -> NDArray:
+    """Rows of one number are rows of 0 to a softmax; but where that hides all keys so far down that
+    float32 leaves nothing of the scores beside it, all weigh the same."""
+    same = (bias == bias[..., :1]).all(axis=-1, keepdims=True)
+    shifted = np.where(bias < _SWALLOWED, _SWALLOWING, 0.0)
+    return np.where(same, shifted, np.maximum(bias, LOWEST_BIAS))

@@ -26,7 +26,6 @@ from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.optable import CANONICAL, ShapeError
 from mcuformer.ir.types import TensorType
 
-
 _KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
 
 
@@ -88,6 +87,12 @@ class Emitter:
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)
+
+    def constant(self, data: NDArray) -> View:
+        """A constant that stands among activations."""
+        name = self.const("const", data.reshape(-1, data.shape[-1]))
+        shape = self.builder.values[name].type.shape
+        return View(Tensor(name, shape), np.arange(data.size).reshape(data.shape))
 
     def weight(self, data: NDArray, scales: NDArray | None) -> str:
         """A layer's weights, and the scales per output channel that a QDQ file gives them."""

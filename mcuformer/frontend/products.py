@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend.views import Index, Probs, Scores, Tensor, View, whole
+from mcuformer.frontend.views import Index, Probs, Scores, Tensor, View
 from mcuformer.ir import product
 
 if TYPE_CHECKING:
     from mcuformer.frontend.emit import Emitter
 
+HIDDEN = -1e3  # a constant below is no bias, but hides a key
+MASKED = -128.0
 _SWAPPED = str.maketrans("mn", "nm")
 
 
@@ -50,34 +52,60 @@ def real(emit: Emitter, view: View) -> View:
         scores = base.scores if isinstance(base, Probs) else base
         emit.origin = tuple(dict.fromkeys((*scores.origin, *outer)))
         made = _scores(emit, scores, isinstance(base, Probs))
-        emit.products[base] = _softmax(emit, made) if isinstance(base, Probs) else made
+        emit.products[base] = _softmax(emit, made, base) if isinstance(base, Probs) else made
         emit.origin = outer
     made = emit.products[base]
     index = np.append(made.index.reshape(-1), -1)[view.index]
     return View(made.base, index, view.scale * made.scale)
 
 
-def _softmax(emit: Emitter, scores: View) -> View:
-    rows = emit.place(scores, scores.index.reshape(-1, scores.shape[-1]))
-    return whole(emit.op("softmax", [rows.name]), scores.shape)
+def softmax(emit: Emitter, x: View, axis: int) -> View:
+    """Over the last axis of tokens (not attention)."""
+    x = emit.real(x)
+    moved = np.moveaxis(x.index, axis, -1)
+    rows = moved.reshape(-1, moved.shape[-1])
+    order = np.arange(len(rows))
+    if isinstance(x.base, Tensor) and x.base.name in emit.of_products:
+        order = np.argsort(rows[:, 0], kind="stable")  # as they lie, so that nothing moves
+    out = emit.op("softmax", [emit.place(x, rows[order]).name])
+    made = np.empty(rows.shape, np.int64)
+    made[order] = np.arange(rows.size).reshape(rows.shape)
+    return View(out, np.moveaxis(made.reshape(moved.shape), -1, axis))
+
+
+def _softmax(emit: Emitter, scores: View, probs: Probs) -> View:
+    p = softmax(emit, scores, -1)
+    if probs.kept is None:
+        return p
+    assert isinstance(p.base, Tensor)
+    kept = np.empty(p.base_size, np.float64)
+    kept[p.index.reshape(-1)] = np.repeat(probs.kept.reshape(-1), scores.shape[-1])
+    name = emit.const("kept", kept.reshape(p.base.shape))
+    return View(emit.op("mul", [p.base.name, name]), p.index)
 
 
 def _scores(emit: Emitter, scores: Scores, towards_softmax: bool) -> View:
     """[B, M, N]."""
     made = _product(emit, scores, towards_softmax)
-    if scores.bias is None:
-        return made
-    made = emit.unscaled(made)
-    flat = np.empty(made.base_size, np.float64)
-    flat[made.index.reshape(-1)] = scores.bias.reshape(-1)
-    assert isinstance(made.base, Tensor)
-    bias = emit.const("bias", flat.reshape(made.base.shape))
-    return View(emit.op("add", [made.base.name, bias], suffix="biased"), made.index)
+    return made if scores.bias is None else biased(emit, made, scores.bias)
+
+
+def biased(emit: Emitter, x: View, bias: NDArray) -> View:
+    """Scores with a constant added. What it masks lies MASKED below, where a softmax leaves nothing of
+    it; the sum then has 16 bits, since a range of 8 would be that of the mask."""
+    x = emit.unscaled(x)
+    flat = np.empty(x.base_size, np.float64)
+    flat[x.index.reshape(-1)] = np.broadcast_to(bias, x.shape).reshape(-1)
+    assert isinstance(x.base, Tensor)
+    masks = flat.min() < HIDDEN
+    const = emit.const("bias", np.maximum(flat, MASKED).reshape(x.base.shape))
+    attrs = {"masks": True} if masks else {}
+    return View(emit.op("add", [x.base.name, const], attrs, "biased"), x.index)
 
 
 def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
     """`forwards`: rows of the result are wanted along b's vectors."""
-    batch, m, n = scores.shape
+    m, n = scores.shape[1:]
     cut, left, right = _sides(emit, scores.a, scores.b)
     swap = not forwards and not left.is_tiled(m) and right.is_tiled(n)
     if swap:
@@ -139,7 +167,7 @@ def _side(emit: Emitter, view: View, cut: tuple[int, int]) -> Side:
     for axis in (0, 1):  # what several batches share
         if (index == index.take([0], axis)).all():
             index = index.take([0], axis)
-    vectors, k = index.shape[2:]
+    k = index.shape[3]
     ordered = emit.ordered(view.with_index(index.reshape(-1, k)))
     assert isinstance(ordered.base, Tensor)
     shape = index.shape

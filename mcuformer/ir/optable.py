@@ -15,7 +15,16 @@ from mcuformer.ir.float_ops import evaluate, shapes
 from mcuformer.ir.float_ops.evaluate import Evaluation
 from mcuformer.ir.float_ops.shapes import Shape, ShapeError, ShapeRule, conv_output
 from mcuformer.ir.functions import FUNCTIONS
-from mcuformer.ir.onnx_ops import elementwise, movement, nn, pools, quantize, reduction, resize
+from mcuformer.ir.onnx_ops import (
+    attention,
+    elementwise,
+    movement,
+    nn,
+    pools,
+    quantize,
+    reduction,
+    resize,
+)
 from mcuformer.ir.onnx_ops.base import OnnxOp
 
 __all__ = [
@@ -90,7 +99,7 @@ FLOAT_OPS: Mapping[str, FloatOp] = {**CANONICAL, **{row.kind: row for row in _PR
 
 ONNX: Mapping[str, OnnxOp] = {
     row.name: row
-    for module in (nn, pools, elementwise, reduction, movement, resize, quantize)
+    for module in (nn, attention, pools, elementwise, reduction, movement, resize, quantize)
     for row in module.ROWS
 }
 ONNX_STAGE: Mapping[str, OnnxOp] = {**ONNX, elementwise.UNARY.name: elementwise.UNARY}

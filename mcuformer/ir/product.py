@@ -9,7 +9,7 @@ operand lacks is the same for all of it (keys that several heads share).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -99,10 +99,3 @@ def exact_product(attrs: Mapping[str, Any], a: NDArray, b: NDArray) -> NDArray[n
     if math.prod(most) * sizes_of(attrs)["k"] < _EXACT:
         return product(attrs, a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
     return product(attrs, a.astype(np.int64), b.astype(np.int64))
-
-
-def outputs_of(attrs: Mapping[str, Any]) -> Sequence[int]:
-    """(rows of the result, vectors of a to a row, results of each vector)."""
-    sizes = sizes_of(attrs)
-    rows, columns = matrix(attrs["y"], sizes)
-    return rows, columns // sizes["n"], sizes["n"]

@@ -137,8 +137,8 @@ def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Fitted to counts in Unicorn; tiles end at batches here."""
     sizes = product.sizes_of(op.attrs)
-    all_rows, vectors, n = product.outputs_of(op.attrs)
-    k, vectors = sizes["k"], rows * vectors
+    columns = product.matrix(op.attrs["y"], sizes)[1]
+    n, k, vectors = sizes["n"], sizes["k"], rows * columns // sizes["n"]
     by_m = op.attrs["y"].split(".")[0].endswith("m") or sizes["m"] == 1
     together = min(rows if by_m else sizes["m"], sizes["m"])
     batches = -(-vectors // together)
@@ -184,7 +184,7 @@ ROWS = (
         shape=_shape,
         evaluate=q_matmul,
         lowered={"matmul": Lowering(
-            lower_matmul, _refuse, ("MatMul", "Einsum", "Conv"), one_scale="both"
+            lower_matmul, _refuse, ("MatMul", "Einsum", "Attention", "Conv"), one_scale="both"
         )},
         kernel=Kernel(
             "mcf_matmul", "mcf_matmul.h", pack, ("a", "b"), ("a", "b"), scratch_bytes, placed=True
