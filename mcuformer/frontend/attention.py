@@ -19,7 +19,7 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
-_SWALLOWING = -1e9  # float32 has steps of 64 there,
+_SWALLOWING = -1e12  # float32 has steps of 65536 there,
 _SWALLOWED = -1e7  # and of 1 from here on
 
 
