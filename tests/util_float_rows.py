@@ -29,6 +29,8 @@ CASES = [
     ("attention", {"heads": 2, "scale": 0.4, "windows": 2}, (3, 4, 6), (3, 6, 6), (3, 6, 8), (2, 2, 3)),
     ("attention", {"heads": 2, "scale": 0.4, "windows": 2}, (3, 4, 6), (3, 6, 6), (3, 6, 8), (4, 2, 3)),
     ("attention", {"heads": 2, "scale": 0.4}, (1, 6), (3, 5, 6), (3, 5, 8)),
+    ("matmul", {"a": "m.hk", "b": "n.hk", "y": "m.hn", "sizes": (1, 2, 4, 5, 3), "scale": 0.5}, (3, 4, 6), (3, 5, 6)),
+    ("matmul", {"a": "k.gm", "b": "k.n", "y": "gm.n", "sizes": (2, 1, 4, 5, 6), "scale": 1.0}, (3, 6, 8), (6, 5)),
     ("concat", {"axis": 0}, (1, 6), (3, 4, 6)),
     ("concat", {"axis": 1}, (3, 4, 6), (3, 4, 2)),
     ("slice", {"axis": 0, "start": 1, "stop": 3}, (3, 4, 6)),

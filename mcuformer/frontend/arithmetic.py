@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import products
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import OwnFault, Probs, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
 
 Operand = View | NDArray
 
@@ -33,8 +34,11 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
     view = _grown(view, const.shape)
     if not const.any():
         return view
-    if isinstance(view.base, Scores):
-        return _add_bias(view, const)
+    biased = _add_bias(view, const) if isinstance(view.base, Scores) else None
+    if biased is not None:
+        return biased
+    if const.min() < products.HIDDEN <= const.max():  # a mask, and no range of numbers
+        return products.biased(emit, view, const)
     view = emit.ordered(view) if view.scale else emit.unscaled(view)
     assert isinstance(view.base, Tensor)
     # s*x + c = s*(x + c/s)
@@ -58,10 +62,39 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
         return scaled(view, float(const.flat[0]))
     if (const == 1).all():
         return view
+    by_head = _scaled_heads(emit, view, const) if isinstance(view.base, Scores) else None
+    if by_head is not None:
+        return by_head
     view = emit.ordered(view)
     assert isinstance(view.base, Tensor)
     operand = emit.const("const", in_base_order(view, const))
     return replace(view, base=emit.op("mul", [view.base.name, operand]))
+
+
+def _scaled_heads(emit: Emitter, view: View, const: NDArray) -> View | None:
+    """Scores times a constant for each head: its queries are scaled, or its keys. None of others."""
+    scores = view.base
+    assert isinstance(scores, Scores)
+    if not view.is_bijective():
+        return None
+    factor = _in_flat_order(view, const).reshape(scores.shape)
+    if (factor != factor[:, :1, :1]).any():
+        return None
+    factor = factor[:, :1, :1]
+    bias = None if scores.bias is None else scores.bias * factor
+    assert isinstance(scores.a.base, Tensor)
+    if emit.builder.values[scores.a.base.name].data is None:
+        scores = replace(scores, a=multiply(emit, scores.a, factor), bias=bias)
+    else:
+        scores = replace(scores, b=multiply(emit, scores.b, factor), bias=bias)
+    return replace(view, base=scores)
+
+
+def _in_flat_order(view: View, const: NDArray) -> NDArray:
+    """const, broadcast to the bijective view, in the order of its base."""
+    flat = np.empty(view.base_size, np.float64)
+    flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
+    return flat
 
 
 def _uniform(const: NDArray) -> bool:
@@ -145,8 +178,7 @@ def power(emit: Emitter, a: Operand, b: Operand) -> View:
 
 def in_base_order(view: View, const: NDArray) -> NDArray:
     """const, broadcast to the bijective view: [C] where all rows agree, else shaped as the base."""
-    flat = np.empty(view.base_size, np.float64)
-    flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
+    flat = _in_flat_order(view, const)
     table = flat.reshape(-1, view.base.shape[-1])
     return table[0] if (table == table[0]).all() else flat.reshape(view.base.shape)
 
@@ -163,18 +195,13 @@ def _aligned(a: View, b: View) -> NDArray:
     return order.reshape(a.base.shape)
 
 
-def _add_bias(view: View, const: NDArray) -> View:
-    if isinstance(view.base, Probs) or not view.is_bijective():
-        raise Unsupported(
-            "looked for a bias on all scores of an attention, found one on a part: add zeros to the rest"
-        )
-    if not view.scale:
-        raise Unsupported("looked for attention scores, found them times 0: drop the attention")
+def _add_bias(view: View, const: NDArray) -> View | None:
+    """Scores with a constant added; None where it is added to a part of them."""
     scores = view.base
     assert isinstance(scores, Scores)
-    flat = np.empty(view.base_size, np.float64)
-    flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
+    if not view.is_bijective() or not view.scale:
+        return None
     # the view's scale s is outside of the base: s*scores + c = s*(scores + c/s)
-    bias = flat.reshape(scores.shape) / view.scale
+    bias = _in_flat_order(view, const).reshape(scores.shape) / view.scale
     total = bias if scores.bias is None else scores.bias + bias
     return replace(view, base=replace(scores, bias=total))

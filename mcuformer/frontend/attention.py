@@ -1,7 +1,8 @@
 """Attention from its parts: MatMul -> Scores, Softmax -> Probs, MatMul -> one `attention` operator.
 
 Nothing is emitted before the second product; which head and which token an element belongs to is
-read from the index maps alone.
+read from the index maps alone. What is no such attention is computed product by product
+(frontend/products.py).
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import arithmetic, products
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import NO_ATTENTION, Probs, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
+_SWALLOWING = -1e12  # float32 has steps of 65536 there,
+_SWALLOWED = -1e7  # and of 1 from here on
+
+
+class NotFused(Unsupported):
+    """Products that are no attention of whole heads."""
 
 
 def product(emit: Emitter, a: View, b: View) -> View:
@@ -24,14 +32,23 @@ def product(emit: Emitter, a: View, b: View) -> View:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = a.with_index(np.broadcast_to(a.index, (*lead, *a.shape[-2:])))
     b = b.with_index(np.broadcast_to(b.index, (*lead, *b.shape[-2:])))
-    if isinstance(a.base, Probs):
-        return _values(emit, a, b)
-    if isinstance(b.base, Probs):  # V^T P^T = (P V)^T
-        out = _values(emit, _transposed(b), _transposed(a))
-        return _transposed(out)
-    if isinstance(a.base, Tensor) and isinstance(b.base, Tensor):
-        return _scores(emit, a, _transposed(b), lead)
-    raise Unsupported(NO_ATTENTION)
+    try:
+        if _weighs(emit, a, b):
+            return _values(emit, a, b)
+        if _weighs(emit, _transposed(b), _transposed(a)):  # V^T P^T = (P V)^T
+            return _transposed(_values(emit, _transposed(b), _transposed(a)))
+    except NotFused:
+        pass
+    return _scores(emit, emit.real(a), emit.real(_transposed(b)), lead)
+
+
+def _weighs(emit: Emitter, p: View, v: View) -> bool:
+    """Whether `p` are probabilities of keys that are computed, as the values `v` are."""
+    if not isinstance(p.base, Probs) or not isinstance(v.base, Tensor):
+        return False
+    keys = p.base.scores.b.base
+    assert isinstance(keys, Tensor)
+    return all(emit.builder.values[x.name].data is None for x in (keys, v.base))
 
 
 def _transposed(x: View) -> View:
@@ -56,15 +73,19 @@ def _scores(emit: Emitter, a: View, b: View, lead: tuple[int, ...]) -> View:
 
 
 def softmax(emit: Emitter, view: View, axis: int) -> View:
-    """Softmax over keys, whichever of the two operands they are."""
+    """Of scores over their keys nothing is emitted."""
+    fused = _over_keys(emit, view, axis)
+    return products.softmax(emit, view, axis) if fused is None else fused
+
+
+def _over_keys(emit: Emitter, view: View, axis: int) -> View | None:
+    """Softmax over keys, whichever of the two operands they are; None where it is over something else."""
     scores = view.base
-    assert isinstance(scores, Scores)
+    if not isinstance(scores, Scores):
+        return None
     scores = replace(scores, origin=(*scores.origin, *emit.origin))
     if not view.is_bijective():
-        raise Unsupported(
-            "looked for Softmax over all keys of an attention, found a part of them: mask the rest "
-            "with a constant bias"
-        )
+        return None
     moved = np.moveaxis(view.index, axis, -1)
     keys = moved.reshape(-1, moved.shape[-1])
     _, m, n = scores.shape
@@ -75,10 +96,23 @@ def softmax(emit: Emitter, view: View, axis: int) -> View:
         b, rest = np.divmod(view.index, m * n)
         row, col = np.divmod(rest, n)
         return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
-    raise Unsupported(
-        "looked for Softmax over the keys of an attention, found an axis that is not the keys: axis=-1 "
-        "of q k works"
-    )
+    return None
+
+
+def without_rows(emit: Emitter, p: View, hidden: NDArray[np.bool_]) -> View:
+    """Probabilities p[..., Tq, Tk], 0 in the rows hidden[..., Tq], which see no key."""
+    if not hidden.any():
+        return p
+    kept = np.where(hidden, 0.0, 1.0)[..., None]
+    probs = p.base
+    if not isinstance(probs, Probs) or not p.is_bijective() or p.shape[-1] != probs.shape[-1]:
+        return arithmetic.multiply(emit, p, kept)
+    flat = np.empty(p.base_size, np.float64)
+    flat[p.index.reshape(-1)] = np.broadcast_to(kept, p.shape).reshape(-1)
+    rows = flat.reshape(probs.shape)
+    if (rows != rows[..., :1]).any():
+        return arithmetic.multiply(emit, p, kept)
+    return replace(p, base=replace(probs, kept=rows[..., 0]))
 
 
 def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
@@ -101,7 +135,10 @@ def _values(emit: Emitter, p: View, v: View) -> View:
     values[order] = v.index.reshape(batch, tk, -1)
     out, where = _emit(emit, probs.scores, v.with_index(values))
     index = where[order].reshape(*p.shape[:-2], tq, v.shape[-1])
-    return View(out, index, p.scale)
+    made = View(out, index, p.scale)
+    if probs.kept is None:
+        return made
+    return arithmetic.multiply(emit, made, probs.kept[order].reshape(*p.shape[:-1], 1))
 
 
 def _whole_heads(p: View, batch: int, size: int) -> NDArray:
@@ -114,10 +151,7 @@ def _whole_heads(p: View, batch: int, size: int) -> NDArray:
         or (maps[:, 0] % size).any()
         or len(set(maps[:, 0].tolist())) != batch
     ):
-        raise Unsupported(
-            "looked for whole heads between Softmax and values, found probabilities that are moved: "
-            "move the values instead"
-        )
+        raise NotFused("probabilities that are moved")
     return maps
 
 
@@ -155,7 +189,7 @@ def _windows(scores: Scores, v: View) -> list[list[int]]:
     windows = list(groups.values())
     if len({len(w) for w in windows}) > 1:
         sizes = Counter(len(w) for w in windows)
-        raise Unsupported(f"attention windows with unequal numbers of heads: {dict(sizes)}")
+        raise NotFused(f"attention windows with unequal numbers of heads: {dict(sizes)}")
     return windows
 
 
@@ -179,8 +213,8 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
     """[1 or heads or windows*heads, Tq, Tk], or None when it shifts whole rows only."""
     if bias is None:
         return None
-    bias = np.maximum(bias, LOWEST_BIAS)
-    if (bias == bias[:, :, :1]).all():  # the same for all keys: softmax does not see it
+    bias = _without_shifts(bias)
+    if not bias.any():  # the same for all keys: softmax does not see it
         return None
     count, heads = order.shape
     table = bias[order.reshape(-1)].reshape(count, heads, *bias.shape[1:])
@@ -189,3 +223,11 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
         if (table == table[:, :1]).all():
             table = table[:, :1]
     return table.reshape(-1, *bias.shape[1:])
+
+
+def _without_shifts(bias: NDArray) -> NDArray:
+    """Rows of one number are rows of 0 to a softmax; but where that hides all keys so far down that
+    float32 leaves nothing of the scores beside it, all weigh the same."""
+    same = (bias == bias[..., :1]).all(axis=-1, keepdims=True)
+    shifted = np.where(bias < _SWALLOWED, _SWALLOWING, 0.0)
+    return np.where(same, shifted, np.maximum(bias, LOWEST_BIAS))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import products
 from mcuformer.frontend.views import (
-    NO_ATTENTION,
     Index,
     Probs,
     Scores,
@@ -25,6 +25,8 @@ from mcuformer.frontend.views import (
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.optable import CANONICAL, ShapeError
 from mcuformer.ir.types import TensorType
+
+_KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
 
 
 class Emitter:
@@ -39,6 +41,10 @@ class Emitter:
             str, tuple[float, int, str]
         ] = {}  # canonical activation -> file's quantisation
         self.weight_scales: dict[str, NDArray] = {}  # canonical weight -> scale per output channel
+        self.products: dict[Scores | Probs, View] = {}  # of those whose numbers somebody asked for
+        self.of_products: set[str | None] = (
+            set()
+        )  # they, and what is made of them element by element
 
     def op(
         self,
@@ -65,6 +71,8 @@ class Emitter:
             self.origin,
         )
         self.made[out] = self.builder.ops[-1]
+        if kind == "matmul" or (kind in _KEPT and not self.of_products.isdisjoint(operands)):
+            self.of_products.add(out)
         if kind in ("reshape", "slice", "gather") and operands[0] in self.qdq:
             self.qdq[out] = self.qdq[str(operands[0])]
         return Tensor(out, shape)
@@ -79,6 +87,12 @@ class Emitter:
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)
+
+    def constant(self, data: NDArray) -> View:
+        """A constant that stands among activations."""
+        name = self.const("const", data.reshape(-1, data.shape[-1]))
+        shape = self.builder.values[name].type.shape
+        return View(Tensor(name, shape), np.arange(data.size).reshape(data.shape))
 
     def weight(self, data: NDArray, scales: NDArray | None) -> str:
         """A layer's weights, and the scales per output channel that a QDQ file gives them."""
@@ -174,10 +188,11 @@ class Emitter:
 
     def place(self, view: View, target: Index, keep_scale: bool = False) -> Tensor:
         """A tensor of target's shape holding base elements `target`, the view's scale applied."""
-        base = self._tensor(view)
         if target.size == 0:
             raise Unsupported("a tensor without elements")
-        out = self._placed(base, np.asarray(target, np.int64))
+        view = self.real(view.with_index(target))
+        assert isinstance(view.base, Tensor)
+        out = self._placed(view.base, view.index)
         return out if keep_scale else self.scaled(out, view.scale)
 
     def _placed(self, base: Tensor, target: Index) -> Tensor:
@@ -203,15 +218,15 @@ class Emitter:
         column = np.broadcast_to(np.arange(flat.shape[1]) % x.shape[1], flat.shape)
         return grown, np.where(flat < 0, x.shape[0] * x.shape[1] + column, flat)
 
-    def _tensor(self, view: View) -> Tensor:
-        if isinstance(view.base, (Scores, Probs)):
-            scores = view.base.scores if isinstance(view.base, Probs) else view.base
-            raise Unsupported(f"{NO_ATTENTION} ({', '.join(scores.origin)} makes it)")
-        return view.base
+    def real(self, view: View) -> View:
+        """`view` of a tensor: products that it is of are emitted (frontend/products.py)."""
+        return products.real(self, view)
 
     def ordered(self, view: View) -> View:
         """The same tensor over a base that holds just its elements, each once."""
-        base = self._tensor(view)
+        view = self.real(view)
+        base = view.base
+        assert isinstance(base, Tensor)
         if len(view.shape) < 4:  # no image any more: [H, W, C] goes on as tokens
             base = self.tokens(base)
             view = replace(view, base=base)
@@ -233,7 +248,8 @@ class Emitter:
         view = self.ordered(view)
         if view.scale == 1.0:
             return view
-        return View(self.scaled(self._tensor(view), view.scale), view.index)
+        assert isinstance(view.base, Tensor)
+        return View(self.scaled(view.base, view.scale), view.index)
 
     def result(self, view: View) -> Tensor:
         """The tensor in ONNX order as [rows, last axis], for a graph output."""

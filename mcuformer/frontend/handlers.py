@@ -11,10 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend import arithmetic, attention, layers, reductions
+from mcuformer.frontend import (
+    arithmetic,
+    attention,
+    attention_node,
+    einsum,
+    layers,
+    products,
+    reductions,
+)
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Probs, Tensor, Unsupported, View
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import axes_of, wrapped
@@ -70,12 +78,63 @@ def _both(args: Operands) -> tuple[Operand, Operand]:
 
 def _matmul(emit: Emitter, op: Op, args: Operands) -> Operand:
     a, b = _both(args)
+    left = isinstance(a, np.ndarray)
     if isinstance(a, View) and isinstance(b, View):
         return attention.product(emit, a, b)
+    scales = _file_scales(emit, op, 0 if left else 1, -2 if left else -1)
+    return _product(emit, a, b, scales)
+
+
+def _product(emit: Emitter, a: Operand, b: Operand, scales: NDArray | None = None) -> Operand:
+    """MatMul of anything; `scales` per output channel of a constant operand."""
+    if isinstance(a, View) and isinstance(b, View):
+        return attention.product(emit, a, b)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.asarray(a @ b)
     if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
         return attention.constant_query(emit, a, b)
-    left = isinstance(a, np.ndarray)
-    return layers.matmul(emit, a, b, _file_scales(emit, op, 0 if left else 1, -2 if left else -1))
+    if isinstance(a, View) and isinstance(b, np.ndarray) and math.prod(b.shape[:-2]) > 1:
+        return _turned(attention.constant_query(emit, np.swapaxes(b, -1, -2), _turned(a)))
+    return layers.matmul(emit, a, b, scales)
+
+
+def _einsum(emit: Emitter, op: Op, args: Operands) -> Operand:
+    given = [a for a in args if a is not None]
+    return einsum.einsum(emit, op.attrs["equation"], given, _product)
+
+
+def _attention(emit: Emitter, op: Op, args: Operands) -> Operand:
+    args = [*args, *[None] * (7 - len(args))]
+    if args[4] is not None or args[5] is not None:
+        raise OwnFault(
+            "looked for all keys and values of the sequence, found some of a cache (past_key): export "
+            "without a cache (use_cache=False)"
+        )
+    if _is_read(emit, op.outputs[1:]):
+        raise OwnFault(
+            "looked for the result of the attention alone, found a reader of its scores or of present "
+            "keys: MatMul and Softmax, which opset 20 writes, give them"
+        )
+    q, k, v = (
+        a if isinstance(a, View) else emit.constant(_wanted(args, i))
+        for i, a in enumerate(args[:3])
+    )
+    masks = attention_node.masks_of(op.attrs, q.shape[-2], k.shape[-2], args[3], _const(args, 6))
+    return attention_node.attend(emit, op.attrs, q, k, v, masks)
+
+
+def _rotary(emit: Emitter, op: Op, args: Operands) -> Operand:
+    cos, sin, at = _wanted(args, 1), _wanted(args, 2), _const(args, 3)
+    return attention_node.rotate(emit, op.attrs, _view(args, 0), cos, sin, at)
+
+
+def _is_read(emit: Emitter, names: Sequence[str]) -> bool:
+    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
+    return not read.isdisjoint(names)
+
+
+def _turned(x: View) -> View:
+    return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
 def _gemm(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -115,12 +174,7 @@ def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x, axis = _view(args, 0), op.attrs.get("axis", -1)
-    return (
-        attention.softmax(emit, x, axis)
-        if isinstance(x.base, Scores)
-        else reductions.softmax(emit, x, axis)
-    )
+    return attention.softmax(emit, _view(args, 0), op.attrs.get("axis", -1))
 
 
 def _conv(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -156,8 +210,7 @@ def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
-    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
-    if not read.isdisjoint(op.outputs[1:]):
+    if _is_read(emit, op.outputs[1:]):
         raise OwnFault(
             "looked for the largest alone, found a reader of the indices of the largest: ArgMax gives some"
         )
@@ -176,7 +229,7 @@ def _reduce_max(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """A constant mask: nothing masked, or masked attention scores become a bias."""
+    """Under a constant mask: a bias that hides scores, rows that see no key, or a choice of numbers."""
     mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
     if isinstance(a, View) and mask.all():
         return a
@@ -184,16 +237,22 @@ def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
         return b
     if isinstance(a, View) and isinstance(b, np.ndarray):
         mask, a, b = ~mask, b, a
-    if not isinstance(b, View) or not isinstance(a, np.ndarray) or not isinstance(b.base, Scores):
-        raise Unsupported(
-            "looked for attention scores under a constant mask, found a choice between activations: "
-            "mask * a + (1 - mask) * b works"
-        )
-    if (np.broadcast_to(a, np.broadcast_shapes(a.shape, mask.shape))[mask] > -1e3).any():
-        raise Unsupported(
-            "looked for masked scores below -1000, found others: -inf, or a bias that is added, works"
-        )
-    return arithmetic.add(emit, b, np.where(mask, attention.LOWEST_BIAS, 0.0))
+    if isinstance(a, View) and isinstance(b, View):
+        chosen = [
+            arithmetic.multiply(emit, x, np.where(m, 1.0, 0.0)) for x, m in ((a, mask), (b, ~mask))
+        ]
+        return arithmetic.add(emit, *chosen)
+    assert isinstance(a, np.ndarray) and isinstance(b, View)
+    shape = np.broadcast_shapes(a.shape, mask.shape)
+    given = np.broadcast_to(a, shape)[np.broadcast_to(mask, shape)]
+    if (given < products.HIDDEN).all():
+        return arithmetic.add(emit, b, np.where(mask, a, 0.0))
+    if isinstance(b.base, Probs) and not given.any():
+        wide = np.broadcast_to(mask, b.shape)
+        if (wide == wide[..., :1]).all():
+            return attention.without_rows(emit, b, wide[..., 0])
+    kept = arithmetic.multiply(emit, b, np.where(mask, 0.0, 1.0))
+    return arithmetic.add(emit, kept, np.where(mask, a, 0.0))
 
 
 def _prelu(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -204,7 +263,13 @@ def _prelu(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _is_nan(emit: Emitter, op: Op, args: Operands) -> Operand:
-    return np.zeros(_view(args, 0).shape, np.bool_)
+    """So is a softmax of nothing but -inf."""
+    x = _view(args, 0)
+    bias = x.base.scores.bias if isinstance(x.base, Probs) else None
+    if bias is None:
+        return np.zeros(x.shape, np.bool_)
+    hidden = np.isneginf(bias).all(axis=-1, keepdims=True)
+    return np.broadcast_to(hidden, bias.shape).reshape(-1)[x.index]
 
 
 def _unary(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -237,7 +302,8 @@ def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
+    "MatMul": _matmul, "Einsum": _einsum, "Attention": _attention, "RotaryEmbedding": _rotary,
+    "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
     "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
     "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,

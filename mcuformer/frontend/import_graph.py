@@ -19,7 +19,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
 from mcuformer.frontend.names import shown
-from mcuformer.frontend.proto import DOMAINS, opset_of
+from mcuformer.frontend.proto import DOMAINS, OTHERS, opset_of
 from mcuformer.frontend.tensors import dtype_of, read_tensor
 from mcuformer.ir.finite import MEND
 from mcuformer.ir.graph import Graph, Op
@@ -133,7 +133,8 @@ def _dims(info: ValueInfoProto) -> tuple[Dim, ...] | None:
 
 
 def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:
-    kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
+    own = node.domain in DOMAINS and (node.domain, node.op_type) not in OTHERS
+    kind = node.op_type if own else f"{node.domain}.{node.op_type}"
     raw = node.name or f"{node.op_type}_{index}"
     attrs: dict[str, Any] = {}
     for attribute in node.attribute:

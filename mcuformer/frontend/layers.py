@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend import arithmetic
+from mcuformer.frontend import arithmetic, products
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View, whole
 from mcuformer.ir.onnx_ops.base import Attrs
@@ -25,18 +25,28 @@ def linear(
     if patches is not None:
         return patches.with_index(patches.index.reshape(*lead, n))
     ordered = emit.ordered(x)
+    assert isinstance(ordered.base, Tensor)
     rows = row_order(ordered, k)
+    if rows is None and ordered.base.name in emit.of_products:
+        mixed = products.mixed(emit, x, w)
+        if mixed is not None:
+            return mixed if b is None else _plus(emit, mixed, b)
     if rows is None:
         source = emit.place(x, x.index.reshape(-1, k), keep_scale=True)
         rows = np.arange(source.shape[0])
     else:
-        assert isinstance(ordered.base, Tensor)
         source = emit.tokens(ordered.base)
     operands = [source.name, emit.weight(w * x.scale, scales)]
     if b is not None:
         operands.append(emit.const("b", b))
     out = emit.op("linear", operands, suffix="")
     return View(out, (rows[:, None] * n + np.arange(n)).reshape(*lead, n))
+
+
+def _plus(emit: Emitter, x: View, b: NDArray) -> View:
+    y = arithmetic.add(emit, x, b)
+    assert isinstance(y, View)
+    return y
 
 
 def row_order(x: View, k: int) -> NDArray | None:
@@ -191,6 +201,10 @@ def conv(
             "is a larger kernel that holds zeros in the gaps"
         )
     strides = tuple(attrs.get("strides") or (1, 1))
+    if _mixes_heads(emit, x, w, attrs):
+        rows = x.with_index(np.moveaxis(x.index, 1, -1))
+        y = linear(emit, rows, w[:, :, 0, 0].T, b, scales)
+        return y.with_index(np.moveaxis(y.index, -1, 1))
     image, pads = _image(emit, x, spatial_pads(attrs, x.shape[2:], w.shape[2:], strides, (1, 1)))
     scales = None if scales is None else np.abs(scales * x.scale)
     operands = [image.name, emit.weight(w.transpose(2, 3, 1, 0) * x.scale, scales)]
@@ -198,6 +212,15 @@ def conv(
         operands.append(emit.const("b", b))
     spec = {"strides": strides, "pads": pads, "group": attrs.get("group", 1)}
     return planar(emit.op("conv2d", operands, spec, ""))
+
+
+def _mixes_heads(emit: Emitter, x: View, w: NDArray, attrs: Attrs) -> bool:
+    """Whether it is a linear layer over the heads of an attention's scores or probabilities."""
+    point = w.shape[2:] == (1, 1) and attrs.get("group", 1) == 1
+    moved = any(s != 1 for s in attrs.get("strides") or ()) or any(attrs.get("pads") or ())
+    if not point or moved:
+        return False
+    return not isinstance(x.base, Tensor) or x.base.name in emit.of_products
 
 
 def planar(image: Tensor) -> View:

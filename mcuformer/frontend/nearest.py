@@ -31,8 +31,6 @@ _BY_SENTENCE: Mapping[str, tuple[str, ...]] = {
     "a recurrence, which keeps a state; attention, or Conv over time, works": (
         "RNN", "GRU", "LSTM", "LinearAttention",
     ),
-    "MatMul, Transpose and Reshape work: write it as these before the export": ("Einsum",),
-    "MatMul, Softmax, Mul and Concat work, which opset 20 writes": ("Attention", "RotaryEmbedding"),
     "a choice that depends on the model's input; end the model before it and choose on the host, or "
     "take ArgMax": (
         "TopK", "Unique", "NonMaxSuppression", "Compress", "ReverseSequence",

@@ -14,6 +14,8 @@ from mcuformer.errors import UnsupportedModelError, UsageError
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 MIN_OPSET, MAX_OPSET = 13, 28
 DOMAINS = ("", "ai.onnx", "com.microsoft")
+OTHERS = frozenset((("com.microsoft", "Attention"), ("com.microsoft", "RotaryEmbedding")))
+"""Operators that ONNX has under the same name, and with another meaning."""
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelProto:

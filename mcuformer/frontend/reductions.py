@@ -1,4 +1,4 @@
-"""Pools, means, the largest, softmax: what is computed along axes or windows."""
+"""Pools, means, the largest: what is computed along axes or windows."""
 
 from __future__ import annotations
 
@@ -121,14 +121,6 @@ def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, N
     restore = np.empty_like(order)
     restore[order] = np.arange(len(order))
     return rows[:, order], restore
-
-
-def softmax(emit: Emitter, x: View, axis: int) -> View:
-    """Over the last axis of tokens (not attention)."""
-    moved = np.moveaxis(x.index, axis, -1)
-    out = emit.op("softmax", [emit.place(x, moved.reshape(-1, moved.shape[-1])).name])
-    index = np.moveaxis(np.arange(moved.size).reshape(moved.shape), -1, axis)
-    return View(out, index)
 
 
 def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:

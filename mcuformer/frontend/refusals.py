@@ -56,10 +56,10 @@ _DYNAMIC = frozenset((
 ))  # fmt: skip
 _PACKED = frozenset(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized"))
 _FUSED = frozenset((
-    "Attention", "MultiHeadAttention", "PackedAttention", "GroupQueryAttention", "BiasGelu",
+    "com.microsoft.Attention", "MultiHeadAttention", "PackedAttention", "GroupQueryAttention", "BiasGelu",
     "FastGelu", "FusedMatMul", "FusedGemm", "FusedConv", "SkipLayerNormalization", "BiasAdd",
     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "TransposeMatMul", "NhwcConv",
-    "RotaryEmbedding", "BiasSplitGelu", "BiasSoftmax", "GroupNorm", "NhwcMaxPool",
+    "com.microsoft.RotaryEmbedding", "BiasSplitGelu", "BiasSoftmax", "GroupNorm", "NhwcMaxPool",
 ))  # fmt: skip
 _FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
 _HINTS: Mapping[str, str] = {

@@ -13,10 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-NO_ATTENTION = (
-    "a product of two activations is supported inside attention only: looked for Softmax(q k) v; "
-    "an elementwise Mul, or MatMul with a constant, works"
-)
 
 
 class Unsupported(Exception):
@@ -60,10 +56,14 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probs:
-    """softmax of scores over its last axis (queries first: a are the queries); [B, Tq, Tk]."""
+    """softmax of scores over its last axis (queries first: a are the queries); [B, Tq, Tk].
+
+    `kept`: 0 for queries [B, Tq] that see no key, whose row is 0, else 1; None where all see some.
+    """
 
     scores: Scores
     shape: tuple[int, int, int]
+    kept: NDArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

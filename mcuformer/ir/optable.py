@@ -15,7 +15,16 @@ from mcuformer.ir.float_ops import evaluate, shapes
 from mcuformer.ir.float_ops.evaluate import FloatEvaluation
 from mcuformer.ir.float_ops.shapes import Shape, ShapeError, ShapeRule, conv_output
 from mcuformer.ir.functions import FUNCTIONS
-from mcuformer.ir.onnx_ops import elementwise, movement, nn, pools, quantize, reduction, resize
+from mcuformer.ir.onnx_ops import (
+    attention,
+    elementwise,
+    movement,
+    nn,
+    pools,
+    quantize,
+    reduction,
+    resize,
+)
 from mcuformer.ir.onnx_ops.base import OnnxOp
 
 __all__ = [
@@ -59,6 +68,8 @@ CANONICAL: Mapping[str, FloatOp] = {
         FloatOp("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), shapes.attention,
                 evaluate.attention,
                 "windows (default 1): rows are windows * T, attention stays inside a window"),
+        FloatOp("matmul", ("a", "b"), ("a", "b", "y", "sizes", "scale"), shapes.matmul, evaluate.matmul,
+                "batched, of two activations, in the layouts a, b and y (ir/product.py)"),
         FloatOp("concat", ("x...",), ("axis",), shapes.concat, evaluate.concat,
                 "axis 0 joins rows, 1 channels"),
         FloatOp("slice", ("x",), ("axis", "start", "stop"), shapes.slice_, evaluate.slice_),
@@ -88,7 +99,7 @@ FLOAT_OPS: Mapping[str, FloatOp] = {**CANONICAL, **{row.kind: row for row in _PR
 
 ONNX: Mapping[str, OnnxOp] = {
     row.name: row
-    for module in (nn, pools, elementwise, reduction, movement, resize, quantize)
+    for module in (nn, attention, pools, elementwise, reduction, movement, resize, quantize)
     for row in module.ROWS
 }
 ONNX_STAGE: Mapping[str, OnnxOp] = {**ONNX, elementwise.UNARY.name: elementwise.UNARY}

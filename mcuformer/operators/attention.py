@@ -53,7 +53,8 @@ ROWS = (
         shape=_attended,
         evaluate=q_attention,
         lowered={"attention": Lowering(
-            "lower_attention.lower_attention", _refuse, ("MatMul", "Softmax"), one_scale="in"
+            "lower_attention.lower_attention", _refuse, ("MatMul", "Einsum", "Softmax", "Attention"),
+            one_scale="in",
         )},
         kernel=Kernel(
             "mcf_attention", "mcf_attention.h", attention.pack, ("q", "k", "v"), ("k", "v"),

@@ -86,7 +86,9 @@ _ARGMAX = Kernel("mcf_argmax", HEADER, kernels.pack_argmax, ("x",))
 _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",))
 _PLAIN: Mapping[str, Any] = {"nominal": as_it_is, "macs": none}
 _SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where"))
-_PRODUCT = Lowering("lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow"))
+_PRODUCT = Lowering(
+    "lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow", "RotaryEmbedding")
+)
 _UNARY_OPS = (*SPELLINGS, "PRelu", "Erf", "Clip", "Max", "Min")
 _TABLE = Lowering("lower_simple.lower_unary", onnx=_UNARY_OPS, one_scale="both")
 _INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax",), one_scale="in")

@@ -66,7 +66,8 @@ class Kernel:
     `reads`: the operands that a call has by address, NULL where one is absent. `again`: those that it
     reads again after it wrote a row. `scratch_bytes`: None where a call has no scratch. `menu`: what
     it can choose from under a budget of scratch (price/menus.py), "" nothing. `column`: whether the
-    function of that suffix is called, for operands of one number per row.
+    function of that suffix is called, for operands of one number per row. `placed`: whether a call
+    has the number of its first row.
     """
 
     function: str
@@ -78,6 +79,7 @@ class Kernel:
     weight_bytes_read: Figure = no_bytes
     menu: Literal["", "linear", "conv", "attention"] = ""
     column: Callable[[Op, Values], bool] | None = None
+    placed: bool = False
 
     def function_of(self, op: Op, graph: Values) -> str:
         column = self.column is not None and self.column(op, graph)
@@ -112,6 +114,11 @@ def none(op: Op, type_of: TypeOf) -> int:
     return 0
 
 
+def row_by_row(op: Op) -> tuple[str, ...]:
+    """No operand that is read whole."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class IntOp:
     """An integer operator.
@@ -141,6 +148,7 @@ class IntOp:
     grouped: bool = False
     repeated: bool = False
     broadcast: bool = False
+    whole: Callable[[Op], tuple[str, ...]] = row_by_row
     places: Mapping[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

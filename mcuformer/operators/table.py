@@ -12,10 +12,10 @@ from functools import partial
 from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels.costs import CostSet
-from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling
+from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling, product
 from mcuformer.operators.row import Cost, Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
-_FAMILIES = (linear, norm, attention, elementwise, pooling, moves)
+_FAMILIES = (linear, norm, attention, product, elementwise, pooling, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
 _KERNELS: Mapping[str, Kernel] = {
     row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None
@@ -70,6 +70,12 @@ def kernel_of(op: Op) -> Kernel:
 def read_places(op: Op) -> tuple[int, ...]:
     """Of the operands that its kernel reads by address, in that order."""
     return _READ_PLACES[op.kind]
+
+
+def read_whole(op: Op) -> tuple[int, ...]:
+    """Places of the operands of which every row of the result needs all."""
+    row = INT_OPS[op.kind]
+    return tuple(row.places[name] for name in row.whole(op))
 
 
 def instructions_of(op: Op, costs: CostSet) -> Figure:

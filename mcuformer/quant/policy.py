@@ -99,7 +99,7 @@ def _dtype(
     graph: Graph, mode: Mode, members: tuple[str, ...], writers: list[Op], readers: list[Op]
 ) -> str:
     written = {op.kind for op in writers}
-    if mode == "16" or "argmax" in written:
+    if mode == "16" or "argmax" in written or any(op.attrs.get("masks") for op in writers):
         return "int16"
     if "attention" in written or any(op.kind == "attention" for op in readers):
         return "int8"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import Value
 from mcuformer.operators.row import Kernel
-from mcuformer.operators.table import kernel_of, read_places
+from mcuformer.operators.table import kernel_of, read_places, read_whole
 from mcuformer.program.buffers import Span
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.state import State
-from mcuformer.schedule.tasks import SCRATCH, Job, Task
+from mcuformer.schedule.tasks import SCRATCH, Job, Part, Task
 
 
 @dataclass(slots=True)
@@ -40,26 +40,41 @@ class TaskEmitter(State):
         return tasks
 
     def rowwise(self, op: Op, tiles: Mapping[str, Loc], y: Loc, rows: Rows) -> Task:
-        inputs, count = op.inputs, len(op.inputs)
-        reads = [
-            self.location(inputs[k] if k < count else None, tiles, rows) for k in read_places(op)
-        ]
-        return self.apply(op, reads, y, rows)
+        inputs, count, whole = op.inputs, len(op.inputs), read_whole(op)
+        operands: list[Loc | None] = []
+        reads: list[Span] = []
+        for k in read_places(op):
+            name = inputs[k] if k < count else None
+            x = self.whole(str(name)) if k in whole else self.location(name, tiles, rows)
+            operands.append(x)
+            if x is not None:
+                read = Expr(self.values[str(name)].type.shape[0]) if k in whole else rows.count
+                reads += x.span(read)
+        return self.apply(op, operands, y, rows, reads)
 
-    def apply(self, op: Op, operands: Sequence[Loc | None], y: Loc, rows: Rows) -> Task:
-        """`op` on rows of its `operands`, in the order in which its kernel reads them."""
+    def apply(
+        self,
+        op: Op,
+        operands: Sequence[Loc | None],
+        y: Loc,
+        rows: Rows,
+        reads: Sequence[Span] | None = None,
+    ) -> Task:
+        """`op` on rows of its `operands`, in the order in which its kernel reads them; `reads`: what it
+        reads of them, where that is not just those rows."""
         kernel, job = kernel_of(op), Job(op, rows.full, rows.total)
         expands = kernel.scratch_bytes is not None
         if expands:
             self.made.append(job)
-        reads: list[Span] = []
-        for x in operands:
-            if x is not None:
-                reads += x.span(rows.count)
+        if reads is None:
+            reads = [span for x in operands if x is not None for span in x.span(rows.count)]
+        parts: list[Part] = [*operands, y]
+        parts += [rows.first] if kernel.placed else []
+        parts += [rows.count, SCRATCH] if expands else [rows.count]
         return Task(
             "",
             self.layer_ids[op.name],
-            (*operands, y, rows.count, SCRATCH) if expands else (*operands, y, rows.count),
+            tuple(parts),
             tuple(reads),
             y.span(rows.count),
             job,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import INT_OPS, kinds, operand
+from mcuformer.operators.table import INT_OPS, kinds, operand, read_whole
 from mcuformer.schedule.columns import can_cut
 from mcuformer.util.speed import record
 
@@ -29,7 +29,10 @@ def activations(graph: Graph, op: Op) -> list[str]:
 
 
 def repeated(graph: Graph, op: Op) -> list[str]:
-    """Activations of one row that an operation of more rows reads again for each of them."""
+    """Activations that an operation reads again for each of its rows: all of them, or their one row."""
+    whole = [str(op.inputs[i]) for i in read_whole(op)]
+    if whole:
+        return [n for n in whole if graph.values[n].data is None]
     if not INT_OPS[op.kind].broadcast or graph.type(op.outputs[0]).shape[0] == 1:
         return []
     return [n for n in activations(graph, op) if graph.type(n).shape[0] == 1]

@@ -113,6 +113,10 @@ class State:
             return replace(at, stride=0)  # repeated for all rows
         return at.at(rows.first)
 
+    def whole(self, name: str) -> Loc:
+        """An operand of which every row of a result needs all rows."""
+        return self.constant(name) if self.values[name].is_const else self.where[name]
+
     # The kernels' cost functions take a Graph; these two make the emitter one.
     def type(self, name: str) -> TensorType:
         return self.values[name].type

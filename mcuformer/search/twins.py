@@ -126,6 +126,7 @@ TWINS: Mapping[str, Twin | None] = {
     "mean": lambda attrs, args: _need(args, 0).mean(dim=-2, keepdim=True),
     "softmax": lambda attrs, args: _need(args, 0).softmax(dim=-1),
     "requant": lambda attrs, args: _need(args, 0),
+    "matmul": NO_TWIN,
     "argmax": NO_TWIN,
     "maxpool": NO_TWIN,
     "avgpool": NO_TWIN,

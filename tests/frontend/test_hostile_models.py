@@ -213,15 +213,6 @@ def test_all_unsupported_nodes_are_listed_at_once(tmp_path: Path) -> None:
     assert "n_b" not in message and "n_y" not in message
 
 
-def test_product_of_two_activations_names_the_reason(tmp_path: Path) -> None:
-    nodes = [
-        build.node("Transpose", "x", "t", perm=[0, 2, 1]),
-        build.node("MatMul", "x t", "s"),
-        build.node("Relu", "s", "y"),
-    ]
-    assert "inside attention only" in refused(tmp_path, build.model(nodes))
-
-
 @pytest.mark.parametrize("opset", [1, 12, 99])
 def test_opset_out_of_range(tmp_path: Path, opset: int) -> None:
     proto = build.model([build.node("Relu", "x", "y")], opset=13)

@@ -252,7 +252,6 @@ def test_upsampling_is_movement(tmp_path: Path) -> None:
         (build.node("Celu", "x", "y", alpha=0.0), "Celu's alpha is above 0"),
         (build.node("Celu", "x", "y", alpha=-1.0), "Celu's alpha is above 0"),
         (build.node("Clip", "x f c", "y"), "lower one not above the upper"),
-        (build.node("Where", "m x z", "y"), "choice between activations"),
     ],
 )
 def test_reasons(tmp_path: Path, node: NodeProto, reason: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.ir import product as products
 from mcuformer.ir.float_ops.arithmetic import attended, convolved, normalised, windows
 from mcuformer.ir.float_ops.arithmetic import softmax as softmax_of
 from mcuformer.ir.functions import function
@@ -89,6 +90,11 @@ def mul(attrs: Attrs, args: Args) -> NDArray:
 def attention(attrs: Attrs, args: Args) -> NDArray:
     q, k, v, bias = need(args, 0), need(args, 1), need(args, 2), optional(args, 3)
     return attended(q, k, v, bias, attrs["heads"], attrs["scale"], attrs.get("windows", 1))
+
+
+def matmul(attrs: Attrs, args: Args) -> NDArray:
+    y = products.product(attrs, need(args, 0), need(args, 1))
+    return y * np.float32(attrs["scale"])
 
 
 def concat(attrs: Attrs, args: Args) -> NDArray:

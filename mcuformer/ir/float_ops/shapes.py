@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mcuformer.ir import product
+
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
 ShapeRule = Callable[[Mapping[str, Any], Shapes], Shape]
@@ -139,3 +141,13 @@ def argmax(attrs: Mapping[str, Any], s: Shapes) -> Shape:
 
 def mean(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     return (1, _rows(s[0])[1])
+
+
+def matmul(attrs: Mapping[str, Any], s: Shapes) -> Shape:
+    wrong = product.problem(attrs)
+    _want(wrong is None, str(wrong))
+    sizes = product.sizes_of(attrs)
+    for x, operand in zip(s, "ab", strict=False):
+        wanted = product.matrix(attrs[operand], sizes)
+        _want(x == wanted, f"{operand} is {x}, its layout {attrs[operand]} says {wanted}")
+    return product.matrix(attrs["y"], sizes)
