@@ -58,10 +58,32 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
         return scaled(view, float(const.flat[0]))
     if (const == 1).all():
         return view
+    if isinstance(view.base, Scores):
+        return _scale_scores(emit, view, const)
     view = emit.ordered(view)
     assert isinstance(view.base, Tensor)
     operand = emit.const("const", in_base_order(view, const))
     return replace(view, base=emit.op("mul", [view.base.name, operand]))
+
+
+def _scale_scores(emit: Emitter, view: View, const: NDArray) -> View:
+    """A factor per head or query goes into q, one per key into k: (s q) k = s (q k)."""
+    scores = view.base
+    assert isinstance(scores, Scores)
+    table = _per_score(view, const)
+    bias = None if scores.bias is None else scores.bias * table
+    if (table == table[:, :, :1]).all() and not emit.is_const(scores.a):
+        a = multiply(emit, scores.a, table[:, :, :1])
+        assert isinstance(a, View)
+        return replace(view, base=replace(scores, a=a, bias=bias))
+    if (table == table[:, :1]).all() and not emit.is_const(scores.b):
+        b = multiply(emit, scores.b, table[:, 0, :, None])
+        assert isinstance(b, View)
+        return replace(view, base=replace(scores, b=b, bias=bias))
+    raise Unsupported(
+        "looked for one factor per head, query or key on the scores of an attention, found a table of "
+        "them: a bias that is added works"
+    )
 
 
 def _uniform(const: NDArray) -> bool:
@@ -164,17 +186,24 @@ def _aligned(a: View, b: View) -> NDArray:
 
 
 def _add_bias(view: View, const: NDArray) -> View:
-    if isinstance(view.base, Probs) or not view.is_bijective():
-        raise Unsupported(
-            "looked for a bias on all scores of an attention, found one on a part: add zeros to the rest"
-        )
+    table = _per_score(view, const)
     if not view.scale:
         raise Unsupported("looked for attention scores, found them times 0: drop the attention")
     scores = view.base
     assert isinstance(scores, Scores)
-    flat = np.empty(view.base_size, np.float64)
-    flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
     # the view's scale s is outside of the base: s*scores + c = s*(scores + c/s)
-    bias = flat.reshape(scores.shape) / view.scale
+    bias = table / view.scale
     total = bias if scores.bias is None else scores.bias + bias
     return replace(view, base=replace(scores, bias=total))
+
+
+def _per_score(view: View, const: NDArray) -> NDArray[np.float64]:
+    """A constant on all scores, in their own order [B, M, N]."""
+    if isinstance(view.base, Probs) or not view.is_bijective():
+        raise Unsupported(
+            "looked for a constant on all scores of an attention, found one on a part: add zeros to "
+            "the rest"
+        )
+    flat = np.empty(view.base_size, np.float64)
+    flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
+    return flat.reshape(view.base.shape)
