@@ -62,32 +62,32 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
         return scaled(view, float(const.flat[0]))
     if (const == 1).all():
         return view
-    by_head = _scaled_heads(emit, view, const) if isinstance(view.base, Scores) else None
-    if by_head is not None:
-        return by_head
+    by_part = _scaled_scores(emit, view, const) if isinstance(view.base, Scores) else None
+    if by_part is not None:
+        return by_part
     view = emit.ordered(view)
     assert isinstance(view.base, Tensor)
     operand = emit.const("const", in_base_order(view, const))
     return replace(view, base=emit.op("mul", [view.base.name, operand]))
 
 
-def _scaled_heads(emit: Emitter, view: View, const: NDArray) -> View | None:
-    """Scores times a constant for each head: its queries are scaled, or its keys. None of others."""
+def _scaled_scores(emit: Emitter, view: View, const: NDArray) -> View | None:
+    """A factor per head or query goes into q, one per key into k: (s q) k = s (q k). None of others."""
     scores = view.base
     assert isinstance(scores, Scores)
     if not view.is_bijective():
         return None
-    factor = _in_flat_order(view, const).reshape(scores.shape)
-    if (factor != factor[:, :1, :1]).any():
-        return None
-    factor = factor[:, :1, :1]
-    bias = None if scores.bias is None else scores.bias * factor
-    assert isinstance(scores.a.base, Tensor)
-    if emit.builder.values[scores.a.base.name].data is None:
-        scores = replace(scores, a=multiply(emit, scores.a, factor), bias=bias)
-    else:
-        scores = replace(scores, b=multiply(emit, scores.b, factor), bias=bias)
-    return replace(view, base=scores)
+    table = _in_flat_order(view, const).reshape(scores.shape)
+    bias = None if scores.bias is None else scores.bias * table
+    if (table == table[:, :, :1]).all() and not emit.is_const(scores.a):
+        a = multiply(emit, scores.a, table[:, :, :1])
+        assert isinstance(a, View)
+        return replace(view, base=replace(scores, a=a, bias=bias))
+    if (table == table[:, :1]).all() and not emit.is_const(scores.b):
+        b = multiply(emit, scores.b, table[:, 0, :, None])
+        assert isinstance(b, View)
+        return replace(view, base=replace(scores, b=b, bias=bias))
+    return None
 
 
 def _in_flat_order(view: View, const: NDArray) -> NDArray:

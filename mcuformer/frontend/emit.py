@@ -84,6 +84,9 @@ class Emitter:
             op = self.made.get(str(op.inputs[0]))
         return op is not None and op.kind == kind
 
+    def is_const(self, view: View) -> bool:
+        return isinstance(view.base, Tensor) and self.builder.values[view.base.name].is_const
+
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)

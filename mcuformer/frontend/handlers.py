@@ -169,6 +169,11 @@ def _layernorm(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
+    if op.attrs.get("training_mode", 0):
+        raise OwnFault(
+            "looked for the statistics of training, found BatchNormalization in training mode: export "
+            "for inference (model.eval())"
+        )
     params = [_wanted(args, i) for i in range(1, 5)]
     return layers.batchnorm(emit, _view(args, 0), params, op.attrs.get("epsilon", 1e-5))
 

@@ -1,21 +1,26 @@
-"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1), and
-x / sqrt(mean(x^2) + eps) -> RMSNormalization(x, 1).
+"""(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1),
+x / sqrt(mean(x^2) + eps) -> RMSNormalization(x, 1), and x / max(|x|, eps) -> RMSNormalization(x, 1) / sqrt(n).
 
-Gamma and beta follow as Mul and Add, which `fold_affine` takes in later.
+Over other axes than the last ones between two Transposes. Gamma and beta follow as Mul and Add, which
+`fold_affine` takes in later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
+from mcuformer.passes.norm_reader import Deviation, NormReader
+
+_LEAST = 1e-30  # where nothing is added: a group of zeros stays one
 
 
 def fuse_layernorm(graph: Graph) -> Graph:
-    made = graph.producers()
+    reader = NormReader(graph, graph.producers())
     values = dict(graph.values)
     ops: list[Op] = []
     skipped: list[str] = []
@@ -23,136 +28,90 @@ def fuse_layernorm(graph: Graph) -> Graph:
         if "error" in op.attrs or -1 in graph.type(op.outputs[0]).shape:
             ops.append(op)
             continue
-        found = _match(graph, made, op)
-        reason = _near_miss(graph, made, op) if found is None else None
+        found = _match(reader, op)
+        reason = _near_miss(reader, op) if found is None else None
         if reason is not None:
             skipped.append(f"{op.origin[0]}: {reason}")
-        if found is not None:
-            x, eps, centred = found
-            size = graph.type(x).shape[-1]
-            ones = f"{op.outputs[0]}\0ones"
-            data = np.ones(size, np.float32)
-            values[ones] = Value(ones, TensorType((size,), "float32"), data)
-            attrs = {"axis": -1, "epsilon": eps}
-            kind = "LayerNormalization" if centred else "RMSNormalization"
-            op = op.replace(kind=kind, inputs=(x, ones), attrs=attrs)
-        ops.append(op)
+        ops += [op] if found is None else _normalisation(values, op, *found)
     meta = {**graph.meta, "skipped": tuple(skipped)}
     return graph.replace(ops=tuple(ops), values=values, meta=meta).pruned()
 
 
-class _Reader:
-    """Small steps up the graph; every step gives None when the shape of the graph is another."""
-
-    def __init__(self, graph: Graph, made: Mapping[str, Op]) -> None:
-        self.graph, self.made = graph, made
-
-    def op(self, name: str | None, *kinds: str) -> Op | None:
-        op = self.made.get(name) if name is not None else None
-        ok = op is not None and op.kind in kinds and "error" not in op.attrs
-        return op if ok else None
-
-    def scalar(self, name: str | None) -> float | None:
-        data = self.graph.const(name)
-        return float(data.reshape(-1)[0]) if data is not None and data.size == 1 else None
-
-    def mean(self, name: str | None) -> str | None:
-        """x of ReduceMean(x) over the last axis, kept."""
-        op = self.op(name, "ReduceMean")
-        if op is None or not op.attrs.get("keepdims", 1) or op.inputs[0] is None:
-            return None
-        axes = op.attrs.get("axes")
-        if len(op.inputs) > 1:
-            data = self.graph.const(op.inputs[1])
-            axes = None if data is None else data.tolist()
-        rank = len(self.graph.type(op.inputs[0]).shape)
-        last = axes is not None and [a % rank for a in axes] == [rank - 1]
-        return op.inputs[0] if last else None
-
-    def centred(self, name: str | None) -> str | None:
-        """x of x - mean(x)."""
-        op = self.op(name, "Sub")
-        if op is None or self.mean(op.inputs[1]) != op.inputs[0]:
-            return None
-        return op.inputs[0]
-
-    def mean_square(self, name: str | None) -> str | None:
-        """v of mean(v^2)."""
-        squared = self.mean(name)
-        op = self.op(squared, "Pow", "Mul")
-        if op is None:
-            return None
-        alone = op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0
-        return op.inputs[0] if alone or op.inputs[0] == op.inputs[1] else None
-
-    def deviation(self, name: str | None) -> tuple[str, float] | None:
-        """(v, eps) of sqrt(mean(v^2) + eps), also as (...)^0.5."""
-        op = self.op(name, "Sqrt", "Pow")
-        if op is None or (op.kind == "Pow" and self.scalar(op.inputs[1]) != 0.5):
-            return None
-        return self.stabilised(op.inputs[0])
-
-    def stabilised(self, name: str | None) -> tuple[str, float] | None:
-        op = self.op(name, "Add")
-        if op is None:
-            return None
-        for var, eps in (op.inputs, op.inputs[::-1]):
-            v, value = self.mean_square(var), self.scalar(eps)
-            if v is not None and value is not None:
-                return v, value
-        return None
-
-    def inverse_deviation(self, name: str | None) -> tuple[str, float] | None:
-        """(v, eps) of 1 / deviation."""
-        op = self.op(name, "Reciprocal", "Div", "Pow")
-        if op is None:
-            return None
-        if op.kind == "Reciprocal":
-            return self.deviation(op.inputs[0])
-        if op.kind == "Div":
-            return self.deviation(op.inputs[1]) if self.scalar(op.inputs[0]) == 1.0 else None
-        return self.stabilised(op.inputs[0]) if self.scalar(op.inputs[1]) == -0.5 else None
-
-
-def _match(graph: Graph, made: Mapping[str, Op], op: Op) -> tuple[str, float, bool] | None:
-    """x, eps, and whether the mean was subtracted."""
-    reader = _Reader(graph, made)
+def _match(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
+    """What is normalised and how, and whether the mean was subtracted."""
     if op.kind == "Div":
-        return _normed(reader, op.inputs[0], reader.deviation(op.inputs[1]))
+        return _normed(reader, op.inputs[0], op.inputs[1], reader.deviation(op.inputs[1]))
     if op.kind == "Mul":
         for dividend, inverse in (op.inputs, op.inputs[::-1]):
-            found = _normed(reader, dividend, reader.inverse_deviation(inverse))
+            found = _normed(reader, dividend, inverse, reader.inverse_deviation(inverse))
             if found is not None:
                 return found
+    if op.kind == "LpNormalization" and op.attrs.get("p", 2) == 2 and op.inputs[0] is not None:
+        shape = reader.graph.type(op.inputs[0]).shape
+        axis = op.attrs.get("axis", -1) % len(shape)
+        return Deviation(op.inputs[0], (axis,), 0.0, 1 / math.sqrt(shape[axis])), False
     return None
 
 
 def _normed(
-    reader: _Reader, dividend: str | None, deviation: tuple[str, float] | None
-) -> tuple[str, float, bool] | None:
-    """`dividend` over a deviation (v, eps): v itself, or another x - mean(x) of the same x."""
-    if deviation is None or dividend is None:
+    reader: NormReader, dividend: str | None, divisor: str | None, found: Deviation | None
+) -> tuple[Deviation, bool] | None:
+    """`dividend` over the deviation of v: v itself, or another x - mean(x) of the same x."""
+    if found is None or dividend is None or not reader.fits(divisor, found.v, found.axes):
         return None
-    v, eps = deviation
-    x = reader.centred(v)
-    if x is not None and reader.centred(dividend) == x:
-        return x, eps, True
-    return (v, eps, False) if dividend == v else None
+    centre = reader.centred(found.v)
+    if centre is not None and reader.centred(dividend) == centre and centre[1] == found.axes:
+        return Deviation(centre[0], found.axes, found.eps, found.factor), True
+    return (found, False) if dividend == found.v else None
 
 
-def _near_miss(graph: Graph, made: Mapping[str, Op], op: Op) -> str | None:
+def _normalisation(
+    values: dict[str, Value], op: Op, found: Deviation, centred: bool
+) -> Iterator[Op]:
+    """Transpose, norm, Transpose, Mul: those of them that are wanted."""
+    x, out = found.v, op.outputs[0]
+    shape = values[x].type.shape
+    order = [*(a for a in range(len(shape)) if a not in found.axes), *found.axes]
+    turned, factor = order != list(range(len(shape))), found.factor
+    inner = tuple(shape[a] for a in order)
+    axis = len(shape) - len(found.axes)
+
+    def step(kind: str, to: str | None, of: tuple[int, ...], *inputs: str, **attrs: object) -> str:
+        name = to or f"{out}\0{kind.lower()}{len(values)}"
+        values.setdefault(name, Value(name, TensorType(of, "float32")))
+        steps.append(Op(kind, op.name, inputs, (name,), attrs, op.origin))
+        return name
+
+    steps: list[Op] = []
+    ones = _constant(values, f"{out}\0ones", np.ones(inner[axis:], np.float32))
+    kind = "LayerNormalization" if centred else "RMSNormalization"
+    x = step("Transpose", None, inner, x, perm=tuple(order)) if turned else x
+    last = None if turned or factor != 1.0 else out
+    x = step(kind, last, inner, x, ones, axis=axis, epsilon=max(found.eps, _LEAST))
+    if turned:
+        back = tuple(int(a) for a in np.argsort(order))
+        x = step("Transpose", None if factor != 1.0 else out, shape, x, perm=back)
+    if factor != 1.0:
+        step("Mul", out, shape, x, _constant(values, f"{out}\0factor", np.float32(factor)))
+    yield from steps
+
+
+def _constant(values: dict[str, Value], name: str, data: np.ndarray | np.float32) -> str:
+    array = np.asarray(data, np.float32)
+    values[name] = Value(name, TensorType(array.shape, "float32"), array)
+    return name
+
+
+def _near_miss(reader: NormReader, op: Op) -> str | None:
     """Why x / sqrt(mean(...) + eps) is no LayerNorm, None where it does not look like one."""
-    reader = _Reader(graph, made)
     root = reader.op(op.inputs[1], "Sqrt") if op.kind == "Div" else None
     shifted = reader.op(root.inputs[0], "Add") if root is not None else None
-    if shifted is None:
+    if shifted is None or not any(reader.op(i, "ReduceMean") for i in shifted.inputs):
         return None
-    mean = next((m for i in shifted.inputs if (m := reader.op(i, "ReduceMean"))), None)
-    if mean is None:
-        return None
-    if reader.mean(mean.outputs[0]) is None:
-        return "its mean is not over the last axis alone"
-    v = reader.mean_square(mean.outputs[0])
-    if v is None or reader.centred(v) is None:
+    found = reader.deviation(op.inputs[1])
+    centre = None if found is None else reader.centred(found.v)
+    if found is None or centre is None:
         return "its divisor is no standard deviation"
+    if centre[1] != found.axes:
+        return "its mean and its deviation are over different axes"
     return "its dividend is not x - mean(x)"

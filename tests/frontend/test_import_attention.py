@@ -43,14 +43,18 @@ def tail(source: str = "o") -> list[NodeProto]:
     ]
 
 
-def check(tmp_path: Path, middle: list[NodeProto], extra: dict | None = None) -> Graph:
+def check(
+    tmp_path: Path, middle: list[NodeProto], extra: dict | None = None, core: str = "attention"
+) -> Graph:
     weights = {f"w{p}": build.rand(E, E, seed=ord(p)) for p in "qkvo"} | SHAPES | (extra or {})
     proto = build.model([*projections(), *middle, *tail()], weights, x=[1, T, E])
     graph = build.load(tmp_path, proto)
     x = build.rand(1, T, E, seed=1)
     (reference,) = zoo.onnxruntime_outputs(proto.SerializeToString(), x)
     assert zoo.relative(onnx_outputs(graph, run_float(graph, x))[0], reference) < 1e-5
-    assert [op.kind for op in graph.ops] == ["linear"] * 3 + ["attention", "linear"]
+    kinds = [op.kind for op in graph.ops]
+    assert core in kinds
+    assert core != "attention" or kinds == ["linear"] * 3 + ["attention", "linear"]
     return graph
 
 
@@ -85,6 +89,40 @@ def test_scales_gather_in_one_number(tmp_path: Path, name: str) -> None:
     middle, scale = SCALES[name]
     attrs = attention(check(tmp_path, middle, {"c": np.float32(0.6)}))
     assert attrs["heads"] == HEADS and attrs["scale"] == pytest.approx(scale, rel=1e-6)
+
+
+FACTORS = {"head": (1, HEADS, 1, 1), "query": (1, HEADS, T, 1), "key": (T,)}
+
+
+@pytest.mark.parametrize("per", FACTORS)
+def test_factors_of_scores_go_into_q_or_k(tmp_path: Path, per: str) -> None:
+    """Before and behind a bias that is added."""
+    extra = {"c": 1 + build.rand(*FACTORS[per], seed=3), "bias": build.rand(HEADS, T, T, seed=4)}
+    middle = [
+        KT,
+        N("MatMul", "q kt", "s0"),
+        N("Mul", "s0 c", "s1"),
+        N("Add", "s1 bias", "s2"),
+        N("Mul", "c s2", "s"),
+        SOFT,
+        OUT,
+    ]
+    weights = {f"w{p}": build.rand(E, E, seed=ord(p)) for p in "qkvo"} | SHAPES | extra
+    proto = build.model([*projections(), *middle, *tail()], weights, x=[1, T, E])
+    graph = build.load(tmp_path, proto)
+    x = build.rand(1, T, E, seed=1)
+    (reference,) = zoo.onnxruntime_outputs(proto.SerializeToString(), x)
+    assert zoo.relative(onnx_outputs(graph, run_float(graph, x))[0], reference) < 1e-5
+    assert [op.kind for op in graph.ops if op.kind != "mul"] == ["linear"] * 3 + [
+        "attention",
+        "linear",
+    ]
+    assert any(op.kind == "mul" for op in graph.ops) == (per != "head")  # a factor per row remains
+
+
+def test_a_table_of_factors_needs_the_scores(tmp_path: Path) -> None:
+    middle = [KT, N("MatMul", "q kt", "s0"), N("Mul", "s0 c", "s"), SOFT, OUT]
+    check(tmp_path, middle, {"c": build.rand(T, T, seed=3)}, "matmul")
 
 
 def test_value_scale_goes_into_the_projection(tmp_path: Path) -> None:

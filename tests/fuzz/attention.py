@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fuzz.graph import Draw, small
-from fuzz.layers import layernorm, linear
+from fuzz.layers import LEAST_NORM, layernorm, linear, unit
 from fuzz.moves import image, tokens
 
 MOST_SCORES = 40000
@@ -27,8 +27,13 @@ def _attend(d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1) -> st
         apart = d.reshape(x, (windows, rows, heads, size), kept=False)
         return d.transpose(apart, perm, None)
 
-    scores = d.node("MatMul", [split(q, a, (0, 2, 1, 3)), split(k, b, (0, 2, 3, 1))], None)
-    scores = d.node("Mul", [scores, d.const(np.array(size**-0.5))], None)
+    heads_of_q, heads_of_k = split(q, a, (0, 2, 1, 3)), split(k, b, (0, 2, 3, 1))
+    factor = np.array(size**-0.5)
+    if size >= LEAST_NORM and d.chance(15):  # cosine attention, a temperature per head
+        heads_of_q, heads_of_k = unit(d, heads_of_q, None, -1), unit(d, heads_of_k, None, -2)
+        factor = np.exp(1 + 0.5 * d.random(1, heads, 1, 1))
+    scores = d.node("MatMul", [heads_of_q, heads_of_k], None)
+    scores = d.node("Mul", [scores, d.const(factor)], None)
     if d.chance(30):
         lead = d.one_of(((1, 1), (1, heads), (windows, heads), (windows, 1)))
         scores = d.node("Add", [scores, d.normal(*lead, a, b)], None)

@@ -33,7 +33,7 @@ WAYS: Mapping[str, Ways] = {
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
         images.patches)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
-    "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm),
+    "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm, layers.l2_norm),
                       (images.channel_norm,)),
     "unary": Ways((layers.function,), (layers.function,)),
     "add": Ways((layers.both, layers.constant, layers.gate), (layers.both, layers.constant)),

@@ -96,6 +96,24 @@ def spelled_norm(d: Draw, x: str) -> str:
     return d.node("Add", [scaled, d.normal(shape[-1], scale=0.2)], shape)
 
 
+def l2_norm(d: Draw, x: str) -> str:
+    """x / max(|x|, eps) over channels or tokens, as exporters write F.normalize."""
+    shape, axis = d.shapes[x], d.one_of((-1, -1, 1))
+    return x if shape[axis] < LEAST_NORM else unit(d, x, shape, axis)
+
+
+def unit(d: Draw, x: str, shape: Shape | None, axis: int) -> str:
+    least = d.const(np.array(1e-12))
+    if d.chance(30):
+        return d.node("LpNormalization", [x], shape, axis=axis, p=2)
+    if d.chance(50):
+        norm = d.node("ReduceL2", [x, d.ints(axis)], None, keepdims=1)
+        return d.node("Div", [x, d.node("Clip", [norm, least], None)], shape)
+    total = d.node("ReduceSumSquare", [x, d.ints(axis)], None, keepdims=1)
+    root = d.node("Sqrt", [d.node("Max", [total, least], None)], None)
+    return d.node("Mul", [x, d.node("Reciprocal", [root], None)], shape)
+
+
 def function(d: Draw, x: str) -> str:
     """Any activation function, in a spelling of an exporter."""
     shape, way = d.shapes[x], d.number(0, 14)

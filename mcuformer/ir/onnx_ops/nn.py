@@ -54,13 +54,51 @@ def conv(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.ascontiguousarray(y, x.dtype),)
 
 
+def lp_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """x / |x|, 0 where that is 0."""
+    x, p = need(args, 0), attrs.get("p", 2)
+    norm = np.linalg.norm(x, ord=p, axis=attrs.get("axis", -1), keepdims=True)
+    return (np.divide(x, norm, out=np.zeros_like(x), where=norm != 0),)
+
+
+def instance_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    return grouped_norm({**attrs, "num_groups": need(args, 0).shape[1]}, args, n_out)
+
+
+def grouped_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """x[N,C,...]; gamma and beta per group (opset 18) or per channel (21)."""
+    x, gamma, beta = need(args, 0), need(args, 1), need(args, 2)
+    groups = int(attrs["num_groups"])
+    parts = x.reshape(x.shape[0], groups, -1)
+    y = normalised(parts, -1, attrs.get("epsilon", 1e-5))[0].reshape(x.shape)
+    s = (-1, *[1] * (x.ndim - 2))
+    scale, shift = (per_channel(v, x.shape[1]).reshape(s) for v in (gamma, beta))
+    return ((y * scale + shift).astype(x.dtype),)
+
+
+def per_channel(v: NDArray, channels: int) -> NDArray:
+    return np.repeat(v, channels // len(v))
+
+
 def batch_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
-    if attrs.get("training_mode", 0):
-        raise ValueError("BatchNormalization in training mode")
+    """In training mode with the batch's own statistics, and the running ones behind y."""
     x, scale, b, mean, var = (need(args, i) for i in range(5))
     s = [-1] + [1] * (x.ndim - 2)
+    if attrs.get("training_mode", 0):
+        return _trained(attrs, x, scale, b, (mean, var))[:n_out]
     k = scale / np.sqrt(var + var.dtype.type(attrs.get("epsilon", 1e-5)))
     return (((x - mean.reshape(s)) * k.reshape(s) + b.reshape(s)).astype(x.dtype),)
+
+
+def _trained(
+    attrs: Attrs, x: NDArray, scale: NDArray, b: NDArray, running: tuple[NDArray, NDArray]
+) -> tuple[NDArray, ...]:
+    axes, s = (0, *range(2, x.ndim)), [-1] + [1] * (x.ndim - 2)
+    now, keep = (x.mean(axes), x.var(axes)), attrs.get("momentum", 0.9)
+    y = (x - now[0].reshape(s)) / np.sqrt(now[1] + attrs.get("epsilon", 1e-5)).reshape(s)
+    after = [old * keep + new * (1 - keep) for old, new in zip(running, now, strict=True)]
+    y = y * scale.reshape(s) + b.reshape(s)
+    return (y.astype(x.dtype), *(a.astype(x.dtype) for a in after))
 
 
 def layer_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -79,6 +117,11 @@ def rms_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     axes = tuple(range(wrapped(attrs.get("axis", -1), x.ndim), x.ndim))
     y, _, deviation = normalised(x, axes, attrs.get("epsilon", 1e-5), centred=False)
     return ((y * gamma).astype(x.dtype), (1 / deviation).astype(np.float32))[:n_out]
+
+
+def _and_vectors(op: Op, types: Types, data: Args) -> list[Shape]:
+    """The shape of x, and of the statistics behind it."""
+    return [shape_of(types, 0), *[shape_of(types, 1)] * 4][: len(op.outputs)]
 
 
 def _product(op: Op, types: Types, data: Args) -> list[Shape]:
@@ -122,8 +165,13 @@ ROWS = (
            "by a constant matrix, or q.k and p.v of an attention"),
     OnnxOp("Gemm", "compiled", _gemm, FIRST, gemm, "constant B"),
     OnnxOp("Conv", "compiled", _conv, FIRST, conv, "2-D, constant weights"),
-    OnnxOp("BatchNormalization", "compiled", same_shape, FIRST, batch_norm,
-           "folded into the layer beside it"),
+    OnnxOp("BatchNormalization", "compiled", _and_vectors, FIRST, batch_norm,
+           "folded into the layer beside it; training_mode=1 on constants"),
+    OnnxOp("InstanceNormalization", "compiled", same_shape, FIRST, instance_norm,
+           "over all positions"),
+    OnnxOp("GroupNormalization", "compiled", same_shape, FIRST, grouped_norm,
+           "over all positions"),
+    OnnxOp("LpNormalization", "compiled", same_shape, FIRST, lp_norm, "p = 2"),
     OnnxOp("LayerNormalization", "compiled", _normalised, FIRST, layer_norm, "over the last axes",
            later="float32"),
     OnnxOp("RMSNormalization", "compiled", _normalised, FIRST, rms_norm, "over the last axes"),
