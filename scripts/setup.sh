@@ -42,7 +42,7 @@ install arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 case $what in
 demo) extras=emulate,validate ;;
 test)
-    extras=emulate,validate,plot,search,dev
+    extras=emulate,validate,plot,search,dev,ocr
     install cc gcc libc6-dev
     install qemu-system-arm qemu-system-arm
     install cmake cmake

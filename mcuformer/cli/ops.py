@@ -21,6 +21,7 @@ MEANINGS: Mapping[str, str] = {
 @json_option
 def command(as_json: bool) -> None:
     """List the ONNX operators that can be compiled, and how each is used."""
+    from mcuformer.frontend.proto import MAX_OPSET, MIN_OPSET
     from mcuformer.ir.optable import ONNX
     from mcuformer.operators.table import FROM_ONNX
 
@@ -30,5 +31,5 @@ def command(as_json: bool) -> None:
         print_json([{"name": s.name, "use": s.use, "notes": s.notes} for s in specs])
         return
     print(table(["operator", "use", "limits"], [[s.name, s.use, s.notes] for s in specs]))
-    print()
+    print(f"\nof opsets {MIN_OPSET} to {MAX_OPSET}, half and double floats included\n")
     print("\n".join(f"{use}: {meaning}" for use, meaning in MEANINGS.items()))

@@ -13,13 +13,19 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import UsageError
 from mcuformer.files.paths import BOARDS
 from mcuformer.frontend.load import raw_graph
-from mcuformer.frontend.proto import parse_model, read_file
+from mcuformer.frontend.proto import parse_model, read_file, weight_tensors
 from mcuformer.ir.graph import Graph
 from mcuformer.targets.board import Board
 from mcuformer.targets.board_file import load_board
 from mcuformer.util.names import checked_model_name
 
-_WEIGHTS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT8)
+_WEIGHTS = (
+    TensorProto.FLOAT,
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.DOUBLE,
+    TensorProto.INT8,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,5 +74,5 @@ def _check(options: CompileOptions) -> None:
 
 
 def _parameters(model: ModelProto) -> int:
-    tensors = [t for t in model.graph.initializer if t.data_type in _WEIGHTS]
+    tensors = [t for t in weight_tensors(model) if t.data_type in _WEIGHTS]
     return sum(size for size in (math.prod(t.dims) for t in tensors) if size > 1)

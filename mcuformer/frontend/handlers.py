@@ -293,6 +293,13 @@ def _argmax(emit: Emitter, op: Op, args: Operands) -> Operand:
     return reductions.argmax(emit, _view(args, 0), axis, keepdims)
 
 
+def _dropout(emit: Emitter, op: Op, args: Operands) -> Operand:
+    training = _const(args, 2)
+    if training is not None and training.any():
+        raise OwnFault("Dropout in training mode: export for inference (model.eval())")
+    return _view(args, 0)
+
+
 def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
     """Between floats nothing happens; an index is an integer already."""
     base = _view(args, 0).base
@@ -322,5 +329,5 @@ HANDLERS: Mapping[str, Handler] = {
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
     "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
     "Identity": lambda e, op, args: _view(args, 0),
-    "Dropout": lambda e, op, args: _view(args, 0),
+    "Dropout": _dropout,
 }  # fmt: skip

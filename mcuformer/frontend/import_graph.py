@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import AttributeProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
 from mcuformer.frontend.names import shown
-from mcuformer.frontend.proto import DOMAINS, OTHERS, opset_of
+from mcuformer.frontend.older import modern
+from mcuformer.frontend.proto import DOMAINS, OTHERS, opset_of, weight_tensors
 from mcuformer.frontend.tensors import dtype_of, read_tensor
 from mcuformer.ir.finite import MEND
 from mcuformer.ir.graph import Graph, Op
@@ -44,7 +45,11 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     inputs = [info for info in graph.input if info.name not in values]
     for info in inputs:
         values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
-    nodes = [_op(i, node, folder, opset) for i, node in enumerate(graph.node)]
+    nodes: list[Op] = []
+    for i, node in enumerate(graph.node):
+        op, made = modern(_op(i, node, folder, opset), opset)
+        nodes.append(op)
+        values |= {name: _constant(name, data) for name, data in made.items()}
     ops = _ordered(_with_finite_weights(nodes, values), set(values))
     for op in ops:
         for out in op.outputs:
@@ -84,7 +89,7 @@ def _parameters(model: ModelProto) -> int:
               for i in n.input[1:]}  # fmt: skip
     return sum(
         math.prod(t.dims)
-        for t in model.graph.initializer
+        for t in weight_tensors(model)
         if t.dims
         and t.name not in scales
         and ((dtype_of(t.data_type) or "").startswith("float") or t.name in quantised)
@@ -126,10 +131,14 @@ def _dims(info: ValueInfoProto) -> tuple[Dim, ...] | None:
     """Declared dimensions: int, name, or None where unknown; None when even the rank is."""
     if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
         return None
-    return tuple(
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or None)
-        for d in info.type.tensor_type.shape.dim
-    )
+    return tuple(_dim(d) for d in info.type.tensor_type.shape.dim)
+
+
+def _dim(dim: TensorShapeProto.Dimension) -> Dim:
+    """-1 and "?" are how PaddlePaddle and others write what they do not know: no size, no name."""
+    if dim.HasField("dim_value"):
+        return None if dim.dim_value == -1 else dim.dim_value
+    return None if dim.dim_param in ("", "?") else dim.dim_param
 
 
 def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:

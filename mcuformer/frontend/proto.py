@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from mcuformer.errors import UnsupportedModelError, UsageError
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
-MIN_OPSET, MAX_OPSET = 13, 28
+MIN_OPSET, MAX_OPSET = 7, onnx.defs.onnx_opset_version()
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 OTHERS = frozenset((("com.microsoft", "Attention"), ("com.microsoft", "RotaryEmbedding")))
 """Operators that ONNX has under the same name, and with another meaning."""
@@ -72,6 +73,14 @@ def _texts(model: ModelProto) -> Iterator[str | bytes]:
         yield from (text for e in tensor.external_data for text in (e.key, e.value))
 
 
+def weight_tensors(model: ModelProto) -> list[TensorProto]:
+    """Where a file keeps its weights: its initialisers, else (PaddlePaddle) its Constant nodes."""
+    if model.graph.initializer:
+        return list(model.graph.initializer)
+    constants = (n for n in model.graph.node if n.op_type == "Constant")
+    return [a.t for n in constants for a in n.attribute if a.HasField("t")]
+
+
 def opset_of(model: ModelProto) -> int:
     """The version of the default operator set, checked against what we know."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
@@ -84,6 +93,6 @@ def opset_of(model: ModelProto) -> int:
     if not MIN_OPSET <= version <= MAX_OPSET:
         raise UnsupportedModelError(
             f"opset {version} is not supported, {MIN_OPSET} to {MAX_OPSET} are",
-            hint=f"export again with opset_version={min(max(version, MIN_OPSET), 20)}",
+            hint="export again with opset_version=20",
         )
     return version

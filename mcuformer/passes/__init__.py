@@ -28,6 +28,7 @@ from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
 from mcuformer.passes.gather_first import gather_first
+from mcuformer.passes.joined_axes import joined_axes
 from mcuformer.passes.note_weight_scales import note_weight_scales
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
@@ -42,6 +43,7 @@ Pass = Callable[[Graph], Graph]
 ONNX_PASSES: tuple[Pass, ...] = (
     note_weight_scales,  # while int8 weights still have them
     fold_constants,  # gives every value its shape
+    joined_axes,  # as soon as shapes are known: from here on a Softmax has one axis
     drop_qdq,  # before the fusions, whose chains the pairs interrupt
     factor_norm_scale,  # before fuse_layernorm, which looks for the difference
     fuse_layernorm,  # before activations, which would take its Sqrt apart
@@ -50,11 +52,11 @@ ONNX_PASSES: tuple[Pass, ...] = (
 FLOAT_PASSES: tuple[Pass, ...] = (
     dedupe,  # first: readers are counted below
     drop_softmax,  # a softmax is no move: before all that looks at the readers of logits
-    pointwise_conv,  # before the folds, which then meet one kind less
     split_position,  # class token + its position become one constant
     scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
+    pointwise_conv,  # after the folds: its reshapes would part a layer from the BatchNorm behind it
     split_linear,  # after the folds, which want the whole layer
     fold_affine,  # factors of q, k or v alone
     gather_first,  # after split_linear, so that q, k, v share one gather

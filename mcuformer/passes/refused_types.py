@@ -49,6 +49,7 @@ def _by_rule(op: Op, values: Mapping[str, Value]) -> dict[str, TensorType]:
 def _by_standard(graph: Graph, op: Op, values: Mapping[str, Value]) -> dict[str, TensorType]:
     """By onnx's own inference for this one node, of which it gets the types that we know."""
     opset = int(graph.meta.get("opset", 0))
+    opset = max(13, opset) if opset else 0  # older nodes were rewritten (frontend/older.py)
     inputs = [i for i in op.inputs if i is not None]
     if not onnx.defs.has(op.kind, opset) or any(-1 in values[i].type.shape for i in inputs):
         return {}
@@ -67,7 +68,7 @@ def _by_standard(graph: Graph, op: Op, values: Mapping[str, Value]) -> dict[str,
 
 
 def _attrs(op: Op) -> dict[str, Any]:
-    kept = {k: v for k, v in op.attrs.items() if k != "error" and v is not None}
+    kept = {k: v for k, v in op.attrs.items() if k not in {"error", "joined"} and v is not None}
     return {
         k: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in kept.items()
     }

@@ -22,6 +22,7 @@ from mcuformer.quant.context import Context
 from mcuformer.quant.lower_simple import emit_requant
 
 _COARSEST = 0.25  # step of a softmax's result, which its shifts have room for
+_FAR = "the output's scale is out of reach"
 STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 
 
@@ -93,10 +94,16 @@ def _score_multiplier(
 
 def _check_shifts(exponent: tuple[int, ...], p_shift: int, keys: int, where: str) -> None:
     """1 <= o_exp - clz32(sum) <= 31 for the least and the largest sum of probabilities."""
-    most = 32 - (int(EXP[0]) >> p_shift).bit_length()
+    _check_least_shift(exponent, p_shift, where)
     least = 32 - (keys * (int(EXP[0]) >> p_shift)).bit_length()
-    if min(exponent) - most < 1 or max(exponent) - least > 31:
-        raise OutOfRangeError(where, "the output's scale is out of reach")
+    if max(exponent) - least > 31:
+        raise OutOfRangeError(where, _FAR)
+
+
+def _check_least_shift(exponent: tuple[int, ...], p_shift: int, where: str) -> None:
+    most = 32 - (int(EXP[0]) >> p_shift).bit_length()
+    if min(exponent) - most < 1:
+        raise OutOfRangeError(where, _FAR)
 
 
 def _bias(ctx: Context, op: Op) -> Const | None:
@@ -131,7 +138,9 @@ def _softmax_numbers(ctx: Context, op: Op, grid: Callable[[], QParams]) -> Numbe
     # capped where one unit of x is more than the whole table
     pre_shift = min(31, max(0, math.ceil(math.log2(steps) + 1 + 1e-9)))
     mant, exponent, _ = snap_ratio(np.asarray([2.0**-16 / float(qparams.scale)]))
-    _check_shifts(exponent, 0, ctx.shape(x)[-1], op.name)
+    _check_least_shift(
+        exponent, 0, op.name
+    )  # the kernel caps the largest: of thousands of channels
     attrs = {
         "m": min(2**31 - 1, round(steps * 2.0 ** (32 - pre_shift))),
         "pre_shift": pre_shift,

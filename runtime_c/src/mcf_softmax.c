@@ -32,6 +32,12 @@ static uint32_t exponentials(const mcf_softmax_t *p, const void *x, int32_t from
     return sum;
 }
 
+/* The shift stays at 31, beyond which hi(p * R) < 2^30 rounds to 0 all the same. */
+static int32_t exponent(const mcf_softmax_t *p, uint32_t sum) {
+    const int32_t most = 31 + __builtin_clz(sum);
+    return p->o_exp < most ? p->o_exp : most;
+}
+
 static void outputs(const mcf_softmax_t *p, const mcf_norm_t *norm, const uint16_t *e, int32_t from, void *y) {
     for (int32_t c = from; c < p->channels; c++) {
         const int32_t value = ((mcf_hi(e[c] << 16, norm->factor) + norm->half) >> norm->shift) + p->zp;
@@ -59,7 +65,7 @@ void mcf_softmax(const mcf_softmax_t *p, const void *x, int32_t x_stride, void *
         if (words) sum = mcf_softmax_exp(x, e, words, max, p->table);
 #endif
         sum += exponentials(p, x, 4 * words, max, e);
-        const mcf_norm_t norm = mcf_normaliser(sum, p->o_mant, p->o_exp);
+        const mcf_norm_t norm = mcf_normaliser(sum, p->o_mant, exponent(p, sum));
 #if MCF_DSP
         if (words) mcf_softmax_out(e, y, words, &norm, p->zp);
 #endif

@@ -364,3 +364,19 @@ def test_rms_norm(tmp_path: Path, native: bool) -> None:
         ]  # fmt: skip
     graph = check(tmp_path, nodes, weights, [1, 4, 6])
     assert kinds(graph) == ["layernorm"] and graph.ops[0].attrs["centred"] is False
+
+
+def test_a_batchnorm_goes_into_the_pointwise_convolution_before_it(tmp_path: Path) -> None:
+    nodes = [
+        build.node("Conv", "x w", "c"),
+        build.node("BatchNormalization", "c s b m v", "n"),
+        build.node("Relu", "n", "r"),
+        build.node("Conv", "r u", "y"),
+    ]
+    weights = {"w": build.rand(5, 3, 1, 1), "u": build.rand(2, 5, 3, 3)} | {
+        k: build.rand(5) ** 2 + 1 for k in "sbmv"
+    }
+    graph = build.load(tmp_path, build.model(nodes, weights, (1, 3, 6, 6)))
+    kinds = {op.kind for op in graph.ops}
+    assert {"linear", "conv2d", "unary"} <= kinds
+    assert not kinds & {"mul", "add"}

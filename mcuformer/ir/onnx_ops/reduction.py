@@ -27,6 +27,7 @@ from mcuformer.ir.onnx_ops.base import (
     need,
     same_shape,
     shape_of,
+    wrapped,
 )
 
 
@@ -74,13 +75,25 @@ def _sum_square(x: NDArray, **options: object) -> NDArray:
 
 
 def softmax(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
-    return (arithmetic.softmax(need(args, 0), attrs.get("axis", -1)),)
+    x = need(args, 0)
+    rows, axis = _rows_of(x, attrs)
+    return (arithmetic.softmax(rows, axis).reshape(x.shape),)
+
+
+def _rows_of(x: NDArray, attrs: Attrs) -> tuple[NDArray, int]:
+    """Of opset 12 and older ("joined") all axes from `axis` on are one."""
+    axis = attrs.get("axis", -1)
+    if not attrs.get("joined"):
+        return x, axis
+    axis = wrapped(axis, x.ndim)
+    return x.reshape(math.prod(x.shape[:axis]), -1), -1
 
 
 def log_softmax(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
-    x, axis = need(args, 0), attrs.get("axis", -1)
-    shifted = x - x.max(axis, keepdims=True)
-    return (shifted - np.log(np.exp(shifted).sum(axis, keepdims=True)),)
+    x = need(args, 0)
+    rows, axis = _rows_of(x, attrs)
+    shifted = rows - rows.max(axis, keepdims=True)
+    return ((shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))).reshape(x.shape),)
 
 
 def cumsum(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

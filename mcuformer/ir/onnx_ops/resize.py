@@ -87,6 +87,8 @@ def _coordinates(
             return i * (size - 1) / (size * scale - 1) if size * scale > 1 else np.zeros(out)
         case "asymmetric":
             return i / scale
+        case "tf_half_pixel_for_nn":  # of opset 11 and 12
+            return (i + 0.5) / scale
         case "tf_crop_and_resize":
             start, end = window
             if out > 1:
@@ -100,7 +102,7 @@ def _matrix(attrs: Attrs, where: NDArray, size: int, scale: float) -> NDArray:
     """[out, size] weights; cells beyond the border count as the border, or not at all."""
     mode = attrs.get("mode", "nearest")
     if mode == "nearest":
-        chosen = np.clip(_nearest(attrs, where), 0, size - 1).astype(np.int64)
+        chosen = np.clip(_nearest(attrs, where, scale), 0, size - 1).astype(np.int64)
         return np.eye(size)[chosen]
     if mode not in ("linear", "cubic"):
         raise ValueError(f"Resize of mode {mode}")
@@ -120,8 +122,10 @@ def _matrix(attrs: Attrs, where: NDArray, size: int, scale: float) -> NDArray:
     return matrix
 
 
-def _nearest(attrs: Attrs, where: NDArray) -> NDArray:
+def _nearest(attrs: Attrs, where: NDArray, scale: float) -> NDArray:
     match attrs.get("nearest_mode", "round_prefer_floor"):
+        case "simple":  # before opset 11, as onnxruntime reads it
+            return np.ceil(where) if scale < 1 else np.floor(where)
         case "round_prefer_floor":
             return np.ceil(where - 0.5)
         case "round_prefer_ceil":
