@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcuformer.errors import UnsupportedModelError
-from mcuformer.frontend import grids, joining, names, refusals
+from mcuformer.frontend import grids, joining, names, products, refusals
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.ends import convert_inputs, convert_outputs, laid_out
@@ -50,7 +50,7 @@ class _Refused:
 
 def convert(graph: Graph) -> Graph:
     builder = Builder(graph.name, "float")
-    emit = Emitter(graph, builder)
+    emit = Emitter(graph, builder, products.real)
     env: Bound = {n: v.data for n, v in graph.values.items()}
     layouts, inputs = convert_inputs(graph, builder, env)
     for name in graph.inputs:

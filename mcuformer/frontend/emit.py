@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend import products
 from mcuformer.frontend.views import (
     Index,
     Probs,
@@ -32,8 +31,11 @@ _KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
 class Emitter:
     """`stem` and `origin` name what is being emitted now; `graph` is the ONNX stage."""
 
-    def __init__(self, graph: Graph, builder: Builder) -> None:
-        self.graph, self.builder = graph, builder
+    def __init__(
+        self, graph: Graph, builder: Builder, product: Callable[[Emitter, View], View]
+    ) -> None:
+        """`product` emits what a view of Scores or Probs is of (frontend/products.py)."""
+        self.graph, self.builder, self._product = graph, builder, product
         self.stem = "value"
         self.origin: tuple[str, ...] = ()
         self.made: dict[str, Op] = {}
@@ -222,8 +224,8 @@ class Emitter:
         return grown, np.where(flat < 0, x.shape[0] * x.shape[1] + column, flat)
 
     def real(self, view: View) -> View:
-        """`view` of a tensor: products that it is of are emitted (frontend/products.py)."""
-        return products.real(self, view)
+        """`view` of a tensor: the product that it is of is emitted."""
+        return view if isinstance(view.base, Tensor) else self._product(self, view)
 
     def ordered(self, view: View) -> View:
         """The same tensor over a base that holds just its elements, each once."""

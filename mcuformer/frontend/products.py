@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Index, Probs, Scores, Tensor, View
 from mcuformer.ir import product
-
-if TYPE_CHECKING:
-    from mcuformer.frontend.emit import Emitter
 
 HIDDEN = -1e3  # a constant below is no bias, but hides a key
 MASKED = -128.0
