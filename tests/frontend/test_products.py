@@ -57,7 +57,10 @@ FORMS: dict[str, tuple[list[NodeProto], dict, set[str]]] = {
         {"t": 1 + np.abs(RAND(HEADS, 1, 1)), "b": RAND(1, T, T)}, {"attention"}),
     "a temperature of each query": (
         [*SCORES, N("Mul", "s t", "u"), N("Softmax", "u", "p"), *VALUES],
-        {"t": RAND(HEADS, T, 1)}, {"matmul", "softmax"}),
+        {"t": RAND(HEADS, T, 1)}, {"attention"}),
+    "a factor of each score": (
+        [*SCORES, N("Mul", "s t", "u"), N("Softmax", "u", "p"), *VALUES],
+        {"t": RAND(HEADS, T, T)}, {"matmul", "softmax"}),
     "talking heads, MatMul": (
         [*SCORES, N("Transpose", "s", "s1", perm=[0, 2, 3, 1]), N("MatMul", "s1 m", "s2"),
          N("Add", "s2 c", "s3"), N("Transpose", "s3", "s4", perm=[0, 3, 1, 2]),
