@@ -73,41 +73,38 @@ class CostSet:
 _ADD_BYTES, _MUL_BYTES = Loop(5.75, 19, 21), Loop(7.75, 26, 31)
 _GATE_BYTES = Loop(4.5, 25, 33, call=8)
 
+# All at -O3, as the firmware is built (tests/kernels/test_core_costs.py).
 CORTEX_M7 = CostSet(
     "cortex-m7",
     {
-        "add": Rate((12, 12, 21), 2, (11, 11, 25), narrow=_ADD_BYTES),
-        "requant": Rate((9, 22, 21)),
-        "mul": Rate((15, 15, 30), 2, (13, 13, 27), narrow=_MUL_BYTES, gate=_GATE_BYTES),
-        "unary": Rate((4.25, 11, 13)),
-        "mean": Rate((2, 8, 8), call=4, inner=True),
-        "softmax": Rate((9.55, 74, 74), row=180, rest=25),
+        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18.6, narrow=_ADD_BYTES),
+        "requant": Rate((9, 9, 9), row=24),
+        "mul": Rate((15, 15, 15), 2, (13, 13, 13), row=42, narrow=_MUL_BYTES, gate=_GATE_BYTES),
+        "unary": Rate((4.25, 11, 7), row=30, narrowing=13),
+        "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
+        "softmax": Rate((9.55, 52.5, 33), row=180, rest=10, narrowing=52.5),
         "argmax": Rate((6, 7, 7), inner=True),
     },
     MaxPool(40, 36, block=35, block_row=10, block_pixel=15, word=20, word_row=8, word_pixel=6,
             element=15, element_pixel=11),
 )  # fmt: skip
-# At -O3, as the firmware is built (tests/kernels/test_core_costs.py).
 CORTEX_M4 = CostSet(
     "cortex-m4",
     {
-        "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18, narrow=_ADD_BYTES),
-        "requant": Rate((9, 9, 9), row=24),
-        "mul": Rate((15, 15, 15), 2, (13, 13.5, 14), row=42, narrow=_MUL_BYTES, gate=_GATE_BYTES),
-        "unary": Rate((4.25, 11, 6), row=30, narrowing=13),
-        "mean": Rate((2, 8, 8), row=10, call=5, inner=True),
-        "softmax": Rate((9.55, 52.5, 33), row=180, rest=25, narrowing=52.5),
+        **CORTEX_M7.rates,
+        "add": replace(CORTEX_M7.rates["add"], narrowing=18),
+        "mul": replace(CORTEX_M7.rates["mul"], column=(13, 13.5, 14)),
+        "unary": replace(CORTEX_M7.rates["unary"], each=(4.25, 11, 6)),
         "argmax": Rate((8, 9, 9), inner=True),
     },
-    MaxPool(40, 32, block=35, block_row=10, block_pixel=14.6, word=20, word_row=8, word_pixel=6,
-            element=15, element_pixel=11),
-)  # fmt: skip
+    replace(CORTEX_M7.maxpool, window=32, block_pixel=14.6),
+)
 CORTEX_M33 = CostSet(
     "cortex-m33",
     {
         **CORTEX_M4.rates,
         "add": replace(CORTEX_M4.rates["add"], narrowing=17.6),
-        "softmax": Rate((9.55, 51.5, 33), row=180, rest=25, narrowing=51.5),
+        "softmax": Rate((9.55, 51.5, 33), row=180, rest=10, narrowing=51.5),
     },
     CORTEX_M7.maxpool,
 )

@@ -13,5 +13,9 @@
 6. `Fit.schedule` binds the whole program, with arguments, constants and traces, and puts every
    block's buffers where its twin's lie. The search stops before: a figure needs no program.
 
-`build` is all of it. `text.py` prints what came out.
+So a byte is decided four times: schedule/regions.py says whether a value has a buffer for all its
+rows, schedule/storage.py whether that is another value's, the choice of 4. how many rows a tile and how
+many channels a panel holds, and memory/placement.py where the buffer begins.
+
+`build` is all of it. `text.py` prints what came out, `--save-temps` leaves it in stages/.
 """

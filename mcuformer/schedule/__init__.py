@@ -5,7 +5,9 @@ several operations read), and cuts the graph into regions: the operations betwee
 run tile by tile. Then `storage.py` decides where each of these values lies: a view, a part of a
 concatenation, the buffer of an input that dies (token overwriting), or a buffer of its own. This is
 where most bytes are decided, and before any way is chosen: what lives between regions does not
-depend on choices, so each region can be judged alone. Both make a `Skeleton` (`build.py`).
+depend on choices, so each region can be judged alone. The two make a `Skeleton` (`build.py`). Only q, k
+and v are no values of their own: they belong to their attention's region, whose way decides whether K
+and V exist whole.
 
 A region runs one of the `ways/`. A way writes tasks (`tasks.py`) through the `TaskEmitter` (`emit.py`,
 `state.py`), which makes buffers and knows what a kernel reads. A task says what is computed and which

@@ -82,7 +82,7 @@ def _attention() -> Iterator[Row]:
 
 def _softmax() -> Iterator[Row]:
     case = test_elementwise.softmax_case(197, 197, "int8", "int8", "random", 4.0, 0)
-    count = test_elementwise.counted(case, "mcf_softmax", BUILD)
+    count = test_elementwise.counted(case, "mcf_softmax")
     yield Row("softmax, rows of 197", "softmax", count / 197**2, "alone")
 
 
@@ -111,7 +111,7 @@ def _joined() -> Iterator[Row]:
         ("gate of one row, C=96, 14x14", "gate", "q_mul", 1),
     ):
         case = test_elementwise.joined_case(kind, ((pixels, 96), (rows, 96)), ("int8",) * 3)
-        count = test_elementwise.counted(case, f"mcf_{kind[2:]}", BUILD)
+        count = test_elementwise.counted(case, f"mcf_{kind[2:]}")
         yield Row(what, limit, count / case.expected.size, "alone")
 
 
