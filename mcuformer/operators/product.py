@@ -130,16 +130,23 @@ def pack(op: Op, graph: Values, **_: Any) -> KernelData:
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Vectors of a and four columns of b in 16 bits."""
     span = min(product.sizes_of(op.attrs)["k"], SPAN)
-    return 2 * (VECTORS + COLUMNS) * ((span + 1) & ~1)
+    vectors = min(_together(op, rows), VECTORS)
+    return 2 * (((vectors + 1) & ~1) + COLUMNS) * ((span + 1) & ~1)
+
+
+def _together(op: Op, rows: int) -> int:
+    """Vectors of a of one batch that a call of so many rows meets."""
+    m = product.sizes_of(op.attrs)["m"]
+    return min(rows, m) if op.attrs["y"].split(".")[0].endswith("m") else m
 
 
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Where no tile ends inside of a batch."""
-    sizes, rows_of_y = product.sizes_of(op.attrs), op.attrs["y"].split(".")[0]
+    sizes, together = product.sizes_of(op.attrs), _together(op, rows)
     n, k = sizes["n"], sizes["k"]
     vectors = rows * product.matrix(op.attrs["y"], sizes)[1] // n
-    together = min(rows, sizes["m"]) if rows_of_y.endswith("m") else sizes["m"]
     batches, fours, spans = -(-vectors // together), -(-n // COLUMNS), -(-k // SPAN)
     some = batches * -(-together // VECTORS)
     a_count = 2 * batches * -(-together // 2) * (fours if spans > 1 else 1)

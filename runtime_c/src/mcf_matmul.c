@@ -121,9 +121,9 @@ static void store(const mcf_matmul_t *p, const int32_t *sums, uint8_t *y, ptrdif
 
 /* At most VECTORS vectors of a with all of b. */
 static void some_vectors(const mcf_matmul_t *p, const side_t *a, const side_t *b, const result_t *y, int32_t vectors,
-                         int16_t *wide) {
+                         int16_t *columns) {
     const int32_t most = p->k < SPAN ? p->k : SPAN;
-    int16_t *const columns = wide + VECTORS * ((most + 1) & ~1);
+    int16_t *const wide = columns + COLUMNS * ((most + 1) & ~1);
     for (int32_t n = 0; n < p->n; n += COLUMNS) {
         const int32_t count = p->n - n < COLUMNS ? p->n - n : COLUMNS;
         const side_t some = {b->at + n * b->next, b->next, b->along, b->zp, b->type, b->shift};
@@ -138,10 +138,10 @@ static void some_vectors(const mcf_matmul_t *p, const side_t *a, const side_t *b
     }
 }
 
-/* Vectors m0 .. m0+vectors-1 of one batch. a_row and y_row: what a and y point at. */
-static void batch(const mcf_matmul_t *p, side_t a, side_t b, result_t y, int32_t vectors, int16_t *wide) {
+/* Any number of vectors of one batch. */
+static void batch(const mcf_matmul_t *p, side_t a, side_t b, result_t y, int32_t vectors, int16_t *scratch) {
     for (; vectors > 0; vectors -= VECTORS) {
-        some_vectors(p, &a, &b, &y, vectors < VECTORS ? vectors : VECTORS, wide);
+        some_vectors(p, &a, &b, &y, vectors < VECTORS ? vectors : VECTORS, scratch);
         a.at += VECTORS * a.next;
         y.at += VECTORS * y.next;
     }
