@@ -114,13 +114,13 @@ def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
     sizes = (*cut, m, n, k)
     attrs = {
         "a": left.layout, "b": right.layout.translate(_SWAPPED), "y": y, "sizes": sizes,
-        "scale": float(scores.scale),
+        "scale": abs(float(scores.scale)),
     }  # fmt: skip
     out = emit.op("matmul", [left.tensor.name, right.tensor.name], attrs)
     named = dict(zip("ghmn", sizes, strict=False))
     numbers = np.arange(math.prod(out.shape)).reshape(1, *out.shape)
     index = product.arranged(numbers, y, named, "ghnm" if swap else "ghmn")
-    return View(out, index.reshape(scores.shape))
+    return View(out, index.reshape(scores.shape), math.copysign(1.0, scores.scale))
 
 
 def _present(axes: str, sizes: tuple[int, ...], without: str = "") -> str:

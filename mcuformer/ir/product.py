@@ -68,10 +68,10 @@ def arranged(x: NDArray, layout: str, sizes: Mapping[str, int], wanted: str) -> 
     """x[..., rows, columns] as [..., *wanted], of size 1 where it has no such axis."""
     names = layout.replace(".", "")
     lead = x.shape[:-2]
-    x = x.reshape(*lead, *(sizes[name] for name in names))
+    x = x.reshape((*lead, *(sizes[name] for name in names)))
     there = [name for name in wanted if name in names]
-    x = x.transpose(*range(len(lead)), *(len(lead) + names.index(name) for name in there))
-    return x.reshape(*lead, *(sizes[name] if name in names else 1 for name in wanted))
+    x = x.transpose((*range(len(lead)), *(len(lead) + names.index(name) for name in there)))
+    return x.reshape((*lead, *(sizes[name] if name in names else 1 for name in wanted)))
 
 
 def laid(y: NDArray, layout: str, sizes: Mapping[str, int]) -> NDArray:
@@ -79,8 +79,8 @@ def laid(y: NDArray, layout: str, sizes: Mapping[str, int]) -> NDArray:
     names, lead = layout.replace(".", ""), y.ndim - len(Y)
     rest = [lead + i for i, name in enumerate(Y) if name not in names]
     order = [lead + Y.index(name) for name in names]
-    moved = y.transpose(*range(lead), *rest, *order)
-    return moved.reshape(*y.shape[:lead], *matrix(layout, sizes))
+    moved = y.transpose((*range(lead), *rest, *order))
+    return moved.reshape((*y.shape[:lead], *matrix(layout, sizes)))
 
 
 def product(attrs: Mapping[str, Any], a: NDArray, b: NDArray) -> NDArray:

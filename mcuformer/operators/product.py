@@ -28,12 +28,12 @@ _LAYOUT = frozenset({"a", "b", "y", "sizes"})
 _NUMBERS = frozenset({
     "a_zp", "b_zp", "a_shift", "b_shift", "acc_shift", "mult", "offset", "shift",
 })  # fmt: skip
-# Instructions of mcf_matmul's Cortex-M code, fitted to counts: a batch, some vectors, four columns of
-# b; a number that is expanded, of 8 bits and of others; a pair of numbers of two vectors and four
-# columns; what such a block costs beside, and a result.
-BATCH, SOME, FOUR = 150, 40, 110
-BYTE, OTHER, EACH = 5.0, 14.0, 20
-STEP, BLOCK, RESULT = 17.0, 40, 17
+# Instructions of mcf_matmul's Cortex-M code, fitted to counts: a call, a batch, some vectors of it, four
+# columns with them; a vector that is expanded, a number of it of 8 bits and of 16; two vectors with four
+# columns, a pair of numbers of theirs, a result.
+CALL, BATCH, SOME, FOUR = 67, 149, 134, 206
+VECTOR, BYTE, WORD = 29.4, 6.63, 9.22
+BLOCK, PAIR, RESULT = 42.2, 18.15, 15.7
 
 
 def _shape(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
@@ -130,29 +130,36 @@ def pack(op: Op, graph: Values, **_: Any) -> KernelData:
 
 
 def scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
+    """Vectors of a and four columns of b in 16 bits."""
     span = min(product.sizes_of(op.attrs)["k"], SPAN)
-    return 2 * (VECTORS + COLUMNS) * ((span + 1) & ~1)
+    vectors = min(_together(op, rows), VECTORS)
+    return 2 * (((vectors + 1) & ~1) + COLUMNS) * ((span + 1) & ~1)
+
+
+def _together(op: Op, rows: int) -> int:
+    """Vectors of a of one batch that a call of so many rows meets."""
+    m = product.sizes_of(op.attrs)["m"]
+    return min(rows, m) if op.attrs["y"].split(".")[0].endswith("m") else m
 
 
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
-    """Fitted to counts in Unicorn; tiles end at batches here."""
-    sizes = product.sizes_of(op.attrs)
-    columns = product.matrix(op.attrs["y"], sizes)[1]
-    n, k, vectors = sizes["n"], sizes["k"], rows * columns // sizes["n"]
-    by_m = op.attrs["y"].split(".")[0].endswith("m") or sizes["m"] == 1
-    together = min(rows if by_m else sizes["m"], sizes["m"])
-    batches = -(-vectors // together)
+    """Where no tile ends inside of a batch."""
+    sizes, together = product.sizes_of(op.attrs), _together(op, rows)
+    n, k = sizes["n"], sizes["k"]
+    vectors = rows * product.matrix(op.attrs["y"], sizes)[1] // n
+    batches, fours, spans = -(-vectors // together), -(-n // COLUMNS), -(-k // SPAN)
     some = batches * -(-together // VECTORS)
-    fours = -(-n // COLUMNS)
-    types = [graph.type(str(name)).dtype for name in op.inputs]
-    each = [BYTE if t == "int8" else OTHER for t in types]
-    again = fours if k > SPAN else 1
-    expand = vectors * again * (k * each[0] + EACH) + some * n * (k * each[1] + EACH)
-    pairs = batches * -(-together // 2) * fours
-    dots = pairs * (-(-k // 2) * STEP + BLOCK * -(-k // SPAN))
-    return round(
-        60 + batches * BATCH + some * (SOME + fours * FOUR) + expand + dots + vectors * n * RESULT
+    a_count = 2 * batches * -(-together // 2) * (fours if spans > 1 else 1)
+    b_count = COLUMNS * fours * some
+    each = [BYTE if graph.type(str(x)).dtype == "int8" else WORD for x in op.inputs]
+    expand = sum(
+        c * (k * e + VECTOR * spans) for c, e in zip((a_count, b_count), each, strict=True)
     )
+    blocks = batches * -(-together // 2) * fours
+    return round(
+        CALL + batches * BATCH + some * (SOME + fours * spans * FOUR) + expand
+        + blocks * (spans * BLOCK + -(-k // 2) * PAIR) + vectors * n * RESULT
+    )  # fmt: skip
 
 
 def _macs(op: Op, type_of: TypeOf) -> int:

@@ -12,9 +12,10 @@ enum {
 };
 
 /* y[g,h,m,n] = requantise(sum over k of a[g,h,m,k] * b[g,h,n,k]), by rows of y.
- * Scratch: MCF_MATMUL_VECTORS + MCF_MATMUL_COLUMNS times k (even, MCF_MATMUL_SPAN at most) int16. */
+ * Scratch: int16, k of them (even, MCF_MATMUL_SPAN at most) for each of MCF_MATMUL_COLUMNS and of the vectors of a, as
+ * many as there are in a batch of these rows (even, MCF_MATMUL_VECTORS at most). */
 typedef struct {
-    const int32_t *steps;     /* rows and columns to the next: a along g, h, m, k; b along g, h, n, k; y along g, h, m, n */
+    const int32_t *steps; /* rows and columns to the next: a along g, h, m, k; b along g, h, n, k; y along g, h, m, n */
     int32_t g, h, m, n, k;
     int32_t mult, offset, acc_shift, shift;
     int16_t a_zp, b_zp;

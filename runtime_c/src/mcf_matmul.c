@@ -22,59 +22,93 @@ static inline ptrdiff_t bytes(const int32_t *step, int32_t stride, int32_t size)
     return (ptrdiff_t)step[0] * stride + (ptrdiff_t)step[1] * size;
 }
 
-static void expand_bytes(const int8_t *x, ptrdiff_t along, int32_t zp, int16_t *to, int32_t count) {
-    for (int32_t k = 0; k < count; k++, x += along) to[k] = (int16_t)(*x - zp);
+/* Two neighbours in one int32, as SMLAD takes them. */
+static inline void put_pair(int16_t *to, int32_t first, int32_t second) {
+#if MCF_DSP
+    const uint32_t both = ((uint32_t)first & 0xFFFF) | (uint32_t)second << 16;
+    __builtin_memcpy(to, &both, 4);
+#else
+    to[0] = (int16_t)first;
+    to[1] = (int16_t)second;
+#endif
 }
 
-/* Numbers k0 .. k0+count-1 of some vectors; a zero makes an odd count even. */
-static void expand(const side_t *x, int32_t vectors, int32_t k0, int32_t count, int16_t *to) {
-    const uint8_t *from = x->at + k0 * x->along;
-    const int32_t half = 1 << x->shift >> 1;
-    for (int32_t v = 0; v < vectors; v++, from += x->next) {
-        if (x->type == MCF_S8 && !x->shift) {
-            expand_bytes((const int8_t *)from, x->along, x->zp, to, count);
-        } else {
-            for (int32_t k = 0; k < count; k++) {
-                const int32_t value = mcf_load(from + k * x->along, 0, x->type) - x->zp + half;
-                to[k] = (int16_t)mcf_saturate(value >> x->shift, MCF_S16);
-            }
+static inline int32_t factor(const side_t *x, const uint8_t *at) {
+    const int32_t value = mcf_load(at, 0, x->type) - x->zp + (1 << x->shift >> 1);
+    return mcf_saturate(value >> x->shift, MCF_S16);
+}
+
+/* `count` numbers of one vector, a zero behind an odd count; pairs `lanes` pairs apart. */
+static void expand_vector(const side_t *x, const uint8_t *from, int32_t count, int32_t lanes, int16_t *to) {
+    const ptrdiff_t along = x->along;
+    const int32_t step = 2 * lanes;
+    const int32_t zp = x->zp;
+    if (x->type == MCF_S8 && !x->shift) {
+        const int8_t *at = (const int8_t *)from;
+        for (int32_t k = count >> 1; k > 0; k--, to += step) {
+            const int32_t first = *at - zp;
+            at += along;
+            put_pair(to, first, *at - zp);
+            at += along;
         }
-        to += count;
-        if (count & 1) *to++ = 0;
+        if (count & 1) put_pair(to, *at - zp, 0);
+    } else {
+        for (int32_t k = count >> 1; k > 0; k--, from += 2 * along, to += step)
+            put_pair(to, factor(x, from), factor(x, from + along));
+        if (count & 1) put_pair(to, factor(x, from), 0);
     }
 }
 
-/* Sums of two vectors with COLUMNS others; `pairs` of numbers. */
-static void dot(const int16_t *a0, const int16_t *a1, const int16_t *b, int32_t pairs, int32_t *sums0, int32_t *sums1) {
-    const int16_t *b1 = b + 2 * pairs, *b2 = b1 + 2 * pairs, *b3 = b2 + 2 * pairs;
+/* Numbers k0 .. k0+count-1 of some vectors, `lanes` of them side by side; the last one again where they are fewer. */
+static void expand(const side_t *x, int32_t vectors, int32_t k0, int32_t count, int32_t lanes, int16_t *to) {
+    const uint8_t *from = x->at + k0 * x->along;
+    const int32_t block = lanes * ((count + 1) & ~1);
+    for (int32_t v = 0; v < vectors; v += lanes, to += block)
+        for (int32_t lane = 0; lane < lanes; lane++) {
+            expand_vector(x, from, count, lanes, to + 2 * lane);
+            if (v + lane + 1 < vectors) from += x->next;
+        }
+}
+
 #if MCF_DSP
-    int32_t s0 = sums0[0], s1 = sums0[1], s2 = sums0[2], s3 = sums0[3];
-    int32_t t0 = sums1[0], t1 = sums1[1], t2 = sums1[2], t3 = sums1[3];
-    for (int32_t i = 0; i < pairs; i++) {
-        int32_t x, y, w;
-        __builtin_memcpy(&x, a0 + 2 * i, 4);
-        __builtin_memcpy(&y, a1 + 2 * i, 4);
-        __builtin_memcpy(&w, b + 2 * i, 4);
+static inline int32_t pair_at(const int16_t *at) {
+    int32_t both;
+    __builtin_memcpy(&both, at, 4);
+    return both;
+}
+#endif
+
+/* Sums of two vectors with COLUMNS others; `pairs` of numbers. Not inlined: its sums stay in registers. */
+static __attribute__((noinline)) void dot(const int16_t *a, const int16_t *b, int32_t pairs, int32_t *sums) {
+#if MCF_DSP
+    const int16_t *const end = a + 4 * pairs;
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t t0 = sums[4], t1 = sums[5], t2 = sums[6], t3 = sums[7];
+    do {
+        const int32_t x = pair_at(a), y = pair_at(a + 2);
+        int32_t w = pair_at(b);
         s0 = __smlad(x, w, s0);
         t0 = __smlad(y, w, t0);
-        __builtin_memcpy(&w, b1 + 2 * i, 4);
+        w = pair_at(b + 2);
         s1 = __smlad(x, w, s1);
         t1 = __smlad(y, w, t1);
-        __builtin_memcpy(&w, b2 + 2 * i, 4);
+        w = pair_at(b + 4);
         s2 = __smlad(x, w, s2);
         t2 = __smlad(y, w, t2);
-        __builtin_memcpy(&w, b3 + 2 * i, 4);
+        w = pair_at(b + 6);
         s3 = __smlad(x, w, s3);
         t3 = __smlad(y, w, t3);
-    }
-    sums0[0] = s0, sums0[1] = s1, sums0[2] = s2, sums0[3] = s3;
-    sums1[0] = t0, sums1[1] = t1, sums1[2] = t2, sums1[3] = t3;
+        a += 4;
+        b += 8;
+    } while (a != end);
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    sums[4] = t0, sums[5] = t1, sums[6] = t2, sums[7] = t3;
 #else
-    for (int32_t i = 0; i < 2 * pairs; i++) {
-        const int32_t x = a0[i], y = a1[i];
-        sums0[0] += x * b[i], sums0[1] += x * b1[i], sums0[2] += x * b2[i], sums0[3] += x * b3[i];
-        sums1[0] += y * b[i], sums1[1] += y * b1[i], sums1[2] += y * b2[i], sums1[3] += y * b3[i];
-    }
+    for (int32_t i = 0; i < pairs; i++, a += 4, b += 8)
+        for (int32_t c = 0; c < COLUMNS; c++) {
+            sums[c] += a[0] * b[2 * c] + a[1] * b[2 * c + 1];
+            sums[COLUMNS + c] += a[2] * b[2 * c] + a[3] * b[2 * c + 1];
+        }
 #endif
 }
 
@@ -87,32 +121,27 @@ static void store(const mcf_matmul_t *p, const int32_t *sums, uint8_t *y, ptrdif
 
 /* At most VECTORS vectors of a with all of b. */
 static void some_vectors(const mcf_matmul_t *p, const side_t *a, const side_t *b, const result_t *y, int32_t vectors,
-                         int16_t *wide) {
+                         int16_t *columns) {
     const int32_t most = p->k < SPAN ? p->k : SPAN;
-    int16_t *const columns = wide + VECTORS * ((most + 1) & ~1);
+    int16_t *const wide = columns + COLUMNS * ((most + 1) & ~1);
     for (int32_t n = 0; n < p->n; n += COLUMNS) {
         const int32_t count = p->n - n < COLUMNS ? p->n - n : COLUMNS;
         const side_t some = {b->at + n * b->next, b->next, b->along, b->zp, b->type, b->shift};
-        int32_t sums[VECTORS + 1][COLUMNS] = {0}; /* an odd last vector is its own partner, in the last row */
+        int32_t sums[VECTORS][COLUMNS] = {0}; /* an odd last vector is its own partner */
         for (int32_t k = 0; k < p->k; k += SPAN) {
             const int32_t span = p->k - k < SPAN ? p->k - k : SPAN, wide_span = (span + 1) & ~1;
-            if (n == 0 || p->k > SPAN) expand(a, vectors, k, span, wide);
-            expand(&some, count, k, span, columns);
-            for (int32_t v = 0; v < vectors; v += 2) {
-                const int16_t *const at = wide + v * wide_span;
-                const int single = v + 1 == vectors;
-                dot(at, single ? at : at + wide_span, columns, wide_span / 2, sums[v], sums[single ? VECTORS : v + 1]);
-            }
+            if (n == 0 || p->k > SPAN) expand(a, vectors, k, span, 2, wide);
+            expand(&some, count, k, span, COLUMNS, columns);
+            for (int32_t v = 0; v < vectors; v += 2) dot(wide + v * wide_span, columns, wide_span / 2, sums[v]);
         }
-        for (int32_t v = 0; v < vectors; v++)
-            store(p, sums[v], y->at + v * y->next + n * y->along, y->along, count);
+        for (int32_t v = 0; v < vectors; v++) store(p, sums[v], y->at + v * y->next + n * y->along, y->along, count);
     }
 }
 
-/* Vectors m0 .. m0+vectors-1 of one batch. a_row and y_row: what a and y point at. */
-static void batch(const mcf_matmul_t *p, side_t a, side_t b, result_t y, int32_t vectors, int16_t *wide) {
+/* Any number of vectors of one batch. */
+static void batch(const mcf_matmul_t *p, side_t a, side_t b, result_t y, int32_t vectors, int16_t *scratch) {
     for (; vectors > 0; vectors -= VECTORS) {
-        some_vectors(p, &a, &b, &y, vectors < VECTORS ? vectors : VECTORS, wide);
+        some_vectors(p, &a, &b, &y, vectors < VECTORS ? vectors : VECTORS, scratch);
         a.at += VECTORS * a.next;
         y.at += VECTORS * y.next;
     }
@@ -137,10 +166,18 @@ void mcf_matmul(const mcf_matmul_t *p, const void *a, int32_t a_stride, const vo
                 const int32_t y_column = g * s[Y + 1] + h * s[Y + 3];
                 const uint8_t *const from = (const uint8_t *)a + (ptrdiff_t)a_row * a_stride + a_column * a_size;
                 const uint8_t *const with = (const uint8_t *)b + (ptrdiff_t)b_row * b_stride + b_column * b_size;
-                const side_t left_side = {from, bytes(s + A + 4, a_stride, a_size), bytes(s + A + 6, a_stride, a_size),
-                                          p->a_zp, p->a_type, p->a_shift};
-                const side_t right_side = {with, bytes(s + B + 4, b_stride, b_size), bytes(s + B + 6, b_stride, b_size),
-                                           p->b_zp, p->b_type, p->b_shift};
+                const side_t left_side = {from,
+                                          bytes(s + A + 4, a_stride, a_size),
+                                          bytes(s + A + 6, a_stride, a_size),
+                                          p->a_zp,
+                                          p->a_type,
+                                          p->a_shift};
+                const side_t right_side = {with,
+                                           bytes(s + B + 4, b_stride, b_size),
+                                           bytes(s + B + 6, b_stride, b_size),
+                                           p->b_zp,
+                                           p->b_type,
+                                           p->b_shift};
                 const result_t to = {(uint8_t *)y + (ptrdiff_t)(row - row0) * y_stride + y_column * y_size,
                                      bytes(s + Y + 4, y_stride, y_size), bytes(s + Y + 6, y_stride, y_size)};
                 batch(p, left_side, right_side, to, by_m ? some : p->m, scratch);

@@ -90,6 +90,8 @@ FORMS: dict[str, tuple[list[NodeProto], dict, set[str]]] = {
     "a product of the other side": (
         [*PARTS, N("Transpose", "q", "q3", perm=[0, 1, 3, 2]), N("MatMul", "q3 q", "s"),
          N("MatMul", "q s", "o"), *VALUES[1:]], {}, {"matmul"}),
+    "negated": (
+        [*PARTS, N("Neg", "q", "q3"), N("MatMul", "q3 k", "s"), N("Tanh", "s", "y")], {}, {"matmul"}),
     "constant keys and values": (
         [*heads("q"), N("MatMul", "q ck", "s"), N("Softmax", "s", "p"), N("MatMul", "p cv", "o"),
          *VALUES[1:]],
@@ -130,7 +132,9 @@ def imported(tmp_path: Path, nodes: list[NodeProto], weights: dict, opset: int =
 @pytest.mark.parametrize("name", FORMS)
 def test_forms(tmp_path: Path, name: str) -> None:
     nodes, weights, wanted = FORMS[name]
-    kinds = {op.kind for op in imported(tmp_path, nodes, weights).ops}
+    ops = imported(tmp_path, nodes, weights).ops
+    kinds = {op.kind for op in ops}
+    assert all(op.attrs["scale"] > 0 for op in ops if op.kind == "matmul")
     assert wanted <= kinds
     assert "attention" in wanted or "attention" not in kinds
 

@@ -144,3 +144,61 @@ def pooled(d: Draw, x: str) -> str | None:
     values = d.transpose(d.reshape(v, (1, t, heads, size), kept=False), (0, 2, 1, 3), None)
     o = d.node("MatMul", [p, values], None)
     return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, queries, heads * size))
+
+
+def _heads_apart(d: Draw, x: str, heads: int, perm: tuple[int, ...]) -> str:
+    """A projection of x, its heads apart."""
+    t, width = d.shapes[x][1], d.shapes[x][2]
+    return d.transpose(d.reshape(x, (1, t, heads, width // heads), kept=False), perm, None)
+
+
+def product(d: Draw, x: str) -> str | None:
+    """Products of two activations that are no attention: scores that are mixed, gated, biased or
+    normalised over something else, linear and channel attention."""
+    t = d.shapes[x][1]
+    (heads, size), way = _heads(d, t), d.number(0, 5)
+    if heads * t * t > MOST_SCORES // 4 or t < 2:
+        return None
+    q, k, v = (linear(d, x, heads * size) for _ in range(3))
+    queries, values = (_heads_apart(d, n, heads, (0, 2, 1, 3)) for n in (q, v))
+    keys = _heads_apart(d, k, heads, (0, 2, 3, 1))
+    if way < 2:  # the small matrix first, which may be channels' probabilities
+        kv = d.node("MatMul", [keys, values], None)
+        kv = d.node("Mul", [kv, d.const(np.array(1 / t))], None)
+        kv = d.node("Softmax", [kv], None, axis=-1) if way else kv
+        o = d.node("MatMul", [queries, kv], None)
+        return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, t, heads * size))
+    scores = _scores(d, queries, keys, size)
+    if way == 2:
+        scores = d.node("Conv", [scores, d.normal(heads, heads, 1, 1, scale=heads**-0.5)], None)
+    elif way == 3:
+        scores = d.node("Mul", [scores, d.normal(1, heads, t, 1)], None)
+    p = d.node("Softmax", [scores], None, axis=-1 if way != 4 else 2)
+    if way == 5:
+        p = d.node("Mul", [p, d.const(0.5 + np.abs(d.random(1, heads, 1, 1)))], None)
+    o = d.node("MatMul", [p, values], None)
+    return d.reshape(d.transpose(o, (0, 2, 1, 3), None), (1, t, heads * size))
+
+
+def _scores(d: Draw, queries: str, keys: str, size: int) -> str:
+    if d.chance(30):
+        operands = [queries, d.transpose(keys, (0, 1, 3, 2), None)]
+        scores = d.node("Einsum", operands, None, equation="bhqd,bhkd->bhqk")
+    else:
+        scores = d.node("MatMul", [queries, keys], None)
+    return d.node("Mul", [scores, d.const(np.array(size**-0.5))], None)
+
+
+def einsum(d: Draw, x: str) -> str | None:
+    """Tokens with tokens, or with a constant."""
+    t, c = d.shapes[x][1:]
+    if d.chance(50):
+        n = d.number(1, min(40, 4000 // c))
+        weights = d.normal(n, c, scale=c**-0.5)
+        return d.node("Einsum", [x, weights], (1, t, n), equation="b t c, n c -> b t n")
+    if t * t > MOST_SCORES // 4:
+        return None
+    y = linear(d, x, c)
+    scale = d.const(np.array((t * c) ** -0.5))
+    small = d.node("Einsum", [x, y], None, equation="btc,bsc->bts")
+    return d.node("Mul", [small, scale], (1, t, t))

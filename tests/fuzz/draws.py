@@ -40,6 +40,7 @@ WAYS: Mapping[str, Ways] = {
     "mul": Ways((layers.gate, layers.constant), (layers.gate, layers.constant)),
     "attention": Ways((attention.self_attention, attention.cross_attention, attention.windows,
                        attention.windows, attention.windows, attention.windows, attention.reduced, attention.pooled)),
+    "matmul": Ways((attention.product, attention.product, attention.einsum)),
     "concat": Ways((moves.join, moves.one_row), (moves.join, moves.merged)),
     "slice": Ways((moves.cut, moves.halves), (moves.cut, moves.halves)),
     "gather": Ways((moves.gather, moves.gather_nd, moves.repeated, moves.roll), (moves.larger, moves.space_to_depth)),

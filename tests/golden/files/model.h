@@ -16,7 +16,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0x1745f7a7u
+#if MCF_RUNTIME_VERSION != 0xbec08a5du
 /* All models of a program come from the same mcuformer. */
 #error "tiny was generated with another version of the runtime"
 #endif
