@@ -148,7 +148,11 @@ def response_norm(d: Draw, x: str) -> str:
     mean = d.node("ReduceMean", [norm, d.ints(1)], None, keepdims=1)
     least = d.node("Add", [mean, d.const(np.array(1e-6))], None)
     response = d.node("Div", [norm, least], (1, c, 1, 1))
-    return d.node("Mul", [x, response], shape)
+    y = d.node("Mul", [x, response], shape)
+    if d.chance(50):
+        return y
+    y = d.node("Mul", [y, d.normal(c, 1, 1)], None)
+    return d.node("Add", [x, d.node("Add", [y, d.normal(c, 1, 1, scale=0.2)], None)], shape)
 
 
 def by_deviation(d: Draw, x: str) -> str:
