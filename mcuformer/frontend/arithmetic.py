@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend import products
+from mcuformer.frontend import products, statistics
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
 
@@ -39,7 +39,7 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
         return biased
     if const.min() < products.HIDDEN <= const.max():  # a mask, and no range of numbers
         return products.biased(emit, view, const)
-    view = emit.ordered(view) if view.scale else emit.unscaled(view)
+    view = _before_const(emit, view, const) if view.scale else emit.unscaled(view)
     assert isinstance(view.base, Tensor)
     # s*x + c = s*(x + c/s)
     operand = emit.const("const", in_base_order(view, const / view.scale))
@@ -65,10 +65,18 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
     by_part = _scaled_scores(emit, view, const) if isinstance(view.base, Scores) else None
     if by_part is not None:
         return by_part
-    view = emit.ordered(view)
+    view = _before_const(emit, view, const)
     assert isinstance(view.base, Tensor)
     operand = emit.const("const", in_base_order(view, const))
     return replace(view, base=emit.op("mul", [view.base.name, operand]))
+
+
+def _before_const(emit: Emitter, view: View, const: NDArray) -> View:
+    """`ordered`, but pixels of a convolution stay an image: it takes in one number per channel."""
+    convolved = isinstance(view.base, Tensor) and emit.is_convolved(view.base.name)
+    if convolved and view.is_bijective() and in_base_order(view, const).ndim == 1:
+        return view
+    return emit.ordered(view)
 
 
 def _scaled_scores(emit: Emitter, view: View, const: NDArray) -> View | None:
@@ -147,11 +155,9 @@ def _once(table: NDArray) -> NDArray:
 
 
 def divide(emit: Emitter, a: Operand, b: Operand) -> View:
-    if isinstance(b, View) or not isinstance(a, View):
-        raise Unsupported(
-            "division by an activation: looked for a constant divisor; Softmax and LayerNormalization "
-            "are the quotients that work"
-        )
+    """By an activation: times its reciprocal, in 16 bits."""
+    if isinstance(b, View):
+        return multiply(emit, a, statistics.power(emit, b, -1.0))
     if not b.all():
         raise OwnFault("looked for a divisor other than 0, found 0 in the constant")
     return multiply(emit, a, np.asarray(1.0 / b.astype(np.float64)))
@@ -160,9 +166,12 @@ def divide(emit: Emitter, a: Operand, b: Operand) -> View:
 def power(emit: Emitter, a: Operand, b: Operand) -> View:
     """A small whole exponent is a product, which keeps the sign of odd ones."""
     exponent = None if isinstance(b, View) or not _uniform(b) else float(b.flat[0])
+    if isinstance(a, View) and exponent in (-1.0, 0.5, -0.5):
+        assert isinstance(b, np.ndarray)
+        return statistics.power(emit, _grown(a, b.shape), exponent)
     if not isinstance(a, View) or exponent not in (1.0, 2.0, 3.0, 4.0):
         raise (Unsupported if isinstance(b, View) else OwnFault)(
-            "looked for a power of 1, 2, 3 or 4, the same for all elements, found "
+            "looked for a power of 1, 2, 3, 4, 0.5, -0.5 or -1, the same for all elements, found "
             f"{'others' if exponent is None else format(exponent, 'g')}: Mul, such a power, or an "
             "activation of `mcuformer ops` works"
         )

@@ -20,7 +20,7 @@ from mcuformer.frontend.handlers import HANDLERS, Operands
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
-from mcuformer.ir.optable import ONNX
+from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.ir.types import TensorType
 from mcuformer.operators.table import refusal
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
@@ -156,7 +156,7 @@ def _placeholder(emit: Emitter, name: str, apart: bool) -> View | None:
 
 
 def _run(emit: Emitter, op: Op, args: Operands) -> list[Operand | None]:
-    if op.kind != "Unary" and op.kind not in ONNX:
+    if op.kind not in ONNX_STAGE:
         raise OwnFault(refusals.unknown_operator(op.kind))
     if op.attrs.get("error"):
         raise OwnFault(op.attrs["error"])

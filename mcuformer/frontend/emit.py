@@ -89,6 +89,16 @@ class Emitter:
     def is_const(self, view: View) -> bool:
         return isinstance(view.base, Tensor) and self.builder.values[view.base.name].is_const
 
+    def is_convolved(self, name: str) -> bool:
+        """Whether a convolution made it, or constants per channel behind one."""
+        op = self.made.get(name)
+        while op is not None and op.kind in ("add", "mul") and len(self._shape_of(op, 1)) == 1:
+            op = self.made.get(str(op.inputs[0]))
+        return op is not None and op.kind == "conv2d"
+
+    def _shape_of(self, op: Op, i: int) -> tuple[int, ...]:
+        return self.builder.values[str(op.inputs[i])].type.shape
+
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
         return self.builder.const(f"{self.stem or 'const'}.{suffix}", array)

@@ -19,6 +19,7 @@ from mcuformer.frontend import (
     layers,
     products,
     reductions,
+    statistics,
 )
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
@@ -26,6 +27,7 @@ from mcuformer.frontend.views import OwnFault, Probs, Tensor, Unsupported, View
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import axes_of, wrapped
+from mcuformer.ir.onnx_ops.nn import per_channel
 
 Operands = Sequence[Operand | None]
 Handler = Callable[[Emitter, Op, Operands], Operand]
@@ -178,6 +180,30 @@ def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
     return layers.batchnorm(emit, _view(args, 0), params, op.attrs.get("epsilon", 1e-5))
 
 
+def _instancenorm(emit: Emitter, op: Op, args: Operands) -> Operand:
+    x, eps = _view(args, 0), op.attrs.get("epsilon", 1e-5)
+    groups = x.shape[1] if op.kind == "InstanceNormalization" else int(op.attrs["num_groups"])
+    gamma, beta = (per_channel(_wanted(args, i), x.shape[1]) for i in (1, 2))
+    return layers.channel_norm(emit, x, gamma, beta, groups, eps)
+
+
+def _l2(emit: Emitter, op: Op, args: Operands) -> Operand:
+    """Of n numbers: sqrt(n) times the root of their mean square; its square."""
+    x, keepdims = _view(args, 0), bool(op.attrs.get("keepdims", 1))
+    axes = _reduce_axes(op, args, len(x.shape))
+    count = math.prod(x.shape[a] for a in axes)
+    root = statistics.rms(emit, x, axes, keepdims)
+    if op.kind == "ReduceL2":
+        return arithmetic.scaled(root, math.sqrt(count))
+    square = arithmetic.multiply(emit, root, root)
+    return arithmetic.scaled(square, count)
+
+
+def _rms(emit: Emitter, op: Op, args: Operands) -> Operand:
+    eps, centred = op.attrs["epsilon"], op.attrs["centred"]
+    return statistics.rms(emit, _view(args, 0), op.attrs["axes"], True, eps, centred)
+
+
 def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
     return attention.softmax(emit, _view(args, 0), op.attrs.get("axis", -1))
 
@@ -324,6 +350,10 @@ HANDLERS: Mapping[str, Handler] = {
     "Pow": lambda e, op, args: arithmetic.power(e, *_both(args)),
     "Neg": lambda e, op, args: arithmetic.scaled(_view(args, 0), -1.0),
     "Unary": _unary,
+    "InstanceNormalization": _instancenorm, "GroupNormalization": _instancenorm,
+    "ReduceL2": _l2, "ReduceSumSquare": _l2, "RootMeanSquare": _rms,
+    "Sqrt": lambda e, op, args: statistics.power(e, _view(args, 0), 0.5),
+    "Reciprocal": lambda e, op, args: statistics.power(e, _view(args, 0), -1.0),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: reductions.pool(e, "avgpool", _view(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.frontend import arithmetic, products
+from mcuformer.frontend import arithmetic, products, statistics
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View, whole
 from mcuformer.ir.onnx_ops.base import Attrs
@@ -41,12 +41,6 @@ def linear(
         operands.append(emit.const("b", b))
     out = emit.op("linear", operands, suffix="")
     return View(out, (rows[:, None] * n + np.arange(n)).reshape(*lead, n))
-
-
-def _plus(emit: Emitter, x: View, b: NDArray) -> View:
-    y = arithmetic.add(emit, x, b)
-    assert isinstance(y, View)
-    return y
 
 
 def row_order(x: View, k: int) -> NDArray | None:
@@ -160,6 +154,9 @@ def layernorm(
     )
     if in_place:
         base, result = emit.tokens(ordered.base), ordered.index
+    elif (y := statistics.groupnorm(emit, ordered, index, eps, centred)) is not None:
+        y = _times(emit, y, gamma * sign)
+        return y if beta is None else _plus(emit, y, beta)
     else:
         base = emit.place(x, x.index.reshape(-1, size), keep_scale=True)
         result = np.arange(x.index.size).reshape(x.shape)
@@ -175,6 +172,32 @@ def layernorm(
     attrs = {"eps": eps, "groups": groups} | ({} if centred else {"centred": False})
     out = emit.op("layernorm", operands, attrs, "")
     return View(out, result)
+
+
+def _times(emit: Emitter, x: View, factor: NDArray) -> View:
+    y = arithmetic.multiply(emit, x, np.asarray(factor))
+    assert isinstance(y, View)
+    return y
+
+
+def _plus(emit: Emitter, x: View, term: NDArray) -> View:
+    y = arithmetic.add(emit, x, np.asarray(term))
+    assert isinstance(y, View)
+    return y
+
+
+def channel_norm(
+    emit: Emitter, x: View, gamma: NDArray, beta: NDArray, groups: int, eps: float
+) -> View:
+    """GroupNorm and InstanceNorm of x[1, C, ...]; gamma and beta per channel."""
+    if x.shape[1] % groups or not x.scale:
+        raise OwnFault(f"malformed: {groups} groups do not divide {x.shape[1]} channels")
+    apart = x.with_index(x.index.reshape(x.shape[0] * groups, -1))
+    size = apart.shape[-1]
+    y = layernorm(emit, apart, np.ones(size), None, eps, 1)
+    y = y.with_index(y.index.reshape(x.shape))
+    shape = (-1, *[1] * (len(x.shape) - 2))
+    return _plus(emit, _times(emit, y, gamma.reshape(shape)), beta.reshape(shape))
 
 
 def batchnorm(emit: Emitter, x: View, params: Sequence[NDArray], eps: float) -> View:

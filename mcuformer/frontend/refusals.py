@@ -9,7 +9,7 @@ from mcuformer.ir.functions import SPELLINGS
 
 _BY_REASON: Mapping[str, tuple[str, ...]] = {
     "part of no normalisation known here": (
-        "Sqrt", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+        "ReduceL1",
     ),
     "part of no GELU known here": ("Erf",),
     "looked for QuantizeLinear and DequantizeLinear in a pair with constant scales, found one alone": (
@@ -43,8 +43,7 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
 ALWAYS = frozenset((
-    "Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare",
-    "LogSoftmax", "ArgMin",
+    "Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceMin", "LogSoftmax", "ArgMin",
 ))  # fmt: skip
 REASONS: Mapping[str, str] = {
     kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds

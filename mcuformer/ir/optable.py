@@ -61,6 +61,12 @@ CANONICAL: Mapping[str, FloatOp] = {
         FloatOp("linear", _WEIGHTED, (), shapes.linear, evaluate.weighted),
         FloatOp("layernorm", ("x", "gamma?", "beta?"), ("eps", "groups"), shapes.layernorm,
                 evaluate.layernorm, "centred (default true): false is RMSNorm"),
+        FloatOp("groupnorm", ("x", "gamma?", "beta?"), ("eps", "groups"), shapes.layernorm,
+                evaluate.groupnorm, "over all rows and the channels of a group; centred as in layernorm"),
+        FloatOp("rms", ("x",), ("eps", "groups"), shapes.rms, evaluate.rms,
+                "sqrt(mean(x^2) + eps) over all rows and the channels of a group; centred (default "
+                "true): less the mean"),
+        FloatOp("power", ("x",), ("exponent",), shapes.same, evaluate.power, "-1, 0.5 or -0.5"),
         FloatOp("unary", ("x",), ("fn",), shapes.same, evaluate.unary,
                 " ".join(map(str, FUNCTIONS.values()))),
         FloatOp("add", ("a", "b"), (), shapes.binary, evaluate.add, _REPEATED),
@@ -102,5 +108,9 @@ ONNX: Mapping[str, OnnxOp] = {
     for module in (nn, attention, pools, elementwise, reduction, movement, resize, quantize)
     for row in module.ROWS
 }
-ONNX_STAGE: Mapping[str, OnnxOp] = {**ONNX, elementwise.UNARY.name: elementwise.UNARY}
-"""With the one that `passes/fuse_activations.py` writes."""
+ONNX_STAGE: Mapping[str, OnnxOp] = {
+    **ONNX,
+    elementwise.UNARY.name: elementwise.UNARY,
+    reduction.RMS.name: reduction.RMS,
+}
+"""With those that `passes/` write."""

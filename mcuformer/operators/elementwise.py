@@ -17,6 +17,7 @@ from mcuformer.operators.row import (
     IntOp,
     Kernel,
     Lowering,
+    Sums,
     as_it_is,
     first,
     named,
@@ -83,7 +84,9 @@ _UNARY = Kernel("mcf_unary", HEADER, kernels.pack_unary, ("x",))
 _SOFTMAX = Kernel("mcf_softmax", HEADER, kernels.pack_softmax, ("x",),
                   scratch_bytes=kernels.row_of_exponentials)  # fmt: skip
 _ARGMAX = Kernel("mcf_argmax", HEADER, kernels.pack_argmax, ("x",))
-_MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",))
+_MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",), sums=Sums(
+    lambda op, graph: 4 * kernels.channels_of(op, graph), "mcf_mean_finish",
+    lambda op, graph: 8 * kernels.channels_of(op, graph)))  # fmt: skip
 _PLAIN: Mapping[str, Any] = {"nominal": as_it_is, "macs": none}
 _SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where"))
 _PRODUCT = Lowering(

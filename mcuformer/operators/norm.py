@@ -47,7 +47,8 @@ ROWS = (
         shape=_normalised,
         evaluate=q_layernorm,
         lowered={"layernorm": Lowering("lower_norm.lower_layernorm", onnx=(
-            "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "ReduceMean", "Pow",
+            "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "LpNormalization", "ReduceL2",
+            "ReduceMean", "Pow",
             "Sqrt", "Reciprocal"))},
         kernel=Kernel(
             "mcf_layernorm", "mcf_layernorm.h", layernorm.pack, ("x",),

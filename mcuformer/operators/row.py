@@ -60,6 +60,16 @@ def no_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """Of a kernel that sums tiles of rows: `bytes` of (op, graph) that start at zero, and the function
+    that makes the result of them, of so many instructions."""
+
+    bytes: Callable[[Op, Values], int]
+    finish: str
+    instructions: Callable[[Op, Values], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """The C function, declared in `header`, and the const struct that `pack` makes.
 
@@ -80,6 +90,7 @@ class Kernel:
     menu: Literal["", "linear", "conv", "attention"] = ""
     column: Callable[[Op, Values], bool] | None = None
     placed: bool = False
+    sums: Sums | None = None
 
     def function_of(self, op: Op, graph: Values) -> str:
         column = self.column is not None and self.column(op, graph)
@@ -94,7 +105,8 @@ class Lowering:
 
     What the choice of grids has to know of it: `moves`: it computes no numbers, so that operands and
     result share a grid; `weighted`: it has weights per output channel and an epilogue; `one_scale`:
-    on which side it wants one scale for all channels, whatever its operands are.
+    on which side it wants one scale for all channels, whatever its operands are. `wide`: its operands
+    and its result want 16 bits whatever the mode.
     """
 
     function: str | Callable[[Target, Op], None]
@@ -102,7 +114,8 @@ class Lowering:
     onnx: tuple[str, ...] = ()
     moves: bool = False
     weighted: bool = False
-    one_scale: Literal["", "in", "both"] = ""
+    one_scale: Literal["", "in", "out", "both"] = ""
+    wide: bool = False
 
 
 def as_it_is(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
@@ -162,6 +175,8 @@ class IntOp:
                 raise IncompleteRow(f"integer operator {self.kind}: no operand {name}")
         if self.kernel is not None and self.cost is None:
             raise IncompleteRow(f"integer operator {self.kind}: a kernel without cost")
+        if self.movement == "mean" and (self.kernel is None or self.kernel.sums is None):
+            raise IncompleteRow(f"integer operator {self.kind}: a mean without sums")
         object.__setattr__(self, "places", {n: i for i, n in enumerate(names)})
 
 

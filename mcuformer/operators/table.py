@@ -12,10 +12,19 @@ from functools import partial
 from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels.costs import CostSet
-from mcuformer.operators import attention, elementwise, linear, moves, norm, pooling, product
+from mcuformer.operators import (
+    attention,
+    elementwise,
+    linear,
+    moves,
+    norm,
+    pooling,
+    product,
+    statistics,
+)
 from mcuformer.operators.row import Cost, Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
-_FAMILIES = (linear, norm, attention, product, elementwise, pooling, moves)
+_FAMILIES = (linear, norm, attention, product, elementwise, pooling, statistics, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
 _KERNELS: Mapping[str, Kernel] = {
     row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None

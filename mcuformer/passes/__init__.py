@@ -27,6 +27,7 @@ from mcuformer.passes.fold_affine import fold_affine
 from mcuformer.passes.fold_constants import fold_constants
 from mcuformer.passes.fuse_activations import fuse_activations
 from mcuformer.passes.fuse_layernorm import fuse_layernorm
+from mcuformer.passes.gate_residual import gate_residual
 from mcuformer.passes.gather_first import gather_first
 from mcuformer.passes.joined_axes import joined_axes
 from mcuformer.passes.note_weight_scales import note_weight_scales
@@ -53,6 +54,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     dedupe,  # first: readers are counted below
     drop_softmax,  # a softmax is no move: before all that looks at the readers of logits
     split_position,  # class token + its position become one constant
+    gate_residual,  # before the folds, which would take its constants apart
     scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind

@@ -1,4 +1,4 @@
-"""L(x) * s + c -> L'(x) for L in linear, conv2d, layernorm and constants s, c per channel.
+"""L(x) * s + c -> L'(x) for L in linear, conv2d, layernorm, groupnorm and constants s, c per channel.
 
 Takes in biases, LayerScale and BatchNorm.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.passes.edit import Edit, is_affine, operand, uses
 
-_HOSTS = ("linear", "conv2d", "layernorm")
+_HOSTS = ("linear", "conv2d", "layernorm", "groupnorm")
 
 
 def fold_affine(graph: Graph) -> Graph:

@@ -1,6 +1,8 @@
 """(x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) -> LayerNormalization(x, 1),
 x / sqrt(mean(x^2) + eps) -> RMSNormalization(x, 1), and x / max(|x|, eps) -> RMSNormalization(x, 1) / sqrt(n).
 
+A root of a mean square that divides nothing -> RootMeanSquare(x).
+
 Over other axes than the last ones between two Transposes. Gamma and beta follow as Mul and Add, which
 `fold_affine` takes in later.
 """
@@ -28,6 +30,10 @@ def fuse_layernorm(graph: Graph) -> Graph:
         if "error" in op.attrs or -1 in graph.type(op.outputs[0]).shape:
             ops.append(op)
             continue
+        root = _root(reader, op)
+        if root is not None:
+            ops += _root_mean_square(values, op, *root)
+            continue
         found = _match(reader, op)
         reason = _near_miss(reader, op) if found is None else None
         if reason is not None:
@@ -51,6 +57,30 @@ def _match(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
         axis = op.attrs.get("axis", -1) % len(shape)
         return Deviation(op.inputs[0], (axis,), 0.0, 1 / math.sqrt(shape[axis])), False
     return None
+
+
+def _root(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
+    """Of a deviation that may be part of no normalisation: it is dead where it is part of one."""
+    found = reader.deviation(op.outputs[0]) if op.kind in ("Sqrt", "Pow") else None
+    if found is None or not reader.fits(op.outputs[0], found.v, found.axes):
+        return None
+    centre = reader.centred(found.v)
+    if centre is None or centre[1] != found.axes:
+        return found, False
+    return Deviation(centre[0], found.axes, found.eps, found.factor), True
+
+
+def _root_mean_square(
+    values: dict[str, Value], op: Op, found: Deviation, centred: bool
+) -> Iterator[Op]:
+    out = op.outputs[0]
+    inner = out if found.factor == 1.0 else f"{out}\0root"
+    values.setdefault(inner, Value(inner, values[out].type))
+    attrs = {"axes": found.axes, "epsilon": found.eps, "centred": centred}
+    yield op.replace(kind="RootMeanSquare", inputs=(found.v,), outputs=(inner,), attrs=attrs)
+    if inner != out:
+        back = _constant(values, f"{out}\0factor", np.float32(1 / found.factor))
+        yield op.replace(kind="Mul", inputs=(inner, back), attrs={})
 
 
 def _normed(

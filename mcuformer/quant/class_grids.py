@@ -136,7 +136,9 @@ def snap_scale(graph: Graph, op: Op, scale: NDArray) -> NDArray[np.float64]:
 
 
 def group_size(graph: Graph, op: Op) -> int:
-    return graph.type(op.outputs[0]).shape[-1] // int(op.attrs["groups"])
+    """Numbers that are normalised together."""
+    rows, channels = graph.type(str(op.inputs[0])).shape
+    return channels // int(op.attrs["groups"]) * (1 if op.kind == "layernorm" else rows)
 
 
 def gain(graph: Graph, op: Op, scale: float) -> tuple[int, int]:

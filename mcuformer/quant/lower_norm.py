@@ -58,7 +58,7 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
     ]
     usual = {"frac": 15 if affine else 16}
     if not multiples:
-        usual["a"] = _scalar(dtype, dtype != "int16")
+        usual["a"] = scalar_of(dtype, dtype != "int16")
     attrs: dict[str, Any] = {"groups": int(op.attrs["groups"])}
     if not op.attrs.get("centred", True):
         attrs["centred"] = False
@@ -67,7 +67,7 @@ def lower_layernorm(ctx: Context, op: Op) -> None:
 
 def _numbers(ctx: Context, op: Op) -> Numbers:
     x, y = str(op.inputs[0]), op.outputs[0]
-    centred = _centred(ctx, x)
+    centred = centred_input(ctx, x)
     size = group_size(ctx.graph, op)
     flattest = _flattest(ctx, op) / centred.unit
     eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
@@ -78,19 +78,19 @@ def _numbers(ctx: Context, op: Op) -> Numbers:
     if len(op.inputs) == 1:
         attrs |= _plain(ctx, op, y, size, flattest)
     else:
-        more, *consts[2:] = _affine(ctx, op, y, size, flattest)
+        more, *consts[2:] = affine(ctx, op, y, size, flattest)
         attrs |= more
     return attrs, {f"{op.name}.{s}": c for s, c in zip("azgb", consts, strict=True)}
 
 
-def _scalar(dtype: str, centred: bool) -> int:
+def scalar_of(dtype: str, centred: bool) -> int:
     """A power of two that all channels are multiplied by, with room for x - z in int16."""
     if dtype == "uint8":
         return 64
     return 1 if dtype == "int16" else 128 if centred else 256
 
 
-def _centred(ctx: Context, x: str) -> Centred:
+def centred_input(ctx: Context, x: str) -> Centred:
     qparams = ctx.qparams(x)
     channels = ctx.graph.type(x).shape[-1]
     zero = np.broadcast_to(np.rint(qparams.zero_point), (channels,)).astype(np.int16)
@@ -99,7 +99,7 @@ def _centred(ctx: Context, x: str) -> Centred:
     if multiples is not None:
         unit = float(qparams.scale[0] / multiples[0])
         return Centred(unit, multiples.astype(np.int16), z, 1)
-    scalar = _scalar(ctx.dtype(x), z is not None)
+    scalar = scalar_of(ctx.dtype(x), z is not None)
     return Centred(float(qparams.scale) / scalar, None, z, scalar)
 
 
@@ -139,12 +139,12 @@ def _plain(ctx: Context, op: Op, y: str, size: int, flattest: Flatness) -> dict[
     return {"gain": mant, "gain_exp": 15 - frac - exponent, "frac": frac, "zp": round(zero)}
 
 
-def _affine(
+def affine(
     ctx: Context, op: Op, y: str, size: int, flattest: Flatness
 ) -> tuple[dict[str, Any], NDArray[np.int16], NDArray[np.int32]]:
     """u = normalised * 2^F, then y = (u*g >> 16) + b >> F2 with gamma and beta per channel."""
     channels = ctx.graph.type(y).shape[-1]
-    gamma, beta = (ctx.const(n) for n in (*op.inputs[1:], None)[:2])
+    gamma, beta = (ctx.const(n) for n in (*op.inputs[1:], None, None)[:2])
     qparams = ctx.qparams(y)
     factor = np.broadcast_to((1.0 if gamma is None else gamma) / qparams.scale, (channels,))
     shift = (0.0 if beta is None else beta) / qparams.scale + qparams.zero_point

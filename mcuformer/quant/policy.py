@@ -15,6 +15,11 @@ from mcuformer.util.speed import record
 
 Mode = Literal["8", "mixed", "16"]
 Grain = Literal["tensor", "stream", "channel"]
+STATISTICS = (
+    "layernorm",
+    "groupnorm",
+    "rms",
+)  # sums of squares over channels of scales of their own
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -89,7 +94,7 @@ def is_stream(members: tuple[str, ...], writers: list[Op], readers: list[Op]) ->
     if any(op.kind == "add" or (op.kind in PRODUCERS and op.inputs[3]) for op in writers):
         return True
     return any(
-        op.kind in ("layernorm", "add")
+        op.kind in ("layernorm", "groupnorm", "add")
         or (op.kind != "attention" and any(n in members for n in op.inputs[3:4]))
         for op in readers
     )
@@ -104,13 +109,19 @@ def _dtype(
     if "attention" in written or any(op.kind == "attention" for op in readers):
         return "int8"
     is_output = not set(members).isdisjoint(graph.outputs)
-    norm = "layernorm" in written
+    if any(_wide(op) for op in (*writers, *readers)):
+        return "int16"
+    norm = not written.isdisjoint(("layernorm", "groupnorm"))
     if mode == "mixed" and (is_output or norm or is_stream(members, writers, readers)):
         return "int16"
     shapes = [graph.type(n).shape for n in members]
     if any(len(shape) != 2 or shape[0] != 1 for shape in shapes):
         return "int8"
     return "int8" if is_output or not set(members).isdisjoint(graph.inputs) else "int16"
+
+
+def _wide(op: Op) -> bool:
+    return op.kind in LOWERED and LOWERED[op.kind][0].wide
 
 
 def _one_scale(op: Op) -> str:
@@ -126,16 +137,17 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         if op.kind != "unary"
     )
     scalar_writer = any(
-        _one_scale(op) == "both" or (op.kind == "layernorm" and len(op.inputs) == 1)
+        _one_scale(op) in ("out", "both") or (op.kind == "layernorm" and len(op.inputs) == 1)
         for op in writers
     )
     if tables or scalar_writer:
         return "tensor"
     scalar_reader = any(
-        _one_scale(op) or (op.kind == "mul" and channel_constant(graph, op) is None)
+        _one_scale(op) in ("in", "both")
+        or (op.kind == "mul" and channel_constant(graph, op) is None)
         for op in readers
     )
     moves = (op for op in (*writers, *readers) if op.kind in MOVES)
     if scalar_reader or any(changes_channels(graph, op) for op in moves):
         return "tensor"
-    return "stream" if any(op.kind == "layernorm" for op in readers) else "channel"
+    return "stream" if any(op.kind in STATISTICS for op in readers) else "channel"

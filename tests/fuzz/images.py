@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fuzz.graph import MOST_WEIGHTS, Draw, Shape, small
+from fuzz.layers import LEAST_NORM
 from fuzz.moves import image, join, tokens
 
 Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
@@ -117,6 +118,55 @@ def whole_pool(d: Draw, x: str) -> str:
     c = d.shapes[x][1]
     kind = d.one_of(("GlobalAveragePool", "GlobalMaxPool"))
     return d.reshape(d.node(kind, [x], (1, c, 1, 1)), (1, 1, c))
+
+
+def group_norm(d: Draw, x: str) -> str:
+    """Over all positions and the channels of a group, native or as torch exports it before opset 18."""
+    _, c, h, w = shape = d.shapes[x]
+    groups = d.one_of([g for g in (1, 1, 2, 3, 4, c) if c % g == 0])
+    if c // groups * h * w < LEAST_NORM:
+        return x
+    scale, shift = d.const(1 + 0.3 * d.random(c)), d.normal(c, scale=0.2)
+    if groups == c and d.chance(50):
+        return d.node("InstanceNormalization", [x, scale, shift], shape)
+    if d.chance(30):
+        return d.node("GroupNormalization", [x, scale, shift], shape, num_groups=groups)
+    flat = d.node("Reshape", [x, d.ints(0, groups, -1)], None)
+    ones, zeros = d.const(np.ones(groups)), d.const(np.zeros(groups))
+    y = d.node("InstanceNormalization", [flat, ones, zeros], None)
+    y = d.node("Reshape", [y, d.ints(*shape)], None)
+    y = d.node("Mul", [y, d.const(1 + 0.3 * d.random(c, 1, 1))], None)
+    return d.node("Add", [y, d.normal(c, 1, 1, scale=0.2)], shape)
+
+
+def response_norm(d: Draw, x: str) -> str:
+    """Times each channel's norm over the mean of all of them (GRN), or over its own deviation."""
+    _, c, h, w = shape = d.shapes[x]
+    if h * w < LEAST_NORM:
+        return x
+    norm = d.node("ReduceL2", [x, d.ints(2, 3)], (1, c, 1, 1), keepdims=1)
+    mean = d.node("ReduceMean", [norm, d.ints(1)], None, keepdims=1)
+    least = d.node("Add", [mean, d.const(np.array(1e-6))], None)
+    response = d.node("Div", [norm, least], (1, c, 1, 1))
+    y = d.node("Mul", [x, response], shape)
+    if d.chance(50):
+        return y
+    y = d.node("Mul", [y, d.normal(c, 1, 1)], None)
+    return d.node("Add", [x, d.node("Add", [y, d.normal(c, 1, 1, scale=0.2)], None)], shape)
+
+
+def by_deviation(d: Draw, x: str) -> str:
+    """x / sqrt(var + eps) without its mean, as EvoNorm has it."""
+    shape = d.shapes[x]
+    if shape[2] * shape[3] < LEAST_NORM:
+        return x
+    mean = d.node("ReduceMean", [x, d.ints(2, 3)], None, keepdims=1)
+    apart = d.node("Sub", [x, mean], None)
+    var = d.node("ReduceMean", [d.node("Mul", [apart, apart], None), d.ints(2, 3)], None)
+    root = d.node("Sqrt", [d.node("Add", [var, d.const(np.array(0.05))], None)], None)
+    if d.chance(50):
+        return d.node("Div", [x, root], shape)
+    return d.node("Mul", [x, d.node("Reciprocal", [root], None)], shape)
 
 
 def channel_norm(d: Draw, x: str) -> str:

@@ -114,6 +114,19 @@ def unit(d: Draw, x: str, shape: Shape | None, axis: int) -> str:
     return d.node("Mul", [x, d.node("Reciprocal", [root], None)], shape)
 
 
+def quotient(d: Draw, x: str) -> str:
+    """x over something positive: a number per token, a row, or one for each element."""
+    shape = d.shapes[x]
+    c = shape[-1]
+    other = linear(d, x, d.one_of((1, c)))
+    if d.chance(40):
+        other = mean(d, other)
+    positive = d.node("Add", [d.node("Sigmoid", [other], None), d.const(np.array(0.2))], None)
+    if d.chance(30):
+        positive = d.node("Sqrt", [positive], None)
+    return d.node("Div", [x, positive], shape)
+
+
 def function(d: Draw, x: str) -> str:
     """Any activation function, in a spelling of an exporter."""
     shape, way = d.shapes[x], d.number(0, 14)

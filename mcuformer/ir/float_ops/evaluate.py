@@ -75,6 +75,34 @@ def layernorm(attrs: Attrs, args: Args) -> NDArray:
     return y if beta is None else y + beta
 
 
+def groupnorm(attrs: Attrs, args: Args) -> NDArray:
+    x, gamma, beta = need(args, 0), optional(args, 1), optional(args, 2)
+    centred = attrs.get("centred", True)
+    y = normalised(_grouped(attrs, x), (-3, -1), attrs["eps"], centred)[0].reshape(x.shape)
+    y = y.astype(np.float32)
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta
+
+
+def rms(attrs: Attrs, args: Args) -> NDArray:
+    parts, centred = _grouped(attrs, need(args, 0)), attrs.get("centred", True)
+    deviation = normalised(parts, (-3, -1), attrs["eps"], centred)[2]
+    return deviation[..., 0].astype(np.float32)
+
+
+def _grouped(attrs: Attrs, x: NDArray) -> NDArray:
+    """[..., T, groups, C / groups]."""
+    return x.reshape(*x.shape[:-1], attrs["groups"], -1)
+
+
+def power(attrs: Attrs, args: Args) -> NDArray:
+    """What has no root counts as 0, and 1/0 as the largest of its kind, which some grid then cuts."""
+    x, exponent = need(args, 0), attrs["exponent"]
+    x = x if exponent == -1 else np.maximum(x, 0)
+    least = np.float32(1e-12) if exponent < 0 else np.float32(0)
+    return np.where(np.abs(x) < least, least, x) ** np.float32(exponent)
+
+
 def unary(attrs: Attrs, args: Args) -> NDArray:
     return function(attrs["fn"])(need(args, 0))
 

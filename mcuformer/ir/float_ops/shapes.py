@@ -78,6 +78,12 @@ def layernorm(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     return (t, c)
 
 
+def rms(attrs: Mapping[str, Any], s: Shapes) -> Shape:
+    _, c = _rows(s[0])
+    _want(c % attrs["groups"] == 0, f"{attrs['groups']} groups do not divide {c} channels")
+    return (1, attrs["groups"])
+
+
 def binary(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     shapes = sorted((x for x in s if x is not None), key=len)
     _want(len(shapes) == 2, "wants two operands")

@@ -153,6 +153,16 @@ def non_zero(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.asarray(np.nonzero(need(args, 0)), np.int64),)
 
 
+def root_mean_square(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x = need(args, 0)
+    found = arithmetic.normalised(x, tuple(attrs["axes"]), attrs["epsilon"], attrs["centred"])
+    return (found[2].astype(x.dtype),)
+
+
+def _kept(op: Op, types: Types, data: Args) -> list[Shape]:
+    return [tuple(1 if a in op.attrs["axes"] else d for a, d in enumerate(shape_of(types, 0)))]
+
+
 def _dims_of(op: Op, types: Types, data: Args) -> list[Shape]:
     rank = len(shape_of(types, 0))
     return [(len(range(rank)[op.attrs.get("start", 0) : op.attrs.get("end", rank)]),)]
@@ -186,8 +196,10 @@ ROWS = (
     _over_axes("ReduceSum", reduction(np.sum), "compiled", "over tokens"),
     _over_axes("ReduceMax", reduction(np.max, -1.0), "compiled", "as MaxPool"),
     _over_axes("ReduceMin", reduction(np.min, 1.0)), _over_axes("ReduceProd", reduction(np.prod)),
-    _over_axes("ReduceL1", reduction(_l1)), _over_axes("ReduceL2", reduction(_l2)),
-    _over_axes("ReduceSumSquare", reduction(_sum_square)),
+    _over_axes("ReduceL1", reduction(_l1)),
+    _over_axes("ReduceL2", reduction(_l2), "compiled", "over tokens or inside a normalisation"),
+    _over_axes("ReduceSumSquare", reduction(_sum_square), "compiled",
+               "over tokens or inside a normalisation"),
     OnnxOp("Softmax", "compiled", same_shape, FIRST, softmax, "over the last axis"),
     OnnxOp("LogSoftmax", "folded", same_shape, FIRST, log_softmax),
     OnnxOp("CumSum", "folded", same_shape, FIRST, cumsum),
@@ -199,3 +211,5 @@ ROWS = (
     OnnxOp("ConstantOfShape", "folded", _filled, _filled_with, constant_of_shape),
     OnnxOp("Range", "folded", _range, FIRST, range_),
 )  # fmt: skip
+RMS = OnnxOp("RootMeanSquare", "compiled", _kept, FIRST, root_mean_square,
+             "sqrt(mean(x^2) + eps), which passes/fuse_layernorm.py writes")  # fmt: skip

@@ -1,7 +1,8 @@
-"""A mean over tokens: rows are summed as they are made."""
+"""Means and other statistics over tokens: rows are summed as they are made."""
 
 from __future__ import annotations
 
+from mcuformer.operators.table import kernel_of
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
@@ -11,12 +12,15 @@ from mcuformer.schedule.tasks import Job, Steps, Task
 
 
 def mean(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
-    """Row-wise operations before a mean over tokens run in tiles that add to int32 sums."""
+    """Row-wise operations before a mean over tokens run in tiles that add to its sums."""
     op = region.ops[-1]
+    kernel = kernel_of(op)
+    assert kernel.sums is not None
+    size = kernel.sums.bytes(op, em)
     x_name = str(op.inputs[0])
     t = em.values[x_name].type
     tile = min(choice.tile, t.shape[0])
-    acc = Loc(Expr(), 4 * t.shape[1], 4 * t.shape[1], em.buffer(f"{op.name}.sums", 4 * t.shape[1]))
+    acc = Loc(Expr(), size, size, em.buffer(f"{op.name}.sums", size))
     rows = Rows.tile("t", t.shape[0], tile)
     tiles: dict[str, Loc] = {}
     body = em.chain(region.ops[:-1], tiles, rows, {})
@@ -30,7 +34,7 @@ def mean(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     )  # fmt: skip
     body.append(
         Task(
-            "mcf_mean_partial",
+            kernel.function,
             layer,
             (x.addr, Expr(x.stride), rows.first, rows.count, acc.addr),
             x.span(rows.count) + sums,
@@ -41,13 +45,13 @@ def mean(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
         )
     )
     finish = Task(
-        "mcf_mean_finish",
+        kernel.sums.finish,
         layer,
         (acc.addr, target.addr),
         sums,
         target.span(one.count),
         packed=job,
         shown=(op.outputs[0], target, one, 0),
-        instructions=8 * t.shape[1],
+        instructions=kernel.sums.instructions(op, em),
     )
     return [start, Loop("t", t.shape[0], tile, tuple(body), f"{op.name}: sums over tokens"), finish]

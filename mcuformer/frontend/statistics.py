@@ -1,0 +1,81 @@
+"""GroupNorm, InstanceNorm, L2 norms and deviations: statistics of elements that stand together, wherever."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcuformer.frontend.emit import Emitter
+from mcuformer.frontend.views import Tensor, Unsupported, View
+from mcuformer.ir.onnx_ops.base import wrapped
+
+
+def channel_groups(emit: Emitter, x: View, sets: NDArray) -> tuple[Tensor, NDArray] | None:
+    """Where every one of `sets` [R, N] (elements of the bijective x's base) is all rows of some
+    neighbouring channels: the rows, and which channels, as numbers 0..R-1 of groups."""
+    assert isinstance(x.base, Tensor)
+    base = emit.tokens(x.base)
+    channels, count = base.shape[1], len(sets)
+    if channels % count or not x.is_bijective():
+        return None
+    group = sets % channels // (channels // count)
+    return (base, group[:, 0]) if (group == group[:, :1]).all() else None
+
+
+def groupnorm(
+    emit: Emitter, x: View, sets: NDArray, eps: float, centred: bool = True
+) -> View | None:
+    """x less the mean of its set, over its deviation, where sets are groups of channels."""
+    found = channel_groups(emit, x, sets)
+    if found is None:
+        return None
+    attrs = {"eps": eps, "groups": len(sets)} | ({} if centred else {"centred": False})
+    return View(emit.op("groupnorm", [found[0].name], attrs, ""), x.index)
+
+
+def rms(
+    emit: Emitter,
+    x: View,
+    axes: Sequence[int],
+    keepdims: bool,
+    eps: float = 0.0,
+    centred: bool = False,
+) -> View:
+    """sqrt(mean(x^2) + eps) over axes; `centred`: of x less its mean."""
+    if not x.scale:
+        raise Unsupported("looked for activations, found them multiplied by 0: drop the branch")
+    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
+    kept = [a for a in range(len(x.shape)) if a not in reduced]
+    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
+    ordered = emit.ordered(x)
+    sets = ordered.index.transpose(*kept, *reduced).reshape(math.prod(x.shape[a] for a in kept), -1)
+    found = channel_groups(emit, ordered, sets)
+    if found is None:
+        found = emit.place(ordered, sets.T, keep_scale=True), np.arange(len(sets))
+    base, order = found
+    attrs = {"eps": eps / x.scale**2, "groups": len(sets)} | ({} if centred else {"centred": False})
+    return View(emit.op("rms", [base.name], attrs), order.reshape(shape), abs(x.scale))
+
+
+def power(emit: Emitter, x: View, exponent: float) -> View:
+    """x^-1, x^0.5 or x^-0.5; what is only repeated is computed once."""
+    if x.scale == 0 or (x.scale < 0 and exponent != -1):
+        x = emit.unscaled(x)
+    used = np.unique(x.index)
+    if used.size < x.base_size or used[0] < 0:
+        x = emit.ordered(x)
+    base, factor = x.base, x.scale**exponent
+    if not isinstance(base, Tensor):
+        base = emit.ordered(x).base  # says why not
+    assert isinstance(base, Tensor)
+    root = emit.made.get(base.name)
+    if (
+        exponent == -1
+        and root is not None
+        and (root.kind, root.attrs.get("exponent")) == ("power", 0.5)
+    ):
+        base, exponent = Tensor(str(root.inputs[0]), base.shape), -0.5
+    return View(emit.op("power", [base.name], {"exponent": exponent}), x.index, factor)
