@@ -22,7 +22,7 @@ from mcuformer.inputs.doubts import (
     wanted_pixels,
 )
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.layout import is_image
+from mcuformer.ir.layout import is_image, pixels_of
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.lower import outline_of
@@ -83,7 +83,7 @@ def statistics(
     data = load_dataset(options.calibration, codec.inputs)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
     most = max(16, min(most, _MOST_BYTES // _sample_bytes(graph)))
-    loaded = data.take(data.spread(most))
+    loaded = codec.typed(data.take(data.spread(most)))
     given = zip(codec.inputs, loaded, known, strict=True)
     doubts = calibration_doubts([_input_samples(graph, i, *one) for i, one in enumerate(given)])
     progress("calibrating")
@@ -110,7 +110,9 @@ def _input_samples(
 def _normalisation_doubts(
     options: CompileOptions, graph: Graph, known: Sequence[InputFormat | None]
 ) -> list[Diagnostic]:
-    fitting = {k.pair: normalisation_doubts(k.mean, k.std) for k in known if k is not None}
+    own = [pixels_of(graph, i) is not None for i in range(len(graph.inputs))]
+    asked = [k for k, itself in zip(known, own, strict=True) if k is not None and not itself]
+    fitting = {k.pair: normalisation_doubts(k.mean, k.std) for k in asked}
     if fitting:
         return [doubt for found in fitting.values() for doubt in found]
     given = [n for n in ("mean", "std") if getattr(options, n) is not None]
@@ -119,6 +121,10 @@ def _normalisation_doubts(
         return []
     images = any(is_image(graph, i) for i in range(len(graph.inputs)))
     why = "mean and std belong together" if images else "no input is an image"
+    hint = "the data must hold the floats that the model gets"
+    if any(own):
+        why = "the model takes bytes, and normalises them itself"
+        hint = "the data must hold bytes: leave mean and std away"
     return [
         Diagnostic(
             severity="warning",
@@ -126,7 +132,7 @@ def _normalisation_doubts(
             where=None,
             message=f"{' and '.join(given or noted)} of the {'options' if given else 'model'} "
             f"cannot be used: {why}",
-            hint="the data must hold the floats that the model gets",
+            hint=hint,
         )
     ]
 
@@ -141,23 +147,26 @@ def pixel_formats(
 ) -> tuple[InputFormat | None, ...]:
     """Which inputs of the prepared `graph` are raw uint8 pixels: those with mean and std, unless a
     QDQ model says how they are quantised, or (of several) something else than a layer reads one."""
+    own = [pixels_of(graph, i) is not None for i in range(len(known))]
     if "qdq" in graph.meta and options.mean is None:
-        return (None,) * len(known)
+        return tuple(k if itself else None for k, itself in zip(known, own, strict=True))
     several = len(known) > 1
-    pairs = zip(graph.inputs, known, strict=True)
-    return tuple(k if not several or takes_pixels(graph, name) else None for name, k in pairs)
+    rows = zip(graph.inputs, known, own, strict=True)
+    return tuple(k if i or not several or takes_pixels(graph, n) else None for n, k, i in rows)
 
 
 def normalisations(options: CompileOptions, graph: Graph) -> tuple[InputFormat | None, ...]:
-    """Mean and std per channel of every image that they fit, from the options or the model's metadata.
+    """Mean and std per channel of every image that they fit, from the options or the model's metadata;
+    of an image that the file takes in uint8, what its own nodes make of pixels.
 
     UsageError where there are images and they fit none.
     """
     mean = options.mean or _metadata(graph, METADATA_MEAN)
     std = options.std or _metadata(graph, METADATA_STD)
-    images = [name for i, name in enumerate(graph.inputs) if is_image(graph, i)]
+    own = [pixels_of(graph, i) for i in range(len(graph.inputs))]
+    images = [n for i, n in enumerate(graph.inputs) if is_image(graph, i) and own[i] is None]
     if mean is None or std is None or not images:
-        return (None,) * len(graph.inputs)
+        return tuple(None if p is None else InputFormat(*p) for p in own)
     channels = {name: graph.type(name).shape[-1] for name in images}
     if not any(_fits(mean, n) and _fits(std, n) for n in channels.values()):
         what, values = ("std", std) if _fits(mean, channels[images[0]]) else ("mean", mean)
@@ -166,8 +175,8 @@ def normalisations(options: CompileOptions, graph: Graph) -> tuple[InputFormat |
     return tuple(
         InputFormat(_spread(mean, channels[name]), _spread(std, channels[name]))
         if name in channels and _fits(mean, channels[name]) and _fits(std, channels[name])
-        else None
-        for name in graph.inputs
+        else (None if pixels is None else InputFormat(*pixels))
+        for name, pixels in zip(graph.inputs, own, strict=True)
     )
 
 

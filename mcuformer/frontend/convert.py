@@ -20,6 +20,7 @@ from mcuformer.frontend.handlers import HANDLERS, Operands
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
+from mcuformer.ir.layout import Pixels
 from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.ir.types import TensorType
 from mcuformer.operators.table import refusal
@@ -69,6 +70,9 @@ def convert(graph: Graph) -> Graph:
     meta = {
         **{k: v for k, v in graph.meta.items() if k not in ("input_dims", "declared")},
         "input_names": tuple(graph.inputs),
+        "input_pixels": tuple(
+            _pixels(graph, n, builder, i) for n, i in zip(graph.inputs, inputs, strict=True)
+        ),
         "input_layouts": layouts,
         "input_shapes": tuple(graph.type(n).shape for n in graph.inputs),
         "output_shapes": tuple(graph.type(o).shape for o in graph.outputs),
@@ -76,6 +80,15 @@ def convert(graph: Graph) -> Graph:
     if "qdq" in meta:
         meta |= {"qdq": emit.qdq, "qdq_weights": emit.weight_scales}
     return builder.done(inputs, outputs, meta).pruned()
+
+
+def _pixels(graph: Graph, name: str, builder: Builder, made: str) -> Pixels | None:
+    """Of an input that is uint8 in the file: mean and std per channel over 0..1, so far those that keep it
+    as it is. None where the file takes floats."""
+    if graph.type(name).dtype.startswith("float"):
+        return None
+    channels = builder.values[made].type.shape[-1]
+    return (0.0,) * channels, (1 / 255,) * channels
 
 
 def _later_problems(builder: Builder) -> list[str]:

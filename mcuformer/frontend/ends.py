@@ -12,6 +12,7 @@ from mcuformer.frontend import names
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.names import shown
+from mcuformer.frontend.pixels import channels_last, is_converted
 from mcuformer.frontend.views import Tensor, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.types import TensorType
@@ -32,13 +33,13 @@ def _convert_input(
 ) -> tuple[str, str]:
     type_ = graph.type(onnx_name)
     shape = type_.shape
-    if not type_.dtype.startswith("float"):
+    if not type_.dtype.startswith("float") and not is_converted(graph, onnx_name):
         raise UnsupportedModelError(
-            f"input {shown(onnx_name)} is {type_.dtype}, want float",
+            f"input {shown(onnx_name)} is {type_.dtype}, want float, or an image in uint8 that is cast to float",
             hint="export from behind the embedding or the conversion that reads it",
         )
     if len(shape) == 4 and shape[0] == 1:
-        layout = "NCHW"
+        layout = "NHWC" if channels_last(graph, onnx_name) else "NCHW"
     elif len(shape) == 3 and 1 in shape[:2]:
         layout = "tokens"
     elif len(shape) <= 2 and (len(shape) < 2 or shape[0] == 1):
@@ -46,10 +47,12 @@ def _convert_input(
     else:
         raise UnsupportedModelError(
             f"input {shown(onnx_name)} has shape {list(shape)}; "
-            "want [1, C, H, W], [1, T, E], [T, 1, E] or [1, N]",
+            "want [1, C, H, W], [1, H, W, C], [1, T, E], [T, 1, E] or [1, N]",
             hint="export with batch 1, or with a dynamic batch axis",
         )
     base_shape, index = laid_out(shape)
+    if layout == "NHWC":
+        base_shape, index = shape[1:], np.arange(math.prod(shape)).reshape(shape)
     name = builder.add_value(names.plain(onnx_name) or "input", TensorType(base_shape, "float32"))
     env[onnx_name] = View(Tensor(name, base_shape), index)
     return layout, name

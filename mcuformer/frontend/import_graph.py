@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
+from mcuformer.frontend.branches import MOST_NESTED, Branch
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.older import modern
 from mcuformer.frontend.proto import DOMAINS, OTHERS, opset_of, weight_tensors
@@ -45,11 +46,8 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     inputs = [info for info in graph.input if info.name not in values]
     for info in inputs:
         values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
-    nodes: list[Op] = []
-    for i, node in enumerate(graph.node):
-        op, made = modern(_op(i, node, folder, opset), opset)
-        nodes.append(op)
-        values |= {name: _constant(name, data) for name, data in made.items()}
+    nodes, made = _nodes(graph.node, folder, opset)
+    values |= {name: _constant(name, data) for name, data in made.items()}
     ops = _ordered(_with_finite_weights(nodes, values), set(values))
     for op in ops:
         for out in op.outputs:
@@ -78,6 +76,31 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
         names.plain(graph.name) or "model", "onnx", tuple(i.name for i in inputs), outputs,
         tuple(ops), values, meta,
     )  # fmt: skip
+
+
+def _nodes(
+    nodes: Iterable[NodeProto], folder: Path | None, opset: int, depth: int = 0
+) -> tuple[list[Op], dict[str, NDArray]]:
+    """In the words of today's opset, and the constants that this takes."""
+    ops: list[Op] = []
+    constants: dict[str, NDArray] = {}
+    for i, node in enumerate(nodes):
+        op, made = modern(_op(i, node, folder, opset, depth), opset)
+        ops.append(op)
+        constants |= made
+    return ops, constants
+
+
+def _branch(graph: GraphProto, folder: Path | None, opset: int, depth: int) -> Branch | None:
+    """Of a node that has subgraphs; None where it has inputs, as a loop's has, or is no graph."""
+    names = [n for node in graph.node for n in (*node.input, *node.output)]
+    texts = (*names, *(o.name for o in graph.output))
+    if graph.input or depth > MOST_NESTED or any(isinstance(t, bytes) for t in texts):
+        return None
+    ops, constants = _nodes(graph.node, folder, opset, depth + 1)
+    constants |= {t.name: read_tensor(t, folder) for t in graph.initializer}
+    named = tuple(op.replace(outputs=_named_outputs(op, i)) for i, op in enumerate(ops))
+    return Branch(named, constants, tuple(o.name for o in graph.output))
 
 
 def _parameters(model: ModelProto) -> int:
@@ -141,13 +164,17 @@ def _dim(dim: TensorShapeProto.Dimension) -> Dim:
     return None if dim.dim_param in ("", "?") else dim.dim_param
 
 
-def _op(index: int, node: NodeProto, folder: Path | None, opset: int) -> Op:
+def _op(index: int, node: NodeProto, folder: Path | None, opset: int, depth: int = 0) -> Op:
     own = node.domain in DOMAINS and (node.domain, node.op_type) not in OTHERS
     kind = node.op_type if own else f"{node.domain}.{node.op_type}"
     raw = node.name or f"{node.op_type}_{index}"
     attrs: dict[str, Any] = {}
     for attribute in node.attribute:
-        attrs[attribute.name] = _attribute(attribute, raw, folder)
+        attrs[attribute.name] = (
+            _branch(attribute.g, folder, opset, depth)
+            if attribute.type == AttributeProto.GRAPH
+            else _attribute(attribute, folder)
+        )
     broken = _breaks_schema(node, opset)
     if broken:
         attrs["error"] = broken
@@ -187,7 +214,7 @@ def _module(node: NodeProto) -> str:
     return names.plain(node.name or node.op_type)
 
 
-def _attribute(a: AttributeProto, node: str, folder: Path | None) -> Any:
+def _attribute(a: AttributeProto, folder: Path | None) -> Any:
     match a.type:
         case AttributeProto.FLOAT:
             return float(a.f)
@@ -204,7 +231,7 @@ def _attribute(a: AttributeProto, node: str, folder: Path | None) -> Any:
         case AttributeProto.STRINGS:
             return tuple(s.decode("utf-8", "replace") for s in a.strings)
         case _:
-            return "subgraph" if a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) else None
+            return None
 
 
 def _ordered(ops: list[Op], known: set[str]) -> list[Op]:

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from mcuformer.frontend.bind import bind_inputs
+from mcuformer.frontend.branches import inline_branches
 from mcuformer.frontend.convert import convert
 from mcuformer.frontend.import_graph import import_graph
 from mcuformer.frontend.proto import read_model
@@ -30,7 +31,7 @@ def raw_graph(
     model: ModelProto, folder: Path, input_shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Graph:
     """The same of a file that was read; `folder` holds its external data."""
-    return bind_inputs(import_graph(model, folder), input_shapes)
+    return inline_branches(bind_inputs(import_graph(model, folder), input_shapes))
 
 
 def load_onnx_stage(

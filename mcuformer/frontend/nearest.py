@@ -32,10 +32,10 @@ _BY_SENTENCE: Mapping[str, tuple[str, ...]] = {
     ),
     "a choice that depends on the model's input; end the model before it and choose on the host, or "
     "take ArgMax": (
-        "TopK", "Unique", "NonMaxSuppression", "Compress", "ReverseSequence",
+        "Unique", "NonMaxSuppression", "Compress", "ReverseSequence",
     ),
     "Slice, Gather, Concat and Where with constant positions work": (
-        "Scatter", "ScatterElements", "TensorScatter",
+        "Scatter", "TensorScatter",
     ),
     "numbers drawn at random; export for inference (model.eval()), or make them an input": (
         "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",

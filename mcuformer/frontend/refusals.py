@@ -34,8 +34,10 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
         "Trilu", "IsInf",
     ),
     "looked for a shape or an index that is constant, found one that depends on the model's input": (
-        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterND", "ReduceProd",
+        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterND", "ScatterElements", "ReduceProd",
     ),
+    "looked for constants: what a TopK of activations chooses depends on the model's input; end the model "
+    "before it and choose on the host, or take ArgMax": ("TopK",),
     "looked for Softmax or plain logits, found their logarithm: drop it, which orders them alike": ("LogSoftmax",),
     "looked for ArgMax, found the least: ArgMax works behind a layer with negated weights": ("ArgMin",),
     "looked for ReduceMax, found the least: Neg, ReduceMax, Neg works": ("ReduceMin",),
@@ -43,7 +45,7 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
 ALWAYS = frozenset((
-    "Exp", "Log", "Sin", "Cos", "ReduceL1", "ReduceMin", "LogSoftmax", "ArgMin",
+    "Exp", "Log", "Sin", "Cos", "TopK", "ReduceL1", "ReduceMin", "LogSoftmax", "ArgMin",
 ))  # fmt: skip
 REASONS: Mapping[str, str] = {
     kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds
@@ -59,6 +61,8 @@ _FUSED = frozenset((
     "FastGelu", "FusedMatMul", "FusedGemm", "FusedConv", "SkipLayerNormalization", "BiasAdd",
     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "TransposeMatMul", "NhwcConv",
     "com.microsoft.RotaryEmbedding", "BiasSplitGelu", "BiasSoftmax", "GroupNorm", "NhwcMaxPool",
+    "NhwcFusedConv",
+    "SkipGroupNorm", "GemmFastGelu", "FusedMatMulActivation", "BiasDropout", "DecoderMaskedMultiHeadAttention",
 ))  # fmt: skip
 _FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
 _HINTS: Mapping[str, str] = {
@@ -68,10 +72,10 @@ _HINTS: Mapping[str, str] = {
     "bring the float model with --calibration, or a QDQ model (onnxruntime's quantize_static)",
     "packed": "the weights are packed for another runtime: bring the float model; --weight-bits 4 "
     "packs them here",
-    "fused": "these operators are an optimiser's: bring the model as it was exported, before "
-    "onnxruntime's graph optimisations, with opset 20 or less",
-    "flow": "branches and loops must be gone before: export by tracing with fixed shapes, or run "
-    "onnxslim on the file",
+    "fused": "these operators are an optimiser's: bring the model as it was exported with opset 20 or less, "
+    "before onnxruntime's graph optimisations, or saved at their basic level (ORT_ENABLE_BASIC)",
+    "flow": "an If is followed where shapes alone decide it; other branches and loops must be gone before: "
+    "export by tracing with fixed shapes, or run onnxslim on the file",
     "foreign": "operators of another domain are known to their own runtime only: export with "
     "standard ONNX operators, without custom_opsets or fallbacks",
     "shape": "where the shape alone makes it unknown, --input-shape NAME=1,3,224,224 fixes it",
@@ -90,7 +94,7 @@ def unknown_operator(kind: str) -> str:
         "dynamic": "an operator of dynamic quantisation",
         "packed": "weights packed for another runtime",
         "fused": "a fused operator of another runtime",
-        "flow": "control flow",
+        "flow": "control flow that the model's input decides",
         "foreign": "this operator of another domain is not supported",
     }
     text = said.get(family(kind), "this operator is not supported")
@@ -106,6 +110,8 @@ def on_constants_only(kind: str) -> str:
 
 def family(kind: str) -> str:
     """Which hint an operator gets; "" for the general one."""
+    if kind.startswith("com.microsoft.nchwc."):
+        return "fused"
     if kind.startswith("QLinear") or kind in _QOPERATOR:
         return "qoperator"
     sets = {"dynamic": _DYNAMIC, "packed": _PACKED, "fused": _FUSED, "flow": _FLOW}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.inputs.arrays import InputSpec, essential
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.layout import Feeds, feeds, is_image, onnx_shape
+from mcuformer.ir.layout import Feeds, feeds, is_image, layout_of, onnx_shape, pixels_of
 from mcuformer.ir.types import DTYPES, TensorType
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std per channel over 0..1
@@ -41,7 +41,12 @@ class InputCodec:
         known = (*self.known, *[None] * (len(self.graph.inputs) - len(self.known)))
         return tuple(
             TensorCodec(
-                self.graph.type(name), onnx_shape(self.graph, i), is_image(self.graph, i), k
+                self.graph.type(name),
+                onnx_shape(self.graph, i),
+                is_image(self.graph, i),
+                k,
+                layout_of(self.graph, i) == "NHWC",
+                pixels_of(self.graph, i) is not None,
             )
             for i, (name, k) in enumerate(zip(self.graph.inputs, known, strict=True))
         )
@@ -49,6 +54,14 @@ class InputCodec:
     def to_float(self, samples: Feeds) -> tuple[NDArray[np.float32], ...]:
         """Per input: ONNX values of uint8 pixels [n, *sample_shape]; floats stay as they are."""
         return tuple(t.to_float(x) for t, x in self._pairs(samples))
+
+    def to_file(self, samples: Feeds) -> tuple[NDArray, ...]:
+        """Per input: what the ONNX file itself takes, [n, ...] in its own layout and type."""
+        return tuple(t.to_file(x) for t, x in self._pairs(samples))
+
+    def typed(self, samples: Feeds) -> tuple[NDArray, ...]:
+        """Per input: pixels that are held as floats, where the file takes uint8, as uint8."""
+        return tuple(t.typed(x) for t, x in self._pairs(samples))
 
     def to_int(self, samples: Feeds) -> tuple[NDArray, ...]:
         """Per input: [n, *int input shape] in the firmware's type and layout."""
@@ -74,20 +87,38 @@ def device_bytes(ints: Sequence[NDArray]) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorCodec:
-    """Of one input: `type` as the firmware has it, `onnx_shape` with its batch axis."""
+    """Of one input: `type` as the firmware has it, `onnx_shape` with its batch axis; `last`: the file has
+    an image's channels last; `bytes_`: it takes uint8."""
 
     type: TensorType
     onnx_shape: tuple[int, ...]
     is_image: bool
     known: Normalisation | None = None
+    last: bool = False
+    bytes_: bool = False
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Without the batch axis: (C, H, W) of an image, (T, C) of a sequence."""
-        return self.onnx_shape[-3:] if self.is_image else self.type.shape
+        if not self.is_image:
+            return self.type.shape
+        *size, channels = self.type.shape
+        return (channels, *size)
+
+    def typed(self, samples: NDArray) -> NDArray:
+        """uint8, where that is what the file takes."""
+        if not self.bytes_ or samples.dtype == np.uint8:
+            return samples
+        return np.clip(np.rint(samples), 0, 255).astype(np.uint8)
+
+    def to_file(self, samples: NDArray) -> NDArray:
+        """[n, ...] as the file takes it, of pixels or floats [n, *sample_shape]."""
+        x = self.typed(samples) if self.bytes_ else self.to_float(samples)
+        return np.moveaxis(x, 1, -1) if self.last else x
 
     def to_float(self, samples: NDArray) -> NDArray[np.float32]:
         """ONNX input values of uint8 pixels [n, *sample_shape]; floats stay as they are."""
+        samples = self.typed(samples)
         if samples.dtype != np.uint8:
             return samples.astype(np.float32, copy=False)
         if self.type.dtype == "uint8" and self.type.qparams is not None:
@@ -104,6 +135,7 @@ class TensorCodec:
 
     def to_int(self, samples: NDArray) -> NDArray:
         """[n, *int input shape] in the firmware's type and layout."""
+        samples = self.typed(samples)
         if samples.dtype == np.uint8 and self.type.dtype == "uint8":
             return np.ascontiguousarray(self._device_layout(samples))
         assert self.type.qparams is not None
@@ -125,6 +157,8 @@ class TensorCodec:
             raise UsageError(
                 f"the input is {list(array.shape)}, the model wants {list(self.onnx_shape)}"
             )
+        if self.last:
+            return np.moveaxis(array.reshape(1, *self.onnx_shape[-3:]), -1, 1)
         return array.reshape(1, *self.sample_shape)
 
     def _device_layout(self, samples: NDArray) -> NDArray:

@@ -18,12 +18,12 @@ _MOST_BYTES = 1 << 29  # of one input: no microcontroller takes a thousandth of 
 
 
 def read_sample(codec: InputCodec, given: Sequence[str], raw: bool) -> tuple[NDArray, ...]:
-    """Device integers [1, ...] per input; `raw`: the files hold them, else the model's floats."""
+    """Device integers [1, ...] per input; `raw`: the files hold them, else what the model takes."""
     arrays = _arrays(codec.inputs, given)
     if raw:
         return codec.raw(arrays)
-    floats = [_float(x, spec) for x, spec in zip(arrays, codec.inputs, strict=True)]
-    return codec.to_int(codec.one(floats))
+    rows = zip(arrays, codec.inputs, codec.tensors, strict=True)
+    return codec.to_int(codec.one([_bytes(x, s) if t.bytes_ else _float(x, s) for x, s, t in rows]))
 
 
 def _arrays(inputs: tuple[InputSpec, ...], given: Sequence[str]) -> tuple[NDArray, ...]:
@@ -63,6 +63,13 @@ def _named(inputs: tuple[InputSpec, ...], text: str) -> tuple[InputSpec, Path] |
 def _wanted(inputs: tuple[InputSpec, ...]) -> str:
     words = " ".join(f"--input {printable(spec.name)}=X.npy" for spec in inputs)
     return f"{words}, or one .npz with {'all of them' if len(inputs) > 1 else 'it'}"
+
+
+def _bytes(array: NDArray, spec: InputSpec) -> NDArray[np.uint8]:
+    """Of an input that is uint8 in the file."""
+    if array.dtype != np.uint8:
+        raise UsageError(f"input {printable(spec.name)} holds {array.dtype}, the model takes uint8")
+    return array
 
 
 def _float(array: NDArray, spec: InputSpec) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """Between the ONNX inputs (batched, NCHW) and the graph's own layouts; reals and integers.
 
 What a file says of its inputs and outputs stands in the graph's meta, one entry each, in order:
-input_names, input_layouts ("NCHW", "tokens", "flat"), input_shapes, output_names, output_shapes.
+input_names, input_layouts ("NCHW", "NHWC", "tokens", "flat"), input_shapes, input_pixels (None of floats),
+output_names, output_shapes. Samples of an image are [N, C, H, W] here, whatever the file wants.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from mcuformer.errors import UsageError
 from mcuformer.ir.graph import Graph
 
+Pixels = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and std per channel over 0..1 of an input that is uint8 in the file."""
 Feeds = NDArray | Sequence[NDArray] | Mapping[str, NDArray]
 """One array for the only input; else one for each, in order or by value name."""
 
@@ -38,14 +41,31 @@ def onnx_shape(graph: Graph, index: int) -> tuple[int, ...]:
 
 
 def layout_of(graph: Graph, index: int) -> str:
-    """Of input `index`: "NCHW", "tokens" or "flat"."""
+    """Of input `index`: "NCHW", "NHWC", "tokens" or "flat"."""
     layouts = graph.meta.get("input_layouts")
     return str(layouts[index]) if layouts else "tokens"
 
 
 def is_image(graph: Graph, index: int) -> bool:
-    """Whether input `index` is [1, C, H, W] in the file and [H, W, C] in the graph."""
-    return layout_of(graph, index) == "NCHW"
+    """Whether input `index` is [1, C, H, W] or [1, H, W, C] in the file and [H, W, C] in the graph."""
+    return layout_of(graph, index) in ("NCHW", "NHWC")
+
+
+def pixels_of(graph: Graph, index: int) -> Pixels | None:
+    """Of input `index`, where the file takes uint8."""
+    given = graph.meta.get("input_pixels")
+    return given[index] if given else None
+
+
+def to_file(graph: Graph, index: int, x: NDArray) -> NDArray:
+    """Reals [n, ...] of input `index` in the graph's layout -> [n, *shape in the file] in its type."""
+    pixels = pixels_of(graph, index)
+    if pixels is not None:
+        mean, std = (np.asarray(v, np.float64) for v in pixels)
+        x = np.clip(np.rint((x * std + mean) * 255), 0, 255).astype(np.uint8)
+    if layout_of(graph, index) == "NCHW":
+        x = np.moveaxis(x, -1, 1)
+    return np.ascontiguousarray(x).reshape(len(x), *onnx_shape(graph, index))
 
 
 def to_canonical(graph: Graph, x: Feeds) -> tuple[NDArray, ...]:
@@ -61,6 +81,10 @@ def to_canonical(graph: Graph, x: Feeds) -> tuple[NDArray, ...]:
 def _canonical(graph: Graph, index: int, x: NDArray) -> NDArray:
     shape, onnx = graph.type(graph.inputs[index]).shape, onnx_shape(graph, index)
     inner = onnx[1:] if onnx[:1] == (1,) else onnx
+    if is_image(graph, index):
+        if layout_of(graph, index) == "NHWC" and x.shape[-3:] == inner:
+            return np.ascontiguousarray(x.reshape(-1, *shape))
+        inner = (shape[2], *shape[:2])
     if x.size == 0 or x.shape[x.ndim - len(inner) :] != inner:
         raise UsageError(
             f"samples of shape {list(x.shape)} do not match the model's input {list(onnx)}",

@@ -30,6 +30,7 @@ from mcuformer.passes.fuse_layernorm import fuse_layernorm
 from mcuformer.passes.gate_residual import gate_residual
 from mcuformer.passes.gather_first import gather_first
 from mcuformer.passes.joined_axes import joined_axes
+from mcuformer.passes.lift_normalisation import lift_normalisation
 from mcuformer.passes.note_weight_scales import note_weight_scales
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
@@ -53,6 +54,7 @@ ONNX_PASSES: tuple[Pass, ...] = (
 FLOAT_PASSES: tuple[Pass, ...] = (
     dedupe,  # first: readers are counted below
     drop_softmax,  # a softmax is no move: before all that looks at the readers of logits
+    lift_normalisation,  # before the folds, which would take a part of it into the stem
     split_position,  # class token + its position become one constant
     gate_residual,  # before the folds, which would take its constants apart
     scale_into_sum,  # before fold_affine, which takes the scales in

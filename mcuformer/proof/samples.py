@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import Diagnostic
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.ir.graph import Graph
-from mcuformer.ir.layout import is_image, onnx_shape
+from mcuformer.ir.layout import to_file
 from mcuformer.ir.types import DTYPES, QParams
 
 SAMPLES = 2
@@ -38,7 +38,7 @@ class Samples:
 
     ints: tuple[NDArray, ...]
     reals: tuple[NDArray[np.float32], ...]
-    onnx: tuple[NDArray[np.float32], ...]
+    onnx: tuple[NDArray, ...]
 
     def __len__(self) -> int:
         return len(self.ints[0])
@@ -62,14 +62,7 @@ def draw_samples(graph: Graph, evidence: Evidence) -> Samples:
             _qparams(graph, n).dequantise(x).astype(np.float32)
             for n, x in zip(graph.inputs, ints, strict=True)
         )
-    return Samples(ints, real, tuple(onnx_layout(graph, i, x) for i, x in enumerate(real)))
-
-
-def onnx_layout(graph: Graph, index: int, x: NDArray) -> NDArray:
-    """[n, ...] of input `index` in the graph's layout -> [n, *shape in the file]."""
-    if is_image(graph, index):
-        x = np.moveaxis(x, -1, 1)
-    return np.ascontiguousarray(x).reshape(len(x), *onnx_shape(graph, index))
+    return Samples(ints, real, tuple(to_file(graph, i, x) for i, x in enumerate(real)))
 
 
 def _spread(x: Sequence | NDArray) -> NDArray:

@@ -172,8 +172,11 @@ def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.Int
     if ctx.trace is None or layer.depthwise:
         return refine.plain(layer.w, layer.bias, bits)
     window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}
-    rows = ctx.trace.input_rows(op, window)
-    return refine.fitted(layer.w, rows, _targets(ctx, op, ctx.trace), bits)
+    targets = _targets(ctx, op, ctx.trace)
+    if op.kind == "conv2d" and (blocks := refine.blocks_of(layer.w)):
+        x = ctx.trace.arriving(op, window)
+        return refine.fitted_apart(layer.w, x, targets, bits, blocks)
+    return refine.fitted(layer.w, ctx.trace.input_rows(op, window), targets, bits)
 
 
 def _targets(ctx: Context, op: Op, trace: Trace) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ from mcuformer.quant.gptq import Feedback, feedback, gptq, round_weights, search
 ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
+
+Block = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +114,30 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
         scale = weight_scale(better, bits, np.diag(rows.seen))
         q = gptq(better, rows.feedback, scale, bits)
     return IntWeights(q, scale, y_mean - rows.mean @ (q * scale))
+
+
+def fitted_apart(
+    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[Block]
+) -> IntWeights:
+    """The same of w[K,N] that is nothing but `blocks`: each sees its own columns of x[R,K], so that a
+    convolution of many groups is many small problems, and stays one."""
+    found = IntWeights(np.zeros(w.shape), np.zeros(w.shape[1]), np.zeros(w.shape[1]))
+    for ins, outs in blocks:
+        rows = InputRows(np.ascontiguousarray(x[:, ins]))
+        part = fitted(w[np.ix_(ins, outs)], rows, y[:, outs], bits)
+        found.w[np.ix_(ins, outs)] = part.w
+        found.scale[outs], found.bias[outs] = part.scale, part.bias
+    return found
+
+
+def blocks_of(w: NDArray) -> list[Block]:
+    """(inputs, outputs) of w[K,N] whose outputs read no common input; [] where they are not several."""
+    read = w != 0
+    kinds, which = np.unique(read.T, axis=0, return_inverse=True)
+    some = np.flatnonzero(kinds.any(axis=1))
+    if len(some) < 2 or kinds.sum(axis=0).max() > 1 or len(some) < len(kinds):
+        return []
+    return [(np.flatnonzero(kinds[i]), np.flatnonzero(which == i)) for i in some]
 
 
 def picked(count: int) -> slice | NDArray[np.intp]:

@@ -34,10 +34,11 @@ class Trace:
         key = (op.inputs[0], op.kind == "linear", tuple(window.items()))
         if self._rows is None or self._rows[0] != key:
             self._rows = None  # before the next ones take their memory
-            self._rows = key, refine.InputRows(self._integers(op, window))
+            self._rows = key, refine.InputRows(self.arriving(op, window))
         return self._rows[1]
 
-    def _integers(self, op: Op, window: Mapping[str, Any]) -> NDArray[np.float32]:
+    def arriving(self, op: Op, window: Mapping[str, Any]) -> NDArray[np.float32]:
+        """The rows [R, K] that a layer reads, less x_zp."""
         x = self.ints[str(op.inputs[0])]
         if op.kind != "linear":
             patches = im2col(x, window)

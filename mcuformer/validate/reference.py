@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from mcuformer.errors import ToolMissingError, UnsupportedModelError
 
 _BATCH = 32
+_TYPES: Mapping[str, str] = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+}  # fmt: skip
 
 
 class FloatReference:
@@ -62,5 +66,6 @@ class FloatReference:
         count = len(samples[0])
         shapes = [(count, *s[1:]) if self.batch > 1 else s for s in self._shapes]
         rows = zip(self._inputs, samples, shapes, strict=True)
-        found = self._session.run(None, {i.name: x.reshape(shape) for i, x, shape in rows})
+        feeds = {i.name: x.reshape(s).astype(_TYPES.get(i.type, x.dtype)) for i, x, s in rows}
+        found = self._session.run(None, feeds)
         return [np.asarray(y).reshape(count, -1) for y in found]

@@ -63,7 +63,7 @@ class Comparison:
         results = [split(table, data) for data in self.device(device_bytes(ints))]
         got = [np.stack(rows) for rows in zip(*results, strict=True)]
         self._interpret(ints, got)
-        floats = self.reference.run(self.codec.to_float(samples)) if self.reference else ()
+        floats = self.reference.run(self.codec.to_file(samples)) if self.reference else ()
         for i, seen in enumerate(self.outputs):
             seen.ours.append(seen.output.reals(got[i]).reshape(len(got[i]), -1))
             seen.floats += [floats[i]] if floats else []

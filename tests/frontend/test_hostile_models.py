@@ -224,11 +224,13 @@ def test_subgraphs_and_foreign_operators(tmp_path: Path) -> None:
     inner = helper.make_graph(
         [build.node("Relu", "x", "z")], "g", [], [helper.make_tensor_value_info("z", 1, None)]
     )
+    choice = [build.node("ReduceMax", "x", "m", keepdims=0), build.node("Greater", "m t", "c")]
     nodes = [
+        *choice,
         helper.make_node("If", ["c"], ["y"], name="branch", then_branch=inner, else_branch=inner),
         helper.make_node("Magic", ["y"], ["w"], name="spell", domain="my.ops"),
     ]
-    message = refused(tmp_path, build.model(nodes, {"c": np.asarray(True)}, outputs=["w"]))
+    message = refused(tmp_path, build.model(nodes, {"t": np.float32(0)}, outputs=["w"]))
     assert "If 'branch'" in message and "my.ops.Magic 'spell'" in message
 
 

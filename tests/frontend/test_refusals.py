@@ -89,3 +89,15 @@ def test_every_operator_of_the_table_has_its_sentence() -> None:
     folded = {name for name, spec in ONNX.items() if spec.use == "folded"}
     folded -= {"Constant"}  # never depends on anything
     assert folded <= set(refusals.REASONS)
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft", "com.microsoft.nchwc"])
+def test_the_extended_level_of_onnxruntime_is_told_apart(tmp_path: Path, domain: str) -> None:
+    kind = "FusedConv" if domain == "com.microsoft" else "Conv"
+    fused = helper.make_node(kind, ["x", "w"], ["y"], name="stem", domain=domain)
+    proto = build.model([fused], {"w": build.rand(8, 4, 1, 1)}, (1, 4, 6, 6))
+    with pytest.raises(
+        UnsupportedModelError, match="a fused operator of another runtime"
+    ) as caught:
+        build.load(tmp_path, proto)
+    assert "ORT_ENABLE_BASIC" in str(caught.value.hint)

@@ -13,7 +13,14 @@ from mcuformer.quant.gptq import (
     searched,
     weight_scale,
 )
-from mcuformer.quant.refine import InputRows, IntWeights, fitted, plain
+from mcuformer.quant.refine import (
+    InputRows,
+    IntWeights,
+    blocks_of,
+    fitted,
+    fitted_apart,
+    plain,
+)
 
 
 def correlated(rows: int, k: int, seed: int) -> NDArray[np.float32]:
@@ -119,3 +126,30 @@ def test_few_rows_cost_nothing_on_other_rows(bits: int, share: float) -> None:
     for seen in (x, np.repeat(x, 9, axis=0)):  # a row that is repeated is seen once
         done = fitted(w, InputRows(seen), (seen @ w).astype("f4"), bits)
         assert error_db(done) < error_db(plain(w, np.zeros(32), bits)) + 2
+
+
+def test_the_groups_of_a_convolution_are_fitted_each_by_itself() -> None:
+    rng = np.random.default_rng(4)
+    x, w = correlated(400, 12, 4), np.zeros((12, 6))
+    for group in range(3):
+        w[group::3, 2 * group : 2 * group + 2] = rng.normal(size=(4, 2))  # as taps of channels lie
+    y = (x @ w).astype("f4")
+    blocks = blocks_of(w)
+    assert [(list(i), list(o)) for i, o in sorted(blocks, key=lambda b: b[1][0])] == [
+        (list(range(g, 12, 3)), [2 * g, 2 * g + 1]) for g in range(3)
+    ]
+    made = fitted_apart(w, x, y, 8, blocks)
+    assert not made.w[w == 0].any()
+    for ins, outs in blocks:
+        alone = fitted(w[np.ix_(ins, outs)], InputRows(x[:, ins]), y[:, outs], 8)
+        np.testing.assert_array_equal(made.w[np.ix_(ins, outs)], alone.w)
+        np.testing.assert_array_equal(made.bias[outs], alone.bias)
+    error = x @ (made.w * made.scale) + made.bias - y
+    assert error.std() < 0.01 * y.std()
+
+
+def test_weights_that_are_no_groups() -> None:
+    dense = np.ones((4, 3))
+    dead = dense * [1, 1, 0]
+    overlapping = np.asarray([[1, 0], [1, 1], [0, 1]])
+    assert blocks_of(dense) == blocks_of(dead) == blocks_of(overlapping) == []

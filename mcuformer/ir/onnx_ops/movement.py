@@ -185,6 +185,19 @@ def scatter_nd(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (x,)
 
 
+def scatter_elements(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x, index, updates = need(args, 0).copy(), need(args, 1), need(args, 2)
+    axis = wrapped(attrs.get("axis", 0), x.ndim)
+    where = [np.asarray(i) for i in np.indices(index.shape)]
+    where[axis] = np.where(index < 0, index + x.shape[axis], index)
+    combine = _SCATTER[attrs.get("reduction", "none")]
+    if combine is None:
+        x[tuple(where)] = updates
+    else:
+        combine.at(x, tuple(where), updates)
+    return (x,)
+
+
 def _joined(op: Op, types: Types, data: Args) -> list[Shape]:
     shapes = [t.shape for t in types if t is not None]
     axis = wrapped(op.attrs["axis"], len(shapes[0]))
@@ -236,4 +249,5 @@ ROWS = (
     _moved("SpaceToDepth", space_to_depth),
     OnnxOp("Trilu", "folded", by_zeros(trilu), FIRST, trilu),
     OnnxOp("ScatterND", "folded", same_shape, FIRST, scatter_nd),
+    OnnxOp("ScatterElements", "folded", same_shape, FIRST, scatter_elements),
 )  # fmt: skip

@@ -118,6 +118,17 @@ def arg(f: Callable[..., NDArray]) -> NodeEvaluation:
     return run
 
 
+def top_k(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    """Values and places, sorted; the first of equals first."""
+    x, k, axis = need(args, 0), ints_of(args, 1, "k")[0], attrs.get("axis", -1)
+    if attrs.get("largest", 1):
+        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+    else:
+        order = np.argsort(x, axis, kind="stable")
+    places = np.take(order, np.arange(k), axis)
+    return (np.take_along_axis(x, places, axis), places.astype(np.int64))[:n_out]
+
+
 def shape(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x = need(args, 0)
     dims = x.shape[slice(attrs.get("start", 0), attrs.get("end", x.ndim))]
@@ -205,6 +216,7 @@ ROWS = (
     OnnxOp("CumSum", "folded", same_shape, FIRST, cumsum),
     _numbers("ArgMax", arg(np.argmax), "compiled", "at the end of the model; the first of equals"),
     _numbers("ArgMin", arg(np.argmin)), _numbers("NonZero", non_zero),
+    OnnxOp("TopK", "folded", by_zeros(top_k), FIRST, top_k, later="int64"),
     OnnxOp("Shape", "folded", _dims_of, INDEX, shape),
     OnnxOp("Size", "folded", lambda op, types, data: [()], INDEX, size),
     _over_axes("Constant", constant),

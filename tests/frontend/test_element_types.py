@@ -1,0 +1,104 @@
+"""Half, bfloat16 and double: weights, whole graphs, and conversions between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from build import load, model, node, rand
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from mcuformer.frontend.load import load_raw
+from mcuformer.ir.interp_float import run_float, run_onnx
+from mcuformer.validate.reference import FloatReference
+
+F16, BF16, F64, F32 = (
+    TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.FLOAT,
+)  # fmt: skip
+TYPES = {"half": F16, "bfloat16": BF16, "double": F64}
+IMAGE = (1, 3, 6, 8)
+WEIGHTS = {
+    "w": rand(4, 3, 3, 3, seed=1), "b": rand(4, seed=2), "u": rand(4, 5, seed=3),
+    "c": np.asarray(0.5, np.float32), "g": rand(5, seed=4), "h": rand(5, seed=5),
+}  # fmt: skip
+LAYERS = [
+    node("Conv", "x w b", "a", pads=[1, 1, 1, 1]),
+    node("Relu", "a", "r"),
+    node("Mul", "r c", "s"),
+    node("GlobalAveragePool", "s", "p"),
+    node("Flatten", "p", "f"),
+    node("MatMul", "f u", "y"),
+]
+
+
+def tensor(name: str, array: np.ndarray, kind: int) -> TensorProto:
+    if kind == BF16:
+        bits = (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        return helper.make_tensor(name, kind, array.shape, bits.tobytes(), raw=True)
+    return numpy_helper.from_array(array.astype(helper.tensor_dtype_to_np_dtype(kind)), name)
+
+
+def typed(kind: int) -> ModelProto:
+    """All of it in one type, input and output included."""
+    proto = model(LAYERS, WEIGHTS, IMAGE)
+    del proto.graph.initializer[:]
+    read = {i for n in LAYERS for i in n.input}
+    proto.graph.initializer.extend(tensor(k, v, kind) for k, v in WEIGHTS.items() if k in read)
+    for info in (*proto.graph.input, *proto.graph.output):
+        info.type.tensor_type.elem_type = kind
+    return proto
+
+
+def widened(kind: int) -> ModelProto:
+    """Weights in one type, converted where they are read; an activation goes there and back."""
+    read = sorted({i for n in LAYERS for i in n.input} & set(WEIGHTS))
+    casts = [node("Cast", f"{k}16", k, to=F32) for k in read]
+    there = [node("Cast", "s", "t", to=kind), node("Cast", "t", "q", to=F32)]
+    layers = [*LAYERS[:3], *there, node("GlobalAveragePool", "q", "p"), *LAYERS[4:]]
+    proto = model([*casts, *layers], {}, IMAGE)
+    proto.graph.initializer.extend(tensor(f"{k}16", WEIGHTS[k], kind) for k in read)
+    return proto
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("whole", [True, False])
+def test_it_is_computed_in_float(tmp_path: Path, kind: str, whole: bool) -> None:
+    proto = (typed if whole else widened)(TYPES[kind])
+    graph = load(tmp_path, proto)
+    x = rand(*IMAGE, seed=9)
+    raw = load_raw(tmp_path / "model.onnx")
+    expected = run_onnx(load_raw(saved(tmp_path)), {"x": x})["y"]
+    near = 0.05 if kind == "bfloat16" else 0.01
+    np.testing.assert_allclose(run_onnx(raw, {"x": x})["y"], expected, atol=near)
+    np.testing.assert_allclose(run_float(graph, [x])[graph.outputs[0]], expected, atol=near)
+
+
+def saved(tmp_path: Path) -> Path:
+    """The same in float32."""
+    folder = tmp_path / "float"
+    folder.mkdir()
+    read = {i for n in LAYERS for i in n.input}
+    load(folder, model(LAYERS, {k: v for k, v in WEIGHTS.items() if k in read}, IMAGE))
+    return folder / "model.onnx"
+
+
+def test_onnxruntime_is_given_half_floats(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    graph = load(tmp_path, typed(F16))
+    x = rand(*IMAGE, seed=9)
+    (y,) = FloatReference(tmp_path / "model.onnx", [IMAGE]).run([x])
+    np.testing.assert_allclose(y, run_float(graph, [x])[graph.outputs[0]].reshape(1, -1), atol=0.02)
+
+
+def test_numbers_beyond_half_are_cut_nowhere(tmp_path: Path) -> None:
+    """An intermediate value may be wider than the type that the file has for it."""
+    weights = {"k": np.asarray(1e4, np.float32)}
+    layers = [
+        node("Mul", "x k", "a"),
+        node("Cast", "a", "h", to=F16),
+        node("Cast", "h", "y", to=F32),
+    ]
+    graph = load(tmp_path, model(layers, weights, IMAGE))
+    x = np.full(IMAGE, 100.0, np.float32)
+    assert np.isfinite(run_float(graph, [x])[graph.outputs[0]]).all()
