@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 NAME = "mcuformer"
 _CONTAINERS = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
@@ -188,10 +189,14 @@ def shared_names(all_modules: Sequence[Module]) -> dict[str, list[str]]:
     return {name: [*texts] for name, texts in found.items() if len({*texts.values()}) > 1}
 
 
+def mirror(tree: Path) -> dict[str, dict[str, Any]]:
+    """The tables of tests/mirror.toml, which older trees have not."""
+    path = tree / "tests" / "mirror.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def untested(tree: Path, all_modules: Sequence[Module]) -> list[str]:
-    mirror = tree / "tests" / "mirror.toml"
-    table = tomllib.loads(mirror.read_text(encoding="utf-8")) if mirror.is_file() else {}
-    covered = {name for part in table.values() for name in part}
+    covered = {name for part in mirror(tree).values() for name in part}
     missing = []
     for m in all_modules:
         folder = tree / "tests" / Path(*m.path.relative_to(tree).parts[1:-1])
