@@ -49,6 +49,7 @@ CASES = [
     ("argmax", {}, (3, 4, 6)),
     ("maxpool", POOL, (3, 4, 4, 6)),
     ("avgpool", POOL, (3, 4, 4, 6)),
+    ("resize", {"rows": (-1, 0, 1, 2, 3), "columns": (0, 2)}, (3, 4, 4, 6), (5, 2), (2, 3)),
 ]  # fmt: skip
 
 

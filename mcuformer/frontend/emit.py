@@ -205,21 +205,23 @@ class Emitter:
         """A tensor of target's shape holding base elements `target`, the view's scale applied."""
         if target.size == 0:
             raise Unsupported("a tensor without elements")
+        value = view.scale * view.fill
         view = self.real(view.with_index(target))
         assert isinstance(view.base, Tensor)
-        out = self._placed(view.base, view.index)
+        fill = value / view.scale if value else 0.0
+        out = self._placed(view.base, view.index, fill)
         return out if keep_scale else self.scaled(out, view.scale)
 
-    def _placed(self, base: Tensor, target: Index) -> Tensor:
+    def _placed(self, base: Tensor, target: Index, fill: float) -> Tensor:
         data = self.builder.values[base.name].data
         if data is not None:
-            moved = np.append(data.reshape(-1), 0)[target]
+            moved = np.append(data.reshape(-1), fill)[target]
             return Tensor(self.const("const", moved), target.shape)
         if target.size == math.prod(base.shape) and is_arange(target):
             return self.reshape(base, target.shape)
         x, flat = self.tokens(base), target.reshape(-1, target.shape[-1])
         if (flat < 0).any():
-            x, flat = self._with_zero_row(x, flat)
+            x, flat = self._with_filled_row(x, flat, fill)
         row, col = flat // x.shape[1], flat % x.shape[1]
         if (row == row[:, :1]).all() and (col == col[:1]).all():
             out = self.rows(self.columns(x, col[0]), row[:, 0])  # columns sink into a layer
@@ -227,9 +229,9 @@ class Emitter:
             out = self._by_granules(x, flat)
         return self.reshape(out, target.shape)
 
-    def _with_zero_row(self, x: Tensor, flat: Index) -> tuple[Tensor, Index]:
-        zeros = self.const("zeros", np.zeros((1, x.shape[1])))
-        grown = self.op("concat", [x.name, zeros], {"axis": 0}, "padded")
+    def _with_filled_row(self, x: Tensor, flat: Index, fill: float) -> tuple[Tensor, Index]:
+        row = self.const("zeros" if fill == 0 else "fill", np.full((1, x.shape[1]), fill))
+        grown = self.op("concat", [x.name, row], {"axis": 0}, "padded")
         column = np.broadcast_to(np.arange(flat.shape[1]) % x.shape[1], flat.shape)
         return grown, np.where(flat < 0, x.shape[0] * x.shape[1] + column, flat)
 

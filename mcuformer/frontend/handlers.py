@@ -15,11 +15,14 @@ from mcuformer.frontend import (
     arithmetic,
     attention,
     attention_node,
+    convolutions,
     einsum,
     layers,
+    pooling,
     products,
     reductions,
     statistics,
+    transposed,
 )
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
@@ -210,7 +213,21 @@ def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 def _conv(emit: Emitter, op: Op, args: Operands) -> Operand:
     scales = _file_scales(emit, op, 1, 0)
-    return layers.conv(emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales)
+    return convolutions.conv(
+        emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales
+    )
+
+
+def _conv_transpose(emit: Emitter, op: Op, args: Operands) -> Operand:
+    group, scales = op.attrs.get("group", 1), _file_scales(emit, op, 1, 1)
+    scales = None if scales is None else np.tile(scales, group)
+    x, w, b = _view(args, 0), _wanted(args, 1), _const(args, 2)
+    return transposed.conv_transpose(emit, x, w, b, op.attrs, scales)
+
+
+def _col2im(emit: Emitter, op: Op, args: Operands) -> Operand:
+    image, block = ([int(v) for v in _wanted(args, i)] for i in (1, 2))
+    return transposed.col2im(emit, _view(args, 0), op.attrs, image, block)
 
 
 def _reduce_axes(op: Op, args: Operands, rank: int) -> list[int]:
@@ -245,18 +262,24 @@ def _max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
         raise OwnFault(
             "looked for the largest alone, found a reader of the indices of the largest: ArgMax gives some"
         )
-    return reductions.pool(emit, "maxpool", _view(args, 0), op.attrs)
+    return pooling.pool(emit, "maxpool", _view(args, 0), op.attrs)
 
 
 def _global_max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
-    return reductions.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
+    return pooling.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
 
 
 def _reduce_max(emit: Emitter, op: Op, args: Operands) -> Operand:
     x = _view(args, 0)
     axes = _reduce_axes(op, args, len(x.shape))
     return reductions.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
+
+
+def _reduce_min(emit: Emitter, op: Op, args: Operands) -> Operand:
+    least = _reduce_max(emit, op, [arithmetic.scaled(_view(args, 0), -1.0), *args[1:]])
+    assert isinstance(least, View)
+    return arithmetic.scaled(least, -1.0)
 
 
 def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -316,7 +339,9 @@ def _argmax(emit: Emitter, op: Op, args: Operands) -> Operand:
             "looked for the first of equals, found the last of equals (select_last_index=1)"
         )
     axis, keepdims = op.attrs.get("axis", 0), bool(op.attrs.get("keepdims", 1))
-    return reductions.argmax(emit, _view(args, 0), axis, keepdims)
+    x = _view(args, 0)
+    x = x if op.kind == "ArgMax" else arithmetic.scaled(x, -1.0)
+    return reductions.argmax(emit, x, axis, keepdims)
 
 
 def _dropout(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -341,7 +366,8 @@ def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 HANDLERS: Mapping[str, Handler] = {
     "MatMul": _matmul, "Einsum": _einsum, "Attention": _attention, "RotaryEmbedding": _rotary,
-    "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
+    "Gemm": _gemm, "Conv": _conv, "ConvTranspose": _conv_transpose, "Col2Im": _col2im,
+    "LayerNormalization": _layernorm,
     "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
     "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,
@@ -355,9 +381,11 @@ HANDLERS: Mapping[str, Handler] = {
     "Sqrt": lambda e, op, args: statistics.power(e, _view(args, 0), 0.5),
     "Reciprocal": lambda e, op, args: statistics.power(e, _view(args, 0), -1.0),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
-    "AveragePool": lambda e, op, args: reductions.pool(e, "avgpool", _view(args, 0), op.attrs),
-    "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
+    "AveragePool": lambda e, op, args: pooling.pool(e, "avgpool", _view(args, 0), op.attrs),
+    "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max, "ReduceMin": _reduce_min,
     "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
+    "ArgMin": _argmax, "LogSoftmax": lambda e, op, args: reductions.log_softmax(
+        e, _view(args, 0), op.attrs.get("axis", -1)),
     "Identity": lambda e, op, args: _view(args, 0),
     "Dropout": _dropout,
 }  # fmt: skip

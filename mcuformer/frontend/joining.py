@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
+from mcuformer.frontend.resizing import resize
+from mcuformer.frontend.views import Tensor, Unsupported, View
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import wrapped
 from mcuformer.ir.optable import ONNX
@@ -20,39 +22,47 @@ MOVED_NODES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
     if op.kind == "Concat":
-        return [_concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
+        return [concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
     x, rest = args[0], list(args[1:])
     if not isinstance(x, View) or any(isinstance(a, View) for a in rest):
         raise Unsupported(
             "looked for constant sizes, indices or order, found ones that depend on the model's input"
         )
     if op.kind == "Pad":
-        rest = _zero_padding(op, rest)
+        x, rest = _padding(emit, op, x, rest)
     arrays = [a for a in rest if not isinstance(a, View)]
-    if op.kind == "Resize" and op.attrs.get("mode", "nearest") != "nearest":
-        raise OwnFault(
-            f"looked for mode nearest, found {op.attrs['mode']}: nearest works on activations, and "
-            "every mode on constants"
-        )
+    if op.kind in ("Resize", "Upsample"):
+        return [resize(emit, op, x, arrays)]
     moved = ONNX[op.kind].evaluate(op.attrs, [x.index, *arrays], len(op.outputs))
     return [x.with_index(index) for index in moved]
 
 
-def _zero_padding(op: Op, rest: list[Operand | None]) -> list[Operand | None]:
-    fill = rest[1] if len(rest) > 1 else None
-    assert not isinstance(fill, View)
-    if op.attrs.get("mode", "constant") == "constant" and fill is not None and fill.any():
-        raise OwnFault(
-            f"padding with a value other than 0: found {float(fill.reshape(-1)[0]):g}; 0, or mode edge "
-            "or reflect, works"
-        )
-    return [rest[0], np.asarray(-1), *rest[2:]]
+def _padding(
+    emit: Emitter, op: Op, x: View, rest: list[Operand | None]
+) -> tuple[View, list[Operand | None]]:
+    """The view that has the padding's value as its fill, and the operands of a Pad of its indices."""
+    given = rest[1] if len(rest) > 1 else None
+    assert not isinstance(given, View)
+    if op.attrs.get("mode", "constant") != "constant":
+        return x, [rest[0], None, *rest[2:]]
+    value = 0.0 if given is None or not given.size else float(given.reshape(-1)[0])
+    if value and not x.scale:
+        x = emit.unscaled(x)
+    fill = value / x.scale if value else 0.0
+    if fill != x.fill:
+        if x.index.size and x.index.min() < 0:
+            x = emit.ordered(x)
+        x = replace(x, fill=fill)
+    return x, [rest[0], np.asarray(-1), *rest[2:]]
 
 
-def _concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
+def concat(emit: Emitter, parts: list[Operand], axis: int) -> View:
     first = next(p for p in parts if isinstance(p, View))
     same = all(
-        isinstance(p, View) and p.base is first.base and p.scale == first.scale for p in parts
+        isinstance(p, View)
+        and p.base is first.base
+        and (p.scale, p.fill) == (first.scale, first.fill)
+        for p in parts
     )
     if same:
         joined = [p.index for p in parts if isinstance(p, View)]

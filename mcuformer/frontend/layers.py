@@ -12,7 +12,6 @@ from mcuformer.frontend import arithmetic, products, statistics
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View, whole
 from mcuformer.ir.onnx_ops.base import Attrs
-from mcuformer.ir.onnx_ops.pools import spatial_pads
 
 
 def linear(
@@ -207,64 +206,3 @@ def batchnorm(emit: Emitter, x: View, params: Sequence[NDArray], eps: float) -> 
     shape = (-1, *[1] * (len(x.shape) - 2))
     y = arithmetic.multiply(emit, x, k.reshape(shape))
     return arithmetic.add(emit, y, (b - mean * k).reshape(shape))
-
-
-def conv(
-    emit: Emitter, x: View, w: NDArray, b: NDArray | None, attrs: Attrs, scales: NDArray | None
-) -> View:
-    """x[1, Ci, H, W] with w[Co, Ci/g, kh, kw] -> [1, Co, Ho, Wo]."""
-    if w.ndim != 4 or x.shape[0] != 1:
-        raise OwnFault(
-            f"convolution of {list(x.shape)} with weights {list(w.shape)}: want 2-D, batch 1; "
-            "a 1-D one is [1, C, 1, W] under a kernel of (1, k)"
-        )
-    if any(d != 1 for d in attrs.get("dilations") or ()):
-        raise OwnFault(
-            f"looked for a kernel without gaps, found dilations {list(attrs['dilations'])}: what works "
-            "is a larger kernel that holds zeros in the gaps"
-        )
-    strides = tuple(attrs.get("strides") or (1, 1))
-    if _mixes_heads(emit, x, w, attrs):
-        rows = x.with_index(np.moveaxis(x.index, 1, -1))
-        y = linear(emit, rows, w[:, :, 0, 0].T, b, scales)
-        return y.with_index(np.moveaxis(y.index, -1, 1))
-    image, pads = _image(emit, x, spatial_pads(attrs, x.shape[2:], w.shape[2:], strides, (1, 1)))
-    scales = None if scales is None else np.abs(scales * x.scale)
-    operands = [image.name, emit.weight(w.transpose(2, 3, 1, 0) * x.scale, scales)]
-    if b is not None:
-        operands.append(emit.const("b", b))
-    spec = {"strides": strides, "pads": pads, "group": attrs.get("group", 1)}
-    return planar(emit.op("conv2d", operands, spec, ""))
-
-
-def _mixes_heads(emit: Emitter, x: View, w: NDArray, attrs: Attrs) -> bool:
-    """Whether it is a linear layer over the heads of an attention's scores or probabilities."""
-    point = w.shape[2:] == (1, 1) and attrs.get("group", 1) == 1
-    moved = any(s != 1 for s in attrs.get("strides") or ()) or any(attrs.get("pads") or ())
-    if not point or moved:
-        return False
-    return not isinstance(x.base, Tensor) or x.base.name in emit.of_products
-
-
-def planar(image: Tensor) -> View:
-    """[H, W, C] as the ONNX tensor [1, C, H, W]."""
-    view = whole(image)
-    return view.with_index(view.index.transpose(2, 0, 1)[None])
-
-
-def _image(
-    emit: Emitter, x: View, pads: Sequence[tuple[int, int]]
-) -> tuple[Tensor, tuple[int, int, int, int]]:
-    """x[1, C, H, W] as [H, W, C], and (top, left, bottom, right): zero borders become padding."""
-    index = x.index[0].transpose(1, 2, 0)
-    (top, bottom), (left, right) = pads
-    zero = (index < 0).all(2)
-    while index.shape[0] > 1 and zero[0].all():
-        index, zero, top = index[1:], zero[1:], top + 1
-    while index.shape[0] > 1 and zero[-1].all():
-        index, zero, bottom = index[:-1], zero[:-1], bottom + 1
-    while index.shape[1] > 1 and zero[:, 0].all():
-        index, zero, left = index[:, 1:], zero[:, 1:], left + 1
-    while index.shape[1] > 1 and zero[:, -1].all():
-        index, zero, right = index[:, :-1], zero[:, :-1], right + 1
-    return emit.place(x, index, keep_scale=True), (top, left, bottom, right)

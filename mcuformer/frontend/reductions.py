@@ -1,81 +1,17 @@
-"""Pools, means, the largest: what is computed along axes or windows."""
+"""Means, the largest, logarithms of shares: what is computed along axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.layers import conv, planar
-from mcuformer.frontend.views import OwnFault, Unsupported, View, is_arange
-from mcuformer.ir.onnx_ops.base import Attrs, wrapped
-from mcuformer.ir.onnx_ops.pools import ceil_count, spatial_pads
-
-
-def pool(emit: Emitter, kind: str, x: View, attrs: Attrs) -> View:
-    kernel = tuple(attrs["kernel_shape"])
-    strides = tuple(attrs.get("strides") or [1] * len(kernel))
-    if len(kernel) != 2 or x.shape[0] != 1:
-        raise OwnFault(
-            f"looked for a 2-D pool of [1, C, H, W], found {len(kernel)}-D of {list(x.shape)}: a 1-D "
-            "one is [1, C, 1, W] under a kernel of (1, k)"
-        )
-    if any(d != 1 for d in attrs.get("dilations") or ()):
-        raise OwnFault(
-            f"looked for a pool without dilation, found dilations {list(attrs['dilations'])}: what works "
-            "is dilation 1, or every second pixel (Slice) before the pool"
-        )
-    pads = spatial_pads(attrs, x.shape[2:], kernel, strides, (1, 1))
-    padded = any(any(p) for p in pads)
-    if any(p >= k for both, k in zip(pads, kernel, strict=True) for p in both):
-        raise OwnFault(
-            "looked for pads smaller than the kernel, found windows of padding alone: cut the pads"
-        )
-    if kind == "avgpool" and padded and attrs.get("count_include_pad", 0):
-        if attrs.get("ceil_mode", 0) and _grows(x.shape[2:], kernel, strides, pads):
-            raise OwnFault(
-                "looked for ceil_mode or count_include_pad, found both: either of them alone works"
-            )
-        return _counted(emit, x, kernel, attrs)
-    if attrs.get("ceil_mode", 0):
-        sizes = zip(x.shape[2:], kernel, strides, pads, strict=True)
-        pads = [_ceil_pads(*size) for size in sizes]
-    ordered = x.scale > 0 or kind == "avgpool"
-    image = emit.place(x, x.index[0].transpose(1, 2, 0), keep_scale=ordered)
-    (top, bottom), (left, right) = pads
-    spec = {"kernel": kernel, "strides": strides, "pads": (top, left, bottom, right)}
-    return replace(planar(emit.op(kind, [image.name], spec)), scale=x.scale if ordered else 1.0)
-
-
-def _counted(emit: Emitter, x: View, kernel: Sequence[int], attrs: Attrs) -> View:
-    """An average in which padding counts as zeros: a convolution of each channel by itself."""
-    channels = x.shape[1]
-    w = np.full((channels, 1, *kernel), 1.0 / math.prod(kernel), np.float32)
-    counted = {**attrs, "group": channels, "ceil_mode": 0}
-    return conv(emit, x, w, None, counted, None)
-
-
-def _grows(
-    sizes: Sequence[int],
-    kernel: Sequence[int],
-    strides: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-) -> bool:
-    """Whether ceil_mode has a window more than there would be without it."""
-    spans = [s + sum(p) - k for s, k, p in zip(sizes, kernel, pads, strict=True)]
-    rows = zip(sizes, spans, strides, pads, strict=True)
-    return any(ceil_count(s, span, by, p[0]) > span // by + 1 for s, span, by, p in rows)
-
-
-def _ceil_pads(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int]:
-    """Padding under which ceil_mode's windows, and no others, fit."""
-    begin, end = pads
-    count = ceil_count(size, size + begin + end - kernel, stride, begin)
-    return begin, max(0, (count - 1) * stride + kernel - size - begin)
+from mcuformer.frontend.views import View, is_arange
+from mcuformer.ir.onnx_ops.base import wrapped
 
 
 def largest(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
@@ -127,15 +63,21 @@ def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, N
     return rows[:, order], restore
 
 
+def log_softmax(emit: Emitter, x: View, axis: int) -> View:
+    """z - log(1 + (sum exp(z) - 1)), z = x - max(x): of numbers no less than 0."""
+    top = largest(emit, x, [axis], True)
+    z = arithmetic.add(emit, x, arithmetic.scaled(top, -1.0))
+    with emit.below("sum"):
+        total = mean(emit, arithmetic.unary(emit, z, "decay"), [axis], True)
+        total = arithmetic.scaled(total, x.shape[axis])
+        logarithm = arithmetic.unary(emit, arithmetic.add(emit, total, np.array(-1.0)), "log1p")
+    return arithmetic.add(emit, z, arithmetic.scaled(logarithm, -1.0))
+
+
 def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:
     """Index of the largest along one axis: those elements become the channels of rows."""
-    if x.scale <= 0:
-        raise Unsupported(
-            "looked for the largest of values, found the largest of negated values: negate the weights "
-            "of the layer before"
-        )
     moved = np.moveaxis(x.index, axis, -1)
-    rows = emit.place(x, moved.reshape(-1, moved.shape[-1]), keep_scale=True)
+    rows = emit.place(x, moved.reshape(-1, moved.shape[-1]), keep_scale=x.scale > 0)
     index = np.arange(rows.shape[0]).reshape(moved.shape[:-1])
     out = emit.op("argmax", [rows.name])
     return View(out, np.expand_dims(index, axis) if keepdims else index)

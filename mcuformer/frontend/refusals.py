@@ -38,14 +38,11 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
     ),
     "looked for constants: what a TopK of activations chooses depends on the model's input; end the model "
     "before it and choose on the host, or take ArgMax": ("TopK",),
-    "looked for Softmax or plain logits, found their logarithm: drop it, which orders them alike": ("LogSoftmax",),
-    "looked for ArgMax, found the least: ArgMax works behind a layer with negated weights": ("ArgMin",),
-    "looked for ReduceMax, found the least: Neg, ReduceMax, Neg works": ("ReduceMin",),
     "looked for Sum and Mul with a constant, found the mean of several tensors": ("Mean",),
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
 ALWAYS = frozenset((
-    "Exp", "Log", "Sin", "Cos", "TopK", "ReduceL1", "ReduceMin", "LogSoftmax", "ArgMin",
+    "Exp", "Log", "Sin", "Cos", "TopK", "ReduceL1",
 ))  # fmt: skip
 REASONS: Mapping[str, str] = {
     kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds

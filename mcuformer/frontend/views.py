@@ -1,7 +1,7 @@
 """What a converted ONNX tensor is: elements of a canonical tensor, named one by one.
 
 `View.index` has the ONNX tensor's shape and holds flat element numbers of its base, so every
-Reshape, Transpose, Split, Slice is the same operation on `index` (docs/adr/0001). -1 is a zero.
+Reshape, Transpose, Split, Slice is the same operation on `index` (docs/adr/0001). -1 is `fill`, mostly a zero.
 """
 
 from __future__ import annotations
@@ -68,11 +68,12 @@ class Probs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """scale * base.flat[index]."""
+    """scale * base.flat[index], scale * fill where the index is -1."""
 
     base: Tensor | Scores | Probs
     index: Index
     scale: float = 1.0
+    fill: float = 0.0
 
     @property
     def shape(self) -> tuple[int, ...]:

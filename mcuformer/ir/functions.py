@@ -218,6 +218,20 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             lambda F, x: F.mish(x),
             (Spelling("Mish"),),
         ),
+        FunctionRow(  # of what is no more than 0
+            "decay",
+            lambda x: np.exp(np.minimum(x, 0.0)),
+            lambda F, x: x.clamp(max=0.0).exp(),
+            (),
+            plain=False,
+        ),
+        FunctionRow(  # of what is no less than 0
+            "log1p",
+            lambda x: np.log1p(np.maximum(x, 0.0)),
+            lambda F, x: x.clamp(min=0.0).log1p(),
+            (),
+            plain=False,
+        ),
     )
 }
 

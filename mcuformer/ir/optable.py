@@ -24,6 +24,7 @@ from mcuformer.ir.onnx_ops import (
     quantize,
     reduction,
     resize,
+    transposed,
 )
 from mcuformer.ir.onnx_ops.base import OnnxOp
 
@@ -87,6 +88,8 @@ CANONICAL: Mapping[str, FloatOp] = {
                 "of every row; the first of equals"),
         FloatOp("maxpool", ("x",), _WINDOW, shapes.pool, evaluate.maxpool),
         FloatOp("avgpool", ("x",), _WINDOW, shapes.pool, evaluate.avgpool),
+        FloatOp("resize", ("x", "wy", "wx"), ("rows", "columns"), shapes.resize, evaluate.resize,
+                "weights of the lines, and pixels, from rows[i], columns[j] on"),
     )
 }  # fmt: skip
 
@@ -105,7 +108,17 @@ FLOAT_OPS: Mapping[str, FloatOp] = {**CANONICAL, **{row.kind: row for row in _PR
 
 ONNX: Mapping[str, OnnxOp] = {
     row.name: row
-    for module in (nn, attention, pools, elementwise, reduction, movement, resize, quantize)
+    for module in (
+        nn,
+        transposed,
+        attention,
+        pools,
+        elementwise,
+        reduction,
+        movement,
+        resize,
+        quantize,
+    )
     for row in module.ROWS
 }
 ONNX_STAGE: Mapping[str, OnnxOp] = {

@@ -88,13 +88,13 @@ _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",), sums=Sums(
     lambda op, graph: 4 * kernels.channels_of(op, graph), "mcf_mean_finish",
     lambda op, graph: 8 * kernels.channels_of(op, graph)))  # fmt: skip
 _PLAIN: Mapping[str, Any] = {"nominal": as_it_is, "macs": none}
-_SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where"))
+_SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where", "Col2Im"))
 _PRODUCT = Lowering(
     "lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow", "RotaryEmbedding")
 )
-_UNARY_OPS = (*SPELLINGS, "PRelu", "Erf", "Clip", "Max", "Min")
+_UNARY_OPS = (*SPELLINGS, "LogSoftmax", "PRelu", "Erf", "Clip", "Max", "Min")
 _TABLE = Lowering("lower_simple.lower_unary", onnx=_UNARY_OPS, one_scale="both")
-_INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax",), one_scale="in")
+_INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax", "ArgMin"), one_scale="in")
 
 ROWS = (
     IntOp("q_add", named("a:-1", "b:-1", "ma:0", "mb:0", "offset:0"), "rows", _repeated,

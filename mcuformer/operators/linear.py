@@ -108,7 +108,7 @@ def _lowering(*onnx: str) -> Lowering:
 
 
 _TOKENS = _lowering("MatMul", "Gemm", "BatchNormalization")
-_CONVOLUTION = _lowering("Conv", "AveragePool", "BatchNormalization")
+_CONVOLUTION = _lowering("Conv", "ConvTranspose", "AveragePool", "BatchNormalization")
 
 ROWS = (
     IntOp("q_linear", _OPERANDS, "rows", _linear, evaluate.q_linear, {"linear": _TOKENS}, _LINEAR,

@@ -1,5 +1,5 @@
 """concat, slice, gather, reshape: the same bytes elsewhere. They have no const struct, and the
-schedule of their movement (schedule/ways/join.py, gather.py) calls mcf_copy, mcf_gather or nothing."""
+schedule of their movement (schedule/ways/join.py, gather.py) calls mcf_copy, mcf_gather, mcf_walk or nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from mcuformer.ir import int_ops_simple as evaluate
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import CANONICAL
+from mcuformer.kernels.walks import nest
 from mcuformer.operators.row import IntOp, Lowering, as_it_is, named, none
 
 MOST_ROWS = 65535  # that a table of uint16 can tell apart, and one mark
 
 
 def _too_many(graph: Graph, op: Op) -> str | None:
-    many = graph.type(str(op.inputs[0])).shape[0] > MOST_ROWS
-    return f"a choice among more than {MOST_ROWS:,} pieces" if many else None
+    many = graph.type(str(op.inputs[0])).shape[0] > MOST_ROWS and nest(op.attrs["indices"]) is None
+    return f"a choice among more than {MOST_ROWS:,} pieces in no regular order" if many else None
 
 
 _FACETS: Mapping[str, Any] = {

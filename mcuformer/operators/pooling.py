@@ -124,7 +124,7 @@ ROWS = (
         shape=_pooled,
         evaluate=q_maxpool,
         lowered={"maxpool": Lowering(
-            "lower_simple.lower_maxpool", onnx=("MaxPool", "GlobalMaxPool", "ReduceMax"), moves=True
+            "lower_simple.lower_maxpool", onnx=("MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin"), moves=True
         )},
         kernel=Kernel("mcf_maxpool", "mcf_maxpool.h", maxpool.pack, ("x",), ("x",)),
         cost=Cost("maxpool", maxpool.instructions, _WINDOW),

@@ -18,6 +18,8 @@ from mcuformer.ir.int_ops_linear import Args
 from mcuformer.ir.optable import Shape, ShapeError, ShapeRule, conv_output
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels.base import KernelData
+from mcuformer.kernels.conv import output_lines
+from mcuformer.kernels.lines import Lines
 from mcuformer.kernels.shapes import Values
 from mcuformer.operators.lowering import Target
 
@@ -118,6 +120,16 @@ class Lowering:
     wide: bool = False
 
 
+def window_lines(op: Op, graph: Values) -> Lines:
+    """Of a window with the attributes of a convolution."""
+    (kernel, _), (stride, _), (top, *_) = (
+        op.attrs["kernel"],
+        op.attrs["strides"],
+        op.attrs.get("pads", (0,)),
+    )
+    return Lines.of_windows(int(kernel), int(stride), int(top), output_lines(op, graph))
+
+
 def as_it_is(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
     """No attribute in the outline but those that structure decides."""
     return {}
@@ -141,7 +153,8 @@ class IntOp:
     multiply-accumulates. `counted`: the constant that reports count as the layer's weights.
     `weights`: the operand that is a matrix of 4 or 8 bits. `cut`: its output's channels can be
     computed apart; `grouped`: in whole groups (attribute "groups"). `broadcast`: an operand of one
-    row or one channel is read again for all of the output's.
+    row or one channel is read again for all of the output's. `lines`: of movement "lines", which lines
+    of the first operand an output line reads.
     """
 
     kind: str
@@ -162,6 +175,7 @@ class IntOp:
     repeated: bool = False
     broadcast: bool = False
     whole: Callable[[Op], tuple[str, ...]] = row_by_row
+    lines: Callable[[Op, Values], Lines] = window_lines
     places: Mapping[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

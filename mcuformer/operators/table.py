@@ -20,11 +20,12 @@ from mcuformer.operators import (
     norm,
     pooling,
     product,
+    resize,
     statistics,
 )
 from mcuformer.operators.row import Cost, Figure, IncompleteRow, IntOp, Kernel, Lowering, Movement
 
-_FAMILIES = (linear, norm, attention, product, elementwise, pooling, statistics, moves)
+_FAMILIES = (linear, norm, attention, product, elementwise, pooling, resize, statistics, moves)
 INT_OPS: Mapping[str, IntOp] = {row.kind: row for family in _FAMILIES for row in family.ROWS}
 _KERNELS: Mapping[str, Kernel] = {
     row.kind: row.kernel for row in INT_OPS.values() if row.kernel is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mcuformer.ir.functions import FUNCTIONS, clamp_bounds, split
 from mcuformer.ir.graph import Graph, Op
 
-_INSIDE = ("reshape", "slice", "gather", "mean", "maxpool", "avgpool")
+_INSIDE = ("reshape", "slice", "gather", "mean", "maxpool", "avgpool", "resize")
 
 
 def spread_qdq(graph: Graph) -> Graph:

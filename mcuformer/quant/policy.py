@@ -7,7 +7,7 @@ from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import LOWERED, MOVES
+from mcuformer.operators.table import JOINED, LOWERED, MOVES
 from mcuformer.quant.classes import changes_channels, moved_values, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
@@ -70,11 +70,16 @@ def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
         op = producers.get(name)
         if op is None:
             return []
-        if not moved_values(graph, op):
+        if not moved_values(graph, op) or _may_overshoot(graph, op):
             made.append(op)
-        elif any(graph.const(n) is not None for n in op.inputs):
+        elif op.kind in JOINED and any(graph.const(n) is not None for n in op.inputs):
             return []
     return made
+
+
+def _may_overshoot(graph: Graph, op: Op) -> bool:
+    """A resize of more than two taps has weights below 0 (cubic)."""
+    return op.kind == "resize" and any(graph.type(str(n)).shape[1] > 2 for n in op.inputs[1:])
 
 
 def _ends(made: list[Op]) -> tuple[bool, float]:

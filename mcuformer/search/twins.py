@@ -133,6 +133,7 @@ TWINS: Mapping[str, Twin | None] = {
     "argmax": NO_TWIN,
     "maxpool": NO_TWIN,
     "avgpool": NO_TWIN,
+    "resize": NO_TWIN,
 }
 if TWINS.keys() != FLOAT_OPS.keys():
     raise McuformerError(f"no word on training of {sorted(TWINS.keys() ^ FLOAT_OPS.keys())}")

@@ -83,6 +83,11 @@ void mcf_zero(void *y, int32_t bytes);
 /* y's row i is x's row index[i] (uint16); mcf_permute does the same in place, cycle by cycle, `row` holding one row. */
 void mcf_gather(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
                 const void *index);
+
+/* Rows in an order that is four loops, one in the other: for all a < n3, b < n2, c < n1, d < n0 the row of x at
+ * first + a*x3 + b*x2 + c*x1 + d*x0 bytes goes to y's at a*y3 + b*y2 + c*y1 + d*y0. */
+void mcf_walk(const void *x, int32_t first, void *y, int32_t row_bytes, int32_t n3, int32_t x3, int32_t y3, int32_t n2,
+              int32_t x2, int32_t y2, int32_t n1, int32_t x1, int32_t y1, int32_t n0, int32_t x0, int32_t y0);
 void mcf_permute(void *x, int32_t stride, int32_t row_bytes, const void *cycles, void *row);
 
 #endif

@@ -57,6 +57,9 @@ def test_refused(tmp_path: Path) -> None:
     last = build.node("ArgMax", "x", "y", axis=1, select_last_index=1)
     with pytest.raises(UnsupportedModelError, match="last of equals"):
         build.load(tmp_path, build.model([last], {}, x=[1, 5]))
+
+
+def test_the_least(tmp_path: Path) -> None:
+    check(tmp_path, [build.node("ArgMin", "x", "y", axis=1)], [1, 5])
     nodes = [build.node("Neg", "x", "n"), build.node("ArgMax", "n", "y", axis=1)]
-    with pytest.raises(UnsupportedModelError, match="largest of negated"):
-        build.load(tmp_path, build.model(nodes, {}, x=[1, 5]))
+    check(tmp_path, nodes, [1, 5])

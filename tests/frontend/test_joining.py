@@ -130,7 +130,6 @@ def test_the_largest_of_all(tmp_path: Path, node: object) -> None:
 @pytest.mark.parametrize(
     ("attrs", "why"),
     [
-        ({"kernel_shape": [2, 2], "dilations": [2, 2]}, "without dilation"),
         ({"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, "windows of padding alone"),
     ],
 )

@@ -28,7 +28,6 @@ def refusal(tmp_path: Path, nodes: list[NodeProto], **weights: np.ndarray) -> Un
         ("Exp", "part of no activation known here", "mcuformer ops"),
         ("Cos", "looked for positions that are constants", "--input-shape"),
         ("NonZero", "looked for a shape or an index that is constant", "--input-shape"),
-        ("LogSoftmax", "looked for Softmax or plain logits", "mcuformer ops"),
         ("Det", "this operator is not supported", "mcuformer ops"),
     ],
 )

@@ -46,8 +46,10 @@ def foreign(inputs: str, outputs: str) -> NodeProto:
 WEIGHTS = {
     "w": build.rand(6, 6), "k": build.rand(8, 8, 3, 3), "one": np.float32(1), "half": np.float32(0.5),
     "image": np.array([1, 8, 3, 4]), "tokens": np.array([1, 16, 6]), "c": build.rand(8, 8, 1, 1),
-    "five": np.float32(5), "bad": np.full((6, 6), np.nan, np.float32), "pads": np.array([0, 1, 0, 0, 0, 0]),
+    "five": np.float32(5), "bad": np.full((6, 6), np.nan, np.float32),
+    "roi": np.ones(8, np.float32), "roi3": np.ones(6, np.float32), "larger": np.array([1, 7, 6]),
 }  # fmt: skip
+CROPPED = {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"}
 
 
 def test_five_of_several_stages_in_a_chain(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_five_of_several_stages_in_a_chain(tmp_path: Path) -> None:
         N("MatMul", "r1 w", "a"),
         N("Abs", "a", "r2"),
         N("Reshape", "r2 image", "b"),
-        N("Conv", "b k", "r3", dilations=[2, 2], pads=[2, 2, 2, 2]),
+        N("Resize", "b roi _ image", "r3", **CROPPED),
         N("Relu", "r3", "d"),
         N("Reshape", "d tokens", "e"),
         N("MatMul", "e bad", "r4"),
@@ -76,7 +78,7 @@ def test_five_in_parallel_and_what_joins_them(tmp_path: Path) -> None:
         N("Softsign", "x", "r2"),
         N("Exp", "x", "r3"),
         N("ReduceL1", "x", "r4", axes=[2]),
-        N("Pad", "x pads one", "r5"),
+        N("Resize", "x roi3 _ larger", "r5", **CROPPED),
         N("Concat", "r2 r3", "a", axis=1),
         N("Slice", "r5 s e s1", "cut"),
         N("Div", "cut r4", "b"),

@@ -29,9 +29,9 @@ class Ways(NamedTuple):
 
 
 WAYS: Mapping[str, Ways] = {
-    "conv2d": Ways((images.token_conv,), (
+    "conv2d": Ways((images.token_conv, images.row_conv), (
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
-        images.patches)),
+        images.patches, images.dilated, images.transposed)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
     "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm, layers.l2_norm),
                       (images.channel_norm,)),
@@ -53,6 +53,7 @@ WAYS: Mapping[str, Ways] = {
     "argmax": Ways((layers.argmax,)),
     "maxpool": Ways((layers.largest_token,), (images.maxpool,)),
     "avgpool": Ways((), (images.avgpool,)),
+    "resize": Ways((), (images.resized, images.resized)),
 }  # fmt: skip
 """Canonical operator -> how it is drawn. A row of the table without a way fails below."""
 

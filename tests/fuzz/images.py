@@ -57,6 +57,44 @@ def grouped(d: Draw, x: str) -> str | None:
     return _conv(d, x, group * d.number(1, 6), group)
 
 
+def dilated(d: Draw, x: str) -> str | None:
+    """A kernel with gaps over all or each of the channels, the image keeping its size."""
+    _, c, h, w = d.shapes[x]
+    n = c if d.chance(40) else d.number(1, 16)
+    gaps, group = (d.number(1, 3), d.number(2, 4)), c if n == c and d.chance(50) else 1
+    if not small(n, h, w) or n * c // group * 9 > MOST_WEIGHTS:
+        return None
+    operands = [x, d.normal(n, c // group, 3, 3, scale=(9 * c // group) ** -0.5)]
+    attrs = {"dilations": list(gaps), "pads": [*gaps, *gaps], "group": group}
+    return d.node("Conv", operands, (1, n, h, w), **attrs)
+
+
+def transposed(d: Draw, x: str) -> str | None:
+    """A larger image, by all or each of the channels."""
+    _, c, h, w = d.shapes[x]
+    each = d.chance(30)
+    n = c if each else d.number(1, 12)
+    strides = (d.number(1, 3), d.number(1, 3))
+    kernel = [s + d.number(0, 2) for s in strides]
+    size = [(k_in - 1) * s + k for k_in, s, k in zip((h, w), strides, kernel, strict=True)]
+    if not small(n, *size) or n * c * kernel[0] * kernel[1] > MOST_WEIGHTS:
+        return None
+    operands = [x, d.normal(c, 1 if each else n, *kernel, scale=(c if not each else 1) ** -0.5)]
+    attrs = {"strides": list(strides), "group": c if each else 1}
+    return d.node("ConvTranspose", operands, (1, n, *size), **attrs)
+
+
+def row_conv(d: Draw, x: str) -> str | None:
+    """Along tokens."""
+    _, t, c = d.shapes[x]
+    n, k = d.number(1, 16), d.number(1, min(5, t))
+    if n * c * k > MOST_WEIGHTS:
+        return None
+    turned = d.transpose(x, (0, 2, 1), None)
+    y = d.node("Conv", [turned, d.normal(n, c, k, scale=(c * k) ** -0.5)], None)
+    return d.transpose(y, (0, 2, 1), (1, t - k + 1, n))
+
+
 def normed(d: Draw, x: str) -> str | None:
     """Convolution and BatchNormalization, as it is trained."""
     y = conv(d, x) or x
@@ -111,6 +149,22 @@ def avgpool(d: Draw, x: str) -> str | None:
     if d.chance(40):
         return _pool(d, x, "AveragePool", 0)
     return _pool(d, x, "AveragePool", 2, count_include_pad=d.number(0, 1))
+
+
+def resized(d: Draw, x: str) -> str | None:
+    """To any size, by any rule for where samples lie."""
+    _, c, h, w = d.shapes[x]
+    even = d.one_of((0, 2, 3))
+    size = (1, c, even * h, even * w) if even else (1, c, d.number(1, 24), d.number(1, 24))
+    if not small(*size):
+        return None
+    attrs = {
+        "mode": d.one_of(("linear", "linear", "linear", "cubic")),
+        "coordinate_transformation_mode": d.one_of(
+            ("half_pixel", "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+        ),
+    }
+    return d.node("Resize", [x, "", "", d.ints(*size)], size, **attrs)
 
 
 def whole_pool(d: Draw, x: str) -> str:

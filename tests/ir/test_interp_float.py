@@ -115,6 +115,7 @@ def test_activation_functions() -> None:
         "celu(0.7)": np.where(x < 0, 0.7 * (np.exp(x / 0.7) - 1), x),
         "selu(1.6, 1.05)": 1.05 * np.where(x < 0, 1.6 * (np.exp(x) - 1), x),
         "softplus": np.log(1 + np.exp(x)), "mish": x * np.tanh(np.log(1 + np.exp(x))),
+        "decay": np.exp(np.minimum(x, 0)), "log1p": np.log(1 + np.maximum(x, 0)),
         "leaky_relu(0.1)": np.maximum(x, 0.1 * x), "elu(0.7)": np.where(x < 0, 0.7 * (np.exp(x) - 1), x),
     }  # fmt: skip
     assert {split(name)[0] for name in want} == set(FUNCTIONS)

@@ -9,34 +9,47 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from util_stems import BUDGETS, LINES, MODES, Layer, Stem, in_strips, stem_model, stems
 
+from mcuformer.kernels.lines import Lines
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan.fit import Schedule
 from mcuformer.program.program import Program
 from mcuformer.quant import lower, synthetic_stats
-from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
+from mcuformer.schedule.ways.strips import Strips, line_choices
+
+
+def resized(draw: st.DrawFn, height: int) -> Lines:
+    """A resize by any factor: sampled evenly, or with the ends in place."""
+    count, taps = draw(st.integers(1, 60)), draw(st.integers(1, 4))
+    factor = height / count if draw(st.booleans()) else (height - 1) / max(count - 1, 1)
+    shift = draw(st.sampled_from((0.0, 0.5, factor / 2 - 0.5, -2.0, 3.0)))
+    return Lines.of_table([int(i * factor + shift // 1) for i in range(count)], taps, height)
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> tuple[tuple[Conv, ...], int]:
+def chains(draw: st.DrawFn) -> tuple[tuple[Lines, ...], int]:
     height = draw(st.integers(1, 60))
-    convs: list[Conv] = []
+    convs: list[Lines] = []
     lines = height
     for _ in range(draw(st.integers(1, 4))):
+        if draw(st.integers(0, 3)) == 0:
+            convs.append(resized(draw, lines))
+            lines = convs[-1].count
+            continue
         kernel, stride = draw(st.integers(1, 7)), draw(st.integers(1, 4))
         pad, below = draw(st.integers(0, 5)), draw(st.integers(0, 5))
         if lines + pad + below < kernel:
             break
         lines = (lines + pad + below - kernel) // stride + 1
-        convs.append(Conv(kernel, stride, pad, lines))
-    return tuple(convs) or (Conv(1, 1, 0, height),), height
+        convs.append(Lines.of_windows(kernel, stride, pad, lines))
+    return tuple(convs) or (Lines.of_windows(1, 1, 0, height),), height
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(chains(), st.integers(1, 12), st.booleans())
 def test_every_line_is_there_when_it_is_read(
-    chain: tuple[tuple[Conv, ...], int], lines: int, all_at_once: bool
+    chain: tuple[tuple[Lines, ...], int], lines: int, all_at_once: bool
 ) -> None:
     convs, height = chain
     strips = Strips.of(convs, height, 1 << 30 if all_at_once else lines)
@@ -54,7 +67,7 @@ def test_every_line_is_there_when_it_is_read(
                 assert all(0 <= row < strips.window(k) for row in windows[k])
             if k and end > first:
                 conv = convs[k - 1]
-                low = first * conv.stride - conv.pad
+                low = conv.reads_from(first)
                 inside = range(max(0, low), min(conv.reads_to(end), strips.limits[k - 1]))
                 assert set(inside) <= set(windows[k - 1].values())
                 assert not inside or strips.read(k - 1, i) == (inside.start, inside.stop)
@@ -76,10 +89,14 @@ def test_every_line_is_there_when_it_is_read(
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(chains())
 def test_choices_begin_with_whole_images_and_end_with_a_line(
-    chain: tuple[tuple[Conv, ...], int],
+    chain: tuple[tuple[Lines, ...], int],
 ) -> None:
     heights = line_choices(*chain)
-    assert heights == sorted(set(heights), reverse=True) and heights[-1] == 1
+    least = Strips.of(
+        *chain, 1
+    ).lines  # more than one where the lines of an image move by fractions
+    assert heights == sorted(set(heights), reverse=True) and heights[-1] == least
+    assert least == 1 or any(c.up > 1 for c in chain[0])
     assert Strips.of(*chain, heights[0]).steps == 1
 
 

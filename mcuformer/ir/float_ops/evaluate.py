@@ -172,5 +172,21 @@ def avgpool(attrs: Attrs, args: Args) -> NDArray:
     return _windows(attrs, args, 0.0).sum(axis=-2) / inside
 
 
+def resize(attrs: Attrs, args: Args) -> NDArray:
+    """Sums of neighbouring lines, then of pixels; beyond the border lies what the border holds."""
+    x = _mixed(need(args, 0), attrs["rows"], need(args, 1), -3)
+    return _mixed(x, attrs["columns"], need(args, 2), -2)
+
+
+def _mixed(x: NDArray, first: Sequence[int], weights: NDArray, axis: int) -> NDArray:
+    last = x.shape[axis] - 1
+    at, shape = np.asarray(first), (-1, *(1,) * (-axis - 1))
+    taps = (
+        np.take(x, np.clip(at + t, 0, last), axis) * weights[:, t].reshape(shape)
+        for t in range(weights.shape[1])
+    )
+    return sum(taps, np.zeros((), x.dtype))
+
+
 def _windows(attrs: Attrs, args: Args, fill: float) -> NDArray:
     return windows(need(args, 0), attrs["kernel"], attrs["strides"], attrs["pads"], fill=fill)

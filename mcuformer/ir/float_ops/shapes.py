@@ -71,6 +71,15 @@ def pool(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     return (*_window_grid(attrs, x, attrs["kernel"]), x[2])
 
 
+def resize(attrs: Mapping[str, Any], s: Shapes) -> Shape:
+    x, size = s[0], (len(attrs["rows"]), len(attrs["columns"]))
+    _want(x is not None and len(x) == 3, f"wants an image [H, W, C], has {x}")
+    assert x is not None
+    for n, w in zip(size, s[1:], strict=True):
+        _want(w is not None and len(w) == 2 and w[0] == n, f"weights are {w}, want ({n}, taps)")
+    return (*size, x[2])
+
+
 def layernorm(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     t, c = _rows(s[0])
     _want(c % attrs["groups"] == 0, f"{attrs['groups']} groups do not divide {c} channels")

@@ -47,6 +47,30 @@ def resize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (y.astype(x.dtype),)
 
 
+def as_resize(kind: str, attrs: Attrs, args: Args) -> tuple[Attrs, Args]:
+    """Attributes and operands behind x (roi, scales, sizes) of a Resize that does the same.
+
+    An Upsample samples from the first cell on; its scales are an operand (opset 9) or an attribute.
+    """
+    if kind == "Resize":
+        return attrs, args
+    mode = str(attrs.get("mode", "nearest"))
+    known = {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+    given = optional(args, 0)
+    scales = np.asarray(attrs["scales"], np.float32) if given is None else given
+    return {**known, "mode": "linear" if mode == "bilinear" else mode}, [None, scales]
+
+
+def roi_given(args: Args) -> bool:
+    """Of the operands behind x."""
+    return bool(args) and args[0] is not None and args[0].size > 0
+
+
+def upsample(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    attrs, rest = as_resize("Upsample", attrs, args[1:])
+    return resize(attrs, [need(args, 0), *rest], 1)
+
+
 def target_sizes(
     attrs: Attrs,
     shape: Sequence[int],
@@ -82,7 +106,7 @@ def _coordinates(
             centre = size / 2 * (1 - out / (size * scale))
             return centre + (i + 0.5) / scale - 0.5
         case "pytorch_half_pixel":
-            return (i + 0.5) / scale - 0.5 if out > 1 else np.full(out, -0.5)
+            return (i + 0.5) / scale - 0.5 if out > 1 else np.zeros(out)
         case "align_corners":
             return i * (size - 1) / (size * scale - 1) if size * scale > 1 else np.zeros(out)
         case "asymmetric":
@@ -99,11 +123,26 @@ def _coordinates(
 
 
 def _matrix(attrs: Attrs, where: NDArray, size: int, scale: float) -> NDArray:
-    """[out, size] weights; cells beyond the border count as the border, or not at all."""
-    mode = attrs.get("mode", "nearest")
-    if mode == "nearest":
+    """[out, size] weights; cells beyond the border count as the border."""
+    if attrs.get("mode", "nearest") == "nearest":
         chosen = np.clip(_nearest(attrs, where, scale), 0, size - 1).astype(np.int64)
         return np.eye(size)[chosen]
+    first, weights = _taps(attrs, where, size, scale)
+    cells = first[:, None] + np.arange(weights.shape[1])
+    matrix = np.zeros((len(where), size))
+    rows = np.broadcast_to(np.arange(len(where))[:, None], cells.shape)
+    np.add.at(matrix, (rows, np.clip(cells, 0, size - 1)), weights)
+    return matrix
+
+
+def axis_taps(attrs: Attrs, size: int, out: int, scale: float) -> tuple[NDArray, NDArray]:
+    """Of one axis, mode linear or cubic: the first cell of every output sample, and the weights [out, n]
+    of it and the next ones; cells beyond the border hold what the border holds."""
+    return _taps(attrs, _coordinates(attrs, size, out, scale, (0.0, 1.0)), size, scale)
+
+
+def _taps(attrs: Attrs, where: NDArray, size: int, scale: float) -> tuple[NDArray, NDArray]:
+    mode = attrs.get("mode", "nearest")
     if mode not in ("linear", "cubic"):
         raise ValueError(f"Resize of mode {mode}")
     alpha = attrs.get("cubic_coeff_a", -0.75)
@@ -112,14 +151,12 @@ def _matrix(attrs: Attrs, where: NDArray, size: int, scale: float) -> NDArray:
     reach = int(np.ceil((1 if mode == "linear" else 2) / stretch)) + 1
     cells = np.floor(where).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
     weights = kernel((cells - where[:, None]) * stretch)
-    inside = (cells >= 0) & (cells < size)
     if attrs.get("exclude_outside", 0):
-        weights = np.where(inside, weights, 0.0)
+        weights = np.where((cells >= 0) & (cells < size), weights, 0.0)
     weights /= weights.sum(1, keepdims=True)
-    matrix = np.zeros((len(where), size))
-    rows = np.broadcast_to(np.arange(len(where))[:, None], cells.shape)
-    np.add.at(matrix, (rows, np.clip(cells, 0, size - 1)), weights)
-    return matrix
+    used = np.flatnonzero(weights.any(0))
+    cut = slice(used[0], used[-1] + 1)
+    return cells[:, cut][:, 0], weights[:, cut]
 
 
 def _nearest(attrs: Attrs, where: NDArray, scale: float) -> NDArray:
@@ -152,11 +189,15 @@ def _cubic(t: NDArray, a: float) -> NDArray:
 
 def _resized(op: Op, types: Types, data: Args) -> list[Shape]:
     shape = list(shape_of(types, 0))
-    axes = [a % len(shape) for a in op.attrs.get("axes") or range(len(shape))]
-    _, out = target_sizes(op.attrs, shape, axes, optional(data, 2), optional(data, 3))
+    attrs, rest = as_resize(op.kind, op.attrs, data[1:])
+    axes = [a % len(shape) for a in attrs.get("axes") or range(len(shape))]
+    _, out = target_sizes(attrs, shape, axes, optional(rest, 1), optional(rest, 2))
     for axis, size in zip(axes, out, strict=True):
         shape[axis] = size
     return [tuple(shape)]
 
 
-ROWS = (OnnxOp("Resize", "moved", _resized, FIRST, resize, "nearest; any on constants"),)
+ROWS = (
+    OnnxOp("Resize", "moved", _resized, FIRST, resize, "nearest, linear, cubic"),
+    OnnxOp("Upsample", "moved", _resized, FIRST, upsample, "nearest, linear"),
+)

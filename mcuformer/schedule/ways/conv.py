@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, elementwise
-from mcuformer.operators.table import kernel_of, operand
+from mcuformer.kernels.lines import Lines
+from mcuformer.operators.table import INT_OPS, kernel_of, operand
 from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
@@ -22,20 +23,12 @@ from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 from mcuformer.schedule.ways.embed import read_lines
-from mcuformer.schedule.ways.strips import Conv, Strips, line_choices
+from mcuformer.schedule.ways.strips import Strips, line_choices
 
 
-def geometry(em: TaskEmitter, region: Region) -> tuple[tuple[Conv, ...], int]:
+def geometry(em: TaskEmitter, region: Region) -> tuple[tuple[Lines, ...], int]:
     """The convolutions of a region seen vertically, and the lines of their input."""
-    convs = tuple(
-        Conv(
-            int(op.attrs["kernel"][0]),
-            int(op.attrs["strides"][0]),
-            int(op.attrs.get("pads", (0,))[0]),
-            conv.output_lines(op, em),
-        )
-        for op in region.ops
-    )
+    convs = tuple(INT_OPS[op.kind].lines(op, em) for op in region.ops)
     return convs, em.values[str(region.ops[0].inputs[0])].type.shape[0]
 
 
@@ -82,10 +75,11 @@ class _Chain:
     scratch: dict[str, Job] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for k, (window, seen) in enumerate(zip(self.windows, self.strips.convs, strict=True)):
-            if window is not None and seen.overlap and self._keeps(k):
+        for k, window in enumerate(self.windows):
+            overlap = self.strips.overlap(k)
+            if window is not None and overlap and self._keeps(k):
                 name = str(self.ops[k].inputs[0])
-                self.aside[k] = self.em.rows_buffer(name, seen.overlap, f"{name}.kept")
+                self.aside[k] = self.em.rows_buffer(name, overlap, f"{name}.kept")
 
     def _keeps(self, k: int) -> bool:
         """Whether any step reads lines of image k again: near its end none may be left to read."""

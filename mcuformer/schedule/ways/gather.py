@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mcuformer.kernels import walks
 from mcuformer.program.buffers import Addr, Span
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps, Task
+
+LEAST_WALKED = 64  # rows: the table of fewer is smaller than a call's loops
 
 
 def gather(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
@@ -24,6 +27,12 @@ def gather(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Step
     layer, size = em.layer_ids[op.name], Expr(x.row_bytes)
     cost = len(indices) * (x.row_bytes + 24)
     shown = op.outputs[0], target, rows, 0
+    loops = walks.nest(indices) if len(indices) >= LEAST_WALKED else None
+    if (x.buffer is None or x.buffer != target.buffer) and loops is not None:
+        first, args = Expr(indices[0] * x.stride), tuple(_steps(loops, x, target))
+        return [Task("mcf_walk", layer, (x.addr, first, target.addr, size, *args),
+                     x.span(source.count), target.span(rows.count), shown=shown,
+                     instructions=walks.instructions(loops, x.row_bytes))]  # fmt: skip
     if x.buffer is None or x.buffer != target.buffer:
         table = em.index_constant(f"{op.name}.rows", indices)
         parts = (x, target, size, rows.count, table)
@@ -35,6 +44,12 @@ def gather(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Step
     return [Task("mcf_permute", layer, (x, size, table, Addr(row)), x.span(rows.count),
                  target.span(rows.count), shown=shown, instructions=cost, scratch=held,
                  overwrites=True)]  # fmt: skip
+
+
+def _steps(loops: walks.Nest, x: Loc, y: Loc) -> Iterator[Expr]:
+    """Counts, and steps in bytes."""
+    for count, step, to in loops:
+        yield from (Expr(count), Expr(step * x.stride), Expr(to * y.stride))
 
 
 def cycles(indices: Sequence[int]) -> list[int]:

@@ -11,28 +11,13 @@ stride of them), then come the lines that the step makes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from mcuformer.kernels.lines import Lines
 
 LineRange = tuple[int, int]  # first line, one past the last
-
-
-@dataclass(frozen=True, slots=True)
-class Conv:
-    """A convolution seen vertically; `lines`: of its output."""
-
-    kernel: int
-    stride: int
-    pad: int
-    lines: int
-
-    @property
-    def overlap(self) -> int:
-        """Lines that one strip reads again after the strip above it."""
-        return max(0, self.kernel - self.stride)
-
-    def reads_to(self, end: int) -> int:
-        """One past the last input line that output lines up to `end` read."""
-        return (end - 1) * self.stride - self.pad + self.kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +26,7 @@ class Strips:
     image (what no convolution reads is left out of image 0 only); `before`: reached(k, -1);
     `unused`: lines at the top of every window that no step needs."""
 
-    convs: tuple[Conv, ...]
+    convs: tuple[Lines, ...]
     lines: int
     steps: int
     per_step: tuple[int, ...]
@@ -50,18 +35,24 @@ class Strips:
     unused: tuple[int, ...] = ()
 
     @staticmethod
-    def of(convs: tuple[Conv, ...], height: int, lines: int) -> Strips:
-        """Strips of `lines` lines, or all in one step where that is more than there are; `height`: of image 0."""
+    def of(convs: tuple[Lines, ...], height: int, lines: int) -> Strips:
+        """Strips of `lines` lines, or all in one step where that is more than there are; `height`: of image 0.
+
+        A few more where another number would move the lines of some image by a fraction.
+        """
         first = convs[0]
-        limits = (min(height, max(0, first.reads_to(first.lines))), *(c.lines for c in convs))
-        before, scale = _before(convs), [1]
-        for conv in reversed(convs):
-            scale.insert(0, scale[0] * conv.stride)
-        whole = max(-(-(n - b) // s) for n, b, s in zip(limits, before, scale, strict=True))
-        lines = min(lines, whole)
-        per_step = tuple(lines * s for s in scale)
+        limits = (min(height, max(0, first.reads_to(first.count))), *(c.count for c in convs))
+        before, (scale, unit) = _before(convs), _scales(convs)
+        gaps = zip(limits, before, scale, strict=True)
+        whole = _multiple(max(math.ceil((n - b) / s) for n, b, s in gaps), unit)
+        lines = min(_multiple(lines, unit), whole)
+        per_step = tuple(int(lines * s) for s in scale)
         found = Strips(convs, lines, -(-whole // lines), per_step, limits, before)
         return replace(found, unused=tuple(found._unused(k) for k in range(len(convs))))
+
+    def overlap(self, k: int) -> int:
+        """Lines of image k that a strip in the middle reads again after the strip above it."""
+        return self.convs[k].overlap(self.before[k + 1])
 
     def reached(self, k: int, i: int) -> int:
         return self.before[k] + (i + 1) * self.per_step[k]
@@ -75,7 +66,7 @@ class Strips:
         """Lines of image k that the next convolution reads in step i."""
         first, end = self.made(k + 1, i)
         conv = self.convs[k]
-        low = self._clip(k, first * conv.stride - conv.pad)
+        low = self._clip(k, conv.reads_from(first))
         return (low, max(low, self._clip(k, conv.reads_to(end)))) if end > first else (low, low)
 
     def kept(self, k: int, i: int) -> LineRange:
@@ -83,8 +74,8 @@ class Strips:
         end = self.made(k, i)[0]
         if self.made(k + 1, i)[0] == self.limits[k + 1]:
             return end, end
-        conv = self.convs[k]
-        return min(end, self._clip(k, self.made(k + 1, i)[0] * conv.stride - conv.pad)), end
+        first = self.convs[k].reads_from(self.made(k + 1, i)[0])
+        return min(end, self._clip(k, first)), end
 
     def top(self, k: int, i: int) -> int:
         """The line of image k at the top of its window in step i (perhaps above the image)."""
@@ -92,7 +83,7 @@ class Strips:
 
     def top_kept(self, k: int, i: int) -> int:
         """The first line of image k that a strip in the middle would keep for step i."""
-        return self.reached(k, i - 1) - self.convs[k].overlap
+        return self.reached(k, i - 1) - self.overlap(k)
 
     def window(self, k: int) -> int:
         """Lines of the window of image k."""
@@ -119,7 +110,7 @@ class Strips:
                 return False
             if k < len(self.convs):
                 first, end = self.kept(k, i)
-                if end - first != self.convs[k].overlap:
+                if end - first != self.overlap(k):
                     return False
         return True
 
@@ -127,7 +118,25 @@ class Strips:
         return max(0, min(self.limits[k], line))
 
 
-def _before(convs: tuple[Conv, ...]) -> tuple[int, ...]:
+def _multiple(lines: int, unit: int) -> int:
+    return -(-lines // unit) * unit
+
+
+def _scales(convs: tuple[Lines, ...]) -> tuple[list[Fraction | int], int]:
+    """Lines of every image to one of the last, and the least number of these for which all are whole."""
+    scale: list[Fraction | int] = [1]
+    unit = 1
+    for conv in reversed(convs):
+        if conv.up == 1:
+            scale.insert(0, scale[0] * conv.down)
+            continue
+        periods = Fraction(scale[0]) / conv.up
+        unit = math.lcm(unit, periods.denominator)
+        scale.insert(0, periods * conv.down)
+    return scale, unit
+
+
+def _before(convs: tuple[Lines, ...]) -> tuple[int, ...]:
     """Where the images stand before step 0: no further than what a window keeps, so that step 0 fits
     like any other; the last image may then start above its first line."""
     end = 0
@@ -135,12 +144,14 @@ def _before(convs: tuple[Conv, ...]) -> tuple[int, ...]:
         before = [end]
         for conv in reversed(convs):
             before.insert(0, conv.reads_to(before[0]))
-        if all(b <= c.overlap for b, c in zip(before[:-1], convs, strict=True)):
+        ends = zip(convs, before, before[1:], strict=False)
+        if all(at <= conv.overlap(line) for conv, at, line in ends):
             return tuple(before)
         end -= 1
 
 
-def line_choices(convs: tuple[Conv, ...], height: int) -> list[int]:
+def line_choices(convs: tuple[Lines, ...], height: int) -> list[int]:
     """Strip heights worth trying, highest (whole images) first: equal cuts."""
     whole = Strips.of(convs, height, 1 << 30).lines
-    return sorted({-(-whole // n) for n in range(1, whole + 1)}, reverse=True)
+    unit = _scales(convs)[1]
+    return sorted({_multiple(-(-whole // n), unit) for n in range(1, whole + 1)}, reverse=True)

@@ -1,0 +1,43 @@
+"""Orders of rows that are loops, one in the other: they need no table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEPTH = 4  # loops of mcf_walk
+# Instructions of mcf_walk: an innermost loop; of its rows a byte, two bytes; another row, a word and a byte of it.
+_LOOP, _ONE, _TWO, _ROW, _WORD, _BYTE = 58, 2.9, 3.5, 19, 4.25, 5
+
+Nest = tuple[tuple[int, int, int], ...]
+"""(count, step in x, step in y) of every loop, in rows, the longest loop innermost."""
+
+
+def nest(indices: Sequence[int]) -> Nest | None:
+    """The loops that give `indices` less their first one; None where DEPTH loops do not."""
+    rest: NDArray = np.asarray(indices, np.int64)
+    found: list[tuple[int, int, int]] = []
+    while rest.size > 1:
+        if len(found) == DEPTH:
+            return None
+        steps = np.diff(rest)
+        others = np.flatnonzero(steps != steps[0])
+        count = int(others[0]) + 1 if others.size else rest.size
+        if rest.size % count:
+            return None
+        blocks = rest.reshape(-1, count)
+        if (blocks != blocks[:, :1] + steps[0] * np.arange(count)).any():
+            return None
+        found.append((count, int(steps[0]), len(indices) // rest.size))
+        rest = blocks[:, 0]
+    found += [(1, 0, 0)] * (DEPTH - len(found))
+    return tuple(sorted(found))
+
+
+def instructions(loops: Nest, row_bytes: int) -> int:
+    rows = int(np.prod([count for count, *_ in loops]))
+    words, left = divmod(row_bytes, 4)
+    row = {1: _ONE, 2: _TWO}.get(row_bytes, _ROW + words * _WORD + left * _BYTE)
+    return round(rows // loops[-1][0] * _LOOP + rows * row)
