@@ -199,6 +199,10 @@ def _l2(emit: Emitter, op: Op, args: Operands) -> Operand:
     return arithmetic.scaled(square, count)
 
 
+def _lp(emit: Emitter, op: Op, args: Operands) -> Operand:
+    raise OwnFault(f"looked for p=2, found p={op.attrs.get('p', 2)}")
+
+
 def _rms(emit: Emitter, op: Op, args: Operands) -> Operand:
     eps, centred = op.attrs["epsilon"], op.attrs["centred"]
     return statistics.rms(emit, _view(args, 0), op.attrs["axes"], True, eps, centred)
@@ -351,7 +355,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Neg": lambda e, op, args: arithmetic.scaled(_view(args, 0), -1.0),
     "Unary": _unary,
     "InstanceNormalization": _instancenorm, "GroupNormalization": _instancenorm,
-    "ReduceL2": _l2, "ReduceSumSquare": _l2, "RootMeanSquare": _rms,
+    "ReduceL2": _l2, "ReduceSumSquare": _l2, "RootMeanSquare": _rms, "LpNormalization": _lp,
     "Sqrt": lambda e, op, args: statistics.power(e, _view(args, 0), 0.5),
     "Reciprocal": lambda e, op, args: statistics.power(e, _view(args, 0), -1.0),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,

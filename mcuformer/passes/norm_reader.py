@@ -80,7 +80,10 @@ class NormReader:
         if op is None:
             return None
         alone = op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0
-        return op.inputs[0] if alone or op.inputs[0] == op.inputs[1] else None
+        if not alone and op.inputs[0] != op.inputs[1]:
+            return None
+        magnitude = self.op(op.inputs[0], "Abs")
+        return op.inputs[0] if magnitude is None else magnitude.inputs[0]
 
     def mean_square(self, name: str | None) -> Deviation | None:
         """Of a mean or a sum of squares."""

@@ -121,6 +121,19 @@ def test_l2_norm_is_an_output(tmp_path: Path, axis: int) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("axes", "wanted"), [(None, "groupnorm"), ([1], "layernorm"), ([1, 2, 3], "groupnorm")]
+)
+def test_mean_variance_norm(tmp_path: Path, axes: list[int] | None, wanted: str) -> None:
+    nodes = [N("MeanVarianceNormalization", "x", "y", **({"axes": axes} if axes else {}))]
+    assert kinds(check(tmp_path, model(nodes, IMAGE), IMAGE)) == [wanted]
+
+
+def test_another_norm_than_the_second(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="looked for p=2, found p=1"):
+        build.load(tmp_path, model([N("LpNormalization", "x", "y", p=1)], TOKENS))
+
+
 GRN = [
     N("ReduceL2", "x where", "g"),
     N("ReduceMean", "g channels", "m"),

@@ -90,6 +90,9 @@ L2_FORMS = {
     "y = Mul(r, x) {} : float32[1x4x6]\n",
     "rsqrt of the larger": SUM + "m = Max(q, tiny) {} : float32[KEPT]\nn = Sqrt(m) {} : float32[KEPT]\n"
     "r = Div(one, n) {} : float32[KEPT]\ny = Mul(x, r) {} : float32[1x4x6]\n",
+    "of magnitudes": "a = Abs(x) {} : float32[1x4x6]\np = Pow(a, two) {} : float32[1x4x6]\n"
+    "q = ReduceSum(p) {'axes': (AXIS,)} : float32[KEPT]\nn = Pow(q, half) {} : float32[KEPT]\n"
+    "m = Max(n, tiny) {} : float32[KEPT]\ny = Div(x, m) {} : float32[1x4x6]\n",
     "power": SUM + "r = Pow(q, minus) {} : float32[KEPT]\ny = Mul(x, r) {} : float32[1x4x6]\n",
     "LpNormalization": "y = LpNormalization(x) {'axis': AXIS} : float32[1x4x6]\n",
 }  # fmt: skip
