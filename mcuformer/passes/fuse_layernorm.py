@@ -71,7 +71,7 @@ def _root(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
         return None
     centre = reader.centred(found.v)
     if centre is None or centre[1] != found.axes:
-        return found, False
+        return found, found.centred
     return Deviation(centre[0], found.axes, found.eps, found.factor), True
 
 
@@ -94,6 +94,8 @@ def _normed(
     """`dividend` over the deviation of v: v itself, or another x - mean(x) of the same x."""
     if found is None or dividend is None or not reader.fits(divisor, found.v, found.axes):
         return None
+    if found.centred:
+        return (found, True) if reader.centred(dividend) == (found.v, found.axes) else None
     centre = reader.centred(found.v)
     if centre is not None and reader.centred(dividend) == centre and centre[1] == found.axes:
         return Deviation(centre[0], found.axes, found.eps, found.factor), True

@@ -13,6 +13,7 @@ const eps: float32[] = 1e-05
 const half: float32[] = 0.5
 const minus: float32[] = -0.5
 const one: float32[] = 1.0
+const zero: float32[] = 0.0
 m = ReduceMean(x) {'axes': (-1,)} : float32[1x4x1]
 c = Sub(x, m) {} : float32[1x4x6]
 """
@@ -27,6 +28,10 @@ FORMS = {
     "sqrt and divide": SQUARE + VARIANCE + ROOT + DIVIDE,
     "product": "p = Mul(c, c) {} : float32[1x4x6]\n" + VARIANCE + ROOT + DIVIDE,
     "power of a half": SQUARE + VARIANCE + "r = Pow(s, half) {} : float32[1x4x1]\n" + DIVIDE,
+    "mean of squares less square of mean": "p = Pow(x, two) {} : float32[1x4x6]\n"
+    "w = ReduceMean(p) {'axes': (-1,)} : float32[1x4x1]\nz = Mul(m, m) {} : float32[1x4x1]\n"
+    "d = Sub(w, z) {} : float32[1x4x1]\nv = Max(d, zero) {} : float32[1x4x1]\n"
+    "s = Add(v, eps) {} : float32[1x4x1]\n" + ROOT + DIVIDE,
     "reciprocal": SQUARE + VARIANCE + ROOT + "i = Reciprocal(r) {} : float32[1x4x1]\n" + TIMES,
     "one over": SQUARE + VARIANCE + ROOT + "i = Div(one, r) {} : float32[1x4x1]\n" + TIMES,
     "inverse power": SQUARE + VARIANCE + "i = Pow(s, minus) {} : float32[1x4x1]\n" + TIMES,
