@@ -30,7 +30,8 @@ Bound = dict[str, Operand | None]
 MAX_LISTED = 40
 # Their result is a tensor of its own, whatever they read: behind them all is known again.
 _MAKES = frozenset((
-    "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "Unary", "MaxPool", "AveragePool", "GlobalMaxPool", "ArgMax",
+    "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Unary",
+    "MaxPool", "AveragePool", "GlobalMaxPool", "ArgMax",
 ))  # fmt: skip
 
 

@@ -191,20 +191,9 @@ def _instancenorm(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _l2(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """Of n numbers: sqrt(n) times the root of their mean square; its square."""
     x, keepdims = _view(args, 0), bool(op.attrs.get("keepdims", 1))
-    axes = _reduce_axes(op, args, len(x.shape))
-    count = math.prod(x.shape[a] for a in axes)
-    root = statistics.rms(emit, x, axes, keepdims)
-    if op.kind == "ReduceL2":
-        return arithmetic.scaled(root, math.sqrt(count))
-    square = arithmetic.multiply(emit, root, root)
-    return arithmetic.scaled(square, count)
-
-
-def _rms(emit: Emitter, op: Op, args: Operands) -> Operand:
-    eps, centred = op.attrs["epsilon"], op.attrs["centred"]
-    return statistics.rms(emit, _view(args, 0), op.attrs["axes"], True, eps, centred)
+    norm = statistics.l2(emit, x, _reduce_axes(op, args, len(x.shape)), keepdims)
+    return norm if op.kind == "ReduceL2" else arithmetic.multiply(emit, norm, norm)
 
 
 def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -377,7 +366,9 @@ HANDLERS: Mapping[str, Handler] = {
     "Neg": lambda e, op, args: arithmetic.scaled(_view(args, 0), -1.0),
     "Unary": _unary,
     "InstanceNormalization": _instancenorm, "GroupNormalization": _instancenorm,
-    "ReduceL2": _l2, "ReduceSumSquare": _l2, "RootMeanSquare": _rms,
+    "ReduceL2": _l2, "ReduceSumSquare": _l2,
+    "RootMeanSquare": lambda e, op, a: statistics.root_mean_square(e, _view(a, 0), op.attrs),
+    "LpNormalization": lambda e, op, args: statistics.of_another_norm(op.attrs),
     "Sqrt": lambda e, op, args: statistics.power(e, _view(args, 0), 0.5),
     "Reciprocal": lambda e, op, args: statistics.power(e, _view(args, 0), -1.0),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,

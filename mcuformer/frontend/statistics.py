@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Tensor, Unsupported, View
-from mcuformer.ir.onnx_ops.base import wrapped
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
+from mcuformer.ir.onnx_ops.base import Attrs, wrapped
 
 
 def channel_groups(emit: Emitter, x: View, sets: NDArray) -> tuple[Tensor, NDArray] | None:
@@ -58,6 +59,22 @@ def rms(
     base, order = found
     attrs = {"eps": eps / x.scale**2, "groups": len(sets)} | ({} if centred else {"centred": False})
     return View(emit.op("rms", [base.name], attrs), order.reshape(shape), abs(x.scale))
+
+
+def l2(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
+    """Of n numbers: sqrt(n) times the root of their mean square."""
+    count = math.prod(x.shape[wrapped(a, len(x.shape))] for a in axes)
+    root = rms(emit, x, axes, keepdims)
+    return replace(root, scale=root.scale * math.sqrt(count))
+
+
+def root_mean_square(emit: Emitter, x: View, attrs: Attrs) -> View:
+    return rms(emit, x, attrs["axes"], True, attrs["epsilon"], attrs["centred"])
+
+
+def of_another_norm(attrs: Attrs) -> View:
+    """LpNormalization of p=2 is an RMSNormalization by now."""
+    raise OwnFault(f"looked for p=2, found p={attrs.get('p', 2)}")
 
 
 def power(emit: Emitter, x: View, exponent: float) -> View:

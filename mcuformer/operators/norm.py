@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcuformer.ir.graph import Op
+from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_norm import q_layernorm
 from mcuformer.ir.optable import Shape
 from mcuformer.kernels import layernorm
@@ -39,6 +39,14 @@ def _nominal(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
     return attrs
 
 
+MOST_CHANNELS = 1 << 16  # of a group: their sum fits int32
+
+
+def _too_wide(graph: Graph, op: Op) -> str | None:
+    size = graph.type(str(op.inputs[0])).shape[-1] // int(op.attrs["groups"])
+    return f"a norm of more than {MOST_CHANNELS:,} channels" if size > MOST_CHANNELS else None
+
+
 ROWS = (
     IntOp(
         kind="q_layernorm",
@@ -46,7 +54,7 @@ ROWS = (
         movement="rows",
         shape=_normalised,
         evaluate=q_layernorm,
-        lowered={"layernorm": Lowering("lower_norm.lower_layernorm", onnx=(
+        lowered={"layernorm": Lowering("lower_norm.lower_layernorm", _too_wide, onnx=(
             "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "LpNormalization", "ReduceL2",
             "ReduceMean", "Pow",
             "Sqrt", "Reciprocal"))},

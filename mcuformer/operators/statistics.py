@@ -76,7 +76,8 @@ def _summed(finish: str) -> Kernel:
 
 
 _GROUPNORM = Lowering("lower_statistics.lower_groupnorm", _too_many,
-                      ("InstanceNormalization", "GroupNormalization", "LayerNormalization"))  # fmt: skip
+                      ("InstanceNormalization", "GroupNormalization", "LayerNormalization",
+                       "MeanVarianceNormalization"))  # fmt: skip
 _COST = Cost("groupstats", kernels.stats_instructions, frozenset({"groups"}))
 
 ROWS = (

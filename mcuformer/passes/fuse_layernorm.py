@@ -18,6 +18,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.passes.norm_reader import Deviation, NormReader
 
+_LEAST_VARIANCE = 1e-18  # MeanVarianceNormalization divides by the deviation + 1e-9
 _LEAST = 1e-30  # where nothing is added: a group of zeros stays one
 
 
@@ -56,6 +57,10 @@ def _match(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
         shape = reader.graph.type(op.inputs[0]).shape
         axis = op.attrs.get("axis", -1) % len(shape)
         return Deviation(op.inputs[0], (axis,), 0.0, 1 / math.sqrt(shape[axis])), False
+    if op.kind == "MeanVarianceNormalization" and op.inputs[0] is not None:
+        rank = len(reader.graph.type(op.inputs[0]).shape)
+        axes = tuple(sorted(a % rank for a in op.attrs.get("axes", (0, 2, 3))))
+        return Deviation(op.inputs[0], axes, _LEAST_VARIANCE, 1.0), True
     return None
 
 
@@ -66,7 +71,7 @@ def _root(reader: NormReader, op: Op) -> tuple[Deviation, bool] | None:
         return None
     centre = reader.centred(found.v)
     if centre is None or centre[1] != found.axes:
-        return found, False
+        return found, found.centred
     return Deviation(centre[0], found.axes, found.eps, found.factor), True
 
 
@@ -89,6 +94,8 @@ def _normed(
     """`dividend` over the deviation of v: v itself, or another x - mean(x) of the same x."""
     if found is None or dividend is None or not reader.fits(divisor, found.v, found.axes):
         return None
+    if found.centred:
+        return (found, True) if reader.centred(dividend) == (found.v, found.axes) else None
     centre = reader.centred(found.v)
     if centre is not None and reader.centred(dividend) == centre and centre[1] == found.axes:
         return Deviation(centre[0], found.axes, found.eps, found.factor), True

@@ -22,12 +22,14 @@ _REDUCED = ("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2")
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """x / deviation = factor * x / sqrt(mean(v^2) + eps), the mean over `axes` of v."""
+    """x / deviation = factor * x / sqrt(mean(v^2) + eps), the mean over `axes` of v; `centred`: less
+    mean(v)^2."""
 
     v: str
     axes: tuple[int, ...]
     eps: float
     factor: float
+    centred: bool = False
 
 
 class NormReader:
@@ -80,10 +82,16 @@ class NormReader:
         if op is None:
             return None
         alone = op.kind == "Pow" and self.scalar(op.inputs[1]) == 2.0
-        return op.inputs[0] if alone or op.inputs[0] == op.inputs[1] else None
+        if not alone and op.inputs[0] != op.inputs[1]:
+            return None
+        magnitude = self.op(op.inputs[0], "Abs")
+        return op.inputs[0] if magnitude is None else magnitude.inputs[0]
 
     def mean_square(self, name: str | None) -> Deviation | None:
-        """Of a mean or a sum of squares."""
+        """Of a mean or a sum of squares, or of a mean of squares less the square of the mean."""
+        op = self.op(self.source(name), "Sub", "Max", "Relu")
+        if op is not None:
+            return self.fast_variance(op)
         found = self.reduced(name, *_REDUCED[:3])
         if found is None:
             return None
@@ -94,6 +102,22 @@ class NormReader:
         count = math.prod(self.graph.type(v).shape[a] for a in axes)
         factor = 1.0 if op.kind == "ReduceMean" else 1 / math.sqrt(count)
         return Deviation(v, axes, 0.0, factor)
+
+    def fast_variance(self, op: Op) -> Deviation | None:
+        """max(mean(v^2) - mean(v)^2, 0), or without max, as Flax has it."""
+        while op.kind != "Sub":
+            bounds = [self.scalar(n) for n in op.inputs]
+            inner = next((n for n, b in zip(op.inputs, bounds, strict=True) if b is None), None)
+            found = self.op(inner, "Sub")
+            if found is None or any(b not in (None, 0.0) for b in bounds):
+                return None
+            op = found
+        square = self.reduced(op.inputs[0], "ReduceMean")
+        v = None if square is None else self.squared(square[1])
+        mean = self.reduced(self.squared(op.inputs[1]), "ReduceMean")
+        if square is None or v is None or mean is None or mean[1:] != (v, square[2]):
+            return None
+        return Deviation(v, square[2], 0.0, 1.0, centred=True)
 
     def stabilised(self, name: str | None) -> Deviation | None:
         """Of mean(v^2) + eps; of max(mean(v^2), eps) where eps is next to nothing."""

@@ -106,6 +106,39 @@ def test_written_out(tmp_path: Path, over: str, centred: bool) -> None:
     assert kinds(check(tmp_path, model(nodes, IMAGE, **weights), IMAGE)) == wanted
 
 
+SPLIT = {
+    "planar": (IMAGE, [1, 4, -1], [2], [12, 1, 1]),
+    "channels last": ([1, 5, 7, 12], [1, 5, 7, 4, 3], [1, 2, 4], [12]),
+}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("name", SPLIT)
+def test_group_norm_written_out(tmp_path: Path, name: str, fast: bool) -> None:
+    """Over other axes than the last ones, and with the variance as a difference of means."""
+    shape, split, axes, per = SPLIT[name]
+    order = [0, 1, 2, 3] if shape == IMAGE else [0, 2, 3, 1]
+    nodes = [
+        N("Transpose", "x", "xt", perm=order),
+        N("Reshape", "xt split", "a"),
+        N("ReduceMean", "a axes", "m"),
+        N("Sub", "a m", "c"),
+        N("Mul", "a a" if fast else "c c", "p"),
+        N("ReduceMean", "p axes", "v0"),
+        *([N("Mul", "m m", "mm"), N("Sub", "v0 mm", "v")] if fast else [N("Identity", "v0", "v")]),
+        N("Add", "v eps", "s"),
+        N("Sqrt", "s", "r"),
+        N("Reciprocal", "r", "i"),
+        N("Mul", "c i", "n"),
+        N("Reshape", "n back", "b"),
+        N("Mul", "b scale", "y"),
+    ]
+    weights = {"split": np.array(split), "back": np.array(shape), "axes": np.array(axes)}
+    weights |= {"eps": np.float32(1e-3), "scale": vector(12, 1, *per)}
+    graph = check(tmp_path, model(nodes, IMAGE, **weights), IMAGE)
+    assert kinds(graph) == ["groupnorm"]
+
+
 def test_layer_norm_of_an_image(tmp_path: Path) -> None:
     nodes = [N("LayerNormalization", "x g b", "y", axis=1)]
     g, b = (vector(12 * 35, s, *IMAGE[1:]) for s in (1, 2))
@@ -119,6 +152,19 @@ def test_l2_norm_is_an_output(tmp_path: Path, axis: int) -> None:
     assert kinds(check(tmp_path, model(nodes, TOKENS), TOKENS)) == [
         "layernorm" if axis == 2 else "groupnorm"
     ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "wanted"), [(None, "groupnorm"), ([1], "layernorm"), ([1, 2, 3], "groupnorm")]
+)
+def test_mean_variance_norm(tmp_path: Path, axes: list[int] | None, wanted: str) -> None:
+    nodes = [N("MeanVarianceNormalization", "x", "y", **({"axes": axes} if axes else {}))]
+    assert kinds(check(tmp_path, model(nodes, IMAGE), IMAGE)) == [wanted]
+
+
+def test_another_norm_than_the_second(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="looked for p=2, found p=1"):
+        build.load(tmp_path, model([N("LpNormalization", "x", "y", p=1)], TOKENS))
 
 
 GRN = [

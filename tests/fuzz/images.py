@@ -181,6 +181,8 @@ def group_norm(d: Draw, x: str) -> str:
     if c // groups * h * w < LEAST_NORM:
         return x
     scale, shift = d.const(1 + 0.3 * d.random(c)), d.normal(c, scale=0.2)
+    if groups == c and d.chance(20):
+        return d.node("MeanVarianceNormalization", [x], shape)
     if groups == c and d.chance(50):
         return d.node("InstanceNormalization", [x, scale, shift], shape)
     if d.chance(30):

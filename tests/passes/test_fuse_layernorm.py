@@ -13,6 +13,7 @@ const eps: float32[] = 1e-05
 const half: float32[] = 0.5
 const minus: float32[] = -0.5
 const one: float32[] = 1.0
+const zero: float32[] = 0.0
 m = ReduceMean(x) {'axes': (-1,)} : float32[1x4x1]
 c = Sub(x, m) {} : float32[1x4x6]
 """
@@ -27,6 +28,10 @@ FORMS = {
     "sqrt and divide": SQUARE + VARIANCE + ROOT + DIVIDE,
     "product": "p = Mul(c, c) {} : float32[1x4x6]\n" + VARIANCE + ROOT + DIVIDE,
     "power of a half": SQUARE + VARIANCE + "r = Pow(s, half) {} : float32[1x4x1]\n" + DIVIDE,
+    "mean of squares less square of mean": "p = Pow(x, two) {} : float32[1x4x6]\n"
+    "w = ReduceMean(p) {'axes': (-1,)} : float32[1x4x1]\nz = Mul(m, m) {} : float32[1x4x1]\n"
+    "d = Sub(w, z) {} : float32[1x4x1]\nv = Max(d, zero) {} : float32[1x4x1]\n"
+    "s = Add(v, eps) {} : float32[1x4x1]\n" + ROOT + DIVIDE,
     "reciprocal": SQUARE + VARIANCE + ROOT + "i = Reciprocal(r) {} : float32[1x4x1]\n" + TIMES,
     "one over": SQUARE + VARIANCE + ROOT + "i = Div(one, r) {} : float32[1x4x1]\n" + TIMES,
     "inverse power": SQUARE + VARIANCE + "i = Pow(s, minus) {} : float32[1x4x1]\n" + TIMES,
@@ -90,6 +95,9 @@ L2_FORMS = {
     "y = Mul(r, x) {} : float32[1x4x6]\n",
     "rsqrt of the larger": SUM + "m = Max(q, tiny) {} : float32[KEPT]\nn = Sqrt(m) {} : float32[KEPT]\n"
     "r = Div(one, n) {} : float32[KEPT]\ny = Mul(x, r) {} : float32[1x4x6]\n",
+    "of magnitudes": "a = Abs(x) {} : float32[1x4x6]\np = Pow(a, two) {} : float32[1x4x6]\n"
+    "q = ReduceSum(p) {'axes': (AXIS,)} : float32[KEPT]\nn = Pow(q, half) {} : float32[KEPT]\n"
+    "m = Max(n, tiny) {} : float32[KEPT]\ny = Div(x, m) {} : float32[1x4x6]\n",
     "power": SUM + "r = Pow(q, minus) {} : float32[KEPT]\ny = Mul(x, r) {} : float32[1x4x6]\n",
     "LpNormalization": "y = LpNormalization(x) {'axis': AXIS} : float32[1x4x6]\n",
 }  # fmt: skip

@@ -12,6 +12,7 @@ from util_stems import Stem, stem_model, stems
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.placeholders import constant
+from mcuformer.ir.text import parse_graph
 from mcuformer.operators.outline import outline
 from mcuformer.quant import InputFormat, lower, synthetic_stats
 from mcuformer.quant.absorb import absorb, absorbable
@@ -92,3 +93,31 @@ def test_joins(case: Joins) -> None:
 def test_stems(case: Stem) -> None:
     for mode in MODES:
         same(stem_model(case), mode)
+
+
+STATISTICS = """
+graph g float
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 9, 12),)
+meta output_shapes = ((1,),)
+input x: float32[9x12]
+const w: float32[12x12] = rand(1)
+const lift: float32[12] = 2.0
+const mean: float32[12x1] = 0.1
+a = linear(x, w, lift) {} : float32[9x12]
+b = groupnorm(a, lift) {'eps': 1e-05, 'groups': 3} : float32[9x12]
+c = linear(b, w) {} : float32[9x12]
+d = add(c, a) {} : float32[9x12]
+e = groupnorm(d) {'eps': 1e-05, 'groups': 12, 'centred': False} : float32[9x12]
+g = rms(e) {'eps': 0.0, 'groups': 12} : float32[1x12]
+m = linear(g, mean) {} : float32[1x1]
+r = power(m) {'exponent': -1.0} : float32[1x1]
+n = mul(g, r) {} : float32[1x12]
+y = mul(e, n) {} : float32[9x12]
+output y
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_statistics_over_rows(mode: Mode) -> None:
+    same(parse_graph(STATISTICS), mode)

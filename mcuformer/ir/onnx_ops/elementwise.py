@@ -155,9 +155,9 @@ def _test(name: str, evaluate: NodeEvaluation) -> OnnxOp:
 _SIMPLE = (
     _row("Add", "compiled", binary(np.add)), _row("Sub", "compiled", binary(np.subtract)),
     _row("Mul", "compiled", binary(np.multiply)), _row("Sum", "compiled", variadic(np.add)),
-    _row("Div", "compiled", binary(divide), "by a constant"),
+    _row("Div", "compiled", binary(divide), "by a constant, or by an activation in 16 bits"),
     _row("Neg", "compiled", unary(np.negative)),
-    _row("Pow", "compiled", binary(np.power), "exponent 1 or 2"),
+    _row("Pow", "compiled", binary(np.power), "exponent 1 to 4, 0.5, -0.5 or -1"),
     _row("Erf", "compiled", unary(erf), "inside a GELU"),
     _row("PRelu", "compiled", prelu, "constant slope"),
     _row("Sqrt", "compiled", unary(np.sqrt), "of 16 bits, or inside a normalisation"),

@@ -61,6 +61,12 @@ def lp_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return (np.divide(x, norm, out=np.zeros_like(x), where=norm != 0),)
 
 
+def mean_variance_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
+    x = need(args, 0)
+    y = normalised(x, tuple(attrs.get("axes", (0, 2, 3))), 1e-18)[0]
+    return (y.astype(x.dtype),)
+
+
 def instance_norm(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     return grouped_norm({**attrs, "num_groups": need(args, 0).shape[1]}, args, n_out)
 
@@ -171,6 +177,7 @@ ROWS = (
            "over all positions"),
     OnnxOp("GroupNormalization", "compiled", same_shape, FIRST, grouped_norm,
            "over all positions"),
+    OnnxOp("MeanVarianceNormalization", "compiled", same_shape, FIRST, mean_variance_norm),
     OnnxOp("LpNormalization", "compiled", same_shape, FIRST, lp_norm, "p = 2"),
     OnnxOp("LayerNormalization", "compiled", _normalised, FIRST, layer_norm, "over the last axes",
            later="float32"),
