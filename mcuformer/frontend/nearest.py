@@ -13,6 +13,10 @@ _BY_SENTENCE: Mapping[str, tuple[str, ...]] = {
         "ThresholdedRelu", "Shrink",
     ),
     "Sigmoid and Mul work, which opset 20 writes": ("Swish", "SwiGLU"),
+    "the model's input decides it; Where with a constant mask, or a product with a gate, works": ("If",),
+    "tracing (torch.onnx.export of a module that is not scripted) unrolls a fixed number of turns": (
+        "Loop", "Scan", "SequenceMap",
+    ),
     "ArgMax works": ("Hardmax", "OneHot"),
     "LayerNormalization over the last axis, or BatchNormalization, works": (
         "LRN",

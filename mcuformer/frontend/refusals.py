@@ -91,7 +91,7 @@ def unknown_operator(kind: str) -> str:
         "dynamic": "an operator of dynamic quantisation",
         "packed": "weights packed for another runtime",
         "fused": "a fused operator of another runtime",
-        "flow": "control flow that the model's input decides",
+        "flow": "control flow",
         "foreign": "this operator of another domain is not supported",
     }
     text = said.get(family(kind), "this operator is not supported")

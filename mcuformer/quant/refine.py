@@ -13,9 +13,10 @@ from mcuformer.quant.gptq import Feedback, feedback, gptq, round_weights, search
 
 ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
+_FEW = 4  # times the rows of a half are fewer than inputs: then their product is the smaller one
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
-Block = tuple[NDArray[np.intp], NDArray[np.intp]]
+WeightBlock = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,11 @@ class Half:
         mean = x.mean(axis=0, dtype=np.float64)
         centred = x - mean.astype(np.float32)
         return Half(centred, mean, (centred.T @ centred).astype(np.float64) / len(x))
+
+    @property
+    def factor(self) -> NDArray[np.float64]:
+        """F[R, K] with xx = F^T F."""
+        return self.x.astype(np.float64) / np.sqrt(len(self.x))
 
     def with_targets(self, y: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(covariance [K, N] with the reals y[R, N], their mean)."""
@@ -61,6 +67,12 @@ class InputRows:
         """The covariance of all rows."""
         moved = self.test.mean - self.fit.mean
         return self.joined(self.fit.xx, self.test.xx, np.outer(moved, moved))
+
+    def factor(self) -> NDArray[np.float64]:
+        """F[R + 1, K] with xx = F^T F."""
+        moved = np.sqrt(self.share * (1 - self.share)) * (self.test.mean - self.fit.mean)
+        halves = np.sqrt(1 - self.share) * self.fit.factor, np.sqrt(self.share) * self.test.factor
+        return np.concatenate([*halves, moved[None]])
 
     def joined(self, fit: NDArray, test: NDArray, between: NDArray) -> NDArray:
         """A covariance of all rows from those of the halves and the product of their means' gaps."""
@@ -117,7 +129,7 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
 
 
 def fitted_apart(
-    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[Block]
+    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[WeightBlock]
 ) -> IntWeights:
     """The same of w[K,N] that is nothing but `blocks`: each sees its own columns of x[R,K], so that a
     convolution of many groups is many small problems, and stays one."""
@@ -130,7 +142,7 @@ def fitted_apart(
     return found
 
 
-def blocks_of(w: NDArray) -> list[Block]:
+def blocks_of(w: NDArray) -> list[WeightBlock]:
     """(inputs, outputs) of w[K,N] whose outputs read no common input; [] where they are not several."""
     read = w != 0
     kinds, which = np.unique(read.T, axis=0, return_inverse=True)
@@ -165,16 +177,26 @@ def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> 
         a.astype(np.float32) for a in (rows.fit.xx, rows.test.xx, fit, test)
     )
     best, least = 0.0, 0.0
+    few = _FEW * len(rows.fit.x) < len(fit_xx)
+    factor = rows.fit.factor if few else None
     for ridge in _RIDGES if rows.test is not rows.fit else ():
-        moved = _ridge(fit_xx, fit, ridge * power)
+        moved = _ridge(fit_xx, fit, ridge * power, factor)
         loss = float(np.sum(moved * (test_xx @ moved - 2 * test), dtype=np.float64))
         if loss < least:
             best, least = ridge, loss
-    return _ridge(rows.xx, both, best * power) if best else np.zeros_like(both)
+    if not best:
+        return np.zeros_like(both)
+    return _ridge(rows.xx, both, best * power, rows.factor() if few else None)
 
 
-def _ridge(xx: NDArray, xy: NDArray, ridge: float) -> NDArray:
-    """In the precision of xx[K, K] and xy[K, N]."""
+def _ridge(xx: NDArray, xy: NDArray, ridge: float, factor: NDArray | None) -> NDArray:
+    """In the precision of xx[K, K] and xy[K, N]; by xx = F^T F of R < K rows, where there is such a
+    `factor` (Woodbury): R^3 steps, not K^3."""
+    if factor is not None:
+        small = factor @ factor.T
+        small[np.diag_indices(len(small))] += ridge
+        inside = factor.T @ np.linalg.solve(small, factor @ xy)
+        return np.asarray((xy - inside) / ridge, xy.dtype)
     damped = xx.copy()
     damped[np.diag_indices(len(xx))] += ridge
     return np.linalg.solve(damped, xy)

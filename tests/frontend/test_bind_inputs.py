@@ -32,6 +32,16 @@ def test_batch(tmp_path: Path, dims: list, want: tuple) -> None:
     assert layout(tmp_path, dims) == want
 
 
+@pytest.mark.parametrize("unknown", [-1, "?"])
+def test_what_others_write_for_unknown(tmp_path: Path, unknown: int | str) -> None:
+    """PaddlePaddle repeats them: they are no name that would bind one axis to another."""
+    dims: list[int | str | None] = [unknown, 3, unknown, unknown]
+    assert layout(tmp_path, dims, x=(1, 3, 5, 7)) == ("NCHW", (1, 3, 5, 7))
+    with pytest.raises(UsageError, match=r"axis 2 \(unnamed\), axis 3 \(unnamed\)") as caught:
+        layout(tmp_path, dims)
+    assert "--input-shape x=1,3,N,N" in str(caught.value)
+
+
 def test_other_axes_by_the_user(tmp_path: Path) -> None:
     assert layout(tmp_path, ["batch", "time", 6], x=(1, 5, 6)) == ("tokens", (1, 5, 6))
 

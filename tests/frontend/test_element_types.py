@@ -102,3 +102,13 @@ def test_numbers_beyond_half_are_cut_nowhere(tmp_path: Path) -> None:
     graph = load(tmp_path, model(layers, weights, IMAGE))
     x = np.full(IMAGE, 100.0, np.float32)
     assert np.isfinite(run_float(graph, [x])[graph.outputs[0]]).all()
+
+
+def test_weights_in_constant_nodes_are_parameters(tmp_path: Path) -> None:
+    """As PaddlePaddle writes them, without any initialiser."""
+    read = {i for n in LAYERS for i in n.input} & set(WEIGHTS)
+    constants = [
+        node("Constant", "", k, value=numpy_helper.from_array(WEIGHTS[k])) for k in sorted(read)
+    ]
+    graph = load(tmp_path, model([*constants, *LAYERS], {}, IMAGE))
+    assert graph.meta["parameters"] == WEIGHTS["w"].size + WEIGHTS["b"].size + WEIGHTS["u"].size

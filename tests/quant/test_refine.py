@@ -16,6 +16,7 @@ from mcuformer.quant.gptq import (
 from mcuformer.quant.refine import (
     InputRows,
     IntWeights,
+    _ridge,
     blocks_of,
     fitted,
     fitted_apart,
@@ -153,3 +154,13 @@ def test_weights_that_are_no_groups() -> None:
     dead = dense * [1, 1, 0]
     overlapping = np.asarray([[1, 0], [1, 1], [0, 1]])
     assert blocks_of(dense) == blocks_of(dead) == blocks_of(overlapping) == []
+
+
+def test_few_rows_are_solved_by_rows() -> None:
+    x = correlated(24, 300, 6)
+    rows = InputRows(x)
+    np.testing.assert_allclose(rows.factor().T @ rows.factor(), rows.xx, atol=1e-3)
+    xy = rows.xx @ np.random.default_rng(7).normal(size=(300, 5))
+    for ridge in (0.3, 300.0):
+        by_inputs = _ridge(rows.xx, xy, ridge, None)
+        np.testing.assert_allclose(_ridge(rows.xx, xy, ridge, rows.factor()), by_inputs, atol=1e-3)
