@@ -29,14 +29,14 @@ _LARGEST = 1e18  # its square is a float32 still
 class ValueStats:
     """`low`, `high`: extremes per channel (C,); `rows`: a sample [R, C] of the value's rows.
 
-    `given`: the extremes are what a QDQ model's scale can hold, not to be searched. `finest`: no
+    `given`: bits of a QDQ model's grid, whose ends the extremes are, not to be searched; 0: none. `finest`: no
     step is finer (quant/finest.py), (C,) or (). `groups` of the samples, of calibration (quant/held_out.py).
     """
 
     low: NDArray
     high: NDArray
     rows: NDArray[np.float32]
-    given: bool = False
+    given: int = 0
     finest: NDArray = field(default_factory=lambda: np.zeros(()))
     groups: Groups | None = None
 
@@ -100,7 +100,7 @@ def _given(value: ValueStats, scale: float, zero: int, dtype: str) -> ValueStats
     """The range that a QDQ model's scale and zero point span, instead of what was seen."""
     info = np.iinfo(dtype)
     low, high = (np.full(value.low.shape, scale * (q - zero)) for q in (info.min, info.max))
-    return ValueStats(low, high, value.rows, given=True)
+    return ValueStats(low, high, value.rows, given=info.bits)
 
 
 def _update(

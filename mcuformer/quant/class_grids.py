@@ -87,6 +87,9 @@ def _sample(value: ValueStats, others: Sequence[ValueStats]) -> NDArray[np.float
 
 
 def _int16(value: ValueStats) -> QParams:
+    if value.given > 8:  # -32768 and 32767 of a symmetric grid: its own scale
+        reach = max(float(-np.min(value.low)) * (32767 / 32768), float(np.max(value.high)))
+        return QParams(np.asarray(reach / 32767), np.asarray(0.0))
     reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
     scale = max(reach * INT16_MARGIN / 32767, float(np.max(value.finest)))
     return QParams(np.asarray(scale), np.asarray(0.0))
