@@ -43,7 +43,7 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     producers, consumers = graph.producers(), graph.consumers()
     table: dict[str, Policy] = {}
     classes = value_classes(graph)
-    wide = _wide(graph, classes)
+    wide = _asked_wide(graph, classes)
     for members in dict.fromkeys(classes.values()):
         writers = [producers[n] for n in members if n in producers]
         readers = [op for n in members for op in consumers.get(n, ())]
@@ -61,7 +61,7 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     return table
 
 
-def _wide(graph: Graph, classes: Mapping[str, Members]) -> set[Members]:
+def _asked_wide(graph: Graph, classes: Mapping[str, Members]) -> set[Members]:
     """Classes that get 16 bits whatever the mode: those named in meta["wide"], and those that a QDQ
     file gives as many. What an attention reads and writes has one type."""
     named = set(graph.meta.get("wide", ()))
