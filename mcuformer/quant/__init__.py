@@ -8,9 +8,10 @@
 3. The grid of every value, which is why a layer reads and writes what it does:
    - `classes.py`: values that moves carry over (slices, joins, reshapes) are one class with one grid.
    - `policy.py` says from who writes and who reads a class what its grid may be. Type: int8, or int16
-     by `--activations` (`wide_values.py` measures for auto), for indices, and for what is one row anyway. Grain: one scale where the values
-     are the caller's or a table's, or a reader cannot tell channels apart; a scale per channel where
-     layers write and read it; integer multiples of one where a LayerNorm reads it.
+     by `--activations` (`wide_values.py` measures for auto), for indices, and for what is one row
+     anyway. Grain: one scale where the values are the caller's or a table's, or a reader cannot tell
+     channels apart; a scale per channel where layers write and read it; integer multiples of one where
+     a LayerNorm reads it.
    - `assign.py` gives the numbers in this order: pixels what mean and std say (`pixels.py`), q, k, v
      and the result what the proof on scores allows (`attention_grids.py`, `attention_scales.py`), and
      every other class its range over 255 steps (`class_grids.py`). QDQ files and networks trained
