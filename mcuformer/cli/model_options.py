@@ -78,10 +78,11 @@ _OPTIONS = (
     ),
     click.option(
         "--activations",
-        type=click.Choice(["8", "mixed", "16"]),
+        type=click.Choice(["8", "auto", "mixed", "16"]),
+        callback=lambda _context, _option, value: "auto" if value == "mixed" else value,
         default="8",
         show_default=True,
-        help="Bits of an activation; mixed keeps the residual stream in 16.",
+        help="Bits of an activation; auto (or mixed) takes 16 where measurement asks for it.",
     ),
     click.option("--ram", type=SIZE, metavar="SIZE", help="SRAM to stay within, such as 128k."),
     click.option(

@@ -30,7 +30,7 @@ class CompileOptions:
     input_mode: InputMode = "resident"
     weights: Literal["internal", "qspi", "auto"] = "auto"
     weight_bits: Literal["4", "8", "auto"] = "8"
-    activations: Literal["8", "mixed", "16"] = "8"
+    activations: Literal["8", "auto", "16"] = "8"
     ram: int | None = None
     flash: int | None = None
     max_instructions: int | None = None

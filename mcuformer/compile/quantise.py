@@ -27,7 +27,9 @@ from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
 from mcuformer.quant.lower import outline_of
 from mcuformer.quant.pixels import takes_pixels
+from mcuformer.quant.policy import Mode
 from mcuformer.quant.weight_bits import choose_bits
+from mcuformer.quant.wide_values import Choice, choose_wide
 from mcuformer.util.sizes import parse_floats
 
 if TYPE_CHECKING:
@@ -43,13 +45,13 @@ _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
 def quantised(
-    source: Source, graph: Graph, needs_data: bool, progress: Progress
+    source: Source, graph: Graph, needs_data: bool, progress: Progress, narrowings: int = 0
 ) -> tuple[Graph, Evidence]:
     """The int graph, and what it was made from; a float model without data is refused where
     `needs_data`.
 
     A QDQ model brings its own scales and needs none. meta["normalisations"] keeps mean and std per
-    input.
+    input. `narrowings`: how often the values that `--activations auto` widens are halved, to fit.
     """
     options = source.options
     known = normalisations(options, graph)
@@ -59,12 +61,34 @@ def quantised(
     stats = statistics(options, graph, known, needs_data, progress)
     room = partial(weights_room, options, source.board)
     formats = pixel_formats(options, stats.graph, known)
+    mode: Mode = "16" if options.activations == "16" else "8"
+    wide = choose_wide(stats, formats) if options.activations == "auto" else Choice(stats)
+    for _ in range(narrowings):
+        wide = wide.narrower()
+    stats = wide.stats
     pixels = [n for n, f in zip(stats.graph.inputs, formats, strict=True) if f is not None]
-    outline = outline_of(stats.graph, options.activations, pixels)
+    outline = outline_of(stats.graph, mode, pixels)
     chosen = choose_bits(stats, options.weight_bits, room, outline)
-    made = lower(graph, stats, options.activations, formats, chosen.bits)
-    notes = (*doubts, *stats.doubts, *map(_bits_note, chosen.notes))
-    return made, Evidence(stats.graph, stats.samples, notes)
+    made = lower(graph, stats, mode, formats, chosen.bits)
+    notes = (*doubts, *stats.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide))
+    return made, Evidence(stats.graph, stats.samples, notes, len(wide.wide))
+
+
+def _wide_notes(choice: Choice) -> list[Diagnostic]:
+    """What `--activations auto` measured, and which values it gave 16 bits for it."""
+    if choice.narrow_db is None:
+        return []
+    gained = (
+        "" if choice.db is None else f", {choice.db:.1f} dB with {len(choice.wide)} values in 16"
+    )
+    text = (
+        f"--activations auto: {choice.narrow_db:.1f} dB with 8 bits{gained if choice.wide else ''}"
+    )
+    notes = [(None, text), *choice.notes()]
+    return [
+        Diagnostic(severity="info", code="activation-bits", where=where, message=message)
+        for where, message in notes
+    ]
 
 
 def statistics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -72,11 +73,14 @@ def plan_model(
     temps.graph("onnx", source.raw)
     float_graph = imported(source.raw).replace(name=options.model.stem)
     temps.graph("float", float_graph)
-    int_graph, evidence = quantised(source, float_graph, needs_data, progress)
-    temps.graph("prepared", evidence.prepared)
-    temps.graph("int", int_graph)
-    progress("scheduling")
-    figures = placed(source, int_graph, evidence)
+    for narrowings in itertools.count():
+        int_graph, evidence = quantised(source, float_graph, needs_data, progress, narrowings)
+        temps.graph("prepared", evidence.prepared)
+        temps.graph("int", int_graph)
+        progress("scheduling")
+        figures = placed(source, int_graph, evidence)
+        if figures.error is None or evidence.wide == 0:
+            break
     temps.program("program", figures.program, figures.plan)
     temps.plan("plan", figures.program, figures.plan)
     return figures

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.absorb_affine import absorb_affine
+from mcuformer.passes.clip_after_pair import clip_after_pair
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.passes.drop_qdq import drop_qdq
 from mcuformer.passes.drop_softmax import drop_softmax
@@ -46,6 +47,7 @@ ONNX_PASSES: tuple[Pass, ...] = (
     note_weight_scales,  # while int8 weights still have them
     fold_constants,  # gives every value its shape
     joined_axes,  # as soon as shapes are known: from here on a Softmax has one axis
+    clip_after_pair,  # before drop_qdq, which looks for pairs
     drop_qdq,  # before the fusions, whose chains the pairs interrupt
     factor_norm_scale,  # before fuse_layernorm, which looks for the difference
     fuse_layernorm,  # before activations, which would take its Sqrt apart

@@ -29,6 +29,8 @@ def note_weight_scales(graph: Graph) -> Graph:
             continue
         found = True
         source = made.get(op.inputs[0] or "")
+        if source is not None and source.kind == "Clip":
+            source = made.get(source.inputs[0] or "")
         rounded = source is not None and source.kind == "QuantizeLinear" and source.inputs
         weight = source.inputs[0] if rounded and source is not None else op.inputs[0]
         scales = _scales(graph, op, weight)

@@ -23,7 +23,7 @@ _SATURATED = (
     "q and k, or train with smaller scores"
 )
 _RAISE = (
-    "more and truer calibration data, --activations mixed or 16, or --weight-bits 8 raise it; "
+    "more and truer calibration data, --activations auto or 16, or --weight-bits 8 raise it; "
     "--accept-sqnr DB takes it as it is"
 )
 

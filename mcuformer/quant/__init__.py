@@ -3,13 +3,15 @@
 0. `supported.py` refuses what has no integer form, all of it at once, before anything is measured.
 1. `rewrites/` prepare the float graph: epilogues are fused, norms hand their scale to the next layer.
 2. `calibrate.py` runs samples through it and keeps the range of every value; `ranges.py` cuts what
-   few numbers reach, `finest.py` says which steps are too fine to mean anything.
+   few numbers reach, `held_out.py` leaves room for samples to come, `finest.py` says which steps are
+   too fine to mean anything.
 3. The grid of every value, which is why a layer reads and writes what it does:
    - `classes.py`: values that moves carry over (slices, joins, reshapes) are one class with one grid.
    - `policy.py` says from who writes and who reads a class what its grid may be. Type: int8, or int16
-     by `--activations`, for indices, and for what is one row anyway. Grain: one scale where the values
-     are the caller's or a table's, or a reader cannot tell channels apart; a scale per channel where
-     layers write and read it; integer multiples of one where a LayerNorm reads it.
+     by `--activations` (`wide_values.py` measures for auto), for indices, and for what is one row
+     anyway. Grain: one scale where the values are the caller's or a table's, or a reader cannot tell
+     channels apart; a scale per channel where layers write and read it; integer multiples of one where
+     a LayerNorm reads it.
    - `assign.py` gives the numbers in this order: pixels what mean and std say (`pixels.py`), q, k, v
      and the result what the proof on scores allows (`attention_grids.py`, `attention_scales.py`), and
      every other class its range over 255 steps (`class_grids.py`). QDQ files and networks trained

@@ -13,6 +13,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
+from mcuformer.quant.held_out import GROUPS, Groups, groups_of
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.supported import check_supported
 
@@ -28,15 +29,16 @@ _LARGEST = 1e18  # its square is a float32 still
 class ValueStats:
     """`low`, `high`: extremes per channel (C,); `rows`: a sample [R, C] of the value's rows.
 
-    `given`: the extremes are what a QDQ model's scale can hold, not to be searched. `finest`: no
-    step is finer (quant/finest.py), (C,) or ().
+    `given`: bits of a QDQ model's grid, whose ends the extremes are, not to be searched; 0: none. `finest`: no
+    step is finer (quant/finest.py), (C,) or (). `groups` of the samples, of calibration (quant/held_out.py).
     """
 
     low: NDArray
     high: NDArray
     rows: NDArray[np.float32]
-    given: bool = False
+    given: int = 0
     finest: NDArray = field(default_factory=lambda: np.zeros(()))
+    groups: Groups | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +83,11 @@ def collect(graph: Graph, inputs: Sequence[NDArray]) -> dict[str, ValueStats]:
     share = batch / count
     for first in range(0, count, batch):
         x = [a[first : first + batch] for a in inputs]
+        group = np.arange(first, first + len(x[0])) * min(GROUPS, count) // count
         for name, a in zip(graph.inputs, x, strict=True):
-            _update(values, name, a, share, rng)
+            _update(values, name, a, share, group, rng)
         for op, env in eval_steps(graph, x):
-            _update(values, op.outputs[0], env[op.outputs[0]], share, rng)
+            _update(values, op.outputs[0], env[op.outputs[0]], share, group, rng)
     for name, step in finest_steps(graph, values).items():
         values[name].finest = step
     for name, (scale, zero, dtype) in graph.meta.get("qdq", {}).items():
@@ -97,16 +100,24 @@ def _given(value: ValueStats, scale: float, zero: int, dtype: str) -> ValueStats
     """The range that a QDQ model's scale and zero point span, instead of what was seen."""
     info = np.iinfo(dtype)
     low, high = (np.full(value.low.shape, scale * (q - zero)) for q in (info.min, info.max))
-    return ValueStats(low, high, value.rows, given=True)
+    return ValueStats(low, high, value.rows, given=info.bits)
 
 
 def _update(
-    values: dict[str, ValueStats], name: str, x: NDArray, share: float, rng: np.random.Generator
+    values: dict[str, ValueStats],
+    name: str,
+    x: NDArray,
+    share: float,
+    group: NDArray,
+    rng: np.random.Generator,
 ) -> None:
+    """With a batch x, whose samples belong to `group`."""
     rows = x.reshape(-1, x.shape[-1])
     count = min(len(rows), max(1, round(share * max(1024, _ROW_BUDGET // rows.shape[1]))))
-    sample = rows if count == len(rows) else rows[rng.choice(len(rows), count, replace=False)]
-    low, high = rows.min(axis=0), rows.max(axis=0)
+    picked = None if count == len(rows) else rng.choice(len(rows), count, replace=False)
+    sample = rows if picked is None else rows[picked]
+    groups = groups_of(x, group, picked)
+    low, high = groups.ends[:, 0].min(axis=0), groups.ends[:, 1].max(axis=0)
     if not (low.min() > -_LARGEST and high.max() < _LARGEST):
         raise UsageError(
             f"{name} becomes NaN, infinite or larger than {_LARGEST:g} for the inputs that ranges "
@@ -115,8 +126,10 @@ def _update(
         )
     old = values.get(name)
     if old is None:
-        values[name] = ValueStats(low, high, sample.copy())
+        values[name] = ValueStats(low, high, sample.copy(), groups=groups)
         return
+    assert old.groups is not None
+    old.groups = old.groups.and_also(groups)
     old.low, old.high = np.minimum(old.low, low), np.maximum(old.high, high)
     old.rows = np.concatenate([old.rows, sample])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
+from mcuformer.quant.held_out import joined_ends
 from mcuformer.quant.policy import Policy, has_multiples, makers
 from mcuformer.quant.ranges import value_range
 
@@ -62,7 +64,9 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     high = np.max([v.high for v in others], axis=0)
     finest = np.min([v.finest for v in others], axis=0)
     if policy.grain != "tensor":
-        return ValueStats(low, high, value.rows, finest=finest)
+        seen = [v.groups.ends for v in others if v.groups is not None]
+        groups = value.groups and replace(value.groups, ends=reduce(joined_ends, seen))
+        return ValueStats(low, high, value.rows, finest=finest, groups=groups)
     others = [stats.values[n] for n in policy.members]
     low, high = np.minimum(low, _least(others)), np.maximum(high, -_least(others, -1.0))
     return ValueStats(low, high, _sample(value, others), finest=finest)
@@ -83,6 +87,9 @@ def _sample(value: ValueStats, others: Sequence[ValueStats]) -> NDArray[np.float
 
 
 def _int16(value: ValueStats) -> QParams:
+    if value.given > 8:  # -32768 and 32767 of a symmetric grid: its own scale
+        reach = max(float(-np.min(value.low)) * (32767 / 32768), float(np.max(value.high)))
+        return QParams(np.asarray(reach / 32767), np.asarray(0.0))
     reach = max(float(np.max(np.abs(value.low))), float(np.max(np.abs(value.high))), 1e-9)
     scale = max(reach * INT16_MARGIN / 32767, float(np.max(value.finest)))
     return QParams(np.asarray(scale), np.asarray(0.0))

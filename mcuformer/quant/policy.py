@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
@@ -20,6 +21,7 @@ STATISTICS = (
     "groupnorm",
     "rms",
 )  # sums of squares over channels of scales of their own
+Members = tuple[str, ...]
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -40,10 +42,12 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     """Policy of every activation; members of a class share one object."""
     producers, consumers = graph.producers(), graph.consumers()
     table: dict[str, Policy] = {}
-    for members in dict.fromkeys(value_classes(graph).values()):
+    classes = value_classes(graph)
+    wide = _asked_wide(graph, classes)
+    for members in dict.fromkeys(classes.values()):
         writers = [producers[n] for n in members if n in producers]
         readers = [op for n in members for op in consumers.get(n, ())]
-        dtype = _dtype(graph, mode, members, writers, readers)
+        dtype = "int16" if members in wide else _dtype(graph, mode, members, writers, readers)
         grain = _grain(graph, members, writers, readers)
         positive, ceiling, clamped = False, math.inf, False
         if any(clamp_bounds(op.attrs.get("fn")) for op in writers):
@@ -55,6 +59,23 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
         policy = Policy(members, dtype, grain, zero, positive, ceiling)
         table.update((n, policy) for n in members)
     return table
+
+
+def _asked_wide(graph: Graph, classes: Mapping[str, Members]) -> set[Members]:
+    """Classes that get 16 bits whatever the mode: those named in meta["wide"], and those that a QDQ
+    file gives as many. What an attention reads and writes has one type."""
+    named = set(graph.meta.get("wide", ()))
+    named |= {n for n, (_, _, dtype) in graph.meta.get("qdq", {}).items() if "16" in dtype}
+    wide = {classes[n] for n in named if n in classes}
+    attentions = [op for op in graph.ops if op.kind == "attention"] if wide else []
+    count = -1
+    while count < len(wide):
+        count = len(wide)
+        for op in attentions:
+            held = [str(n) for n in (*op.inputs[:3], op.outputs[0])]
+            joined = {classes[n] for n in held if n in classes}
+            wide |= joined if joined & wide else set()
+    return wide
 
 
 def has_multiples(graph: Graph, policy: Policy) -> bool:

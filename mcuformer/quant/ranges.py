@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.quant.calibrate import ValueStats
+from mcuformer.quant.held_out import reaching
 
 _PERCENT = 0.05  # each side
 _CLIPPING = 4.0  # weight of squared clipping errors, measured (docs/quantisation.md)
@@ -42,13 +43,21 @@ def value_range(
         low = -high
     if method == "mse" and levels <= 256:
         most = _CHANNEL_ROWS if per_channel else max(64, _SAMPLE // stats.rows.shape[1])
+        if per_channel and stats.groups is not None:
+            found = reaching(stats.groups, stats.rows, (low, high), levels, symmetric)
+            if found is not None:
+                return found
         rows = stats.rows[:: max(1, len(stats.rows) // most)]
         return search(rows, low, high, levels, symmetric, weights)
     return np.asarray(low), np.asarray(high)
 
 
 def rounding_error(
-    rows: NDArray, low: NDArray, high: NDArray, levels: int, weights: NDArray | None
+    rows: NDArray,
+    low: NDArray,
+    high: NDArray,
+    levels: int,
+    weights: NDArray | None,
 ) -> NDArray:
     """Mean squared error per channel, or of all channels together when the range is shared.
 

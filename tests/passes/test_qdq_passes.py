@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mcuformer.ir.text import parse_graph
+from mcuformer.passes.clip_after_pair import clip_after_pair
 from mcuformer.passes.drop_qdq import drop_qdq
 from mcuformer.passes.note_weight_scales import note_weight_scales
 from mcuformer.passes.spread_qdq import spread_qdq
@@ -92,3 +93,39 @@ output e
     assert table["a"] == table["b"] == table["c"] == (0.5, -128, "int8")
     assert "d" not in table  # a linear layer's range is its own
     assert np.isclose(table["e"][0], 1 / 127)
+
+
+CLIPPED = """
+graph g onnx
+input x: float32[4x3]
+const s: float32[] = 0.5
+const z: int8[] = 1
+const low: int8[] = LOW
+const high: int8[] = HIGH
+q = QuantizeLinear(x, s, z) {} : int8[4x3]
+c = Clip(q, low, high) {} : int8[4x3]
+d = DequantizeLinear(c, s, z) {} : float32[4x3]
+y = Neg(d) {} : float32[4x3]
+output y
+"""
+
+
+@pytest.mark.parametrize("low", [-128, -127])
+def test_a_clip_of_the_whole_grid_vanishes(low: int) -> None:
+    text = CLIPPED.replace("LOW", str(low)).replace("HIGH", "127")
+    graph = drop_qdq(clip_after_pair(parse_graph(text))).pruned()
+    assert [op.kind for op in graph.ops] == ["Neg"]
+    assert graph.meta["qdq"]["x"] == (0.5, 1, "int8")
+
+
+def test_a_narrower_clip_cuts_in_floats() -> None:
+    text = CLIPPED.replace("LOW", "-8").replace("HIGH", "7")
+    graph = drop_qdq(clip_after_pair(parse_graph(text))).pruned()
+    assert [op.kind for op in graph.ops] == ["Clip", "Neg"]
+    ends = [float(graph.const(name)) for name in graph.ops[0].inputs[1:]]  # type: ignore[arg-type]
+    assert ends == [-4.5, 3.0] and graph.ops[0].inputs[0] == "x"
+
+
+def test_clips_of_floats_are_left_alone() -> None:
+    graph = parse_graph(LAYER)
+    assert clip_after_pair(graph) is graph

@@ -43,7 +43,7 @@ enum {
 };
 
 const uint8_t float_vit_id[16] = {
-    0xef, 0x62, 0x58, 0xbe, 0xa9, 0xdb, 0x18, 0x1e, 0x91, 0xcc, 0x2b, 0x0a, 0xa2, 0xa4, 0x75, 0xf4,
+    0xc0, 0xc6, 0xc0, 0x40, 0x96, 0x60, 0xcd, 0x99, 0x57, 0xbc, 0xdd, 0xa9, 0x4b, 0xd8, 0xb1, 0x3c,
 };
 
 /* patch -> add [4x8] */
@@ -76,7 +76,7 @@ static const mcf_layernorm_t float_vit__norm1 = {
     .pre = (const int16_t *)float_vit__norm1__pre,
     .g = NULL,
     .b = NULL,
-    .eps_q = 7343,
+    .eps_q = 4029,
     .channels = 8,
     .groups = 1,
     .inv = 1073741824,
@@ -223,7 +223,7 @@ static const mcf_layernorm_t float_vit__norm2 = {
     .pre = (const int16_t *)float_vit__norm2__pre,
     .g = NULL,
     .b = NULL,
-    .eps_q = 7070,
+    .eps_q = 3142,
     .channels = 8,
     .groups = 1,
     .inv = 1073741824,
@@ -292,7 +292,7 @@ static const mcf_layernorm_t float_vit__norm = {
     .pre = (const int16_t *)float_vit__norm__pre,
     .g = NULL,
     .b = NULL,
-    .eps_q = 7273,
+    .eps_q = 3232,
     .channels = 8,
     .groups = 1,
     .inv = 1073741824,
