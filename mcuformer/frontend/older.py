@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 
-Constants = dict[str, NDArray]
+Gained = dict[str, NDArray]
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 _SAMPLED_10: Mapping[str, str] = {
     "coordinate_transformation_mode": "asymmetric",
@@ -22,7 +22,7 @@ _SAMPLED_10: Mapping[str, str] = {
 }
 
 
-def modern(op: Op, opset: int) -> tuple[Op, Constants]:
+def modern(op: Op, opset: int) -> tuple[Op, Gained]:
     """`op`, read at `opset`, and the constants that it gains, by names of their own."""
     found = _CHANGES.get(op.kind)
     if found is None or opset >= found[0]:
@@ -30,10 +30,10 @@ def modern(op: Op, opset: int) -> tuple[Op, Constants]:
     return found[1](op, opset)
 
 
-def _with_inputs(op: Op, first: int, arrays: Mapping[str, NDArray | None]) -> tuple[Op, Constants]:
+def _with_inputs(op: Op, first: int, arrays: Mapping[str, NDArray | None]) -> tuple[Op, Gained]:
     """Operand `first` and those behind it hold `arrays`; attributes of these names go."""
     inputs = [*op.inputs[:first], *[None] * (first - len(op.inputs))]
-    made: Constants = {}
+    made: Gained = {}
     for what, array in arrays.items():
         name = None if array is None else f"\0{op.outputs[0]}.{what}"
         if name is not None and array is not None:
@@ -48,7 +48,7 @@ def _ints(op: Op, name: str) -> NDArray | None:
     return None if value is None else np.asarray(value, np.int64)
 
 
-def _clip(op: Op, opset: int) -> tuple[Op, Constants]:
+def _clip(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 10; a bound at the end of float32 is none."""
     low, high = float(op.attrs.get("min", -_FLOAT_MAX)), float(op.attrs.get("max", _FLOAT_MAX))
     bounds = {
@@ -58,24 +58,24 @@ def _clip(op: Op, opset: int) -> tuple[Op, Constants]:
     return _with_inputs(op, 1, bounds)
 
 
-def _pad(op: Op, opset: int) -> tuple[Op, Constants]:
+def _pad(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 10."""
     value = np.asarray(op.attrs.get("value", 0.0), np.float32)
     return _with_inputs(op, 1, {"pads": _ints(op, "pads"), "value": value})
 
 
-def _slice(op: Op, opset: int) -> tuple[Op, Constants]:
+def _slice(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 9."""
     return _with_inputs(op, 1, {name: _ints(op, name) for name in ("starts", "ends", "axes")})
 
 
-def _top_k(op: Op, opset: int) -> tuple[Op, Constants]:
+def _top_k(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 9."""
     k = _ints(op, "k")
     return _with_inputs(op, 1, {"k": None if k is None else k.reshape(1)})
 
 
-def _upsample(op: Op, opset: int) -> tuple[Op, Constants]:
+def _upsample(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 9: scales an attribute in 7, an input in 9."""
     resize = op.replace(kind="Resize", attrs={**op.attrs, **_SAMPLED_10})
     if "scales" not in op.attrs:
@@ -84,7 +84,7 @@ def _upsample(op: Op, opset: int) -> tuple[Op, Constants]:
     return _with_inputs(resize, 1, {"roi": None, "scales": scales})
 
 
-def _resize(op: Op, opset: int) -> tuple[Op, Constants]:
+def _resize(op: Op, opset: int) -> tuple[Op, Gained]:
     """Of 10: no choice of coordinates, scales the second input."""
     if opset > 10:
         return op, {}
@@ -92,12 +92,12 @@ def _resize(op: Op, opset: int) -> tuple[Op, Constants]:
     return op.replace(inputs=inputs, attrs={**op.attrs, **_SAMPLED_10}), {}
 
 
-def _softmax(op: Op, opset: int) -> tuple[Op, Constants]:
+def _softmax(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 12: over all axes from `axis` on, as if they were one (`passes/joined_axes.py`)."""
     return op.replace(attrs={**op.attrs, "axis": op.attrs.get("axis", 1), "joined": True}), {}
 
 
-def _batchnorm(op: Op, opset: int) -> tuple[Op, Constants]:
+def _batchnorm(op: Op, opset: int) -> tuple[Op, Gained]:
     """Until 8 spatial=0 meant statistics of every element."""
     if op.attrs.get("spatial", 1):
         return op, {}
@@ -107,13 +107,13 @@ def _batchnorm(op: Op, opset: int) -> tuple[Op, Constants]:
     return op.replace(attrs={**op.attrs, "error": reason}), {}
 
 
-def _scatter(op: Op, opset: int) -> tuple[Op, Constants]:
+def _scatter(op: Op, opset: int) -> tuple[Op, Gained]:
     """The name that 11 changed."""
     return op.replace(kind="ScatterElements"), {}
 
 
 # kind -> the first opset that writes it as we read it
-_CHANGES: Mapping[str, tuple[int, Callable[[Op, int], tuple[Op, Constants]]]] = {
+_CHANGES: Mapping[str, tuple[int, Callable[[Op, int], tuple[Op, Gained]]]] = {
     "Clip": (11, _clip), "Pad": (11, _pad), "Slice": (10, _slice), "TopK": (10, _top_k),
     "Upsample": (99, _upsample), "Resize": (11, _resize), "BatchNormalization": (9, _batchnorm),
     "Softmax": (13, _softmax), "LogSoftmax": (13, _softmax), "Hardmax": (13, _softmax),

@@ -15,7 +15,7 @@ ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
-Block = tuple[NDArray[np.intp], NDArray[np.intp]]
+WeightBlock = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +117,7 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
 
 
 def fitted_apart(
-    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[Block]
+    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[WeightBlock]
 ) -> IntWeights:
     """The same of w[K,N] that is nothing but `blocks`: each sees its own columns of x[R,K], so that a
     convolution of many groups is many small problems, and stays one."""
@@ -130,7 +130,7 @@ def fitted_apart(
     return found
 
 
-def blocks_of(w: NDArray) -> list[Block]:
+def blocks_of(w: NDArray) -> list[WeightBlock]:
     """(inputs, outputs) of w[K,N] whose outputs read no common input; [] where they are not several."""
     read = w != 0
     kinds, which = np.unique(read.T, axis=0, return_inverse=True)
