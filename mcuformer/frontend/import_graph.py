@@ -21,7 +21,7 @@ from mcuformer.frontend import names
 from mcuformer.frontend.branches import MOST_NESTED, Branch
 from mcuformer.frontend.names import shown
 from mcuformer.frontend.older import modern
-from mcuformer.frontend.proto import DOMAINS, OTHERS, opset_of, weight_tensors
+from mcuformer.frontend.proto import DOMAINS, NAMESAKES, opset_of, weight_tensors
 from mcuformer.frontend.tensors import dtype_of, read_tensor
 from mcuformer.ir.finite import MEND
 from mcuformer.ir.graph import Graph, Op
@@ -165,7 +165,7 @@ def _dim(dim: TensorShapeProto.Dimension) -> Dim:
 
 
 def _op(index: int, node: NodeProto, folder: Path | None, opset: int, depth: int = 0) -> Op:
-    own = node.domain in DOMAINS and (node.domain, node.op_type) not in OTHERS
+    own = node.domain in DOMAINS and (node.domain, node.op_type) not in NAMESAKES
     kind = node.op_type if own else f"{node.domain}.{node.op_type}"
     raw = node.name or f"{node.op_type}_{index}"
     attrs: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from mcuformer.errors import UnsupportedModelError, UsageError
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 MIN_OPSET, MAX_OPSET = 7, onnx.defs.onnx_opset_version()
 DOMAINS = ("", "ai.onnx", "com.microsoft")
-OTHERS = frozenset((("com.microsoft", "Attention"), ("com.microsoft", "RotaryEmbedding")))
+NAMESAKES = frozenset((("com.microsoft", "Attention"), ("com.microsoft", "RotaryEmbedding")))
 """Operators that ONNX has under the same name, and with another meaning."""
 
 

@@ -14,7 +14,7 @@ ByType = tuple[float, float, float]  # all int8, all int16, mixed types
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class LoopCost:
     """Instructions of a loop in assembly: a channel, a row, each of the last channels % 4, a channel of
     a call."""
 
@@ -40,8 +40,8 @@ class Rate:
     rest: int = 0
     inner: bool = False
     narrowing: float | None = None
-    narrow: Loop | None = None
-    gate: Loop | None = None
+    narrow: LoopCost | None = None
+    gate: LoopCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class CostSet:
     maxpool: MaxPool
 
 
-_ADD_BYTES, _MUL_BYTES = Loop(5.75, 19, 21), Loop(7.75, 26, 31)
-_GATE_BYTES = Loop(4.5, 25, 33, call=8)
+_ADD_BYTES, _MUL_BYTES = LoopCost(5.75, 19, 21), LoopCost(7.75, 26, 31)
+_GATE_BYTES = LoopCost(4.5, 25, 33, call=8)
 
 # All at -O3, as the firmware is built (tests/kernels/test_core_costs.py).
 CORTEX_M7 = CostSet(

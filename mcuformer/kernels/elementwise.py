@@ -13,7 +13,7 @@ from mcuformer.ir.epilogue import LIMIT
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.costs import CostSet, Loop, Rate
+from mcuformer.kernels.costs import CostSet, LoopCost, Rate
 from mcuformer.kernels.shapes import TYPES, Values, constant
 
 SOURCES = (
@@ -161,7 +161,7 @@ def copy_instructions(row_bytes: int, rows: int) -> int:
     return rows * (row_bytes // 2 + 12)
 
 
-def _loop(op: Op, graph: Values, rate: Rate) -> Loop | None:
+def _loop(op: Op, graph: Values, rate: Rate) -> LoopCost | None:
     if rate.narrow is None or not is_narrow(op, graph):
         return None
     a, b = (graph.type(str(n)).shape for n in op.inputs[:2])
