@@ -13,7 +13,7 @@ from mcuformer.frontend.views import OwnFault, Tensor, View, whole
 from mcuformer.ir.onnx_ops.base import Attrs
 from mcuformer.ir.onnx_ops.pools import spatial_pads
 
-Pads = Sequence[tuple[int, int]]  # (begin, end) of lines, of pixels
+Borders = Sequence[tuple[int, int]]  # (begin, end) of lines, of pixels
 
 
 def conv(
@@ -87,7 +87,7 @@ def with_gaps(w: NDArray, dilations: Sequence[int]) -> NDArray:
 
 
 def _dilated(
-    emit: Emitter, x: View, w: NDArray, b: NDArray | None, dilations: Sequence[int], pads: Pads,
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, dilations: Sequence[int], pads: Borders,
     group: int, scales: NDArray | None,
 ) -> View:  # fmt: skip
     """Every d-th line and pixel, for each of the d*d places to begin, is an image under a kernel without gaps."""
@@ -114,7 +114,7 @@ def _dilated(
 
 
 def convolved(
-    emit: Emitter, x: View, w: NDArray, b: NDArray | None, strides: Sequence[int], pads: Pads,
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, strides: Sequence[int], pads: Borders,
     group: int, scales: NDArray | None,
 ) -> View:  # fmt: skip
     """Without dilation. Several images lie one below the other, with lines of padding between them."""
@@ -143,7 +143,7 @@ def convolved(
 
 
 def _one_image(
-    emit: Emitter, x: View, w: NDArray, b: NDArray | None, strides: Sequence[int], pads: Pads,
+    emit: Emitter, x: View, w: NDArray, b: NDArray | None, strides: Sequence[int], pads: Borders,
     group: int, scales: NDArray | None,
 ) -> View:  # fmt: skip
     image, border = image_of(emit, x, pads, x.fill == 0)
@@ -162,7 +162,7 @@ def planar(image: Tensor) -> View:
 
 
 def image_of(
-    emit: Emitter, x: View, pads: Pads, neutral: bool
+    emit: Emitter, x: View, pads: Borders, neutral: bool
 ) -> tuple[Tensor, tuple[int, int, int, int]]:
     """x[1, C, H, W] as [H, W, C], and (top, left, bottom, right): `neutral` fill at the borders becomes padding."""
     index = x.index[0].transpose(1, 2, 0)

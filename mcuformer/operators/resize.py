@@ -26,7 +26,7 @@ MOST_OVERSHOOT = 3.9  # sum |w| of a line times that of a pixel: int16 sums fit 
 # 4 channels of a multiple of 4, of another number, one channel that is left.
 PAIR_LINE, PAIR_MIX, PAIR_PIXEL, PAIR_FOUR, PAIR_ODD, PAIR_ONE = 57, 18.25, 24.3, 19, 22, 8
 # Others: a line, an element of a line mixed, a pixel, a channel, a tap of it.
-LINE, MIX, PIXEL, CHANNEL, TAP = 80, 6.1, 37.6, 12.2, 7.9
+_LINE, _MIX, _PIXEL, _CHANNEL, _TAP = 80, 6.1, 37.6, 12.2, 7.9
 
 
 def q_resize(op: Op, args: Args, out: TensorType) -> NDArray:
@@ -152,8 +152,8 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
         fours, ones = divmod(channels, 4)
         pixel = PAIR_PIXEL + fours * (PAIR_ODD if ones else PAIR_FOUR) + ones * PAIR_ONE
         return round(rows * (PAIR_LINE + width * channels / 4 * PAIR_MIX + y.shape[1] * pixel))
-    pixel = PIXEL + channels * (CHANNEL + n * TAP)
-    return round(rows * (LINE + m * width * channels * MIX + y.shape[1] * pixel))
+    pixel = _PIXEL + channels * (_CHANNEL + n * _TAP)
+    return round(rows * (_LINE + m * width * channels * _MIX + y.shape[1] * pixel))
 
 
 ROWS = (

@@ -29,7 +29,7 @@ _MOST = 64  # samples that trials take
 _PARTS = 4
 _TRIAL_SAMPLES = 4
 _ROUNDS = 4
-Values = Mapping[str, NDArray]
+_Env = Mapping[str, NDArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Wide:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class Widening:
     """`stats` whose graph says which values are wide; the dB before and after."""
 
     stats: CalibrationStats
@@ -53,7 +53,7 @@ class Choice:
     narrow_db: float | None = None
     db: float | None = None
 
-    def narrower(self) -> Choice:
+    def narrower(self) -> Widening:
         """The half of the values that costs most."""
         return _with(self.stats, self.wide[: len(self.wide) // 2], self.narrow_db, None)
 
@@ -62,15 +62,15 @@ class Choice:
         return tuple((w.members[0], w.why()) for w in self.wide)
 
 
-def choose_wide(stats: CalibrationStats, formats: Formats) -> Choice:
+def choose_wide(stats: CalibrationStats, formats: Formats) -> Widening:
     """By measurement; nothing is wide where there are no samples to measure with."""
     if stats.samples is None:
-        return Choice(stats)
+        return Widening(stats)
     part, samples = _parted(stats)
     reference = _floats(stats.graph, samples)
     narrow = _db(reference, _integers(part, formats, samples))
     if narrow >= ENOUGH_DB:
-        return Choice(stats, (), narrow, narrow)
+        return Widening(stats, (), narrow, narrow)
     ranked = _ranked(part, assign(part, "8", formats), [x[:_TRIAL_SAMPLES] for x in samples])
     count = _count(ranked, narrow)
     for _ in range(_ROUNDS):
@@ -93,10 +93,10 @@ def _parted(stats: CalibrationStats) -> tuple[CalibrationStats, tuple[NDArray, .
 
 def _with(
     stats: CalibrationStats, wide: Sequence[Wide], narrow: float | None, db: float | None
-) -> Choice:
+) -> Widening:
     names = tuple(name for w in wide for name in w.members)
     graph = stats.graph.replace(meta={**stats.graph.meta, "wide": names})
-    return Choice(replace(stats, graph=graph), tuple(wide), narrow, db)
+    return Widening(replace(stats, graph=graph), tuple(wide), narrow, db)
 
 
 def _count(ranked: Sequence[Wide], narrow: float) -> int:
@@ -122,7 +122,7 @@ def _ranked(stats: CalibrationStats, plan: Assignment, samples: Sequence[NDArray
     return sorted(found, key=lambda w: w.alone_db)
 
 
-def _alone(graph: Graph, policy: Policy, grids: Mapping[str, QParams], env: Values) -> float:
+def _alone(graph: Graph, policy: Policy, grids: Mapping[str, QParams], env: _Env) -> float:
     """dB of the outputs where the members alone are rounded."""
     changed: dict[str, NDArray] = {
         n: _rounded(grids[n], env[n]) for n in policy.members if n in graph.inputs

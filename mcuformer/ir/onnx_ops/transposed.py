@@ -26,7 +26,7 @@ from mcuformer.ir.onnx_ops.base import (
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TransposedGrid:
     """The image that a ConvTranspose makes: `begins` of it are cut off."""
 
     strides: tuple[int, ...]
@@ -35,7 +35,7 @@ class Grid:
     sizes: tuple[int, ...]
 
 
-def transposed_grid(attrs: Attrs, size: Sequence[int], kernel: Sequence[int]) -> Grid:
+def transposed_grid(attrs: Attrs, size: Sequence[int], kernel: Sequence[int]) -> TransposedGrid:
     n, auto = len(size), attrs.get("auto_pad", "NOTSET")
     strides, dilations = (tuple(attrs.get(k) or [1] * n) for k in ("strides", "dilations"))
     more = attrs.get("output_padding") or [0] * n
@@ -52,7 +52,7 @@ def transposed_grid(attrs: Attrs, size: Sequence[int], kernel: Sequence[int]) ->
             begin, out = 0, whole
         begins.append(begin)
         sizes.append(out)
-    return Grid(strides, dilations, tuple(begins), tuple(sizes))
+    return TransposedGrid(strides, dilations, tuple(begins), tuple(sizes))
 
 
 def conv_transpose(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
