@@ -29,7 +29,7 @@ from mcuformer.quant.lower import outline_of
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.weight_bits import choose_bits
-from mcuformer.quant.wide_values import Choice, choose_wide
+from mcuformer.quant.wide_values import Widening, choose_wide
 from mcuformer.util.sizes import parse_floats
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def quantised(
     room = partial(weights_room, options, source.board)
     formats = pixel_formats(options, stats.graph, known)
     mode: Mode = "16" if options.activations == "16" else "8"
-    wide = choose_wide(stats, formats) if options.activations == "auto" else Choice(stats)
+    wide = choose_wide(stats, formats) if options.activations == "auto" else Widening(stats)
     for _ in range(narrowings):
         wide = wide.narrower()
     stats = wide.stats
@@ -74,7 +74,7 @@ def quantised(
     return made, Evidence(stats.graph, stats.samples, notes, len(wide.wide))
 
 
-def _wide_notes(choice: Choice) -> list[Diagnostic]:
+def _wide_notes(choice: Widening) -> list[Diagnostic]:
     """What `--activations auto` measured, and which values it gave 16 bits for it."""
     if choice.narrow_db is None:
         return []
