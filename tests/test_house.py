@@ -103,3 +103,9 @@ def test_prose_and_lines_are_counted() -> None:
     text = '"""One\n\ntwo."""\n\nx = 1  # three\n\n\ndef f():\n    """Four."""\n    return x\n'
     assert module(text).prose() == 4 and module(text).functions() == [3]
     assert isinstance(module(text).tree, ast.Module)
+
+
+@pytest.mark.parametrize("name", [m.name for m in MODULES if m.path.stem == "__init__"][1:])
+def test_a_package_begins_with_its_story(name: str) -> None:
+    story = next(ast.get_docstring(m.tree) for m in MODULES if m.name == name) or ""
+    assert 10 <= len(story.splitlines()) <= 25

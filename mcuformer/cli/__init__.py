@@ -1,4 +1,14 @@
-"""The `mcuformer` command. Each subcommand is a module here, imported only when it is called."""
+"""The `mcuformer` command: one file per subcommand, imported only when it is called.
+
+A command reads its options (`params.py`, `model_options.py` for what compile and analyze share), calls one
+function of the room that does the work, and prints what that returns: figures as tables (`render*.py`), or
+the same as one JSON document. Nothing is decided here, so that a program may call the rooms likewise.
+
+stdout is for results, stderr for progress and errors (`console.py`). Streams may be closed, full or read by
+nobody any more (`streams.py`). Whatever goes wrong ends in `invoke`: `failure.py` makes of any exception
+one message that says what, where and what to do, and its exit code; a traceback comes with --debug.
+Ctrl-C and SIGTERM unwind like an error, so that half-written files go (util/interrupts.py).
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ The stages are ONNX, float (canonical operators, rows as tokens or images [H,W,C
 
     optable.py, onnx_ops/, float_ops/, functions.py   the operators before lowering: shapes, evaluation
     int_ops_*.py, epilogue.py   integer arithmetic (docs/adr/0002); its operators are in operators/
+    product.py                  products of two activations: which axis lies where in a matrix
+    layout.py, finite.py        how an input lies in its file; what overflows on the way
     interp_float.py             runs a float graph; operators/interpreter.py runs an int graph
     text.py, store.py           a graph as text for tests, and as a file
     placeholders.py             constants that have a shape and no numbers

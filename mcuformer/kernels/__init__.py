@@ -1,4 +1,4 @@
-"""One module per C kernel of runtime_c/: how its constants are packed, what a call takes and costs.
+"""The C kernels of runtime_c/ as Python sees them: how constants are packed, what a call takes and costs.
 
 `pack` makes the const struct and its arrays (`base.py`), `scratch_bytes` says what a call wants
 beside its operands, `instructions` what it executes: formulas fitted to counts in an emulator
@@ -7,4 +7,6 @@ beside its operands, `instructions` what it executes: formulas fitted to counts 
 time, which is what a budget of scratch decides.
 
 A cost depends on shapes and on the attributes that its operator's row names, never on weights.
+`costs.py` has what differs from core to core. A small operator's packing and cost stand beside its row
+instead (`operators/pooling.py`, `operators/product.py`).
 """

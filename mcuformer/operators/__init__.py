@@ -2,7 +2,8 @@
 
 A row (`row.py`) says all there is to know of an operator: operands, shape rule, evaluation, how a
 float operator becomes it, its kernel, what a call of that costs. The families are files of their own
-(`linear`, `norm`, `attention`, `elementwise`, `pooling`, `moves`); `table.py` has all rows.
+(`linear`, `norm`, `statistics`, `attention`, `product`, `elementwise`, `pooling`, `moves`);
+`table.py` has all rows.
 
     interpreter.py   the definition of every number that generated code computes
     verify.py        what must hold of a graph at every stage border

@@ -1,7 +1,15 @@
-"""Float-to-float rewrites that quantisation wants, in their one order.
+"""Float-to-float rewrites that quantisation wants, in their one order: `prepare`.
 
 They stand behind `mcuformer.passes`, which already folded biases and scales, split q, k and v, and
-moved selections of rows up.
+moved selections of rows up. Those passes hold for any use of the graph; these depend on what
+integers and kernels can do.
+
+Some bring operators to what has a kernel: a pool without padding is a depthwise convolution, one of
+a few groups a dense one with zeros, a patch embedding writes rows. Some make places to round fewer: the
+residual sum and the activation go into the layer before them (`fuse_epilogue`). Some make them better:
+the residual stream is rotated so that no channel stands out (`rotate_stream`), or norms get an output scale
+per channel (`free_norms`), and gamma goes into the layer behind. All keep the results up to float rounding,
+and what a QDQ file says of a value's grid; `edit.py` is what every one walks with.
 """
 
 from __future__ import annotations
