@@ -15,15 +15,15 @@ from mcuformer.frontend import (
     arithmetic,
     attention,
     attention_node,
+    choices,
     einsum,
     layers,
-    products,
     reductions,
     statistics,
 )
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import OwnFault, Probs, Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import axes_of, wrapped
@@ -103,36 +103,6 @@ def _product(emit: Emitter, a: Operand, b: Operand, scales: NDArray | None = Non
 def _einsum(emit: Emitter, op: Op, args: Operands) -> Operand:
     given = [a for a in args if a is not None]
     return einsum.einsum(emit, op.attrs["equation"], given, _product)
-
-
-def _attention(emit: Emitter, op: Op, args: Operands) -> Operand:
-    args = [*args, *[None] * (7 - len(args))]
-    if args[4] is not None or args[5] is not None:
-        raise OwnFault(
-            "looked for all keys and values of the sequence, found some of a cache (past_key): export "
-            "without a cache (use_cache=False)"
-        )
-    if _is_read(emit, op.outputs[1:]):
-        raise OwnFault(
-            "looked for the result of the attention alone, found a reader of its scores or of present "
-            "keys: MatMul and Softmax, which opset 20 writes, give them"
-        )
-    q, k, v = (
-        a if isinstance(a, View) else emit.constant(_wanted(args, i))
-        for i, a in enumerate(args[:3])
-    )
-    masks = attention_node.masks_of(op.attrs, q.shape[-2], k.shape[-2], args[3], _const(args, 6))
-    return attention_node.attend(emit, op.attrs, q, k, v, masks)
-
-
-def _rotary(emit: Emitter, op: Op, args: Operands) -> Operand:
-    cos, sin, at = _wanted(args, 1), _wanted(args, 2), _const(args, 3)
-    return attention_node.rotate(emit, op.attrs, _view(args, 0), cos, sin, at)
-
-
-def _is_read(emit: Emitter, names: Sequence[str]) -> bool:
-    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
-    return not read.isdisjoint(names)
 
 
 def _turned(x: View) -> View:
@@ -241,7 +211,7 @@ def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
-    if _is_read(emit, op.outputs[1:]):
+    if emit.is_read(op.outputs[1:]):
         raise OwnFault(
             "looked for the largest alone, found a reader of the indices of the largest: ArgMax gives some"
         )
@@ -259,48 +229,11 @@ def _reduce_max(emit: Emitter, op: Op, args: Operands) -> Operand:
     return reductions.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
-def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """Under a constant mask: a bias that hides scores, rows that see no key, or a choice of numbers."""
-    mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
-    if isinstance(a, View) and mask.all():
-        return a
-    if isinstance(b, View) and not mask.any():
-        return b
-    if isinstance(a, View) and isinstance(b, np.ndarray):
-        mask, a, b = ~mask, b, a
-    if isinstance(a, View) and isinstance(b, View):
-        chosen = [
-            arithmetic.multiply(emit, x, np.where(m, 1.0, 0.0)) for x, m in ((a, mask), (b, ~mask))
-        ]
-        return arithmetic.add(emit, *chosen)
-    assert isinstance(a, np.ndarray) and isinstance(b, View)
-    shape = np.broadcast_shapes(a.shape, mask.shape)
-    given = np.broadcast_to(a, shape)[np.broadcast_to(mask, shape)]
-    if (given < products.HIDDEN).all():
-        return arithmetic.add(emit, b, np.where(mask, a, 0.0))
-    if isinstance(b.base, Probs) and not given.any():
-        wide = np.broadcast_to(mask, b.shape)
-        if (wide == wide[..., :1]).all():
-            return attention.without_rows(emit, b, wide[..., 0])
-    kept = arithmetic.multiply(emit, b, np.where(mask, 0.0, 1.0))
-    return arithmetic.add(emit, kept, np.where(mask, a, 0.0))
-
-
 def _prelu(emit: Emitter, op: Op, args: Operands) -> Operand:
     """A slope per channel: slope*x + (1 - slope)*relu(x)."""
     x, slope = _view(args, 0), _wanted(args, 1)
     above = arithmetic.multiply(emit, arithmetic.unary(emit, x, "relu"), 1.0 - slope)
     return arithmetic.add(emit, arithmetic.multiply(emit, x, slope), above)
-
-
-def _is_nan(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """So is a softmax of nothing but -inf."""
-    x = _view(args, 0)
-    bias = x.base.scores.bias if isinstance(x.base, Probs) else None
-    if bias is None:
-        return np.zeros(x.shape, np.bool_)
-    hidden = np.isneginf(bias).all(axis=-1, keepdims=True)
-    return np.broadcast_to(hidden, bias.shape).reshape(-1)[x.index]
 
 
 def _unary(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -340,7 +273,8 @@ def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "MatMul": _matmul, "Einsum": _einsum, "Attention": _attention, "RotaryEmbedding": _rotary,
+    "MatMul": _matmul, "Einsum": _einsum, "Attention": attention_node.attention_of,
+    "RotaryEmbedding": attention_node.rotary,
     "Gemm": _gemm, "Conv": _conv, "LayerNormalization": _layernorm,
     "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
@@ -357,7 +291,9 @@ HANDLERS: Mapping[str, Handler] = {
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: reductions.pool(e, "avgpool", _view(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max,
-    "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
+    "PRelu": _prelu, "Cast": _cast, "ArgMax": _argmax,
+    "Where": lambda e, op, args: choices.where(e, _wanted(args, 0), *_both(args[1:])),
+    "IsNaN": lambda e, op, args: choices.is_nan(_view(args, 0)),
     "Identity": lambda e, op, args: _view(args, 0),
     "Dropout": _dropout,
 }  # fmt: skip

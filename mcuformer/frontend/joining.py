@@ -21,6 +21,8 @@ MOVED_NODES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
     if op.kind == "Concat":
         return [_concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
+    if op.kind == "ScatterND":
+        return [_scattered(emit, op, args)]
     x, rest = args[0], list(args[1:])
     if not isinstance(x, View) or any(isinstance(a, View) for a in rest):
         raise Unsupported(
@@ -36,6 +38,25 @@ def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
         )
     moved = ONNX[op.kind].evaluate(op.attrs, [x.index, *arrays], len(op.outputs))
     return [x.with_index(index) for index in moved]
+
+
+def _scattered(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> View:
+    """Elements of one tensor in some places of another."""
+    given, at, news = args
+    if isinstance(at, View) or op.attrs.get("reduction", "none") != "none":
+        raise OwnFault(
+            "looked for elements that take constant places, found places that depend on the model's input, "
+            "or elements that are added: Add of a padded tensor works"
+        )
+    old, new = (x if isinstance(x, View) else emit.constant(np.asarray(x)) for x in (given, news))
+    table = np.arange(old.index.size).reshape(old.shape)
+    numbers = old.index.size + np.arange(new.index.size).reshape(new.shape)
+    (where,) = ONNX["ScatterND"].evaluate(op.attrs, [table, np.asarray(at), numbers], 1)
+    if (where >= old.index.size).all():
+        return new.with_index(new.index.reshape(-1)[where - old.index.size])
+    parts = [x.with_index(x.index.reshape(-1)) for x in (old, new)]
+    both = _concat(emit, list(parts), 0)
+    return both.with_index(both.index[where])
 
 
 def _zero_padding(op: Op, rest: list[Operand | None]) -> list[Operand | None]:

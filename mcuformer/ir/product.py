@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-AXES = "ghmnk"
+LETTERS = "ghmnk"
 A, B, Y = "ghmk", "ghnk", "ghmn"
 """The axes of the operands and of the result, as they are multiplied."""
 _EXACT = 2**53  # float64 holds integers below
 
 
 def sizes_of(attrs: Mapping[str, Any]) -> dict[str, int]:
-    return dict(zip(AXES, attrs["sizes"], strict=True))
+    return dict(zip(LETTERS, attrs["sizes"], strict=True))
 
 
 def matrix(layout: str, sizes: Mapping[str, int]) -> tuple[int, int]:

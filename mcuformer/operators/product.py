@@ -31,9 +31,9 @@ _NUMBERS = frozenset({
 # Instructions of mcf_matmul's Cortex-M code, fitted to counts: a call, a batch, some vectors of it, four
 # columns with them; a vector that is expanded, a number of it of 8 bits and of 16; two vectors with four
 # columns, a pair of numbers of theirs, a result.
-CALL, BATCH, SOME, FOUR = 67, 149, 134, 206
-VECTOR, BYTE, WORD = 29.4, 6.63, 9.22
-BLOCK, PAIR, RESULT = 42.2, 18.15, 15.7
+_CALL, _BATCH, _SOME, _FOUR = 67, 149, 134, 206
+_VECTOR, _BYTE, _WORD = 29.4, 6.63, 9.22
+_BLOCK, _PAIR, _RESULT = 42.2, 18.15, 15.7
 
 
 def _shape(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
@@ -151,14 +151,14 @@ def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     some = batches * -(-together // VECTORS)
     a_count = 2 * batches * -(-together // 2) * (fours if spans > 1 else 1)
     b_count = COLUMNS * fours * some
-    each = [BYTE if graph.type(str(x)).dtype == "int8" else WORD for x in op.inputs]
+    each = [_BYTE if graph.type(str(x)).dtype == "int8" else _WORD for x in op.inputs]
     expand = sum(
-        c * (k * e + VECTOR * spans) for c, e in zip((a_count, b_count), each, strict=True)
+        c * (k * e + _VECTOR * spans) for c, e in zip((a_count, b_count), each, strict=True)
     )
     blocks = batches * -(-together // 2) * fours
     return round(
-        CALL + batches * BATCH + some * (SOME + fours * spans * FOUR) + expand
-        + blocks * (spans * BLOCK + -(-k // 2) * PAIR) + vectors * n * RESULT
+        _CALL + batches * _BATCH + some * (_SOME + fours * spans * _FOUR) + expand
+        + blocks * (spans * _BLOCK + -(-k // 2) * _PAIR) + vectors * n * _RESULT
     )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def case_of(
 ) -> Case:  # fmt: skip
     """Numbers that use the range of y, and sums that fit int32."""
     rng = np.random.default_rng(seed)
-    named = dict(zip(product.AXES, sizes, strict=True))
+    named = dict(zip(product.LETTERS, sizes, strict=True))
     named |= {x: 1 for x in "ghm" if x not in layouts[2]}
     sizes = tuple(named.values())
     alone = {x for x in "ghmnk" if named[x] == 1}
