@@ -205,8 +205,11 @@ def _rows_of_heads(
     count, heads = order.shape
     t, d = x.shape[1:]
     target = x.index[order.reshape(-1)].reshape(count, heads, t, d).transpose(0, 2, 1, 3)
+    target = target.reshape(count * t, heads * d)
+    if emit.is_scattered(x, target):
+        raise NotFused(f"rows of {letter} that would have to be gathered element by element")
     with emit.below(letter):
-        return emit.place(x, target.reshape(count * t, heads * d), keep_scale)
+        return emit.place(x, target, keep_scale)
 
 
 def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:

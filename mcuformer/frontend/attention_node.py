@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,39 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic, attention
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import View
+from mcuformer.frontend.views import OwnFault, Unsupported, View
+from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops import attention as onnx_attention
 from mcuformer.ir.onnx_ops.base import Attrs
+
+
+def attention_of(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> View:
+    given = [*args, *[None] * (7 - len(args))]
+    if given[4] is not None or given[5] is not None:
+        raise OwnFault(
+            "looked for all keys and values of the sequence, found some of a cache (past_key): export "
+            "without a cache (use_cache=False)"
+        )
+    if emit.is_read(op.outputs[1:]):
+        raise OwnFault(
+            "looked for the result of the attention alone, found a reader of its scores or of present "
+            "keys: MatMul and Softmax, which opset 20 writes, give them"
+        )
+    lengths = given[6]
+    if isinstance(lengths, View):
+        raise Unsupported("looked for a constant number of keys, found one that is computed")
+    q, k, v = (a if isinstance(a, View) else emit.constant(np.asarray(a)) for a in given[:3])
+    masks = masks_of(op.attrs, q.shape[-2], k.shape[-2], given[3], lengths)
+    return attend(emit, op.attrs, q, k, v, masks)
+
+
+def rotary(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> View:
+    x, *given = args
+    if not isinstance(x, View) or any(isinstance(a, View) for a in given):
+        raise Unsupported("looked for constant positions and caches, found computed ones")
+    cos, sin, at = (*(a for a in given if not isinstance(a, View)), None)[:3]
+    assert cos is not None and sin is not None
+    return rotate(emit, op.attrs, x, cos, sin, at)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

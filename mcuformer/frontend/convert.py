@@ -16,8 +16,9 @@ from mcuformer.frontend import grids, joining, names, products, refusals
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.ends import convert_inputs, convert_outputs, laid_out
-from mcuformer.frontend.handlers import HANDLERS, Operands
+from mcuformer.frontend.handlers import HANDLERS
 from mcuformer.frontend.names import shown
+from mcuformer.frontend.operands import Operands
 from mcuformer.frontend.views import Opaque, OwnFault, Unsupported, View, is_opaque
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.layout import Pixels

@@ -24,6 +24,7 @@ from mcuformer.frontend.views import (
 from mcuformer.ir.graph import Builder, Graph, Op
 from mcuformer.ir.optable import CANONICAL, ShapeError
 from mcuformer.ir.types import TensorType
+from mcuformer.operators.moves import MOST_ROWS
 
 _KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
 
@@ -212,6 +213,18 @@ class Emitter:
         out = self._placed(view.base, view.index, fill)
         return out if keep_scale else self.scaled(out, view.scale)
 
+    def is_scattered(self, view: View, target: Index) -> bool:
+        """Whether `place` would have to gather more single pieces than one operator can tell apart."""
+        base = view.base
+        if not isinstance(base, Tensor) or target.size <= MOST_ROWS or is_arange(target):
+            return False
+        channels = base.shape[-1]
+        row, col = np.divmod(target.reshape(-1, target.shape[-1]), channels)
+        if (row == row[:, :1]).all() and (col == col[:1]).all():
+            return False
+        flat = target.reshape(-1, target.shape[-1])
+        return target.size // granule(flat, channels) > MOST_ROWS
+
     def _placed(self, base: Tensor, target: Index, fill: float) -> Tensor:
         data = self.builder.values[base.name].data
         if data is not None:
@@ -238,6 +251,11 @@ class Emitter:
     def real(self, view: View) -> View:
         """`view` of a tensor: the product that it is of is emitted."""
         return view if isinstance(view.base, Tensor) else self._product(self, view)
+
+    def is_read(self, names: Iterable[str]) -> bool:
+        """Whether a node reads one of these values of the file, or it is an output."""
+        read = {i for reader in self.graph.ops for i in reader.inputs} | set(self.graph.outputs)
+        return not read.isdisjoint(names)
 
     def ordered(self, view: View) -> View:
         """The same tensor over a base that holds just its elements, each once."""

@@ -6,7 +6,7 @@ One that cannot go on raises Unsupported (frontend/views.py says which kind of i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,78 +15,33 @@ from mcuformer.frontend import (
     arithmetic,
     attention,
     attention_node,
+    choices,
     convolutions,
     einsum,
     layers,
     pooling,
-    products,
     reductions,
     statistics,
     transposed,
 )
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import OwnFault, Probs, Tensor, Unsupported, View
+from mcuformer.frontend.operands import Operands, activation, both, constant, file_scales, wanted
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import axes_of, wrapped
 from mcuformer.ir.onnx_ops.nn import per_channel
 
-Operands = Sequence[Operand | None]
 Handler = Callable[[Emitter, Op, Operands], Operand]
 
 
-def _file_scales(emit: Emitter, op: Op, i: int, axis: int) -> NDArray | None:
-    """Per output channel (`axis` of the weight), the scales that a QDQ file gives input `i`."""
-    table = emit.graph.meta.get("qdq_weights", {})
-    name = op.inputs[i]
-    if name not in table or name is None:
-        return None
-    scale, along = table[name]
-    shape = emit.graph.type(name).shape
-    if along is None:
-        return np.full(shape[axis], float(scale[0]))
-    return np.asarray(scale) if along == axis % len(shape) else None
-
-
-def _view(args: Operands, i: int) -> View:
-    if i >= len(args) or not isinstance(args[i], View):
-        raise Unsupported(
-            f"looked for an activation, found a constant as input {i}: fold it (onnxslim)"
-        )
-    value = args[i]
-    assert isinstance(value, View)
-    return value
-
-
-def _const(args: Operands, i: int) -> NDArray | None:
-    value = args[i] if i < len(args) else None
-    if isinstance(value, View):
-        raise Unsupported(
-            f"looked for a constant as input {i}, found one that depends on the model's input"
-        )
-    return value
-
-
-def _wanted(args: Operands, i: int) -> NDArray:
-    value = _const(args, i)
-    if value is None:
-        raise OwnFault(f"malformed: input {i} is missing")
-    return value
-
-
-def _both(args: Operands) -> tuple[Operand, Operand]:
-    a, b = args
-    assert a is not None and b is not None
-    return a, b
-
-
 def _matmul(emit: Emitter, op: Op, args: Operands) -> Operand:
-    a, b = _both(args)
+    a, b = both(args)
     left = isinstance(a, np.ndarray)
     if isinstance(a, View) and isinstance(b, View):
         return attention.product(emit, a, b)
-    scales = _file_scales(emit, op, 0 if left else 1, -2 if left else -1)
+    scales = file_scales(emit, op, 0 if left else 1, -2 if left else -1)
     return _product(emit, a, b, scales)
 
 
@@ -108,48 +63,18 @@ def _einsum(emit: Emitter, op: Op, args: Operands) -> Operand:
     return einsum.einsum(emit, op.attrs["equation"], given, _product)
 
 
-def _attention(emit: Emitter, op: Op, args: Operands) -> Operand:
-    args = [*args, *[None] * (7 - len(args))]
-    if args[4] is not None or args[5] is not None:
-        raise OwnFault(
-            "looked for all keys and values of the sequence, found some of a cache (past_key): export "
-            "without a cache (use_cache=False)"
-        )
-    if _is_read(emit, op.outputs[1:]):
-        raise OwnFault(
-            "looked for the result of the attention alone, found a reader of its scores or of present "
-            "keys: MatMul and Softmax, which opset 20 writes, give them"
-        )
-    q, k, v = (
-        a if isinstance(a, View) else emit.constant(_wanted(args, i))
-        for i, a in enumerate(args[:3])
-    )
-    masks = attention_node.masks_of(op.attrs, q.shape[-2], k.shape[-2], args[3], _const(args, 6))
-    return attention_node.attend(emit, op.attrs, q, k, v, masks)
-
-
-def _rotary(emit: Emitter, op: Op, args: Operands) -> Operand:
-    cos, sin, at = _wanted(args, 1), _wanted(args, 2), _const(args, 3)
-    return attention_node.rotate(emit, op.attrs, _view(args, 0), cos, sin, at)
-
-
-def _is_read(emit: Emitter, names: Sequence[str]) -> bool:
-    read = {i for reader in emit.graph.ops for i in reader.inputs} | set(emit.graph.outputs)
-    return not read.isdisjoint(names)
-
-
 def _turned(x: View) -> View:
     return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
 def _gemm(emit: Emitter, op: Op, args: Operands) -> Operand:
     c = args[2] if len(args) > 2 else None
-    scales = _file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
-    return layers.gemm(emit, _view(args, 0), _wanted(args, 1), c, op.attrs, scales)
+    scales = file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
+    return layers.gemm(emit, activation(args, 0), wanted(args, 1), c, op.attrs, scales)
 
 
 def _sub(emit: Emitter, op: Op, args: Operands) -> Operand:
-    a, b = _both(args)
+    a, b = both(args)
     minus_b = arithmetic.scaled(b, -1.0) if isinstance(b, View) else np.asarray(-b)
     return arithmetic.add(emit, a, minus_b)
 
@@ -165,12 +90,12 @@ def _sum(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _layernorm(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     axis = wrapped(op.attrs.get("axis", -1), len(x.shape))
     eps = op.attrs.get("epsilon", 1e-5)
     centred = op.kind == "LayerNormalization"
-    beta = _const(args, 2) if centred else None
-    return layers.layernorm(emit, x, _wanted(args, 1), beta, eps, axis, centred)
+    beta = constant(args, 2) if centred else None
+    return layers.layernorm(emit, x, wanted(args, 1), beta, eps, axis, centred)
 
 
 def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -179,44 +104,44 @@ def _batchnorm(emit: Emitter, op: Op, args: Operands) -> Operand:
             "looked for the statistics of training, found BatchNormalization in training mode: export "
             "for inference (model.eval())"
         )
-    params = [_wanted(args, i) for i in range(1, 5)]
-    return layers.batchnorm(emit, _view(args, 0), params, op.attrs.get("epsilon", 1e-5))
+    params = [wanted(args, i) for i in range(1, 5)]
+    return layers.batchnorm(emit, activation(args, 0), params, op.attrs.get("epsilon", 1e-5))
 
 
 def _instancenorm(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x, eps = _view(args, 0), op.attrs.get("epsilon", 1e-5)
+    x, eps = activation(args, 0), op.attrs.get("epsilon", 1e-5)
     groups = x.shape[1] if op.kind == "InstanceNormalization" else int(op.attrs["num_groups"])
-    gamma, beta = (per_channel(_wanted(args, i), x.shape[1]) for i in (1, 2))
+    gamma, beta = (per_channel(wanted(args, i), x.shape[1]) for i in (1, 2))
     return layers.channel_norm(emit, x, gamma, beta, groups, eps)
 
 
 def _l2(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x, keepdims = _view(args, 0), bool(op.attrs.get("keepdims", 1))
+    x, keepdims = activation(args, 0), bool(op.attrs.get("keepdims", 1))
     norm = statistics.l2(emit, x, _reduce_axes(op, args, len(x.shape)), keepdims)
     return norm if op.kind == "ReduceL2" else arithmetic.multiply(emit, norm, norm)
 
 
 def _softmax(emit: Emitter, op: Op, args: Operands) -> Operand:
-    return attention.softmax(emit, _view(args, 0), op.attrs.get("axis", -1))
+    return attention.softmax(emit, activation(args, 0), op.attrs.get("axis", -1))
 
 
 def _conv(emit: Emitter, op: Op, args: Operands) -> Operand:
-    scales = _file_scales(emit, op, 1, 0)
+    scales = file_scales(emit, op, 1, 0)
     return convolutions.conv(
-        emit, _view(args, 0), _wanted(args, 1), _const(args, 2), op.attrs, scales
+        emit, activation(args, 0), wanted(args, 1), constant(args, 2), op.attrs, scales
     )
 
 
 def _conv_transpose(emit: Emitter, op: Op, args: Operands) -> Operand:
-    group, scales = op.attrs.get("group", 1), _file_scales(emit, op, 1, 1)
+    group, scales = op.attrs.get("group", 1), file_scales(emit, op, 1, 1)
     scales = None if scales is None else np.tile(scales, group)
-    x, w, b = _view(args, 0), _wanted(args, 1), _const(args, 2)
+    x, w, b = activation(args, 0), wanted(args, 1), constant(args, 2)
     return transposed.conv_transpose(emit, x, w, b, op.attrs, scales)
 
 
 def _col2im(emit: Emitter, op: Op, args: Operands) -> Operand:
-    image, block = ([int(v) for v in _wanted(args, i)] for i in (1, 2))
-    return transposed.col2im(emit, _view(args, 0), op.attrs, image, block)
+    image, block = ([int(v) for v in wanted(args, i)] for i in (1, 2))
+    return transposed.col2im(emit, activation(args, 0), op.attrs, image, block)
 
 
 def _reduce_axes(op: Op, args: Operands, rank: int) -> list[int]:
@@ -228,13 +153,13 @@ def _reduce_axes(op: Op, args: Operands, rank: int) -> list[int]:
 
 
 def _reduce_mean(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     axes = _reduce_axes(op, args, len(x.shape))
     return reductions.mean(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
 def _reduce_sum(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     count = math.prod(x.shape[a] for a in _reduce_axes(op, args, len(x.shape)))
     mean = _reduce_mean(emit, op, args)
     assert isinstance(mean, View)
@@ -242,82 +167,45 @@ def _reduce_sum(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     return reductions.mean(emit, x, range(2, len(x.shape)), True)
 
 
 def _max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
-    if _is_read(emit, op.outputs[1:]):
+    if emit.is_read(op.outputs[1:]):
         raise OwnFault(
             "looked for the largest alone, found a reader of the indices of the largest: ArgMax gives some"
         )
-    return pooling.pool(emit, "maxpool", _view(args, 0), op.attrs)
+    return pooling.pool(emit, "maxpool", activation(args, 0), op.attrs)
 
 
 def _global_max_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     return pooling.pool(emit, "maxpool", x, {"kernel_shape": x.shape[2:]})
 
 
 def _reduce_max(emit: Emitter, op: Op, args: Operands) -> Operand:
-    x = _view(args, 0)
+    x = activation(args, 0)
     axes = _reduce_axes(op, args, len(x.shape))
     return reductions.largest(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
 def _reduce_min(emit: Emitter, op: Op, args: Operands) -> Operand:
-    least = _reduce_max(emit, op, [arithmetic.scaled(_view(args, 0), -1.0), *args[1:]])
+    least = _reduce_max(emit, op, [arithmetic.scaled(activation(args, 0), -1.0), *args[1:]])
     assert isinstance(least, View)
     return arithmetic.scaled(least, -1.0)
 
 
-def _where(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """Under a constant mask: a bias that hides scores, rows that see no key, or a choice of numbers."""
-    mask, a, b = _wanted(args, 0).astype(np.bool_), args[1], args[2]
-    if isinstance(a, View) and mask.all():
-        return a
-    if isinstance(b, View) and not mask.any():
-        return b
-    if isinstance(a, View) and isinstance(b, np.ndarray):
-        mask, a, b = ~mask, b, a
-    if isinstance(a, View) and isinstance(b, View):
-        chosen = [
-            arithmetic.multiply(emit, x, np.where(m, 1.0, 0.0)) for x, m in ((a, mask), (b, ~mask))
-        ]
-        return arithmetic.add(emit, *chosen)
-    assert isinstance(a, np.ndarray) and isinstance(b, View)
-    shape = np.broadcast_shapes(a.shape, mask.shape)
-    given = np.broadcast_to(a, shape)[np.broadcast_to(mask, shape)]
-    if (given < products.HIDDEN).all():
-        return arithmetic.add(emit, b, np.where(mask, a, 0.0))
-    if isinstance(b.base, Probs) and not given.any():
-        wide = np.broadcast_to(mask, b.shape)
-        if (wide == wide[..., :1]).all():
-            return attention.without_rows(emit, b, wide[..., 0])
-    kept = arithmetic.multiply(emit, b, np.where(mask, 0.0, 1.0))
-    return arithmetic.add(emit, kept, np.where(mask, a, 0.0))
-
-
 def _prelu(emit: Emitter, op: Op, args: Operands) -> Operand:
     """A slope per channel: slope*x + (1 - slope)*relu(x)."""
-    x, slope = _view(args, 0), _wanted(args, 1)
+    x, slope = activation(args, 0), wanted(args, 1)
     above = arithmetic.multiply(emit, arithmetic.unary(emit, x, "relu"), 1.0 - slope)
     return arithmetic.add(emit, arithmetic.multiply(emit, x, slope), above)
 
 
-def _is_nan(emit: Emitter, op: Op, args: Operands) -> Operand:
-    """So is a softmax of nothing but -inf."""
-    x = _view(args, 0)
-    bias = x.base.scores.bias if isinstance(x.base, Probs) else None
-    if bias is None:
-        return np.zeros(x.shape, np.bool_)
-    hidden = np.isneginf(bias).all(axis=-1, keepdims=True)
-    return np.broadcast_to(hidden, bias.shape).reshape(-1)[x.index]
-
-
 def _unary(emit: Emitter, op: Op, args: Operands) -> Operand:
     """Bounds that bound nothing are no function."""
-    x, fn = _view(args, 0), op.attrs["fn"]
+    x, fn = activation(args, 0), op.attrs["fn"]
     unbound = clamp_bounds(fn) == (-math.inf, math.inf)
     return x if unbound else arithmetic.unary(emit, x, fn)
 
@@ -328,55 +216,58 @@ def _argmax(emit: Emitter, op: Op, args: Operands) -> Operand:
             "looked for the first of equals, found the last of equals (select_last_index=1)"
         )
     axis, keepdims = op.attrs.get("axis", 0), bool(op.attrs.get("keepdims", 1))
-    x = _view(args, 0)
+    x = activation(args, 0)
     x = x if op.kind == "ArgMax" else arithmetic.scaled(x, -1.0)
     return reductions.argmax(emit, x, axis, keepdims)
 
 
 def _dropout(emit: Emitter, op: Op, args: Operands) -> Operand:
-    training = _const(args, 2)
+    training = constant(args, 2)
     if training is not None and training.any():
         raise OwnFault("Dropout in training mode: export for inference (model.eval())")
-    return _view(args, 0)
+    return activation(args, 0)
 
 
 def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
     """Between floats nothing happens; an index is an integer already."""
-    base = _view(args, 0).base
+    base = activation(args, 0).base
     if isinstance(base, Tensor) and emit.writes(base.name, "argmax"):
-        return _view(args, 0)
+        return activation(args, 0)
     if not str(op.attrs["to"]).startswith("float"):
         raise Unsupported(
             f"looked for a conversion between floats, found one to {op.attrs['to']}: only an ArgMax is "
             "an integer on the device"
         )
-    return _view(args, 0)
+    return activation(args, 0)
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "MatMul": _matmul, "Einsum": _einsum, "Attention": _attention, "RotaryEmbedding": _rotary,
+    "MatMul": _matmul, "Einsum": _einsum, "Attention": attention_node.attention_of,
+    "RotaryEmbedding": attention_node.rotary,
     "Gemm": _gemm, "Conv": _conv, "ConvTranspose": _conv_transpose, "Col2Im": _col2im,
     "LayerNormalization": _layernorm,
     "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
-    "Add": lambda e, op, args: arithmetic.add(e, *_both(args)), "Sub": _sub, "Sum": _sum,
-    "Mul": lambda e, op, args: arithmetic.multiply(e, *_both(args)),
-    "Div": lambda e, op, args: arithmetic.divide(e, *_both(args)),
-    "Pow": lambda e, op, args: arithmetic.power(e, *_both(args)),
-    "Neg": lambda e, op, args: arithmetic.scaled(_view(args, 0), -1.0),
+    "Add": lambda e, op, args: arithmetic.add(e, *both(args)), "Sub": _sub, "Sum": _sum,
+    "Mul": lambda e, op, args: arithmetic.multiply(e, *both(args)),
+    "Div": lambda e, op, args: arithmetic.divide(e, *both(args)),
+    "Pow": lambda e, op, args: arithmetic.power(e, *both(args)),
+    "Neg": lambda e, op, args: arithmetic.scaled(activation(args, 0), -1.0),
     "Unary": _unary,
     "InstanceNormalization": _instancenorm, "GroupNormalization": _instancenorm,
     "ReduceL2": _l2, "ReduceSumSquare": _l2,
-    "RootMeanSquare": lambda e, op, a: statistics.root_mean_square(e, _view(a, 0), op.attrs),
+    "RootMeanSquare": lambda e, op, a: statistics.root_mean_square(e, activation(a, 0), op.attrs),
     "LpNormalization": lambda e, op, args: statistics.of_another_norm(op.attrs),
-    "Sqrt": lambda e, op, args: statistics.power(e, _view(args, 0), 0.5),
-    "Reciprocal": lambda e, op, args: statistics.power(e, _view(args, 0), -1.0),
+    "Sqrt": lambda e, op, args: statistics.power(e, activation(args, 0), 0.5),
+    "Reciprocal": lambda e, op, args: statistics.power(e, activation(args, 0), -1.0),
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
-    "AveragePool": lambda e, op, args: pooling.pool(e, "avgpool", _view(args, 0), op.attrs),
+    "AveragePool": lambda e, op, args: pooling.pool(e, "avgpool", activation(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max, "ReduceMin": _reduce_min,
-    "PRelu": _prelu, "Where": _where, "IsNaN": _is_nan, "Cast": _cast, "ArgMax": _argmax,
+    "PRelu": _prelu, "Cast": _cast, "ArgMax": _argmax,
+    "Where": lambda e, op, args: choices.where(e, wanted(args, 0), *both(args[1:])),
+    "IsNaN": lambda e, op, args: choices.is_nan(activation(args, 0)),
     "ArgMin": _argmax, "LogSoftmax": lambda e, op, args: reductions.log_softmax(
-        e, _view(args, 0), op.attrs.get("axis", -1)),
-    "Identity": lambda e, op, args: _view(args, 0),
+        e, activation(args, 0), op.attrs.get("axis", -1)),
+    "Identity": lambda e, op, args: activation(args, 0),
     "Dropout": _dropout,
 }  # fmt: skip

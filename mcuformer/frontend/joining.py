@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.resizing import resize
-from mcuformer.frontend.views import Tensor, Unsupported, View
+from mcuformer.frontend.views import OwnFault, Tensor, Unsupported, View
 from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import wrapped
 from mcuformer.ir.optable import ONNX
@@ -23,6 +23,8 @@ MOVED_NODES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
     if op.kind == "Concat":
         return [concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
+    if op.kind == "ScatterND":
+        return [_scattered(emit, op, args)]
     x, rest = args[0], list(args[1:])
     if not isinstance(x, View) or any(isinstance(a, View) for a in rest):
         raise Unsupported(
@@ -54,6 +56,25 @@ def _padding(
             x = emit.ordered(x)
         x = replace(x, fill=fill)
     return x, [rest[0], np.asarray(-1), *rest[2:]]
+
+
+def _scattered(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> View:
+    """Elements of one tensor in some places of another."""
+    given, at, news = args
+    if isinstance(at, View) or op.attrs.get("reduction", "none") != "none":
+        raise OwnFault(
+            "looked for elements that take constant places, found places that depend on the model's input, "
+            "or elements that are added: Add of a padded tensor works"
+        )
+    old, new = (x if isinstance(x, View) else emit.constant(np.asarray(x)) for x in (given, news))
+    table = np.arange(old.index.size).reshape(old.shape)
+    numbers = old.index.size + np.arange(new.index.size).reshape(new.shape)
+    (where,) = ONNX["ScatterND"].evaluate(op.attrs, [table, np.asarray(at), numbers], 1)
+    if (where >= old.index.size).all():
+        return new.with_index(new.index.reshape(-1)[where - old.index.size])
+    parts = [x.with_index(x.index.reshape(-1)) for x in (old, new)]
+    both = concat(emit, list(parts), 0)
+    return both.with_index(both.index[where])
 
 
 def concat(emit: Emitter, parts: list[Operand], axis: int) -> View:

@@ -101,10 +101,11 @@ def biased(emit: Emitter, x: View, bias: NDArray) -> View:
 
 
 def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
-    """`forwards`: rows of the result are wanted along b's vectors."""
+    """`forwards`: rows of the result are wanted along b's vectors. Else its rows are those of the
+    operand that has more of them, which mostly are tokens."""
     m, n = scores.shape[1:]
     cut, left, right = _sides(emit, scores.a, scores.b)
-    swap = not forwards and not left.is_tiled(m) and right.is_tiled(n)
+    swap = not forwards and right.is_tiled(n) and (n > m or not left.is_tiled(m))
     if swap:
         left, right, m, n = right, left, n, m
     rows = left.rows if left.is_tiled(m) else _present("ghm", (*cut, m))

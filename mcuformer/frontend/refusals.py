@@ -34,7 +34,7 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
         "Trilu", "IsInf",
     ),
     "looked for a shape or an index that is constant, found one that depends on the model's input": (
-        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterND", "ScatterElements", "ReduceProd",
+        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterElements", "ReduceProd",
     ),
     "looked for constants: what a TopK of activations chooses depends on the model's input; end the model "
     "before it and choose on the host, or take ArgMax": ("TopK",),

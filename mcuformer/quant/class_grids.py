@@ -40,10 +40,17 @@ def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> N
         qparams = _int8(value, stats.method, policy, weights)
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
-    if {op.kind for op in makers(graph, policy.members)} == {"softmax"}:
+    made = {op.kind for op in makers(graph, policy.members)}
+    if made == {"softmax"} and (policy.dtype == "int16" or not _multiplied(graph, policy)):
         qparams = softmax_qparams(policy.dtype)
     for n in policy.members:
         done.qparams[n] = qparams
+
+
+def _multiplied(graph: Graph, policy: Policy) -> bool:
+    """Whether a product reads the class: of many tokens each weighs little, on the grid of 0 to 1 nothing."""
+    readers = graph.consumers()
+    return any(op.kind == "matmul" for n in policy.members for op in readers[n])
 
 
 def softmax_qparams(dtype: str) -> QParams:

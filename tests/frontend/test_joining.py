@@ -147,3 +147,37 @@ def test_indices_are_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnsupportedModelError, match="indices of the largest"):
         build.load(tmp_path, build.model(nodes, {}, x=IMAGE))
+
+
+PLACES = np.stack(np.meshgrid([0], [0, 1, 2], [1, 4], indexing="ij"), -1)  # columns 1 and 4
+
+
+@pytest.mark.parametrize("all_of_it", [False, True])
+@pytest.mark.parametrize("constant", [False, True])
+def test_elements_in_the_places_of_others(tmp_path: Path, constant: bool, all_of_it: bool) -> None:
+    """Of a constant or of an activation; nothing is left of it where all places are taken."""
+    every = np.stack(np.meshgrid([0], range(3), range(5), indexing="ij"), -1)
+    at = every if all_of_it else PLACES
+    weights = {
+        "w": build.rand(6, 5),
+        "v": build.rand(6, at.shape[2]),
+        "at": at,
+        "c": build.rand(1, 3, 5),
+    }
+    nodes = [
+        build.node("MatMul", "x w", "a"),
+        build.node("MatMul", "x v", "b"),
+        build.node("ScatterND", f"{'c' if constant else 'a'} at b", "y"),
+    ]
+    graph = check(tmp_path, nodes, weights, [1, 3, 6])
+    assert ("concat" in kinds(graph)) != all_of_it
+
+
+def test_elements_that_are_added_are_refused(tmp_path: Path) -> None:
+    nodes = [
+        build.node("MatMul", "x w", "a"),
+        build.node("ScatterND", "a at c", "y", reduction="add"),
+    ]
+    weights = {"w": build.rand(6, 5), "at": PLACES, "c": build.rand(1, 3, 2)}
+    with pytest.raises(UnsupportedModelError, match="that are added"):
+        check(tmp_path, nodes, weights, [1, 3, 6])

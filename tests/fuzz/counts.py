@@ -20,8 +20,9 @@ UNDRAWN = {
     "DequantizeLinear": "QDQ models have tests of their own",
     "QuickGelu": "of another domain; its function is drawn as x * Sigmoid(1.702 x)",
     "GatherElements": "as GatherND, one index per element",
-    "Attention": "of opset 23, which onnxruntime does not run; it is the parts that are drawn",
-    "RotaryEmbedding": "of opset 23, likewise",
+    "Attention": "as the MatMul, Softmax and masks that are drawn",
+    "RotaryEmbedding": "as the Mul, Add and moves that are drawn",
+    "ScatterND": "as GatherND and Concat, which it becomes",
     "DepthToSpace": "where SpaceToDepth finds no even sides",
 }
 """ONNX operators that are compiled or moved and need not be drawn, and why."""

@@ -248,6 +248,6 @@ ROWS = (
     _moved("Pad", pad, _padded, "with zeros"), _moved("DepthToSpace", depth_to_space),
     _moved("SpaceToDepth", space_to_depth),
     OnnxOp("Trilu", "folded", by_zeros(trilu), FIRST, trilu),
-    OnnxOp("ScatterND", "folded", same_shape, FIRST, scatter_nd),
+    OnnxOp("ScatterND", "moved", same_shape, FIRST, scatter_nd, "constant indices"),
     OnnxOp("ScatterElements", "folded", same_shape, FIRST, scatter_elements),
 )  # fmt: skip

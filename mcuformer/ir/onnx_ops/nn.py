@@ -168,7 +168,7 @@ def _normalised(op: Op, types: Types, data: Args) -> list[Shape]:
 
 ROWS = (
     OnnxOp("MatMul", "compiled", _product, FIRST, matmul,
-           "by a constant matrix, or q.k and p.v of an attention"),
+           "by a constant matrix, or of two activations"),
     OnnxOp("Gemm", "compiled", _gemm, FIRST, gemm, "constant B"),
     OnnxOp("Conv", "compiled", _conv, FIRST, conv, "2-D, constant weights"),
     OnnxOp("BatchNormalization", "compiled", _and_vectors, FIRST, batch_norm,
