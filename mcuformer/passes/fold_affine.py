@@ -1,6 +1,7 @@
 """L(x) * s + c -> L'(x) for L in linear, conv2d, layernorm, groupnorm and constants s, c per channel.
 
-Takes in biases, LayerScale and BatchNorm.
+Takes in biases, LayerScale and BatchNorm; also what is added to pixels of a convolution that were made
+rows, as the position of a network's one token.
 """
 
 from __future__ import annotations
@@ -26,8 +27,14 @@ def fold_affine(graph: Graph) -> Graph:
             edit.ops.append(op)
             continue
         place, factor = host
-        merged = _merge(edit, edit.ops[place], op, factor)
-        edit.ops[place] = merged
+        seen = edit.ops[place]
+        if seen.kind == "reshape":
+            at = made[str(seen.inputs[0])]
+            kept = edit.ops[at].outputs
+            edit.ops[at] = _merge(edit, edit.ops[at], op, factor).replace(outputs=kept)
+            edit.ops[place] = seen.replace(outputs=op.outputs)
+        else:
+            edit.ops[place] = _merge(edit, seen, op, factor)
         made[op.outputs[0]] = place
     return edit.done()
 
@@ -35,16 +42,26 @@ def fold_affine(graph: Graph) -> Graph:
 def _host(
     edit: Edit, made: dict[str, int], reads: dict[str, int], op: Op
 ) -> tuple[int, NDArray] | None:
-    """The producer that can take `op` in, and op's constant."""
+    """The producer that can take `op` in, or the reshape behind it, and op's constant."""
     if op.kind not in ("add", "mul"):
         return None
     for x, c in (op.inputs, op.inputs[::-1]):
         const = edit.data(c)
         if const is None or const.ndim != 1 or x not in made or reads[x] != 1:
             continue
-        if edit.ops[made[x]].kind in _HOSTS:
+        found = edit.ops[made[x]]
+        if found.kind in _HOSTS or (op.kind == "add" and _is_pixels(edit, made, reads, found)):
             return made[x], const
     return None
+
+
+def _is_pixels(edit: Edit, made: dict[str, int], reads: dict[str, int], op: Op) -> bool:
+    """Whether it makes rows of a convolution's pixels, with all their channels."""
+    x = op.inputs[0]
+    if op.kind != "reshape" or x not in made or reads[x] != 1:
+        return False
+    channels = {edit.graph.type(str(name)).shape[-1] for name in (x, op.outputs[0])}
+    return edit.ops[made[x]].kind == "conv2d" and len(channels) == 1
 
 
 def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
