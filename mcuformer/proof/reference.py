@@ -60,14 +60,38 @@ class OnnxFile:
 def _unrounded(raw: Graph) -> Graph:
     """Nodes that quantise an activation cut at the ends of its grid, and no more."""
     values = dict(raw.values)
-    ops = tuple(_real(op, raw, values) for op in raw.ops)
-    return raw.replace(ops=ops, values=values)
+    made, fixed = raw.producers(), {name for name, v in raw.values.items() if v.is_const}
+    ops: list[Op] = []
+    for op in raw.ops:  # weights may be rounded, and cut, by nodes of their own
+        if all(name is None or name in fixed for name in op.inputs):
+            fixed.update(op.outputs)
+            ops.append(op)
+        else:
+            ops.append(_real(_real_clip(op, raw, made, values), raw, values))
+    return raw.replace(ops=tuple(ops), values=values)
+
+
+def _real_clip(op: Op, raw: Graph, made: Mapping[str, Op], values: dict[str, Value]) -> Op:
+    """A Clip of integers, whose input becomes real: at the numbers that its bounds stand for."""
+    source = made.get(str(op.inputs[0])) if op.kind == "Clip" else None
+    grid = grid_of(raw, source) if source and source.kind == "QuantizeLinear" else None
+    if grid is None:
+        return op
+    scale, zero, _ = grid
+    ends: list[str | None] = []
+    for side, bound in zip(("low", "high"), op.inputs[1:], strict=False):
+        data = None if bound is None else raw.const(bound)
+        name = None if data is None else f"{op.outputs[0]}/{side}"
+        if name is not None and data is not None:
+            real = np.asarray(scale * (float(data.reshape(-1)[0]) - zero), np.float32)
+            values[name] = Value(name, TensorType((), "float32"), real)
+        ends.append(name)
+    return op.replace(inputs=(op.inputs[0], *ends))
 
 
 def _real(op: Op, raw: Graph, values: dict[str, Value]) -> Op:
     """`values` gets the ends of the grid."""
-    constant = bool(op.inputs) and raw.values[str(op.inputs[0])].is_const
-    if op.kind not in ("QuantizeLinear", "DequantizeLinear") or constant:
+    if op.kind not in ("QuantizeLinear", "DequantizeLinear"):
         return op
     grid = grid_of(raw, op)
     if grid is None or op.kind == "DequantizeLinear":

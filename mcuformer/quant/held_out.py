@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 GROUPS = 8
 _FACTORS = (1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 _SHARES = (0.0, 0.3, 0.6, 1.0)  # of the widest channel
+_SPARE_FACTOR, _SPARE_SHARE = 1.5, 0.5
 _ROWS = 2048  # that say what a range costs
 _MARGIN = 4.0  # of one sample; of more, as many times less
 _WORTH = 0.85  # of the error of the extremes as they are: less is no reason to widen them
@@ -78,6 +79,11 @@ def reaching(
     if (factor, share) == (1.0, 0.0):
         return None
     return _widened(*ends, factor, share, positive)
+
+
+def spacious(low: NDArray, high: NDArray) -> Range:
+    """For grids of more than 8 bits, which have levels to spare."""
+    return _widened(low, high, _SPARE_FACTOR, _SPARE_SHARE, positive=False)
 
 
 def _parts(groups: Groups, rows: NDArray) -> NDArray:

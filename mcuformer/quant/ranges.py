@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.quant.calibrate import ValueStats
-from mcuformer.quant.held_out import reaching
+from mcuformer.quant.held_out import reaching, spacious
 
 _PERCENT = 0.05  # each side
 _CLIPPING = 4.0  # weight of squared clipping errors, measured (docs/quantisation.md)
@@ -49,6 +49,8 @@ def value_range(
                 return found
         rows = stats.rows[:: max(1, len(stats.rows) // most)]
         return search(rows, low, high, levels, symmetric, weights)
+    if per_channel and levels > 256 and stats.groups is not None:
+        return spacious(low, high)
     return np.asarray(low), np.asarray(high)
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from mcuformer.quant.calibrate import ValueStats
 from mcuformer.quant.held_out import GROUPS, Groups, groups_of, reaching
-from mcuformer.quant.ranges import rounding_error
+from mcuformer.quant.ranges import rounding_error, value_range
 
 
 def _seen(x: np.ndarray) -> tuple[Groups, np.ndarray, tuple[np.ndarray, np.ndarray]]:
@@ -60,3 +61,12 @@ def test_groups_that_span_two_batches_are_one() -> None:
     assert np.array_equal(whole.ends, parts.ends) and np.array_equal(whole.of_row, parts.of_row)
     cut = groups_of(x[:5], of_sample[:5], None).and_also(groups_of(x[5:], of_sample[5:], None))
     assert np.array_equal(whole.ends, cut.ends)
+
+
+def test_grids_of_more_bits_have_room_for_far_more_than_was_seen() -> None:
+    _, rows, ends = _seen(_normal(16, 4))
+    stats = ValueStats(*ends, rows, groups=_seen(_normal(16, 4))[0])
+    low, high = value_range(stats, "mse", 16000, per_channel=True)
+    later = _normal(256, 4, seed=1).reshape(-1, 64)
+    beyond, before = (np.mean((later < e[0]) | (later > e[1])) for e in ((low, high), ends))
+    assert beyond < before / 5
