@@ -117,8 +117,7 @@ def matmul(emit: Emitter, a: View | NDArray, b: View | NDArray, scales: NDArray 
     if isinstance(a, View) and isinstance(b, np.ndarray):
         return linear(emit, a, _matrix(b), None, scales)
     assert isinstance(a, np.ndarray) and isinstance(b, View)  # (W x)^T = x^T W^T
-    out = linear(emit, b.with_index(np.swapaxes(b.index, -1, -2)), _matrix(a).T, None, scales)
-    return out.with_index(np.swapaxes(out.index, -1, -2))
+    return linear(emit, b.transposed(), _matrix(a).T, None, scales).transposed()
 
 
 def _matrix(w: NDArray) -> NDArray:

@@ -89,6 +89,10 @@ class View:
     def with_index(self, index: NDArray) -> View:
         return replace(self, index=np.asarray(index, np.int64))
 
+    def transposed(self) -> View:
+        """Its last two axes."""
+        return self.with_index(np.swapaxes(self.index, -1, -2))
+
     def along(self, axes: Sequence[int], keepdims: bool) -> tuple[Index, tuple[int, ...]]:
         """Element numbers [reduced, kept] of a reduction over `axes`, and the shape of its result."""
         shape = self.shape
