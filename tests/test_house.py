@@ -33,6 +33,13 @@ def test_files_are_short_and_tables_cannot_be_changed() -> None:
     assert [table for m in MODULES for table in m.tables()] == []
 
 
+def test_files_of_tests_and_scripts_are_short() -> None:
+    files = [
+        p for folder in ("tests", "scripts", "examples") for p in (ROOT / folder).rglob("*.py")
+    ]
+    assert [p.name for p in files if len(p.read_text(encoding="utf-8").splitlines()) > 300] == []
+
+
 def test_no_file_and_no_package_is_in_a_circle() -> None:
     assert house.circles(house.imports_of(MODULES, None)) == []
     assert house.circles(house.imports_of(MODULES, 2)) == []

@@ -113,6 +113,11 @@ def warn(diagnostics: Iterable[Diagnostic]) -> None:
             note(f"warning: {printable(found.message, 500)}{hint}")
 
 
+def count(value: int | None) -> str:
+    """A cell of a table; "-" where the number is not known."""
+    return "-" if value is None else f"{value:,}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart; a column whose every entry starts with a digit is right-aligned.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcuformer.cli.console import table
+from mcuformer.cli.console import count, table
 from mcuformer.files.atomic import atomic_file
 from mcuformer.util.names import printable
 
@@ -35,12 +35,12 @@ def layer_table(report: Document) -> str:
             printable(layer["name"], 40),
             layer["op"],
             "x".join(map(str, layer["shape"])),
-            _count(layer["macs"]),
-            _count(layer["weights_bytes"]),
+            count(layer["macs"]),
+            count(layer["weights_bytes"]),
             str(layer["weight_bits"] or "-"),
-            _count(layer["live_bytes"]),
-            _count(layer["scratch_bytes"]),
-            _count(layer["estimated_instructions"]),
+            count(layer["live_bytes"]),
+            count(layer["scratch_bytes"]),
+            count(layer["estimated_instructions"]),
             layer["schedule"],
         ]
         for layer in report["layers"]
@@ -74,8 +74,8 @@ def _head(report: Document) -> str:
     return "\n".join(
         [
             (
-                f"model    {printable(model['path'])}: {_count(model['parameters'])} parameters, "
-                f"{_count(model['macs'])} MAC"
+                f"model    {printable(model['path'])}: {count(model['parameters'])} parameters, "
+                f"{count(model['macs'])} MAC"
             ),
             f"board    {report['board']['name']}",
             (
@@ -101,7 +101,7 @@ def _sram(report: Document) -> str:
             "arena",
             memory["arena_bytes"],
             (
-                f"at least {_count(memory['lower_bound_bytes'])}; "
+                f"at least {count(memory['lower_bound_bytes'])}; "
                 f"peak at {printable(str(memory['peak_layer']), 50)}"
             ),
         ),
@@ -109,21 +109,21 @@ def _sram(report: Document) -> str:
         ("static", memory["static_bytes"], ".data and .bss less the arena"),
         ("stack", memory["stack_bytes"], ""),
         ("input", memory["input_bytes"], "outside the arena"),
-        ("total", memory["sram_total_bytes"], f"of {_count(memory['sram_available_bytes'])}"),
+        ("total", memory["sram_total_bytes"], f"of {count(memory['sram_available_bytes'])}"),
     ]
-    text = table(["SRAM", "bytes", ""], [[name, _count(size), why] for name, size, why in parts])
+    text = table(["SRAM", "bytes", ""], [[name, count(size), why] for name, size, why in parts])
     return f"{text}\n\n{_regions(memory['regions'])}"
 
 
 def _flash(report: Document) -> str:
     flash = report["flash"]
     names = ("weights", "code", "total")
-    text = table(["flash", "bytes"], [[n, _count(flash[f"{n}_bytes"])] for n in names])
+    text = table(["flash", "bytes"], [[n, count(flash[f"{n}_bytes"])] for n in names])
     return f"{text}\n\n{_regions(flash['regions'])}"
 
 
 def _regions(regions: list[dict[str, Any]]) -> str:
-    rows = [[r["name"], _count(r["used_bytes"]), _count(r["size_bytes"])] for r in regions]
+    rows = [[r["name"], count(r["used_bytes"]), count(r["size_bytes"])] for r in regions]
     return table(["region", "used", "of"], rows)
 
 
@@ -131,7 +131,7 @@ def _time(report: Document) -> str:
     estimate = report["estimate"]
     seconds = estimate["seconds"]
     time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
-    return f"estimate {_count(estimate['instructions'])} instructions, {time}"
+    return f"estimate {count(estimate['instructions'])} instructions, {time}"
 
 
 def _checked(report: Document) -> str:
@@ -146,11 +146,6 @@ def _checked(report: Document) -> str:
 
 def _tradeoffs(report: Document) -> str:
     rows = [
-        [t["optimize"], _count(t["sram_total_bytes"]), _count(t["macs"])]
-        for t in report["tradeoffs"]
+        [t["optimize"], count(t["sram_total_bytes"]), count(t["macs"])] for t in report["tradeoffs"]
     ]
     return table(["optimize", "SRAM bytes", "MAC"], rows) if rows else ""
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcuformer.cli.console import table
+from mcuformer.cli.console import count, table
 from mcuformer.util.names import printable
 
 _BEST = 5
@@ -16,7 +16,7 @@ def as_text(document: dict[str, Any]) -> str:
     names = ("instructions", "io_instructions", "estimated_cycles", "sram_high_water_bytes",
              "stack_high_water_bytes")  # fmt: skip
     why = document["why"]
-    rows = [[n, _value(document[n]), why.get(n, "")] for n in names]
+    rows = [[n, count(document[n]), why.get(n, "")] for n in names]
     parts.append(table([f"in {document['emulator']}", "", ""], rows))
     return "\n\n".join(parts)
 
@@ -34,7 +34,3 @@ def _scores(output: dict[str, Any]) -> str:
 
 def _flatten(data: Any) -> list[Any]:
     return [x for item in data for x in _flatten(item)] if isinstance(data, list) else [data]
-
-
-def _value(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend import products, statistics
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
+from mcuformer.passes.edit import is_uniform
 
 Operand = View | NDArray
 
@@ -58,7 +59,7 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
     view, const = (a, b) if isinstance(a, View) else (b, a)
     assert isinstance(view, View) and isinstance(const, np.ndarray)
     view = _grown(view, const.shape)
-    if const.size == 1 or (isinstance(view.base, Scores) and _uniform(const)):
+    if const.size == 1 or (isinstance(view.base, Scores) and is_uniform(const)):
         return scaled(view, float(const.flat[0]))
     if (const == 1).all():
         return view
@@ -103,10 +104,6 @@ def _in_flat_order(view: View, const: NDArray) -> NDArray:
     flat = np.empty(view.base_size, np.float64)
     flat[view.index.reshape(-1)] = np.broadcast_to(const, view.shape).reshape(-1)
     return flat
-
-
-def _uniform(const: NDArray) -> bool:
-    return bool(const.size and (const == const.flat[0]).all())
 
 
 def _multiply_views(emit: Emitter, a: View, b: View) -> View:
@@ -165,7 +162,7 @@ def divide(emit: Emitter, a: Operand, b: Operand) -> View:
 
 def power(emit: Emitter, a: Operand, b: Operand) -> View:
     """A small whole exponent is a product, which keeps the sign of odd ones."""
-    exponent = None if isinstance(b, View) or not _uniform(b) else float(b.flat[0])
+    exponent = None if isinstance(b, View) or not is_uniform(b) else float(b.flat[0])
     if isinstance(a, View) and exponent in (-1.0, 0.5, -0.5):
         assert isinstance(b, np.ndarray)
         return statistics.power(emit, _grown(a, b.shape), exponent)

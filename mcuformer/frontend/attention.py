@@ -35,11 +35,11 @@ def product(emit: Emitter, a: View, b: View) -> View:
     try:
         if _weighs(emit, a, b):
             return _values(emit, a, b)
-        if _weighs(emit, _transposed(b), _transposed(a)):  # V^T P^T = (P V)^T
-            return _transposed(_values(emit, _transposed(b), _transposed(a)))
+        if _weighs(emit, b.transposed(), a.transposed()):  # V^T P^T = (P V)^T
+            return _values(emit, b.transposed(), a.transposed()).transposed()
     except NotFused:
         pass
-    return _scores(emit, emit.real(a), emit.real(_transposed(b)), lead)
+    return _scores(emit, emit.real(a), emit.real(b.transposed()), lead)
 
 
 def _weighs(emit: Emitter, p: View, v: View) -> bool:
@@ -49,10 +49,6 @@ def _weighs(emit: Emitter, p: View, v: View) -> bool:
     keys = p.base.scores.b.base
     assert isinstance(keys, Tensor)
     return all(emit.builder.values[x.name].data is None for x in (keys, v.base))
-
-
-def _transposed(x: View) -> View:
-    return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
 def constant_query(emit: Emitter, q: NDArray, k: View) -> View:

@@ -67,7 +67,7 @@ def attend(emit: Emitter, attrs: Attrs, q: View, k: View, v: View, masks: Masks)
         for x in (k, v)
     )
     scale = attrs.get("scale") or float(k.shape[-1]) ** -0.5
-    scores = attention.product(emit, q, _moved(k, lambda x: x.swapaxes(-1, -2)))
+    scores = attention.product(emit, q, k.transposed())
     scores = arithmetic.scaled(scores, scale)
     cap = attrs.get("softcap") or 0.0
     if cap > 0:

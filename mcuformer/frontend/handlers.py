@@ -54,17 +54,13 @@ def _product(emit: Emitter, a: Operand, b: Operand, scales: NDArray | None = Non
     if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
         return attention.constant_query(emit, a, b)
     if isinstance(a, View) and isinstance(b, np.ndarray) and math.prod(b.shape[:-2]) > 1:
-        return _turned(attention.constant_query(emit, np.swapaxes(b, -1, -2), _turned(a)))
+        return attention.constant_query(emit, np.swapaxes(b, -1, -2), a.transposed()).transposed()
     return layers.matmul(emit, a, b, scales)
 
 
 def _einsum(emit: Emitter, op: Op, args: Operands) -> Operand:
     given = [a for a in args if a is not None]
     return einsum.einsum(emit, op.attrs["equation"], given, _product)
-
-
-def _turned(x: View) -> View:
-    return x.with_index(np.swapaxes(x.index, -1, -2))
 
 
 def _gemm(emit: Emitter, op: Op, args: Operands) -> Operand:

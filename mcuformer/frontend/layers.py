@@ -29,7 +29,7 @@ def linear(
     if rows is None and ordered.base.name in emit.of_products:
         mixed = products.mixed(emit, x, w)
         if mixed is not None:
-            return mixed if b is None else _plus(emit, mixed, b)
+            return mixed if b is None else arithmetic.add(emit, mixed, b)
     if rows is None:
         source = emit.place(x, x.index.reshape(-1, k), keep_scale=True)
         rows = np.arange(source.shape[0])
@@ -117,8 +117,7 @@ def matmul(emit: Emitter, a: View | NDArray, b: View | NDArray, scales: NDArray 
     if isinstance(a, View) and isinstance(b, np.ndarray):
         return linear(emit, a, _matrix(b), None, scales)
     assert isinstance(a, np.ndarray) and isinstance(b, View)  # (W x)^T = x^T W^T
-    out = linear(emit, b.with_index(np.swapaxes(b.index, -1, -2)), _matrix(a).T, None, scales)
-    return out.with_index(np.swapaxes(out.index, -1, -2))
+    return linear(emit, b.transposed(), _matrix(a).T, None, scales).transposed()
 
 
 def _matrix(w: NDArray) -> NDArray:
@@ -154,8 +153,8 @@ def layernorm(
     if in_place:
         base, result = emit.tokens(ordered.base), ordered.index
     elif (y := statistics.groupnorm(emit, ordered, index, eps, centred)) is not None:
-        y = _times(emit, y, gamma * sign)
-        return y if beta is None else _plus(emit, y, beta)
+        y = arithmetic.multiply(emit, y, np.asarray(gamma * sign))
+        return y if beta is None else arithmetic.add(emit, y, beta)
     else:
         base = emit.place(x, x.index.reshape(-1, size), keep_scale=True)
         result = np.arange(x.index.size).reshape(x.shape)
@@ -173,18 +172,6 @@ def layernorm(
     return View(out, result)
 
 
-def _times(emit: Emitter, x: View, factor: NDArray) -> View:
-    y = arithmetic.multiply(emit, x, np.asarray(factor))
-    assert isinstance(y, View)
-    return y
-
-
-def _plus(emit: Emitter, x: View, term: NDArray) -> View:
-    y = arithmetic.add(emit, x, np.asarray(term))
-    assert isinstance(y, View)
-    return y
-
-
 def channel_norm(
     emit: Emitter, x: View, gamma: NDArray, beta: NDArray, groups: int, eps: float
 ) -> View:
@@ -196,7 +183,9 @@ def channel_norm(
     y = layernorm(emit, apart, np.ones(size), None, eps, 1)
     y = y.with_index(y.index.reshape(x.shape))
     shape = (-1, *[1] * (len(x.shape) - 2))
-    return _plus(emit, _times(emit, y, gamma.reshape(shape)), beta.reshape(shape))
+    return arithmetic.add(
+        emit, arithmetic.multiply(emit, y, gamma.reshape(shape)), beta.reshape(shape)
+    )
 
 
 def batchnorm(emit: Emitter, x: View, params: Sequence[NDArray], eps: float) -> View:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import View, is_arange
-from mcuformer.ir.onnx_ops.base import wrapped
 
 
 def largest(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     """The largest along axes: those elements become an image of one column, under one window."""
-    target, shape = _reduction(x, axes, keepdims)
+    target, shape = x.along(axes, keepdims)
     if len(target) == 1:
         return x.with_index(x.index.reshape(shape))
     ordered = x.scale > 0
@@ -30,7 +28,7 @@ def largest(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View
 
 def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     """Mean over axes: those elements become rows, all others channels."""
-    target, shape = _reduction(x, axes, keepdims)
+    target, shape = x.along(axes, keepdims)
     if len(target) == 1:
         return x.with_index(x.index.reshape(shape))
     target, restore = _cheapest_order(emit, x, target)
@@ -41,15 +39,6 @@ def mean(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
     rows = emit.place(x, target, keep_scale=True)
     out = emit.op("mean", [rows.name])
     return View(out, restore.reshape(shape), x.scale)
-
-
-def _reduction(x: View, axes: Sequence[int], keepdims: bool) -> tuple[NDArray, tuple[int, ...]]:
-    """Elements [reduced, kept], and the result's shape."""
-    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
-    kept = [a for a in range(len(x.shape)) if a not in reduced]
-    count = math.prod(x.shape[a] for a in reduced)
-    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
-    return x.index.transpose(*reduced, *kept).reshape(count, -1), shape
 
 
 def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, NDArray]:

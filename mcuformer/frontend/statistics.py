@@ -48,16 +48,14 @@ def rms(
     """sqrt(mean(x^2) + eps) over axes; `centred`: of x less its mean."""
     if not x.scale:
         raise Unsupported("looked for activations, found them multiplied by 0: drop the branch")
-    reduced = sorted({wrapped(a, len(x.shape)) for a in axes})
-    kept = [a for a in range(len(x.shape)) if a not in reduced]
-    shape = tuple(1 if a in reduced else d for a, d in enumerate(x.shape) if keepdims or a in kept)
     ordered = emit.ordered(x)
-    sets = ordered.index.transpose(*kept, *reduced).reshape(math.prod(x.shape[a] for a in kept), -1)
-    found = channel_groups(emit, ordered, sets)
+    target, shape = ordered.along(axes, keepdims)
+    count = target.shape[1]
+    found = channel_groups(emit, ordered, target.T)
     if found is None:
-        found = emit.place(ordered, sets.T, keep_scale=True), np.arange(len(sets))
+        found = emit.place(ordered, target, keep_scale=True), np.arange(count)
     base, order = found
-    attrs = {"eps": eps / x.scale**2, "groups": len(sets)} | ({} if centred else {"centred": False})
+    attrs = {"eps": eps / x.scale**2, "groups": count} | ({} if centred else {"centred": False})
     return View(emit.op("rms", [base.name], attrs), order.reshape(shape), abs(x.scale))
 
 

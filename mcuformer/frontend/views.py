@@ -7,10 +7,13 @@ Reshape, Transpose, Split, Slice is the same operation on `index` (docs/adr/0001
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mcuformer.ir.onnx_ops.base import wrapped
 
 Index = NDArray[np.int64]
 
@@ -85,6 +88,21 @@ class View:
 
     def with_index(self, index: NDArray) -> View:
         return replace(self, index=np.asarray(index, np.int64))
+
+    def transposed(self) -> View:
+        """Its last two axes."""
+        return self.with_index(np.swapaxes(self.index, -1, -2))
+
+    def along(self, axes: Sequence[int], keepdims: bool) -> tuple[Index, tuple[int, ...]]:
+        """Element numbers [reduced, kept] of a reduction over `axes`, and the shape of its result."""
+        shape = self.shape
+        reduced = sorted({wrapped(a, len(shape)) for a in axes})
+        kept = [a for a in range(len(shape)) if a not in reduced]
+        count = math.prod(shape[a] for a in reduced)
+        result = tuple(
+            1 if a in reduced else shape[a] for a in range(len(shape)) if keepdims or a in kept
+        )
+        return self.index.transpose(*reduced, *kept).reshape(count, -1), result
 
     def is_bijective(self) -> bool:
         """Every element of the base exactly once."""

@@ -28,6 +28,10 @@ class Op:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
 
+    def operand(self, i: int) -> str | None:
+        """Input `i`; None where an optional one is absent."""
+        return self.inputs[i] if i < len(self.inputs) else None
+
     def replace(self, **changes: Any) -> Op:
         given = changes.get
         return Op(

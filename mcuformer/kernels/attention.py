@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.shapes import TYPES, Count, Values, op_input, pick, round4
+from mcuformer.kernels.shapes import TYPES, Count, Values, pick, round4
 from mcuformer.util.speed import record
 
 SOURCES = (
@@ -60,7 +60,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData
     rows = [attrs["m"], attrs["o_mant"], attrs["o_exp"]]
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
-    bias = graph.const(op_input(op, 3))
+    bias = graph.const(op.operand(3))
     if bias is not None:
         arrays.append(CArray("bias", "int16_t", bias.astype(np.int16).reshape(-1), 4, "weights"))
     size = [np.dtype(t).itemsize for t in s.types]
@@ -153,7 +153,7 @@ def _scratch(s: AttentionShape, how: Layout, rows: Count) -> Count:
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Bytes of the bias that one call for all heads reads."""
-    bias: NDArray | None = graph.const(op_input(op, 3))
+    bias: NDArray | None = graph.const(op.operand(3))
     return 0 if bias is None else 2 * rows * bias.shape[2] * int(op.attrs["heads"])
 
 
@@ -188,7 +188,7 @@ def _instructions(op: Op, s: AttentionShape, how: Layout, rows: Count) -> Count:
     pairs, d, small = (rows + 1) // 2, round4(s.d), [t == "int8" for t in s.types]
     keys, groups = (s.tk + 3) // 4, (s.dv + 3) // 4
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
-    biased = op_input(op, 3) is not None
+    biased = op.operand(3) is not None
     shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0
     softmax = 49 * keys + 110 + shifted + (2 * keys * 28 if biased else 0)
     queries = d // 4 * (9 if small[0] else 29)

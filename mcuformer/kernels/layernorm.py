@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_norm import mean_reciprocal
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.shapes import TYPES, Values, op_input
+from mcuformer.kernels.shapes import TYPES, Values
 
 SOURCES = ("mcf_layernorm.c", "mcf_layernorm_dsp.c", "mcf_layernorm_asm.c")
 LANES = (0, 2, 1, 3)  # how SXTB16 takes four bytes apart
@@ -18,7 +18,7 @@ LANES = (0, 2, 1, 3)  # how SXTB16 takes four bytes apart
 
 def pack(op: Op, graph: Values) -> KernelData:
     x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
-    a, z, g, b = (graph.const(op_input(op, i)) for i in (1, 2, 3, 4))
+    a, z, g, b = (graph.const(op.operand(i)) for i in (1, 2, 3, 4))
     channels, groups = x.shape[1], int(op.attrs["groups"])
     inv, inv_shift = mean_reciprocal(channels // groups)
     if not op.attrs.get("centred", True):
@@ -61,7 +61,7 @@ def lanes(values: NDArray) -> NDArray[np.int16]:
 
 def scaled(op: Op, graph: Values) -> bool:
     """Whether the struct holds a scale per channel: given, or so that the quick code applies."""
-    given = op_input(op, 1) is not None or op_input(op, 2) is not None
+    given = op.operand(1) is not None or op.operand(2) is not None
     return given or (small_words(op, graph) and int(op.attrs["frac"]) != 16)
 
 
@@ -69,7 +69,7 @@ def small_words(op: Op, graph: Values) -> bool:
     """int8 rows without gamma whose groups are whole words."""
     x, y = graph.type(str(op.inputs[0])), graph.type(op.outputs[0])
     whole = x.shape[1] // int(op.attrs["groups"]) % 4 == 0
-    return x.dtype == y.dtype == "int8" and op_input(op, 3) is None and whole
+    return x.dtype == y.dtype == "int8" and op.operand(3) is None and whole
 
 
 def path(op: Op, graph: Values) -> str:
@@ -96,7 +96,7 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
 def instructions(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Fitted to counts of the Cortex-M code (tests/kernels/test_layernorm.py)."""
     way, channels = path(op, graph), graph.type(str(op.inputs[0])).shape[1]
-    gamma, wide = op_input(op, 3) is not None, graph.type(op.outputs[0]).dtype == "int16"
+    gamma, wide = op.operand(3) is not None, graph.type(op.outputs[0]).dtype == "int16"
     each = {
         "plain": 5.06,
         "scaled": 7.0,

@@ -17,7 +17,7 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels import linear_cost
 from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
-from mcuformer.kernels.shapes import TYPES, Values, constant, op_input, round4, segments_of
+from mcuformer.kernels.shapes import TYPES, Values, constant, round4, segments_of
 
 GEMM_SOURCES = (
     "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_gemm_split.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
@@ -36,13 +36,13 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
     padded = pad_segments(weights, segments)
     arrays = [CArray("w", "int8_t", pack_weights(padded, bits), CACHE_LINE, "weights")]
     arrays.append(CArray("post", "int32_t", pack_post(op, graph, padded, chunks)))
-    table = graph.const(op_input(op, 7))
+    table = graph.const(op.operand(7))
     out = graph.type(op.outputs[0]).dtype
     if table is not None:
         arrays.append(CArray("table", f"{out}_t", table.astype(out)))
     if len(chunks) > 1:
         arrays.append(CArray("chunks", "uint16_t", np.array(chunks, np.uint16)))
-    info, res = np.iinfo(DTYPES[out]), op_input(op, 5)
+    info, res = np.iinfo(DTYPES[out]), op.operand(5)
     fields: dict[str, int | str] = {
         "weights": "w",
         "post": "post",
@@ -107,7 +107,7 @@ def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDAr
     offset = np.broadcast_to(constant(graph, op.inputs[4]), n)
     parts = [by_four(bias * scale).transpose(0, 2, 1)]
     parts.append(by_four(np.stack([mult // scale, offset], axis=1)))
-    rmult = graph.const(op_input(op, 6))
+    rmult = graph.const(op.operand(6))
     if rmult is not None:
         parts.append(by_four(np.broadcast_to(rmult, n)))
     blocks = [p.reshape(p.shape[0], -1) for p in parts]

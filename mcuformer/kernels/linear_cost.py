@@ -12,7 +12,7 @@ import numpy as np
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
-from mcuformer.kernels.shapes import Count, Values, constant, op_input, pick, round4, segments_of
+from mcuformer.kernels.shapes import Count, Values, constant, pick, round4, segments_of
 from mcuformer.util.speed import record
 
 CALL, PANEL, TILE, ODD_ROW = 170, 234, 96, 105
@@ -149,7 +149,7 @@ def block(op: Op, kn: int, expanded: bool) -> int:
 def finish(op: Op, graph: Values) -> int:
     """What the epilogue of 8 outputs costs beyond scale, saturation and store."""
     wide = graph.type(op.outputs[0]).dtype == "int16"
-    res, table, shift = op_input(op, 5), op_input(op, 7), op.attrs["shift"]
+    res, table, shift = op.operand(5), op.operand(7), op.attrs["shift"]
     clamps = table is None and ("clamp_min" in op.attrs or "clamp_max" in op.attrs)
     res_wide = res is not None and graph.type(res).dtype == "int16"
     if (

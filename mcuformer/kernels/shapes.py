@@ -36,10 +36,6 @@ def pick(condition: Count, yes: Count, no: Count) -> Count:
     return yes if condition else no
 
 
-def op_input(op: Op, index: int) -> str | None:
-    return op.inputs[index] if index < len(op.inputs) else None
-
-
 def constant(graph: Values, name: str | None) -> NDArray:
     data = graph.const(name)
     assert data is not None, f"{name} is not constant"

@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mcuformer.errors import DoesNotFitError
 from mcuformer.memory.conflicts import Item, items, live_bytes, lower_bound
 from mcuformer.memory.lifetimes import Live, lifetimes
 from mcuformer.memory.model import UNLIMITED, Arena, ArenaUse, Level, MemoryPlan, Placement
@@ -93,20 +92,6 @@ def _known(
 
 def _peak(timeline: Sequence[Level]) -> Level:
     return max(timeline, key=lambda m: m.live_bytes, default=Level(0, -1, "", 0))
-
-
-def require_fit(made: MemoryPlan, program: Program, hint: str | None = None) -> None:
-    """DoesNotFitError with the layer at the peak and the bytes missing; `hint`: nearest option."""
-    if made.fits:
-        return
-    names = {layer.id: layer.name for layer in program.layers}
-    sizes = " + ".join(f"{u.arena.size_bytes:,} B of {u.arena.name}" for u in made.arenas)
-    raise DoesNotFitError(
-        f"the arena needs {made.arena_bytes:,} B, free are {sizes}: "
-        f"{made.missing_bytes:,} B missing; peak of {made.peak.live_bytes:,} B "
-        f"at {names.get(made.peak.layer, made.peak.kernel)}",
-        hint or "try --optimize ram, another --input-mode, or a board with more SRAM",
-    )
 
 
 def _in_one(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, is_affine, operand
+from mcuformer.passes.edit import Edit, is_affine
 
 Taken = Sequence[tuple[str, NDArray]]  # (add or mul, its constant)
 
@@ -66,7 +66,7 @@ def _behind_padding(readers: Mapping[str, Sequence[Op]], op: Op, kind: str) -> b
 
 def _absorb(edit: Edit, op: Op, absorbed: dict[str, Op]) -> Op:
     x = op.inputs[0]
-    w, b = edit.data(operand(op, 1)), edit.data(operand(op, 2))
+    w, b = edit.data(op.operand(1)), edit.data(op.operand(2))
     assert w is not None
     taken: list[tuple[str, NDArray]] = []
     origin = list(op.origin)

@@ -89,5 +89,10 @@ def is_affine(graph: Graph, op: Op) -> bool:
     return any(c is not None and c.ndim == 1 for c in map(graph.const, op.inputs))
 
 
-def operand(op: Op, i: int) -> str | None:
-    return op.inputs[i] if i < len(op.inputs) else None
+def is_row_selection(op: Op) -> bool:
+    return op.kind == "gather" or (op.kind == "slice" and op.attrs["axis"] == 0)
+
+
+def is_uniform(const: NDArray) -> bool:
+    """One number, however often."""
+    return bool(const.size and (const == const.flat[0]).all())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, is_affine, operand, uses
+from mcuformer.passes.edit import Edit, is_affine, uses
 
 _HOSTS = ("linear", "conv2d", "layernorm", "groupnorm")
 
@@ -67,8 +67,8 @@ def _is_pixels(edit: Edit, made: dict[str, int], reads: dict[str, int], op: Op) 
 def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
     """`host` with the constant inside, writing op's value."""
     wide = const.astype(np.float64)
-    weight, bias = edit.data(operand(host, 1)), edit.data(operand(host, 2))
-    second, third = operand(host, 1), operand(host, 2)
+    weight, bias = edit.data(host.operand(1)), edit.data(host.operand(2))
+    second, third = host.operand(1), host.operand(2)
     if op.kind == "mul":
         edit.rescaled(host.outputs[0], op.outputs[0], const)
         shape = const.shape if weight is None else weight.shape
@@ -76,7 +76,7 @@ def _merge(edit: Edit, host: Op, op: Op, const: NDArray) -> Op:
             f"{host.name}.scaled", shape, lambda: wide if weight is None else weight * wide
         )
         second = scaled
-        edit.scales(operand(host, 1), scaled, lambda s: s * wide)
+        edit.scales(host.operand(1), scaled, lambda s: s * wide)
         if bias is not None:
             third = edit.const(f"{host.name}.shifted", const.shape, lambda: bias * wide)
     else:

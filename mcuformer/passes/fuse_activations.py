@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.functions import FUNCTIONS, SPELLINGS, named, spelled
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import ONNX_STAGE
+from mcuformer.passes.edit import is_uniform
 from mcuformer.passes.fold_constants import KERNEL_ERRORS
 
 SAMPLED_AT = np.linspace(-12.0, 12.0, 193)  # 1/8 apart, both tails flat
@@ -126,7 +127,7 @@ def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
 def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
     roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
     consts = {i: graph.const(n) for i, n in enumerate(op.inputs) if n is not None}
-    bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and _uniform(c)}
+    bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and is_uniform(c)}
     shape = graph.type(op.outputs[0]).shape
     if len(roots) != 1 or len(bounds) + 1 != len(consts) or graph.type(roots[0]).shape != shape:
         return None
@@ -140,10 +141,6 @@ def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
         high = min(bounds.values(), default=high)
     fine = low <= high and low < np.inf and high > -np.inf
     return (roots[0], named("clip", low, high)) if fine else None
-
-
-def _uniform(bound: NDArray) -> bool:
-    return bool(bound.size and (bound == bound.flat[0]).all())
 
 
 def _one_slope(graph: Graph, op: Op) -> tuple[str, str] | None:

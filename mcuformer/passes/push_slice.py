@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op, distinct, same_ops
-from mcuformer.passes.edit import Edit, operand
+from mcuformer.passes.edit import Edit, is_row_selection
 
 WORTH_IT = 0.75  # push only where at most this share of the rows stays
 _TOKEN_WISE = ("linear", "layernorm", "unary", "add", "mul", "softmax", "slice", "attention")
@@ -59,7 +59,7 @@ class _Work:
         """Rows that are selected from op's result; None where it is read otherwise, or most of it is."""
         out = op.outputs[0]
         cuts = self.readers[out]
-        if not cuts or out in self.edit.graph.outputs or not all(map(_selects_rows, cuts)):
+        if not cuts or out in self.edit.graph.outputs or not all(map(is_row_selection, cuts)):
             return None
         rows = sorted({r for c in cuts for r in _selected(c)})
         return rows if len(rows) <= WORTH_IT * self.edit.values[out].type.shape[0] else None
@@ -88,10 +88,6 @@ class _Work:
         if not same_ops(named, self.ops):
             self._take(named)
         return at
-
-
-def _selects_rows(op: Op) -> bool:
-    return op.kind == "gather" or (op.kind == "slice" and op.attrs["axis"] == 0)
 
 
 def _selected(op: Op) -> list[int]:
@@ -149,7 +145,7 @@ def _on_rows(edit: Edit, made: Mapping[str, Op], op: Op, rows: list[int], out: s
     first = {"add": (0, 1), "mul": (0, 1)}.get(op.kind, (0,))
     for i in first:
         inputs[i] = _rows_of(edit, made, new, op, str(inputs[i]), rows)
-    bias = edit.data(operand(op, 3)) if op.kind == "attention" else None
+    bias = edit.data(op.operand(3)) if op.kind == "attention" else None
     if bias is not None:
         shape = (bias.shape[0], len(rows), bias.shape[2])
         inputs[3] = edit.const(f"{op.name}.bias", shape, lambda: bias[:, rows])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.passes.edit import Edit, operand
+from mcuformer.passes.edit import Edit
 
 
 def split_linear(graph: Graph) -> Graph:
@@ -36,12 +36,12 @@ def _splits(graph: Graph, readers: Mapping[str, Sequence[Op]], op: Op) -> bool:
 
 def _part(edit: Edit, layer: Op, cut: Op) -> Op:
     chosen = slice(cut.attrs["start"], cut.attrs["stop"])
-    w, b = edit.data(operand(layer, 1)), edit.data(operand(layer, 2))
+    w, b = edit.data(layer.operand(1)), edit.data(layer.operand(2))
     assert w is not None
     name = cut.name.removesuffix(".channels")
     width = chosen.stop - chosen.start
     inputs = [layer.inputs[0], edit.const(f"{name}.w", (len(w), width), lambda: w[:, chosen])]
-    edit.scales(operand(layer, 1), str(inputs[1]), lambda s: s[chosen])
+    edit.scales(layer.operand(1), str(inputs[1]), lambda s: s[chosen])
     edit.share(layer.outputs[0], cut.outputs[0])
     if b is not None:
         inputs.append(edit.const(f"{name}.b", (width,), lambda: b[chosen]))

@@ -17,11 +17,11 @@ import numpy as np
 from mcuformer.ir.graph import Graph, Op, fresh_name
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
+from mcuformer.kernels.linear_cost import weight_bits
 from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.quant.absorbed_numbers import (
     Group,
     Sum,
-    bits_of,
     constants,
     mixed_bits,
     numbers_of_keys,
@@ -95,7 +95,7 @@ def absorb(graph: Graph, names: Iterable[str]) -> Graph:
             continue
         group = chosen.get(op.name)
         ops += [op] if group is None else _rewrite(graph, values, group, fresh)
-    bits = {o.name: bits_of(o) for g in chosen.values() for o in (g.k, g.v)}
+    bits = {o.name: weight_bits(o) for g in chosen.values() for o in (g.k, g.v)}
     meta = {**graph.meta, "absorbed": {**graph.meta.get("absorbed", {}), **bits}}
     return graph.replace(ops=tuple(ops), values=values, meta=meta).pruned()
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.kernels.linear_cost import weight_bits
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1
@@ -129,11 +130,7 @@ def _factors(op: Op, graph: Graph) -> NDArray[np.float64]:
 
 def unit_of(op: Op) -> int:
     """How often a weight counts in the kernel's accumulator."""
-    return 16 if bits_of(op) == 4 else 1
-
-
-def bits_of(op: Op) -> int:
-    return int(op.attrs.get("weight_bits", 8))
+    return 16 if weight_bits(op) == 4 else 1
 
 
 def constants(

@@ -77,6 +77,3 @@ def with_counts(
         finetune=replace(finetune, epochs=finetune_epochs or finetune.epochs),
         candidates=candidates or budget.candidates,
     )
-
-
-BUDGET_NAMES = ("small", "normal", "large")

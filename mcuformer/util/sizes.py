@@ -35,13 +35,6 @@ def parse_floats(text: str) -> tuple[float, ...]:
     return values
 
 
-def show_size(size_bytes: int) -> str:
-    """Exact bytes with thousands separators, KiB beside them from 10 KiB on."""
-    if size_bytes < 10 * 1024:
-        return f"{size_bytes:,} B"
-    return f"{size_bytes:,} B ({size_bytes / 1024:.1f} KiB)"
-
-
 def _parse(text: str, units: Mapping[str, int], unit_tail: str, wanted: str) -> int:
     plain = text.strip().lower().replace("_", "").replace(",", "")
     if re.fullmatch(r"0x[0-9a-f]{1,16}", plain):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import test_attention
 import test_elementwise
+import test_elementwise_counts
 import test_layernorm
 import test_pools
 from attention_cases import Spec
@@ -82,7 +83,7 @@ def _attention() -> Iterator[Row]:
 
 def _softmax() -> Iterator[Row]:
     case = test_elementwise.softmax_case(197, 197, "int8", "int8", "random", 4.0, 0)
-    count = test_elementwise.counted(case, "mcf_softmax")
+    count = test_elementwise_counts.counted(case, "mcf_softmax")
     yield Row("softmax, rows of 197", "softmax", count / 197**2, "alone")
 
 
@@ -110,8 +111,8 @@ def _joined() -> Iterator[Row]:
         ("product of two maps, C=96, 14x14", "product", "q_mul", pixels),
         ("gate of one row, C=96, 14x14", "gate", "q_mul", 1),
     ):
-        case = test_elementwise.joined_case(kind, ((pixels, 96), (rows, 96)), ("int8",) * 3)
-        count = test_elementwise.counted(case, f"mcf_{kind[2:]}")
+        case = test_elementwise_counts.joined_case(kind, ((pixels, 96), (rows, 96)), ("int8",) * 3)
+        count = test_elementwise_counts.counted(case, f"mcf_{kind[2:]}")
         yield Row(what, limit, count / case.expected.size, "alone")
 
 

@@ -16,7 +16,6 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import plan_model, write_model
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.store import load_graph
-from mcuformer.kernels.shapes import op_input
 from mcuformer.package.compiled import ELF, GRAPH, CompiledPackage
 from mcuformer.package.execution import run_once
 from mcuformer.program.expressions import Expr
@@ -79,7 +78,7 @@ def kind_of(graph: Graph, op: Op, width: int) -> str | None:
     if op.kind != "q_linear" or op.attrs.get("groups", 1) != 1:
         return None
     n, k = graph.type(str(op.inputs[1])).shape
-    if op_input(op, 5) is not None:
+    if op.operand(5) is not None:
         return {width: "proj", 4 * width: "fc2"}.get(k)
     return {width: "qkv", 4 * width: "fc1"}.get(n) if k == width else None
 
@@ -125,7 +124,7 @@ def _geometry(program: Program, key: str, rows: int) -> Geometry:
     param, graph = program.params[key], program.graph
     op, choices = param.op, param.choices
     n, k = graph.type(str(op.inputs[1])).shape
-    res = op_input(op, 5)
+    res = op.operand(5)
     return Geometry(
         rows, k, n, choices.get("panel", 0), choices.get("tile", 2),
         table_bits=int(op.attrs.get("table_bits", 0)),

@@ -18,18 +18,12 @@ import numpy as np
 import onnx
 import timm
 import torch
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+from quantised_zoo import IMAGE, QUANTISED, quantise
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 ZOO = Path(__file__).parent / "zoo"
-IMAGE = (1, 3, 16, 16)
 SMALL = dict(img_size=16, patch_size=4, embed_dim=12, depth=2, num_heads=3, num_classes=5)
 
 
@@ -241,41 +235,6 @@ def export(model: nn.Module, entry: Entry, how: str, path: Path) -> None:
     strip_stack_traces(path)
 
 
-QUANTISED = {  # name -> (source, quantize_static options)
-    "qdq_s8_channel": ("vit_cls.ts17", dict(per_channel=True, activation_type=QuantType.QInt8)),
-    "qdq_u8_tensor": ("vit_avg.ts20", dict(activation_type=QuantType.QUInt8)),
-    "qdq_u8u8_relu": (
-        "vit_relu_prenorm.ts17",
-        dict(activation_type=QuantType.QUInt8, weight_type=QuantType.QUInt8),
-    ),
-    "qdq_u8_symmetric": (
-        "vit_tanh_gelu.dyn18",
-        dict(activation_type=QuantType.QUInt8, extra_options={"ActivationSymmetric": True}),
-    ),
-    "qdq_s16": ("vit_cls.dyn18", dict(per_channel=True, activation_type=QuantType.QInt16)),
-    "qdq_products_only": ("vit_cls.dyn20", dict(op_types_to_quantize=["MatMul", "Conv", "Gemm"])),
-}
-
-
-class Batches(CalibrationDataReader):
-    """Eight random images."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(3)
-        self.data = iter([rng.standard_normal(IMAGE).astype(np.float32) for _ in range(8)])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        x = next(self.data, None)
-        return None if x is None else {"x": x}
-
-
-def quantise(name: str) -> None:
-    source, options = QUANTISED[name]
-    options = {"weight_type": QuantType.QInt8, **options}
-    source_path, target = ZOO / f"{source}.onnx", ZOO / f"{name}.onnx"
-    quantize_static(source_path, target, Batches(), quant_format=QuantFormat.QDQ, **options)
-
-
 def strip_stack_traces(path: Path) -> None:
     """They name the exporting machine's folders and dwarf a small model; nothing reads them."""
     model = onnx.load(path)
@@ -308,7 +267,7 @@ def main(parts: list[str]) -> None:
                 print(f"{name}.{how}: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
     for name in QUANTISED:
         if not parts or any(p in name for p in parts):
-            quantise(name)
+            quantise(ZOO, name)
     np.savez_compressed(table, **expected)
 
 

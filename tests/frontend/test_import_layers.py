@@ -173,56 +173,11 @@ def test_sum_is_a_scaled_mean(tmp_path: Path) -> None:
     assert kinds(graph) == ["mean", "linear"]
 
 
-@pytest.mark.parametrize("axis", [-1, 1])
-def test_layernorm_axes(tmp_path: Path, axis: int) -> None:
-    shape = (6,) if axis == -1 else (4, 6)
-    nodes = [build.node("LayerNormalization", "x g b", "y", axis=axis)]
-    check(tmp_path, nodes, {"g": build.rand(*shape), "b": build.rand(*shape)}, [1, 4, 6])
-
-
-def test_layernorm_of_a_scaled_input(tmp_path: Path) -> None:
-    for factor in (3.0, -0.5):
-        nodes = [build.node("Mul", "x c", "a"), build.node("LayerNormalization", "a g", "y")]
-        graph = check(tmp_path, nodes, {"c": I(np.float32(factor)), "g": build.rand(6)}, [1, 4, 6])
-        assert kinds(graph) == ["layernorm"]
-
-
-def test_channels_first_norm(tmp_path: Path) -> None:
-    """LayerNorm2d: transposed to the last axis and back, which costs nothing on [H, W, C]."""
-    nodes = [
-        build.node("Conv", "x w", "c"),
-        build.node("Transpose", "c", "t", perm=[0, 2, 3, 1]),
-        build.node("LayerNormalization", "t g", "n"),
-        build.node("Transpose", "n", "u", perm=[0, 3, 1, 2]),
-        build.node("Conv", "u v", "y"),
-    ]
-    weights = {"w": build.rand(6, 3, 2, 2), "g": build.rand(6), "v": build.rand(5, 6, 2, 2)}
-    graph = check(tmp_path, nodes, weights, [1, 3, 6, 6])
-    assert [k for k in kinds(graph) if k != "reshape"][:3] == ["conv2d", "layernorm", "conv2d"]
-
-
 def test_plain_softmax(tmp_path: Path) -> None:
     for axis in (-1, 1):
         assert "softmax" in kinds(
             check(tmp_path, [build.node("Softmax", "x", "y", axis=axis)], {}, [1, 4, 6])
         )
-
-
-def test_gate_of_two_halves(tmp_path: Path) -> None:
-    """SwiGLU: the two halves become layers of their own."""
-    nodes = [
-        build.node("MatMul", "x w", "a"),
-        build.node("Split", "a", "u v", axis=-1, num_outputs=2),
-        build.node("Sigmoid", "u", "s"),
-        build.node("Mul", "u s", "g"),
-        build.node("Mul", "g v", "y"),
-    ]
-    proto = build.model(nodes, {"w": build.rand(6, 8)}, opset=18)
-    graph = build.load(tmp_path, proto)
-    assert sorted(kinds(graph)) == ["linear", "linear", "mul", "unary"]
-    x = build.rand(1, 4, 6)
-    want = zoo.onnxruntime_outputs(proto.SerializeToString(), x)[0]
-    assert zoo.relative(onnx_outputs(graph, run_float(graph, x))[0], want) < 1e-5
 
 
 def test_dropout_identity_cast_vanish(tmp_path: Path) -> None:
@@ -274,23 +229,6 @@ def test_reasons(tmp_path: Path, node: NodeProto, reason: str) -> None:
     }
     with pytest.raises(UnsupportedModelError, match=reason):
         build.load(tmp_path, build.model([node], weights))
-
-
-def test_gates_are_repeated_not_copied(tmp_path: Path) -> None:
-    """[1, 1, H, W] and [1, C, 1, 1] against an image, and against each other."""
-    nodes = [
-        build.node("Conv", "x w", "c"),
-        build.node("Conv", "x g", "gate"),
-        build.node("GlobalAveragePool", "c", "mean"),
-        build.node("Mul", "gate mean", "outer"),
-        build.node("Mul", "c gate", "a"),
-        build.node("Mul", "a mean", "b"),
-        build.node("Add", "b outer", "y"),
-    ]
-    weights = {"w": build.rand(4, 3, 1, 1), "g": build.rand(1, 3, 1, 1)}
-    graph = check(tmp_path, nodes, weights, [1, 3, 5, 6])
-    shapes = [{graph.type(str(i)).shape for i in op.inputs} for op in graph.ops if op.kind == "mul"]
-    assert {(30, 1), (1, 4)} in shapes and {(30, 4), (30, 1)} in shapes
 
 
 def test_channels_join_without_moving(tmp_path: Path) -> None:
@@ -347,34 +285,3 @@ def test_an_infinite_bound_may_be_handed_on(tmp_path: Path, last: NodeProto) -> 
     weights = {"w": build.rand(6, 5), "low": np.float32(-1), "i": np.float32(np.inf)}
     graph = check(tmp_path, nodes, {**weights, "each": np.full(5, -np.inf, np.float32)}, [1, 3, 6])
     assert kinds(graph) == ["linear", "unary"]
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_rms_norm(tmp_path: Path, native: bool) -> None:
-    weights: dict = {"g": build.rand(6), "two": I(2.0, np.float32), "eps": I(1e-5, np.float32)}
-    if native:  # in onnxruntime's own domain, which old exporters of language models write
-        nodes = [build.node("SimplifiedLayerNormalization", "x g", "y", axis=-1, epsilon=1e-5)]
-    else:
-        nodes = [
-            build.node("Pow", "x two", "p"), build.node("ReduceMean", "p", "m", axes=[-1]),
-            build.node("Add", "m eps", "s"), build.node("Sqrt", "s", "r"),
-            build.node("Div", "x r", "d"), build.node("Mul", "d g", "y"),
-        ]  # fmt: skip
-    graph = check(tmp_path, nodes, weights, [1, 4, 6])
-    assert kinds(graph) == ["layernorm"] and graph.ops[0].attrs["centred"] is False
-
-
-def test_a_batchnorm_goes_into_the_pointwise_convolution_before_it(tmp_path: Path) -> None:
-    nodes = [
-        build.node("Conv", "x w", "c"),
-        build.node("BatchNormalization", "c s b m v", "n"),
-        build.node("Relu", "n", "r"),
-        build.node("Conv", "r u", "y"),
-    ]
-    weights = {"w": build.rand(5, 3, 1, 1), "u": build.rand(2, 5, 3, 3)} | {
-        k: build.rand(5) ** 2 + 1 for k in "sbmv"
-    }
-    graph = build.load(tmp_path, build.model(nodes, weights, (1, 3, 6, 6)))
-    kinds = {op.kind for op in graph.ops}
-    assert {"linear", "conv2d", "unary"} <= kinds
-    assert not kinds & {"mul", "add"}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import test_attention
 import test_elementwise
+import test_elementwise_counts
 import test_gemm_counts
 import test_layernorm
 import test_pools
@@ -48,7 +49,7 @@ def row_case(kind: str, types: tuple[str, ...], column: bool) -> Case:
         return test_elementwise.softmax_case(ROWS, CHANNELS, *types, "random", 4.0, 0)
     shapes = tuple((ROWS, 1 if column and i else CHANNELS) for i in range(len(types) - 1))
     if len(shapes) == 2:
-        return test_elementwise.joined_case(kind, shapes, types)
+        return test_elementwise_counts.joined_case(kind, shapes, types)
     xs = [fill(rng, s, t, "random") for s, t in zip(shapes, types, strict=False)]
     if kind == "q_argmax":
         return make(kind, xs, [False], TensorType((ROWS, 1), "int16"), {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
-from vit_program import Maker, rows
+from program_maker import Maker, rows
 
 from mcuformer.program.buffers import Buffer, Span
 from mcuformer.program.calls import Loop, Step

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vit_program import Maker, Vit, rows, vit
+from program_maker import Maker, rows
+from vit_program import Vit, vit
 
 from mcuformer.memory.lifetimes import Live, lifetimes
 from mcuformer.program.buffers import Span

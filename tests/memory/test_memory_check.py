@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from vit_program import Maker, Vit, rows, vit
+from program_maker import Maker, rows
+from vit_program import Vit, vit
 
 from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan, Placement, PlanError

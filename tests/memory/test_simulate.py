@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from program_maker import Maker, rows
 from random_programs import programs
-from vit_program import Maker, Vit, rows, vit
+from vit_program import Vit, vit
 
 from mcuformer.memory.check import check
 from mcuformer.memory.conflicts import items

@@ -5,41 +5,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from util_int_ops import RNG, i8, i32, one_op, run
 
 from mcuformer.errors import McuformerError, UsageError
-from mcuformer.ir.graph import Builder, Graph
-from mcuformer.ir.int_ops_attention import EXP, reciprocal
+from mcuformer.ir.graph import Builder
 from mcuformer.ir.int_ops_linear import exact_matmul, hi
-from mcuformer.ir.int_ops_norm import bit_length, inverse_root
 from mcuformer.ir.types import TensorType
 from mcuformer.operators.interpreter import run_int
-from mcuformer.validate.metrics import sqnr_db
-
-RNG = np.random.default_rng(0)
-
-
-def one_op(kind: str, x: NDArray, consts: list, out: tuple, dtype: str, **attrs) -> Graph:
-    """A graph of one operation; `consts` are its inputs after x (None: absent)."""
-    b = Builder("one", "int")
-    name = b.add_value("x", TensorType(x.shape, str(x.dtype)))
-    names = [None if c is None else b.const(f"c{i}", c) for i, c in enumerate(consts)]
-    y = b.op(kind, "y", [name, *names], TensorType(out, dtype), attrs)
-    return b.done([name], [y], {})
-
-
-def run(kind: str, x: NDArray, consts: list, out: tuple, dtype: str, **attrs) -> NDArray:
-    return run_int(one_op(kind, x, consts, out, dtype, **attrs), x)["y"]
-
-
-def i8(*shape: int) -> NDArray[np.int8]:
-    return RNG.integers(-128, 128, shape).astype(np.int8)
-
-
-def i32(low: int, high: int, *shape: int) -> NDArray[np.int32]:
-    return RNG.integers(low, high, shape).astype(np.int32)
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
@@ -186,159 +160,6 @@ def test_patch_embedding_leaves_a_partial_patch() -> None:
     full = run("q_patch_embed", x, consts, (4, 4), "int8", **attrs)
     cut = run("q_patch_embed", x[:8], consts, (4, 4), "int8", **attrs)
     assert np.array_equal(full, cut)
-
-
-@settings(max_examples=300)
-@given(st.integers(1, 2**62 - 1))
-def test_inverse_root(d: int) -> None:
-    r, e = inverse_root(np.array([d], np.int64))
-    assert 2**15 <= r[0] <= 2**16 and e[0] % 2 == 0
-    real = float(r[0]) * 2.0 ** (-31 - int(e[0]) // 2) * math.sqrt(d)
-    assert 1 - 2**-15 < real < 1 + 2**-14.9
-    assert bit_length(np.array([d], np.int64))[0] == d.bit_length()
-
-
-@settings(max_examples=300)
-@given(st.integers(1, 2**31 - 1))
-def test_reciprocal(total: int) -> None:
-    r, n = reciprocal(np.array([total], np.int64))
-    assert 2**16 < r[0] < 2**17 and n[0] == 32 - total.bit_length()
-    assert abs(float(r[0]) * 2.0 ** (int(n[0]) - 48) * total - 1) < 2**-14
-
-
-@pytest.mark.parametrize("groups", [1, 4])
-@pytest.mark.parametrize("affine", [False, True])
-def test_layernorm_is_within_one_step(groups: int, affine: bool) -> None:
-    x, c, frac = i8(20, 32), 32, 16
-    a, z = RNG.integers(20, 127, c).astype(np.int16), RNG.integers(-9, 9, c).astype(np.int16)
-    size = c // groups
-    scale = 1 / 30
-    v = ((x.astype(float) - z) * a).reshape(20, groups, size)
-    normal = (v - v.mean(-1, keepdims=True)) / v.std(-1, keepdims=True)
-    g = RNG.integers(9000, 30000, c).astype(np.int16)
-    b = RNG.integers(-(2**20), 2**20, c).astype(np.int32)
-    top = size / (1.0 if affine else scale)
-    exponent = math.floor(math.log2(top)) - 14
-    f = 22 if affine else frac
-    attrs = {
-        "groups": groups,
-        "eps_q": 1,
-        "gain": math.floor(top * 2.0**-exponent),
-        "gain_exp": 15 - f - exponent,
-        "frac": f,
-        "zp": 0 if affine else -7,
-        "frac2": 16,
-    }
-    got = run(
-        "q_layernorm",
-        x,
-        [a, z, g if affine else None, b if affine else None],
-        (20, c),
-        "int8",
-        **attrs,
-    )
-    if affine:
-        want = normal.reshape(20, c) * g * 2.0 ** (22 - 32) + b * 2.0**-16 - 0.5
-    else:
-        want = normal.reshape(20, c) / scale - 7
-    assert np.abs(got - np.clip(want, -128, 127)).max() < 0.52
-
-
-def test_constant_rows_normalise_to_zero() -> None:
-    x = np.full((3, 16), 77, np.int8)
-    got = run(
-        "q_layernorm",
-        x,
-        [None, None, None, None],
-        (3, 16),
-        "int8",
-        groups=1,
-        eps_q=4,
-        a=256,
-        gain=2**14,
-        gain_exp=0,
-        frac=10,
-        zp=5,
-    )
-    assert (got == 5).all()
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("dtype", [np.int8, np.int16])
-def test_attention_is_close_to_the_float_one(dtype: type, bias: bool) -> None:
-    h, d, tq, tk = 2, 8, 5, 11
-    top = 127 if dtype is np.int8 else 2000
-    q, k, v = (RNG.integers(-top, top + 1, (t, h * d)).astype(dtype) for t in (tq, tk, tk))
-    step = 2.0 / top / math.sqrt(d) / 20
-    added = RNG.normal(size=(h, tq, tk)) if bias else np.zeros((1, 1, 1))
-    steps = np.rint(added * 2048 / 11).astype(np.int16) if bias else None
-    m = round(step * 2048 / 11 * 2**32)
-    b = Builder("attention", "int")
-    names = [
-        b.add_value("q", TensorType(q.shape, str(q.dtype))),
-        b.const("k", k),
-        b.const("v", v),
-        None if steps is None else b.const("bias", steps),
-    ]
-    b.op(
-        "q_attention",
-        "y",
-        names,
-        TensorType(q.shape, str(q.dtype)),
-        {
-            "heads": h,
-            "m": (m,) * h,
-            "pre_shift": 0,
-            "p_shift": 0,
-            "o_mant": (2**14,) * h,
-            "o_exp": (29,) * h,
-        },
-    )
-    got = run_int(b.done(["q"], ["y"], {}), q)["y"]
-    for i in range(h):
-        part = slice(i * d, i * d + d)
-        scores = (
-            q[:, part].astype(float) @ k[:, part].T.astype(float) * step + added[i if bias else 0]
-        )
-        p = np.exp(scores - scores.max(axis=1, keepdims=True))
-        want = p / p.sum(axis=1, keepdims=True) @ v[:, part].astype(float)
-        assert np.abs(got[:, part] - want).max() < 0.6 + 0.003 * top
-
-
-def test_softmax() -> None:
-    x = i8(6, 40)
-    attrs = {
-        "m": round(0.05 * 2048 / 11 * 2**26),
-        "pre_shift": 6,
-        "o_mant": 2**14,
-        "o_exp": 37,
-        "zp": -128,
-    }
-    got = run("q_softmax", x, [], (6, 40), "int8", **attrs)
-    p = np.exp(x * 0.05)
-    assert np.abs((got.astype(int) + 128) / 256 - p / p.sum(axis=1, keepdims=True)).max() < 0.005
-
-
-def test_softmax_of_int16() -> None:
-    """Sixteenths of an entry: what is nearly even keeps what it differs by."""
-    x = np.random.default_rng(5).integers(-512, 512, (6, 40)).astype(np.int16)
-    attrs = {
-        "m": round(2.0**-12 * 16 * 2048 / 11 * 2**32 / 4),
-        "pre_shift": 2,
-        "o_mant": 2**14,
-        "o_exp": 27,
-        "zp": 0,
-    }
-    got = run("q_softmax", x, [], (6, 40), "int16", **attrs).astype(float)
-    p = np.exp(x * 2.0**-12)
-    want = p / p.sum(axis=1, keepdims=True)
-    found = sqnr_db(want - want.mean(), got / got.sum(axis=1, keepdims=True) - want.mean())
-    assert found is not None and found > 55
-
-
-def test_exp_table() -> None:
-    assert EXP.dtype == np.uint16 and len(EXP) == 2048
-    assert EXP[0] == 32679 and EXP[2047] == 0 and (np.diff(EXP.astype(int)) <= 0).all()
 
 
 def test_add_requant_mul_mean() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcuformer.errors import UsageError
-from mcuformer.util.sizes import parse_count, parse_size, show_size
+from mcuformer.util.sizes import parse_count, parse_size
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,3 @@ def test_count() -> None:
 def test_nonsense(text: str) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
-
-
-def test_show() -> None:
-    assert show_size(327_680) == "327,680 B (320.0 KiB)"
-    assert show_size(12) == "12 B"

@@ -13,10 +13,6 @@ from mcuformer.ir.placeholders import placeholder
 from mcuformer.ir.types import TensorType
 
 
-def is_row_selection(op: Op) -> bool:
-    return op.kind == "gather" or (op.kind == "slice" and op.attrs["axis"] == 0)
-
-
 class Rewrite:
     """A new graph under construction: `keep` an operation or `emit` others in its place."""
 

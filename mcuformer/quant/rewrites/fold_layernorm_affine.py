@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
+from mcuformer.passes.edit import is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def fold_layernorm_affine(graph: Graph, given: Collection[str] = ()) -> Graph:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
+from mcuformer.passes.edit import is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite
 
 
 def norm_after_selection(graph: Graph) -> Graph:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.passes.edit import is_row_selection
 from mcuformer.quant.classes import changes_channels
-from mcuformer.quant.rewrites.edit import Rewrite, is_row_selection
+from mcuformer.quant.rewrites.edit import Rewrite
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
 _SEED = 0
