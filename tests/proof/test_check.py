@@ -72,8 +72,10 @@ def test_a_wrong_row_stride(compiled: Compile, monkeypatch: pytest.MonkeyPatch) 
     """The residual of a linear layer is read one byte too far with every row."""
     right = TaskEmitter.apply
 
-    def planted(self: TaskEmitter, op: Any, operands: Any, y: Loc, rows: Any) -> Any:
-        made = right(self, op, operands, y, rows)
+    def planted(
+        self: TaskEmitter, op: Any, operands: Any, y: Loc, rows: Any, reads: Any = None
+    ) -> Any:
+        made = right(self, op, operands, y, rows, reads)
         res = operands[1] if op.kind == "q_linear" else None
         if res is None or res.buffer is None:
             return made
