@@ -1,4 +1,4 @@
-"""The stage from the int graph to a placed program, or to why there is no room for one."""
+"""The stages from what was measured to a placed program, or to why there is no room for one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.flash_room import choose_flash, flash_error
 from mcuformer.compile.misfit import explain
+from mcuformer.compile.quantise import Measured, quantised
 from mcuformer.compile.source import Source
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError, McuformerError
@@ -20,6 +21,19 @@ from mcuformer.plan.fit import MODES, Curve, curve, fit, place
 from mcuformer.price.book import CostBook
 from mcuformer.proof.samples import Evidence
 from mcuformer.targets.cores import costs_of
+from mcuformer.util.progress import Progress
+
+
+def fitted(found: Measured, progress: Progress) -> tuple[Graph, Figures]:
+    """The int graph and its program; where that does not fit, with fewer values of 16 bits while
+    `--activations auto` gave some."""
+    while True:
+        graph, evidence = quantised(found)
+        progress("scheduling")
+        figures = placed(found.source, graph, evidence)
+        if figures.error is None or not found.widening.wide:
+            return graph, figures
+        found = found.narrower()
 
 
 def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,34 +44,52 @@ _MOST_BYTES = 320 << 20  # of all calibration samples as float32: 512 images of 
 _MOST_MACS = 100e9  # of all calibration samples together: minutes in numpy
 
 
-def quantised(
-    source: Source, graph: Graph, needs_data: bool, progress: Progress, narrowings: int = 0
-) -> tuple[Graph, Evidence]:
-    """The int graph, and what it was made from; a float model without data is refused where
-    `needs_data`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What data say of the float `graph`, whose meta["normalisations"] keeps mean and std per input:
+    the `formats` of its inputs, which values `--activations auto` widens, what is doubtful."""
 
-    A QDQ model brings its own scales and needs none. meta["normalisations"] keeps mean and std per
-    input. `narrowings`: how often the values that `--activations auto` widens are halved, to fit.
-    """
+    source: Source
+    graph: Graph
+    formats: Sequence[InputFormat | None]
+    widening: Widening
+    doubts: tuple[Diagnostic, ...]
+
+    @property
+    def prepared(self) -> Graph:
+        """The float graph that is lowered."""
+        return self.widening.stats.graph
+
+    def narrower(self) -> Measured:
+        """With half of the values that are wide."""
+        return replace(self, widening=self.widening.narrower())
+
+
+def measured(source: Source, graph: Graph, needs_data: bool, progress: Progress) -> Measured:
+    """From calibration; a float model without data is refused where `needs_data`. A QDQ model brings
+    its own scales and needs none."""
     options = source.options
     known = normalisations(options, graph)
     doubts = _normalisation_doubts(options, graph, known)
     pairs = tuple(None if k is None else k.pair for k in known)
     graph = graph.replace(meta={**graph.meta, "normalisations": pairs})
     stats = statistics(options, graph, known, needs_data, progress)
-    room = partial(weights_room, options, source.board)
     formats = pixel_formats(options, stats.graph, known)
-    mode: Mode = "16" if options.activations == "16" else "8"
     wide = choose_wide(stats, formats) if options.activations == "auto" else Widening(stats)
-    for _ in range(narrowings):
-        wide = wide.narrower()
-    stats = wide.stats
-    pixels = [n for n, f in zip(stats.graph.inputs, formats, strict=True) if f is not None]
+    return Measured(source, graph, formats, wide, (*doubts, *stats.doubts))
+
+
+def quantised(found: Measured) -> tuple[Graph, Evidence]:
+    """The int graph, and what it was made from."""
+    options, stats, wide = found.source.options, found.widening.stats, found.widening
+    mode: Mode = "16" if options.activations == "16" else "8"
+    pixels = [n for n, f in zip(stats.graph.inputs, found.formats, strict=True) if f is not None]
     outline = outline_of(stats.graph, mode, pixels)
+    room = partial(weights_room, options, found.source.board)
     chosen = choose_bits(stats, options.weight_bits, room, outline)
-    made = lower(graph, stats, mode, formats, chosen.bits)
-    notes = (*doubts, *stats.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide))
-    return made, Evidence(stats.graph, stats.samples, notes, len(wide.wide))
+    made = lower(found.graph, stats, mode, found.formats, chosen.bits)
+    notes = (*found.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide))
+    return made, Evidence(stats.graph, stats.samples, notes)
 
 
 def _wide_notes(choice: Widening) -> list[Diagnostic]:

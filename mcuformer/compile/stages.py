@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -62,8 +61,8 @@ def plan_model(
     options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
 ) -> Figures:
     """The stages up to the placed program; where it does not fit, the smallest and `error`."""
-    from mcuformer.compile.placed import placed
-    from mcuformer.compile.quantise import quantised
+    from mcuformer.compile.placed import fitted
+    from mcuformer.compile.quantise import measured
     from mcuformer.compile.source import read_source
     from mcuformer.frontend.load import imported
 
@@ -73,14 +72,10 @@ def plan_model(
     temps.graph("onnx", source.raw)
     float_graph = imported(source.raw).replace(name=options.model.stem)
     temps.graph("float", float_graph)
-    for narrowings in itertools.count():
-        int_graph, evidence = quantised(source, float_graph, needs_data, progress, narrowings)
-        temps.graph("prepared", evidence.prepared)
-        temps.graph("int", int_graph)
-        progress("scheduling")
-        figures = placed(source, int_graph, evidence)
-        if figures.error is None or evidence.wide == 0:
-            break
+    found = measured(source, float_graph, needs_data, progress)
+    temps.graph("prepared", found.prepared)
+    int_graph, figures = fitted(found, progress)
+    temps.graph("int", int_graph)
     temps.program("program", figures.program, figures.plan)
     temps.plan("plan", figures.program, figures.plan)
     return figures

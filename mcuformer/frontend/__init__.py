@@ -9,8 +9,9 @@ Exporters spell a transformer in a hundred ways, so moves of elements are not ma
 converted tensor is a *view* (`views.py`), an array that names the element of a canonical tensor behind each of
 its own. A Transpose or a Slice only rewrites that array; arithmetic commutes with it (`arithmetic.py`);
 where numbers are computed, `emit.py` asks for the elements in the order that the canonical operator wants
-(`layers.py`, `reductions.py`, `statistics.py`, `joining.py`). q, k and v of an attention are recognised by what
-their views say (`attention.py`); other products of activations are computed as such (`products.py`).
+(`layers.py`, `convolutions.py`, `pooling.py`, `reductions.py`, `statistics.py`, `joining.py`, ...). q, k and v
+of an attention are recognised by what their views say (`attention.py`); other products of activations are
+computed as such (`products.py`).
 
 What cannot be is refused by node with the nearest thing that works (`refusals.py`, `nearest.py`), and
 the import goes on behind it, so that one run names all.

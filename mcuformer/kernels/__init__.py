@@ -7,6 +7,7 @@ beside its operands, `instructions` what it executes: formulas fitted to counts 
 time, which is what a budget of scratch decides.
 
 A cost depends on shapes and on the attributes that its operator's row names, never on weights.
-`costs.py` has what differs from core to core. A small operator's packing and cost stand beside its row
+`costs.py` has what differs from core to core; `lines.py` says which lines of an image a line is made of,
+`walks.py` which orders of rows are loops. A small operator's packing and cost stand beside its row
 instead (`operators/pooling.py`, `operators/product.py`).
 """

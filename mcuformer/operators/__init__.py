@@ -2,7 +2,7 @@
 
 A row (`row.py`) says all there is to know of an operator: operands, shape rule, evaluation, how a
 float operator becomes it, its kernel, what a call of that costs. The families are files of their own
-(`linear`, `norm`, `statistics`, `attention`, `product`, `elementwise`, `pooling`, `moves`);
+(`linear`, `norm`, `statistics`, `attention`, `product`, `elementwise`, `pooling`, `resize`, `moves`);
 `table.py` has all rows.
 
     interpreter.py   the definition of every number that generated code computes

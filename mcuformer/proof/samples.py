@@ -24,13 +24,11 @@ class Evidence:
 
     `samples`: per input real numbers [n, ...] in the graph's layout, None where there were no data.
     `diagnostics`: what is to be said about them and about the bits of weights and activations.
-    `wide`: how many values `--activations auto` gave 16 bits.
     """
 
     prepared: Graph
     samples: tuple[NDArray[np.float32], ...] | None
     diagnostics: tuple[Diagnostic, ...] = ()
-    wide: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

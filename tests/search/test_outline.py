@@ -7,7 +7,7 @@ import pytest
 from test_figures import drawn, exported, quiet, varied
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.quantise import quantised
+from mcuformer.compile.quantise import measured, quantised
 from mcuformer.compile.source import read_source
 from mcuformer.frontend import load_model
 from mcuformer.operators.outline import outline
@@ -59,7 +59,7 @@ def same_graphs(arch, tmp_path):
     options = CompileOptions(model=path, board="stm32f746", mean=(0.4,) * c, std=(0.3,) * c)
     read = load_model(path, {})
     same(verify(run_float_passes(float_graph(arch, parts(arch)))), read, arch)
-    graph = quantised(read_source(options), read, False, quiet)[0]
+    graph = quantised(measured(read_source(options), read, False, quiet))[0]
     same(verify(whole_outline(arch)), outline(graph), arch)
     names = tuple(absorbable(graph))
     assert bool(names) == (arch.tokens > 1)  # one token is of int16 throughout

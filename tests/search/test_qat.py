@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not 
 import torch
 
 from mcuformer.compile.options import CompileOptions
-from mcuformer.compile.quantise import quantised
+from mcuformer.compile.quantise import measured, quantised
 from mcuformer.compile.source import read_source
 from mcuformer.frontend import load_model
 from mcuformer.ir.types import QParams
@@ -54,7 +54,9 @@ def integer_graph(network, folder, kept=None, bits=8):
     options = CompileOptions(
         model=model, board="stm32f746", calibration=images, weight_bits=str(bits)
     )
-    return quantised(read_source(options), load_model(model, {}), True, lambda *_: None)[0]
+    return quantised(measured(read_source(options), load_model(model, {}), True, lambda *_: None))[
+        0
+    ]
 
 
 def integer_logits(graph, x):
