@@ -7,6 +7,7 @@ COUNT ?= 200
 SEED ?= 1
 FIRST ?= 0
 LEVEL ?= host
+SUBJECTS_SINCE := e70d8db# the history before it has longer ones
 export VENV
 
 .DEFAULT_GOAL := help
@@ -26,12 +27,13 @@ test: setup-test  ## install what is missing and run the tests (under 10 minutes
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
 	$(PY) -m pytest -n $(WORKERS) -m long -rs
 
-lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format
+lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format, subjects of commits
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	git ls-files 'runtime_c/*.[ch]' | xargs clang-format --dry-run -Werror
+	@! git log --format=%s $(SUBJECTS_SINCE)..HEAD 2>/dev/null | grep -E '^.{72,}'
 
 golden: setup-test  ## write the golden files anew after a change that is meant
 	$(PY) -m pytest tests/golden --update-golden
