@@ -151,7 +151,9 @@ def modules(tree: Path) -> list[Module]:
 
 def circles(names: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Circles among these imports: one is found, cut open, and the next looked for."""
-    graph = {name: set(reads) for name, reads in names.items()}
+    graph = {
+        name: sorted(set(names[name])) for name in sorted(names)
+    }  # else the count depends on hashes
     found = []
     while True:
         try:
@@ -159,7 +161,7 @@ def circles(names: Mapping[str, Sequence[str]]) -> list[list[str]]:
         except CycleError as error:
             circle = error.args[1]
             found.append(circle)
-            graph[circle[1]].discard(circle[0])
+            graph[circle[1]].remove(circle[0])
             continue
         return found
 

@@ -24,7 +24,7 @@ from mcuformer.targets.cores import costs_of
 from mcuformer.util.progress import Progress
 
 
-def fitted(found: Measured, progress: Progress) -> tuple[Graph, Figures]:
+def scheduled(found: Measured, progress: Progress) -> tuple[Graph, Figures]:
     """The int graph and its program; where that does not fit, with fewer values of 16 bits while
     `--activations auto` gave some."""
     while True:

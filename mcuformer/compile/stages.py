@@ -61,7 +61,7 @@ def plan_model(
     options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
 ) -> Figures:
     """The stages up to the placed program; where it does not fit, the smallest and `error`."""
-    from mcuformer.compile.placed import fitted
+    from mcuformer.compile.placed import scheduled
     from mcuformer.compile.quantise import measured
     from mcuformer.compile.source import read_source
     from mcuformer.frontend.load import imported
@@ -74,7 +74,7 @@ def plan_model(
     temps.graph("float", float_graph)
     found = measured(source, float_graph, needs_data, progress)
     temps.graph("prepared", found.prepared)
-    int_graph, figures = fitted(found, progress)
+    int_graph, figures = scheduled(found, progress)
     temps.graph("int", int_graph)
     temps.program("program", figures.program, figures.plan)
     temps.plan("plan", figures.program, figures.plan)

@@ -39,6 +39,6 @@ def test_values_are_narrowed_until_the_program_fits(
 
     monkeypatch.setattr(placed, "quantised", lambda found: (found.wide, None))
     monkeypatch.setattr(placed, "placed", place)
-    graph, figures = placed.fitted(Measured(6), lambda *_: None)  # type: ignore[arg-type]
+    graph, figures = placed.scheduled(Measured(6), lambda *_: None)  # type: ignore[arg-type]
     assert seen == tried and graph == tried[-1]
     assert (figures.error is None) == (room >= 0)
