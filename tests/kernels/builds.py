@@ -27,6 +27,9 @@ _OTHERS = tuple(
 )
 BUILDS = (M7, M0, *_OTHERS)  # of every core one; -O3 is how the firmware is built
 FEW = 8  # times fewer draws
+SETS = {n: row.costs for n, row in CORES.items() if row.costs is not None}
+every_set = pytest.mark.parametrize(("core", "costs"), SETS.items(), ids=SETS)
+"""Counts of instructions are held to the cost set of each core that has one."""
 
 
 @functools.cache

@@ -18,6 +18,7 @@ import test_elementwise_counts
 import test_gemm_counts
 import test_layernorm
 import test_pools
+from builds import SETS, every_set
 from row_cases import Case, call_rows, fill, make
 from test_elementwise import numbers
 
@@ -26,11 +27,8 @@ from mcuformer.kernels import elementwise
 from mcuformer.kernels.costs import CORTEX_M7, CostSet
 from mcuformer.operators.table import instructions_of, kernel_of
 from mcuformer.quant.tables import value_table_type
-from mcuformer.targets.cores import CORES
 
-SETS = {n: row.costs for n, row in CORES.items() if row.costs is not None}
 OWN = {n: costs for n, costs in SETS.items() if costs is not CORTEX_M7}
-EVERY_SET = pytest.mark.parametrize(("core", "costs"), SETS.items(), ids=SETS)
 ROWS, CHANNELS = 16, 192
 
 
@@ -80,7 +78,7 @@ ARGMAX = [("q_argmax", (t, "int16"), False) for t in TYPES]
 
 
 @pytest.mark.parametrize(("kind", "types", "column"), [*ONE, *TWO, *MUL, *ARGMAX])
-@EVERY_SET
+@every_set
 def test_rows(core: str, costs: CostSet, kind: str, types: tuple[str, ...], column: bool) -> None:
     case = row_case(kind, types, column)
     kernel = kernel_of(case.op)
@@ -96,7 +94,7 @@ def test_rows(core: str, costs: CostSet, kind: str, types: tuple[str, ...], colu
 
 @pytest.mark.parametrize("rows", (16, 64))
 @pytest.mark.parametrize("dtype", TYPES)
-@EVERY_SET
+@every_set
 def test_means(core: str, costs: CostSet, dtype: str, rows: int) -> None:
     rng = np.random.default_rng(0)
     x = fill(rng, (rows, CHANNELS), dtype, "random")
@@ -112,7 +110,7 @@ def test_means(core: str, costs: CostSet, dtype: str, rows: int) -> None:
 
 
 @pytest.mark.parametrize("name", [*test_pools.COUNTED, *test_pools.AVERAGES])
-@EVERY_SET
+@every_set
 def test_pool(core: str, costs: CostSet, name: str) -> None:
     if name in test_pools.COUNTED:
         case = test_pools.counted_case(name)
@@ -126,7 +124,7 @@ def test_pool(core: str, costs: CostSet, name: str) -> None:
 
 
 @pytest.mark.parametrize("options", test_layernorm.COUNTED)
-@EVERY_SET
+@every_set
 def test_layernorm_rows(core: str, costs: CostSet, options: dict) -> None:
     case = test_layernorm.make_case(8, CHANNELS, **options)
     near(case, costs, 8, test_layernorm.check(case, f"{core} -O3", 0, False), 0.03)

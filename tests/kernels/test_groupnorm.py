@@ -7,14 +7,14 @@ import functools
 import builds
 import numpy as np
 import pytest
-from builds import HOST, M0, M7, drawn
+from builds import HOST, M0, M7, drawn, every_set
 from harness import Ptr
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, call_rows, fill, make, padded
 
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import groupnorm as kernels
-from mcuformer.kernels.costs import CORTEX_M7
+from mcuformer.kernels.costs import CostSet
 from mcuformer.operators.table import instructions_of, kernel_of
 
 TYPES = ("int8", "int8", "int16")
@@ -133,32 +133,36 @@ def test_power(where: str, data: st.DataObject, pad: int, in_place: bool) -> Non
     np.testing.assert_array_equal(y, case.expected)
 
 
+@every_set
 @pytest.mark.parametrize(("rows", "channels", "groups"), [(9, 64, 1), (20, 48, 4), (9, 33, 33)])
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("given", ["both", "none"])
-def test_instructions(rows: int, channels: int, groups: int, dtype: str, given: str) -> None:
+def test_instructions(
+    core: str, costs: CostSet, rows: int, channels: int, groups: int, dtype: str, given: str
+) -> None:
     rng = np.random.default_rng(0)
     x = fill(rng, (rows, channels), dtype, "random")
     stats, norm = stats_case("q_rms", x, groups, given, "int16"), norm_case(x, groups, given, dtype)
-    found = run_stats(stats, "cortex-m7 -O3", 0, rows)[1]
+    found = run_stats(stats, f"{core} -O3", 0, rows)[1]
     sums = kernel_of(stats.op).sums
     assert sums is not None
-    said = instructions_of(stats.op, CORTEX_M7)(stats.op, stats.graph, rows)
+    said = instructions_of(stats.op, costs)(stats.op, stats.graph, rows)
     said += sums.instructions(stats.op, stats.graph)
     assert 0.9 < said / found < 1.1, (said, found)
     packed = kernel_of(norm.op).pack(norm.op, norm.graph)
-    args = (device("cortex-m7 -O3"), "mcf_groupnorm", packed, list(norm.inputs), norm.expected)
+    args = (device(f"{core} -O3"), "mcf_groupnorm", packed, list(norm.inputs), norm.expected)
     found = call_rows(*args)[1]
-    said = instructions_of(norm.op, CORTEX_M7)(norm.op, norm.graph, rows)
+    said = instructions_of(norm.op, costs)(norm.op, norm.graph, rows)
     assert 0.9 < said / found < 1.1, (said, found)
 
 
+@every_set
 @pytest.mark.parametrize("halves", [-2, -1, 1])
-def test_instructions_of_powers(halves: int) -> None:
+def test_instructions_of_powers(core: str, costs: CostSet, halves: int) -> None:
     x = fill(np.random.default_rng(0), (3, 40), "int16", "random")
     case = power_case(np.abs(x), halves, "int16")
     packed = kernel_of(case.op).pack(case.op, case.graph)
-    args = (device("cortex-m7 -O3"), "mcf_power", packed, list(case.inputs), case.expected)
+    args = (device(f"{core} -O3"), "mcf_power", packed, list(case.inputs), case.expected)
     found = call_rows(*args)[1]
-    said = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 3)
+    said = instructions_of(case.op, costs)(case.op, case.graph, 3)
     assert 0.9 < said / found < 1.1, (said, found)

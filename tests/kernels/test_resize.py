@@ -7,13 +7,13 @@ import functools
 import builds
 import numpy as np
 import pytest
-from builds import HOST, M0, M7, drawn
+from builds import HOST, M0, M7, drawn, every_set
 from hypothesis import strategies as st
 from row_cases import VALUES, Case, fill, make
 
 from mcuformer.ir.onnx_ops.resize import axis_taps
 from mcuformer.ir.types import TensorType
-from mcuformer.kernels.costs import CORTEX_M7
+from mcuformer.kernels.costs import CostSet
 from mcuformer.operators import resize
 from mcuformer.operators.table import instructions_of, kernel_of
 
@@ -83,13 +83,14 @@ COUNTED = {
 }
 
 
+@every_set
 @pytest.mark.parametrize("name", COUNTED)
-def test_instructions(name: str) -> None:
+def test_instructions(core: str, costs: CostSet, name: str) -> None:
     shape, size, dtype, attrs, most = COUNTED[name]
     case = resize_case(fill(np.random.default_rng(0), shape, dtype, "random"), size, **attrs)
-    y, count = run(case, "cortex-m7 -O3", 99)
+    y, count = run(case, f"{core} -O3", 99)
     np.testing.assert_array_equal(y, case.expected)
-    estimate = instructions_of(case.op, CORTEX_M7)(case.op, case.graph, len(y))
+    estimate = instructions_of(case.op, costs)(case.op, case.graph, len(y))
     print(f"{name}: {count} instructions, {count / y.size:.2f} per output, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1

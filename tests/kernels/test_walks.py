@@ -8,7 +8,7 @@ from itertools import product
 import builds
 import numpy as np
 import pytest
-from builds import HOST, M0, M7, drawn
+from builds import HOST, M0, M7, SETS, drawn
 from hypothesis import strategies as st
 
 from mcuformer.kernels.elementwise import SOURCES
@@ -61,13 +61,14 @@ COUNTED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("core", SETS)
 @pytest.mark.parametrize("name", COUNTED)
-def test_instructions(name: str) -> None:
+def test_instructions(core: str, name: str) -> None:
     indices, size, most = COUNTED[name]
     loops = nest(indices)
     assert loops is not None
     x = np.random.default_rng(0).integers(0, 256, (max(indices) + 1, size)).astype(np.uint8)
-    y, count = walk("cortex-m7 -O3", x, indices, loops)
+    y, count = walk(f"{core} -O3", x, indices, loops)
     np.testing.assert_array_equal(y, x[indices])
     estimate = instructions(loops, size)
     print(f"{name}: {count} instructions, {count / y.size:.2f} per byte, estimate {estimate}")
