@@ -49,7 +49,7 @@ def open_standard_streams() -> bool:
             was_open = was_open and name != "stdout"
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, it stays open
     raw, old = _Stdout(1, "w", closefd=False), sys.stdout
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(raw), old.encoding, old.errors, line_buffering=old.isatty()

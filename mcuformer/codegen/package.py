@@ -22,7 +22,7 @@ from mcuformer.util.names import model_identifier
 _CMAKE_OWN = frozenset(
     """all all_build clean default_target depend edit_cache help install list_install_components package
     package_source preinstall rebuild_cache run_tests test zero_check
-    c dl g gcc m nosys pthread rdimon rt stdc""".split()  # noqa: SIM905
+    c dl g gcc m nosys pthread rdimon rt stdc""".split()
 )
 
 

@@ -15,7 +15,7 @@ _KEYWORDS = frozenset(
     """alignas alignof asm auto bool break case char const constexpr continue default do double else
     enum extern false float for goto if inline int long main nullptr register restrict return short
     signed sizeof static static_assert struct switch thread_local true typedef typeof union unsigned
-    void volatile while NULL""".split()  # noqa: SIM905
+    void volatile while NULL""".split()
 )
 _LONGEST = 40
 # <name>_init would be a function of the C library, <name>.h one of its headers
@@ -24,7 +24,7 @@ _LIBRARY = frozenset(
     sem setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string
     tgmath threads time uchar wchar wctype alloca arm_acle dirent dlfcn endian fcntl features glob grp
     iconv langinfo libgen malloc memory netdb poll pwd regex resolv sched semaphore spawn strings
-    syscall sysexits syslog termios ucontext unistd utime wait""".split()  # noqa: SIM905
+    syscall sysexits syslog termios ucontext unistd utime wait""".split()
 )
 _FAMILIES = ("mcf", "pthread", "posix", "inet6")  # first words whose names are others'
 

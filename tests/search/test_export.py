@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
-from test_train import small_data  # noqa: E402
+from test_train import small_data
 
-from mcuformer.frontend import load_model  # noqa: E402
-from mcuformer.ir.interp_float import eval_steps  # noqa: E402
-from mcuformer.ir.layout import to_canonical  # noqa: E402
-from mcuformer.search.finish import export  # noqa: E402
-from mcuformer.search.space import load_space  # noqa: E402
-from mcuformer.search.supernet import Supernet  # noqa: E402
+from mcuformer.frontend import load_model
+from mcuformer.ir.interp_float import eval_steps
+from mcuformer.ir.layout import to_canonical
+from mcuformer.search.finish import export
+from mcuformer.search.space import load_space
+from mcuformer.search.supernet import Supernet
 
 CHOICES = {
     "patches": {"patch": 8, "pool": "mean"},

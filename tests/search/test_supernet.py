@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
-from mcuformer.search.net import Network  # noqa: E402
-from mcuformer.search.space import load_space  # noqa: E402
-from mcuformer.search.supernet import Supernet  # noqa: E402
+from mcuformer.search.net import Network
+from mcuformer.search.space import load_space
+from mcuformer.search.supernet import Supernet
 
 
 def supernet(name="tiny", seed=0, **choices):

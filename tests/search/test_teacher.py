@@ -8,15 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 pytest.importorskip("onnxruntime", reason="the extra `validate` (onnxruntime) is not installed")
 
-from test_train import SPACE, small_data  # noqa: E402
+from test_train import SPACE, small_data
 
-from mcuformer.errors import UsageError  # noqa: E402
-from mcuformer.search import sandwich  # noqa: E402
-from mcuformer.search.finish import export  # noqa: E402
-from mcuformer.search.net import Network, initialise  # noqa: E402
-from mcuformer.search.supernet import Supernet  # noqa: E402
-from mcuformer.search.teacher import load_teacher  # noqa: E402
-from mcuformer.search.train import Recipe, Trainer, distilled_loss  # noqa: E402
+from mcuformer.errors import UsageError
+from mcuformer.search import sandwich
+from mcuformer.search.finish import export
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.supernet import Supernet
+from mcuformer.search.teacher import load_teacher
+from mcuformer.search.train import Recipe, Trainer, distilled_loss
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ sys.path.append(str(BENCH))  # last: coverage.py there is not the package of tha
 
 pytest.importorskip("onnxruntime")
 
-import coverage_follow  # noqa: E402
-from coverage_follow import Row, followed  # noqa: E402
-from coverage_list import models, versions  # noqa: E402
-from coverage_table import page, summary  # noqa: E402
+import coverage_follow
+from coverage_follow import Row, followed
+from coverage_list import models, versions
+from coverage_table import page, summary
 
 START = Row("timm", "vit", "vit_gap", "dynamo")
 

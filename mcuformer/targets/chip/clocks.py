@@ -7,6 +7,7 @@ switch, latency.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import ClassVar
 
 from mcuformer.targets.board import Clock
 from mcuformer.targets.chip.registers import Peripheral, mirrored
@@ -67,7 +68,7 @@ class PwrH7(Peripheral):
 class Rcc(Peripheral):
     """Ready bits, and the core clock that the registers add up to when SW selects the PLL."""
 
-    cr_pairs = {0: 1, 16: 17, 24: 25}  # noqa: RUF012
+    CR_PAIRS: ClassVar[Mapping[int, int]] = {0: 1, 16: 17, 24: 25}  # enable bit -> ready bit
 
     def __init__(
         self, clock: Clock, family: Family, dead: Collection[str], flash: FlashAcr
@@ -76,7 +77,7 @@ class Rcc(Peripheral):
         self.clock, self.limits, self.flash = clock, family.limits, flash
         self.pairs = {
             enable: ready
-            for enable, ready in self.cr_pairs.items()
+            for enable, ready in self.CR_PAIRS.items()
             if {16: "hse", 24: "pll"}.get(enable) not in dead
         }
         self.switches = "switch" not in dead
