@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -116,3 +117,10 @@ def test_prose_and_lines_are_counted() -> None:
 def test_a_package_begins_with_its_story(name: str) -> None:
     story = next(ast.get_docstring(m.tree) for m in MODULES if m.name == name) or ""
     assert 10 <= len(story.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("name", [m.name for m in MODULES if m.path.stem == "__init__"][1:])
+def test_a_story_names_files_that_are_there(name: str) -> None:
+    story = next(ast.get_docstring(m.tree) for m in MODULES if m.name == name) or ""
+    there = {m.path.name for m in MODULES}
+    assert set(re.findall(r"[a-z0-9_]+\.py\b", story)) <= there
