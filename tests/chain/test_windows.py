@@ -64,3 +64,32 @@ def test_windows_through_the_chain(tmp_path: Path, bias: int) -> None:
     assert any(c.schedule == "windows" for c in made.point.choices)
     emulators = ("host", "unicorn", "qemu") if bias == 8 else ("host",)
     follow(made, tmp_path, emulators)
+
+
+@pytest.mark.parametrize(("pooled", "optimize"), [(4, "balanced"), (3, "balanced"), (4, "ram")])
+def test_windows_of_pooled_queries(tmp_path: Path, pooled: int, optimize: str) -> None:
+    """Hiera: each window has fewer queries than keys, one for `pooled` rows or, where that does not
+    divide the 16 keys, rows of their own."""
+    net, width, windows, keys = Net("pooled", 5), 12, 4, 16
+    x, rows = "tokens", 64
+    net.b.values[x] = Value(x, TensorType((rows, width), "float32"))
+    queries = tuple(w * keys + i for w in range(windows) for i in range(0, keys, pooled))
+    n = net.layernorm(x, "norm")
+    q = net.emit(
+        "gather", "few", [net.linear(n, width, "q")], (len(queries), width), indices=queries
+    )
+    k, v = (net.linear(n, width, name) for name in ("k", "v"))
+    attrs = {"heads": 2, "scale": 6**-0.5, "windows": windows}
+    a = net.emit("attention", "attention", [q, k, v], (len(queries), width), **attrs)
+    y = net.linear(net.unary(net.linear(a, width, "proj"), "gelu", "act"), 3, "head")
+    meta = {
+        "input_layouts": ("tokens",),
+        "input_shapes": ((1, rows, width),),
+        "output_shapes": ((1, len(queries), 3),),
+    }
+    graph = net.b.done([x], [y], meta)
+    samples = np.random.default_rng(3).normal(size=(6, 1, rows, width)).astype(np.float32)
+    lowered = quant.lower(graph, quant.calibrate(graph, samples))
+    made = scheduled(lowered, "resident", optimize)
+    assert any(c.schedule in ("windows", "window tiles") for c in made.point.choices)
+    follow(made, tmp_path, ("host", "unicorn") if pooled == 3 else ("host",))

@@ -106,6 +106,11 @@ def windows(d: Draw, x: str) -> str | None:
     parted = d.reshape(d.transpose(parted, (0, 2, 1, 3, 4), None), (1, t, c))
     y = layernorm(d, parted) if d.chance(50) else parted
     q, k, v = (linear(d, y, width) for _ in range(3))
+    if d.chance(20):  # one query for several keys, as Hiera pools them
+        few = next(f for f in (2, 3, 5, a * b) if a * b % f == 0)
+        apart = d.reshape(q, (n, few, a * b // few, width), kept=False)
+        q = d.reshape(d.slice(apart, 1, 0, 1), (1, t // few, width))
+        return linear(d, _attend(d, q, k, v, heads, n), c)
     o = linear(d, _attend(d, q, k, v, heads, n), c)
     back = d.reshape(o, (h // a, w // b, a, b, c), kept=False)
     o = d.reshape(d.transpose(back, (0, 2, 1, 3, 4), None), (1, t, c))

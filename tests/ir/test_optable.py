@@ -51,7 +51,7 @@ def test_an_onnx_operator_is_the_function_that_its_row_says(operator: str) -> No
 def test_functions_without_their_numbers_are_those_that_samples_find() -> None:
     x = np.linspace(-4, 4, 65)
     for row in FUNCTIONS.values():
-        if row.plain:
+        if row.plain or not row.numbers:  # or the importer's own, found nowhere
             assert row.evaluate(x).shape == x.shape
         else:
             with pytest.raises(TypeError):

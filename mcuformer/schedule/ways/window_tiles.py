@@ -17,6 +17,7 @@ from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import Steps, Task
 from mcuformer.schedule.ways.sides import sides
+from mcuformer.schedule.ways.windows import window_rows
 
 Body = Callable[[Expr, Rows], list[Task]]  # of the first row in the window, and the rows
 
@@ -36,11 +37,9 @@ def window_by_tiles(em: TaskEmitter, region: Region, target: Loc, choice: Choice
     assert op is not None
     part, out, heads = sides(region), op.outputs[0], op.attrs["heads"]
     qn, kn, vn = (str(n) for n in op.inputs[:3])
-    total = em.values[qn].type.shape[0]
-    size = total // op.attrs["windows"]
-    window = Rows.tile("t", total, size)
+    step, window, all_keys = window_rows(em, op)
     made = {o.outputs[0] for o in part.kv}
-    kv = {n: em.rows_buffer(n, size) for n in dict.fromkeys((kn, vn)) if n in made}
+    kv = {n: em.rows_buffer(n, all_keys.full) for n in dict.fromkeys((kn, vn)) if n in made}
     bias = em.values[str(op.inputs[3])].type.shape[0] if op.inputs[3:] and op.inputs[3] else 1
     own_bias = window.first * heads if bias > heads else Expr()
 
@@ -51,7 +50,7 @@ def window_by_tiles(em: TaskEmitter, region: Region, target: Loc, choice: Choice
         tiles: dict[str, Loc] = {}
         tasks = em.chain(part.q, tiles, rows, {})
         q = em.location(qn, tiles, rows)
-        k, v = (em.location(n, kv, window) for n in (kn, vn))
+        k, v = (em.location(n, kv, all_keys) for n in (kn, vn))
         assert q is not None and k is not None and v is not None
         at = target.at(rows.first)
         tiles[out] = y = at if out == region.target else em.rows_buffer(out, rows)
@@ -59,18 +58,19 @@ def window_by_tiles(em: TaskEmitter, region: Region, target: Loc, choice: Choice
         return tasks + em.chain(part.after, tiles, rows, {region.target: at})
 
     body: Steps = []
-    for what, calls in (("K and V", keys), ("queries", queries)):
+    for what, calls, whole in (("K and V", keys, all_keys), ("queries", queries, window)):
         if what == "queries" or part.kv:
-            body += _in_tiles(size, choice.tile, calls, f"{op.name}: {what}")
-    return [Loop("t", total, size, tuple(body), f"{op.name}: windows of {size} rows")]
+            body += _in_tiles(whole, choice.tile, calls, f"{op.name}: {what}")
+    total = op.attrs["windows"] * step
+    return [Loop("t", total, step, tuple(body), f"{op.name}: windows of {window.full} rows")]
 
 
-def _in_tiles(size: int, tile: int, calls: Body, comment: str) -> Iterator[Task | Loop[Task]]:
+def _in_tiles(window: Rows, tile: int, calls: Body, comment: str) -> Iterator[Task | Loop[Task]]:
     """`calls` for all rows of a window: a loop over equal tiles, and the last piece behind it."""
-    count, rest = pieces(size, tile)
+    count, rest = pieces(window.full, tile)
     if count:
-        rows = Rows(var("t") + var("u"), Expr(tile), tile, tile)
+        rows = Rows(window.first + var("u"), Expr(tile), tile, tile)
         yield Loop("u", count * tile, tile, tuple(calls(var("u"), rows)), comment)
     if rest:
         first = Expr(count * tile)
-        yield from calls(first, Rows(var("t") + first, Expr(rest), rest, rest))
+        yield from calls(first, Rows(window.first + first, Expr(rest), rest, rest))
