@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.quant.finest import finest_steps
 from mcuformer.quant.held_out import GROUPS, Groups, groups_of
+from mcuformer.quant.quotients import QuotientReaches
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.supported import check_supported
 
@@ -39,6 +40,13 @@ class ValueStats:
     given: int = 0
     finest: NDArray = field(default_factory=lambda: np.zeros(()))
     groups: Groups | None = None
+
+    def cut(self, most: float) -> None:
+        """Nothing larger than `most` counts."""
+        self.low, self.high = np.maximum(self.low, -most), np.minimum(self.high, most)
+        self.rows = np.clip(self.rows, -most, most)
+        if self.groups is not None:
+            self.groups = replace(self.groups, ends=np.clip(self.groups.ends, -most, most))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +88,7 @@ def collect(graph: Graph, inputs: Sequence[NDArray]) -> dict[str, ValueStats]:
     widest = max(v.type.size_bytes for v in graph.values.values() if not v.is_const)
     batch = int(np.clip(_BATCH_BYTES // max(1, widest), 1, _BATCH))
     count = len(inputs[0])
-    share = batch / count
+    share, quotients = batch / count, QuotientReaches.of(graph)
     for first in range(0, count, batch):
         x = [a[first : first + batch] for a in inputs]
         group = np.arange(first, first + len(x[0])) * min(GROUPS, count) // count
@@ -88,6 +96,9 @@ def collect(graph: Graph, inputs: Sequence[NDArray]) -> dict[str, ValueStats]:
             _update(values, name, a, share, group, rng)
         for op, env in eval_steps(graph, x):
             _update(values, op.outputs[0], env[op.outputs[0]], share, group, rng)
+            quotients.see(op, env)
+    for name, most in quotients.limits():
+        values[name].cut(most)
     for name, step in finest_steps(graph, values).items():
         values[name].finest = step
     for name, (scale, zero, dtype) in graph.meta.get("qdq", {}).items():
