@@ -105,12 +105,13 @@ def grouped(draw: st.DrawFn) -> Image:
 
 
 @st.composite
-def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
+def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,), splits: bool = False) -> Spec:
+    x = draw(st.sampled_from(("int8", "uint8", "int16")))
     y = draw(st.sampled_from(("int8", "int8", "int16")))
     table = draw(st.sampled_from((0, 0, *TABLE_BITS[y])))
     return Spec(
         rows=0, k=0, n=0,
-        x=draw(st.sampled_from(("int8", "uint8", "int16"))),
+        x=x,
         y=y,
         res=draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None,
         table_bits=table,
@@ -118,6 +119,7 @@ def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
         weight_bits=draw(st.sampled_from(weight_bits)),
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
+        split=splits and x == "int16" and draw(st.booleans()),
     )  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def test_conv2d(where: str, image: Image, spec: Spec, panel: int | None, lines: 
 
 
 @drawn(
-    40, HOST, M7, LDR, M0, image=grouped(), spec=epilogues((8, 4)),
+    40, HOST, M7, LDR, M0, image=grouped(), spec=epilogues((8, 4), splits=True),
     panel=st.sampled_from((None, 0, 4)), lines=st.integers(1, 6),
 )  # fmt: skip
 def test_grouped(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
