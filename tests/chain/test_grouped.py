@@ -24,6 +24,7 @@ input x: float32[12x11x8]
 const a: float32[3x3x4x24] = rand(1)
 const bias: float32[24] = rand(3)
 """
+SHUFFLED = tuple(np.arange(12 * 11 * 64).reshape(132, 2, 32).swapaxes(1, 2).ravel().tolist())
 MODELS = {
     "residual": """
 const c: float32[3x3x6x24] = rand(4)
@@ -56,6 +57,18 @@ output n
 """,
 }
 
+MODELS["shuffled"] = f"""
+const c: float32[3x3x4x64] = rand(9)
+const d: float32[3x3x16x20] = rand(10)
+y = conv2d(x, c) {{'group': 2, 'pads': (1, 1, 1, 1), 'strides': (1, 1)}} : float32[12x11x64]
+r = reshape(y) {{'shape': (8448, 1)}} : float32[8448x1]
+s = gather(r) {{'indices': {SHUFFLED}}} : float32[8448x1]
+t = reshape(s) {{'shape': (12, 11, 64)}} : float32[12x11x64]
+u = add(t, y) {{}} : float32[12x11x64]
+z = conv2d(u, d) {{'group': 4, 'pads': (1, 1, 1, 1), 'strides': (2, 2)}} : float32[6x6x20]
+output z
+"""
+
 
 def lowered_of(
     name: str, activations: quant.policy.Mode, bits: int
@@ -80,6 +93,8 @@ def test_grouped_convolutions(
     assert signal_db(before, lowered, x) > least
     everywhere = mode == "bands" and (activations, bits) != ("16", 8)
     follow(scheduled(lowered, mode, "ram"), tmp_path, EVERYWHERE if everywhere else ("host",))
+    if name == "shuffled" and activations == "8":
+        assert any("mcf_transpose(" in f.read_text() for f in tmp_path.glob("package/*.c"))
 
 
 def test_what_is_counted_is_what_groups_have() -> None:
