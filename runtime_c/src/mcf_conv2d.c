@@ -165,8 +165,8 @@ static load_t *loader(const mcf_conv2d_t *p) {
 }
 
 /* One group, whose layer `core` is, of the patches of a walk to rows that begin `at` its output channels. */
-static void convolve(const mcf_linear_t *core, const walk_t *patches, mcf_gemm_rows_t at, int32_t pixels,
-                     void *scratch) {
+static __attribute__((noinline)) void convolve(const mcf_linear_t *core, const walk_t *patches, mcf_gemm_rows_t at,
+                                               int32_t pixels, void *scratch) {
     const int32_t all = (core->n + 3) / 4, expand = core->panel && pixels > 2;
     const int32_t groups = expand ? core->panel / 4 : all, tile = expand ? core->tile : 2;
     uint8_t *const panel = (uint8_t *)scratch + 2 * core->kp * tile;
@@ -190,15 +190,13 @@ static void convolve(const mcf_linear_t *core, const walk_t *patches, mcf_gemm_r
     }
 }
 
-void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
-                int32_t y_rows, void *scratch) {
+static void convolve_groups(const mcf_conv2d_t *p, walk_t walk, mcf_gemm_rows_t at, int32_t pixels, void *scratch) {
     mcf_linear_t core = p->core;
-    const int32_t fours = (core.n + 3) / 4, y_bytes = core.n * mcf_size(core.y_type);
-    const int32_t res_bytes = res ? core.n * mcf_size(core.res_type) : 0;
-    walk_t walk = start(p, x, x_row0, y_row0);
-    mcf_gemm_rows_t at = {res ? res : y, y, p->groups * res_bytes, p->groups * y_bytes};
+    const int32_t fours = (core.n + 3) / 4, y_bytes = at.y_stride, res_bytes = at.res_stride;
+    at.y_stride *= p->groups;
+    at.res_stride *= p->groups;
     for (int32_t group = 0; group < p->groups; group++) {
-        convolve(&core, &walk, at, y_rows * p->out_width, scratch);
+        convolve(&core, &walk, at, pixels, scratch);
         core.weights += fours * core.kp * core.weight_bits / 2;
         core.post += fours * mcf_post_words(&core);
         walk.x += walk.piece;
@@ -206,4 +204,16 @@ void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void
         at.y += y_bytes;
         at.res += res_bytes;
     }
+}
+
+void mcf_conv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const void *res, void *y, int32_t y_row0,
+                int32_t y_rows, void *scratch) {
+    const mcf_linear_t *core = &p->core;
+    const walk_t walk = start(p, x, x_row0, y_row0);
+    const mcf_gemm_rows_t at = {res ? res : y, y, res ? core->n * mcf_size(core->res_type) : 0,
+                                core->n * mcf_size(core->y_type)};
+    if (p->groups == 1)
+        convolve(core, &walk, at, y_rows * p->out_width, scratch);
+    else
+        convolve_groups(p, walk, at, y_rows * p->out_width, scratch);
 }
