@@ -96,16 +96,16 @@ def split_bounds(attrs: Mapping[str, Any], k: int) -> list[tuple[int, int]]:
 def accumulate(x: NDArray, w: NDArray, bias: NDArray, attrs: Mapping[str, Any]) -> NDArray:
     """acc[chunk, ..., N] of x[..., K] and w[N, K / groups]; the bias joins the first chunk.
 
-    Output group g of N / groups channels sees group g of K / groups inputs (no k_split then).
+    Output group g of N / groups channels sees group g of K / groups inputs.
     """
     centred = x.astype(np.int32) - np.int32(attrs["x_zp"])
     flat = centred.reshape(-1, centred.shape[-1])
     groups = attrs.get("groups", 1)
-    if groups > 1:
-        parts = zip(np.split(flat, groups, axis=1), np.split(w, groups), strict=True)
-        acc = np.concatenate([exact_matmul(xg, wg.T) for xg, wg in parts], axis=1)
-        return (acc + bias.astype(np.int64)).reshape(1, *x.shape[:-1], w.shape[0])
-    chunks = [exact_matmul(flat[:, a:b], w[:, a:b].T) for a, b in split_bounds(attrs, w.shape[1])]
+    parts = list(zip(np.split(flat, groups, axis=1), np.split(w, groups), strict=True))
+    chunks = [
+        np.concatenate([exact_matmul(xg[:, a:b], wg[:, a:b].T) for xg, wg in parts], axis=1)
+        for a, b in split_bounds(attrs, w.shape[1])
+    ]
     chunks[0] = chunks[0] + bias.astype(np.int64)
     return np.stack(chunks).reshape(len(chunks), *x.shape[:-1], w.shape[0])
 
@@ -132,11 +132,12 @@ def im2col(x: NDArray, attrs: Mapping[str, Any]) -> NDArray:
 
 
 def q_conv2d(op: Op, args: Args, out: TensorType) -> NDArray:
-    """x[H,W,C], w[N, kh*kw*C] -> y[Ho,Wo,N] (q_patch_embed: [Ho*Wo,N]): q_linear of the patches."""
+    """x[H,W,C], w[N, kh*kw*C/groups] -> y[Ho,Wo,N] (q_patch_embed: [Ho*Wo,N]): q_linear of the patches."""
     x, w, bias = args[:3]
     assert x is not None and w is not None and bias is not None
     rows = im2col(x, op.attrs)
-    acc = accumulate(rows.reshape(*rows.shape[:-2], -1), w, bias, op.attrs)
+    apart = rows.reshape(*rows.shape[:-1], op.attrs.get("groups", 1), -1).swapaxes(-3, -2)
+    acc = accumulate(apart.reshape(*rows.shape[:-2], -1), w, bias, op.attrs)
     return _as_image(acc, op, args, out)
 
 

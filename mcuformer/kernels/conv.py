@@ -1,6 +1,6 @@
 """mcf_conv2d and mcf_dwconv2d: convolutions over HWC images (runtime_c/include/mcf_conv.h).
 
-The operation is a q_conv2d (w[N, kh*kw*C]), a q_patch_embed with pads, or a q_dwconv2d
+The operation is a q_conv2d (w[N, kh*kw*C/groups]), a q_patch_embed with pads, or a q_dwconv2d
 (w[C, kh*kw]). `rows` counts lines of the output image, or pixels where the output is tokens [T, N].
 """
 
@@ -39,7 +39,7 @@ def _packed(
     height, width, channels = x.shape
     pads = tuple(op.attrs.get("pads", (0, 0, 0, 0)))
     pad = op.attrs.get("pad_value", (op.attrs["x_zp"],) * channels)
-    expanded = all_channels(op, graph, panel)
+    expanded = panel_of(op, graph, panel)
     core = linear.pack(as_linear(op), graph, panel=expanded, tile=tile_of(op, graph))
     arrays = {a.suffix: a for a in core.arrays}
     if w is not None:
@@ -50,6 +50,7 @@ def _packed(
         "height": height,
         "width": width,
         "channels": channels,
+        "groups": int(op.attrs.get("groups", 1)),
         "out_width": out_width(op, graph),
         "kernel_h": int(kh),
         "kernel_w": int(kw),
@@ -74,8 +75,14 @@ def depthwise_weights(op: Op, graph: Values) -> np.ndarray:
     return np.ascontiguousarray(w.transpose(0, 2, 1)).astype(np.int8).reshape(-1)
 
 
-def all_channels(op: Op, graph: Values, panel: int | None) -> int:
-    return constant(graph, op.inputs[1]).shape[0] if panel is None else panel
+def group_channels(op: Op, graph: Values) -> int:
+    """Output channels of a group."""
+    return int(graph.type(str(op.inputs[1])).shape[0] // op.attrs.get("groups", 1))
+
+
+def panel_of(op: Op, graph: Values, panel: int | None) -> int:
+    """Channels of a group that are expanded at a time."""
+    return group_channels(op, graph) if panel is None else panel
 
 
 def tile_of(op: Op, graph: Values) -> int:
@@ -122,7 +129,7 @@ def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None,
     pixels = pixels_of(op, graph, rows)
     x = DTYPES[graph.type(str(op.inputs[0])).dtype]
     row = round4(constant(graph, op.inputs[1]).shape[1]) * x.itemsize
-    width, tile = all_channels(op, graph, panel), tile_of(op, graph)
+    width, tile = panel_of(op, graph, panel), tile_of(op, graph)
     return 2 * row + linear.scratch_bytes(as_linear(op), graph, pixels, panel=width, tile=tile)
 
 
@@ -142,7 +149,7 @@ def depthwise_weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> i
 
 
 def instructions(op: Op, graph: Values, rows: int, *, panel: int | None = None, **_: Any) -> int:
-    shape, width, tile = _shape(op, graph, rows), all_channels(op, graph, panel), tile_of(op, graph)
+    shape, width, tile = _shape(op, graph, rows), panel_of(op, graph, panel), tile_of(op, graph)
     return conv_cost.conv2d(op, graph, shape, as_linear(op), width, tile)
 
 

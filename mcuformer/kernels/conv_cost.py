@@ -12,6 +12,9 @@ from mcuformer.kernels.shapes import Values, constant, round4
 PAIR_3X9 = 159  # of two patches of 3x3 pixels of 3 bytes
 PAIR_OF_LINES, LINE = 63, 60  # of two patches whose kernel rows need no copy
 PATCH_COPY, COPY_LINE, COPY_BYTE = 70, 33, 1.8  # of a patch gathered as bytes
+GROUP, PAIR_OF_PIECES, PIECE = 150, 78, 61  # of a group; of its two patches that need no copy
+GROUP_COPY, GROUP_LINE, GROUP_TAP = 58, 40, 22  # of a group of a patch gathered as bytes
+TAP_WORDS, TAP_WORD, TAP_BYTE = 13, 4, 4
 EDGE = 1.3  # times dearer at the border of the image
 DW_PAIR, DW_TAP, DW_LINE, DW_ODD, DW_GROUP = 60, 11, 18, 90, 250
 DW_COLUMN, DW_STRIP_LINE = 4.75, 45
@@ -29,6 +32,7 @@ class ConvShape:
     pads: tuple[int, int, int, int]
     image: tuple[int, int, int]
     item: int
+    groups: int
 
     @staticmethod
     def of(op: Op, graph: Values, lines: int, width: int) -> ConvShape:
@@ -37,7 +41,7 @@ class ConvShape:
         pads = tuple(op.attrs.get("pads", (0, 0, 0, 0)))
         return ConvShape(
             lines, width, tuple(op.attrs["kernel"]), tuple(op.attrs["strides"]),
-            pads, (h, w, c), DTYPES[x.dtype].itemsize,
+            pads, (h, w, c), DTYPES[x.dtype].itemsize, op.attrs.get("groups", 1),
         )  # fmt: skip
 
     def edge_share(self) -> float:
@@ -55,14 +59,30 @@ class ConvShape:
 
 def conv2d(op: Op, graph: Values, shape: ConvShape, core: Op, panel: int, tile: int) -> int:
     """`core`: the layer over patches."""
-    pixels = shape.lines * shape.width
+    pixels, groups = shape.lines * shape.width, shape.groups
     n, k = constant(graph, op.inputs[1]).shape
+    n //= groups
     work = cost.Work(pixels, n, round4(k), 1, round4(k))
     panels = -(-n // panel) if panel and pixels > 2 else 1
     multiply = cost.instructions(core, graph, work, panel, tile, sums=False)
     loads = (pixels + 1) // 2 * (1 if pixels <= tile else panels)
     again = (pixels + 1) // 2 * panels
-    return int(multiply - loads * cost.load(core, graph, work) + again * _load_pair(shape, k))
+    loaded = _load_pair(shape, k) if groups == 1 else GROUP / again + _load_group(shape, k)
+    return groups * int(multiply - loads * cost.load(core, graph, work) + again * loaded)
+
+
+def _load_group(shape: ConvShape, k: int) -> float:
+    """One group of two patches to 16 bits."""
+    kh, taps = shape.kernel[0], shape.kernel[0] * shape.kernel[1]
+    piece = k // taps
+    words, rest = divmod(piece * shape.item, 4)
+    tap = GROUP_TAP + (TAP_WORDS if words else 0) + TAP_WORD * words + TAP_BYTE * rest
+    gathered = 2 * (GROUP_COPY + kh * GROUP_LINE + taps * tap) + _widen(round4(k), shape.item)
+    if piece % 4:
+        return gathered
+    edge = min(1.0, 1.5 * shape.edge_share())
+    inner = PAIR_OF_PIECES + taps * (PIECE + _widen(piece, shape.item))
+    return edge * gathered + (1 - edge) * inner
 
 
 def _load_pair(shape: ConvShape, k: int) -> float:

@@ -17,7 +17,14 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
 from mcuformer.kernels import linear_cost
 from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
-from mcuformer.kernels.shapes import TYPES, Values, constant, round4, segments_of
+from mcuformer.kernels.shapes import (
+    TYPES,
+    Values,
+    constant,
+    packed_channels,
+    round4,
+    segments_of,
+)
 
 GEMM_SOURCES = (
     "mcf_gemm.c", "mcf_gemm_dsp.c", "mcf_gemm_split.c", "mcf_dot.c", "mcf_dot_finish.c", "mcf_dot_expand.c",
@@ -27,14 +34,16 @@ NO_TYPE = 3  # MCF_NONE
 
 
 def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0) -> KernelData:
-    """Struct and arrays of one layer. `lines` (partial sums) changes nothing here."""
+    """Struct and arrays of one layer; of one with groups, the struct of a group and all groups' arrays,
+    one after the other. `lines` (partial sums) changes nothing here."""
     segments, segment, stride = segments_of(op, graph)
-    weights = constant(graph, op.inputs[1])
+    weights, groups = constant(graph, op.inputs[1]), op.attrs.get("groups", 1)
+    n = weights.shape[0] // groups
     kp = segments * round4(segment)
     bits = op.attrs.get("weight_bits", 8)
     chunks = chunk_lengths(op, kp)
     padded = pad_segments(weights, segments)
-    arrays = [CArray("w", "int8_t", pack_weights(padded, bits), CACHE_LINE, "weights")]
+    arrays = [CArray("w", "int8_t", pack_weights(padded, bits, groups), CACHE_LINE, "weights")]
     arrays.append(CArray("post", "int32_t", pack_post(op, graph, padded, chunks)))
     table = graph.const(op.operand(7))
     out = graph.type(op.outputs[0]).dtype
@@ -48,9 +57,9 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
         "post": "post",
         "table": "NULL" if table is None else "table",
         "chunk_kp": "chunks" if len(chunks) > 1 else "NULL",
-        "n": weights.shape[0],
+        "n": n,
         "kp": kp,
-        "panel": min(round4(panel), round4(weights.shape[0])),
+        "panel": min(round4(panel), round4(n)),
         "tile": tile + tile % 2,
         "segments": segments,
         "segment": segment,
@@ -83,19 +92,19 @@ def pad_segments(w: NDArray, segments: int) -> NDArray:
     return np.pad(pieces, ((0, 0), (0, 0), (0, pad))).reshape(n, -1)
 
 
-def pack_weights(w: NDArray, bits: int) -> NDArray[np.int8]:
+def pack_weights(w: NDArray, bits: int, groups: int = 1) -> NDArray[np.int8]:
     """w[N,kp] in the order [N/4][kp/4][4 channels][4]; 4 bits: channels 2i and 2i+1 share bytes."""
     kp = w.shape[1]
-    groups = by_four(w).reshape(-1, 4, kp // 4, 4).transpose(0, 2, 1, 3)
+    fours = by_four(w, groups).reshape(-1, 4, kp // 4, 4).transpose(0, 2, 1, 3)
     if bits == 4:
-        pairs = groups.reshape(*groups.shape[:2], 2, 2, 4).astype(np.int32)
-        groups = (pairs[..., 0, :] & 15) | (pairs[..., 1, :] & 15) << 4
-    return np.ascontiguousarray(groups.astype(np.uint8).view(np.int8)).reshape(-1)
+        pairs = fours.reshape(*fours.shape[:2], 2, 2, 4).astype(np.int32)
+        fours = (pairs[..., 0, :] & 15) | (pairs[..., 1, :] & 15) << 4
+    return np.ascontiguousarray(fours.astype(np.uint8).view(np.int8)).reshape(-1)
 
 
 def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDArray[np.int32]:
     """Per 4 channels: each chunk's bias - x_zp * sum(w), then 4 (mult, offset)[, then 4 rmult]."""
-    n = padded.shape[0]
+    n, groups = padded.shape[0], op.attrs.get("groups", 1)
     four_bit = op.attrs.get("weight_bits", 8) == 4
     scale = 16 if four_bit else 1  # nibbles are expanded to 16 * w
     starts = np.cumsum([0, *chunks[:-1]])
@@ -105,18 +114,19 @@ def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDAr
     mult = constant(graph, op.inputs[3]).astype(np.int64)
     assert not (mult % scale).any(), f"{op.name}: mult must be a multiple of 16 for int4 weights"
     offset = np.broadcast_to(constant(graph, op.inputs[4]), n)
-    parts = [by_four(bias * scale).transpose(0, 2, 1)]
-    parts.append(by_four(np.stack([mult // scale, offset], axis=1)))
+    parts = [by_four(bias * scale, groups).transpose(0, 2, 1)]
+    parts.append(by_four(np.stack([mult // scale, offset], axis=1), groups))
     rmult = graph.const(op.operand(6))
     if rmult is not None:
-        parts.append(by_four(np.broadcast_to(rmult, n)))
+        parts.append(by_four(np.broadcast_to(rmult, n), groups))
     blocks = [p.reshape(p.shape[0], -1) for p in parts]
     return np.concatenate(blocks, axis=1).astype(np.int32).reshape(-1)
 
 
-def by_four(a: NDArray) -> NDArray:
-    """a[N,...] -> [ceil(N/4), 4, ...], padded by zeros."""
-    padded = np.pad(a, ((0, -a.shape[0] % 4), *((0, 0),) * (a.ndim - 1)))
+def by_four(a: NDArray, groups: int = 1) -> NDArray:
+    """a[N,...] -> [groups * ceil(N/groups/4), 4, ...], each group padded by zeros."""
+    apart = a.reshape(groups, -1, *a.shape[1:])
+    padded = np.pad(apart, ((0, 0), (0, -apart.shape[1] % 4), *((0, 0),) * (a.ndim - 1)))
     return padded.reshape(-1, 4, *a.shape[1:])
 
 
@@ -141,7 +151,7 @@ def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:
     """Flash bytes of the weights one call reads: all of them once."""
     segments, segment, _stride = segments_of(op, graph)
     n = constant(graph, op.inputs[1]).shape[0]
-    return round4(n) * segments * round4(segment) * op.attrs.get("weight_bits", 8) // 8
+    return packed_channels(op, n) * segments * round4(segment) * op.attrs.get("weight_bits", 8) // 8
 
 
 def instructions(

@@ -29,6 +29,12 @@ def round4(n: Count) -> Count:
     return (n + 3) & ~3
 
 
+def packed_channels(op: Op, n: int) -> int:
+    """Output channels of a layer with those that pad every group to a multiple of 4."""
+    groups = int(op.attrs.get("groups", 1))
+    return int(groups * round4(n // groups))
+
+
 def pick(condition: Count, yes: Count, no: Count) -> Count:
     """`yes` where `condition`, else `no`; both are evaluated."""
     if isinstance(condition, np.ndarray):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 DEPTH = 4  # loops of mcf_walk
 # Instructions of mcf_walk: an innermost loop; of its rows a byte, two bytes; another row, a word and a byte of it.
 _LOOP, _ONE, _TWO, _ROW, _WORD, _BYTE = 58, 2.9, 3.5, 19, 4.25, 5
+# Of mcf_transpose: a transpose, a call of its tiles, a tile of 4 lines, of 2 and of 2 that y has by themselves.
+_TRANSPOSE, _TILES, _FOUR, _PAIR, _DENSE = 38, 22, 30, 18, 16
 
 Nest = tuple[tuple[int, int, int], ...]
 """(count, step in x, step in y) of every loop, in rows, the longest loop innermost."""
@@ -41,3 +43,24 @@ def instructions(loops: Nest, row_bytes: int) -> int:
     words, left = divmod(row_bytes, 4)
     row = {1: _ONE, 2: _TWO}.get(row_bytes, _ROW + words * _WORD + left * _BYTE)
     return round(rows // loops[-1][0] * _LOOP + rows * row)
+
+
+def transpose(loops: Nest) -> Nest | None:
+    """The same loops of one-byte rows, whose innermost two are lines of y and places of x: mcf_transpose
+    takes them by words. None where there are none, or mcf_walk is faster."""
+    places = next((loop for loop in loops if loop[1] == 1 and loop[0] >= 4), None)
+    lines = next((loop for loop in loops if loop[2] == 1 and loop[0] >= 2), None)
+    if places is None or lines is None or places is lines:
+        return None
+    outer = [loop for loop in loops if loop is not places and loop is not lines]
+    found = (*outer, lines, places)
+    return found if transpose_instructions(found) < instructions(loops, 1) else None
+
+
+def transpose_instructions(loops: Nest) -> int:
+    *outer, (lines, _, _), (places, _, step) = loops
+    fours, rest = divmod(lines, 4)
+    pairs, tiles = (rest + 1) // 2, -(-places // 4)
+    calls = (fours + pairs) * (1 + (places % 4 > 0))
+    each = fours * _FOUR + pairs * (_DENSE if step == 2 else _PAIR)
+    return int(np.prod([n for n, *_ in outer])) * (_TRANSPOSE + calls * _TILES + tiles * each)

@@ -12,7 +12,7 @@ from itertools import repeat
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
-from mcuformer.kernels.shapes import round4, segments_of
+from mcuformer.kernels.shapes import packed_channels, round4, segments_of
 from mcuformer.operators.macs import op_weight_bits
 from mcuformer.operators.outline import times
 from mcuformer.operators.row import IntOp, OperandFacets
@@ -57,7 +57,7 @@ def matrix_bytes(graph: Graph, op: Op, bits: int | None = None) -> int:
         return n * k
     pieces, segment, _ = segments_of(op, graph)
     wide = bits or op_weight_bits(op)
-    return round4(n) * pieces * round4(segment) * wide // 8
+    return packed_channels(op, n) * pieces * round4(segment) * wide // 8
 
 
 def constant_bytes(graph: Graph, op: Op) -> int:
@@ -65,21 +65,23 @@ def constant_bytes(graph: Graph, op: Op) -> int:
     total = _STRUCT_BYTES
     for value, bytes_of in zip(op.inputs, _SIZES[op.kind], strict=False):
         if value is not None and graph.values[value].data is not None:
-            total += bytes_of(graph.values[value].type)
+            total += bytes_of(op, graph.values[value].type)
     return total
 
 
-def _size_of(row: IntOp, operand: OperandFacets) -> Callable[[TensorType], int]:
+def _size_of(row: IntOp, operand: OperandFacets) -> Callable[[Op, TensorType], int]:
     """How many bytes a constant operand has, as packed."""
     if operand.name == row.weights:
-        return lambda _: 0
+        return lambda op, t: 0
     if row.weights:
         per_channel = operand.name in _PER_CHANNEL
-        return (lambda t: 4 * round4(t.shape[0])) if per_channel else (lambda t: t.size_bytes)
-    return lambda t: 2 * t.size_bytes
+        if per_channel:
+            return lambda op, t: 4 * packed_channels(op, t.shape[0])
+        return lambda op, t: t.size_bytes
+    return lambda op, t: 2 * t.size_bytes
 
 
-_SIZES: Mapping[str, Iterable[Callable[[TensorType], int]]] = {
+_SIZES: Mapping[str, Iterable[Callable[[Op, TensorType], int]]] = {
     kind: repeat(_size_of(row, row.operands[0]))
     if row.repeated
     else tuple(_size_of(row, o) for o in row.operands)

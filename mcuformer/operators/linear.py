@@ -43,9 +43,12 @@ def _linear(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
 
 def _conv2d(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     x, w = first(s), s[1]
-    taps = attrs["kernel"][0] * attrs["kernel"][1]
-    want(w is not None and w[1] == taps * x[-1], f"w is {w}, wants [N, {taps * x[-1]}]")
+    taps, groups = attrs["kernel"][0] * attrs["kernel"][1], attrs.get("groups", 1)
+    want(x[-1] % groups == 0, f"{groups} groups do not divide {x[-1]} channels")
+    k = taps * x[-1] // groups
+    want(w is not None and w[1] == k, f"w is {w}, wants [N, {k}]")
     assert w is not None
+    want(w[0] % groups == 0, f"{groups} groups do not divide {w[0]} output channels")
     per_channel(s, w[0], 2, 3, 4, 6)
     return (*window_grid(attrs, x), w[0])
 
@@ -73,7 +76,9 @@ def _epilogue(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
         shifts = {"x_zp": 1, "shift": 12, "acc_shift": 6}
     elif len(op.inputs) > 5 and op.inputs[5] is not None:
         shifts = {"x_zp": 1, "shift": 8, "acc_shift": 2}
-    elif "groups" in op.attrs or op.attrs.get("shift", 0) > _NARROW_SHIFT:
+    elif (op.kind == "q_linear" and "groups" in op.attrs) or op.attrs.get(
+        "shift", 0
+    ) > _NARROW_SHIFT:
         shifts = {"x_zp": 1, "shift": 15, "acc_shift": 5}  # absorbed, of all heads or of one
     else:
         shifts = {"x_zp": 1, "shift": 3}

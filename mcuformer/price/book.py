@@ -142,7 +142,7 @@ def weight_bytes_read(job: Job, em: State, choices: Mapping[str, int]) -> int:
 
 def _conv_menu(op: Op, em: State, rows: int) -> Menu:
     """The rows are patches, gathered a few at a time."""
-    panels = (0, *panels_of(em.values[op.outputs[0]].type.shape[-1]))
+    panels = (0, *panels_of(conv.group_channels(op, em)))
     menu = [
         (p, conv.scratch_bytes(op, em, rows, panel=p), conv.instructions(op, em, rows, panel=p))
         for p in panels

@@ -19,7 +19,7 @@ from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant import refine
 from mcuformer.quant.activations import end_table, table_operand, usual_bits
 from mcuformer.quant.context import Context
-from mcuformer.quant.rewrites.expand_groups import is_depthwise
+from mcuformer.quant.grouped import is_depthwise
 from mcuformer.quant.tables import clamps
 from mcuformer.quant.trace import Trace
 
@@ -36,14 +36,15 @@ _KINDS: Mapping[str, str] = {
 class WeightedSum:
     """A weighted sum on integer inputs: acc + bias ~ (x - x_zp) @ w + bias, all real per step of x.
 
-    w[K, N] float64; `zero` [K] real zero points; `reach` [K] is max |x| + |x_zp|.
+    w[K, N] float64; `reach` is max |x| + |x_zp|; `groups` of N / groups outputs see inputs of their own.
     """
 
     w: NDArray[np.float64]
     bias: NDArray[np.float64]
     x_zp: int
     reach: int
-    depthwise: bool = False
+    groups: int
+    depthwise: bool
 
 
 def lower_weighted(ctx: Context, op: Op) -> None:
@@ -53,7 +54,7 @@ def lower_weighted(ctx: Context, op: Op) -> None:
     if bits != 8:
         attrs["weight_bits"] = bits
     operands, usual = _structure(ctx, op)
-    kind = "q_dwconv2d" if _depthwise(ctx, op) else _KINDS[op.kind]
+    kind = "q_dwconv2d" if is_depthwise(ctx.graph, op) else _KINDS[op.kind]
     ctx.emit(kind, op, operands, attrs, partial(_numbers, ctx, op, bits), usual)
 
 
@@ -139,7 +140,7 @@ def _layer(ctx: Context, op: Op) -> WeightedSum:
     assert w is not None
     x = str(op.inputs[0])
     qparams, info = ctx.qparams(x), np.iinfo(DTYPES[ctx.dtype(x)])
-    depthwise = _depthwise(ctx, op)
+    depthwise, groups = is_depthwise(ctx.graph, op), _groups(ctx, op)
     channels = ctx.graph.type(x).shape[-1]
     scale, zero = (np.broadcast_to(a, (channels,)) for a in (qparams.scale, qparams.zero_point))
     x_zp = _common_zero(ctx, x)
@@ -148,16 +149,27 @@ def _layer(ctx: Context, op: Op) -> WeightedSum:
         real = flat * scale
         moved = real.sum(axis=0) * (x_zp - zero)
     else:
-        taps = len(flat) // channels
-        real = flat * np.tile(scale, taps)[:, None]
-        moved = (x_zp - np.tile(zero, taps)) @ real
+        real, moved = _on_integers(flat, scale, x_zp - zero, groups)
     bias = moved + (0.0 if b is None else b.astype(np.float64))
-    return WeightedSum(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), depthwise)
+    return WeightedSum(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), groups, depthwise)
 
 
-def _depthwise(ctx: Context, op: Op) -> bool:
-    group = op.attrs.get("group", 1)
-    return group > 1 and is_depthwise(ctx.graph, group, str(op.inputs[1]))
+def _on_integers(
+    w: NDArray, scale: NDArray, zero: NDArray, groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """w[K, N] on channels of steps `scale` (C,), and what an input of `zero` (C,) adds to the outputs."""
+    real, moved = [], []
+    columns = (np.split(a, groups, axis=-1) for a in (w, scale, zero))
+    for part, steps, zeros in zip(*columns, strict=True):
+        taps = len(part) // len(steps)
+        real.append(part * np.tile(steps, taps)[:, None])
+        moved.append(np.tile(zeros, taps) @ real[-1])
+    return np.concatenate(real, axis=1), np.concatenate(moved)
+
+
+def _groups(ctx: Context, op: Op) -> int:
+    """Of the integer operation: a depthwise one is another kind."""
+    return 1 if is_depthwise(ctx.graph, op) else int(op.attrs.get("group", 1))
 
 
 def _common_zero(ctx: Context, x: str) -> int:
@@ -173,9 +185,11 @@ def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.Int
         return refine.plain(layer.w, layer.bias, bits)
     window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}
     targets = _targets(ctx, op, ctx.trace)
-    if op.kind == "conv2d" and (blocks := refine.blocks_of(layer.w)):
+    if layer.groups > 1:
         x = ctx.trace.arriving(op, window)
-        return refine.fitted_apart(layer.w, x, targets, bits, blocks)
+        columns = x.reshape(len(x), -1, layer.groups, ctx.shape(op.inputs[1])[2])
+        apart = [columns[:, :, g].reshape(len(x), -1) for g in range(layer.groups)]
+        return refine.fitted_apart(layer.w, apart, targets, bits)
     return refine.fitted(layer.w, ctx.trace.input_rows(op, window), targets, bits)
 
 
@@ -261,6 +275,8 @@ def _geometry(ctx: Context, op: Op) -> dict[str, Any]:
     attrs: dict[str, Any] = {"kernel": tuple(kernel), "strides": tuple(op.attrs["strides"])}
     if op.kind == "conv2d":
         attrs["pads"] = tuple(op.attrs["pads"])
+    if (groups := _groups(ctx, op)) > 1:
+        attrs["groups"] = groups
     return attrs
 
 

@@ -16,8 +16,6 @@ _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
 _FEW = 4  # times the rows of a half are fewer than inputs: then their product is the smaller one
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
-WeightBlock = tuple[NDArray[np.intp], NDArray[np.intp]]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Half:
@@ -128,28 +126,15 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
     return IntWeights(q, scale, y_mean - rows.mean @ (q * scale))
 
 
-def fitted_apart(
-    w: NDArray, x: NDArray, y: NDArray, bits: int, blocks: Sequence[WeightBlock]
-) -> IntWeights:
-    """The same of w[K,N] that is nothing but `blocks`: each sees its own columns of x[R,K], so that a
-    convolution of many groups is many small problems, and stays one."""
-    found = IntWeights(np.zeros(w.shape), np.zeros(w.shape[1]), np.zeros(w.shape[1]))
-    for ins, outs in blocks:
-        rows = InputRows(np.ascontiguousarray(x[:, ins]))
-        part = fitted(w[np.ix_(ins, outs)], rows, y[:, outs], bits)
-        found.w[np.ix_(ins, outs)] = part.w
-        found.scale[outs], found.bias[outs] = part.scale, part.bias
-    return found
-
-
-def blocks_of(w: NDArray) -> list[WeightBlock]:
-    """(inputs, outputs) of w[K,N] whose outputs read no common input; [] where they are not several."""
-    read = w != 0
-    kinds, which = np.unique(read.T, axis=0, return_inverse=True)
-    some = np.flatnonzero(kinds.any(axis=1))
-    if len(some) < 2 or kinds.sum(axis=0).max() > 1 or len(some) < len(kinds):
-        return []
-    return [(np.flatnonzero(kinds[i]), np.flatnonzero(which == i)) for i in some]
+def fitted_apart(w: NDArray, x: Sequence[NDArray], y: NDArray, bits: int) -> IntWeights:
+    """The same of w[K,N] in groups: N / groups outputs see the rows x[g][R,K] of their group."""
+    ws, ys = (np.split(a, len(x), axis=1) for a in (w, y))
+    parts = [fitted(wg, InputRows(xg), yg, bits) for wg, xg, yg in zip(ws, x, ys, strict=True)]
+    return IntWeights(
+        np.concatenate([p.w for p in parts], axis=1),
+        np.concatenate([p.scale for p in parts]),
+        np.concatenate([p.bias for p in parts]),
+    )
 
 
 def picked(count: int) -> slice | NDArray[np.intp]:

@@ -58,13 +58,13 @@ def rounded(stats: CalibrationStats, op: Op) -> NDArray[np.float32]:
 
 
 def _rows(stats: CalibrationStats, op: Op) -> NDArray[np.float32] | None:
-    """Rows [R, K] of a linear layer, or of a convolution that reads the calibration samples."""
+    """Rows [R, K] of a linear layer, or of a convolution of one group that reads the calibration samples."""
     if stats.samples is None:
         return None
     x = str(op.inputs[0])
     if op.kind == "linear":
         return stats.values[x].rows
-    if x not in stats.graph.inputs:
+    if x not in stats.graph.inputs or op.attrs.get("group", 1) > 1:
         return None
     kernel = stats.graph.type(str(op.inputs[1])).shape[:2]
     pads = op.attrs.get("pads", (0, 0, 0, 0))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.flash_bytes import flash_bytes, matrix_bytes
 from mcuformer.quant.calibrate import CalibrationStats
-from mcuformer.quant.rewrites.expand_groups import is_depthwise
+from mcuformer.quant.grouped import is_depthwise
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.sensitivity import sensitivities
 
@@ -39,7 +39,7 @@ def choose_bits(
         return WeightBits({})
     if "qdq" in graph.meta:
         return WeightBits({}, ("the QDQ model brings int8 weights: they keep their 8 bits",))
-    able = [op for op in layers if not _is_depthwise(graph, op)]
+    able = [op for op in layers if not is_depthwise(graph, op)]
     notes = tuple(f"{op.name} keeps 8-bit weights: depthwise convolutions have no int4 kernel"
                   for op in layers if op not in able)  # fmt: skip
     if wanted == "4":
@@ -82,11 +82,6 @@ def cheapest(
             chosen.remove(op)
             excess += saved.get(op.name, 0)
     return chosen
-
-
-def _is_depthwise(graph: Graph, op: Op) -> bool:
-    group = op.attrs.get("group", 1)
-    return group > 1 and is_depthwise(graph, group, str(op.inputs[1]))
 
 
 def layer_macs(graph: Graph, op: Op) -> int:

@@ -5,14 +5,15 @@
 
 #include "mcf_linear.h"
 
-/* `core` is the layer over rows of kernel_h*kernel_w*channels values (one segment); a depthwise kernel has
- * core.weights int8 [ceil(channels/4)][kernel_h*kernel_w][4].
+/* `core` is the layer of one group over rows of kernel_h*kernel_w*channels/groups values (one segment); weights and post
+ * of the groups lie one after the other. A depthwise kernel (groups 1) has core.weights int8
+ * [ceil(channels/4)][kernel_h*kernel_w][4].
  * Scratch: that of mcf_linear, and two rows of x's type. Depthwise: kernel and the strip
  * of x for `band` output lines and 4 channels at 16 bits, and one more stride of columns. */
 typedef struct {
     mcf_linear_t core;
     const void *pad; /* [channels] of x's type: what lies outside the image */
-    int32_t height, width, channels, out_width;
+    int32_t height, width, channels, groups, out_width;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t band;
 } mcf_conv2d_t;

@@ -88,6 +88,9 @@ void mcf_gather(const void *x, int32_t x_stride, void *y, int32_t y_stride, int3
  * first + a*x3 + b*x2 + c*x1 + d*x0 bytes goes to y's at a*y3 + b*y2 + c*y1 + d*y0. */
 void mcf_walk(const void *x, int32_t first, void *y, int32_t row_bytes, int32_t n3, int32_t x3, int32_t y3, int32_t n2,
               int32_t x2, int32_t y2, int32_t n1, int32_t x1, int32_t y1, int32_t n0, int32_t x0, int32_t y0);
+/* Bytes: y[i * y_step + j] = x[j * x_line + i] for i < places (4 at least) and j < lines (2 at least), in two loops. */
+void mcf_transpose(const void *x, int32_t first, void *y, int32_t n1, int32_t x1, int32_t y1, int32_t n0, int32_t x0,
+                   int32_t y0, int32_t lines, int32_t x_line, int32_t places, int32_t y_step);
 void mcf_permute(void *x, int32_t stride, int32_t row_bytes, const void *cycles, void *row);
 
 #endif

@@ -13,6 +13,7 @@ from test_conv import Image, make_conv
 
 from mcuformer.kernels import conv, linear
 from mcuformer.kernels.costs import CORTEX_M7
+from mcuformer.operators.macs import op_macs
 from mcuformer.operators.table import instructions_of, kernel_of
 
 SOURCES = tuple(dict.fromkeys((*linear.SOURCES, *conv.SOURCES)))
@@ -83,16 +84,18 @@ def count_convolution(image: Image, x: str, core: str = "cortex-m7") -> tuple[Co
     args = [kernel.pack(op, graph), case.x, 0, None, y, 0, lines, np.zeros(scratch, np.uint8)]
     count = device(core=core).call(kernel.function, args)
     np.testing.assert_array_equal(y, case.expected)
-    taps = image.kernel[0] * image.kernel[1] * (image.channels if image.out else 1)
+    taps = op_macs(graph, op) // case.expected.size
     return Counted(
         count, instructions_of(op, CORTEX_M7)(op, graph, lines), scratch
     ), lines * width * n * taps
 
 
-def square(size: int, channels: int, kernel: int, stride: int, pad: int, out: int) -> Image:
+def square(
+    size: int, channels: int, kernel: int, stride: int, pad: int, out: int, groups: int = 1
+) -> Image:
     """`out` 0: depthwise."""
     sides: Sequence[int] = (size, size)
-    return Image(*sides, channels, (kernel,) * 2, (stride,) * 2, (pad,) * 4, out)
+    return Image(*sides, channels, (kernel,) * 2, (stride,) * 2, (pad,) * 4, out, groups)
 
 
 RGB = square(64, 3, 3, 2, 1, 32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import builds
 import numpy as np
@@ -26,6 +26,7 @@ class Image:
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     out: int  # 0: depthwise
+    groups: int = 1
 
 
 device = functools.partial(builds.device, conv.SOURCES)
@@ -38,7 +39,7 @@ def make_conv(image: Image, spec: Spec) -> Case:
     x = builder.add_value("x", TensorType(shape, spec.x))
     taps = image.kernel[0] * image.kernel[1]
     n = image.out or image.channels
-    w = make_weights(rng, spec, n, taps * (image.channels if image.out else 1))
+    w = make_weights(rng, spec, n, taps * (image.channels // image.groups if image.out else 1))
     top, left, bottom, right = image.pads
     out = (
         (image.height + top + bottom - image.kernel[0]) // image.strides[0] + 1,
@@ -47,6 +48,7 @@ def make_conv(image: Image, spec: Spec) -> Case:
     )
     inputs, attrs = layer(rng, builder, spec, w, out)
     attrs |= {"kernel": image.kernel, "strides": image.strides, "pads": image.pads}
+    attrs |= {"groups": image.groups} if image.groups > 1 else {}
     attrs["pad_value"] = tuple(integers(rng, spec.x, (image.channels,), "random").tolist())
     kind = "q_conv2d" if image.out else "q_dwconv2d"
     y = builder.op(kind, "conv", [x, *inputs], TensorType(out, spec.y), attrs)
@@ -96,12 +98,20 @@ def images(draw: st.DrawFn, depthwise: bool) -> Image:
 
 
 @st.composite
-def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
+def grouped(draw: st.DrawFn) -> Image:
+    image, groups = draw(images(False)), draw(st.integers(2, 4))
+    inputs, outputs = draw(st.sampled_from((1, 2, 3, 4, 4, 8))), draw(st.integers(1, 9))
+    return replace(image, channels=groups * inputs, out=groups * outputs, groups=groups)
+
+
+@st.composite
+def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,), splits: bool = False) -> Spec:
+    x = draw(st.sampled_from(("int8", "uint8", "int16")))
     y = draw(st.sampled_from(("int8", "int8", "int16")))
     table = draw(st.sampled_from((0, 0, *TABLE_BITS[y])))
     return Spec(
         rows=0, k=0, n=0,
-        x=draw(st.sampled_from(("int8", "uint8", "int16"))),
+        x=x,
         y=y,
         res=draw(st.sampled_from((None, "int8", "int16"))) if table == 0 else None,
         table_bits=table,
@@ -109,6 +119,7 @@ def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
         weight_bits=draw(st.sampled_from(weight_bits)),
         values=draw(st.sampled_from(VALUES)),
         seed=draw(st.integers(0, 999)),
+        split=splits and x == "int16" and draw(st.booleans()),
     )  # fmt: skip
 
 
@@ -117,6 +128,15 @@ def epilogues(draw: st.DrawFn, weight_bits: tuple[int, ...] = (8,)) -> Spec:
     panel=st.sampled_from((None, 0, 4)), lines=st.integers(1, 6),
 )  # fmt: skip
 def test_conv2d(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
+    case = make_conv(image, spec)
+    np.testing.assert_array_equal(run(case, where, panel, lines)[0], case.expected)
+
+
+@drawn(
+    40, HOST, M7, LDR, M0, image=grouped(), spec=epilogues((8, 4), splits=True),
+    panel=st.sampled_from((None, 0, 4)), lines=st.integers(1, 6),
+)  # fmt: skip
+def test_grouped(where: str, image: Image, spec: Spec, panel: int | None, lines: int) -> None:
     case = make_conv(image, spec)
     np.testing.assert_array_equal(run(case, where, panel, lines)[0], case.expected)
 

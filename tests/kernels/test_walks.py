@@ -1,4 +1,4 @@
-"""mcf_walk: rows in the order of loops, one in the other; its instructions."""
+"""mcf_walk, mcf_transpose: rows in the order of loops, one in the other; their instructions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from builds import HOST, M0, M7, SETS, drawn
 from hypothesis import strategies as st
 
 from mcuformer.kernels.elementwise import SOURCES
-from mcuformer.kernels.walks import Nest, instructions, nest
+from mcuformer.kernels.walks import (
+    Nest,
+    instructions,
+    nest,
+    transpose,
+    transpose_instructions,
+)
 
 device = functools.partial(builds.device, SOURCES)
 
@@ -74,3 +80,58 @@ def test_instructions(core: str, name: str) -> None:
     print(f"{name}: {count} instructions, {count / y.size:.2f} per byte, estimate {estimate}")
     assert count <= most * y.size
     assert 0.9 <= estimate / count <= 1.1
+
+
+def transposed(where: str, x: np.ndarray, first: int, loops: Nest) -> tuple[np.ndarray, int]:
+    *outer, (lines, x_line, _), (places, _, y_step) = loops
+    y = np.zeros_like(x)
+    steps = [n for loop in outer for n in loop]
+    args = [x, first, y, *steps, lines, x_line, places, y_step]
+    return y, device(where).call("mcf_transpose", args)
+
+
+@drawn(60, HOST, M7, M0, data=st.data())
+def test_transposes(where: str, data: st.DataObject) -> None:
+    """Of every size, with loops around them, whether they are worth it or not."""
+    sizes = tuple(data.draw(st.integers(1, n)) for n in (3, 3))
+    lines, places = data.draw(st.integers(2, 11)), data.draw(st.integers(4, 11))
+    axes = data.draw(st.sampled_from(((0, 1, 3, 2), (1, 0, 3, 2), (3, 0, 1, 2), (0, 3, 1, 2))))
+    shape = (*sizes, lines, places)
+    indices = np.arange(np.prod(shape)).reshape(shape).transpose(axes)
+    strides = dict(zip(axes, (indices.size // np.cumprod(indices.shape)).tolist(), strict=True))
+    steps = (indices.size // np.cumprod(shape)).tolist()
+    loops = tuple((shape[i], steps[i], strides[i]) for i in range(4))
+    x = np.random.default_rng(lines).integers(0, 256, (indices.size, 1)).astype(np.uint8)
+    x.flags.writeable = False
+    np.testing.assert_array_equal(transposed(where, x, 0, loops)[0], x[indices.ravel()])
+
+
+TURNED = {
+    "58 channels in two groups": (order((49, 2, 58), (0, 2, 1)), 3.0),
+    "256 channels in two groups": (order((49, 2, 128), (0, 2, 1)), 2.3),
+    "128 channels in four groups": (order((49, 4, 32), (0, 2, 1)), 2.5),
+    "240 channels in six groups": (order((49, 6, 40), (0, 2, 1)), 3.0),
+    "pixels of 24 channels to planes": (order((64, 24), (1, 0)), 2.5),
+    "pixels of 62 channels to planes": (order((196, 62), (1, 0)), 2.4),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_instructions_of_transposes(name: str) -> None:
+    indices, most = TURNED[name]
+    loops = nest(indices)
+    turned = None if loops is None else transpose(loops)
+    assert turned is not None
+    x = np.random.default_rng(0).integers(0, 256, (len(indices), 1)).astype(np.uint8)
+    y, count = transposed("cortex-m7 -O3", x, indices[0], turned)
+    np.testing.assert_array_equal(y, x[indices])
+    estimate = transpose_instructions(turned)
+    print(f"{name}: {count} instructions, {count / y.size:.2f} per byte, estimate {estimate}")
+    assert count <= most * y.size
+    assert 0.9 <= estimate / count <= 1.1
+
+
+def test_few_bytes_are_no_transpose() -> None:
+    for shape in ((49, 2, 8), (49, 3, 20), (49, 6, 9)):
+        loops = nest(order(shape, (0, 2, 1)))
+        assert loops is not None and transpose(loops) is None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import util_models as models
 
 from mcuformer.ir.graph import Graph
@@ -10,10 +11,10 @@ from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import to_canonical
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.average_pool import average_pool
-from mcuformer.quant.rewrites.expand_groups import expand_groups
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
+from mcuformer.quant.rewrites.merge_groups import merge_groups
 from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
 from mcuformer.quant.rewrites.patch_embed import patch_embed
 from mcuformer.quant.rewrites.rotate_stream import rotate_stream, rotation
@@ -65,18 +66,26 @@ def test_average_pool() -> None:
     assert kinds(average_pool(pooled((1, 1, 1, 1)))) == ["avgpool"]
 
 
-def grouped(group: int, outputs: int) -> Graph:
+def grouped(group: int, outputs: int, channels: int = 4) -> Graph:
     net = models.Net("conv", 0)
-    net.image("x", 5, 5, 4)
+    net.image("x", 5, 5, channels)
     y = net.conv("x", outputs, "conv", kernel=3, stride=1, pad=1, group=group)
     return net.b.done(["x"], [y], {})
 
 
-def test_expand_groups() -> None:
-    dense = applied(expand_groups, grouped(2, 6))
-    assert dense.ops[0].attrs["group"] == 1
-    assert dense.type(str(dense.ops[0].inputs[1])).shape == (3, 3, 4, 6)
-    assert applied(expand_groups, grouped(4, 4)).ops[0].attrs["group"] == 4
+@pytest.mark.parametrize(
+    ("channels", "group", "outputs", "left", "inputs"),
+    [(4, 2, 6, 2, 2), (12, 6, 12, 3, 4), (9, 9, 18, 9, 1), (8, 8, 16, 4, 2), (6, 3, 3, 1, 6)],
+)
+def test_merge_groups(channels: int, group: int, outputs: int, left: int, inputs: int) -> None:
+    """As many as fill 4 outputs, where that divides them."""
+    merged = applied(merge_groups, grouped(group, outputs, channels))
+    assert merged.ops[0].attrs["group"] == left
+    assert merged.type(str(merged.ops[0].inputs[1])).shape == (3, 3, inputs, outputs)
+
+
+def test_depthwise_groups_stay() -> None:
+    assert applied(merge_groups, grouped(4, 4)).ops[0].attrs["group"] == 4
 
 
 def test_patch_embed() -> None:

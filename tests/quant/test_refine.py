@@ -17,7 +17,6 @@ from mcuformer.quant.refine import (
     InputRows,
     IntWeights,
     _ridge,
-    blocks_of,
     fitted,
     fitted_apart,
     plain,
@@ -131,29 +130,17 @@ def test_few_rows_cost_nothing_on_other_rows(bits: int, share: float) -> None:
 
 def test_the_groups_of_a_convolution_are_fitted_each_by_itself() -> None:
     rng = np.random.default_rng(4)
-    x, w = correlated(400, 12, 4), np.zeros((12, 6))
-    for group in range(3):
-        w[group::3, 2 * group : 2 * group + 2] = rng.normal(size=(4, 2))  # as taps of channels lie
-    y = (x @ w).astype("f4")
-    blocks = blocks_of(w)
-    assert [(list(i), list(o)) for i, o in sorted(blocks, key=lambda b: b[1][0])] == [
-        (list(range(g, 12, 3)), [2 * g, 2 * g + 1]) for g in range(3)
-    ]
-    made = fitted_apart(w, x, y, 8, blocks)
-    assert not made.w[w == 0].any()
-    for ins, outs in blocks:
-        alone = fitted(w[np.ix_(ins, outs)], InputRows(x[:, ins]), y[:, outs], 8)
-        np.testing.assert_array_equal(made.w[np.ix_(ins, outs)], alone.w)
+    x, w = correlated(400, 12, 4), rng.normal(size=(4, 6))
+    apart = np.split(x, 3, axis=1)
+    y = np.concatenate([xg @ wg for xg, wg in zip(apart, np.split(w, 3, axis=1), strict=True)], 1)
+    made = fitted_apart(w, apart, y.astype("f4"), 8)
+    for g in range(3):
+        outs = slice(2 * g, 2 * g + 2)
+        alone = fitted(w[:, outs], InputRows(apart[g]), y[:, outs].astype("f4"), 8)
+        np.testing.assert_array_equal(made.w[:, outs], alone.w)
         np.testing.assert_array_equal(made.bias[outs], alone.bias)
-    error = x @ (made.w * made.scale) + made.bias - y
-    assert error.std() < 0.01 * y.std()
-
-
-def test_weights_that_are_no_groups() -> None:
-    dense = np.ones((4, 3))
-    dead = dense * [1, 1, 0]
-    overlapping = np.asarray([[1, 0], [1, 1], [0, 1]])
-    assert blocks_of(dense) == blocks_of(dead) == blocks_of(overlapping) == []
+        error = apart[g] @ (alone.w * alone.scale) + alone.bias - y[:, outs]
+        assert error.std() < 0.01 * y.std()
 
 
 def test_few_rows_are_solved_by_rows() -> None:

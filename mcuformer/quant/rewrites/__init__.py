@@ -4,8 +4,8 @@ They stand behind `mcuformer.passes`, which already folded biases and scales, sp
 moved selections of rows up. Those passes hold for any use of the graph; these depend on what
 integers and kernels can do.
 
-Some bring operators to what has a kernel: a pool without padding is a depthwise convolution, one of
-a few groups a dense one with zeros, a patch embedding writes rows. Some make places to round fewer: the
+Some bring operators to what has a kernel: a pool without padding is a depthwise convolution, groups
+of few outputs are computed together, a patch embedding writes rows. Some make places to round fewer: the
 residual sum and the activation go into the layer before them (`fuse_epilogue`). Some make them better:
 the residual stream is rotated so that no channel stands out (`rotate_stream`), or norms get an output scale
 per channel (`free_norms`), and gamma goes into the layer behind. All keep the results up to float rounding,
@@ -23,10 +23,10 @@ from mcuformer.ir.graph import Graph
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.average_pool import average_pool
-from mcuformer.quant.rewrites.expand_groups import expand_groups
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
+from mcuformer.quant.rewrites.merge_groups import merge_groups
 from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
 from mcuformer.quant.rewrites.own_outputs import own_outputs
 from mcuformer.quant.rewrites.patch_embed import patch_embed
@@ -46,7 +46,7 @@ def prepare(graph: Graph) -> Graph:
 
 def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Graph:
     graph = average_pool(graph)
-    graph = expand_groups(graph)
+    graph = merge_groups(graph)
     graph = regrid_parts(graph)
     graph = patch_embed(graph)
     graph = add_before_reshape(graph)  # after PATCH_EMBED, which writes rows itself

@@ -29,10 +29,14 @@ def gather(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Step
     shown = op.outputs[0], target, rows, 0
     loops = walks.nest(indices) if len(indices) >= LEAST_WALKED else None
     if (x.buffer is None or x.buffer != target.buffer) and loops is not None:
-        first, args = Expr(indices[0] * x.stride), tuple(_steps(loops, x, target))
-        return [Task("mcf_walk", layer, (x.addr, first, target.addr, size, *args),
-                     x.span(source.count), target.span(rows.count), shown=shown,
-                     instructions=walks.instructions(loops, x.row_bytes))]  # fmt: skip
+        first, args = Expr(indices[0] * x.stride), (size, *_steps(loops, x, target))
+        kernel, cost = "mcf_walk", walks.instructions(loops, x.row_bytes)
+        turned = walks.transpose(loops) if x.row_bytes == x.stride == target.stride == 1 else None
+        if turned is not None:
+            kernel, cost = "mcf_transpose", walks.transpose_instructions(turned)
+            args = tuple(_transposed(turned))
+        return [Task(kernel, layer, (x.addr, first, target.addr, *args), x.span(source.count),
+                     target.span(rows.count), shown=shown, instructions=cost)]  # fmt: skip
     if x.buffer is None or x.buffer != target.buffer:
         table = em.index_constant(f"{op.name}.rows", indices)
         parts = (x, target, size, rows.count, table)
@@ -50,6 +54,13 @@ def _steps(loops: walks.Nest, x: Loc, y: Loc) -> Iterator[Expr]:
     """Counts, and steps in bytes."""
     for count, step, to in loops:
         yield from (Expr(count), Expr(step * x.stride), Expr(to * y.stride))
+
+
+def _transposed(loops: walks.Nest) -> Iterator[Expr]:
+    """The two outer loops, then lines of y and places of x, whose other step is one byte."""
+    *outer, (lines, x_line, _), (places, _, y_step) = loops
+    for number in (*(n for loop in outer for n in loop), lines, x_line, places, y_step):
+        yield Expr(number)
 
 
 def cycles(indices: Sequence[int]) -> list[int]:
