@@ -278,6 +278,12 @@ class Emitter:
         made = self.place(view, view.index.reshape(-1, last), keep_scale=True)
         return View(made, np.arange(view.index.size).reshape(view.shape), view.scale)
 
+    def zero_filled(self, view: View) -> View:
+        """The same, and -1 may be written for a zero."""
+        if view.fill == 0 or view.index.size == 0:
+            return view
+        return self.ordered(view) if view.index.min() < 0 else replace(view, fill=0.0)
+
     def unscaled(self, view: View) -> View:
         """`ordered`, with the scale applied."""
         view = self.ordered(view)

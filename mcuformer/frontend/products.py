@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Side:
 
 
 def real(emit: Emitter, view: View) -> View:
-    """`view`, its base a tensor: the product that it is of is emitted, once."""
+    """`view`, its base a tensor, its scale and fill as they were: the product that it is of is emitted, once."""
     base = view.base
     if isinstance(base, Tensor):
         return view
@@ -52,8 +52,7 @@ def real(emit: Emitter, view: View) -> View:
         emit.products[base] = _softmax(emit, made, base) if isinstance(base, Probs) else made
         emit.origin = outer
     made = emit.products[base]
-    index = np.append(made.index.reshape(-1), -1)[view.index]
-    return View(made.base, index, view.scale * made.scale)
+    return replace(view, base=made.base, index=np.append(made.index.reshape(-1), -1)[view.index])
 
 
 def softmax(emit: Emitter, x: View, axis: int) -> View:
@@ -121,7 +120,7 @@ def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
     named = dict(zip("ghmn", sizes, strict=False))
     numbers = np.arange(math.prod(out.shape)).reshape(1, *out.shape)
     index = product.arranged(numbers, y, named, "ghnm" if swap else "ghmn")
-    return View(out, index.reshape(scores.shape), math.copysign(1.0, scores.scale))
+    return View(emit.scaled(out, math.copysign(1.0, scores.scale)), index.reshape(scores.shape))
 
 
 def _present(axes: str, sizes: tuple[int, ...], without: str = "") -> str:

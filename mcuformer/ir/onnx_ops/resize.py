@@ -78,10 +78,10 @@ def target_sizes(
     scales: NDArray | None,
     sizes: NDArray | None,
 ) -> tuple[list[float], list[int]]:
-    """Scale and output size of every axis in `axes`."""
+    """Scale and output size of every axis in `axes`; sizes in float32, where 3 * (5/3) is 5."""
     if scales is not None and scales.size:
-        given = [float(s) for s in scales]
-        return given, [int(np.floor(shape[a] * s)) for a, s in zip(axes, given, strict=True)]
+        grown = np.asarray([shape[a] for a in axes], np.float32) * scales.astype(np.float32)
+        return [float(s) for s in scales], [int(size) for size in np.floor(grown)]
     if sizes is None:
         raise ValueError("Resize has neither scales nor sizes")
     wanted = [int(s) for s in sizes]
@@ -97,8 +97,12 @@ def target_sizes(
 def _coordinates(
     attrs: Attrs, size: int, out: int, scale: float, window: tuple[float, float]
 ) -> NDArray:
-    """Where each output sample lies in the input, in input cells."""
-    i = np.arange(out, dtype=np.float64)
+    """Where each output sample lies in the input, in input cells.
+
+    In float32 for the nearest cell, as onnxruntime: rounding decides which of two that is.
+    """
+    nearest = attrs.get("mode", "nearest") == "nearest"
+    i = np.arange(out, dtype=np.float32 if nearest else np.float64)
     match attrs.get("coordinate_transformation_mode", "half_pixel"):
         case "half_pixel":
             return (i + 0.5) / scale - 0.5
