@@ -112,15 +112,21 @@ def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
     y = f"{rows}.{columns}{'n' if n > 1 else ''}"
     k = scores.a.shape[-1]
     sizes = (*cut, m, n, k)
+    scale, rest = positive(scores.scale)
     attrs = {
         "a": left.layout, "b": right.layout.translate(_SWAPPED), "y": y, "sizes": sizes,
-        "scale": abs(float(scores.scale)),
+        "scale": scale,
     }  # fmt: skip
     out = emit.op("matmul", [left.tensor.name, right.tensor.name], attrs)
     named = dict(zip("ghmn", sizes, strict=False))
     numbers = np.arange(math.prod(out.shape)).reshape(1, *out.shape)
     index = product.arranged(numbers, y, named, "ghnm" if swap else "ghmn")
-    return View(emit.scaled(out, math.copysign(1.0, scores.scale)), index.reshape(scores.shape))
+    return View(emit.scaled(out, rest), index.reshape(scores.shape))
+
+
+def positive(scale: float) -> tuple[float, float]:
+    """A scale that a product of activations may have, and what is left of it: 1, -1 or 0."""
+    return abs(float(scale)) or 1.0, float(np.sign(scale))
 
 
 def _present(axes: str, sizes: tuple[int, ...], without: str = "") -> str:

@@ -141,6 +141,14 @@ READERS = {
 }
 
 
+@pytest.mark.parametrize("scale", [-0.5, 0.0])
+def test_any_scale_of_attention(tmp_path: Path, scale: float) -> None:
+    nodes = [*heads("q"), *KEYS, *heads("v"), N("MatMul", "q k", "s"), N("Mul", "s scale", "t"),
+             N("Softmax", "t", "p"), N("MatMul", "p v", "o"), N("Tanh", "o", "y")]  # fmt: skip
+    ops = imported(tmp_path, nodes, {"scale": np.float32(scale)}).ops
+    assert [op.attrs["scale"] > 0 for op in ops if op.kind == "attention"] == [True]
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_scale_and_padding_of_scores_outlive_them(tmp_path: Path, reader: str) -> None:
     """Readers noted them before the product was emitted."""

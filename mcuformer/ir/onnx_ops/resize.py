@@ -20,6 +20,8 @@ from mcuformer.ir.onnx_ops.base import (
     shape_of,
 )
 
+_SAME = 1e-4  # cells between a size and what a scale in float32 makes of it
+
 
 def resize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x = need(args, 0)
@@ -103,6 +105,7 @@ def _coordinates(
     """
     nearest = attrs.get("mode", "nearest") == "nearest"
     i = np.arange(out, dtype=np.float32 if nearest else np.float64)
+    length = out if abs(size * scale - out) < _SAME else size * scale
     match attrs.get("coordinate_transformation_mode", "half_pixel"):
         case "half_pixel":
             return (i + 0.5) / scale - 0.5
@@ -112,9 +115,9 @@ def _coordinates(
         case "pytorch_half_pixel":
             return (i + 0.5) / scale - 0.5 if out > 1 else np.zeros(out)
         case "align_corners":
-            return i * (size - 1) / (size * scale - 1) if size * scale > 1 else np.zeros(out)
+            return i * (size - 1) / (length - 1) if length > 1 else np.zeros(out)
         case "asymmetric":
-            return i / scale
+            return i * size / length
         case "tf_half_pixel_for_nn":  # of opset 11 and 12
             return (i + 0.5) / scale
         case "tf_crop_and_resize":
