@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Index, Probs, Scores, Tensor, View
 from mcuformer.ir import product
+from mcuformer.ir.types import grid_ends
 
 HIDDEN = -1e3  # a constant below is no bias, but hides a key
 MASKED = -128.0
@@ -50,6 +51,9 @@ def real(emit: Emitter, view: View) -> View:
         emit.origin = tuple(dict.fromkeys((*scores.origin, *outer)))
         made = _scores(emit, scores, isinstance(base, Probs))
         emit.products[base] = _softmax(emit, made, base) if isinstance(base, Probs) else made
+        grid = None if isinstance(base, Probs) else emit.score_grids.get(base)
+        if grid is not None and grid_ends(*grid)[0] == 0 and isinstance(made.base, Tensor):
+            emit.qdq.setdefault(made.base.name, grid)
         emit.origin = outer
     made = emit.products[base]
     return replace(view, base=made.base, index=np.append(made.index.reshape(-1), -1)[view.index])
