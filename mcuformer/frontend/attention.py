@@ -157,14 +157,15 @@ def _emit(emit: Emitter, scores: Scores, v: View) -> tuple[Tensor, NDArray]:
     windows = _windows(scores, v)
     count, heads = len(windows), len(windows[0])
     order = np.asarray(windows)  # [windows, heads] -> score batch
-    q = _rows_of_heads(emit, "q", scores.a, order)
+    scale, rest = products.positive(scores.scale)
+    q = emit.scaled(_rows_of_heads(emit, "q", scores.a, order), rest)
     k = _rows_of_heads(emit, "k", scores.b, order)
     values = _rows_of_heads(emit, "v", v, order, keep_scale=False)
     operands: list[str | None] = [q.name, k.name, values.name]
     bias = _bias(scores.bias, order)
     if bias is not None:
         operands.append(emit.const("bias", bias))
-    attrs: dict[str, object] = {"heads": heads, "scale": float(scores.scale)}
+    attrs: dict[str, object] = {"heads": heads, "scale": scale}
     if count > 1:
         attrs["windows"] = count
     emit.origin = (*scores.origin, *emit.origin)

@@ -91,6 +91,7 @@ def _dilated(
     group: int, scales: NDArray | None,
 ) -> View:  # fmt: skip
     """Every d-th line and pixel, for each of the d*d places to begin, is an image under a kernel without gaps."""
+    x = emit.zero_filled(x)
     count, channels = x.shape[:2]
     extents = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
     grown = [
@@ -128,6 +129,7 @@ def convolved(
         and not any(map(any, pads))
     ):
         return _pointwise(emit, x, w, b, scales)
+    x = emit.zero_filled(x)
     (top, bottom), sides = pads
     height, stride = x.shape[2], strides[0]
     lines = (height + top + bottom - w.shape[2]) // stride + 1

@@ -26,6 +26,7 @@ from mcuformer.ir.optable import CANONICAL, ShapeError
 from mcuformer.ir.types import TensorType
 from mcuformer.operators.moves import MOST_ROWS
 
+Grid = tuple[float, int, str]  # of a QDQ file: scale, zero point, stored type
 _KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
 
 
@@ -40,9 +41,8 @@ class Emitter:
         self.stem = "value"
         self.origin: tuple[str, ...] = ()
         self.made: dict[str, Op] = {}
-        self.qdq: dict[
-            str, tuple[float, int, str]
-        ] = {}  # canonical activation -> file's quantisation
+        self.qdq: dict[str, Grid] = {}  # canonical activation -> file's quantisation
+        self.score_grids: dict[Scores, Grid] = {}  # the same of scores that are no activation yet
         self.weight_scales: dict[str, NDArray] = {}  # canonical weight -> scale per output channel
         self.products: dict[Scores | Probs, View] = {}  # of those whose numbers somebody asked for
         self.of_products: set[str | None] = (
@@ -277,6 +277,12 @@ class Emitter:
         last = view.shape[-1] if view.shape else 1
         made = self.place(view, view.index.reshape(-1, last), keep_scale=True)
         return View(made, np.arange(view.index.size).reshape(view.shape), view.scale)
+
+    def zero_filled(self, view: View) -> View:
+        """The same, and -1 may be written for a zero."""
+        if view.fill == 0 or view.index.size == 0:
+            return view
+        return self.ordered(view) if view.index.min() < 0 else replace(view, fill=0.0)
 
     def unscaled(self, view: View) -> View:
         """`ordered`, with the scale applied."""

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from mcuformer.frontend import arithmetic
 from mcuformer.frontend.arithmetic import Operand
-from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Tensor, View
+from mcuformer.frontend.emit import Emitter, Grid
+from mcuformer.frontend.views import Scores, Tensor, View
 from mcuformer.ir.functions import named
 from mcuformer.ir.types import grid_ends
 
-Grid = tuple[float, int, str]  # scale, zero point, stored type
 _FAR_STEPS = 2.0  # steps of the coarser grid by which ends differ that are not just rounded
 
 
 def noted(emit: Emitter, onnx_name: str, value: Operand | None) -> Operand | None:
     """`value` on the grid that the file gives `onnx_name`, cut at its ends where no base is."""
     grid = emit.graph.meta.get("qdq", {}).get(onnx_name)
-    if grid is None or not isinstance(value, View) or not isinstance(value.base, Tensor):
+    if grid is None or not isinstance(value, View):
+        return value
+    if isinstance(value.base, Scores):
+        return _scores(emit, value, value.base, grid)
+    if not isinstance(value.base, Tensor):
         return value
     cut = _cut(emit, value, grid)
     if cut is not None:
@@ -31,6 +34,19 @@ def noted(emit: Emitter, onnx_name: str, value: Operand | None) -> Operand | Non
     if value.scale > 0 and value.is_bijective():
         scale, zero, dtype = grid
         emit.qdq.setdefault(base.name, (scale / value.scale, zero, dtype))
+    return value
+
+
+def _scores(emit: Emitter, value: View, scores: Scores, grid: Grid) -> View:
+    """A grid that begins at 0 may stand for a Relu: scores that are read as numbers then have it, others
+    are cut. A softmax reads them as they are."""
+    if value.scale <= 0 or not value.is_bijective():
+        return value
+    scale, zero, dtype = grid
+    held = emit.score_grids.setdefault(scores, (scale / value.scale, zero, dtype))
+    least, (low, _) = grid_ends(*grid)[0], grid_ends(*held)
+    if least == 0 and low * value.scale < -_FAR_STEPS * max(scale, held[0] * value.scale):
+        return arithmetic.unary(emit, value, "relu")
     return value
 
 

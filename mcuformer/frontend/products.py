@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Index, Probs, Scores, Tensor, View
 from mcuformer.ir import product
+from mcuformer.ir.types import grid_ends
 
 HIDDEN = -1e3  # a constant below is no bias, but hides a key
 MASKED = -128.0
@@ -40,7 +41,7 @@ class Side:
 
 
 def real(emit: Emitter, view: View) -> View:
-    """`view`, its base a tensor: the product that it is of is emitted, once."""
+    """`view`, its base a tensor, its scale and fill as they were: the product that it is of is emitted, once."""
     base = view.base
     if isinstance(base, Tensor):
         return view
@@ -50,10 +51,12 @@ def real(emit: Emitter, view: View) -> View:
         emit.origin = tuple(dict.fromkeys((*scores.origin, *outer)))
         made = _scores(emit, scores, isinstance(base, Probs))
         emit.products[base] = _softmax(emit, made, base) if isinstance(base, Probs) else made
+        grid = None if isinstance(base, Probs) else emit.score_grids.get(base)
+        if grid is not None and grid_ends(*grid)[0] == 0 and isinstance(made.base, Tensor):
+            emit.qdq.setdefault(made.base.name, grid)
         emit.origin = outer
     made = emit.products[base]
-    index = np.append(made.index.reshape(-1), -1)[view.index]
-    return View(made.base, index, view.scale * made.scale)
+    return replace(view, base=made.base, index=np.append(made.index.reshape(-1), -1)[view.index])
 
 
 def softmax(emit: Emitter, x: View, axis: int) -> View:
@@ -113,15 +116,21 @@ def _product(emit: Emitter, scores: Scores, forwards: bool) -> View:
     y = f"{rows}.{columns}{'n' if n > 1 else ''}"
     k = scores.a.shape[-1]
     sizes = (*cut, m, n, k)
+    scale, rest = positive(scores.scale)
     attrs = {
         "a": left.layout, "b": right.layout.translate(_SWAPPED), "y": y, "sizes": sizes,
-        "scale": abs(float(scores.scale)),
+        "scale": scale,
     }  # fmt: skip
     out = emit.op("matmul", [left.tensor.name, right.tensor.name], attrs)
     named = dict(zip("ghmn", sizes, strict=False))
     numbers = np.arange(math.prod(out.shape)).reshape(1, *out.shape)
     index = product.arranged(numbers, y, named, "ghnm" if swap else "ghmn")
-    return View(out, index.reshape(scores.shape), math.copysign(1.0, scores.scale))
+    return View(emit.scaled(out, rest), index.reshape(scores.shape))
+
+
+def positive(scale: float) -> tuple[float, float]:
+    """A scale that a product of activations may have, and what is left of it: 1, -1 or 0."""
+    return abs(float(scale)) or 1.0, float(np.sign(scale))
 
 
 def _present(axes: str, sizes: tuple[int, ...], without: str = "") -> str:

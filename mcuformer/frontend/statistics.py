@@ -80,11 +80,9 @@ def power(emit: Emitter, x: View, exponent: float) -> View:
     if x.scale == 0 or (x.scale < 0 and exponent != -1):
         x = emit.unscaled(x)
     used = np.unique(x.index)
-    if used.size < x.base_size or used[0] < 0:
+    if used.size < x.base_size or used[0] < 0 or not isinstance(x.base, Tensor):
         x = emit.ordered(x)
     base, factor = x.base, x.scale**exponent
-    if not isinstance(base, Tensor):
-        base = emit.ordered(x).base  # says why not
     assert isinstance(base, Tensor)
     root = emit.made.get(base.name)
     if (

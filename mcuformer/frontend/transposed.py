@@ -107,6 +107,7 @@ def col2im(
     if len(image) != 2:
         raise OwnFault(f"looked for a Col2Im of an image, found one of {len(image)} axes")
     layers = window_layers(attrs, image, block)
+    x = emit.zero_filled(x)
     channels = x.shape[1] // int(np.prod(block))
     total: View | None = None
     for taps, windows in layers:

@@ -34,8 +34,9 @@ def _only_reader(graph: Graph, name: str) -> Op | None:
 def _merged(graph: Graph, op: Op, name: str, given: Pixels) -> Pixels | None:
     """(p / 255 - mean) / std of the result; None for other operators, constants that differ from pixel to
     pixel, and factors of 0 or less."""
-    other = op.inputs[1] if op.inputs[0] == name else op.inputs[0]
-    const = graph.const(other) if op.kind in ("add", "mul") else None
+    if op.kind not in ("add", "mul"):
+        return None
+    const = graph.const(str(op.inputs[1] if op.inputs[0] == name else op.inputs[0]))
     if const is None or const.ndim != 1:
         return None
     mean, std = (np.asarray(v, np.float64) for v in given)

@@ -69,7 +69,7 @@ def _numbers(ctx: Context, op: Op) -> Numbers:
     x, y = str(op.inputs[0]), op.outputs[0]
     centred = centred_input(ctx, x)
     size = group_size(ctx.graph, op)
-    flattest = _flattest(ctx, op) / centred.unit
+    flattest = flatness(ctx, op) / centred.unit
     eps = max(1, round(op.attrs["eps"] * size**2 / centred.unit**2))
     attrs: dict[str, Any] = {"eps_q": min(eps, 2**62)}
     if centred.a is None:
@@ -103,7 +103,7 @@ def centred_input(ctx: Context, x: str) -> Centred:
     return Centred(float(qparams.scale) / scalar, None, z, scalar)
 
 
-def _flattest(ctx: Context, op: Op) -> Flatness:
+def flatness(ctx: Context, op: Op) -> Flatness:
     """Of a group. Where the flattest row lies far below the middle, the next may lie as far below it;
     few rows say nothing of the next, and made-up inputs neither. int8 results keep the quickest shifts."""
     rows = ctx.stats.values[str(op.inputs[0])].rows

@@ -15,9 +15,10 @@ from mcuformer.ir.types import QParams, TensorType
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.class_grids import group_size
 from mcuformer.quant.context import Context
-from mcuformer.quant.lower_norm import Centred, Flatness, affine, centred_input, scalar_of
+from mcuformer.quant.lower_norm import Centred, Flatness, affine, centred_input, flatness, scalar_of
 
 _FLATTER = 4.0  # the flattest group of one sample, beside the same group of all sampled rows
+_NEXT = 2.0  # the flattest group to come, beside the flattest that was seen
 
 
 def lower_groupnorm(ctx: Context, op: Op) -> None:
@@ -104,14 +105,25 @@ def _eps(op: Op, size: int, centred: Centred) -> int:
 
 
 def _flattest(ctx: Context, op: Op) -> Flatness:
-    """Of a group, whose rows were sampled from all samples together."""
-    rows = ctx.stats.values[str(op.inputs[0])].rows
-    parts = rows.reshape(len(rows), op.attrs["groups"], -1)
-    centred = op.attrs.get("centred", True)
-    spread = parts.std(axis=(0, 2)) if centred else np.sqrt((parts**2).mean(axis=(0, 2)))
-    spread = spread / _FLATTER
-    seen = max(math.hypot(float(spread.min()), math.sqrt(op.attrs["eps"])), 1e-6)
+    """Of a group, whose rows were sampled from all samples together where they are many. One row is one
+    of a LayerNorm."""
+    stats, x = ctx.stats.values[str(op.inputs[0])], op.inputs[0]
+    count = math.prod(ctx.shape(x)[:-1])
+    if count == 1:
+        return flatness(ctx, op)
+    parts = stats.rows.reshape(-1, op.attrs["groups"], ctx.shape(x)[-1] // op.attrs["groups"])
+    spread = _spread(op, parts[None]).min() / _FLATTER
+    if len(parts) == count * ctx.stats.count:
+        spread = min(spread, _spread(op, parts.reshape(-1, count, *parts.shape[1:])).min() / _NEXT)
+    seen = max(math.hypot(float(spread), math.sqrt(op.attrs["eps"])), 1e-6)
     return Flatness(seen, seen)
+
+
+def _spread(op: Op, parts: np.ndarray) -> np.ndarray:
+    """Of the groups [samples, rows, groups, channels]."""
+    if op.attrs.get("centred", True):
+        return np.asarray(parts.std(axis=(1, 3)))
+    return np.asarray(np.sqrt((parts**2).mean(axis=(1, 3))))
 
 
 def _usual(ctx: Context, x: str) -> dict[str, Any]:

@@ -47,12 +47,12 @@ class FloatReference:
 
     @property
     def batch(self) -> int:
-        """Samples of one call."""
-        free = all(
-            not isinstance(given.shape[0], int) and shape[0] == 1
-            for given, shape in zip(self._inputs, self._shapes, strict=True)
-        )
-        return _BATCH if free else 1
+        """Samples of one call: many where all inputs and results are declared to begin with one free axis.
+        A file may mix samples, or take only one, for all that its input says."""
+        results = self._session.get_outputs()
+        first = {given.shape[0] if given.shape else 1 for given in (*self._inputs, *results)}
+        named = len(first) == 1 and all(isinstance(axis, str) for axis in first)
+        return _BATCH if named and all(shape[0] == 1 for shape in self._shapes) else 1
 
     def run(self, samples: Sequence[NDArray[np.float32]]) -> tuple[NDArray, ...]:
         """All outputs, each [n, numbers], of samples [n, ...] per input (ONNX layout)."""

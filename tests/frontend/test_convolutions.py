@@ -78,3 +78,23 @@ def test_three_axes_are_refused(tmp_path: Path, kind: str) -> None:
     nodes = [build.node("Reshape", "x s", "r"), node]
     with pytest.raises(UnsupportedModelError, match=r"'n_y': .*(2-D|two axes)"):
         build.load(tmp_path, build.model(nodes, weights, [1, 2, 12, 5]))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("attrs", [{"dilations": [2, 1], "pads": [2, 0, 1, 1]}, {"pads": [1] * 4}])
+def test_padding_of_ones_inside_of_zeros(
+    tmp_path: Path, attrs: dict[str, object], batch: int
+) -> None:
+    nodes = [
+        build.node("Reshape", "x s", "r"),
+        build.node("Pad", "r p one", "padded"),
+        build.node("Conv", "padded w b", "y", **attrs),
+    ]
+    weights = {
+        "s": np.array([batch, 4 // batch, 5, 6]),
+        "p": np.array([0, 0, 1, 0, 0, 0, 2, 1]),
+        "one": np.float32(1),
+        "w": build.rand(3, 4 // batch, 2, 3),
+        "b": build.rand(3),
+    }
+    check(tmp_path, nodes, weights, [1, 4, 5, 6])

@@ -108,3 +108,14 @@ def test_bytes_that_are_no_image_or_not_converted(tmp_path: Path, shape: tuple[i
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     with pytest.raises(UnsupportedModelError, match="uint8 that is cast to float"):
         load(tmp_path, proto)
+
+
+@pytest.mark.parametrize("reader", ["Relu", "GlobalMaxPool", "Softmax"])
+def test_bytes_that_an_operator_of_one_operand_reads(tmp_path: Path, reader: str) -> None:
+    proto = model([*normalised(False), node(reader, "n", "y")], constants(False), FIRST)
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    graph = load(tmp_path, proto)
+    (pixels,) = graph.meta["input_pixels"]
+    x = np.random.default_rng(0).integers(0, 256, FIRST).astype(np.uint8)
+    (reals,) = InputCodec(graph, [pixels]).to_float([x])
+    equals_the_file(tmp_path, graph, x, reals)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zoo
 from onnx import NodeProto
-from util_attention_forms import FORMS, HEADS, WEIGHTS, D, E, T, heads
+from util_attention_forms import FORMS, HEADS, KEYS, WEIGHTS, D, E, T, heads
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import onnx_outputs, run_float
@@ -122,3 +122,41 @@ def test_channels_of_many_tokens_are_multiplied_where_they_lie(tmp_path: Path) -
     kinds = [op.kind for op in graph.ops]
     assert kinds.count("matmul") == 2
     assert "gather" not in kinds
+
+
+NEGATIVE = [*heads("q"), *KEYS, N("Neg", "q", "q9"), N("MatMul", "q9 k", "s")]
+READERS = {
+    "a linear layer": [N("MatMul", "s w66", "y")],
+    "one over the heads": [N("Conv", "s w3", "y")],
+    "one over rows": [N("Transpose", "s", "t", perm=[0, 2, 3, 1]), N("MatMul", "t w33", "y")],
+    "a sum": [N("Add", "s q9", "y")],
+    "a product": [N("Mul", "s q9", "y")],
+    "a mean": [N("ReduceMean", "s", "y", axes=[2])],
+    "a pool": [N("AveragePool", "s", "y", kernel_shape=[2, 2])],
+    "its largest": [N("ReduceMax", "s", "y", axes=[3])],
+    "a norm": [N("LayerNormalization", "s w6", "y")],
+    "padding": [N("Pad", "s pads two", "p"), N("MatMul", "p w76", "y")],
+    "a quotient": [N("Add", "s many", "p"), N("Reciprocal", "p", "y")],
+    "Softmax over rows": [N("Softmax", "s", "y", axis=1)],
+}
+
+
+@pytest.mark.parametrize("scale", [-0.5, 0.0])
+def test_any_scale_of_attention(tmp_path: Path, scale: float) -> None:
+    nodes = [*heads("q"), *KEYS, *heads("v"), N("MatMul", "q k", "s"), N("Mul", "s scale", "t"),
+             N("Softmax", "t", "p"), N("MatMul", "p v", "o"), N("Tanh", "o", "y")]  # fmt: skip
+    ops = imported(tmp_path, nodes, {"scale": np.float32(scale)}).ops
+    assert [op.attrs["scale"] > 0 for op in ops if op.kind == "attention"] == [True]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_scale_and_padding_of_scores_outlive_them(tmp_path: Path, reader: str) -> None:
+    """Readers noted them before the product was emitted."""
+    weights = {
+        "w66": RAND(6, 6), "w33": RAND(3, 3), "w3": RAND(3, 3, 1, 1), "w6": RAND(6), "w76": RAND(7, 6),
+        "pads": np.asarray([0, 0, 0, 0, 0, 0, 0, 1]), "two": np.float32(2), "many": np.float32(60),
+    }  # fmt: skip
+    nodes = READERS[reader]
+    if "q9" in " ".join(" ".join(n.input) for n in nodes):
+        nodes = [N("ReduceMean", "q9", "r", axes=[3]), N(nodes[0].op_type, "s r", "y")]
+    imported(tmp_path, [*NEGATIVE, *nodes], weights)

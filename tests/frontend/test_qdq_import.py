@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import build
 import numpy as np
 import onnx
 import pytest
@@ -82,3 +85,36 @@ def test_activations_that_quantisation_hides(name: str, fn: str) -> None:
     assert "Relu" not in kinds
     graph = load_model(zoo.path(name))
     assert [op.attrs["fn"] for op in graph.ops if op.kind == "unary"] == [fn]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_scores_that_a_grid_cuts_at_zero(tmp_path: Path, scaled: bool, sign: float) -> None:
+    """Attention by Relu: the zero point alone holds it, on scores or behind a factor of theirs."""
+    nodes = [
+        build.node("MatMul", "x wq", "q"),
+        build.node("MatMul", "x wk", "k"),
+        build.node("Mul", "k sign", "l"),
+        build.node("Transpose", "l", "t", perm=[0, 2, 1]),
+        build.node("MatMul", "q t", "s"),
+    ]
+    weights = {"wq": build.rand(6, 6), "wk": build.rand(6, 6, seed=1), "sign": np.float32(sign)}
+    grids = {"a": (0.5, 0)} if scaled else {}
+    grids["b"] = (0.25, -128)
+    last = "s"
+    for name, (scale, zero) in grids.items():
+        if name == "b" and scaled:
+            nodes.append(build.node("Mul", f"{last} half", "h"))
+            weights["half"], last = np.float32(0.5), "h"
+        weights |= {f"{name}s": np.float32(scale), f"{name}z": np.int8(zero)}
+        nodes += [
+            build.node("QuantizeLinear", f"{last} {name}s {name}z", f"{name}q"),
+            build.node("DequantizeLinear", f"{name}q {name}s {name}z", f"{name}d"),
+        ]
+        last = f"{name}d"
+    proto = build.model([*nodes, build.node("MatMul", f"{last} x", "y")], weights, x=[1, 4, 6])
+    graph = build.load(tmp_path, proto)
+    x = build.rand(1, 4, 6, seed=2)
+    (wanted,) = zoo.onnxruntime_outputs(proto.SerializeToString(), x)
+    got = onnx_outputs(graph, run_float(graph, x))[0]
+    assert np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()

@@ -108,3 +108,19 @@ def test_weights_that_overflow(tmp_path: Path) -> None:
     )
     (reason,) = (refusal(graph, op) for op in graph.ops if op.kind == "resize")
     assert reason is not None and "cubic_coeff_a of -0.5" in reason
+
+
+@pytest.mark.parametrize(("size", "out"), [(3, 5), (7, 1), (7, 8), (13, 4), (13, 9)])
+@pytest.mark.parametrize("given", ["sizes", "scales"])
+@pytest.mark.parametrize("nearest", ["floor", "round_prefer_ceil"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric", "align_corners"])
+def test_float32_decides_which_cell_is_nearest(
+    tmp_path: Path, coordinates: str, nearest: str, given: str, size: int, out: int
+) -> None:
+    """And how many there are: 3 * (5/3) is 5."""
+    scales = np.array([1, 1, 1, out / size], np.float32)
+    array = np.array([1, 3, 4, out]) if given == "sizes" else scales
+    inputs = "x _ _ s" if given == "sizes" else "x _ s"
+    how = {"nearest_mode": nearest, "coordinate_transformation_mode": coordinates}
+    node = build.node("Resize", inputs, "y", mode="nearest", **how)
+    check(tmp_path, [node], {"s": array}, [1, 3, 4, size])

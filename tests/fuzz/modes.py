@@ -9,7 +9,7 @@ from typing import get_args
 from fuzz.choices import Choices
 from mcuformer.compile.options import CompileOptions, InputMode, Optimize
 
-ACTIVATIONS = ("8", "mixed", "16")
+ACTIVATIONS = ("8", "auto", "16")
 WEIGHT_BITS = ("8", "4", "auto")
 BOARDS = ("stm32f746", "stm32f429")  # a Cortex-M7 and a Cortex-M4
 METHODS = ("mse", "minmax", "percentile")

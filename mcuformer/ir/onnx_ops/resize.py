@@ -20,6 +20,8 @@ from mcuformer.ir.onnx_ops.base import (
     shape_of,
 )
 
+_SAME = 1e-4  # cells between a size and what a scale in float32 makes of it
+
 
 def resize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     x = need(args, 0)
@@ -78,10 +80,10 @@ def target_sizes(
     scales: NDArray | None,
     sizes: NDArray | None,
 ) -> tuple[list[float], list[int]]:
-    """Scale and output size of every axis in `axes`."""
+    """Scale and output size of every axis in `axes`; sizes in float32, where 3 * (5/3) is 5."""
     if scales is not None and scales.size:
-        given = [float(s) for s in scales]
-        return given, [int(np.floor(shape[a] * s)) for a, s in zip(axes, given, strict=True)]
+        grown = np.asarray([shape[a] for a in axes], np.float32) * scales.astype(np.float32)
+        return [float(s) for s in scales], [int(size) for size in np.floor(grown)]
     if sizes is None:
         raise ValueError("Resize has neither scales nor sizes")
     wanted = [int(s) for s in sizes]
@@ -97,8 +99,13 @@ def target_sizes(
 def _coordinates(
     attrs: Attrs, size: int, out: int, scale: float, window: tuple[float, float]
 ) -> NDArray:
-    """Where each output sample lies in the input, in input cells."""
-    i = np.arange(out, dtype=np.float64)
+    """Where each output sample lies in the input, in input cells.
+
+    In float32 for the nearest cell, as onnxruntime: rounding decides which of two that is.
+    """
+    nearest = attrs.get("mode", "nearest") == "nearest"
+    i = np.arange(out, dtype=np.float32 if nearest else np.float64)
+    length = out if abs(size * scale - out) < _SAME else size * scale
     match attrs.get("coordinate_transformation_mode", "half_pixel"):
         case "half_pixel":
             return (i + 0.5) / scale - 0.5
@@ -108,9 +115,9 @@ def _coordinates(
         case "pytorch_half_pixel":
             return (i + 0.5) / scale - 0.5 if out > 1 else np.zeros(out)
         case "align_corners":
-            return i * (size - 1) / (size * scale - 1) if size * scale > 1 else np.zeros(out)
+            return i * (size - 1) / (length - 1) if length > 1 else np.zeros(out)
         case "asymmetric":
-            return i / scale
+            return i * size / length
         case "tf_half_pixel_for_nn":  # of opset 11 and 12
             return (i + 0.5) / scale
         case "tf_crop_and_resize":
