@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _coordinates(
     In float32 for the nearest cell, as onnxruntime: rounding decides which of two that is.
     """
     nearest = attrs.get("mode", "nearest") == "nearest"
-    i = np.arange(out, dtype=np.float32 if nearest else np.float64)
+    i: NDArray[Any] = np.arange(out).astype(np.float32 if nearest else np.float64)
     length = out if abs(size * scale - out) < _SAME else size * scale
     match attrs.get("coordinate_transformation_mode", "half_pixel"):
         case "half_pixel":
