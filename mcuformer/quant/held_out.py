@@ -17,6 +17,8 @@ _SHARES = (0.0, 0.3, 0.6, 1.0)  # of the widest channel
 _SPARE_FACTOR, _SPARE_SHARE = 1.5, 0.5
 _ROWS = 2048  # that say what a range costs
 _MARGIN = 4.0  # of one sample; of more, as many times less
+_MOST_ROOM = 0.5  # by their number alone, of what may be cut
+_CLIPPING = 4.0  # weight of what is cut, as in ranges.py: within a row its errors have one sign
 _WORTH = 0.85  # of the error of the extremes as they are: less is no reason to widen them
 Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -66,16 +68,19 @@ def reaching(
     """`ends` (C,) of all samples with room for the next; None where none is needed, and cutting
     them may be tried. `rows` [R, C] are those of `groups`.
 
-    What is never negative is not cut, and has room by the number of samples at the least: all its
-    errors have one sign, and sums add them up.
+    At the least there is room by the number of samples. Of many samples that is next to none: then
+    only what is never negative has it and is not cut, since all its errors have one sign.
     """
     positive = not symmetric and bool(ends[0].min() >= 0)
     factor, share = 1.0, 0.0
     if len(groups.ends) > 1:
         others = _others(groups.ends, symmetric)
         factor, share = _cheapest(_parts(groups, rows), others, levels, positive)
+    room = _MARGIN / groups.samples
     if positive:
-        factor = max(factor, 1 + _MARGIN / groups.samples)
+        factor = max(factor, 1 + room)
+    elif len(groups.ends) > 1 and not symmetric and 1 + room > _FACTORS[1]:
+        factor = max(factor, 1 + min(room, _MOST_ROOM))
     if (factor, share) == (1.0, 0.0):
         return None
     return _widened(*ends, factor, share, positive)
@@ -128,7 +133,8 @@ def _cost(parts: NDArray, low: NDArray, high: NDArray, levels: int) -> float:
     their steps."""
     steps = (high - low) / (levels - 1)
     beyond = parts - np.clip(parts, low.astype(np.float32), high.astype(np.float32))
-    error = np.square(steps).sum(axis=-1) / 12 + np.einsum("grc,grc->gr", beyond, beyond)
+    cut = np.einsum("grc,grc->gr", beyond, beyond)
+    error = np.square(steps).sum(axis=-1) / 12 + _CLIPPING * cut
     return float(np.sqrt(error).mean())
 
 
