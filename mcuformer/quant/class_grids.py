@@ -14,6 +14,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
+from mcuformer.quant.followed_grids import followed_grid
 from mcuformer.quant.held_out import joined_ends
 from mcuformer.quant.policy import Policy, has_multiples, makers
 from mcuformer.quant.ranges import value_range
@@ -28,7 +29,10 @@ def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> N
     value = merged(stats, policy, name)
     producers = graph.producers()
     producer = producers.get(name)
-    if any(n in producers and producers[n].kind == "argmax" for n in policy.members):
+    followed = followed_grid(graph, policy, done)
+    if followed is not None:
+        qparams = followed
+    elif any(n in producers and producers[n].kind == "argmax" for n in policy.members):
         qparams = QParams(np.asarray(1.0), np.asarray(0.0))  # an index is the number itself
     elif policy.dtype == "int16":
         qparams = _int16(value)

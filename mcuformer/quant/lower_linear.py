@@ -85,12 +85,13 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     out = op.outputs[0]
     qparams, dtype = ctx.qparams(out), ctx.dtype(out)
     table = end_table(op.attrs["fn"], qparams, dtype, op.name)
-    if table and dtype == "int16":
-        table = table.within(_furthest(layer))
-    scale = np.asarray(table.scale) if table else qparams.scale
-    zero = np.asarray(table.zero) if table else qparams.zero_point
     unit = UNITS[bits]
+    scale = np.asarray(table.scale) if table else qparams.scale
     acc_scale, w_int, bias = _rounded(weights, scale, unit)
+    if table and dtype == "int16":
+        table = table.within(_furthest(acc_scale, w_int, bias, layer.reach))
+        scale = np.asarray(table.scale)
+    zero = np.asarray(table.zero) if table else qparams.zero_point
     bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
     chunks = k_chunks(w_int, bias, layer.reach, unit)
     end = solve(
@@ -129,9 +130,11 @@ def _arrays(
     }
 
 
-def _furthest(layer: WeightedSum) -> float:
-    """The largest magnitude of a sum, whatever the input."""
-    return float((np.abs(layer.w).sum(axis=0) * layer.reach + np.abs(layer.bias)).max())
+def _furthest(acc_scale: NDArray, w_int: NDArray, bias: NDArray, reach: int) -> float:
+    """No sum is larger, whatever the input; the largest of any channel in the coarsest one's steps,
+    since channels share their shifts."""
+    most = largest_sums(w_int, bias, reach, [w_int.shape[1]]).max()
+    return float(most) * float(acc_scale.max())
 
 
 def _layer(ctx: Context, op: Op) -> WeightedSum:

@@ -23,6 +23,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.average_pool import average_pool
+from mcuformer.quant.rewrites.finish_rows import finish_rows
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
@@ -50,6 +51,7 @@ def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Gra
     graph = regrid_parts(graph)
     graph = patch_embed(graph)
     graph = add_before_reshape(graph)  # after PATCH_EMBED, which writes rows itself
+    graph = finish_rows(graph)
     graph = dedupe(norm_after_selection(graph))  # one selection of the stream for its readers
     graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import WEIGHTED
+from mcuformer.quant.classes import value_classes
 from mcuformer.quant.rewrites.edit import Rewrite
 
 PRODUCERS = WEIGHTED
@@ -13,9 +16,10 @@ def fuse_epilogue(graph: Graph) -> Graph:
     """add(linear(x, w, b), r) -> linear(x, w, b, r);  fn(linear(x, w, b)) -> linear(x, w, b) fn=fn.
 
     Where nothing else reads the sum. A linear layer then has the inputs (x, w, b|None, r|None)
-    and the attribute `fn` (None without). r is an activation or a constant of rows.
+    and the attribute `fn` (None without). r is an activation or a constant of rows. A ReLU follows
+    the residual sum, too, where the ends of the type are all it needs.
     """
-    edit = Rewrite(graph)
+    edit, classes = Rewrite(graph), value_classes(graph)
     fused: dict[str, Op] = {}  # intermediate value -> its producer, not yet emitted
     for op in graph.ops:
         if op.kind in PRODUCERS:
@@ -32,8 +36,25 @@ def fuse_epilogue(graph: Graph) -> Graph:
             inputs[3] = next(n for n in op.inputs if n != source.outputs[0])
         else:
             attrs["fn"] = op.attrs["fn"]
-        edit.emit(source, inputs, attrs=attrs, outputs=op.outputs, origin=source.origin + op.origin)
+        origin = source.origin + op.origin
+        whole = source.replace(inputs=tuple(inputs), attrs=attrs, outputs=op.outputs, origin=origin)
+        if op.kind == "add" and _saturates(edit, edit.only_reader(op.outputs[0]), classes):
+            fused[op.outputs[0]] = whole
+        else:
+            edit.keep(whole)
     return edit.done()
+
+
+def _saturates(edit: Rewrite, reader: Op | None, classes: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether it is a ReLU whose grid can end at 0: all that share it are numbers of ReLUs."""
+    if reader is None or reader.attrs.get("fn") != "relu":
+        return False
+    made = [edit.producers.get(n) for n in classes[reader.outputs[0]]]
+    return all(op is not None and _keeps_sign(op) for op in made)
+
+
+def _keeps_sign(op: Op) -> bool:
+    return op.attrs.get("fn") == "relu" or op.kind in ("reshape", "maxpool", "slice", "gather")
 
 
 def _absorber(edit: Rewrite, op: Op) -> Op | None:
