@@ -109,7 +109,8 @@ def windows(d: Draw, x: str) -> str | None:
     if d.chance(20):  # one query for several keys, as Hiera pools them
         few = next(f for f in (2, 3, 5, a * b) if a * b % f == 0)
         apart = d.reshape(q, (n, few, a * b // few, width), kept=False)
-        q = d.reshape(d.slice(apart, 1, 0, 1), (1, t // few, width))
+        first = d.node("Slice", [apart, d.ints(0), d.ints(1), d.ints(1)], None)
+        q = d.reshape(first, (1, t // few, width))
         return linear(d, _attend(d, q, k, v, heads, n), c)
     o = linear(d, _attend(d, q, k, v, heads, n), c)
     back = d.reshape(o, (h // a, w // b, a, b, c), kept=False)
