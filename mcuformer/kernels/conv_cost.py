@@ -12,11 +12,8 @@ from mcuformer.kernels.shapes import Values, constant, round4
 PAIR_3X9 = 159  # of two patches of 3x3 pixels of 3 bytes
 PAIR_OF_LINES, LINE = 63, 60  # of two patches whose kernel rows need no copy
 PATCH_COPY, COPY_LINE, COPY_BYTE = 70, 33, 1.8  # of a patch gathered as bytes
-GROUP, PAIR_OF_PIECES, GATHERED_PIECE = (
-    150,
-    78,
-    61,
-)  # of a group; of its two patches that need no copy
+# Of a group; of its two patches that need no copy.
+GROUP, PAIR_OF_PIECES, GATHERED_PIECE = 150, 68, 61
 GROUP_COPY, GROUP_LINE, GROUP_TAP = 58, 40, 22  # of a group of a patch gathered as bytes
 TAP_WORDS, TAP_WORD, TAP_BYTE = 13, 4, 4
 EDGE = 1.3  # times dearer at the border of the image
