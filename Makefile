@@ -7,7 +7,7 @@ COUNT ?= 200
 SEED ?= 1
 FIRST ?= 0
 LEVEL ?= host
-SUBJECTS_SINCE := e70d8db# the history before it has longer ones
+SUBJECTS_SINCE := 2278681
 export VENV
 
 .DEFAULT_GOAL := help
