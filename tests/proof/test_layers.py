@@ -86,6 +86,7 @@ def faults(
 
 
 def test_noise_of_many_layers_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults(120, "mixed", attention=True) == []
     assert faults(120, "mixed", attention=True, method="minmax") == []
     monkeypatch.setattr(layers, "JUMP_DB", -1.0)  # there is such noise, of ranges without room
     assert faults(120, "mixed", attention=True, method="minmax") != []
