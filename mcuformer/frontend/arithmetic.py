@@ -74,7 +74,7 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
 
 def _before_const(emit: Emitter, view: View, const: NDArray) -> View:
     """`ordered`, but pixels of a convolution stay an image: it takes in one number per channel."""
-    convolved = isinstance(view.base, Tensor) and emit.is_convolved(view.base.name)
+    convolved = isinstance(view.base, Tensor) and view.base.name in emit.convolved
     if convolved and view.is_bijective() and in_base_order(view, const).ndim == 1:
         return view
     return emit.ordered(view)

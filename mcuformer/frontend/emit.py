@@ -48,6 +48,7 @@ class Emitter:
         self.of_products: set[str | None] = (
             set()
         )  # they, and what is made of them element by element
+        self.convolved: set[str] = set()  # of a convolution, and constants per channel behind it
 
     def op(
         self,
@@ -76,6 +77,9 @@ class Emitter:
         self.made[out] = self.builder.ops[-1]
         if kind == "matmul" or (kind in _KEPT and not self.of_products.isdisjoint(operands)):
             self.of_products.add(out)
+        per_channel = kind in ("add", "mul") and len(shapes[1] or ()) == 1
+        if kind == "conv2d" or (per_channel and operands[0] in self.convolved):
+            self.convolved.add(out)
         if kind in ("reshape", "slice", "gather") and operands[0] in self.qdq:
             self.qdq[out] = self.qdq[str(operands[0])]
         return Tensor(out, shape)
@@ -89,16 +93,6 @@ class Emitter:
 
     def is_const(self, view: View) -> bool:
         return isinstance(view.base, Tensor) and self.builder.values[view.base.name].is_const
-
-    def is_convolved(self, name: str) -> bool:
-        """Whether a convolution made it, or constants per channel behind one."""
-        op = self.made.get(name)
-        while op is not None and op.kind in ("add", "mul") and len(self._shape_of(op, 1)) == 1:
-            op = self.made.get(str(op.inputs[0]))
-        return op is not None and op.kind == "conv2d"
-
-    def _shape_of(self, op: Op, i: int) -> tuple[int, ...]:
-        return self.builder.values[str(op.inputs[i])].type.shape
 
     def const(self, suffix: str, data: NDArray) -> str:
         array = np.ascontiguousarray(data, np.float32)
