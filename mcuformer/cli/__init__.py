@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "Write a trained network as ONNX.",
     "compile": "Compile an ONNX model to C, firmware and a report.",
     "analyze": "Print the figures of compile with no toolchain and no data.",
+    "attention": "Show how far every head of a model looks.",
     "run": "Run the compiled firmware on one input in an emulator.",
     "validate": "Compare accuracy, logits and bits with the float model and the interpreter.",
     "flash": "Write the firmware to a board.",

@@ -103,6 +103,14 @@ def sums(op: Op, args: Args) -> tuple[NDArray, NDArray, NDArray | None]:
     return exact_matmul(qh, np.swapaxes(kh, -1, -2)), vh, bias
 
 
+def attention_weights(op: Op, args: Args) -> tuple[NDArray, NDArray]:
+    """What v is weighed with, [..., n, h, Tq/n, Tk/n] before it is divided by its sum; v by heads."""
+    attrs = op.attrs
+    acc, vh, bias = sums(op, args)
+    steps = score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias)
+    return probabilities(steps, attrs["p_shift"]), vh
+
+
 def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
     """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h|n*h,Tq/n,Tk/n]? -> y[Tq,h*dv].
 
@@ -110,9 +118,7 @@ def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
     windows = n the rows are n groups of equal length and attention stays inside a group.
     """
     attrs = op.attrs
-    acc, vh, bias = sums(op, args)
-    steps = score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias)
-    p = probabilities(steps, attrs["p_shift"])
+    p, vh = attention_weights(op, args)
     o = checked(exact_matmul(p, vh), f"{op.name}: P V")
     total = p.sum(axis=-1, keepdims=True)
     y = normalise(o, total, per_head(attrs["o_mant"]), per_head(attrs["o_exp"]))

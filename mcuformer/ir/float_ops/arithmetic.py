@@ -73,14 +73,25 @@ def attended(
     q: NDArray, k: NDArray, v: NDArray, bias: NDArray | None, heads: int, scale: float, windows: int
 ) -> NDArray:
     """Rows [..., windows * T, heads * d] attend to the keys of their window."""
-    split = (
-        x.reshape(*x.shape[:-2], windows, x.shape[-2] // windows, heads, -1) for x in (q, k, v)
-    )
-    q, k, v = (np.moveaxis(x, -2, -3) for x in split)  # [..., windows, heads, T, d]
+    p = attention_weights(q, k, bias, heads, scale, windows)
+    y = np.moveaxis(p @ by_window(v, heads, windows), -3, -2)
+    return y.reshape(*y.shape[:-4], y.shape[-4] * y.shape[-3], -1)
+
+
+def attention_weights(
+    q: NDArray, k: NDArray, bias: NDArray | None, heads: int, scale: float, windows: int
+) -> NDArray:
+    """Probabilities [..., windows, heads, queries, keys]."""
+    q, k = (by_window(x, heads, windows) for x in (q, k))
     scores = q @ np.swapaxes(k, -1, -2)
     scores *= np.float32(scale)
     if bias is not None:
         every = bias.shape[0] > heads  # one for every window
         scores = scores + (bias.reshape(windows, heads, *bias.shape[1:]) if every else bias)
-    y = np.moveaxis(softmax(scores) @ v, -3, -2)
-    return y.reshape(*y.shape[:-4], y.shape[-4] * y.shape[-3], -1)
+    return softmax(scores)
+
+
+def by_window(x: NDArray, heads: int, windows: int) -> NDArray:
+    """[..., windows * T, heads * d] -> [..., windows, heads, T, d]."""
+    split = x.reshape(*x.shape[:-2], windows, x.shape[-2] // windows, heads, -1)
+    return np.moveaxis(split, -2, -3)

@@ -1,0 +1,57 @@
+"""`mcuformer attention` on a trained model: float and integer figures, the page, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcuformer.cli import invoke
+from mcuformer.locality.page import page, shade
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODEL = str(EXAMPLES / "fashion_vit.onnx")
+DATA = str(EXAMPLES / "fashion_calibration.npz")
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
+    """The JSON document and the page of one run."""
+    report = tmp_path_factory.mktemp("attention") / "out.html"
+    words = ["attention", MODEL, "--data", DATA, "--limit", "12", "--image", "3"]
+    file = report.with_suffix(".json")
+    assert invoke([*words, "--report", str(file)]) == 0
+    document = json.loads(file.read_text(encoding="utf-8"))
+    return document, page(document)
+
+
+def test_every_head_has_its_figures_twice(printed: tuple[dict, str]) -> None:
+    document, _ = printed
+    assert document["samples"] == 12 and document["layers"]
+    for layer in document["layers"]:
+        assert layer["why"] is None
+        assert len(layer["heads"]) == len(layer["int_heads"]) == len(layer["maps"])
+        for ours, ints in zip(layer["heads"], layer["int_heads"], strict=True):
+            assert 0 < ours["distance"] < 1 and 0 < ours["entropy"] <= 1
+            assert ours["mass"][-1] == pytest.approx(1, abs=1e-3)
+            assert ints["distance"] == pytest.approx(ours["distance"], abs=0.03)
+
+
+def test_the_page_shows_heads_by_layer(printed: tuple[dict, str]) -> None:
+    document, text = printed
+    heads = sum(len(layer["heads"]) for layer in document["layers"])
+    assert text.count("<td style=") == 2 * heads and text.count("<svg") == heads
+    assert "<script" not in text
+    assert shade(0) != shade(1)
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["attention", MODEL, "--data", DATA, "--limit", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "2 of" in out and "within 1" in out and "heads: distance" in out
+
+
+def test_an_image_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["attention", MODEL, "--data", DATA, "--image", "100000"]) == 2
+    assert "--image 100000" in capsys.readouterr().err
