@@ -180,7 +180,7 @@ def _package(f: Figures, work: Path) -> Path:
     folder = work / "package"
     if not folder.exists():
         folder.mkdir()
-        write_package(folder, f.program, f.plan, f.board)
+        write_package(folder, f.program, f.plan, f.board, f.weights)
     return folder
 
 
