@@ -22,7 +22,8 @@ from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import CONVOLUTIONS, JOINS, MEANS, PICKS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.conv import strip_choices
-from mcuformer.schedule.ways.embed import PatchGrid, by_patches, line_choices
+from mcuformer.schedule.ways.embed import by_patches, line_choices
+from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
 from mcuformer.util.speed import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
@@ -145,17 +146,14 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
         yield _fixed(book, fr, region, Choice("windows"), window)
         for tile in _tiles(window):
             if 1 < tile < window:
-                yield _window_tiles(book, fr, region, tile, window)
+                choice = Choice("window tiles", tile, tile)
+                yield _windows(book, fr, region, choice, window)
     elif attention is not None:
         keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
         yield _kept(book, fr, region, _tiles(keys), _tiles(_queries(fr, region)))
         yield _tiled(book, fr, region, "heads", keys, BUDGETS[2:])
     elif op.kind in CONVOLUTIONS:
-        for n in _lines(fr, region):
-            if not by_patches(fr.graph, op):
-                yield _strips(book, fr, region, n)
-                continue
-            yield _fixed(book, fr, region, Choice("rows", lines=n))
+        yield from _images(book, fr, region)
     elif op.kind in VIEWS | JOINS | PICKS:
         yield _fixed(book, fr, region, Choice("rows"))
     else:
@@ -163,13 +161,22 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
         yield _tiled(book, fr, region, "rows", fr.emitter.values[name].type.shape[0], BUDGETS)
 
 
-def _lines(fr: Skeleton, region: Region) -> list[int]:
-    """Image lines of patches at a time, or lines of a convolution's strips."""
-    op = region.ops[-1]
-    if not by_patches(fr.graph, op):
-        return strip_choices(fr.emitter, region)
-    pulled = str(op.inputs[0]) not in fr.emitter.where
-    return line_choices(PatchGrid.of(fr.emitter, op)) if pulled else [op.attrs["kernel"][0]]
+def _images(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
+    """Patches, or a chain of convolutions in strips; where both can be, both."""
+    op, em = region.ops[-1], fr.emitter
+    if by_patches(fr.graph, op):
+        pulled = str(op.inputs[0]) not in em.where
+        for n in line_choices(op) if pulled else [op.attrs["kernel"][0]]:
+            yield _fixed(book, fr, region, Choice("rows", lines=n))
+        return
+    if reads_patches(em, region):
+        for choice in patch_row_choices(em, region):
+            yield _windows(book, fr, region, choice)
+        at = em.where.get(str(op.inputs[0]))
+        if at is None or at.buffer == em.where[region.target].buffer:
+            return
+    for n in strip_choices(em, region):
+        yield _windows(book, fr, region, Choice("rows", lines=n))
 
 
 def _queries(fr: Skeleton, region: Region) -> int:
@@ -182,17 +189,10 @@ def _tiles(rows: int) -> list[int]:
     return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
 
 
-def _strips(book: CostBook, fr: Skeleton, region: Region, lines: int) -> Trial:
-    """A chain of convolutions in strips of `lines` lines, under every budget."""
-    drafted = draft_windows(book, *_emit(fr, region, Choice("rows", lines=lines)))
-    return _budgets(drafted, 1, lambda i: Choice("rows", lines=lines, budget=BUDGETS[i]))
-
-
-def _window_tiles(book: CostBook, fr: Skeleton, region: Region, tile: int, window: int) -> Trial:
-    """One window's K and V, its queries in tiles of `tile` rows: loops in a loop, so lives are exact."""
-    choice = Choice("window tiles", tile, tile)
+def _windows(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:
+    """Strips of lines, or loops in a loop, under every budget: lives are exact."""
     drafted = draft_windows(book, *_emit(fr, region, choice))
-    return _budgets(drafted, window, lambda i: replace(choice, budget=BUDGETS[i]))
+    return _budgets(drafted, tile, lambda i: replace(choice, budget=BUDGETS[i]))
 
 
 def _fixed(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:

@@ -22,6 +22,7 @@ from mcuformer.schedule.ways.heads import head_by_head
 from mcuformer.schedule.ways.join import concat, copies_first, move
 from mcuformer.schedule.ways.kept import keep_kv
 from mcuformer.schedule.ways.mean import mean
+from mcuformer.schedule.ways.patch_rows import patches_of_rows
 from mcuformer.schedule.ways.rows import tokenwise
 from mcuformer.schedule.ways.window_tiles import window_by_tiles
 from mcuformer.schedule.ways.windows import windowed
@@ -95,4 +96,6 @@ def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:
         return ATTENTIONS[choice.schedule]
     if by_patches(em.graph, op):
         return patches
+    if choice.schedule == "patches":
+        return patches_of_rows
     return OTHERS.get(INT_OPS[op.kind].movement, tokenwise)

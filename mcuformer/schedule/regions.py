@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import INT_OPS, kinds, operand, read_whole
 from mcuformer.schedule.columns import can_cut
+from mcuformer.schedule.patch_views import patch_views
 from mcuformer.util.speed import record
 
 TOKENWISE = kinds("rows")
@@ -64,17 +65,19 @@ class Choice:
     lines: int = 1 << 30
 
 
-def attention_feeders(graph: Graph) -> set[str]:
-    """Values that only feed q, k and v: recomputed per tile, not kept.
+def recomputed(graph: Graph) -> set[str]:
+    """Values that only feed q, k and v, or patches: made per tile where they are read, not kept.
 
     A linear layer that adds a residual, or that several others read (the latent of a low-rank
     attention, also where it stands for K and V), ends the walk: recomputing those would repeat real
-    work. So do K and V that no head can have its share of, and a row that is repeated. A view of
-    channels is none either: it lies where its source lies.
+    work, and so would any linear layer before patches, which several tiles may read. So do K and V
+    that no head can have its share of, and a row that is repeated. A view of channels is none either:
+    it lies where its source lies. Tokens seen as an image belong to what makes them.
     """
     consumers = graph.consumers()
     producers = graph.producers()
-    found: set[str] = set()
+    views = patch_views(graph)
+    found, patched = set(views), set(views)
     again = {n for op in graph.ops for n in repeated(graph, op)}
     for op in reversed(graph.ops):
         for value in op.outputs:
@@ -83,16 +86,38 @@ def attention_feeders(graph: Graph) -> set[str]:
                 continue
             if any(u.kind == ATTENTION and not _shared_by_heads(graph, op, u) for u in users):
                 continue
-            if INT_OPS[op.kind].weights and (
-                residual(graph, op) is not None
-                or (len(users) > 1 and not all(u.kind == ATTENTION for u in users))
-                or any("kv_heads" in u.attrs and value in u.inputs[1:3] for u in users)
-            ):
+            before_patches = any(u.outputs[0] in patched for u in users)
+            if _is_work(graph, op, users, before_patches):
                 continue
             if all(u.kind == ATTENTION or u.outputs[0] in found for u in users):
                 found.add(value)
+                patched.update({value} if before_patches else ())
+    found -= {image for image, tokens in views.items() if tokens not in found}
     assert all(v in producers for v in found)
     return found
+
+
+def _before_patches(graph: Graph, made_again: set[str]) -> set[str]:
+    """Values among those that patches are made of."""
+    consumers = graph.consumers()
+    found = {image for image in patch_views(graph) if image in made_again}
+    for op in reversed(graph.ops):
+        value = op.outputs[0]
+        if value in made_again and any(u.outputs[0] in found for u in consumers[value]):
+            found.add(value)
+    return found
+
+
+def _is_work(graph: Graph, op: Op, users: Sequence[Op], before_patches: bool) -> bool:
+    """Whether an operation is too much work to be done again for each of its readers."""
+    if before_patches and (INT_OPS[op.kind].weights or read_whole(op)):
+        return True
+    value = op.outputs[0]
+    return INT_OPS[op.kind].weights is not None and (
+        residual(graph, op) is not None
+        or (len(users) > 1 and not all(u.kind == ATTENTION for u in users))
+        or any("kv_heads" in u.attrs and value in u.inputs[1:3] for u in users)
+    )
 
 
 def _shared_by_heads(graph: Graph, op: Op, attention: Op) -> bool:
@@ -112,7 +137,8 @@ def residual(graph: Graph, op: Op) -> str | None:
 def materialised(graph: Graph) -> set[str]:
     """Values with a buffer of their own (the outputs of attention may still be fused by a schedule)."""
     consumers = graph.consumers()
-    feeders = attention_feeders(graph)
+    feeders = recomputed(graph)
+    patched = _before_patches(graph, feeders)
     whole = set(graph.inputs) | set(graph.outputs)
     whole.update(n for op in graph.ops for n in repeated(graph, op))
     for op in graph.ops:
@@ -121,7 +147,9 @@ def materialised(graph: Graph) -> set[str]:
             continue
         users = consumers[value]
         fused_user = len(users) == 1 and (users[0].kind in TOKENWISE or users[0].kind in MEANS)
-        if in_chain(graph, op, users):
+        if any(u.outputs[0] in patched for u in users):
+            whole.add(value)  # patches are made of rows that lie somewhere
+        if in_chain(graph, op, users) and op.inputs[0] not in feeders:
             continue
         if not (op.kind in TOKENWISE or op.kind == ATTENTION) or not fused_user:
             whole.add(value)

@@ -21,6 +21,7 @@ from mcuformer.schedule.regions import (
 )
 from mcuformer.schedule.ways import join
 from mcuformer.schedule.ways.embed import by_patches, may_overwrite
+from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
 
 
 @dataclass(slots=True)
@@ -45,7 +46,10 @@ class Storage:
                 continue
             op = region.ops[-1]
             self.em.where[value] = (
-                self._view(op) or self._overwritten(region, i, last) or self._own(value, op)
+                self._view(op)
+                or self._overwritten(region, i, last)
+                or self._merged(region, i, last)
+                or self._own(value, op)
             )
             self._note_read(value, last)
 
@@ -162,23 +166,61 @@ class Storage:
             return None
         if region.attention is op:
             return None
-        rows = self.em.values[region.target].type.shape[0]
         inputs = dict.fromkeys(n for o in region.ops for n in activations(graph, o))
-        for name in inputs:
-            loc = self.em.where.get(name)
-            if loc is None or loc.buffer is None or name in graph.inputs:
-                continue
-            buffer = self.em.buffers[loc.buffer]
-            same = (
-                loc.stride == loc.row_bytes == self.em.row_bytes(region.target)
-                and loc.start == Expr()
-                and self.em.values[name].type.shape[0] == rows
-            )
-            if not same or buffer.kind == "output" or last.get(name, -1) > index:
-                continue
-            if self.read_until[loc.buffer] <= index and self._read_before(region, loc):
+        dying = [self.em.where[n] for n in inputs if self._dies_row_by_row(n, region, index, last)]
+        size = self.em.row_bytes(region.target)
+        for loc in dying:
+            if loc.row_bytes == size and self._read_before(region, loc):
                 return loc
+        for loc in dying:
+            if loc.row_bytes > size and self._read_aside(region, loc):
+                return replace(loc, stride=size, row_bytes=size)
         return None
+
+    def _dies_row_by_row(self, name: str, region: Region, index: int, last: dict[str, int]) -> bool:
+        """Whether a value has a row for each of the target's, in a buffer that nobody reads after them."""
+        loc = self.em.where.get(name)
+        if loc is None or loc.buffer is None or name in self.graph.inputs:
+            return False
+        rows = self.em.values[region.target].type.shape[0]
+        alike = loc.start == Expr() and loc.stride == loc.row_bytes
+        kept = self.em.buffers[loc.buffer].kind == "output" or last.get(name, -1) > index
+        same = alike and self.em.values[name].type.shape[0] == rows
+        return same and not kept and self.read_until[loc.buffer] <= index
+
+    def _read_aside(self, region: Region, source: Loc) -> bool:
+        """Whether a narrower row i may be written where rows up to i lay: tiles of them are made of
+        it first, and what is written reads those alone."""
+        if region.attention is not None:
+            return False
+        again = [n for o in region.ops for n in repeated(self.graph, o)]
+        directly = [*again, *activations(self.graph, region.ops[-1])]
+        read = [self.em.where.get(n) for n in directly]
+        return all(at is None or at.buffer != source.buffer for at in read)
+
+    def _merged(self, region: Region, index: int, last: dict[str, int]) -> Loc | None:
+        """Patches lie over the image that dies here, or over the rows that it is made of: a row of the
+        grid on the bytes that it consumed."""
+        if region.target in self.graph.outputs or not reads_patches(self.em, region):
+            return None
+        read = [n for o in region.ops for n in activations(self.graph, o) if n in self.em.where]
+        for name in sources(self.em, region):
+            loc = self.em.where[name]
+            alike = [n for n in read if n != name and self.em.where[n].buffer == loc.buffer]
+            if alike or not self._dies_whole(name, index, last):
+                continue
+            if may_lie_over(self.em, region, name):
+                row_bytes = self.em.row_bytes(region.target)
+                return Loc(Expr(), row_bytes, row_bytes, loc.buffer)
+        return None
+
+    def _dies_whole(self, name: str, index: int, last: dict[str, int]) -> bool:
+        """Whether a value has a buffer by itself that nobody reads after region `index`."""
+        loc = self.em.where[name]
+        if loc.buffer is None or loc.start != Expr() or loc.stride != loc.row_bytes:
+            return False
+        free = self.em.buffers[loc.buffer].kind == "activation" and name not in self.graph.inputs
+        return free and max(last.get(name, -1), self.read_until[loc.buffer]) <= index
 
     def _read_before(self, region: Region, target: Loc) -> bool:
         """Whether row i of the target may be written at `target` as soon as row i was read there.

@@ -9,7 +9,7 @@ from mcuformer.program.buffers import Span
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import cut_activations, take_columns
 from mcuformer.schedule.places import Loc
-from mcuformer.schedule.regions import attention_feeders, materialised, repeated
+from mcuformer.schedule.regions import materialised, recomputed, repeated
 
 GRAPH = parse_graph("""
 graph g int
@@ -31,7 +31,7 @@ output o
 def test_a_repeated_row_exists_whole() -> None:
     made = GRAPH.producers()
     assert repeated(GRAPH, made["q"]) == ["row"] and not repeated(GRAPH, made["k"])
-    assert attention_feeders(GRAPH) == {"q", "k", "column"}
+    assert recomputed(GRAPH) == {"q", "k", "column"}
     assert "row" in materialised(GRAPH)
 
 

@@ -43,13 +43,14 @@ class PatchGrid:
         return PatchGrid(h // ph, w // pw, ph, pw * c * item, w * c * item)
 
 
-def as_linear(op: Op, grid: PatchGrid) -> Op:
-    """The patch embedding as a linear layer over rows of `ph` segments, one image line apart."""
+def as_linear(op: Op, grid: PatchGrid, stride: int = 0) -> Op:
+    """The patch embedding as a linear layer over rows of `ph` segments, one image line apart or
+    `stride` bytes."""
     attrs = {
-        **op.attrs,
+        **{name: value for name, value in op.attrs.items() if name != "groups"},
         "segments": grid.ph,
         "segment_bytes": grid.segment,
-        "segment_stride": grid.line,
+        "segment_stride": stride or grid.line,
     }
     return replace(op, kind="q_linear", attrs=attrs)
 
@@ -129,43 +130,57 @@ def _partial_sums(
     n, size = em.values[op.outputs[0]].type.shape[-1], grid.line * lines
     acc = Loc(Expr(), 4 * n, 4 * n, em.buffer(f"{op.name}.sums", 4 * n * grid.across))
     x = Loc(Expr(), grid.segment, size, em.buffer(f"{op.name}.lines", size))
-    layer, sums = em.layer_ids[op.name], acc.span(rows.count)
-    job = Job(op, grid.across, lines=lines)
 
-    def partial(first: Expr, start: bool) -> tuple[Task, ...]:
-        own = Job(op, grid.across, lines=lines)  # scratch of its own
-        em.made.append(own)
+    def partial(first: Expr) -> tuple[Task, ...]:
         seen = Span(str(x.buffer), Expr(), size, size, Expr(1))
-        task = Task(
-            "mcf_linear_partial",
-            layer,
-            (first, lines, x.addr, Expr(x.stride), acc.addr, rows.count, SCRATCH),
-            (seen,) if start else (seen, *sums),
-            sums,
-            own,
-            own,
-            own,
-            overwrites=not start,
-        )
-        return read_lines(em, op, x, var("t") * grid.ph + first, lines, grid.line), task
+        read = read_lines(em, op, x, var("t") * grid.ph + first, lines, grid.line)
+        return read, add_sums(em, op, lines, first, x, (seen,), acc, rows)
 
-    finish = Task(
-        "mcf_linear_finish",
-        layer,
-        (acc.addr, res, y, rows.count),
-        sums + (res.span(rows.count) if res else ()),
-        y.span(rows.count),
-        packed=job,
-        shown=(op.outputs[0], y, rows, 0),
-        instructions=linear.finish_instructions(op, em, grid.across),
-    )
-    steps: Steps = [*partial(Expr(), True)]
+    steps: Steps = [*partial(Expr())]
     if grid.ph > lines:
-        rest = partial(var("l") + lines, False)
+        rest = partial(var("l") + lines)
         steps.append(
             Loop("l", grid.ph - lines, lines, rest, "the other lines of this row of patches")
         )
-    return [*steps, finish]
+    return [*steps, finish_sums(em, op, lines, acc, res, y, rows)]
+
+
+def add_sums(
+    em: TaskEmitter, op: Op, lines: int, first: Expr, x: Loc, seen: tuple[Span, ...], acc: Loc,
+    rows: Rows,
+) -> Task:  # fmt: skip
+    """int32 sums of `lines` segments of every row from segment `first` on; segment 0 begins with the
+    bias. `seen`: the bytes that are read of x."""
+    job, sums, start = Job(op, rows.full, lines=lines), acc.span(rows.count), first == Expr()
+    em.made.append(job)  # scratch of its own
+    return Task(
+        "mcf_linear_partial",
+        em.layer_ids[op.name],
+        (first, lines, x.addr, Expr(x.stride), acc.addr, rows.count, SCRATCH),
+        seen if start else (*seen, *sums),
+        sums,
+        job,
+        job,
+        job,
+        overwrites=not start,
+    )
+
+
+def finish_sums(
+    em: TaskEmitter, op: Op, lines: int, acc: Loc, res: Loc | None, y: Loc, rows: Rows
+) -> Task:
+    """Rows of y from their sums."""
+    sums = acc.span(rows.count)
+    return Task(
+        "mcf_linear_finish",
+        em.layer_ids[op.name],
+        (acc.addr, res, y, rows.count),
+        sums + (res.span(rows.count) if res else ()),
+        y.span(rows.count),
+        packed=Job(op, rows.full, lines=lines),
+        shown=(op.outputs[0], y, rows, 0),
+        instructions=linear.finish_instructions(op, em, rows.full),
+    )
 
 
 def by_patches(graph: Graph, op: Op) -> bool:
@@ -174,9 +189,12 @@ def by_patches(graph: Graph, op: Op) -> bool:
     return unpadded and op.inputs[0] in graph.inputs
 
 
-def line_choices(grid: PatchGrid) -> list[int]:
-    """How many lines at a time: divisors of the patch height, most first."""
-    return [n for n in range(grid.ph, 0, -1) if grid.ph % n == 0]
+def line_choices(op: Op) -> list[int]:
+    """How many lines at a time: divisors of the patch height, most first; all where int32 does not
+    hold their sums."""
+    height = op.attrs["kernel"][0]
+    least = height if "k_split" in op.attrs else 1
+    return [n for n in range(height, least - 1, -1) if height % n == 0]
 
 
 def may_overwrite(em: TaskEmitter, op: Op, target: TensorType, first_row: int) -> bool:
