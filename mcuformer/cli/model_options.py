@@ -63,6 +63,13 @@ _OPTIONS = (
         help="Image in SRAM, some lines at a time through a callback, or memory-mapped.",
     ),
     click.option(
+        "--output-mode",
+        type=click.Choice(["resident", "lines"]),
+        default="resident",
+        show_default=True,
+        help="Outputs in SRAM, or the dense ones by lines through a callback as they are made.",
+    ),
+    click.option(
         "--weights",
         type=click.Choice(["internal", "qspi", "auto"]),
         default="auto",

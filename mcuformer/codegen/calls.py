@@ -63,8 +63,8 @@ class Printer:
         yield f"{pad}}}"
 
     def _call(self, call: Call, pad: str) -> Iterator[str]:
-        if call.kernel == "read_lines":
-            yield from self._pull(call, pad)
+        if call.kernel in ("read_lines", "write_lines"):
+            yield from self._exchange(call, pad)
             return
         args = [self._arg(a) for a in call.args]
         if call.params is not None:
@@ -76,11 +76,16 @@ class Printer:
             rest = (span.stride, span.row_bytes, _expr(first), _expr(span.rows))
             yield from call_lines(pad, "MCF_TRACE", [str(index), where, *map(str, rest)])
 
-    def _pull(self, call: Call, pad: str) -> Iterator[str]:
-        to, first, count = call.args
-        assert isinstance(to, Addr)
+    def _exchange(self, call: Call, pad: str) -> Iterator[str]:
+        """A callback fills lines of the arena, or takes them."""
+        at, first, count = call.args
+        assert isinstance(at, Addr)
         lines = [_unsigned(str(self._arg(a))) for a in (first, count)]
-        yield from call_lines(pad, "status = read", ["ctx", self._addr(to), *lines])
+        if call.kernel == "read_lines":
+            yield from call_lines(pad, "status = read", ["ctx", self._addr(at), *lines])
+        else:
+            address = f"(const int8_t *)({self._addr(at)})"
+            yield from call_lines(pad, "status = write", ["write_ctx", address, *lines])
         yield f"{pad}if (status) return status;"
 
     def _arg(self, arg: Arg) -> str:

@@ -57,7 +57,9 @@ def ports(program: Program, macro: str) -> tuple[list[TensorPort], list[TensorPo
                 *_values(program, macro, role, i, type_),
             )
             comment = tuple(line for sentence in lines for line in wrapped(sentence))
-            found[role].append(TensorPort(role, i, tensor, _macros(name, tensor, type_), comment))
+            leaves = role == "output" and tensor.buffer is None
+            macros = _macros(name, tensor, type_, leaves)
+            found[role].append(TensorPort(role, i, tensor, macros, comment))
     return found["input"], found["output"]
 
 
@@ -71,7 +73,7 @@ def labels(program: Program) -> Labels | None:
     return None
 
 
-def _macros(name: str, tensor: IoTensor, type_: TensorType) -> dict[str, str]:
+def _macros(name: str, tensor: IoTensor, type_: TensorType, leaves: bool) -> dict[str, str]:
     shape = type_.shape
     table = {
         "NAME": c_string(name),
@@ -85,6 +87,8 @@ def _macros(name: str, tensor: IoTensor, type_: TensorType) -> dict[str, str]:
         "LINES": str(tensor.lines),
         "LINE_BYTES": str(tensor.line_bytes),
     }
+    if leaves:
+        table["FIRST_LINE"] = str(tensor.first_line)
     if type_.qparams is not None:
         table |= _numbers("SCALE", type_.qparams.scale, float_always=True)
         table |= _numbers("ZERO_POINT", type_.qparams.zero_point, float_always=False)
@@ -119,6 +123,8 @@ def _head(program: Program, role: Role, i: int, name: str, type_: TensorType) ->
         yield "Its lines are pulled through read; input(0) is NULL."
     if role == "input" and i == 0 and program.input_mode == "flash":
         yield "It is read where it lies, at ctx of invoke; input(0) is NULL."
+    if role == "output" and program.outputs[i].buffer is None:
+        yield f"Its lines are given to write, from number FIRST_LINE on; output({i}) is NULL."
 
 
 def _axes(role: Role, type_: TensorType) -> str:

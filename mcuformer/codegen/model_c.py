@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ MODE_MACROS: Mapping[str, str] = {
     "bands": "MCF_INPUT_BANDS",
     "flash": "MCF_INPUT_FLASH",
 }
+READ_ARGS = ("mcf_read_lines_t read", "void *ctx")
+WRITE_ARGS = ("mcf_write_lines_t write", "void *write_ctx")
 INVOKE_NOTES: Mapping[str, str] = {
     "resident": "read and ctx may be NULL.",
     "bands": "read(ctx, ...) delivers the lines of input 0 in order.",
@@ -56,6 +58,7 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     digest = _model_id(constants, body)
     headers = {kernel_of(param.op).header for param in program.params.values()}
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
+    writes = program.output_mode == "lines"
     fields = {
         **_names(program, symbols),
         **_memory(program, plan, board),
@@ -67,6 +70,7 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
         "body": body,
         "words_per_line": WORDS_PER_LINE,
         "pulls": pulls,
+        "writes": writes,
         "reads_ctx": pulls or program.input_mode == "flash",
     }
     files = {f: render(f"{f}.j2", **fields) for f in ("model.c", "weights.c", "mcf_weights.h")}
@@ -109,16 +113,39 @@ def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
 def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str, Any]:
     inputs, outputs = ports(program, symbols.macro)
     sizes = [(f"{p.macros['BYTES']},", f"{p.role} {p.index}") for p in inputs + outputs]
+    writes = program.output_mode == "lines"
+    if writes:
+        sizes += [_line_bytes(port) for port in outputs]
     return {
         "sizes": list(commented(sizes)),
         "inputs": [_port(port, printer) for port in inputs],
         "outputs": [_port(port, printer) for port in outputs],
         "labels": labels(program),
         "resident": program.inputs[0].buffer is not None,
-        "invoke_args": lambda arena: (f"void *{arena}", "mcf_read_lines_t read", "void *ctx"),
+        "invoke_args": lambda arena: (
+            f"void *{arena}",
+            *READ_ARGS,
+            *(WRITE_ARGS if writes else ()),
+        ),
         "invoke_note": INVOKE_NOTES[program.input_mode],
+        "write_note": _write_note(outputs),
+        "leaving": [port.index for port in outputs if port.tensor.buffer is None],
         "input_mode_macro": MODE_MACROS[program.input_mode],
     }
+
+
+def _write_note(outputs: Sequence[TensorPort]) -> str:
+    """What the caller's function gets."""
+    leaving = [str(port.index) for port in outputs if port.tensor.buffer is None]
+    which = f"output {leaving[0]}" if len(leaving) == 1 else f"outputs {', '.join(leaving)}"
+    return f"write(write_ctx, ...) gets the lines of {which} as they are made."
+
+
+def _line_bytes(port: TensorPort) -> tuple[str, str]:
+    """Of an output that leaves by lines; 0 of one that stays in the arena."""
+    if port.tensor.buffer is None:
+        return f"{port.macros['LINE_BYTES']},", f"a line of output {port.index}"
+    return "0,", f"output {port.index} stays in the arena"
 
 
 def _port(port: TensorPort, printer: Printer) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def write_package(
     chip = board.family is not None
     fields = _build_fields(directory, board, sources, runtime) | {
         "input_mode": program.input_mode,
+        "output_mode": program.output_mode,
         "qspi": weights == "qspi",
     }
     names = ["CMakeLists.txt", "Makefile", "README.md", *(["toolchain.cmake"] if chip else [])]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Optimize = Literal["balanced", "ram", "speed"]
 InputMode = Literal["resident", "bands", "flash"]
+OutputMode = Literal["resident", "lines"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class CompileOptions:
     std: tuple[float, ...] | None = None
     optimize: Optimize = "balanced"
     input_mode: InputMode = "resident"
+    output_mode: OutputMode = "resident"
     weights: Literal["internal", "qspi", "auto"] = "auto"
     weight_bits: Literal["4", "8", "auto"] = "8"
     activations: Literal["8", "auto", "16"] = "8"
@@ -46,6 +48,7 @@ class CompileOptions:
             "calibration_method",
             "optimize",
             "input_mode",
+            "output_mode",
             "weights",
             "weight_bits",
             "activations",

@@ -15,6 +15,7 @@ from mcuformer.errors import DoesNotFitError, McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
 from mcuformer.memory.model import UNLIMITED, Arena, arenas_of
+from mcuformer.operators.line_outputs import by_lines
 from mcuformer.operators.macs import op_macs
 from mcuformer.operators.verify import verify
 from mcuformer.plan.fit import MODES, Curve, curve, fit, place
@@ -40,6 +41,7 @@ def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
     """The program that `--optimize` and the limits mean, proved by the checker; where nothing fits,
     the smallest one and `error`."""
     options, board = source.options, source.board
+    graph = by_lines(graph) if options.output_mode == "lines" else graph
     static = static_estimate(graph)
     beside = static + board.stack_bytes
     arenas = arenas_of(board, beside)

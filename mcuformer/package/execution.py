@@ -139,7 +139,9 @@ def output_values(package: CompiledPackage, data: bytes) -> list[tuple[NDArray, 
     Real numbers as float64; an index (of an ArgMax) stands for itself, as int64.
     """
     pairs = zip(package.outputs, split(package.outputs, data), strict=True)
-    return [(ints.reshape(o.shape), o.reals(ints).reshape(o.shape)) for o, ints in pairs]
+    return [
+        (o.arranged(ints).reshape(o.shape), o.reals(ints).reshape(o.shape)) for o, ints in pairs
+    ]
 
 
 def check_output_file(package: CompiledPackage, path: Path) -> None:

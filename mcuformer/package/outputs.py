@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.operators.line_outputs import Order, in_file_order, orders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
     """`name` and `shape` are the file's; `value` is the graph's and has `type`.
 
+    `order`: how its numbers come, where they leave by lines, in the file's order otherwise (None).
     `gives_index`: its numbers are indices of largest scores, integers in ONNX too.
     """
 
@@ -23,19 +25,29 @@ class Output:
     value: str
     type: TensorType
     gives_index: bool
+    order: Order | None = None
+
+    def arranged(self, x: NDArray) -> NDArray:
+        """Numbers [..., *type.shape], in the order of the file."""
+        return in_file_order(self.order, x, len(self.type.shape))
 
     def reals(self, ints: NDArray) -> NDArray:
-        """What [..., *type.shape] integers stand for: float64, or int64 of an index."""
+        """What [..., *type.shape] integers stand for, in the order of the file: float64, or int64 of
+        an index."""
         assert self.type.qparams is not None
-        return ints.astype(np.int64) if self.gives_index else self.type.qparams.dequantise(ints)
+        return self.arranged(
+            ints.astype(np.int64) if self.gives_index else self.type.qparams.dequantise(ints)
+        )
 
 
 def outputs_of(graph: Graph) -> tuple[Output, ...]:
     """In the order of graph.outputs, which is the file's."""
     names, shapes = graph.meta["output_names"], graph.meta["output_shapes"]
     return tuple(
-        Output(name, tuple(shape), value, graph.type(value), gives_index(graph, value))
-        for name, shape, value in zip(names, shapes, graph.outputs, strict=True)
+        Output(name, tuple(shape), value, graph.type(value), gives_index(graph, value), order)
+        for name, shape, value, order in zip(
+            names, shapes, graph.outputs, orders(graph), strict=True
+        )
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from itertools import islice
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.line_outputs import first_lines
 from mcuformer.operators.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.plan.bind import Binding, Sketch
 from mcuformer.price.book import CostBook
@@ -71,7 +72,7 @@ def _program(
     layers: tuple[Layer, ...] = (),
 ) -> Program:
     inputs = (
-        io_tensor(em, name, pulled=i == 0 and fr.mode != "resident")
+        io_tensor(em, name, by_lines=i == 0 and fr.mode != "resident")
         for i, name in enumerate(fr.graph.inputs)
     )
     return Program(
@@ -85,17 +86,20 @@ def _program(
         constants=tuple(em.constants),
         traces=tuple(bound.traces) if bound else (),
         inputs=tuple(inputs),
-        outputs=tuple(io_tensor(em, name) for name in fr.graph.outputs),
+        outputs=tuple(
+            io_tensor(em, name) if first is None else io_tensor(em, name, True, first)
+            for name, first in zip(fr.graph.outputs, first_lines(fr.graph), strict=True)
+        ),
     )
 
 
-def io_tensor(em: TaskEmitter, name: str, pulled: bool = False) -> IoTensor:
-    """Where the caller writes or reads the value `name`; nowhere where its lines are `pulled`."""
+def io_tensor(em: TaskEmitter, name: str, by_lines: bool = False, first_line: int = 0) -> IoTensor:
+    """Where the caller writes or reads the value `name`; nowhere where it comes or leaves `by_lines`."""
     t = em.values[name].type
     lines = t.shape[0] if t.shape else 1
     line_bytes = t.size_bytes // lines
-    if pulled:
-        return IoTensor(name, None, 0, lines, line_bytes)
+    if by_lines:
+        return IoTensor(name, None, 0, lines, line_bytes, first_line)
     at = em.where[name]
     assert at.buffer is not None, f"{name} has no bytes in the arena"
     assert at.stride == at.row_bytes or lines == 1, f"the rows of {name} lie apart"

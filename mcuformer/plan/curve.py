@@ -15,6 +15,7 @@ from mcuformer.plan.options import BUDGETS, Options, Trials, options, trials
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import learn_all
 from mcuformer.schedule.build import Skeleton
+from mcuformer.schedule.outlets import OUTLET
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.util.speed import keep, record
 
@@ -54,7 +55,7 @@ def outside_live(fr: Skeleton) -> list[int]:
         if name in where and where[name].buffer is not None:
             first[name] = 0
             last.setdefault(name, 0)
-    for name in fr.graph.outputs:
+    for name in (n for n in fr.graph.outputs if n not in fr.emitter.leaving):
         last[name] = count - 1
     live: list[dict[str, int]] = [{} for _ in range(count)]
     for name, start in first.items():
@@ -69,8 +70,9 @@ def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     """Regions with equal signatures have equal options: shapes, types and structure, no names."""
     index: dict[str, int] = {}
     values, where = fr.emitter.values, fr.emitter.where
-    target = where[region.target].buffer
-    rows: list[object] = [fr.mode]
+    at_target = where.get(region.target)
+    target = OUTLET if at_target is None else at_target.buffer
+    rows: list[object] = [fr.mode, region.target in fr.emitter.leaving, at_target is None]
     for op in region.ops:
         rows.append(op.kind)
         rows += [

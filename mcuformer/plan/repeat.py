@@ -105,7 +105,7 @@ def _cuts(fr: Skeleton, touched: Sequence[Sequence[Extent]]) -> tuple[list[int],
         for name, _, _ in extents:
             first.setdefault(name, i)
             last[name] = i
-    for name in fr.graph.outputs:
+    for name in (n for n in fr.graph.outputs if n not in fr.emitter.leaving):
         last[str(fr.emitter.where[name].buffer)] = len(touched)
     alive = _alive(first, last, len(touched))
     if not alive:

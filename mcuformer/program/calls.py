@@ -34,7 +34,7 @@ class Call:
     tail_instructions: int | None = None  # estimate of the last, shorter tile of the innermost loop
     weight_bytes_read: int = 0  # of one execution
     overwrites: bool = False  # a read span overlaps a write span on purpose, row by row
-    checked: bool = False  # the call returns non-zero to abort (read_lines)
+    checked: bool = False  # the call returns non-zero to abort (read_lines, write_lines)
 
 
 @record(frozen=True, slots=True, eq=False)

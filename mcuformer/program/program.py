@@ -54,7 +54,8 @@ class IoTensor:
     """An input or output of the network: `lines` lines of `line_bytes`, one behind the other.
 
     They begin at byte `offset` of `buffer`. Input 0 has no buffer where its lines are pulled
-    (bands) or lie in the caller's memory (flash). Lines are image lines or token rows.
+    (bands) or lie in the caller's memory (flash), an output where its lines are handed out, numbered
+    from `first_line`. Lines are image lines or token rows.
     """
 
     value: str
@@ -62,6 +63,7 @@ class IoTensor:
     offset: int
     lines: int
     line_bytes: int
+    first_line: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -93,6 +95,11 @@ class Program:
     traces: tuple[TracedTile, ...]
     inputs: tuple[IoTensor, ...]  # in the order of graph.inputs; `input_mode` is that of the first
     outputs: tuple[IoTensor, ...]
+
+    @property
+    def output_mode(self) -> Literal["resident", "lines"]:
+        """Whether any output leaves by lines."""
+        return "lines" if any(t.buffer is None for t in self.outputs) else "resident"
 
     def calls(self) -> Iterator[tuple[Call, tuple[Loop, ...]]]:
         """Every call once, in static order, with the loops around it (outermost first)."""

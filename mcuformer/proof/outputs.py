@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.line_outputs import in_file_order, orders
 from mcuformer.package.outputs import gives_index
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.proof.samples import Samples
@@ -21,10 +22,12 @@ def output_sqnr(
 ) -> list[float | None]:
     """In dB per output; None where there is no error, no signal, or an index instead of reals."""
     found: list[float | None] = []
-    for name, reference in zip(graph.outputs, wanted, strict=True):
-        qparams = graph.type(name).qparams
-        assert qparams is not None
-        got = qparams.dequantise(values[name]).reshape(reference.shape)
+    rows = zip(graph.outputs, orders(graph), wanted, strict=True)
+    for name, order, reference in rows:
+        type_ = graph.type(name)
+        assert type_.qparams is not None
+        reals = in_file_order(order, type_.qparams.dequantise(values[name]), len(type_.shape))
+        got = reals.reshape(reference.shape)
         found.append(None if gives_index(graph, name) else sqnr_db(reference, got))
     return found
 

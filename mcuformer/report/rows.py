@@ -34,6 +34,7 @@ def memory_section(
         stack_bytes=stack_bytes,
         input_bytes=inputs,
         input_mode=program.input_mode,
+        output_mode=program.output_mode,
         sram_total_bytes=sram_total(made.arena_bytes, scratch, static_bytes, stack_bytes, inputs),
         sram_available_bytes=available_bytes,
         lower_bound_bytes=made.lower_bound_bytes,

@@ -77,6 +77,7 @@ class Memory:
     lower_bound_bytes: int
     peak_layer: str
     regions: tuple[RegionUse, ...]
+    output_mode: Literal["resident", "lines"] = "resident"  # lines: of the dense outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph
+from mcuformer.operators.line_outputs import leaving
 from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.outlets import handed_out, outlet
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
@@ -66,6 +68,7 @@ class Skeleton:
             em.graph,
             dict(em.values),
             em.layer_ids,
+            leaving=em.leaving,
             buffers=dict(em.buffers),
             constants=dict(em.constants),
             where=dict(em.where),
@@ -80,14 +83,16 @@ def skeleton(graph: Graph, mode: str) -> Skeleton:
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(split(graph))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
-    em = TaskEmitter(graph, dict(graph.values), ids)
+    em = TaskEmitter(graph, dict(graph.values), ids, leaving=leaving(graph))
     Storage(em, graph, list(regions), mode).assign()
     return Skeleton(source, graph, regions, em, mode)
 
 
 def emit_region(em: TaskEmitter, region: Region, choice: Choice) -> Steps:
     """The tasks of one region; `em` gets its buffers."""
-    return way_of(em, region, choice)(em, region, em.where[region.target], choice)
+    target = em.where.get(region.target) or outlet(em, region.target)
+    steps = way_of(em, region, choice)(em, region, target, choice)
+    return handed_out(em, region, target, steps) if region.target in em.leaving else steps
 
 
 def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:

@@ -23,13 +23,15 @@ class State:
     """State of one program under construction.
 
     `made` has its buffers in the order of their making, and between them the jobs that want scratch:
-    how much of it, a budget decides later.
+    how much of it, a budget decides later. `leaving`: outputs that leave by lines, with the numbers of
+    their first lines.
     """
 
     graph: Graph
     values: dict[str, Value]
     layer_ids: Mapping[str, int]
     buffers: dict[str, Buffer] = field(default_factory=dict)
+    leaving: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     made: list[Buffer | Job] = field(default_factory=list)
     constants: dict[str, None] = field(default_factory=dict)
     where: dict[str, Loc] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from mcuformer.operators.table import kernel_of, operand
 from mcuformer.program.buffers import IMAGE, Kind
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.outlets import needs_no_bytes
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
@@ -42,7 +43,7 @@ class Storage:
             self._note_read(value, last)
         for i, region in enumerate(self.regions):
             value = region.target
-            if value in self.em.where:
+            if value in self.em.where or needs_no_bytes(self.em, region):
                 continue
             op = region.ops[-1]
             self.em.where[value] = (
@@ -108,7 +109,7 @@ class Storage:
             row_bytes = self.em.row_bytes(value)
             return Loc(Expr(), row_bytes, row_bytes, image)
         loc = self.em.rows_buffer(value, self.em.values[value].type.shape[0])
-        if value in self.graph.outputs:
+        if self._stays(value):
             buffer = self.em.buffers[str(loc.buffer)]
             self.em.buffers[buffer.name] = replace(buffer, kind="output")
         return loc
@@ -146,10 +147,15 @@ class Storage:
         together = at.buffer and join.is_dense(at, self.em.values[value].type.shape[0])
         return at if together else None
 
+    def _stays(self, value: str) -> bool:
+        """Whether the caller reads `value` in the arena when all is done."""
+        return value in self.graph.outputs and value not in self.em.leaving
+
     def _last_reads(self) -> dict[str, int]:
         """Index of the last region that reads a value."""
-        last: dict[str, int] = {name: len(self.regions) for name in self.graph.outputs}
+        last = {name: len(self.regions) for name in self.graph.outputs if self._stays(name)}
         for i, region in enumerate(self.regions):
+            last.setdefault(region.target, i)  # handed out, where it leaves
             for op in region.ops:
                 for name in activations(self.graph, op):
                     last[name] = max(last.get(name, 0), i)
@@ -157,7 +163,7 @@ class Storage:
 
     def _overwritten(self, region: Region, index: int, last: dict[str, int]) -> Loc | None:
         """Token overwriting: the input whose rows die here gives its buffer to the target, row for row."""
-        if region.target in self.graph.outputs:
+        if self._stays(region.target):
             return None
         op, graph = region.ops[-1], self.graph
         if op.kind in PICKS:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import secrets
 import struct
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mcuformer.targets import frames
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.frames import Frame, Parser, encode
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION, LINES_VERSION = 2, 3  # 3: of a model whose outputs leave by lines
 _INFO = struct.Struct("<6I3HBB16s40s")
 _DONE = struct.Struct("<iQQ")
-INPUT_LOST = -1
+INPUT_LOST, OUTPUT_LOST = -1, -3
+_REASONS: Mapping[int, str] = {
+    INPUT_LOST: "the device did not get its input",
+    OUTPUT_LOST: "the device could not send its lines",
+}
 _COUNT = struct.Struct("<I")
 _PAUSE_S = 0.1
 _MOST_BYTES = 1 << 28  # of anything that a device tells of itself: 256 MiB
@@ -39,7 +43,8 @@ class Port(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """`inputs` and `outputs` are bytes of each; the lines are those of input 0."""
+    """`inputs` and `outputs` are bytes of each; the lines are those of input 0. `leaving`: which outputs
+    the device sends while it computes, by lines."""
 
     name: str
     model_id: str  # hex
@@ -52,6 +57,7 @@ class DeviceInfo:
     layers: int
     profiled: bool
     cycles_hz: int
+    leaving: tuple[bool, ...] = ()
 
     @property
     def input_bytes(self) -> int:
@@ -74,6 +80,29 @@ class DeviceRun:
     cycles: int
     io_cycles: int
     layers: tuple[int, ...] | None
+
+
+@dataclass(slots=True)
+class Written:
+    """Bytes of all outputs, and which of them the device has told."""
+
+    data: bytearray
+    told: bytearray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told = bytearray(len(self.data))
+
+    def put(self, at: int, part: bytes) -> bool:
+        """False where there is no room for it."""
+        end = at + len(part)
+        if end > len(self.data):
+            return False
+        self.data[at:end] = part
+        self.told[at:end] = bytes([1]) * len(part)
+        return True
+
+    def has(self, at: int, size: int) -> bool:
+        return all(self.told[at : at + size])
 
 
 def _forged(what: str) -> FirmwareError:
@@ -106,7 +135,7 @@ class Client:
     def info(self) -> DeviceInfo:
         """What the device runs; FirmwareError where it speaks another version of the protocol."""
         answer = self._ask(frames.INFO, 0)
-        if answer.argument != PROTOCOL_VERSION:
+        if answer.argument not in (PROTOCOL_VERSION, LINES_VERSION):
             raise FirmwareError(
                 f"the device speaks protocol {answer.argument}, this mcuformer {PROTOCOL_VERSION}: "
                 "flash the firmware of this package (mcuformer flash DIR)"
@@ -120,11 +149,14 @@ class Client:
             raise _forged(f"input mode {mode}, {inputs} inputs, {outputs} outputs")
         if max(arena, input_bytes, output_bytes, line * lines, 4 * layers) > _MOST_BYTES:
             raise _forged(f"sizes beyond {_MOST_BYTES:,} B")
-        table = self._fetch(frames.TENSORS, 4 * tensors)
-        sizes: tuple[int, ...] = struct.unpack(f"<{inputs + outputs}I", table)
+        numbers = tensors + outputs * (answer.argument == LINES_VERSION)
+        sizes: tuple[int, ...] = struct.unpack(
+            f"<{numbers}I", self._fetch(frames.TENSORS, 4 * numbers)
+        )
         info = DeviceInfo(
             name.rstrip(b"\0").decode("ascii", "replace"), key.hex(), INPUT_MODES[mode], line, lines,
-            sizes[:inputs], sizes[inputs:], arena, layers, bool(profiled), hz,
+            sizes[:inputs], sizes[inputs:tensors], arena, layers, bool(profiled), hz,
+            tuple(size > 0 for size in sizes[tensors:]) or (False,) * outputs,
         )  # fmt: skip
         if (info.input_bytes, info.output_bytes) != (input_bytes, output_bytes):
             raise FirmwareError("the device contradicts itself about the sizes of its tensors")
@@ -136,15 +168,27 @@ class Client:
         In input mode flash input 0 lies on the device and is not asked for.
         """
         self.run_number = self.run_number % 0xFFFFFFFF + 1
-        done = self._run(image)
+        written = Written(bytearray(info.output_bytes))
+        done = self._run(image, written)
         status, cycles, io_cycles = _unpacked(_DONE, done)
         if status:
-            why = "the device did not get its input" if status == INPUT_LOST else "invoke failed"
+            why = _REASONS.get(status, "invoke failed")
             raise FirmwareError(f"{why} (status {status})")
         layers = None
         if info.profiled:
             layers = struct.unpack(f"<{info.layers}I", self._fetch(frames.LAYERS, 4 * info.layers))
-        return DeviceRun(self._fetch(frames.OUTPUT, info.output_bytes), cycles, io_cycles, layers)
+        return DeviceRun(self._output(info, written), cycles, io_cycles, layers)
+
+    def _output(self, info: DeviceInfo, written: Written) -> bytes:
+        """All outputs: what the device has written on its way, and what lies in its arena."""
+        at, parts = 0, []
+        for size, leaves in zip(info.outputs, info.leaving, strict=True):
+            if leaves and not written.has(at, size):
+                raise FirmwareError("the device has not sent every line of its outputs")
+            part = written.data[at : at + size] if leaves else None
+            parts.append(self._fetch(frames.OUTPUT, size, at) if part is None else bytes(part))
+            at += size
+        return b"".join(parts)
 
     def quit(self, status: int = 0) -> None:
         """The firmware prints `@exit <status>` and sleeps until a reset."""
@@ -155,20 +199,24 @@ class Client:
             if any(line.startswith("@exit") for line in self.lines):
                 return
 
-    def _run(self, image: bytes) -> Frame:
+    def _run(self, image: bytes, written: Written) -> Frame:
         """Answer the device's requests until it reports this run as done."""
         request = Frame(frames.RUN, self._next_sequence(), self.run_number)
         self._send(request)
-        last_heard, left = self.port.seconds(), _MOST_READ * (len(image) // 32 + 64)
+        most = len(image) + len(written.data)
+        last_heard, left = self.port.seconds(), _MOST_READ * (most // 32 + 64)
         while self.port.seconds() - last_heard < self.compute_s:
             heard = False
             for frame in self._frames(2 * self.answer_s):
-                if frame.type == frames.READ:
+                if frame.type in (frames.READ, frames.WRITE):
                     heard = True
-                    self._supply(frame, image)
+                    if frame.type == frames.READ:
+                        self._supply(frame, image)
+                    else:
+                        self._take(frame, written)
                     left -= 1
                     if left < 0:
-                        raise _forged("questions for its input without end")
+                        raise _forged("questions for its input, or lines, without end")
                 elif frame.type == frames.DONE and frame.argument == self.run_number:
                     return frame
             if heard:
@@ -185,10 +233,15 @@ class Client:
         data = image[request.argument : request.argument + count]
         self._send(Frame(frames.DATA, request.sequence, request.argument, data))
 
-    def _fetch(self, kind: int, size_bytes: int) -> bytes:
+    def _take(self, told: Frame, written: Written) -> None:
+        if not written.put(told.argument, told.body):
+            raise _forged(f"{len(told.body):,} B of its outputs from {told.argument:,} on")
+        self._send(Frame(frames.TAKEN, told.sequence, told.argument))
+
+    def _fetch(self, kind: int, size_bytes: int, first: int = 0) -> bytes:
         result = b""
         while len(result) < size_bytes:
-            part = self._ask(kind, len(result)).body
+            part = self._ask(kind, first + len(result)).body
             if not 0 < len(part) <= size_bytes - len(result):
                 raise _forged(f"{len(part):,} of {size_bytes - len(result):,} B still to come")
             result += part

@@ -19,6 +19,7 @@ _NAMES: Mapping[int, str] = {
     frames.INFO: "INFO?", frames.RUN: "RUN", frames.DATA: "DATA", frames.OUTPUT: "OUTPUT?",
     frames.LAYERS: "LAYERS?", frames.TENSORS: "TENSORS?", frames.QUIT: "QUIT",
     frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
+    frames.WRITE: "WRITE", frames.TAKEN: "TAKEN",
     frames.READ: "READ", frames.OUTPUT | 0x80: "OUTPUT", frames.LAYERS | 0x80: "LAYERS",
     frames.TENSORS | 0x80: "TENSORS",
     frames.REFUSED: "REFUSED",

@@ -11,15 +11,24 @@
  * with that code. */
 typedef int (*mcf_read_lines_t)(void *ctx, uint8_t *dst, unsigned first, unsigned count);
 
+/* Takes lines first .. first+count-1 (HWC bytes, or rows of tokens), which lie at src until it returns. Lines are numbered
+ * through all outputs that leave so; those of one output come in order, each once, and one call has lines of one output.
+ * Numbers of 16 bits are aligned. Non-zero aborts the inference with that code. */
+typedef int (*mcf_write_lines_t)(void *ctx, const int8_t *src, unsigned first, unsigned count);
+
 /* How input 0 comes; the others are always resident. */
 enum { MCF_INPUT_RESIDENT = 0, MCF_INPUT_BANDS = 1, MCF_INPUT_FLASH = 2 };
 
-/* What init and invoke return, beside 0 and what read returned: nothing has been computed. */
+/* Whether every output lies in the arena. */
+enum { MCF_OUTPUT_RESIDENT = 0, MCF_OUTPUT_LINES = 1 };
+
+/* What init and invoke return, beside 0 and what read or write returned: nothing has been computed. */
 enum {
     MCF_E_ARENA_NULL = -1001,
     MCF_E_ARENA_ALIGN = -1002, /* not at a multiple of 8 */
     MCF_E_READ_NULL = -1003,   /* bands: lines are pulled through read */
     MCF_E_IMAGE_NULL = -1004,  /* flash: ctx is where the image lies */
+    MCF_E_WRITE_NULL = -1005,  /* outputs leave through write */
 };
 
 /* Input 0 is `lines` lines of `line_bytes`; a sequence counts its tokens as lines. */
@@ -27,14 +36,18 @@ typedef struct {
     const char *name;
     const uint8_t *id; /* 16 bytes: head of the sha256 over weights and program */
     uint32_t arena_bytes, line_bytes, lines;
-    const uint32_t *tensor_bytes; /* of every input, then of every output */
+    /* Of every input, then of every output. MCF_OUTPUT_LINES: then of a line of every output, 0 of one in the arena. */
+    const uint32_t *tensor_bytes;
     uint16_t inputs, outputs, layers;
-    uint8_t input_mode;
+    uint8_t input_mode, output_mode;
     int (*init)(void *arena);
     void *(*input)(void *arena, unsigned i); /* where to write input i; NULL for input 0 unless resident */
     /* bands: read(ctx, ...) delivers lines. flash: ctx is the image's address, read is NULL. resident: both NULL. */
-    int (*invoke)(void *arena, mcf_read_lines_t read, void *ctx);
-    const void *(*output)(void *arena, unsigned i);
+    union {
+        int (*invoke)(void *arena, mcf_read_lines_t read, void *ctx); /* MCF_OUTPUT_RESIDENT */
+        int (*invoke_lines)(void *arena, mcf_read_lines_t read, void *ctx, mcf_write_lines_t write, void *write_ctx);
+    };
+    const void *(*output)(void *arena, unsigned i); /* NULL for one that leaves by lines */
 } mcf_model_t;
 
 /* Hooks: empty unless the build asks for them. */

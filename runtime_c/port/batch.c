@@ -10,7 +10,8 @@ enum { READ_FAILED = -1, WRITE_FAILED = -2, OPEN_FAILED = -3, NO_INPUT = -4 };
 
 static struct {
     int inputs, outputs, counts, trace;
-    uint32_t offset; /* of the current inference's inputs */
+    uint32_t offset;  /* of the current inference's inputs */
+    uint32_t results; /* of its outputs */
 } batch;
 
 static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
@@ -20,6 +21,14 @@ static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
         mcf_file_read_at(batch.inputs, batch.offset + first * model->line_bytes, to, count * model->line_bytes);
     mcf_profile_io(mcf_cycles() - before);
     return failed ? READ_FAILED : 0;
+}
+
+static int write_lines(void *ctx, const int8_t *from, unsigned first, unsigned count) {
+    mcf_line_t line = mcf_line_of(ctx, first);
+    uint32_t before = mcf_cycles();
+    int failed = mcf_file_write_at(batch.outputs, batch.results + line.offset, from, count * line.bytes);
+    mcf_profile_io(mcf_cycles() - before);
+    return failed ? WRITE_FAILED : 0;
 }
 
 #ifdef MCF_TRACING
@@ -56,7 +65,7 @@ static int infer(const mcf_firmware_t *firmware) {
         if (!ctx) return READ_FAILED;
     }
     mcf_profile_begin(firmware->layer_cycles, model->layers);
-    status = model->invoke(firmware->arena, bands ? read_lines : 0, ctx);
+    status = mcf_invoke(model, firmware->arena, bands ? read_lines : 0, ctx, write_lines);
     mcf_profile_end();
     return status;
 }
@@ -65,9 +74,12 @@ static int record(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     uint64_t totals[2] = {mcf_profile.total, mcf_profile.io};
     int failed = mcf_file_append(batch.counts, totals, sizeof totals);
-    for (unsigned i = 0; !failed && i < model->outputs; i++)
-        failed =
-            mcf_file_append(batch.outputs, model->output(firmware->arena, i), model->tensor_bytes[model->inputs + i]);
+    for (unsigned i = 0; !failed && i < model->outputs; i++) {
+        uint32_t size = model->tensor_bytes[model->inputs + i];
+        const void *output = model->output(firmware->arena, i);
+        failed = output && mcf_file_write_at(batch.outputs, batch.results, output, size);
+        batch.results += size;
+    }
     if (!failed && firmware->layer_cycles)
         failed = mcf_file_append(batch.counts, firmware->layer_cycles, 4u * model->layers);
     return failed ? WRITE_FAILED : 0;

@@ -11,6 +11,7 @@
 int mcf_file_open(const char *name, int for_writing);                      /* < 0: failed */
 int32_t mcf_file_size(int file);                                           /* < 0: failed */
 int mcf_file_read_at(int file, uint32_t offset, void *to, uint32_t count); /* 0: all of it */
+int mcf_file_write_at(int file, uint32_t offset, const void *from, uint32_t count);
 int mcf_file_append(int file, const void *from, uint32_t count);
 /* Input mode flash: puts an input where the model reads it; NULL when it cannot. */
 const uint8_t *mcf_image_put(const uint8_t *image, int file, uint32_t offset, uint32_t count);

@@ -8,7 +8,8 @@
 #include "mcf_model.h"
 
 enum {
-    MCF_PROTOCOL = 2, /* its version */
+    MCF_PROTOCOL = 2,       /* its version */
+    MCF_PROTOCOL_LINES = 3, /* of a model whose outputs leave by lines */
     MCF_FRAME_MAX_BODY = 1024,
     /* from the host */
     MCF_INFO = 0x01,
@@ -18,9 +19,11 @@ enum {
     MCF_LAYERS = 0x05,
     MCF_QUIT = 0x06,
     MCF_TENSORS = 0x07,
+    MCF_TAKEN = 0x08,
     /* from the device: the answers have bit 7 */
     MCF_DONE = 0x82,
     MCF_READ = 0x83,
+    MCF_WRITE = 0x88,
     MCF_REFUSED = 0x8F
 };
 

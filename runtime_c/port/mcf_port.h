@@ -42,6 +42,35 @@ static inline uint32_t mcf_sum(const uint32_t *numbers, unsigned count) {
     return sum;
 }
 
+/* Line `line` of those that leave by lines: where it stands in the bytes of all outputs, and how many it has. */
+typedef struct {
+    uint32_t offset, bytes;
+} mcf_line_t;
+
+static inline mcf_line_t mcf_line_of(const mcf_model_t *model, uint32_t line) {
+    const uint32_t *sizes = model->tensor_bytes + model->inputs, *line_bytes = sizes + model->outputs;
+    mcf_line_t found = {0, 0};
+    for (unsigned i = 0; i < model->outputs; found.offset += sizes[i++]) {
+        if (!line_bytes[i]) continue;
+        uint32_t lines = sizes[i] / line_bytes[i];
+        if (line < lines) {
+            found.offset += line * line_bytes[i];
+            found.bytes = line_bytes[i];
+            break;
+        }
+        line -= lines;
+    }
+    return found;
+}
+
+/* One inference; `write` is left alone where no output leaves by lines. */
+static inline int mcf_invoke(const mcf_model_t *model, void *arena, mcf_read_lines_t read, void *ctx,
+                             mcf_write_lines_t write) {
+    if (model->output_mode == MCF_OUTPUT_LINES)
+        return model->invoke_lines(arena, read, ctx, write, (void *)(uintptr_t)model);
+    return model->invoke(arena, read, ctx);
+}
+
 /* Everything the firmware keeps beside the arena. */
 typedef struct {
     const mcf_model_t *model;

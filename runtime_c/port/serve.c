@@ -11,7 +11,8 @@ enum {
     SMALLEST_PIECE = 32,
     LARGEST_ANSWER = 256,
     INPUT_LOST = -1,
-    NO_INPUT = -2
+    NO_INPUT = -2,
+    OUTPUT_LOST = -3
 };
 
 static struct {
@@ -21,31 +22,39 @@ static struct {
     uint8_t sequence; /* of our own requests */
 } serve;
 
-/* Asks once for `wanted->body_bytes` bytes of the inputs from `offset` on; 1 when they came unharmed. */
-static int ask(mcf_frame_t *wanted, uint8_t *to, uint32_t offset) {
-    mcf_frame_t got;
-    wanted->sequence = ++serve.sequence; /* a late answer to an earlier try is not taken for this one */
-    mcf_frame_send(MCF_READ, wanted->sequence, offset, &wanted->body_bytes, 4);
-    return mcf_frame_receive(&got, wanted, to, ANSWER_WAIT_MS) && got.type == MCF_DATA &&
-           got.sequence == wanted->sequence && got.argument == offset && got.body_bytes == wanted->body_bytes;
+/* Once: READ asks for `count` bytes of the inputs from `offset` on, WRITE tells so many of the outputs; 1 when the right
+ * answer came unharmed. */
+static int ask(uint8_t type, uint8_t *bytes, uint32_t offset, uint32_t count) {
+    uint32_t answer_bytes = type == MCF_READ ? count : 0;
+    /* a late answer to an earlier try is not taken for this one */
+    mcf_frame_t got, wanted = {.type = type & 0x7F, .sequence = ++serve.sequence, .body_bytes = answer_bytes};
+    if (type == MCF_READ)
+        mcf_frame_send(type, wanted.sequence, offset, &count, 4);
+    else
+        mcf_frame_send(type, wanted.sequence, offset, bytes, count);
+    return mcf_frame_receive(&got, &wanted, bytes, ANSWER_WAIT_MS) && got.type == wanted.type &&
+           got.sequence == wanted.sequence && got.argument == offset && got.body_bytes == answer_bytes;
 }
 
-/* Fetches bytes of the inputs from the host, in smaller pieces while the line is bad. */
-static int fetch(uint8_t *to, uint32_t offset, uint32_t count) {
-    mcf_frame_t wanted = {.type = MCF_DATA};
+/* Moves bytes between the host and the model, in smaller pieces while the line is bad; 0 when all have come over. */
+static int move(uint8_t type, uint8_t *bytes, uint32_t offset, uint32_t count) {
     uint32_t piece = MCF_FRAME_MAX_BODY, done = 0;
     for (int failed = 0; done < count;) {
-        wanted.body_bytes = count - done < piece ? count - done : piece;
-        if (ask(&wanted, to + done, offset + done)) {
-            done += wanted.body_bytes;
+        uint32_t now = count - done < piece ? count - done : piece;
+        if (ask(type, bytes + done, offset + done, now)) {
+            done += now;
             failed = 0;
             if (piece < MCF_FRAME_MAX_BODY) piece *= 2;
         } else {
-            if (++failed == ASK_TIMES) return INPUT_LOST;
-            piece = wanted.body_bytes / 2 > SMALLEST_PIECE ? wanted.body_bytes / 2 : SMALLEST_PIECE;
+            if (++failed == ASK_TIMES) return 1;
+            piece = now / 2 > SMALLEST_PIECE ? now / 2 : SMALLEST_PIECE;
         }
     }
     return 0;
+}
+
+static int fetch(uint8_t *to, uint32_t offset, uint32_t count) {
+    return move(MCF_READ, to, offset, count) ? INPUT_LOST : 0;
 }
 
 static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
@@ -54,6 +63,14 @@ static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
     int status = fetch(to, first * model->line_bytes, count * model->line_bytes);
     mcf_profile_io(mcf_cycles() - before);
     return status;
+}
+
+static int write_lines(void *ctx, const int8_t *from, unsigned first, unsigned count) {
+    mcf_line_t line = mcf_line_of(ctx, first);
+    uint32_t before = mcf_cycles();
+    int failed = move(MCF_WRITE, (uint8_t *)(uintptr_t)from, line.offset, count * line.bytes);
+    mcf_profile_io(mcf_cycles() - before);
+    return failed ? OUTPUT_LOST : 0;
 }
 
 /* Every input but a pulled or mapped one: `offset` counts over all of them. */
@@ -79,7 +96,7 @@ MCF_COLD static int32_t infer(const mcf_firmware_t *firmware) {
     int bands = model->input_mode == MCF_INPUT_BANDS;
     void *ctx = bands ? (void *)model : model->input_mode == MCF_INPUT_FLASH ? (void *)firmware->image : 0;
     mcf_profile_begin(firmware->layer_cycles, model->layers);
-    status = model->invoke(firmware->arena, bands ? read_lines : 0, ctx);
+    status = mcf_invoke(model, firmware->arena, bands ? read_lines : 0, ctx, write_lines);
     mcf_profile_end();
     return status;
 }
@@ -106,7 +123,8 @@ MCF_COLD static void send_info(uint8_t sequence) {
     };
     for (unsigned i = 0; i < sizeof info.id; i++) info.id[i] = model->id[i];
     for (unsigned i = 0; i < sizeof info.name && model->name[i]; i++) info.name[i] = model->name[i];
-    mcf_frame_send(MCF_INFO | 0x80, sequence, MCF_PROTOCOL, &info, sizeof info);
+    uint32_t version = model->output_mode == MCF_OUTPUT_LINES ? MCF_PROTOCOL_LINES : MCF_PROTOCOL;
+    mcf_frame_send(MCF_INFO | 0x80, sequence, version, &info, sizeof info);
 }
 
 MCF_COLD static void send_done(uint8_t sequence) {
@@ -163,7 +181,8 @@ MCF_COLD static void handle(const mcf_frame_t *request) {
         send_part(request, serve.last_run ? firmware->layer_cycles : 0, request->argument, 4u * model->layers);
         break;
     case MCF_TENSORS:
-        send_part(request, model->tensor_bytes, request->argument, 4u * (model->inputs + model->outputs));
+        send_part(request, model->tensor_bytes, request->argument,
+                  4u * (model->inputs + (1u + model->output_mode) * model->outputs));
         break;
     case MCF_QUIT:
         mcf_stop(request->argument);

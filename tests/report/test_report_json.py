@@ -19,7 +19,7 @@ CONTRACT = {
     "model": "path sha256 opset parameters macs inputs outputs",
     "board": "name sram_bytes flash_bytes",
     "memory": "arena_bytes scratch_bytes static_bytes stack_bytes input_bytes input_mode "
-    "sram_total_bytes sram_available_bytes lower_bound_bytes peak_layer regions",
+    "sram_total_bytes sram_available_bytes lower_bound_bytes peak_layer regions output_mode",
     "flash": "weights_bytes code_bytes total_bytes regions",
     "estimate": "instructions seconds",
     "checked": "emulator samples equal sqnr_db",

@@ -77,7 +77,7 @@ def move(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
         return []
     x = x or em.where[str(op.inputs[0])]
     shown = op.outputs[0], target, Rows.all(rows), 0
-    return [_copy(_layer(em, op), x, target, rows * target.row_bytes, shown)]
+    return [_copy(layer_of(em, op), x, target, rows * target.row_bytes, shown)]
 
 
 def concat(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
@@ -120,8 +120,8 @@ def _copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
                 instructions=cost)  # fmt: skip
 
 
-def _layer(em: TaskEmitter, op: Op) -> int:
-    """The layer that a move's copy counts for: the one whose result it moves, else the first."""
+def layer_of(em: TaskEmitter, op: Op) -> int:
+    """The layer that a call of `op` counts for; of a move: the one whose result it moves, else the first."""
     producers = em.graph.producers()
     before: Op | None = op
     while before is not None and before.kind in VIEWS:

@@ -23,6 +23,10 @@ int mcf_file_read_at(int file, uint32_t offset, void *to, uint32_t count) {
     return fseek(files[file], (long)offset, SEEK_SET) || fread(to, 1, count, files[file]) != count;
 }
 
+int mcf_file_write_at(int file, uint32_t offset, const void *from, uint32_t count) {
+    return fseek(files[file], (long)offset, SEEK_SET) || fwrite(from, 1, count, files[file]) != count;
+}
+
 int mcf_file_append(int file, const void *from, uint32_t count) {
     return fwrite(from, 1, count, files[file]) != count;
 }

@@ -45,6 +45,11 @@ int mcf_file_read_at(int file, uint32_t offset, void *to, uint32_t count) {
     return host(SYS_SEEK, seek) != 0 || host(SYS_READ, arguments) != 0;
 }
 
+int mcf_file_write_at(int file, uint32_t offset, const void *from, uint32_t count) {
+    uint32_t seek[2] = {(uint32_t)file, offset};
+    return host(SYS_SEEK, seek) != 0 || mcf_file_append(file, from, count);
+}
+
 int mcf_file_append(int file, const void *from, uint32_t count) {
     uint32_t arguments[3] = {(uint32_t)file, (uint32_t)(uintptr_t)from, count};
     return host(SYS_WRITE, arguments) != 0;
