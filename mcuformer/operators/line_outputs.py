@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import walks
 
-Order = tuple[tuple[int, ...], tuple[int, ...]]
+LineOrder = tuple[tuple[int, ...], tuple[int, ...]]
 """A shape for the numbers as they come, and the order of its axes in the file; () for no axes: as they come."""
 _META = "line_outputs"
-AS_THEY_COME: Order = ((), ())
+AS_THEY_COME: LineOrder = ((), ())
 
 
-def orders(graph: Graph) -> Sequence[Order | None]:
+def orders(graph: Graph) -> Sequence[LineOrder | None]:
     """Of every output; None where it does not leave by lines."""
     known = graph.meta.get(_META)
     return tuple(known) if known else (None,) * len(graph.outputs)
@@ -46,7 +46,7 @@ def leaving(graph: Graph) -> Mapping[str, tuple[int, ...]]:
     return found
 
 
-def in_file_order(order: Order | None, x: NDArray, rank: int) -> NDArray:
+def in_file_order(order: LineOrder | None, x: NDArray, rank: int) -> NDArray:
     """Numbers [..., *shape] of an output, `rank` axes of its own, with these in the order of the file."""
     if not order or not order[1]:
         return x
@@ -67,7 +67,7 @@ def by_lines(graph: Graph) -> Graph:
     return _without_dead(graph.replace(outputs=outputs, meta=meta))
 
 
-def _source(graph: Graph, name: str) -> tuple[str, Order]:
+def _source(graph: Graph, name: str) -> tuple[str, LineOrder]:
     """The value that the moves before an output start from, and how the output's numbers lie in it."""
     producers = graph.producers()
     places: NDArray = np.arange(int(np.prod(graph.type(name).shape)))
@@ -97,7 +97,7 @@ def _moved(graph: Graph, op: Op) -> NDArray | None:
     return (rows[:, None] * width + np.arange(width)).ravel()
 
 
-def order_of(places: NDArray) -> Order | None:
+def order_of(places: NDArray) -> LineOrder | None:
     """The axes that, put in another order, take number i from `places[i]`; None where there are none."""
     if np.array_equal(places, np.arange(len(places))):
         return AS_THEY_COME

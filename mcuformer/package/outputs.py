@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.types import DTYPES, TensorType
-from mcuformer.operators.line_outputs import Order, in_file_order, orders
+from mcuformer.operators.line_outputs import LineOrder, in_file_order, orders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Output:
     value: str
     type: TensorType
     gives_index: bool
-    order: Order | None = None
+    order: LineOrder | None = None
 
     def arranged(self, x: NDArray) -> NDArray:
         """Numbers [..., *type.shape], in the order of the file."""

@@ -6,12 +6,13 @@ import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from mcuformer.targets import frames
 from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.frames import Frame, Parser, encode
+from mcuformer.targets.written import Written
 
 PROTOCOL_VERSION, LINES_VERSION = 2, 3  # 3: of a model whose outputs leave by lines
 _INFO = struct.Struct("<6I3HBB16s40s")
@@ -80,29 +81,6 @@ class DeviceRun:
     cycles: int
     io_cycles: int
     layers: tuple[int, ...] | None
-
-
-@dataclass(slots=True)
-class Written:
-    """Bytes of all outputs, and which of them the device has told."""
-
-    data: bytearray
-    told: bytearray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.told = bytearray(len(self.data))
-
-    def put(self, at: int, part: bytes) -> bool:
-        """False where there is no room for it."""
-        end = at + len(part)
-        if end > len(self.data):
-            return False
-        self.data[at:end] = part
-        self.told[at:end] = bytes([1]) * len(part)
-        return True
-
-    def has(self, at: int, size: int) -> bool:
-        return all(self.told[at : at + size])
 
 
 def _forged(what: str) -> FirmwareError:
@@ -183,10 +161,10 @@ class Client:
         """All outputs: what the device has written on its way, and what lies in its arena."""
         at, parts = 0, []
         for size, leaves in zip(info.outputs, info.leaving, strict=True):
-            if leaves and not written.has(at, size):
+            part = written.whole(at, size) if leaves else self._fetch(frames.OUTPUT, size, at)
+            if part is None:
                 raise FirmwareError("the device has not sent every line of its outputs")
-            part = written.data[at : at + size] if leaves else None
-            parts.append(self._fetch(frames.OUTPUT, size, at) if part is None else bytes(part))
+            parts.append(part)
             at += size
         return b"".join(parts)
 
