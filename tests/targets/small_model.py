@@ -24,8 +24,8 @@ static int initialised = 7; /* .data */
 @EXTRA@
 static int init(void *arena) { (void)arena; return initialised - 7; }
 static void *input(void *arena, unsigned i) { return !i && @MODE@ == MCF_INPUT_RESIDENT ? arena : 0; }
-static const void *output(void *arena, unsigned i) { return i ? 0 : (uint8_t *)arena + LINES * LINE_BYTES; }
-static const uint32_t tensor_bytes[2] = {LINES * LINE_BYTES, LINES * 4};
+static const void *output(void *arena, unsigned i) { return i || @LINES@ ? 0 : (uint8_t *)arena + LINES * LINE_BYTES; }
+static const uint32_t tensor_bytes[3] = {LINES * LINE_BYTES, LINES * 4, 4}; /* the last one where lines leave */
 
 MCF_SECTION("@HOT@") __attribute__((noinline)) static int32_t dot(const uint8_t *line) {
     int32_t sum = 0;
@@ -33,7 +33,7 @@ MCF_SECTION("@HOT@") __attribute__((noinline)) static int32_t dot(const uint8_t 
     return sum;
 }
 
-static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
+static int invoke_lines(void *arena, mcf_read_lines_t read, void *ctx, mcf_write_lines_t write, void *write_ctx) {
     uint8_t *lines = arena;
     int32_t *sums = (int32_t *)(lines + LINES * LINE_BYTES);
     MCF_LAYER(0);
@@ -48,8 +48,16 @@ static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
     for (int i = 0; i < LINES; i++) sums[i] = sums[i] * 3 + 1;
     @BODY@
     MCF_TRACE(1, sums, 4, 4, 0, LINES);
+    for (unsigned i = 0; write && i < LINES; i += 4) { /* four lines, then the other two */
+        int status = write(write_ctx, (const int8_t *)(sums + i), i, i + 4 < LINES ? 4 : LINES - i);
+        if (status) return status;
+    }
     MCF_LAYER(2);
     return 0;
+}
+
+__attribute__((unused)) MCF_COLD static int invoke(void *arena, mcf_read_lines_t read, void *ctx) {
+    return invoke_lines(arena, read, ctx, 0, 0);
 }
 
 extern const mcf_model_t small_model;
@@ -57,8 +65,9 @@ const mcf_model_t small_model = {
     .name = "small", .id = id, .arena_bytes = LINES * LINE_BYTES + LINES * 4,
     .line_bytes = LINE_BYTES, .lines = LINES,
     .tensor_bytes = tensor_bytes, .inputs = 1, .outputs = 1,
-    .layers = 2, .input_mode = @MODE@,
-    .init = init, .input = input, .invoke = invoke, .output = output,
+    .layers = 2, .input_mode = @MODE@, .output_mode = @LINES@,
+    .init = init, .input = input, .output = output,
+    .@INVOKE@,
 };
 """
 
@@ -74,8 +83,10 @@ def write_small_model(
     body: str = "",
     arena_bytes: int = ARENA_BYTES,
     stack_bytes: int | None = None,
+    lines: bool = False,
 ) -> Path:
-    """The package directory; `extra` and `body` go into the source and its last layer."""
+    """The package directory; `extra` and `body` go into the source and its last layer; `lines`: its
+    output leaves by lines of one sum."""
     source = SOURCE
     for key, value in {
         "SECTION": ".qspi" if qspi else ".rodata.weights",
@@ -83,6 +94,8 @@ def write_small_model(
         "WEIGHTS": ", ".join(map(str, WEIGHTS)),
         "MODE": str(MODES[mode]),
         "EXTRA": extra,
+        "LINES": str(int(lines)),
+        "INVOKE": "invoke_lines = invoke_lines" if lines else "invoke = invoke",
         "BODY": body,
     }.items():
         source = source.replace(f"@{key}@", value)

@@ -32,6 +32,17 @@ def test_info(firmware: Callable) -> None:
     assert (info.input_bytes, info.output_bytes) == (240, 24)
 
 
+def test_a_model_whose_output_leaves_by_lines_speaks_protocol_3(firmware: Callable) -> None:
+    """A host that does not know of lines refuses it by that number."""
+    client = Client(device(firmware, lines=True))
+    assert client._ask(frames.INFO, 0).argument == 3
+    info = client.info()
+    assert (info.inputs, info.outputs, info.leaving) == ((240,), (24,), (True,))
+    with pytest.raises(FirmwareError, match="refuses request 4"):
+        client.run(info, IMAGES[0])
+        client._ask(frames.OUTPUT, 0)
+
+
 def test_a_device_of_protocol_1_is_refused_by_name() -> None:
     """Its INFO is shorter and says so in the argument: it is not looked into."""
     port = AnswersInfo(1, bytes(80))
@@ -66,15 +77,16 @@ class AnswersInfo:
         return self.now
 
 
+@pytest.mark.parametrize("lines", [False, True])
 @pytest.mark.parametrize("mode", ["bands", "resident"])
 @pytest.mark.parametrize(
     "kinds", [("drop",), ("double",), ("corrupt",), ("drop", "double", "corrupt")]
 )
 def test_a_bad_line_costs_time_but_no_bits(
-    firmware: Callable, kinds: tuple[str, ...], mode: str
+    firmware: Callable, kinds: tuple[str, ...], mode: str, lines: bool
 ) -> None:
     noise = Noise(kinds, every=100, seed=len(mode))
-    client = Client(NoisyPort(device(firmware, mode=mode), noise))
+    client = Client(NoisyPort(device(firmware, mode=mode, lines=lines), noise))
     info = client.info()
     for image in IMAGES:
         done = client.run(info, image)
@@ -104,6 +116,16 @@ def test_a_silent_host_ends_the_run(firmware: Callable) -> None:
         client.run(info, IMAGES[0])
     del client._supply
     assert client.run(info, IMAGES[0]).output  # and it works again
+
+
+def test_a_host_that_takes_no_lines_ends_the_run(firmware: Callable) -> None:
+    client = Client(device(firmware, lines=True, mode="resident"))
+    info = client.info()
+    client._take = lambda told, written: None  # type: ignore[method-assign]
+    with pytest.raises(FirmwareError, match=r"could not send its lines \(status -3\)"):
+        client.run(info, IMAGES[0])
+    del client._take
+    assert list(struct.unpack("<6i", client.run(info, IMAGES[0]).output)) == expected(IMAGES[0])[1]
 
 
 def test_requests_that_make_no_sense_are_refused(firmware: Callable) -> None:

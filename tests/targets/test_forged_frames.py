@@ -114,6 +114,14 @@ FORGED = {
     "READ of 4 GB": device(run=read(0xFFFFFFFF)),
     "READ beyond the input": device(run=read(64, at=1)),
     "READ without a count": device(run=read(0, body=b"")),
+    "WRITE beyond the outputs": device(run=lambda a: [Frame(frames.WRITE, 1, 1, bytes(8))]),
+    "WRITE for ever": lambda a: (
+        [Frame(frames.WRITE, 1, 0, bytes(8))] if a.type in (2, 8) else device()(a)
+    ),
+    "lines that do not come": device(
+        info=lambda a: reply(a, _INFO.pack(*INFO), 3),
+        tensors=lambda a: reply(a, struct.pack("<3I", 64, 8, 4)),
+    ),
     "READ for ever": lambda a: always_reading(a) if a.type in (2, 3) else device()(a),
     "the wrong sequence": lambda a: [Frame(a.type | 0x80, a.sequence ^ 1, 2, _INFO.pack(*INFO))],
     "a refusal": lambda a: [Frame(frames.REFUSED, a.sequence, a.type)],

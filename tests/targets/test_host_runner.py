@@ -16,11 +16,14 @@ IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(7)]
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("stm32f746", "bands"), ("host", "resident"), ("host", "flash")]
+    ("name", "mode", "lines"),
+    [("stm32f746", "bands", True), ("host", "resident", False), ("host", "flash", True)],
 )
-def test_inputs_are_shared_out_and_come_back_in_order(tmp_path: Path, name: str, mode: str) -> None:
+def test_inputs_are_shared_out_and_come_back_in_order(
+    tmp_path: Path, name: str, mode: str, lines: bool
+) -> None:
     board = load_board(name)
-    write_small_model(tmp_path, board, mode=mode)
+    write_small_model(tmp_path, board, mode=mode, lines=lines)
     program = host_runner.build_host(tmp_path, trace=True)
     result = host_runner.run(program, IMAGES, trace=True)
     for image, inference in zip(IMAGES, result.inferences, strict=True):

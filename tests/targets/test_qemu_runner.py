@@ -25,16 +25,16 @@ IMAGES = [random.Random(i).randbytes(INPUT_BYTES) for i in range(2)]
 
 @needs_qemu
 @pytest.mark.parametrize(
-    ("name", "mode"),
+    ("name", "mode", "lines"),
     [
-        ("stm32f746", "bands"),
-        ("stm32f746", "flash"),
-        ("nucleo-h743zi", "resident"),
-        ("stm32f429", "flash"),
+        ("stm32f746", "bands", False),
+        ("stm32f746", "flash", True),
+        ("nucleo-h743zi", "resident", True),
+        ("stm32f429", "flash", False),
     ],
 )
-def test_outputs_and_trace(firmware: Callable, name: str, mode: str) -> None:
-    elf, board = firmware(name, mode=mode, qemu=True, trace=True)
+def test_outputs_and_trace(firmware: Callable, name: str, mode: str, lines: bool) -> None:
+    elf, board = firmware(name, mode=mode, qemu=True, trace=True, lines=lines)
     result = qemu_runner.run(elf, IMAGES, trace=True, core=board.core, timeout_s=60)
     for image, inference in zip(IMAGES, result.inferences, strict=True):
         assert list(struct.unpack("<6i", inference.output)) == expected(image)[1]

@@ -23,7 +23,7 @@ _FLAGS = (
 )  # fmt: skip
 _PORT = RUNTIME_C / "port"
 _PIECES = {"resident": 1024, "bands": LINE_BYTES}  # of a READ
-Service = Callable[[str], Path]
+Service = Callable[..., Path]
 Script = list[tuple[int, bytes]]  # pause in ms, bytes
 
 
@@ -31,18 +31,19 @@ Script = list[tuple[int, bytes]]  # pause in ms, bytes
 def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
     built: dict[str, Path] = {}
 
-    def build(mode: str) -> Path:
-        if mode not in built:
+    def build(mode: str, lines: bool = False) -> Path:
+        key = f"{mode} {lines}"
+        if key not in built:
             folder = tmp_path_factory.mktemp("service")
-            write_small_model(folder, load_board("stm32f746"), mode=mode)
+            write_small_model(folder, load_board("stm32f746"), mode=mode, lines=lines)
             (folder / "mcf_board.h").write_text("#define MCF_CPU_HZ 1000000u\n")
             sources = [folder / "model.c", Path(__file__).with_name("service_port.c")]
             sources += [_PORT / name for name in ("serve.c", "frame.c", "profile.c")]
             folders = (folder, folder / "runtime" / "include", _PORT)
             words = [*(f"-I{f}" for f in folders), *map(str, sources), "-o", str(folder / "serve")]
             subprocess.run([host_compiler(), *_FLAGS, *words], check=True)
-            built[mode] = folder / "serve"
-        return built[mode]
+            built[key] = folder / "serve"
+        return built[key]
 
     return build
 
@@ -75,16 +76,34 @@ def test_the_service_works_on_a_script(service: Service, mode: str) -> None:
     assert list(struct.unpack("<6i", found[-1].body)) == expected(image)[1]
 
 
+def test_lines_are_told_until_they_are_taken(service: Service) -> None:
+    """The first answer is of another offset; the last one is lost: no more lines, and a status."""
+    image = random.Random(5).randbytes(INPUT_BYTES)
+    script: Script = [(0, part) for part in inference(1, image, _PIECES["bands"], 1)]
+    taken = [Frame(frames.TAKEN, 7, 4), Frame(frames.TAKEN, 8, 0), Frame(frames.TAKEN, 9, 16)]
+    found, _ = answers(service("bands", True), script + [(0, encode(f)) for f in taken])
+    told = [(f.sequence, f.argument, f.body) for f in found if f.type == frames.WRITE]
+    sums = struct.pack("<6i", *expected(image)[1])
+    assert told == [(7, 0, sums[:16]), (8, 0, sums[:16]), (9, 16, sums[16:])]
+    assert [f.body[:4] for f in found if f.type == frames.DONE] == [bytes(4)]
+
+
 def fuzzed(service: Service, rng: random.Random) -> None:
     """A script of good, mutated, cut and random bytes; afterwards the service still answers."""
-    mode = rng.choice(["resident", "bands"])
+    mode, lines = rng.choice(["resident", "bands"]), rng.random() < 0.3
     script: Script = []
     for _ in range(rng.randrange(1, 12)):
         script += [(_pause(rng), part) for part in _parts(rng, mode)]
     last = Frame(frames.INFO, 0x5A, 0)
     tail: Script = [(30_000, b""), *[(1000, encode(last))] * 3]
-    found, text = answers(service(mode), script + tail)
-    known = {frames.DONE, frames.READ, frames.REFUSED, *(k | 0x80 for k in (1, 4, 5, 7))}
+    found, text = answers(service(mode, lines), script + tail)
+    known = {
+        frames.DONE,
+        frames.READ,
+        frames.WRITE,
+        frames.REFUSED,
+        *(k | 0x80 for k in (1, 4, 5, 7)),
+    }
     assert {f.type for f in found} <= known
     if b"@exit" in text:
         return  # a mutation made a QUIT

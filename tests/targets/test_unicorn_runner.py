@@ -31,6 +31,17 @@ def test_outputs_of_several_inputs(firmware: Callable, name: str, mode: str) -> 
     assert all((i.io_instructions or 0) > 0 for i in result.inferences) == (mode == "bands")
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_lines_that_leave_are_counted_apart(firmware: Callable, name: str) -> None:
+    elf, board = firmware(name, mode="resident", lines=True)
+    (lines,) = run(elf, board, IMAGES[:1]).inferences
+    elf, board = firmware(name, mode="resident")
+    (resident,) = run(elf, board, IMAGES[:1]).inferences
+    assert lines.output == resident.output
+    assert (lines.io_instructions or 0) > 1000 and not resident.io_instructions
+    assert abs((lines.instructions or 0) - (resident.instructions or 0)) < 200
+
+
 def test_counts_are_exact_and_repeatable(firmware: Callable) -> None:
     elf, board = firmware()
     first, second = run(elf, board, IMAGES[:1]), run(elf, board, IMAGES[:1], seed=9)
