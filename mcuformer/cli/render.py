@@ -80,6 +80,7 @@ def _head(report: Document) -> str:
             f"board    {report['board']['name']}",
             (
                 f"options  optimize {options['optimize']}, input {report['memory']['input_mode']}, "
+                f"{'maps by lines, ' if report['memory'].get('output_mode') == 'lines' else ''}"
                 f"{options['activations']}-bit activations, {_weight_bits(report)}"
             ),
         ]

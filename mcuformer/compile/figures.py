@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcuformer import __version__
+from mcuformer.compile.leaving import whole_outputs
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.source import Source
 from mcuformer.errors import Diagnostic, McuformerError
@@ -88,7 +89,13 @@ def build_report(f: Figures) -> r.Report:
             for mode, arena, macs in f.tradeoffs
         ),
         checked=f.checked,
-        diagnostics=(*f.diagnostics, *_unused_inputs(f), *_reasons(f), *_failure(f)),
+        diagnostics=(
+            *f.diagnostics,
+            *_unused_inputs(f),
+            *whole_outputs(f.program, f.options),
+            *_reasons(f),
+            *_failure(f),
+        ),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import Arena
+from mcuformer.operators.line_outputs import by_lines
 from mcuformer.plan.fit import Curve, Schedule, curve, place
 from mcuformer.price.measure import steps_instructions
 
@@ -56,18 +57,25 @@ def _what_fits(
     options: CompileOptions, graph: Graph, trade: Curve, arenas: Sequence[Arena], beside: int,
     needed: int,
 ) -> str:  # fmt: skip
-    """The nearest option that would fit: another input mode, then more SRAM."""
+    """The nearest option that would fit: another mode, then more SRAM."""
     limit = None if options.ram is None else options.ram - beside
-    for mode in ("bands", "flash"):
-        if mode == options.input_mode:
-            continue
+    for option, made, mode in _others(options, graph):
         try:
-            there = curve(graph, mode, trade.book)
+            there = curve(made, mode, trade.book)
             other = place(there, arenas, "ram", limit, options.max_instructions)
         except DoesNotFitError:
             continue
-        return f"--input-mode {mode} fits, in {other.plan.arena_bytes + beside:,} B"
+        return f"{option} fits, in {other.plan.arena_bytes + beside:,} B"
     on_board = sum(a.size_bytes for a in arenas) + beside
     if needed <= on_board:
         return f"--ram {needed} fits"
     return f"a board with {needed:,} B of SRAM, or a smaller model"
+
+
+def _others(options: CompileOptions, graph: Graph) -> Iterator[tuple[str, Graph, str]]:
+    """Other modes of input or output: the option, the graph, the input mode."""
+    for mode in ("bands", "flash"):
+        if mode != options.input_mode:
+            yield f"--input-mode {mode}", graph, mode
+    if options.output_mode == "resident" and (leaving := by_lines(graph)) is not graph:
+        yield "--output-mode lines", leaving, options.input_mode

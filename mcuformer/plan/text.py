@@ -15,7 +15,7 @@ from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.buffers import Addr, Arg, Span
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.expressions import Expr
-from mcuformer.program.program import Program
+from mcuformer.program.program import IoTensor, Program
 
 
 def print_program(program: Program, plan: MemoryPlan) -> str:
@@ -23,8 +23,7 @@ def print_program(program: Program, plan: MemoryPlan) -> str:
     lines = [f"program {program.name} {program.input_mode}"]
     for word, tensors in (("input", program.inputs), ("output", program.outputs)):
         lines += [
-            f"{word} {t.value}: {t.lines} x {t.line_bytes} at {t.buffer}+{t.offset}"
-            for t in tensors
+            f"{word} {t.value}: {t.lines} x {t.line_bytes} {_place(word, t)}" for t in tensors
         ]
     for name, buffer in program.buffers.items():
         at = plan.placements[name]
@@ -34,6 +33,11 @@ def print_program(program: Program, plan: MemoryPlan) -> str:
     lines += _steps(program.steps, "")
     lines += [f"trace {i}: {t.value} +{t.first_byte}" for i, t in enumerate(program.traces)]
     return "\n".join([*lines, ""])
+
+
+def _place(word: str, t: IoTensor) -> str:
+    by_lines = word == "output" and t.buffer is None
+    return f"by lines from {t.first_line}" if by_lines else f"at {t.buffer}+{t.offset}"
 
 
 def _steps(steps: Iterable[Step], pad: str) -> Iterator[str]:

@@ -49,7 +49,7 @@ def page(report: Report, time: Timeline) -> str:
 def _chips(report: Report) -> Iterator[tuple[str, object]]:
     """Options that were given or have a default, but those that stand elsewhere on the page."""
     for key, value in report.options.items():
-        if key != "input_mode" and value not in (None, "", [], {}):
+        if key not in ("input_mode", "output_mode") and value not in (None, "", [], {}):
             yield key.replace("_", " "), value
 
 

@@ -120,6 +120,8 @@ class _Roles:
         kernels = [call.kernel for call in writers]
         if any("read_lines" in k for k in kernels):
             return "input"
+        if any(call.kernel == "write_lines" for call in readers):
+            return "output"
         if any("attention" in call.kernel for call in (*writers, *readers)):
             return "attention"
         if kernels and all("layernorm" in k for k in kernels):

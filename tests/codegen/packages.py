@@ -18,6 +18,7 @@ from mcuformer.memory.check import check
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.memory.placement import plan
 from mcuformer.operators.interpreter import run_int
+from mcuformer.operators.line_outputs import by_lines
 from mcuformer.plan.fit import build
 from mcuformer.program.buffers import Buffer
 from mcuformer.program.program import IoTensor, Program
@@ -55,6 +56,20 @@ def small(name: str = "small", mode: str = "resident", **choices: object) -> Sma
     stats = quant.calibrate(graph, images(config, 4))
     made = build(quant.lower(graph, stats).replace(name=name), load_board("host").arenas, mode)
     return Small(made.graph, replace(made.program, name=name), made.plan)
+
+
+def rows_by_lines() -> Graph:
+    """An int graph whose rows of tokens leave by lines, and whose scores stay."""
+    config = VitConfig(image=(8, 8), blocks=1)
+    graph = vit(config)
+    rows = next(
+        op.outputs[0] for op in reversed(graph.ops) if graph.type(op.outputs[0]).shape[0] > 1
+    )
+    shapes = (*graph.meta["output_shapes"], (1, *graph.type(rows).shape))
+    graph = graph.replace(
+        outputs=(*graph.outputs, rows), meta={**graph.meta, "output_shapes": shapes}
+    )
+    return by_lines(quant.lower(graph, quant.calibrate(graph, images(config, 4))))
 
 
 def with_extra(made: Small) -> Small:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from packages import run, small, with_extra
+from packages import rows_by_lines, run, small, with_extra
 from util_joins import Joins, lowered
 from util_models import VitConfig, images, tokens, two_input_model, vit
 
@@ -81,6 +81,7 @@ MODELS: dict[str, Callable[[], Graph]] = {
     "stem": lambda: vision(stem=True, image=(16, 16), pool="mean"),
     "pair": two_inputs,
     "joins": joined,
+    "rows": rows_by_lines,
 }
 CASES = [
     ("tokens", "resident", "host", "m", (SRAM,), False),
@@ -91,6 +92,8 @@ CASES = [
     ("stem", "bands", "stm32f429i-disco", LONG, SPLIT, True),
     ("pair", "resident", "host", "pair_of_inputs", (SRAM,), False),
     ("joins", "resident", "host", "m", (SRAM,), False),
+    ("rows", "flash", "stm32f746", LONG, (SRAM,), True),
+    ("rows", "bands", "host", "m", (SRAM,), False),
     ("joins", "resident", "host", LONG, (SRAM,), True),
 ]
 
@@ -138,6 +141,7 @@ def test_every_cast_says_something(package: Path) -> None:
         r"\.[\w.]+ =\s+\(const u?int(?:8|16|32)_t \*\)\w+,",  # an array of words to a typed field
         r"\(const uint8_t \*\)\s*(?:ctx|\w+__const) [+-]",  # bytes of what is none
         r"\(uint8_t \*\)arena \+",  # bytes of the caller's void *
+        r"\(const int8_t \*\)\(",  # bytes of the arena to a line's
         r"\(unsigned\)\(",  # a signed loop variable to unsigned lines: -Wsign-conversion
         r"\(void\)(?:read|ctx);",  # a parameter that is not used
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from fuzz.choices import Choices
-from mcuformer.compile.options import CompileOptions, InputMode, Optimize
+from mcuformer.compile.options import CompileOptions, InputMode, Optimize, OutputMode
 
 ACTIVATIONS = ("8", "auto", "16")
 WEIGHT_BITS = ("8", "4", "auto")
@@ -25,6 +25,7 @@ class Modes:
     weight_bits: str = "8"
     board: str = "stm32f746"
     calibration_method: str = "mse"
+    output_mode: str = "resident"
 
     def options(self, model: Path, data: Path) -> CompileOptions:
         return CompileOptions(model=model, calibration=data, **asdict(self))
@@ -42,6 +43,7 @@ def draw_modes(choices: Choices) -> Modes:
         choices.one_of(("8", *WEIGHT_BITS)),
         choices.one_of(BOARDS),
         choices.one_of(METHODS),
+        choices.one_of(get_args(OutputMode)),
     )
 
 
@@ -50,6 +52,6 @@ def all_labels() -> list[str]:
     known = {
         "optimize": get_args(Optimize), "input_mode": get_args(InputMode),
         "activations": ACTIVATIONS, "weight_bits": WEIGHT_BITS, "board": BOARDS,
-        "calibration_method": METHODS,
+        "calibration_method": METHODS, "output_mode": get_args(OutputMode),
     }  # fmt: skip
     return [f"{name} {value}" for name, values in known.items() for value in values]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph
+from mcuformer.operators.line_outputs import LineOrder, in_file_order, orders
 from mcuformer.package.outputs import gives_index
 from mcuformer.proof.layers import rounded_outputs
 from mcuformer.validate.metrics import sqnr_db
@@ -25,10 +26,11 @@ def shortfalls(
     found: dict[str, str] = {}
     for stretch in STRETCHES:
         simulated = rounded_outputs(prepared, graph, inputs, stretch)
-        rows = zip(graph.outputs, simulated, wanted, strict=True)
+        rows = zip(graph.outputs, orders(graph), simulated, wanted, strict=True)
         short = {
-            name: text for name, y, reference in rows
-            if not gives_index(graph, name) and (text := _short(graph, name, values, y, reference))
+            name: text for name, order, y, reference in rows
+            if not gives_index(graph, name)
+            and (text := _short(graph, name, order, values, y, reference))
         }  # fmt: skip
         found = short if stretch == 1.0 else {n: t for n, t in found.items() if n in short}
         if not found:
@@ -37,12 +39,14 @@ def shortfalls(
 
 
 def _short(
-    graph: Graph, name: str, values: Mapping[str, NDArray], simulated: NDArray, reference: NDArray
-) -> str | None:
+    graph: Graph, name: str, order: LineOrder | None, values: Mapping[str, NDArray],
+    simulated: NDArray, reference: NDArray,
+) -> str | None:  # fmt: skip
     """What is to be said of an output that falls short of its simulation."""
-    qparams = graph.type(name).qparams
-    assert qparams is not None
-    got = _db(reference, qparams.dequantise(values[name]))
+    type_ = graph.type(name)
+    assert type_.qparams is not None
+    reals = in_file_order(order, type_.qparams.dequantise(values[name]), len(type_.shape))
+    got = _db(reference, reals)
     can = min(CEILING_DB, _db(reference, simulated))
     if got >= can - LESS_DB:
         return None
