@@ -72,7 +72,7 @@ def test_the_map_takes_no_sram(seg: Files, package: Path, tmp_path: Path) -> Non
     resident = compiled(seg, tmp_path / "package", "--input-mode", "bands", "--emit-only")
     lines = json.loads((package / "report.json").read_text())
     saved = resident["memory"]["arena_bytes"] - lines["memory"]["arena_bytes"]
-    assert saved > 5000 and resident["memory"]["arena_bytes"] > 2 * 32 * 40 * 5  # of 6,400 twice
+    assert saved > 5000  # of the 6,400 of the map
     assert resident["memory"]["output_mode"] == "resident"
 
 

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from mcuformer.cli import invoke
@@ -85,6 +87,33 @@ def test_graph_program_and_c(
     args += ["--calibration", str(small.calibration)] if small.calibration else []
     assert invoke([*args, "-o", str(tmp_path / "package")]) == 0
     check(f"{name}.model.c", (tmp_path / "package" / "model.c").read_text(), pytestconfig)
+
+
+MAP = """<ir_version: 8, opset_import: ["" : 17]>
+map (float[1,2,6,8] x) => (float[1,3,12,16] y)
+{
+  a = Conv <pads = [1, 1, 1, 1]> (x, w)
+  r = Relu(a)
+  b = Conv <pads = [1, 1, 1, 1]> (r, v)
+  y = Resize <mode = "linear"> (b, , s)
+}"""
+
+
+def test_a_map_by_lines(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """What the program does, from the first line that comes to the last one that leaves."""
+    model = onnx.parser.parse_model(MAP)
+    shapes = {"w": (4, 2, 3, 3), "v": (3, 4, 3, 3)}
+    weights = {n: np.sin(np.arange(np.prod(s))).reshape(s) for n, s in shapes.items()}
+    for name, data in {**weights, "s": np.array([1, 1, 2, 2])}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(data.astype(np.float32), name))
+    onnx.save(model, tmp_path / "map.onnx")
+    np.savez(tmp_path / "x.npz", x=np.cos(np.arange(8 * 2 * 6 * 8)).reshape(8, 2, 6, 8))
+    args = ["compile", str(tmp_path / "map.onnx"), "--board", "stm32f746", "--emit-only"]
+    args += ["--input-mode", "bands", "--output-mode", "lines", "--optimize", "ram"]
+    args += ["--calibration", str(tmp_path / "x.npz"), "-o", str(tmp_path / "package")]
+    assert invoke(args) == 0
+    text = (tmp_path / "package" / "model.c").read_text()
+    check("map.invoke.c", text[text.index("MCF_COLD int map_invoke") :], pytestconfig)
 
 
 def graph_text(graph: Graph) -> str:
