@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuzz.graph import Draw, small
+from fuzz.graph import MOST_WEIGHTS, Draw, small
 from fuzz.layers import LEAST_NORM, layernorm, linear, unit
 from fuzz.moves import image, tokens
 
@@ -119,12 +119,14 @@ def windows(d: Draw, x: str) -> str | None:
 
 
 def reduced(d: Draw, x: str) -> str | None:
-    """Sub-sampled keys: a strided convolution over the tokens (PVT, Twins)."""
+    """Sub-sampled keys: a strided convolution over the tokens (PVT, Twins), or over their norm, which
+    the queries read as well."""
     t, c = d.shapes[x][1:]
-    picture = image(d, x)
+    n = layernorm(d, x) if d.chance(60) else x
+    picture = image(d, n)
     h, w = d.shapes[picture][2:]
-    side = min(2, h, w)
-    if side < 2:
+    side = min(d.one_of((2, 2, 3, 4, 8)), h, w)
+    if side < 2 or c * c * side * side > MOST_WEIGHTS:
         return None
     kernel = d.normal(c, c, side, side, scale=(side * side * c) ** -0.5)
     few = d.node("Conv", [picture, kernel], (1, c, h // side, w // side), strides=[side] * 2)
@@ -132,7 +134,7 @@ def reduced(d: Draw, x: str) -> str | None:
     heads, size = _heads(d, t)
     if heads * t * d.shapes[few][1] > MOST_SCORES:
         return None
-    q = linear(d, x, heads * size)
+    q = linear(d, n, heads * size)
     k, v = (linear(d, few, heads * size) for _ in range(2))
     return _projected(d, x, _attend(d, q, k, v, heads))
 

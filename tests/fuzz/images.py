@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fuzz.graph import MOST_WEIGHTS, Draw, Shape, small
-from fuzz.layers import LEAST_NORM
+from fuzz.layers import LEAST_NORM, layernorm, linear
 from fuzz.moves import image, join, tokens
 
 Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
@@ -121,6 +121,20 @@ def patches(d: Draw, x: str) -> str:
     y = tokens(d, y)
     y = (join(d, y) or y) if d.chance(40) else y
     return d.node("Add", [y, d.normal(*d.shapes[y])], d.shapes[y]) if d.chance(50) else y
+
+
+def merging(d: Draw, x: str) -> str | None:
+    """A norm or none, and patches of tokens: a convolution, or the rows of quads side by side."""
+    t, c = d.shapes[x][1:]
+    if d.chance(40):
+        h = next((n for n in (2, 4, 6, 8) if t % (2 * n) == 0), 0)
+        if not h:
+            return None
+        apart = d.reshape(x, (h // 2, 2, t // h // 2, 2, c), kept=False)
+        quads = d.reshape(d.transpose(apart, (0, 2, 3, 1, 4), None), (1, t // 4, 4 * c))
+        return linear(d, layernorm(d, quads), d.number(1, 24))
+    y = image(d, layernorm(d, x) if d.chance(60) else x)
+    return None if min(d.shapes[y][2:]) < 2 else patches(d, y)
 
 
 def token_conv(d: Draw, x: str) -> str:

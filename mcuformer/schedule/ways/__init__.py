@@ -11,6 +11,7 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     window_tiles.py   the same with a window's queries in tiles
     conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
     embed.py      patches of an image that never exists whole
+    patch_rows.py     patches of tokens: sub-sampled keys, merging in place
     mean.py, gather.py, join.py   means over tokens, rows by index, joined values and moves
 
 sides.py cuts an attention region into what makes q, k and v and what follows, and a layer into
