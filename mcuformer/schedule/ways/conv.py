@@ -52,6 +52,26 @@ def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> St
     return steps
 
 
+def whole_convolution(em: TaskEmitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Task:
+    """All lines of an image that lies at x, to all `rows` of the result."""
+    name = operand(op, "res")
+    res = None if name is None else em.whole(name)
+    job, lines = Job(op, rows.full, decided_on=rows.full), Expr(conv.output_lines(op, em))
+    em.made.append(job)
+    read = x.span(Expr(em.values[str(op.inputs[0])].type.shape[0]))
+    return Task(
+        "",
+        em.layer_ids[op.name],
+        (x.addr, Expr(), "NULL" if res is None else res.addr, y.addr, Expr(), lines, SCRATCH),
+        (*read, *(res.span(rows.count) if res else ())),
+        y.span(rows.count),
+        job,
+        job,
+        job,
+        (op.outputs[0], y, rows, 0),
+    )
+
+
 def _windows(em: TaskEmitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | None]:
     """A buffer for the window of every image but the last; None: image 0 lies somewhere whole."""
     names = [str(op.inputs[0]) for op in ops]

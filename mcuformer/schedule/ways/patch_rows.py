@@ -26,6 +26,7 @@ from mcuformer.schedule.patch_views import takes_patches
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import TOKENWISE, VIEWS, Choice, Region, activations
 from mcuformer.schedule.tasks import Steps, Task
+from mcuformer.schedule.ways.conv import whole_convolution
 from mcuformer.schedule.ways.embed import (
     PatchGrid,
     add_sums,
@@ -77,8 +78,9 @@ def _patch_bytes(em: TaskEmitter, region: Region) -> int:
 
 
 def patch_row_choices(em: TaskEmitter, region: Region) -> Iterator[Choice]:
-    """Lines of a patch and patches of a row at a time, most first."""
+    """Lines of a patch and patches of a row at a time, most first; before these, all patches at once."""
     op, grid = region.ops[-1], PatchGrid.of(em, region.ops[-1])
+    yield Choice("patches", grid.across * grid.down, lines=grid.ph)
     counts = [n for n in range(grid.across, 0, -1) if grid.across % n == 0]
     if not _may_be_cut(em, region, grid):
         counts = counts[:1]
@@ -102,14 +104,36 @@ def _may_be_cut(em: TaskEmitter, region: Region, grid: PatchGrid) -> bool:
 
 def patches_of_rows(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """All rows of the grid in order, each in pieces of `choice.tile` patches, `choice.lines` lines of
-    these at a time."""
+    these at a time; or all of them at once."""
     grid = PatchGrid.of(em, region.ops[-1])
+    if choice.tile >= grid.across * grid.down:
+        return _at_once(em, region, target)
     count = min(choice.tile, grid.across)
     pieces = _Pieces(em, region, grid, target, min(choice.lines, grid.ph), count)
     body = tuple(pieces.steps())
     if count < grid.across:
         body = (Loop("u", grid.across, count, body, "patches of this row"),)
     return [Loop("t", grid.down, 1, body, f"{region.name}: rows of patches")]
+
+
+def _at_once(em: TaskEmitter, region: Region, target: Loc) -> Steps:
+    """One convolution of the whole image: weights are expanded once."""
+    op, before = region.ops[-1], rows_before(region)
+    height, width, _ = em.values[str(op.inputs[0])].type.shape
+    x, steps = em.where.get(str(op.inputs[0])), Steps()
+    if before:
+        made, rows = before[-1].outputs[0], Rows.all(height * width)
+        pixels = em.rows_buffer(made, rows)
+        steps += em.chain(before, {}, rows, {made: pixels})
+        line = width * pixels.row_bytes
+        x = replace(pixels, stride=line, row_bytes=line)
+    assert x is not None
+    rows = Rows.all(em.values[region.target].type.shape[0])
+    if x.buffer != target.buffer:
+        return [*steps, whole_convolution(em, op, x, target, rows)]
+    aside = em.rows_buffer(region.target, rows)
+    call = whole_convolution(em, op, x, aside, rows)
+    return [*steps, replace(call, shown=None), copy_rows(em, op, aside, target, rows)]
 
 
 @dataclass(slots=True)
