@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from util_models import Net, VitConfig, mlp
@@ -112,10 +112,12 @@ def lowered(stage: Stage, activations: str = "8") -> Graph:
 
 
 def run_as(graph: Graph, chosen: Mapping[str, Choice], regions: Sequence[Arena] = SRAM) -> Schedule:
-    """The smallest schedule, but the regions of these names run so."""
+    """The smallest schedule (K and V kept where it would absorb weights), but the regions of these
+    names run so."""
     trade = curve(graph, "resident", CostBook())
     point = trade.points[-1]
-    pairs = zip(trade.exact.regions, point.choices, strict=True)
+    usual = [replace(c, schedule="kv") if "absorbed" in c.schedule else c for c in point.choices]
+    pairs = zip(trade.exact.regions, usual, strict=True)
     choices = [chosen.get(region.name, choice) for region, choice in pairs]
     program = assemble(trade.skeleton(())[1], choices, trade.book)[0]
     return Schedule(graph, program, plan(program, regions), point, trade.points)
