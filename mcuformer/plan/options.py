@@ -28,6 +28,7 @@ from mcuformer.util.speed import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)
+SMALL_TILES = (8, 16)
 BUDGETS = (
     0,
     512,
@@ -185,8 +186,10 @@ def _queries(fr: Skeleton, region: Region) -> int:
 
 
 def _tiles(rows: int) -> list[int]:
-    """Rows of a tile, even (the kernels take rows in pairs); 1 only where there is one row."""
-    return sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
+    """Rows of a tile, even (the kernels take rows in pairs); 1 only where there is one row. Of
+    thousands, the finest cut leaves many, so that a few small tiles come first."""
+    found = sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
+    return [*(n for n in SMALL_TILES if found[0] > SMALL_TILES[-1]), *found]
 
 
 def _windows(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:

@@ -103,6 +103,11 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
     assert {"rows", "kv", "heads", "absorbed", "absorbed together"} <= seen
 
 
+def test_small_tiles_where_the_finest_cut_leaves_many_rows():
+    assert options._tiles(3136)[:3] == [8, 16, 32]
+    assert options._tiles(197)[0] == 2 and options._tiles(1000)[0] == 12
+
+
 def test_options_are_what_nothing_beats():
     random = Random(3)
     peak, cost = (np.array([random.randrange(20) for _ in range(40)]) for _ in range(2))
