@@ -29,7 +29,7 @@ class Ways(NamedTuple):
 
 
 WAYS: Mapping[str, Ways] = {
-    "conv2d": Ways((images.token_conv, images.row_conv, images.merging, images.merging), (
+    "conv2d": Ways((images.token_conv, images.row_conv), (
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
         images.patches, images.dilated, images.transposed)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
@@ -42,8 +42,7 @@ WAYS: Mapping[str, Ways] = {
     "add": Ways((layers.both, layers.constant, layers.gate), (layers.both, layers.constant)),
     "mul": Ways((layers.gate, layers.constant), (layers.gate, layers.constant)),
     "attention": Ways((attention.self_attention, attention.cross_attention, attention.windows,
-                       attention.windows, attention.windows, attention.windows, attention.reduced,
-                       attention.reduced, attention.pooled)),
+                       attention.windows, attention.windows, attention.windows, attention.reduced, attention.pooled)),
     "matmul": Ways((attention.product, attention.product, attention.einsum)),
     "concat": Ways((moves.join, moves.one_row), (moves.join, moves.merged)),
     "slice": Ways((moves.cut, moves.halves), (moves.cut, moves.halves)),

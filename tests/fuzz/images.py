@@ -138,7 +138,9 @@ def merging(d: Draw, x: str) -> str | None:
 
 
 def token_conv(d: Draw, x: str) -> str:
-    """A convolution between transformer blocks."""
+    """A convolution between transformer blocks, or merging."""
+    if d.chance(40):
+        return merging(d, x) or x
     y = image(d, x)
     return tokens(d, (depthwise if d.chance(50) else conv)(d, y) or y)
 
