@@ -33,6 +33,7 @@ from mcuformer.quant.rewrites.own_outputs import own_outputs
 from mcuformer.quant.rewrites.patch_embed import patch_embed
 from mcuformer.quant.rewrites.regrid_parts import regrid_parts
 from mcuformer.quant.rewrites.rotate_stream import rotate_stream
+from mcuformer.quant.rewrites.stay_in_windows import stay_in_windows
 
 
 def prepare(graph: Graph) -> Graph:
@@ -53,6 +54,7 @@ def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Gra
     graph = add_before_reshape(graph)  # after PATCH_EMBED, which writes rows itself
     graph = finish_rows(graph)
     graph = dedupe(norm_after_selection(graph))  # one selection of the stream for its readers
+    graph = stay_in_windows(graph)  # before FUSE_EPILOGUE, which takes the residual sums in
     graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)
     graph = rotate_stream(graph, given)  # after FUSE_EPILOGUE: the residual sums are inputs there
