@@ -24,6 +24,7 @@ from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.conv import strip_choices
 from mcuformer.schedule.ways.embed import by_patches, line_choices
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
+from mcuformer.schedule.window_maps import window_map
 from mcuformer.util.speed import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
@@ -144,6 +145,11 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
     op, attention = region.ops[-1], region.attention
     if attention is not None and attention.attrs.get("windows", 1) > 1:
         window = _queries(fr, region) // attention.attrs["windows"]
+        if window_map(fr.graph, attention) is not None:
+            for tile in _tiles(window):
+                if tile > 1:
+                    yield _windows(book, fr, region, Choice("window map", tile, tile), window)
+            return
         yield _fixed(book, fr, region, Choice("windows"), window)
         for tile in _tiles(window):
             if 1 < tile < window:

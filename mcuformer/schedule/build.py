@@ -26,6 +26,7 @@ from mcuformer.schedule.ways.kept import keep_kv
 from mcuformer.schedule.ways.mean import mean
 from mcuformer.schedule.ways.patch_rows import patches_of_rows
 from mcuformer.schedule.ways.rows import tokenwise
+from mcuformer.schedule.ways.window_map import by_window_map
 from mcuformer.schedule.ways.window_tiles import window_by_tiles
 from mcuformer.schedule.ways.windows import windowed
 
@@ -37,6 +38,7 @@ ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
     "absorbed together": absorbed_together,
     "windows": windowed,
     "window tiles": window_by_tiles,
+    "window map": by_window_map,
 }
 OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
     "rows": tokenwise,

@@ -13,6 +13,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import INT_OPS, kinds, operand, read_whole
 from mcuformer.schedule.columns import can_cut
 from mcuformer.schedule.patch_views import patch_views
+from mcuformer.schedule.window_maps import inner_values, window_map
 from mcuformer.util.speed import record
 
 TOKENWISE = kinds("rows")
@@ -153,6 +154,10 @@ def materialised(graph: Graph) -> set[str]:
             continue
         if not (op.kind in TOKENWISE or op.kind == ATTENTION) or not fused_user:
             whole.add(value)
+    for op in graph.ops:
+        found = window_map(graph, op) if op.kind == ATTENTION else None
+        if found is not None:
+            whole.difference_update(inner_values(graph, found))
     _separate_means(graph, whole)
     _separate_parallel_attentions(graph, whole)
     return whole

@@ -23,6 +23,7 @@ from mcuformer.schedule.regions import (
 from mcuformer.schedule.ways import join
 from mcuformer.schedule.ways.embed import by_patches, may_overwrite
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
+from mcuformer.schedule.window_maps import window_map
 
 
 @dataclass(slots=True)
@@ -74,8 +75,9 @@ class Storage:
 
     def _concats(self) -> None:
         """Parts of a concatenation are computed where they belong."""
+        targets = {region.target for region in self.regions}
         for op in reversed(self.graph.ops):
-            if op.kind not in JOINS:
+            if op.kind not in JOINS or op.outputs[0] not in targets:
                 continue
             whole = self.em.where.get(op.outputs[0]) or self._own(op.outputs[0], op)
             self.em.where[op.outputs[0]] = whole
@@ -168,15 +170,17 @@ class Storage:
         op, graph = region.ops[-1], self.graph
         if op.kind in PICKS:
             return self._permuted(op, index)
-        if not all(o.kind in TOKENWISE or o is region.attention for o in region.ops):
+        found = region.attention and window_map(graph, region.attention)
+        if not (found or all(o.kind in TOKENWISE or o is region.attention for o in region.ops)):
             return None
         if region.attention is op:
             return None
         inputs = dict.fromkeys(n for o in region.ops for n in activations(graph, o))
+        inputs = {found.source: None} if found else inputs
         dying = [self.em.where[n] for n in inputs if self._dies_row_by_row(n, region, index, last)]
         size = self.em.row_bytes(region.target)
         for loc in dying:
-            if loc.row_bytes == size and self._read_before(region, loc):
+            if loc.row_bytes == size and (found or self._read_before(region, loc)):
                 return loc
         for loc in dying:
             if loc.row_bytes > size and self._read_aside(region, loc):

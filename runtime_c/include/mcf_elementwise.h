@@ -84,6 +84,14 @@ void mcf_zero(void *y, int32_t bytes);
 void mcf_gather(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
                 const void *index);
 
+/* Rows of a window: its row i is x's row index[i], or `fill` (NULL: zeros) where that is 65535. Back again those go
+ * nowhere. */
+void mcf_gather_padded(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
+                       const void *index, const void *fill);
+void mcf_fill_padded(void *y, int32_t y_stride, int32_t row_bytes, int32_t rows, const void *index, const void *fill);
+void mcf_scatter_padded(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
+                        const void *index);
+
 /* Rows in an order that is four loops, one in the other: for all a < n3, b < n2, c < n1, d < n0 the row of x at
  * first + a*x3 + b*x2 + c*x1 + d*x0 bytes goes to y's at a*y3 + b*y2 + c*y1 + d*y0. */
 void mcf_walk(const void *x, int32_t first, void *y, int32_t row_bytes, int32_t n3, int32_t x3, int32_t y3, int32_t n2,

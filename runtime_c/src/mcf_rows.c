@@ -15,6 +15,32 @@ void mcf_gather(const void *x, int32_t x_stride, void *y, int32_t y_stride, int3
                          (size_t)row_bytes);
 }
 
+void mcf_gather_padded(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
+                       const void *index, const void *fill) {
+    for (int32_t i = 0; i < rows; i++) {
+        const int32_t at = entry(index, i);
+        const void *row = at == 65535 ? fill : (const uint8_t *)x + at * x_stride;
+        if (row)
+            __builtin_memcpy((uint8_t *)y + i * y_stride, row, (size_t)row_bytes);
+        else
+            __builtin_memset((uint8_t *)y + i * y_stride, 0, (size_t)row_bytes);
+    }
+}
+
+void mcf_fill_padded(void *y, int32_t y_stride, int32_t row_bytes, int32_t rows, const void *index, const void *fill) {
+    for (int32_t i = 0; i < rows; i++)
+        if (entry(index, i) == 65535) __builtin_memcpy((uint8_t *)y + i * y_stride, fill, (size_t)row_bytes);
+}
+
+void mcf_scatter_padded(const void *x, int32_t x_stride, void *y, int32_t y_stride, int32_t row_bytes, int32_t rows,
+                        const void *index) {
+    for (int32_t i = 0; i < rows; i++) {
+        const int32_t at = entry(index, i);
+        if (at != 65535)
+            __builtin_memcpy((uint8_t *)y + at * y_stride, (const uint8_t *)x + i * x_stride, (size_t)row_bytes);
+    }
+}
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* A few bytes; a call of memcpy would cost more than it copies. */

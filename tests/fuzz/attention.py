@@ -11,14 +11,16 @@ from fuzz.moves import image, tokens
 MOST_SCORES = 40000
 
 
-def _heads(d: Draw, t: int) -> tuple[int, int]:
+def heads_of(d: Draw, t: int) -> tuple[int, int]:
     """Heads and their width, within what values may have."""
     heads = d.number(1, 8)
     width = d.number(1, max(1, min(16, 8000 // (t * heads))))
     return heads, width
 
 
-def _attend(d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1) -> str:
+def attend(
+    d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1, bias: str | None = None
+) -> str:
     """softmax(q k^T) v of [1, windows*T, heads*width] each, window by window."""
     (_, tq, c), (_, tk, _) = d.shapes[q], d.shapes[k]
     a, b, size = tq // windows, tk // windows, c // heads
@@ -34,7 +36,9 @@ def _attend(d: Draw, q: str, k: str, v: str, heads: int, windows: int = 1) -> st
         factor = np.exp(1 + 0.5 * d.random(1, heads, 1, 1))
     scores = d.node("MatMul", [heads_of_q, heads_of_k], None)
     scores = d.node("Mul", [scores, d.const(factor)], None)
-    if d.chance(30):
+    if bias is not None:
+        scores = d.node("Add", [scores, bias], None)
+    elif d.chance(30):
         lead = d.one_of(((1, 1), (1, heads), (windows, heads), (windows, 1)))
         scores = d.node("Add", [scores, d.normal(*lead, a, b)], None)
     elif d.chance(40):  # some keys are hidden, never the first one
@@ -59,7 +63,7 @@ def _projected(d: Draw, x: str, o: str) -> str:
 def self_attention(d: Draw, x: str) -> str | None:
     """Over projections, over slices of one projection, or over one layer as q, k and v."""
     t = d.shapes[x][1]
-    (heads, size), way = _heads(d, t), d.number(0, 3)
+    (heads, size), way = heads_of(d, t), d.number(0, 3)
     width = heads * size
     if heads * t * t > MOST_SCORES:
         return None
@@ -74,19 +78,19 @@ def self_attention(d: Draw, x: str) -> str | None:
     else:
         q, k, v = (linear(d, n, width) for _ in range(3))
         q = layernorm(d, q)
-    return _projected(d, x, _attend(d, q, k, v, heads))
+    return _projected(d, x, attend(d, q, k, v, heads))
 
 
 def cross_attention(d: Draw, x: str) -> str | None:
     """The tokens of one value ask those of another."""
     other = d.pick(3, lambda s: s != d.shapes[x]) or x
     (t, s) = d.shapes[x][1], d.shapes[other][1]
-    heads, size = _heads(d, max(t, s))
+    heads, size = heads_of(d, max(t, s))
     if heads * t * s > MOST_SCORES:
         return None
     q = linear(d, x, heads * size)
     k, v = (linear(d, other, heads * size) for _ in range(2))
-    return _projected(d, x, _attend(d, q, k, v, heads))
+    return _projected(d, x, attend(d, q, k, v, heads))
 
 
 def windows(d: Draw, x: str) -> str | None:
@@ -98,7 +102,7 @@ def windows(d: Draw, x: str) -> str | None:
         return None
     side = [next(f for f in (2, 3, 5, n) if n % f == 0) for n in grid]
     (h, w), (a, b) = grid, side
-    (heads, size), n = _heads(d, t), (h // a) * (w // b)
+    (heads, size), n = heads_of(d, t), (h // a) * (w // b)
     if n == 1 or heads * t * a * b > MOST_SCORES:
         return None
     width = heads * size
@@ -111,8 +115,8 @@ def windows(d: Draw, x: str) -> str | None:
         apart = d.reshape(q, (n, few, a * b // few, width), kept=False)
         first = d.node("Slice", [apart, d.ints(0), d.ints(1), d.ints(1)], None)
         q = d.reshape(first, (1, t // few, width))
-        return linear(d, _attend(d, q, k, v, heads, n), c)
-    o = linear(d, _attend(d, q, k, v, heads, n), c)
+        return linear(d, attend(d, q, k, v, heads, n), c)
+    o = linear(d, attend(d, q, k, v, heads, n), c)
     back = d.reshape(o, (h // a, w // b, a, b, c), kept=False)
     o = d.reshape(d.transpose(back, (0, 2, 1, 3, 4), None), (1, t, c))
     return d.node("Add", [x, o], d.shapes[x]) if d.chance(70) else o
@@ -131,18 +135,18 @@ def reduced(d: Draw, x: str) -> str | None:
     kernel = d.normal(c, c, side, side, scale=(side * side * c) ** -0.5)
     few = d.node("Conv", [picture, kernel], (1, c, h // side, w // side), strides=[side] * 2)
     few = layernorm(d, tokens(d, few))
-    heads, size = _heads(d, t)
+    heads, size = heads_of(d, t)
     if heads * t * d.shapes[few][1] > MOST_SCORES:
         return None
     q = linear(d, n, heads * size)
     k, v = (linear(d, few, heads * size) for _ in range(2))
-    return _projected(d, x, _attend(d, q, k, v, heads))
+    return _projected(d, x, attend(d, q, k, v, heads))
 
 
 def pooled(d: Draw, x: str) -> str | None:
     """Attention pooling: constant queries."""
     t = d.shapes[x][1]
-    (heads, size), queries = _heads(d, t), d.number(1, 4)
+    (heads, size), queries = heads_of(d, t), d.number(1, 4)
     heads = max(heads, 2)  # of one head it reads like a linear layer, and is refused
     k, v = (linear(d, x, heads * size) for _ in range(2))
     apart = d.reshape(k, (1, t, heads, size), kept=False)
@@ -164,7 +168,7 @@ def product(d: Draw, x: str) -> str | None:
     """Products of two activations that are no attention: scores that are mixed, gated, biased or
     normalised over something else, linear and channel attention."""
     t = d.shapes[x][1]
-    (heads, size), way = _heads(d, t), d.number(0, 5)
+    (heads, size), way = heads_of(d, t), d.number(0, 5)
     if heads * t * t > MOST_SCORES // 4 or t < 2:
         return None
     q, k, v = (linear(d, x, heads * size) for _ in range(3))

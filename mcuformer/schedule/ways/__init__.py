@@ -9,6 +9,7 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     absorbed.py   attention against the tokens themselves, no K and no V
     windows.py    attention inside windows of rows, all of a window at once
     window_tiles.py   the same with a window's queries in tiles
+    window_map.py   windows that are padded and cropped again, from and to the rows of the stream
     conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
     embed.py      patches of an image that never exists whole
     patch_rows.py     patches of tokens: sub-sampled keys, merging in place

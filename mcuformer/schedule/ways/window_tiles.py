@@ -60,12 +60,12 @@ def window_by_tiles(em: TaskEmitter, region: Region, target: Loc, choice: Choice
     body: Steps = []
     for what, calls, whole in (("K and V", keys, all_keys), ("queries", queries, window)):
         if what == "queries" or part.kv:
-            body += _in_tiles(whole, choice.tile, calls, f"{op.name}: {what}")
+            body += in_tiles(whole, choice.tile, calls, f"{op.name}: {what}")
     total = op.attrs["windows"] * step
     return [Loop("t", total, step, tuple(body), f"{op.name}: windows of {window.full} rows")]
 
 
-def _in_tiles(window: Rows, tile: int, calls: Body, comment: str) -> Iterator[Task | Loop[Task]]:
+def in_tiles(window: Rows, tile: int, calls: Body, comment: str) -> Iterator[Task | Loop[Task]]:
     """`calls` for all rows of a window: a loop over equal tiles, and the last piece behind it."""
     count, rest = pieces(window.full, tile)
     if count:
