@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
+from mcuformer.kernels.relative import Relative, relative
 from mcuformer.kernels.shapes import TYPES, Count, Values, pick, round4
 from mcuformer.util.speed import record
 
@@ -61,17 +62,22 @@ def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
     bias = graph.const(op.operand(3))
+    small = None if bias is None else relative(bias, s.heads)
     if bias is not None:
-        arrays.append(CArray("bias", "int16_t", bias.astype(np.int16).reshape(-1), 4, "weights"))
+        arrays += _bias_arrays(bias, small)
     size = [np.dtype(t).itemsize for t in s.types]
     fields: dict[str, int | str] = {
         "head": "head",
         "bias": "NULL" if bias is None else "bias",
+        "masks": "masks" if small and small.masks.size else "NULL",
+        "mask_of": "mask_of" if small and small.masks.size else "NULL",
         "tq": s.tq,
         "tk": s.tk,
         "d": s.d,
         "dv": s.dv,
-        "bias_head": s.tq * s.tk if bias is not None and bias.shape[0] > 1 else 0,
+        "bias_head": _bias_head(bias, small),
+        "wide": small.width if small else 0,
+        "window": s.tq * s.heads,
         "q_head": s.d * size[0],
         "k_head": 0 if s.shared else s.d * size[1],
         "v_head": 0 if s.shared else s.dv * size[2],
@@ -91,6 +97,24 @@ def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData
         "keep": int(how.keep),
     }
     return KernelData("mcf_attention_t", fields, tuple(arrays))
+
+
+def _bias_arrays(bias: NDArray, small: Relative | None) -> list[CArray]:
+    if small is None:
+        return [CArray("bias", "int16_t", bias.astype(np.int16).reshape(-1), 4, "weights")]
+    arrays = [CArray("bias", "int16_t", small.table.reshape(-1), 4, "weights")]
+    if small.masks.size:
+        arrays += [CArray("masks", "int16_t", small.masks.reshape(-1), 4, "weights"),
+                   CArray("mask_of", "uint8_t", small.mask_of, 4, "weights")]  # fmt: skip
+    return arrays
+
+
+def _bias_head(bias: NDArray | None, small: Relative | None) -> int:
+    """Elements from one head's bias to the next."""
+    if bias is None:
+        return 0
+    table = bias if small is None else small.table
+    return int(table[0].size) if table.shape[0] > 1 else 0
 
 
 def is_narrow(op: Op, s: AttentionShape) -> bool:

@@ -12,9 +12,10 @@ from itertools import repeat
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
+from mcuformer.kernels.relative import relative
 from mcuformer.kernels.shapes import packed_channels, round4, segments_of
 from mcuformer.operators.macs import op_weight_bits
-from mcuformer.operators.outline import times
+from mcuformer.operators.outline import STAGE, times
 from mcuformer.operators.row import IntOp, OperandFacets
 from mcuformer.operators.table import INT_OPS, operand
 from mcuformer.util.speed import record
@@ -66,7 +67,20 @@ def constant_bytes(graph: Graph, op: Op) -> int:
     for value, bytes_of in zip(op.inputs, _SIZES[op.kind], strict=False):
         if value is not None and graph.values[value].data is not None:
             total += bytes_of(op, graph.values[value].type)
-    return total
+    return total - _saved(graph, op)
+
+
+def _saved(graph: Graph, op: Op) -> int:
+    """What a bias by relative positions takes less than one number for every query and key."""
+    bias = graph.values[str(op.inputs[3])] if op.kind == "q_attention" and op.operand(3) else None
+    if bias is None or bias.data is None or graph.stage == STAGE:
+        return 0
+    small = relative(bias.data, op.attrs["heads"])
+    if small is None:
+        return 0
+    return 2 * bias.type.size_bytes - sum(
+        a.nbytes for a in (small.table, small.masks, small.mask_of)
+    )
 
 
 def _size_of(row: IntOp, operand: OperandFacets) -> Callable[[Op, TensorType], int]:

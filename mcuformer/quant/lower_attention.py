@@ -22,6 +22,7 @@ from mcuformer.quant.context import Context
 from mcuformer.quant.lower_simple import emit_requant
 
 _COARSEST = 0.25  # step of a softmax's result, which its shifts have room for
+LOWEST = -32768 * EXP_RANGE / EXP_ENTRIES  # a bias that stands for -inf
 _FAR = "the output's scale is out of reach"
 STEPS = EXP_ENTRIES / EXP_RANGE  # of a score per unit of the exponent
 
@@ -73,9 +74,18 @@ def _numbers(ctx: Context, op: Op) -> Numbers:
     if (query := ctx.const(q)) is not None:
         arrays[q] = ctx.qparams(q).quantise(query, dtype)
     if (bias := ctx.const((*op.inputs, None)[3])) is not None:
-        steps = np.clip(np.rint(np.nan_to_num(bias * STEPS, neginf=-32768)), -32768, 32767)
-        arrays[f"{op.name}.bias"] = steps.astype(np.int16)
+        arrays[f"{op.name}.bias"] = _bias_steps(bias, heads)
     return attrs, arrays
+
+
+def _bias_steps(bias: NDArray, heads: int) -> NDArray[np.int16]:
+    """A bias in steps. Of windows the positions, which all have, and the masks are rounded one by one,
+    so that the sums of both are stored as their parts (kernels/relative.py)."""
+    parts = np.nan_to_num(bias, neginf=LOWEST)
+    parts = parts.reshape(-1, min(heads, len(bias)), *bias.shape[1:])
+    positions = parts.max(axis=0)
+    steps = np.rint(positions * STEPS) + np.rint((parts - positions) * STEPS)
+    return np.clip(steps, -32768, 32767).astype(np.int16).reshape(bias.shape)
 
 
 def _width(ctx: Context, name: str) -> int:

@@ -6,10 +6,14 @@
 #include "mcf_base.h"
 
 typedef struct {
-    const int32_t *head; /* per head: m, o_mant, o_exp */
-    const int16_t *bias; /* [1 or heads][tq][tk] in score steps, or NULL */
+    const int32_t *head;    /* per head: m, o_mant, o_exp */
+    const int16_t *bias;    /* [1 or heads][tq][tk] in score steps, or by distance (`wide`), or NULL */
+    const int16_t *masks;   /* [][tk], added to the bias of some queries of windows, or NULL */
+    const uint8_t *mask_of; /* [windows][tq]: which, from 1 on; 0: none */
     int32_t tq, tk, d, dv;
-    int32_t bias_head;                      /* elements from one head's bias to the next, 0: all share one */
+    int32_t bias_head; /* elements from one head's bias to the next, 0: all share one */
+    int32_t wide;      /* 0, or of windows of tq / wide lines: bias is [1 or heads][2 * lines - 1][2 * wide - 1] */
+    int32_t window;    /* rows in `row0` from one window to the next; mcf_bias_t says what they stand for */
     int32_t q_head, k_head, v_head, y_head; /* bytes from one head to the next in a row; k, v: 0 when shared */
     int32_t merge;                          /* heads that run together; more than one only where they share k and v */
     int32_t block;                          /* query rows whose scores wait in scratch at a time, even */
@@ -19,6 +23,21 @@ typedef struct {
     uint8_t direct; /* int8 keys are not expanded: d % 4 == 0, pre_shift 0 */
     uint8_t keep;   /* K and V are expanded to 16 bits once, not once per block */
 } mcf_attention_t;
+
+/* The bias of one query, key by key: runs of `run` numbers, `skip` from the end of one to the next. */
+typedef struct {
+    const int16_t *bias, *mask; /* or NULL */
+    int32_t run, skip;
+} mcf_bias_t;
+
+static inline mcf_bias_t mcf_bias_of(const mcf_attention_t *p, int32_t head, int32_t row) {
+    const int16_t *bias = p->bias + (ptrdiff_t)head * p->bias_head;
+    if (!p->wide) return (mcf_bias_t){bias + (ptrdiff_t)row * p->tk, NULL, p->tk, 0};
+    const int32_t w = p->wide, window = p->masks ? row / p->window : 0, i = row - window * p->window;
+    const int32_t mask = p->masks ? p->mask_of[window * p->tq + i] : 0;
+    bias += (p->tq / w - 1 - i / w) * (2 * w - 1) + w - 1 - i % w;
+    return (mcf_bias_t){bias, mask ? p->masks + (ptrdiff_t)(mask - 1) * p->tk : NULL, w, w - 1};
+}
 
 /* Query rows row0 .. row0+rows-1 of heads head0 .. head0+heads-1: q, k, v and y point at head0's first channel of their
  * first row. y may lie on q where their heads coincide. Scratch: see mcuformer/kernels/attention.py. */

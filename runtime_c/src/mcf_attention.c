@@ -19,12 +19,18 @@ static int32_t dot(const mcf_attention_t *p, const void *q, const void *k) {
 
 /* Scores of one query row in steps of the exp table; returns their maximum. */
 static int32_t scores(const mcf_attention_t *p, int32_t m, const void *q, const uint8_t *k, int32_t k_stride,
-                      const int16_t *bias, int16_t *t) {
-    int32_t max = -32768;
+                      mcf_bias_t bias, int16_t *t) {
+    int32_t max = -32768, left = bias.run;
     for (int32_t j = 0; j < p->tk; j++) {
         const int32_t acc = (int32_t)((uint32_t)dot(p, q, k + (ptrdiff_t)j * k_stride) << p->pre_shift);
         int32_t step = mcf_clamp(mcf_hi(acc, m), -32768, 32767);
-        if (bias) step = mcf_clamp(step + bias[j], -32768, 32767);
+        if (bias.bias) {
+            step = mcf_clamp(step + *bias.bias++ + (bias.mask ? bias.mask[j] : 0), -32768, 32767);
+            if (--left == 0) {
+                bias.bias += bias.skip;
+                left = bias.run;
+            }
+        }
         t[j] = (int16_t)step;
         max = step > max ? step : max;
     }
@@ -67,8 +73,8 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
     for (int32_t h = 0; h < heads; h++) {
         const int32_t *head = p->head + 3 * (head0 + h);
         for (int32_t i = 0; i < rows; i++) {
-            const int16_t *bias = p->bias;
-            if (bias) bias += (ptrdiff_t)(head0 + h) * p->bias_head + (ptrdiff_t)(row0 + i) * p->tk;
+            mcf_bias_t bias = {NULL, NULL, 0, 0};
+            if (p->bias) bias = mcf_bias_of(p, head0 + h, row0 + i);
             const int32_t max = scores(p, head[0], (const uint8_t *)q + (ptrdiff_t)i * q_stride + h * p->q_head,
                                        (const uint8_t *)k + h * p->k_head, k_stride, bias, scratch);
             const uint32_t sum = exponentials(p, max, scratch);

@@ -87,12 +87,9 @@ PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const
 PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
     mcf_norm_t *norm = b->norm;
     for (int32_t h = 0; h < r->heads; h++) {
-        const int16_t *bias = p->bias;
-        if (bias) bias += (ptrdiff_t)(r->head + h) * p->bias_head + (ptrdiff_t)r->row0 * p->tk;
         for (int32_t i = 0; i < b->pairs; i++, norm += 2) {
-            const int32_t *head = p->head + 3 * (r->head + h);
-            mcf_attention_softmax(p, head, bias, b->odd && i == b->pairs - 1, scores_of(b, h, i), norm);
-            bias += bias ? 2 * p->tk : 0;
+            const int twin = b->odd && i == b->pairs - 1;
+            mcf_attention_softmax(p, r->head + h, r->row0 + 2 * i, twin, scores_of(b, h, i), norm);
         }
     }
 }

@@ -52,10 +52,10 @@ typedef struct {
 uintptr_t mcf_direct_first(int32_t words);
 void mcf_direct(const uint32_t *q, const uint8_t *k, const mcf_direct_t *args);
 
-/* Scores of a pair of rows to probabilities in place, and their normalisers (mcf_attention_softmax.c). `bias` (or NULL) is
- * the first row's; `twin`: both rows are one. head: m, o_mant, o_exp. */
-void mcf_attention_softmax(const mcf_attention_t *p, const int32_t *head, const int16_t *bias, int twin,
-                           uint32_t *scores, mcf_norm_t *norm);
+/* Scores of a pair of rows, the first one being `row` of head `head`, to probabilities in place, and their normalisers
+ * (mcf_attention_softmax.c); `twin`: both rows are one. */
+void mcf_attention_softmax(const mcf_attention_t *p, int32_t head, int32_t row, int twin, uint32_t *scores,
+                           mcf_norm_t *norm);
 
 typedef struct {
     mcf_dots_t dots;

@@ -65,6 +65,44 @@ static void add_bias(const mcf_attention_t *p, const int16_t *bias, int twin, ui
     }
 }
 
+/* Two numbers of a row's bias; where a run ends, the next one goes on. */
+static inline uint32_t two_of(mcf_bias_t *bias, int32_t *left) {
+    uint32_t two;
+    if (*left >= 2) {
+        __builtin_memcpy(&two, bias->bias, 4);
+        bias->bias += 2;
+        *left -= 2;
+    } else {
+        two = (uint16_t)*bias->bias;
+        bias->bias += 1 + bias->skip;
+        two |= (uint32_t)(uint16_t)*bias->bias++ << 16;
+        *left = bias->run - 1;
+    }
+    if (*left == 0) {
+        bias->bias += bias->skip;
+        *left = bias->run;
+    }
+    return two;
+}
+
+static void add_row(const mcf_attention_t *p, mcf_bias_t bias, int32_t row, uint32_t *scores) {
+    int32_t j = 0, left = bias.run;
+    for (; j + 2 <= p->tk; j += 2) {
+        uint32_t *w = scores + (j >> 2) * 4 + (j & 2) + row;
+        uint32_t two = two_of(&bias, &left);
+        if (bias.mask) {
+            uint32_t mask;
+            __builtin_memcpy(&mask, bias.mask + j, 4);
+            two = __qadd16(two, mask);
+        }
+        *w = __qadd16(*w, two);
+    }
+    if (j < p->tk) {
+        const int32_t step = mcf_load(scores, at(row, j), MCF_S16) + *bias.bias + (bias.mask ? bias.mask[j] : 0);
+        mcf_store(scores, at(row, j), MCF_S16, mcf_clamp(step, -32768, 32767));
+    }
+}
+
 /* Sets the `count` half-words after the last key in the last four words of a pair's scores. */
 static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value) {
     const uint32_t high = value & 0xffff0000u;
@@ -76,11 +114,14 @@ static inline void fill_rest(uint32_t *last, int32_t count, uint32_t value) {
     last[3] = count > 1 ? value : (last[3] & 0xffff) | high;
 }
 
-void mcf_attention_softmax(const mcf_attention_t *p, const int32_t *head, const int16_t *bias, int twin,
-                           uint32_t *scores, mcf_norm_t *norm) {
-    const int32_t rest = -p->tk & 3;
+void mcf_attention_softmax(const mcf_attention_t *p, int32_t at_head, int32_t row, int twin, uint32_t *scores,
+                           mcf_norm_t *norm) {
+    const int32_t rest = -p->tk & 3, *const head = p->head + 3 * at_head;
     uint32_t sums[2], *const end = scores + p->tk + rest;
-    if (bias) add_bias(p, bias, twin, scores);
+    if (p->wide)
+        for (int32_t i = 0; i < 2; i++) add_row(p, mcf_bias_of(p, at_head, twin ? row : row + i), i, scores);
+    else if (p->bias)
+        add_bias(p, mcf_bias_of(p, at_head, row).bias, twin, scores);
     if (rest) fill_rest(end - 4, rest, 0x80008000u);
     exponentials(scores, end, mcf_exp, sums);
     if (rest) { /* exponentials of the lowest score: 0, unless all are as low */
