@@ -1,9 +1,15 @@
 """Biases by relative positions: what is stored adds up to what was given, and is small."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from attention_cases import Case, Spec, make_case
+from builds import HOST, M7
+from test_attention import run
 
 from mcuformer.kernels.relative import distances, relative
+from mcuformer.operators.interpreter import run_op
 
 
 def given(high: int, wide: int, heads: int, kinds: int, seed: int) -> tuple[np.ndarray, int]:
@@ -42,3 +48,30 @@ def test_what_is_no_such_bias() -> None:
     two = np.concatenate([bias, bias])
     two[3, 0, 1] -= 5  # a mask that is another one for another head
     assert relative(two, 2) is None
+
+
+def windowed(high: int, wide: int, seed: int, small: bool = True) -> Case:
+    """An attention of one window with such a bias, or with one of the same size that is none."""
+    n = high * wide
+    case = make_case(Spec(tq=n, tk=n, d=32, dv=32, heads=2, bias=2, spread=3.0, seed=seed))
+    if not small:
+        return case
+    bias, _ = given(high, wide, 2, 1, seed)
+    value = case.graph.values["bias"]
+    graph = case.graph.replace(values={**case.graph.values, "bias": replace(value, data=bias)})
+    env = {"q": case.q, "k": case.k, "v": case.v}
+    return replace(case, graph=graph, op=graph.ops[0], expected=run_op(graph, graph.ops[0], env))
+
+
+@pytest.mark.parametrize("where", [HOST, M7])
+@pytest.mark.parametrize("sides", [(7, 7), (2, 4), (3, 2)])
+@pytest.mark.parametrize("rows", [1 << 30, 3])
+def test_kernel(where: str, sides: tuple[int, int], rows: int) -> None:
+    case = windowed(*sides, seed=2)
+    y, _ = run(case, where, 4, rows=rows)
+    np.testing.assert_array_equal(y, case.expected)
+
+
+def test_hardly_slower_than_a_bias_of_every_pair() -> None:
+    (small, large) = (run(windowed(7, 7, 3, s), M7, 50)[1] for s in (True, False))
+    assert small < 1.06 * large, small / large
