@@ -127,7 +127,7 @@ def lively(scale: NDArray) -> NDArray[np.float64]:
 
 def _stream(value: ValueStats, method: str, positive: bool) -> tuple[QParams, NDArray[np.int64]]:
     """Scales S * a[c], a in 1..127, with v = (x - z) * a inside int16; `positive`: 0 is the least."""
-    low, high = value_range(value, method, 256, per_channel=True)
+    low, high = value_range(value, method, 256, per_channel=True, normalised=True)
     low = np.zeros_like(low) if positive else low
     wanted = lively(np.maximum(high - low, 1e-9) / 255)
     reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), high - low)

@@ -17,6 +17,8 @@ _SHARES = (0.0, 0.3, 0.6, 1.0)  # of the widest channel
 _SPARE_FACTOR, _SPARE_SHARE = 1.5, 0.5
 _ROWS = 2048  # that say what a range costs
 _MARGIN = 4.0  # of one sample; of more, as many times less
+_CLIPPING = 2.0  # weight of squared clipping errors: within a row they have one sign (ranges.py)
+_LEAST_ROW = 1e-3  # of the mean row's square: a row of nothing takes any error
 _WORTH = 0.85  # of the error of the extremes as they are: less is no reason to widen them
 Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -43,6 +45,22 @@ class Groups:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """As many rows of every group, `parts` [G, R, C], and the `worth` [G, R] of a squared error."""
+
+    parts: NDArray
+    worth: NDArray
+
+    def cost(self, low: NDArray, high: NDArray, levels: int) -> float:
+        """Root of the mean squared error under the ranges [G, 1, C] of the other groups."""
+        steps = (high - low) / (levels - 1)
+        beyond = self.parts - np.clip(self.parts, low.astype(np.float32), high.astype(np.float32))
+        cut = np.einsum("grc,grc->gr", beyond, beyond)
+        rounding = np.square(steps).sum(axis=-1) / 12
+        return float(np.sqrt((self.worth * (rounding + _CLIPPING * cut)).mean()))
+
+
 def joined_ends(a: NDArray, b: NDArray) -> NDArray:
     """Of two arrays [G, 2, C] of (low, high), the lower and the higher."""
     low, high = np.minimum(a[:, 0], b[:, 0]), np.maximum(a[:, 1], b[:, 1])
@@ -61,10 +79,15 @@ def groups_of(x: NDArray, of_sample: NDArray, picked: NDArray | None) -> Groups:
 
 
 def reaching(
-    groups: Groups, rows: NDArray, ends: Range, levels: int, symmetric: bool
+    groups: Groups,
+    rows: NDArray,
+    ends: Range,
+    levels: int,
+    symmetric: bool,
+    normalised: bool = False,
 ) -> Range | None:
     """`ends` (C,) of all samples with room for the next; None where none is needed, and cutting
-    them may be tried. `rows` [R, C] are those of `groups`.
+    them may be tried. `rows` [R, C] are those of `groups`; a LayerNorm reads them `normalised`.
 
     What is never negative is not cut, and has room by the number of samples at the least: all its
     errors have one sign, and sums add them up.
@@ -73,7 +96,9 @@ def reaching(
     factor, share = 1.0, 0.0
     if len(groups.ends) > 1:
         others = _others(groups.ends, symmetric)
-        factor, share = _cheapest(_parts(groups, rows), others, levels, positive)
+        parts = _parts(groups, rows)
+        worth = _worth(parts) if normalised else np.ones(parts.shape[:2])
+        factor, share = _cheapest(Held(parts, worth), others, levels, positive)
     if positive:
         factor = max(factor, 1 + _MARGIN / groups.samples)
     if (factor, share) == (1.0, 0.0):
@@ -105,14 +130,21 @@ def _others(groups: NDArray, symmetric: bool) -> Range:
     return low, np.maximum(high, low + 1e-9)
 
 
-def _cheapest(parts: NDArray, others: Range, levels: int, positive: bool) -> tuple[float, float]:
+def _worth(parts: NDArray) -> NDArray:
+    """What a squared error of each row [G, R] counts where a LayerNorm divides the row by its own
+    spread: large rows of patches do not outvote the small one of a class token."""
+    own = np.square(parts - parts.mean(axis=-1, keepdims=True)).sum(axis=-1)
+    return np.asarray(1 / np.maximum(own, max(_LEAST_ROW * float(own.mean()), 1e-30)))
+
+
+def _cheapest(held: Held, others: Range, levels: int, positive: bool) -> tuple[float, float]:
     """(factor, share) with the least cost of what the others saw for each part."""
-    best, least = (1.0, 0.0), _cost(parts, *others, levels)
-    worth = _WORTH * least
+    best, least = (1.0, 0.0), held.cost(*others, levels)
+    enough = _WORTH * least
     for share in _SHARES:
         before = least
         for factor in _FACTORS if share else _FACTORS[1:]:
-            error = _cost(parts, *_widened(*others, factor, share, positive), levels)
+            error = held.cost(*_widened(*others, factor, share, positive), levels)
             if error >= least:
                 if factor > best[0]:
                     break
@@ -120,16 +152,7 @@ def _cheapest(parts: NDArray, others: Range, levels: int, positive: bool) -> tup
             best, least = (factor, share), error
         if share and least == before:
             break
-    return best if least < worth else (1.0, 0.0)
-
-
-def _cost(parts: NDArray, low: NDArray, high: NDArray, levels: int) -> float:
-    """Mean error of a row, not squared: the few rows that are cut should not cost all others
-    their steps."""
-    steps = (high - low) / (levels - 1)
-    beyond = parts - np.clip(parts, low.astype(np.float32), high.astype(np.float32))
-    error = np.square(steps).sum(axis=-1) / 12 + np.einsum("grc,grc->gr", beyond, beyond)
-    return float(np.sqrt(error).mean())
+    return best if least < enough else (1.0, 0.0)
 
 
 def _widened(low: NDArray, high: NDArray, factor: float, share: float, positive: bool) -> Range:

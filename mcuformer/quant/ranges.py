@@ -23,10 +23,12 @@ def value_range(
     per_channel: bool,
     symmetric: bool = False,
     weights: NDArray | None = None,
+    normalised: bool = False,
 ) -> Range:
     """(low, high), each (C,) or (), of a value that gets `levels` integer levels.
 
     `weights` (C,): how much a squared error in each channel matters when they share one range.
+    `normalised`: a LayerNorm reads it, so that a row's errors count by the row's own size.
     """
     low, high = stats.low.astype(np.float64), stats.high.astype(np.float64)
     method = "minmax" if stats.given else method
@@ -44,7 +46,7 @@ def value_range(
     if method == "mse" and levels <= 256:
         most = _CHANNEL_ROWS if per_channel else max(64, _SAMPLE // stats.rows.shape[1])
         if per_channel and stats.groups is not None:
-            found = reaching(stats.groups, stats.rows, (low, high), levels, symmetric)
+            found = reaching(stats.groups, stats.rows, (low, high), levels, symmetric, normalised)
             if found is not None:
                 return found
         rows = stats.rows[:: max(1, len(stats.rows) // most)]
