@@ -6,7 +6,8 @@ nothing, and steps of nothing fit no shift, no multiplier and no zero point.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,11 @@ _OF_TERM = 2.0**-15  # of a sum's largest term: int8 times int8, one step of its
 _OF_WEIGHT = 1.0 / 7  # int4 weights: a step of the accumulator is this much of a step of x
 _OF_NOTHING = 2.0**-15  # of a value that never leaves 1e-9: as if it reached 1
 _OF_OPERANDS = 2.0**-24  # what cancels in float32
+_OF_PRODUCT = (
+    2.0**-27
+)  # of the largest product: int32 holds it in steps of the result, with two bits below
+_BOUNDED = ("sigmoid", "hard_sigmoid", "tanh")  # however coarse their arguments are
+_OF_ONE = 2.0**-12  # which is what they reach
 _MOVES = ("slice", "gather", "reshape")
 
 
@@ -43,14 +49,18 @@ def finest_steps(graph: Graph, values: Mapping[str, Extremes]) -> dict[str, NDAr
             gamma = graph.const((*op.inputs, None)[1])
             step = np.maximum(step, _OF_GAMMA * (1.0 if gamma is None else np.abs(gamma)))
         x = str(op.inputs[0])
-        if op.kind in _MOVES and done[x].shape == step.shape:
-            step = done[x]
+        if op.kind in _MOVES:
+            same = done[x].shape == step.shape
+            step = done[x] if same else np.maximum(step, done[x].min())
         if op.kind in ("mean", "add"):
             terms = [values[str(n)] for n in op.inputs if n in values]
             reach = max(float(np.abs([t.low, t.high]).max()) for t in terms)
             step = np.maximum(step, _OF_OPERANDS * reach)
+        if op.kind == "mul":
+            step = np.maximum(step, _of_product([values[str(n)] for n in op.inputs if n in values]))
         if op.kind in WEIGHTED:
-            step = np.maximum(step, _of_sum(graph, op, values[x], done[x]))
+            most = _OF_ONE if str(op.attrs.get("fn")).startswith(_BOUNDED) else math.inf
+            step = np.maximum(step, np.minimum(_of_sum(graph, op, values[x], done[x]), most))
         done[name] = step
     return done
 
@@ -58,6 +68,12 @@ def finest_steps(graph: Graph, values: Mapping[str, Extremes]) -> dict[str, NDAr
 def _of_reach(value: Extremes) -> NDArray[np.float64]:
     reach = np.maximum(np.abs(value.low), np.abs(value.high)).astype(np.float64)
     return _OF_REACH * reach if reach.max() >= 1e-9 else np.full(reach.shape, _OF_NOTHING)
+
+
+def _of_product(factors: Sequence[Extremes]) -> float:
+    """Of two activations that each may be at its largest, though calibration saw no such pair."""
+    reaches = [float(np.abs([f.low, f.high]).max()) for f in factors]
+    return _OF_PRODUCT * math.prod(reaches) if len(reaches) == 2 else 0.0
 
 
 def _of_sum(graph: Graph, op: Op, x: Extremes, finest: NDArray) -> NDArray[np.float64]:

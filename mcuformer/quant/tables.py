@@ -35,11 +35,24 @@ class IndexTable:
     zero: float
 
     def within(self, reach: float) -> IndexTable:
-        """An int16 table with as fine an index as arguments of up to `reach` leave room for."""
-        fewer = math.ceil(math.log2(max(reach / self.scale, 1.0))) - _ROOM_BITS
-        fewer = min(max(fewer, 0), self.bits - TABLE_INTERVALS)
+        """An int16 table with as fine an index as arguments of up to `reach` leave room for; where
+        that is less than one per interval, with wider intervals."""
+        needed = math.ceil(math.log2(max(reach / self.scale, 1.0)))
+        fewer = min(max(needed - _ROOM_BITS, 0), self.bits - TABLE_INTERVALS)
         scale, zero = self.scale * 2.0**fewer, self.zero / 2.0**fewer
-        return replace(self, bits=self.bits - fewer, scale=scale, zero=zero)
+        made = replace(self, bits=self.bits - fewer, scale=scale, zero=zero)
+        return made._widened(max(0, needed - fewer - _ROOM_BITS))
+
+    def _widened(self, times: int) -> IndexTable:
+        """With intervals 2^times as wide, about the old ones; beyond those the output is their ends'."""
+        if times == 0:
+            return self
+        last, ratio = len(self.data) - 1, 2**times
+        old = round(self.zero) >> (self.bits - TABLE_INTERVALS)
+        zero = last // 2 + (old - last // 2) // ratio
+        kept = np.clip(old + ratio * (np.arange(last + 1) - zero), 0, last)
+        at = float(zero << (self.bits - TABLE_INTERVALS))
+        return replace(self, data=self.data[kept], scale=self.scale * ratio, zero=at)
 
 
 def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:

@@ -64,3 +64,49 @@ y = mul(x, c) {} : float32[2x3]
 output y""")
     with pytest.raises(UsageError, match="y becomes NaN, infinite or larger"):
         calibrate(graph, np.full((2, 1, 2, 3), 2.0, np.float32))
+
+
+def _db(graph: Graph, mode: str, seen: NDArray, unseen: NDArray) -> float:
+    done = lower(graph, calibrate(graph, seen), mode, None)  # type: ignore[arg-type]
+    *_, (_, env) = eval_steps(graph, to_canonical(graph, unseen))
+    want = env[graph.outputs[0]]
+    got = dequantise(
+        done, done.outputs[0], run_int(done, quantise_input(done, unseen))[done.outputs[0]]
+    )
+    return float(10 * np.log10(np.square(want).sum() / np.square(got - want).sum()))
+
+
+def _tokens(net: models.Net, y: str) -> Graph:
+    meta = {"input_layouts": ("tokens",), "input_shapes": ((1, 4, 8),)}
+    return net.b.done(("x",), (y,), meta)
+
+
+@pytest.mark.parametrize("mode", ["8", "16"])
+def test_a_gate_is_no_coarser_for_a_steep_layer(mode: str) -> None:
+    """Its arguments reach hundreds of thousands; it reaches one."""
+    net = models.Net("gate", 0)
+    net.tokens("x", 4, 8)
+    gate = net.emit("unary", "fn", [net.linear("x", 8, "steep", gain=3e4)], (4, 8), fn="sigmoid")
+    graph = _tokens(net, net.emit("mul", "y", ["x", gate], (4, 8)))
+    x = np.random.default_rng(0).normal(size=(40, 1, 4, 8)).astype(np.float32)
+    assert _db(graph, mode, x[:32], x[32:]) > 30
+
+
+@pytest.mark.parametrize("mode", ["8", "16"])
+def test_a_product_whose_factors_are_never_large_together_has_steps_that_int32_holds(
+    mode: str,
+) -> None:
+    net = models.Net("product", 0)
+    net.tokens("x", 4, 8)
+    a, b = (
+        net.emit("slice", n, ["x"], (4, 4), axis=1, start=s, stop=s + 4)
+        for n, s in (("a", 0), ("b", 4))
+    )
+    small = net.b.const("small", np.full(4, 1e-3, np.float32))
+    parts = [net.emit("mul", f"{n}.small", [n, small], (4, 4)) for n in (a, b)]
+    graph = _tokens(net, net.emit("mul", "y", parts, (4, 4)))
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 1, (40, 1, 4, 8)).astype(np.float32)
+    large = rng.random((40, 1, 4, 4)) < 0.5
+    x *= np.concatenate([np.where(large, 1e6, 1), np.where(large, 1, 1e6)], axis=-1)
+    lower(graph, calibrate(graph, x[:32]), mode, None)  # type: ignore[arg-type]

@@ -70,3 +70,12 @@ def test_grids_of_more_bits_have_room_for_far_more_than_was_seen() -> None:
     later = _normal(256, 4, seed=1).reshape(-1, 64)
     beyond, before = (np.mean((later < e[0]) | (later > e[1])) for e in ((low, high), ends))
     assert beyond < before / 5
+
+
+def test_rows_that_a_layernorm_divides_by_their_size_count_by_it() -> None:
+    """A few large rows have room where all errors are equal, and not at the cost of small ones."""
+    x = _normal(16, 64) * np.where(np.arange(64) < 16, 1.0, 0.02)[:, None].astype(np.float32)
+    groups, rows, ends = _seen(x)
+    equal = reaching(groups, rows, ends, 256, symmetric=False)
+    assert equal is not None
+    assert reaching(groups, rows, ends, 256, symmetric=False, normalised=True) is None
