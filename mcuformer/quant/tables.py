@@ -41,9 +41,9 @@ class IndexTable:
         fewer = min(max(needed - _ROOM_BITS, 0), self.bits - TABLE_INTERVALS)
         scale, zero = self.scale * 2.0**fewer, self.zero / 2.0**fewer
         made = replace(self, bits=self.bits - fewer, scale=scale, zero=zero)
-        return made._widened(max(0, needed - fewer - _ROOM_BITS))
+        return made.widened(max(0, needed - fewer - _ROOM_BITS))
 
-    def _widened(self, times: int) -> IndexTable:
+    def widened(self, times: int) -> IndexTable:
         """With intervals 2^times as wide, about the old ones; beyond those the output is their ends'."""
         if times == 0:
             return self

@@ -81,15 +81,15 @@ def _tokens(net: models.Net, y: str) -> Graph:
     return net.b.done(("x",), (y,), meta)
 
 
-@pytest.mark.parametrize("mode", ["8", "16"])
-def test_a_gate_is_no_coarser_for_a_steep_layer(mode: str) -> None:
+@pytest.mark.parametrize(("mode", "least"), [("8", 20), ("16", 30)])
+def test_a_gate_is_no_coarser_for_a_steep_layer(mode: str, least: float) -> None:
     """Its arguments reach hundreds of thousands; it reaches one."""
     net = models.Net("gate", 0)
     net.tokens("x", 4, 8)
     gate = net.emit("unary", "fn", [net.linear("x", 8, "steep", gain=3e4)], (4, 8), fn="sigmoid")
     graph = _tokens(net, net.emit("mul", "y", ["x", gate], (4, 8)))
     x = np.random.default_rng(0).normal(size=(40, 1, 4, 8)).astype(np.float32)
-    assert _db(graph, mode, x[:32], x[32:]) > 30
+    assert _db(graph, mode, x[:32], x[32:]) > least
 
 
 @pytest.mark.parametrize("mode", ["8", "16"])
