@@ -73,12 +73,12 @@ def choose_wide(stats: CalibrationStats, formats: Formats) -> Widening:
         return Widening(stats, (), narrow, narrow)
     ranked = _ranked(part, assign(part, "8", formats), [x[:_TRIAL_SAMPLES] for x in samples])
     count = _count(ranked, narrow)
-    for _ in range(_ROUNDS):
+    for later in reversed(range(_ROUNDS)):
         chosen = _with(part, ranked[:count], narrow, None)
         found = _db(reference, _integers(chosen.stats, formats, samples))
         if found >= ENOUGH_DB or count == len(ranked):
             break
-        count = min(len(ranked), 2 * count)
+        count = min(len(ranked), 2 * count) if later > 1 else len(ranked)
     return _with(stats, ranked[:count], narrow, found)
 
 

@@ -80,3 +80,13 @@ def test_any_values_may_be_wide(seed: int, share: float) -> None:
         rng.integers(0, 2, shape) * info.max,
     ]
     run_int(done, np.array(ends, info.dtype))
+
+
+def test_all_values_are_wide_where_fewer_do_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubled, from one value, four rounds would end at eight."""
+    monkeypatch.setattr(wide, "ENOUGH_DB", 300.0)
+    monkeypatch.setattr(wide, "_count", lambda *_: 1)
+    _, stats = _stats()
+    chosen = choose_wide(stats, None)
+    narrow = [p for p in policies(stats.graph, "8").values() if p.dtype == "int8"]
+    assert len(chosen.wide) == len({p.members for p in narrow}) > 8
