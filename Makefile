@@ -41,9 +41,9 @@ golden: setup-test  ## write the golden files anew after a change that is meant
 bench: setup-test  ## print the kernels' measured figures beside their limits and CMSIS-NN's (under 5 minutes)
 	$(PY) tests/bench/kernel_table.py
 
-fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain (LEVEL=plan: no C; PLANTED=1: planted faults)
+fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain (LEVEL=plan: no C; PLANTED=1: planted faults; RAW=1: raw nodes)
 	PYTHONPATH=tests $(PY) -m fuzz --count $(COUNT) --seed $(SEED) --first $(FIRST) --level $(LEVEL) \
-	    $(if $(PLANTED),--planted)
+	    $(if $(PLANTED),--planted) $(if $(RAW),--raw)
 
 setup-demo:
 	@scripts/setup.sh demo

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend import products, statistics
 from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import OwnFault, Scores, Tensor, Unsupported, View
+from mcuformer.ir.functions import named
 from mcuformer.passes.edit import is_uniform
 
 Operand = View | NDArray
@@ -32,7 +33,7 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
         return _add_views(emit, a, b)
     view, const = (a, b) if isinstance(a, View) else (b, a)
     assert isinstance(view, View) and isinstance(const, np.ndarray)
-    view = _grown(view, const.shape)
+    view = grown(view, const.shape)
     if not const.any():
         return view
     biased = _add_bias(view, const) if isinstance(view.base, Scores) else None
@@ -58,7 +59,7 @@ def multiply(emit: Emitter, a: Operand, b: Operand) -> View:
         return _multiply_views(emit, a, b)
     view, const = (a, b) if isinstance(a, View) else (b, a)
     assert isinstance(view, View) and isinstance(const, np.ndarray)
-    view = _grown(view, const.shape)
+    view = grown(view, const.shape)
     if const.size == 1 or (isinstance(view.base, Scores) and is_uniform(const)):
         return scaled(view, float(const.flat[0]))
     if (const == 1).all():
@@ -119,7 +120,7 @@ def _binary(emit: Emitter, kind: str, a: View, b: View, scale: float) -> View:
         return _outer(emit, kind, a, b, scale, shape)
     a = emit.ordered(a)
     assert isinstance(a.base, Tensor)
-    target = _aligned(a, _grown(b, shape))
+    target = _aligned(a, grown(b, shape))
     repeated = _once(target.reshape(-1, target.shape[-1]))
     if repeated.size == target.size:
         other = emit.place(b, target, keep_scale=True)
@@ -135,7 +136,7 @@ def _outer(
     order = np.arange(math.prod(shape)).reshape(shape)
     last = np.moveaxis(order, 1, -1) if len(shape) == 4 else order
     flat = last.reshape(-1, last.shape[-1])
-    parts = [_grown(x, shape).index.reshape(-1)[flat] for x in (a, b)]
+    parts = [grown(x, shape).index.reshape(-1)[flat] for x in (a, b)]
     names = [
         emit.place(x, _once(p), keep_scale=True).name for x, p in zip((a, b), parts, strict=True)
     ]
@@ -162,24 +163,37 @@ def divide(emit: Emitter, a: Operand, b: Operand) -> View:
 
 def power(emit: Emitter, a: Operand, b: Operand) -> View:
     """A small whole exponent is a product, which keeps the sign of odd ones."""
-    exponent = None if isinstance(b, View) or not is_uniform(b) else float(b.flat[0])
-    if isinstance(a, View) and exponent in (-1.0, 0.5, -0.5):
-        assert isinstance(b, np.ndarray)
-        return statistics.power(emit, _grown(a, b.shape), exponent)
-    if not isinstance(a, View) or exponent not in (1.0, 2.0, 3.0, 4.0):
+    if isinstance(a, np.ndarray) and isinstance(b, View) and (a > 0).all():
+        return unary(emit, multiply(emit, b, np.asarray(np.log(a))), "exp")
+    if not isinstance(a, View) or isinstance(b, View) or not is_uniform(b):
         raise (Unsupported if isinstance(b, View) else OwnFault)(
-            "looked for a power of 1, 2, 3, 4, 0.5, -0.5 or -1, the same for all elements, found "
-            f"{'others' if exponent is None else format(exponent, 'g')}: Mul, such a power, or an "
-            "activation of `mcuformer ops` works"
+            "looked for an exponent that is one constant, or a constant base above 0, found others: Mul, "
+            "such a power, or an activation of `mcuformer ops` works"
         )
-    assert isinstance(b, np.ndarray)
-    a = _grown(a, b.shape)
+    a, exponent = grown(a, b.shape), float(b.flat[0])
+    if exponent in (-1.0, 0.5, -0.5):
+        return statistics.power(emit, a, exponent)
+    if exponent not in (1.0, 2.0, 3.0, 4.0):
+        return unary(emit, a, named("pow", exponent))
     if exponent == 1.0:
         return a
     square = multiply(emit, a, a)
     if exponent == 2.0:
         return square
     return multiply(emit, square, a if exponent == 3.0 else square)
+
+
+def larger(emit: Emitter, a: Operand, b: Operand) -> Operand:
+    """max(a, b) = b + relu(a - b); of one constant bound it is a function."""
+    if not isinstance(a, View):
+        a, b = b, a
+    if not isinstance(a, View):
+        assert isinstance(b, np.ndarray)
+        return np.asarray(np.maximum(a, b))
+    if isinstance(b, np.ndarray) and is_uniform(b):
+        return unary(emit, grown(a, b.shape), named("clip", float(b.flat[0]), math.inf))
+    minus = scaled(b, -1.0) if isinstance(b, View) else -b
+    return add(emit, unary(emit, add(emit, a, minus), "relu"), b)
 
 
 def in_base_order(view: View, const: NDArray) -> NDArray:
@@ -189,7 +203,8 @@ def in_base_order(view: View, const: NDArray) -> NDArray:
     return table[0] if (table == table[0]).all() else flat.reshape(view.base.shape)
 
 
-def _grown(view: View, shape: tuple[int, ...]) -> View:
+def grown(view: View, shape: tuple[int, ...]) -> View:
+    """Repeated along the axes that `shape` has more of."""
     wanted = np.broadcast_shapes(view.shape, shape)
     return view if wanted == view.shape else view.with_index(np.broadcast_to(view.index, wanted))
 

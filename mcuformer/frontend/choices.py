@@ -14,10 +14,11 @@ from mcuformer.frontend.views import Probs, View
 def where(emit: Emitter, mask: NDArray, a: Operand, b: Operand) -> Operand:
     """a under a constant mask, else b."""
     mask = mask.astype(np.bool_)
+    shape = np.broadcast_shapes(mask.shape, a.shape, b.shape)
     if isinstance(a, View) and mask.all():
-        return a
+        return arithmetic.grown(a, shape)
     if isinstance(b, View) and not mask.any():
-        return b
+        return arithmetic.grown(b, shape)
     if isinstance(a, View) and isinstance(b, View):
         pairs = ((a, mask), (b, ~mask))
         kept = [arithmetic.multiply(emit, x, np.where(m, 1.0, 0.0)) for x, m in pairs]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,12 +155,37 @@ def _reduce_mean(emit: Emitter, op: Op, args: Operands) -> Operand:
     return reductions.mean(emit, x, axes, bool(op.attrs.get("keepdims", 1)))
 
 
-def _reduce_sum(emit: Emitter, op: Op, args: Operands) -> Operand:
+def _reduce_sum(emit: Emitter, op: Op, args: Operands) -> View:
     x = activation(args, 0)
     count = math.prod(x.shape[a] for a in _reduce_axes(op, args, len(x.shape)))
     mean = _reduce_mean(emit, op, args)
     assert isinstance(mean, View)
     return arithmetic.scaled(mean, count)
+
+
+def _reduce_l1(emit: Emitter, op: Op, args: Operands) -> Operand:
+    return _reduce_sum(emit, op, [arithmetic.unary(emit, activation(args, 0), "abs"), *args[1:]])
+
+
+def _log_sum(emit: Emitter, op: Op, args: Operands) -> Operand:
+    return arithmetic.unary(emit, _reduce_sum(emit, op, args), "log")
+
+
+def _log_sum_exp(emit: Emitter, op: Op, args: Operands) -> Operand:
+    x = activation(args, 0)
+    axes, keepdims = _reduce_axes(op, args, len(x.shape)), bool(op.attrs.get("keepdims", 1))
+    return reductions.log_sum_exp(emit, x, axes, keepdims)
+
+
+def _extreme(emit: Emitter, op: Op, args: Operands) -> Operand:
+    """The largest of several; the least is the largest of -x."""
+    sign = 1.0 if op.kind == "Max" else -1.0
+    parts = [_times(a, sign) for a in args if a is not None]
+    return _times(reduce(partial(arithmetic.larger, emit), parts), sign)
+
+
+def _times(x: Operand, factor: float) -> Operand:
+    return arithmetic.scaled(x, factor) if isinstance(x, View) else np.asarray(x * factor)
 
 
 def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -256,6 +282,10 @@ HANDLERS: Mapping[str, Handler] = {
     "LpNormalization": lambda e, op, args: statistics.of_another_norm(op.attrs),
     "Sqrt": lambda e, op, args: statistics.power(e, activation(args, 0), 0.5),
     "Reciprocal": lambda e, op, args: statistics.power(e, activation(args, 0), -1.0),
+    "Max": _extreme, "Min": _extreme,
+    "Mean": lambda e, op, a: arithmetic.multiply(e, _sum(e, op, a), np.asarray(1.0 / len(a))),
+    "ReduceL1": _reduce_l1,
+    "ReduceLogSum": _log_sum, "ReduceLogSumExp": _log_sum_exp,
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: pooling.pool(e, "avgpool", activation(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max, "ReduceMin": _reduce_min,

@@ -13,6 +13,7 @@ from mcuformer.frontend.bind import bind_inputs
 from mcuformer.frontend.branches import inline_branches
 from mcuformer.frontend.convert import convert
 from mcuformer.frontend.import_graph import import_graph
+from mcuformer.frontend.masks import check_masks
 from mcuformer.frontend.proto import read_model
 from mcuformer.ir.finite import FOLDED, GIVEN, check_finite
 from mcuformer.ir.graph import Graph
@@ -53,7 +54,7 @@ def load_model(
 
 def imported(raw: Graph) -> Graph:
     """The canonical float graph of a file's own nodes (`raw_graph`)."""
-    graph = check_finite(verify(convert(run_onnx_passes(raw))), GIVEN)
+    graph = check_finite(check_masks(verify(convert(run_onnx_passes(raw)))), GIVEN)
     with np.errstate(all="ignore"):  # what overflows or is 0 / 0 here is found and named below
         graph = run_float_passes(graph)
     return check_finite(verify(graph), FOLDED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,14 +54,28 @@ def _cheapest_order(emit: Emitter, x: View, target: NDArray) -> tuple[NDArray, N
 
 
 def log_softmax(emit: Emitter, x: View, axis: int) -> View:
-    """z - log(1 + (sum exp(z) - 1)), z = x - max(x): of numbers no less than 0."""
-    top = largest(emit, x, [axis], True)
-    z = arithmetic.add(emit, x, arithmetic.scaled(top, -1.0))
+    """z - log(sum exp(z)), z = x - max(x)."""
+    z = _below_top(emit, x, largest(emit, x, [axis], True))
+    return arithmetic.add(emit, z, arithmetic.scaled(_log_total(emit, z, [axis]), -1.0))
+
+
+def log_sum_exp(emit: Emitter, x: View, axes: Sequence[int], keepdims: bool) -> View:
+    """max(x) + log(sum exp(z)), z = x - max(x)."""
+    top = largest(emit, x, axes, True)
+    y = arithmetic.add(emit, top, _log_total(emit, _below_top(emit, x, top), axes))
+    return y.with_index(y.index.reshape(x.along(axes, keepdims)[1]))
+
+
+def _below_top(emit: Emitter, x: View, top: View) -> View:
+    return arithmetic.add(emit, x, arithmetic.scaled(top, -1.0))
+
+
+def _log_total(emit: Emitter, z: View, axes: Sequence[int]) -> View:
+    """log(1 + (sum exp(z) - 1)) of numbers up to 0, one of them 0: of numbers no less than 0."""
     with emit.below("sum"):
-        total = mean(emit, arithmetic.unary(emit, z, "decay"), [axis], True)
-        total = arithmetic.scaled(total, x.shape[axis])
-        logarithm = arithmetic.unary(emit, arithmetic.add(emit, total, np.array(-1.0)), "log1p")
-    return arithmetic.add(emit, z, arithmetic.scaled(logarithm, -1.0))
+        total = mean(emit, arithmetic.unary(emit, z, "decay"), axes, True)
+        total = arithmetic.scaled(total, math.prod(z.shape[a] for a in axes))
+        return arithmetic.unary(emit, arithmetic.add(emit, total, np.array(-1.0)), "log1p")
 
 
 def argmax(emit: Emitter, x: View, axis: int, keepdims: bool) -> View:

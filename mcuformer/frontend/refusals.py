@@ -8,26 +8,18 @@ from mcuformer.frontend.nearest import NEAREST
 from mcuformer.ir.functions import SPELLINGS
 
 _BY_REASON: Mapping[str, tuple[str, ...]] = {
-    "part of no normalisation known here": (
-        "ReduceL1",
-    ),
-    "part of no GELU known here": ("Erf",),
     "looked for QuantizeLinear and DequantizeLinear in a pair with constant scales, found one alone": (
         "QuantizeLinear", "DequantizeLinear",
     ),
-    "part of no activation known here": ("Exp", "Log", "Abs"),
     "part of no activation known here: it jumps, where rounding errs by the whole jump": (
         "Sign", "Floor", "Ceil", "Round",
-    ),
-    "part of no activation known here: looked for one constant bound for all elements": (
-        "Max", "Min",
     ),
     "looked for constant bounds, the lower one not above the upper": ("Clip",),
     "looked for finite numbers in the function's range, found others (Celu's alpha is above 0)": tuple(
         kind for kind, found in SPELLINGS.items() if any(s.numbers for _, s in found)
     ),
     "looked for positions that are constants, found a value that depends on the model's input": (
-        "Sin", "Cos", "CumSum", "Range",
+        "CumSum", "Range",
     ),
     "looked for a mask of constants, found a comparison that depends on the model's input": (
         "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor", "Not",
@@ -38,12 +30,9 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
     ),
     "looked for constants: what a TopK of activations chooses depends on the model's input; end the model "
     "before it and choose on the host, or take ArgMax": ("TopK",),
-    "looked for Sum and Mul with a constant, found the mean of several tensors": ("Mean",),
 }  # fmt: skip
 # never part of shape arithmetic: refused whatever their input is
-ALWAYS = frozenset((
-    "Exp", "Log", "Sin", "Cos", "TopK", "ReduceL1",
-))  # fmt: skip
+ALWAYS = frozenset(("Sign", "TopK"))
 REASONS: Mapping[str, str] = {
     kind: reason for reason, kinds in _BY_REASON.items() for kind in kinds
 }

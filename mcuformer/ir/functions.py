@@ -9,73 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Function = Callable[..., NDArray]
-AnyTwin = Callable[..., Any]
-NO_TWIN = None
+from mcuformer.ir.elementary import ELEMENTARY, UNIT, erf
+from mcuformer.ir.function_row import FunctionRow, Number, Spelling
+
 _BLOCK = 2**14  # numbers that a function gets at once
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """An attribute of an ONNX operator, its default there, and from where to where tests draw it.
-
-    `above`: the function is known for larger numbers only.
-    """
-
-    attribute: str
-    default: float
-    low: float
-    high: float
-    above: float = -math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """An ONNX operator that is the function where its attributes are `fixed`; `numbers` follow x."""
-
-    operator: str
-    numbers: tuple[Number, ...] = ()
-    fixed: Mapping[str, str] = field(default_factory=dict)
-    notes: str = ""
-    domain: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionRow:
-    """`evaluate(x, *numbers)` in numpy; `twin(F, x, *numbers)` in torch, F its nn.functional.
-
-    `plain`: the name alone means something, and is found in any spelling by its samples.
-    `clamp(*numbers)`: low and high of a function that only cuts there. `grid`: scale, zero point
-    and dtype that hold all of its values, where those have limits by nature.
-    """
-
-    name: str
-    evaluate: Function
-    twin: AnyTwin | None
-    onnx: tuple[Spelling, ...]
-    numbers: tuple[str, ...] = ()
-    plain: bool = True
-    clamp: Callable[..., tuple[float, float]] | None = None
-    grid: tuple[float, int, str] | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(self.numbers)})" if self.numbers else self.name
-
-
-_ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
-
-
-def erf(x: NDArray) -> NDArray:
-    """Abramowitz and Stegun 7.1.26: absolute error below 1.5e-7, in float32 below 4e-7."""
-    t = 1.0 / (1.0 + 0.3275911 * np.abs(x))
-    poly = t * (_ERF[0] + t * (_ERF[1] + t * (_ERF[2] + t * (_ERF[3] + t * _ERF[4]))))
-    return np.sign(x) * (1.0 - poly * np.exp(-np.square(x)))
 
 
 def sigmoid(x: NDArray) -> NDArray:
@@ -104,7 +46,10 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             "quick_gelu",
             lambda x, alpha=1.702: x * sigmoid(alpha * x),
             lambda F, x, alpha=1.702: x * F.sigmoid(alpha * x),
-            (Spelling("QuickGelu", (Number("alpha", 1.702, 1.2, 2.0),), notes=_MS, domain=_MS),),
+            (
+                Spelling("QuickGelu", (Number("alpha", 1.702, 1.2, 2.0),), notes=_MS, domain=_MS),
+                Spelling("Swish", (Number("alpha", 1.0, 0.5, 2.0),)),
+            ),
             ("alpha",),
         ),
         FunctionRow(
@@ -126,7 +71,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             np.tanh,
             lambda F, x: F.tanh(x),
             (Spelling("Tanh"),),
-            grid=(1 / 127, 0, "int8"),
+            grid=UNIT,
         ),
         FunctionRow(
             "sigmoid",
@@ -232,6 +177,7 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             (),
             plain=False,
         ),
+        *ELEMENTARY,
     )
 }
 
@@ -266,7 +212,7 @@ def spelled(
 
 
 def named(name: str, *numbers: float) -> str:
-    return f"{name}({', '.join(repr(float(n)) for n in numbers)})"
+    return f"{name}({', '.join(repr(float(n)) for n in numbers)})" if numbers else name
 
 
 def split(fn: str) -> tuple[str, tuple[float, ...]]:
@@ -278,8 +224,16 @@ def split(fn: str) -> tuple[str, tuple[float, ...]]:
 def function(fn: str) -> Callable[[NDArray], NDArray]:
     """What `fn` computes, in numpy."""
     name, numbers = split(fn)
-    known = FUNCTIONS[name].evaluate
-    return lambda x: _in_blocks(lambda part: known(part, *numbers), x)
+    row = FUNCTIONS[name]
+    if row.domain is None:
+        return lambda x: _in_blocks(lambda part: row.evaluate(part, *numbers), x)
+    low, high = row.domain(*numbers)
+
+    def cut(part: NDArray) -> NDArray:
+        with np.errstate(divide="ignore", over="ignore"):
+            return row.evaluate(np.clip(part, low, high), *numbers)
+
+    return lambda x: _in_blocks(cut, x)
 
 
 def _in_blocks(evaluate: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
@@ -289,6 +243,11 @@ def _in_blocks(evaluate: Callable[[NDArray], NDArray], x: NDArray) -> NDArray:
     flat = x.reshape(-1)
     starts = range(0, flat.size, _BLOCK)
     return np.concatenate([evaluate(flat[i : i + _BLOCK]) for i in starts]).reshape(x.shape)
+
+
+def ends(fn: str) -> bool:
+    """Whether a table over accumulators can follow it."""
+    return FUNCTIONS[split(fn)[0]].ends
 
 
 def clamp_bounds(fn: str | None) -> tuple[float, float] | None:

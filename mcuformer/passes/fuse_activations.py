@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.functions import FUNCTIONS, SPELLINGS, named, spelled
+from mcuformer.ir.functions import FUNCTIONS, SPELLINGS, clamp_bounds, named, spelled
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import ONNX_STAGE
 from mcuformer.passes.edit import is_uniform
@@ -22,8 +22,8 @@ TOLERANCE = 2e-5  # float32 constants; GELU and its tanh form are 4.7e-4 apart
 QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 bits, too
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
 CHAINABLE = frozenset((
-    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Erf", "Exp", "Log", "Sqrt", "Abs", "Reciprocal", "Clip",
-    "Min", "Max", "Identity", "Cast", *SPELLINGS,
+    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Sqrt", "Reciprocal", "Clip", "Min", "Max", "Identity", "Cast",
+    *SPELLINGS,
 ))  # fmt: skip
 _TARGETS: Mapping[str, NDArray] = {
     name: row.evaluate(SAMPLED_AT) for name, row in FUNCTIONS.items() if row.plain
@@ -37,7 +37,7 @@ def fuse_activations(graph: Graph) -> Graph:
     ops: list[Op] = []
     for op in graph.ops:
         samples = _derive(graph, op, known)
-        match = _match(graph, op, samples) or _with_numbers(graph, op)
+        match = _exact(graph, op, _match(graph, op, samples)) or _with_numbers(graph, op)
         if match is not None:
             root, fn = match
             chain = _chain(made, op, root)
@@ -47,10 +47,7 @@ def fuse_activations(graph: Graph) -> Graph:
             op = op.replace(kind="Unary", inputs=(root,), attrs={"fn": fn}, origin=tuple(origin))
         known[op.outputs[0]] = {op.outputs[0]: SAMPLED_AT, **samples}
         ops.append(op)
-    fused = graph.replace(ops=tuple(ops)).pruned()
-    left = [op for op in fused.ops if op.kind in ("Erf", "Tanh", "Sigmoid", "Exp")]
-    skipped = tuple(f"{op.origin[0]}: {op.kind} in no known function" for op in left)
-    return fused.replace(meta={**fused.meta, "skipped": skipped})
+    return graph.replace(ops=tuple(ops)).pruned()
 
 
 def _chain(made: Mapping[str, Op], op: Op, root: str) -> list[Op]:
@@ -112,19 +109,29 @@ def _match(graph: Graph, op: Op, samples: RootSamples) -> tuple[str, str] | None
     return None
 
 
+def _exact(graph: Graph, op: Op, match: tuple[str, str] | None) -> tuple[str, str] | None:
+    """A bound near 0 is no ReLU: a logarithm or a quotient may stand behind it."""
+    bounded = None if match is None else _bounded(graph, op)
+    if match is None or bounded is None or match[0] != bounded[0]:
+        return match
+    return match if clamp_bounds(match[1]) == clamp_bounds(bounded[1]) else bounded
+
+
 def _with_numbers(graph: Graph, op: Op) -> tuple[str, str] | None:
     """An operator that is a function by its own numbers: attributes, a slope, or scalar bounds."""
     if "error" in op.attrs:
         return None
     known = spelled(op.kind, op.attrs)
-    if known is not None and known[1]:
+    if known is not None and (known[1] or not known[0].plain):
         return str(op.inputs[0]), named(known[0].name, *known[1])
     if op.kind == "PRelu":
         return _one_slope(graph, op)
-    return _bounded(graph, op) if op.kind in ("Clip", "Min", "Max") else None
+    return _bounded(graph, op)
 
 
 def _bounded(graph: Graph, op: Op) -> tuple[str, str] | None:
+    if op.kind not in ("Clip", "Min", "Max") or "error" in op.attrs:
+        return None
     roots = [n for n in op.inputs if n is not None and graph.const(n) is None]
     consts = {i: graph.const(n) for i, n in enumerate(op.inputs) if n is not None}
     bounds = {i: float(c.flat[0]) for i, c in consts.items() if c is not None and is_uniform(c)}

@@ -19,6 +19,8 @@ from mcuformer.quant.tables import value_table, value_table_type
 
 _MAX_SHIFT = 20
 INT16_MAX = 32767
+MASKED = -128.0  # added to scores that a mask hides (frontend/products.py)
+MOST_APART = 116.0  # exp(116 - 128) is half a step of the 16 bits of a share
 
 
 def reach(dtype: str) -> int:
@@ -111,6 +113,7 @@ def lower_add(ctx: Context, op: Op) -> None:
     channels = ctx.shape(y)[-1]
 
     def numbers() -> Numbers:
+        _check_mask(ctx, op)
         terms, arrays = _terms(ctx, op, names)
         narrow = _narrow(ctx, names, y)
         mults, offset, shift = _sum_constants(
@@ -122,6 +125,17 @@ def lower_add(ctx: Context, op: Op) -> None:
 
     consts = _per_channel(op, channels, "ma", "mb", "offset")
     ctx.emit("q_add", op, [*_stored(ctx, op, names), *consts], {}, numbers)
+
+
+def _check_mask(ctx: Context, op: Op) -> None:
+    """A mask hides what lies no further above the numbers that count than it goes down."""
+    if not op.attrs.get("masks"):
+        return
+    stats = ctx.stats.values[_activation(ctx, op)]
+    apart = float(stats.high.max() - stats.low.min())
+    if apart > MOST_APART:
+        what = f"its scores are {apart:.0f} apart, a mask of {-MASKED:.0f} hides up to {MOST_APART:.0f}"
+        raise OutOfRangeError(op.name, what)
 
 
 def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:

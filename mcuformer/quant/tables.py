@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
-from mcuformer.ir.functions import Function, clamp_bounds, function
+from mcuformer.ir.function_row import Function
+from mcuformer.ir.functions import clamp_bounds, function
 from mcuformer.ir.int_ops_linear import TABLE_INTERVALS
 from mcuformer.ir.types import DTYPES, QParams
 

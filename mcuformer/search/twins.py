@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcuformer.errors import McuformerError
-from mcuformer.ir.functions import FUNCTIONS, NO_TWIN, split
+from mcuformer.ir.function_row import NO_TWIN
+from mcuformer.ir.functions import FUNCTIONS, split
 from mcuformer.ir.optable import FLOAT_OPS
 
 Attrs = Mapping[str, Any]

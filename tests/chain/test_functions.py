@@ -13,7 +13,7 @@ from mcuformer.ir.functions import FUNCTIONS, named
 from mcuformer.ir.text import parse_graph
 from mcuformer.operators.verify import verify
 
-NUMBERS = {"low": -0.7, "high": 1.3, "alpha": 0.3, "beta": 0.4, "gamma": 1.2}
+NUMBERS = {"low": -0.7, "high": 1.3, "alpha": 0.3, "beta": 0.4, "gamma": 1.2, "exponent": 1.5}
 GRAPH = """
 graph g float
 meta input_layouts = ('tokens',)
@@ -30,6 +30,18 @@ f = unary(d) {'fn': FN} : float32[9x12]
 e = add(f, d) {} : float32[9x12]
 output e
 """
+STEEP = ("exp", "cosh", "sinh", "sin", "cos", "tan", "log", "asin", "acos", "atanh", "pow")
+WITHIN_1 = """
+a = linear(x, w) {} : float32[9x12]
+s = unary(a) {'fn': 'hardsigmoid(0.03, 0.5)'} : float32[9x12]
+b = unary(s) {'fn': FN} : float32[9x12]
+c = linear(b, v) {} : float32[9x12]
+d = unary(c) {'fn': 'hardsigmoid(0.01, 0.5)'} : float32[9x12]
+f = unary(d) {'fn': FN} : float32[9x12]
+e = add(f, d) {} : float32[9x12]
+output e
+"""
+HEAD = GRAPH.partition("a = linear")[0]
 
 
 @pytest.mark.parametrize("activations", ["8", "16"])
@@ -37,7 +49,8 @@ output e
 def test_function(tmp_path: Path, name: str, activations: str) -> None:
     numbers = [NUMBERS[n] for n in FUNCTIONS[name].numbers]
     fn = named(name, *numbers) if numbers else name
-    graph = verify(parse_graph(GRAPH.replace("FN", repr(fn))))
+    text = HEAD + WITHIN_1.lstrip() if name in STEEP else GRAPH
+    graph = verify(parse_graph(text.replace("FN", repr(fn))))
     samples = np.random.default_rng(0).normal(size=(24, 9, 12)).astype(np.float32)
     integers = quant.lower(graph, quant.calibrate(graph, samples), activations)  # type: ignore[arg-type]
     least = 30 if activations == "8" else 40  # of two layers with weights of 8 bits

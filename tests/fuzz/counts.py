@@ -14,6 +14,7 @@ from mcuformer.operators.table import INT_OPS
 ENOUGH = 2000  # draws: from here on nothing may be rare
 LEAST = 50
 MOST_REFUSED = 0.03
+MOST_RAW_REFUSED = 0.1
 LAYOUTS = ("tokens", "image", "windows", "several inputs", "several outputs")
 UNDRAWN = {
     "QuantizeLinear": "QDQ models have tests of their own",
@@ -76,3 +77,17 @@ class Counts:
         needed = {name: self.onnx[name] for name in drawn_names()}
         for found in (needed, self.integer, self.layouts, self.modes):
             yield from (f"{name}: only {n} draws" for name, n in found.items() if n < LEAST)
+
+
+class RawCounts(Counts):
+    """Of raw nodes, whose operators stand anywhere: some are refused."""
+
+    def lines(self) -> Iterator[str]:
+        yield from (f"  {n:6,}  {name}" for name, n in self.onnx.most_common())
+        yield from (f"  {n:6,}  {name}" for name, n in self.outcomes.most_common())
+
+    def complaints(self) -> Iterator[str]:
+        if self.outcomes["failed"]:
+            yield f"{self.outcomes['failed']} draws failed"
+        if self.draws >= ENOUGH and self.outcomes["refused"] > MOST_RAW_REFUSED * self.draws:
+            yield f"{self.outcomes['refused']} of {self.draws} draws were refused"

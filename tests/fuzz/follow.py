@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fuzz.draws import Drawn
 from fuzz.errors import Mismatch
 from fuzz.machine import Machine
+from fuzz.reference import numbers_of
 from fuzz.simulation import shortfalls
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.stages import plan_model
@@ -28,12 +29,11 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import to_canonical
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
-from mcuformer.validate.reference import FloatReference
 
 SLOW_S = 60.0
 REFUSED = 3  # exit code
-Level = Literal["plan", "host", "all"]
-Result = Literal["ok", "refused", "failed"]
+Level = Literal["import", "plan", "host", "all"]
+Result = Literal["ok", "refused", "failed", "skipped"]
 
 
 @dataclass
@@ -51,6 +51,12 @@ class Outcome:
     operators: set[str] = field(default_factory=set)
     layouts: set[str] = field(default_factory=set)
 
+    def refuse(self, drawn: Drawn, error: McuformerError) -> None:
+        """A refusal has exit code 3 and names a node; all else is a failure."""
+        named = any(n.name in error.message for n in drawn.model.graph.node)
+        self.result = "refused" if error.exit_code == REFUSED and named else "failed"
+        self.message = f"{type(error).__name__} (exit {error.exit_code}): {error.message}"
+
     @property
     def way(self) -> tuple[str, str]:
         """How it failed, whatever names and numbers there were."""
@@ -58,18 +64,15 @@ class Outcome:
         return self.stage, re.sub(r"\S*\d\S*", "#", line)[:60]
 
 
-def follow(drawn: Drawn, level: Level, machine: Machine) -> Outcome:
-    """Never raises but for Ctrl-C; a warning of numpy is a failure."""
+def follow(drawn: Drawn, level: Level, machine: Machine, values: bool = True) -> Outcome:
+    """Never raises but for Ctrl-C; a warning of numpy is a failure. `values`: whether they are judged."""
     outcome, began = Outcome(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name, warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            _chain(drawn, level, machine, Path(name), outcome)
+            _chain(drawn, level, machine, Path(name), outcome, values)
         except McuformerError as error:
-            named = any(n.name in error.message for n in drawn.model.graph.node)
-            refused = error.exit_code == REFUSED and named
-            outcome.result = "refused" if refused else "failed"
-            outcome.message = f"{type(error).__name__} (exit {error.exit_code}): {error.message}"
+            outcome.refuse(drawn, error)
         except Exception as error:  # noqa: BLE001, what it is, the outcome says
             outcome.result, outcome.message = "failed", f"{type(error).__name__}: {error}"
             outcome.trace = traceback.format_exc()
@@ -77,7 +80,9 @@ def follow(drawn: Drawn, level: Level, machine: Machine) -> Outcome:
     return outcome
 
 
-def _chain(drawn: Drawn, level: Level, machine: Machine, work: Path, outcome: Outcome) -> None:
+def _chain(
+    drawn: Drawn, level: Level, machine: Machine, work: Path, outcome: Outcome, judge: bool
+) -> None:
     outcome.operators |= {n.op_type for n in drawn.model.graph.node}
     outcome.layouts |= set(_layouts(drawn))
     figures = _planned(drawn, work, outcome)
@@ -91,8 +96,9 @@ def _chain(drawn: Drawn, level: Level, machine: Machine, work: Path, outcome: Ou
     ints, values = _interpreted(graph, drawn)
     if level != "plan":
         _compare_bits(graph, ints, machine, work, figures, level, outcome)
-    outcome.stage = "values"
-    _compare_values(drawn, work, figures, values)
+    if judge:
+        outcome.stage = "values"
+        _compare_values(drawn, work, figures, values)
 
 
 def _compare_bits(
@@ -140,9 +146,7 @@ def _compare_values(
     drawn: Drawn, work: Path, figures: Figures, values: Mapping[str, NDArray]
 ) -> None:
     """Mismatch where an output is further from the ONNX file than its grids explain."""
-    shapes = [(1, *x.shape[1:]) for x in drawn.samples.values()]
-    reference = FloatReference(work / "drawn.onnx", shapes, threads=1)
-    wanted = reference.run(list(drawn.samples.values()))
+    wanted = numbers_of(work / "drawn.onnx", list(drawn.samples.values()))
     prepared = figures.evidence.prepared
     reals = to_canonical(prepared, tuple(drawn.samples.values()))
     short = shortfalls(prepared, figures.program.graph, reals, values, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
 from fuzz.draws import Drawn
+from fuzz.follow import Outcome, follow
 
 _FEW = 24  # numbers that are written out
 
@@ -28,7 +29,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from fuzz.draws import Drawn
-from fuzz.follow import follow
+from {judge.__module__} import {judge.__name__}
 from fuzz.machine import Machine
 from fuzz.modes import Modes
 
@@ -40,18 +41,19 @@ def packed(text, shape, dtype="float32"):
 _TAIL = """
 graph = helper.make_graph(nodes, "drawn", inputs, outputs, [numpy_helper.from_array(a, n) for n, a in weights.items()])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", {opset})], ir_version=10)
-outcome = follow(Drawn((), model, modes, calibration, samples), {level!r}, Machine())
+outcome = {judge}(Drawn((), model, modes, calibration, samples), {level!r}, Machine())
 print(outcome.result, "at", outcome.stage, outcome.message, outcome.trace, sep="\\n")
 sys.exit(outcome.result == "failed")
 """
 
 
-def script(drawn: Drawn, title: str, level: str) -> str:
-    """Stands by itself beside the repository; exit 1 while the draw fails."""
+def script(drawn: Drawn, title: str, level: str, judge: Callable[..., Outcome] = follow) -> str:
+    """Stands by itself beside the repository; exit 1 while the draw fails what `judge` asks."""
     opset = drawn.model.opset_import[0].version
     body = "\n".join(_body(drawn))
     title = title.replace("\\", "/").replace('"', "'")
-    return _HEAD.format(title=title) + body + _TAIL.format(opset=opset, level=level)
+    end = _TAIL.format(opset=opset, level=level, judge=judge.__name__)
+    return _HEAD.format(title=title, judge=judge) + body + end
 
 
 def _body(drawn: Drawn) -> Iterator[str]:

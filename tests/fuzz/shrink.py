@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 
 from fuzz.choices import Blocks, Choices
-from fuzz.draws import Drawn, draw
+from fuzz.draws import Drawn
 from fuzz.follow import Outcome
 
 MOST_S = 120.0
 Try = Callable[[Drawn], Outcome]
+DrawOf = Callable[[Choices], Drawn]
 
 
-def shrunk(found: Drawn, outcome: Outcome, follow: Try) -> tuple[Drawn, Outcome]:
+def shrunk(found: Drawn, outcome: Outcome, follow: Try, draw: DrawOf) -> tuple[Drawn, Outcome]:
     """The smallest draw that was met within two minutes, and how it fails."""
     until, best = time.monotonic() + MOST_S, (found, outcome)
     better = True
@@ -22,14 +23,14 @@ def shrunk(found: Drawn, outcome: Outcome, follow: Try) -> tuple[Drawn, Outcome]
         for blocks in _smaller(best[0].blocks):
             if time.monotonic() > until:
                 return best
-            other = _tried(blocks, follow)
+            other = _tried(blocks, follow, draw)
             if other is not None and other[1].way == outcome.way and _size(other) < _size(best):
                 best, better = other, True
                 break
     return best
 
 
-def _tried(blocks: Blocks, follow: Try) -> tuple[Drawn, Outcome] | None:
+def _tried(blocks: Blocks, follow: Try, draw: DrawOf) -> tuple[Drawn, Outcome] | None:
     try:
         drawn = draw(Choices(None, blocks))
     except Exception:  # noqa: BLE001, a draw that makes no sense any more

@@ -12,13 +12,14 @@ import pytest
 from fuzz.choices import Choices
 from fuzz.counts import ENOUGH, Counts, drawn_names
 from fuzz.draws import draw
-from fuzz.follow import Outcome, follow
+from fuzz.follow import Level, Outcome, follow
 from fuzz.graph import Draw
 from fuzz.layers import linear
 from fuzz.machine import Machine
 from fuzz.modes import Modes
 from fuzz.planted import FAULTS, found_by
-from fuzz.run import explained, one
+from fuzz.raw import draw_raw
+from fuzz.run import GRAPHS, RAW, Kind, explained, one
 from fuzz.script import script
 from fuzz.shrink import shrunk
 from mcuformer.quant import lower_linear
@@ -32,10 +33,10 @@ def machine() -> Iterator[Machine]:
     yield Machine()
 
 
-def assert_right(index: int, machine: Machine) -> None:
-    drawn, outcome = one(SEED, index, "host", machine)
+def assert_right(index: int, machine: Machine, level: Level = "host", kind: Kind = GRAPHS) -> None:
+    drawn, outcome = one(SEED, index, level, machine, kind)
     if outcome.result == "failed":
-        pytest.fail(explained(SEED, index, drawn, outcome, "host", machine))
+        pytest.fail(explained(SEED, index, drawn, outcome, level, machine, kind))
 
 
 @pytest.mark.parametrize("index", range(20))
@@ -48,6 +49,26 @@ def test_draws(machine: Machine, index: int) -> None:
 def test_more_draws(machine: Machine, first: int) -> None:
     for index in range(first, first + PIECE):
         assert_right(index, machine)
+
+
+@pytest.mark.parametrize("first", range(0, 300, 100))
+def test_raw_nodes_are_right_or_named(machine: Machine, first: int) -> None:
+    """As the file's numbers, or refused by the name of a node: floats; six of a hundred as C."""
+    for index in range(first, first + 100):
+        assert_right(index, machine, "host" if index % 17 == 0 else "import", RAW)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(1000, 1200, PIECE))
+def test_more_raw_nodes(machine: Machine, first: int) -> None:
+    for index in range(first, first + PIECE):
+        assert_right(index, machine, "host", RAW)
+
+
+def test_a_raw_draw_is_its_seed_and_its_blocks() -> None:
+    for index in range(20):
+        drawn = draw_raw(Choices.fresh(3, index))
+        assert draw_raw(Choices(None, drawn.blocks)).model == drawn.model
 
 
 def test_a_draw_is_its_seed_and_its_blocks() -> None:
@@ -80,7 +101,7 @@ def test_a_failing_draw_is_shrunk_and_printed(monkeypatch: pytest.MonkeyPatch) -
         if outcome.result == "failed" and len(drawn.model.graph.node) > 6:
             break
     assert outcome.stage == "values"
-    small, last = shrunk(drawn, outcome, lambda d: follow(d, "plan", machine))
+    small, last = shrunk(drawn, outcome, lambda d: follow(d, "plan", machine), draw)
     assert last.way == outcome.way
     assert len(small.model.graph.node) <= 4
     names: dict[str, object] = {}
@@ -93,12 +114,12 @@ def test_refusals_need_a_name(machine: Machine) -> None:
     d = Draw(Choices(None))
     d.choices.block()
     d.inputs, d.shapes = ["x0"], {"x0": (1, 2, 3)}
-    y = d.node("Erf", [linear(d, "x0", 4)], (1, 2, 4))
+    y = d.node("Round", [linear(d, "x0", 4)], (1, 2, 4))
     model = d.model([y])
     drawn = replace(draw(Choices(None)), model=model)
     data = {"x0": np.random.default_rng(0).normal(size=(24, 2, 3)).astype(np.float32)}
     outcome = follow(replace(drawn, calibration=data, samples=data), "plan", machine)
-    assert (outcome.result, "Erf" in outcome.message) == ("refused", True)
+    assert (outcome.result, "Round" in outcome.message) == ("refused", True)
 
 
 def test_counts_complain() -> None:

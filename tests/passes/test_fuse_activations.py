@@ -92,9 +92,24 @@ def test_near_misses(lines: list[str]) -> None:
     assert not any(op.attrs.get("fn") in ("gelu", "silu", "quick_gelu") for op in after.ops)
 
 
-def test_reasons_for_no_match() -> None:
+def test_a_part_of_a_function_is_one_too() -> None:
+    """Of a GELU whose Erf somebody else reads."""
     after = fuse_activations(graph_of("a = Mul(x, half)", "b = Erf(a)"))
-    assert after.meta["skipped"] == ("b: Erf in no known function",)
+    assert [op.attrs.get("fn") for op in after.ops] == [None, "erf"]
+
+
+def test_a_bound_near_0_is_no_relu() -> None:
+    """A logarithm behind it would be that of 0."""
+    graph = parse_graph("""
+graph g onnx
+input x: float32[2x3]
+const least: float32[] = 1e-6
+a = Clip(x, least) {} : float32[2x3]
+b = Log(a) {} : float32[2x3]
+output b
+""")
+    functions = [op.attrs["fn"] for op in fuse_activations(graph).ops]
+    assert functions == ["clip(9.999999974752427e-07, inf)", "log"]
 
 
 def test_scaled_argument_is_no_part_of_the_function() -> None:

@@ -66,6 +66,17 @@ def _l1(x: NDArray, **options: object) -> NDArray:
     return np.sum(np.abs(x), **options)  # type: ignore[call-overload]
 
 
+def _log_sum(x: NDArray, **options: object) -> NDArray:
+    return np.log(np.sum(x, **options))  # type: ignore[call-overload]
+
+
+def _log_sum_exp(x: NDArray, axis: tuple[int, ...] | None, keepdims: bool) -> NDArray:
+    x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True))
+    return (top + total).reshape(np.sum(x, axis=axis, keepdims=keepdims).shape)
+
+
 def _l2(x: NDArray, **options: object) -> NDArray:
     return np.sqrt(np.sum(x * x, **options))  # type: ignore[call-overload]
 
@@ -208,7 +219,9 @@ ROWS = (
     _over_axes("ReduceMax", reduction(np.max, -1.0), "compiled", "as MaxPool"),
     _over_axes("ReduceMin", reduction(np.min, 1.0), "compiled", "as MaxPool"),
     _over_axes("ReduceProd", reduction(np.prod)),
-    _over_axes("ReduceL1", reduction(_l1)),
+    _over_axes("ReduceL1", reduction(_l1), "compiled", "as a sum"),
+    _over_axes("ReduceLogSum", reduction(_log_sum), "compiled", "as a sum"),
+    _over_axes("ReduceLogSumExp", reduction(_log_sum_exp), "compiled", "as a sum"),
     _over_axes("ReduceL2", reduction(_l2), "compiled", "over tokens or inside a normalisation"),
     _over_axes("ReduceSumSquare", reduction(_sum_square), "compiled",
                "over tokens or inside a normalisation"),

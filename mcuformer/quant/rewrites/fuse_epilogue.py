@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mcuformer.ir.functions import ends
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import WEIGHTED
 from mcuformer.quant.classes import value_classes
@@ -63,7 +64,7 @@ def _absorber(edit: Rewrite, op: Op) -> Op | None:
     if reader is None or reader.kind not in ("add", "unary"):
         return None
     if reader.kind == "unary":
-        return reader
+        return reader if ends(reader.attrs["fn"]) else None
     other = next((n for n in reader.inputs if n != op.outputs[0]), None)
     if other is None or _row_shape(edit.graph, other) != _row_shape(edit.graph, op.outputs[0]):
         return None
