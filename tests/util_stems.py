@@ -16,7 +16,7 @@ from mcuformer.passes import run_float_passes
 from mcuformer.plan.assemble import assemble
 from mcuformer.plan.fit import Schedule, curve
 from mcuformer.price.book import CostBook
-from mcuformer.schedule.regions import CONVOLUTIONS
+from mcuformer.schedule.ways.conv import schedules_of
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,10 @@ def in_strips(
     point = trade.points[-1]
     choices = [replace(c, schedule="kv") if "absorbed" in c.schedule else c for c in point.choices]
     for i, region in enumerate(trade.exact.regions):
-        if region.ops[-1].kind in CONVOLUTIONS:
-            choices[i] = replace(choices[i], lines=lines, budget=budget)
+        if region.in_lines:
+            ways = schedules_of(region)
+            schedule = ways[min(len(ways) - 1, lines % 2)]  # of odd heights the other one
+            choices[i] = replace(choices[i], schedule=schedule, lines=lines, budget=budget)
     program = assemble(trade.skeleton(())[1], choices, trade.book)[0]
     return Schedule(graph, program, plan(program, regions), point, trade.points)
 

@@ -24,6 +24,11 @@ class Lines:
         return Lines(count, 1, stride, (-pad,), (kernel - pad,))
 
     @staticmethod
+    def same(count: int) -> Lines:
+        """Line i of line i."""
+        return Lines(count, 1, 1, (0,), (1,))
+
+    @staticmethod
     def of_table(rows: Sequence[int], taps: int, height: int) -> Lines:
         """Line i reads `taps` lines from rows[i] on, and the border for what lies beyond it."""
         shared = math.gcd(len(rows), height)

@@ -16,7 +16,7 @@ from mcuformer.program.expressions import Expr
 from mcuformer.program.program import IoTensor, Layer, Program
 from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
-from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
+from mcuformer.schedule.regions import VIEWS, Choice, Region
 
 Made = dict[int, list[str]]  # region -> its own buffers, in the order of their making
 
@@ -132,7 +132,7 @@ def _label(region: Region, op: Op, choice: Choice) -> str:
         return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
     if choice.schedule == "patches":
         return f"{choice.lines} lines of {choice.tile} patches"
-    if op.kind not in CONVOLUTIONS:
+    if not region.in_lines:
         return f"tiles of {choice.tile}"
     return (
         f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"

@@ -73,6 +73,7 @@ def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     at_target = where.get(region.target)
     target = OUTLET if at_target is None else at_target.buffer
     rows: list[object] = [fr.mode, region.target in fr.emitter.leaving, at_target is None]
+    rows.append(tuple(n in region.copied for n in region.ops[0].inputs))
     for op in region.ops:
         rows.append(op.kind)
         rows += [

@@ -19,9 +19,9 @@ from mcuformer.price.measure import Draft, Measurement, draft, draft_windows
 from mcuformer.price.menus import order_by
 from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
-from mcuformer.schedule.regions import CONVOLUTIONS, JOINS, MEANS, PICKS, VIEWS, Choice, Region
+from mcuformer.schedule.regions import JOINS, MEANS, PICKS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
-from mcuformer.schedule.ways.conv import strip_choices
+from mcuformer.schedule.ways.conv import IN_PLACE, schedules_of, strip_choices
 from mcuformer.schedule.ways.embed import by_patches, line_choices
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
 from mcuformer.schedule.window_maps import window_map
@@ -159,7 +159,7 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
         keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
         yield _kept(book, fr, region, _tiles(keys), _tiles(_queries(fr, region)))
         yield _tiled(book, fr, region, "heads", keys, BUDGETS[2:])
-    elif op.kind in CONVOLUTIONS:
+    elif region.in_lines:
         yield from _images(book, fr, region)
     elif op.kind in VIEWS | JOINS | PICKS:
         yield _fixed(book, fr, region, Choice("rows"))
@@ -182,8 +182,11 @@ def _images(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
         at = em.where.get(str(op.inputs[0]))
         if at is None or at.buffer == em.where[region.target].buffer:
             return
-    for n in strip_choices(em, region):
-        yield _windows(book, fr, region, Choice("rows", lines=n))
+    heights = strip_choices(em, region)
+    for n in heights:
+        for schedule in schedules_of(region):
+            choice = Choice(schedule, lines=n)
+            yield _strips(book, fr, region, choice, n > heights[-1])
 
 
 def _queries(fr: Skeleton, region: Region) -> int:
@@ -196,6 +199,17 @@ def _tiles(rows: int) -> list[int]:
     thousands, the finest cut leaves many, so that a few small tiles come first."""
     found = sorted({min(rows, 2 * -(-rows // (2 * n))) for n in CUTS})
     return [*(n for n in SMALL_TILES if found[0] > SMALL_TILES[-1]), *found]
+
+
+def _strips(book: CostBook, fr: Skeleton, region: Region, choice: Choice, high: bool) -> Trial:
+    """Convolutions and what is between them in strips of lines, under every budget.
+
+    Windows that stay where they are leave room between each other that no other buffer may fit in:
+    those of `high` strips count whole from their first line to their last.
+    """
+    whole = high and choice.schedule == IN_PLACE
+    drafted = (draft if whole else draft_windows)(book, *_emit(fr, region, choice))
+    return _budgets(drafted, 1, lambda i: replace(choice, budget=BUDGETS[i]))
 
 
 def _windows(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:

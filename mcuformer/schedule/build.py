@@ -10,6 +10,7 @@ from mcuformer.operators.line_outputs import leaving
 from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS
 from mcuformer.schedule.columns import split_column_views
+from mcuformer.schedule.cutting import cut
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.outlets import handed_out, outlet
 from mcuformer.schedule.places import Loc
@@ -42,7 +43,6 @@ ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
 }
 OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
     "rows": tokenwise,
-    "lines": convolve,
     "mean": mean,
     "join": concat,
     "pick": gather,
@@ -83,7 +83,7 @@ def skeleton(graph: Graph, mode: str) -> Skeleton:
     source, graph = graph, copies_first(split_column_views(graph))
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
-    regions = tuple(split(graph))
+    regions = tuple(cut(graph, split(graph), mode))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
     em = TaskEmitter(graph, dict(graph.values), ids, leaving=leaving(graph))
     Storage(em, graph, list(regions), mode).assign()
@@ -105,4 +105,6 @@ def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:
         return patches
     if choice.schedule == "patches":
         return patches_of_rows
+    if region.in_lines:
+        return convolve
     return OTHERS.get(INT_OPS[op.kind].movement, tokenwise)

@@ -59,12 +59,16 @@ class TaskEmitter(State):
         y: Loc,
         rows: Rows,
         reads: Sequence[Span] | None = None,
+        shared: Job | None = None,
     ) -> Task:
         """`op` on rows of its `operands`, in the order in which its kernel reads them; `reads`: what it
-        reads of them, where that is not just those rows."""
+        reads of them, where that is not just those rows; `shared`: the job whose scratch and struct
+        this call shares with others of more rows."""
         kernel, job = kernel_of(op), Job(op, rows.full, rows.total)
         expands = kernel.scratch_bytes is not None
-        if expands:
+        if shared is not None:
+            job = Job(op, rows.full, decided_on=shared.rows)
+        elif expands:
             self.made.append(job)
         if reads is None:
             reads = [span for x in operands if x is not None for span in x.span(rows.count)]
@@ -78,7 +82,7 @@ class TaskEmitter(State):
             tuple(reads),
             y.span(rows.count),
             job,
-            job if expands else None,
+            (shared or job) if expands else None,
             job,
             (op.outputs[0], y, rows, 0),
             overwrites=overwrites(kernel, operands, y),

@@ -42,15 +42,23 @@ def repeated(graph: Graph, op: Op) -> list[str]:
 
 @record(frozen=True, slots=True, eq=False)
 class Region:
-    """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None."""
+    """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None.
+
+    `copied`: inputs of which a few lines at a time are copied, since the target overwrites them."""
 
     target: str
     ops: tuple[Op, ...]
     attention: Op | None = None
+    copied: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return self.ops[-1].name
+
+    @property
+    def in_lines(self) -> bool:
+        """Whether it runs in strips of lines."""
+        return self.attention is None and any(op.kind in CONVOLUTIONS for op in self.ops)
 
 
 @record(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from mcuformer.operators.table import kernel_of, operand
 from mcuformer.program.buffers import IMAGE, Kind
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.images import reads_by_bands
 from mcuformer.schedule.outlets import needs_no_bytes
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import (
-    CONVOLUTIONS,
     JOINS,
     PICKS,
     TOKENWISE,
@@ -22,6 +22,7 @@ from mcuformer.schedule.regions import (
 )
 from mcuformer.schedule.ways import join
 from mcuformer.schedule.ways.embed import by_patches, may_overwrite
+from mcuformer.schedule.ways.over import trailing
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
 from mcuformer.schedule.window_maps import window_map
 
@@ -170,6 +171,8 @@ class Storage:
         op, graph = region.ops[-1], self.graph
         if op.kind in PICKS:
             return self._permuted(op, index)
+        if region.in_lines:
+            return self._trailing(region, index, last)
         found = region.attention and window_map(graph, region.attention)
         if not (found or all(o.kind in TOKENWISE or o is region.attention for o in region.ops)):
             return None
@@ -232,6 +235,14 @@ class Storage:
         free = self.em.buffers[loc.buffer].kind == "activation" and name not in self.graph.inputs
         return free and max(last.get(name, -1), self.read_until[loc.buffer]) <= index
 
+    def _trailing(self, region: Region, index: int, last: dict[str, int]) -> Loc | None:
+        """The place of an input that dies here, where a strip region's target may be written line by line."""
+        if by_patches(self.graph, region.ops[-1]) or reads_patches(self.em, region):
+            return None
+        read = [n for o in region.ops for n in activations(self.graph, o) if n in self.em.where]
+        dying = [n for n in dict.fromkeys(read) if self._dies_whole(n, index, last)]
+        return trailing(self.em, region, dying, read) if dying else None
+
     def _read_before(self, region: Region, target: Loc) -> bool:
         """Whether row i of the target may be written at `target` as soon as row i was read there.
 
@@ -260,12 +271,3 @@ class Storage:
         free = self.read_until[loc.buffer] <= index
         kind = self.em.buffers[loc.buffer].kind
         return loc if whole and free and kind != "output" else None
-
-
-def reads_by_bands(graph: Graph) -> bool:
-    """Whether the graph input is read line by line: by unpadded patch embeddings or one convolution."""
-    name = graph.inputs[0]
-    users = graph.consumers()[name]
-    if len(users) == 1 and users[0].kind in CONVOLUTIONS:
-        return list(users[0].inputs).count(name) == 1
-    return bool(users) and all(by_patches(graph, u) for u in users)

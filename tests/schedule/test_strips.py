@@ -16,7 +16,7 @@ from mcuformer.memory.simulate import simulate
 from mcuformer.plan.fit import Schedule
 from mcuformer.program.program import Program
 from mcuformer.quant import lower, synthetic_stats
-from mcuformer.schedule.ways.strips import Strips, line_choices
+from mcuformer.schedule.ways.strips import Flow, Strips, line_choices
 
 
 def resized(draw: st.DrawFn, height: int) -> Lines:
@@ -25,6 +25,12 @@ def resized(draw: st.DrawFn, height: int) -> Lines:
     factor = height / count if draw(st.booleans()) else (height - 1) / max(count - 1, 1)
     shift = draw(st.sampled_from((0.0, 0.5, factor / 2 - 0.5, -2.0, 3.0)))
     return Lines.of_table([int(i * factor + shift // 1) for i in range(count)], taps, height)
+
+
+def flow_of(convs: tuple[Lines, ...], height: int) -> Flow:
+    """One after the other."""
+    readers = (*(((k, c),) for k, c in enumerate(convs, 1)), ())
+    return Flow((height, *(c.count for c in convs)), readers)
 
 
 @st.composite
@@ -52,7 +58,7 @@ def test_every_line_is_there_when_it_is_read(
     chain: tuple[tuple[Lines, ...], int], lines: int, all_at_once: bool
 ) -> None:
     convs, height = chain
-    strips = Strips.of(convs, height, 1 << 30 if all_at_once else lines)
+    strips = Strips.of(flow_of(convs, height), 1 << 30 if all_at_once else lines)
     windows: list[dict[int, int]] = [{} for _ in convs]  # row of the window -> line of the image
     done = [0] * (len(convs) + 1)
     for i in range(strips.steps):
@@ -64,13 +70,14 @@ def test_every_line_is_there_when_it_is_read(
                 kept = range(*strips.kept(k, i))
                 assert set(kept) <= set(windows[k].values())
                 windows[k] = {n - strips.top(k, i): n for n in (*kept, *range(first, end))}
-                assert all(0 <= row < strips.window(k) for row in windows[k])
+                assert all(row >= 0 for row in windows[k])
             if k and end > first:
                 conv = convs[k - 1]
                 low = conv.reads_from(first)
                 inside = range(max(0, low), min(conv.reads_to(end), strips.limits[k - 1]))
                 assert set(inside) <= set(windows[k - 1].values())
-                assert not inside or strips.read(k - 1, i) == (inside.start, inside.stop)
+                read = strips.read(k - 1, (k, conv), i)
+                assert not inside or read == (inside.start, inside.stop)
     assert done == list(strips.limits)
     if all_at_once:
         assert strips.steps == 1
@@ -80,9 +87,7 @@ def test_every_line_is_there_when_it_is_read(
             move = (i - steady.start) * strips.per_step[k]
             assert all(
                 f(k, i) == tuple(n + move for n in f(k, steady.start))
-                for f in (
-                    (strips.made, strips.kept, strips.read) if k < len(convs) else (strips.made,)
-                )
+                for f in ((strips.made, strips.kept) if k < len(convs) else (strips.made,))
             )
 
 
@@ -91,13 +96,12 @@ def test_every_line_is_there_when_it_is_read(
 def test_choices_begin_with_whole_images_and_end_with_a_line(
     chain: tuple[tuple[Lines, ...], int],
 ) -> None:
-    heights = line_choices(*chain)
-    least = Strips.of(
-        *chain, 1
-    ).lines  # more than one where the lines of an image move by fractions
+    flow = flow_of(*chain)
+    heights = line_choices(flow)
+    least = Strips.of(flow, 1).lines  # more than one where the lines of an image move by fractions
     assert heights == sorted(set(heights), reverse=True) and heights[-1] == least
     assert least == 1 or any(c.up > 1 for c in chain[0])
-    assert Strips.of(*chain, heights[0]).steps == 1
+    assert Strips.of(flow, heights[0]).steps == 1
 
 
 drawn = settings(

@@ -1,53 +1,59 @@
-"""Convolutions, alone or in a chain, a strip of lines at a time.
+"""Convolutions, pools, resizes and the row-wise operations between them, a strip of lines at a time.
 
-Of the images between two convolutions of a chain (and of the model's input in `bands` mode) only a
-window exists: the lines that the next convolution still needs. `strips.py` says which lines those
+Of every image inside the region (and of the model's input in `bands` mode) only a window exists: the
+lines that its readers still need. `strips.py` says which lines those are, `flow.py` who the readers
 are. Between two steps only the few lines that the next strip reads again lie aside. One strip of
 all lines is the schedule that keeps whole images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import conv, elementwise
-from mcuformer.kernels.lines import Lines
-from mcuformer.operators.table import INT_OPS, kernel_of, operand
+from mcuformer.kernels import conv
+from mcuformer.operators.table import kernel_of, operand, read_places
 from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import TaskEmitter, overwrites
+from mcuformer.schedule.images import LINES
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 from mcuformer.schedule.ways.embed import read_lines
+from mcuformer.schedule.ways.flow import LineGraph, line_graph
 from mcuformer.schedule.ways.strips import Strips, line_choices
+from mcuformer.schedule.ways.windows_of_lines import Windows
 
-
-def geometry(em: TaskEmitter, region: Region) -> tuple[tuple[Lines, ...], int]:
-    """The convolutions of a region seen vertically, and the lines of their input."""
-    convs = tuple(INT_OPS[op.kind].lines(op, em) for op in region.ops)
-    return convs, em.values[str(region.ops[0].inputs[0])].type.shape[0]
+IN_PLACE = "in place"  # the schedule that keeps lines where they are (windows_of_lines.py)
 
 
 def strip_choices(em: TaskEmitter, region: Region) -> list[int]:
     """Lines of a strip of the region's target, whole images first."""
-    return line_choices(*geometry(em, region))
+    return line_choices(line_graph(em, region.ops, region.copied).flow)
+
+
+def schedules_of(region: Region) -> tuple[str, ...]:
+    """How lines may be kept: a chain of convolutions alone keeps them aside."""
+    mixed = any(op.kind not in LINES for op in region.ops)
+    return ("rows", IN_PLACE) if mixed else ("rows",)
 
 
 def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """All strips in order: the first and the last ones by themselves, a loop over those between."""
-    strips = Strips.of(*geometry(em, region), choice.lines)
-    chain = _Chain(em, region.ops, strips, target, _windows(em, region.ops, strips))
+    seen = line_graph(em, region.ops, region.copied)
+    strips = Strips.of(seen.flow, choice.lines)
+    windows = Windows(em, seen, strips, choice.schedule == IN_PLACE)
+    made = _Steps(em, seen, strips, target, windows)
     steady = strips.steady()
     steps: Steps = []
     for i in range(strips.steps):
         if i not in steady:
-            steps += chain.step(i, Expr())
+            steps += made.step(i, Expr())
         elif i == steady.start:
-            body = tuple(chain.step(i, var("t")))
+            body = tuple(made.step(i, var("t")))
             steps.append(Loop("t", len(steady), 1, body, f"{region.name}: strips of lines"))
     return steps
 
@@ -72,169 +78,178 @@ def whole_convolution(em: TaskEmitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Ta
     )
 
 
-def _windows(em: TaskEmitter, ops: tuple[Op, ...], strips: Strips) -> list[Loc | None]:
-    """A buffer for the window of every image but the last; None: image 0 lies somewhere whole."""
-    names = [str(op.inputs[0]) for op in ops]
-    return [
-        None if k == 0 and name in em.where
-        else em.rows_buffer(name, strips.window(k), f"{name}.lines")
-        for k, name in enumerate(names)
-    ]  # fmt: skip
-
-
 @dataclass(slots=True)
-class _Chain:
+class _Steps:
     """Emits the calls of a step. `moved` says how many steps further down it really is."""
 
     em: TaskEmitter
-    ops: tuple[Op, ...]
+    images: LineGraph
     strips: Strips
     target: Loc
-    windows: list[Loc | None]
-    aside: dict[int, Loc] = field(default_factory=dict)
-    scratch: dict[str, Job] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for k, window in enumerate(self.windows):
-            overlap = self.strips.overlap(k)
-            if window is not None and overlap and self._keeps(k):
-                name = str(self.ops[k].inputs[0])
-                self.aside[k] = self.em.rows_buffer(name, overlap, f"{name}.kept")
-
-    def _keeps(self, k: int) -> bool:
-        """Whether any step reads lines of image k again: near its end none may be left to read."""
-        kept = (self.strips.kept(k, i) for i in range(1, self.strips.steps))
-        return any(end > first for first, end in kept)
+    windows: Windows
+    shared: dict[str, Job] = field(default_factory=dict)
 
     def step(self, i: int, moved: Expr) -> Iterator[Task]:
-        last = len(self.ops)
-        for k in range(last + 1):
-            if k < last:
-                yield from self._restore(k, i)
-            if k == 0:
-                yield from self._read(i, moved)
-            else:
-                yield from self._convolve(k, i, moved)
-                yield from self._save(k - 1, i)
+        readers, windows = self.images.flow.readers, self.windows
+        for k, op in enumerate(self.images.ops):
+            if op is None:
+                continue
+            for j in range(k):
+                if readers[j][0][0] == k:
+                    yield from windows.restore(j, i)
+                    yield from self._fetch(j, i, moved)
+            yield from self._make(k, op, i, moved)
+            for j in range(k):
+                if windows.last_use(j) == k:
+                    yield from windows.save(j, i)
 
-    def _read(self, i: int, moved: Expr) -> Iterator[Task]:
-        """The lines of the model's input that this step wants."""
-        first, end = self.strips.made(0, i)
-        window = self.windows[0]
-        if window is not None and end > first:
-            at = window.at(first - self.strips.top(0, i))
-            line = Expr(first) + moved * self.strips.per_step[0]
-            yield read_lines(self.em, self.ops[0], at, line, end - first, window.stride)
+    def _fetch(self, k: int, i: int, moved: Expr) -> Iterator[Task]:
+        """The lines of the model's input, or of what is copied, that this step wants."""
+        first, end = self.strips.made(k, i)
+        name = self.images.names[k]
+        if self.images.ops[k] is not None or self.windows.is_whole(k) or end == first:
+            return
+        at = self.windows.place(k, i)
+        line = Expr(first) + moved * self.strips.per_step[k]
+        if name in self.em.where:
+            yield self.windows.copy(k, self._whole(k, line), at, end - first)
+        else:
+            op = next(op for op in self.images.ops if op is not None)
+            yield read_lines(self.em, op, at, line, end - first, at.stride)
 
-    def _restore(self, k: int, i: int) -> Iterator[Task]:
-        """The lines of image k that the step before has put aside come first in the window."""
-        first, end = self.strips.kept(k, i)
-        window = self.windows[k]
-        if window is not None and end > first:
-            x = self.aside[k].at(first - self.strips.top_kept(k, i))
-            yield self._copy(k, x, window.at(first - self.strips.top(k, i)), end - first)
-
-    def _save(self, k: int, i: int) -> Iterator[Task]:
-        """Lines of image k that the next step wants are put aside: the window is free between steps."""
-        first, end = self.strips.kept(k, i + 1) if i + 1 < self.strips.steps else (0, 0)
-        window = self.windows[k]
-        if window is not None and end > first:
-            y = self.aside[k].at(first - self.strips.top_kept(k, i + 1))
-            yield self._copy(k, window.at(first - self.strips.top(k, i)), y, end - first)
-
-    def _copy(self, k: int, x: Loc, y: Loc, lines: int) -> Task:
-        count = Expr(lines)
-        return Task(
-            "mcf_copy",
-            self.em.layer_ids[self.ops[k].name],
-            (x, y, x.stride, count),
-            x.span(count),
-            y.span(count),
-            instructions=elementwise.copy_instructions(x.stride, lines),
-        )
-
-    def _convolve(self, k: int, i: int, moved: Expr) -> Iterator[Task]:
-        """The lines of image k from those of image k - 1."""
+    def _make(self, k: int, op: Op, i: int, moved: Expr) -> Iterator[Task]:
+        """The lines of image k that this step wants."""
         first, end = self.strips.made(k, i)
         if end == first:
             return
-        op, line = self.ops[k - 1], Expr(first) + moved * self.strips.per_step[k]
-        x, x_line, read = self._input(k - 1, i, moved)
+        line = Expr(first) + moved * self.strips.per_step[k]
         y, rows = self._output(k, i, line, end - first)
-        kernel, count = kernel_of(op), Expr(end - first)
-        others = [self._operand(op, name, line, end - first) for name in kernel.reads[1:]]
-        most = self._rows(k, min(self.strips.per_step[k], self.strips.limits[k]))
-        job = Job(op, rows.full, decided_on=most)
-        scratch = self._scratch(op, most)
-        yield Task(
+        make = self._convolve if op.kind in LINES else self._rowwise
+        yield make(k, op, i, moved, y, rows)
+
+    def _convolve(self, k: int, op: Op, i: int, moved: Expr, y: Loc, rows: Rows) -> Task:
+        first, end = self.strips.made(k, i)
+        line, count = Expr(first) + moved * self.strips.per_step[k], end - first
+        x, x_line, read = self._input(k, op, i, moved)
+        kernel = kernel_of(op)
+        names = [operand(op, n) for n in kernel.reads[1:]]
+        others = [self._lines(op, name, k, i, moved, rows) for name in names]
+        shared = self._shared(k, op)
+        job = Job(op, rows.full, decided_on=shared.rows)
+        scratch = kernel.scratch_bytes is not None
+        over = self.windows.written_over(k, y, count)
+        return Task(
             "",
             self.em.layer_ids[op.name],
             (
                 x.addr,
                 x_line,
-                *("NULL" if at is None else at.addr for at, _ in others),
+                *("NULL" if at is None else at.addr for at in others),
                 y.addr,
                 line,
-                count,
+                Expr(count),
                 *((SCRATCH,) if scratch else ()),
             ),
-            (*read, *(s for _, spans in others for s in spans)),
-            y.span(rows.count),
+            (*read, *self._read(op, names, others, k, i, rows)),
+            over or y.span(rows.count),
             job,
-            scratch,
+            shared if scratch else None,
             job,
             (op.outputs[0], y, rows, 0),
-            overwrites=overwrites(kernel, [x, *(at for at, _ in others)], y),
+            overwrites=over is not None or overwrites(kernel, [x, *others], y),
         )
 
-    def _input(self, k: int, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
-        """Where image k lies, the line that lies there, and the bytes read."""
-        first, end = self.strips.read(k, i)
-        window = self.windows[k]
-        if window is None:
-            x, top = self.em.where[str(self.ops[0].inputs[0])], Expr()
-            at = x.at(Expr(first) + moved * self.strips.per_step[k])
-        else:
-            x, top = window, Expr(self.strips.top(k, i)) + moved * self.strips.per_step[k]
-            at = x.at(first - self.strips.top(k, i))
-        return x, top, at.span(Expr(end - first)) if end > first else ()
+    def _rowwise(self, k: int, op: Op, i: int, moved: Expr, y: Loc, rows: Rows) -> Task:
+        names = [op.operand(place) for place in read_places(op)]
+        operands = [self._lines(op, name, k, i, moved, rows) for name in names]
+        reads = self._read(op, names, operands, k, i, rows)
+        return self.em.apply(op, operands, y, rows, reads, self._shared(k, op))
+
+    def _input(self, k: int, op: Op, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
+        """Where the image lies that `op` reads some lines of, the line that lies there, and the bytes read."""
+        name = str(operand(op, kernel_of(op).reads[0]))
+        j = self.images.read_by(op, name)
+        assert j is not None
+        reader = next(r for r in self.images.flow.readers[j] if r[0] == k)
+        first, end = self.strips.read(j, reader, i)
+        line = Expr(first) + moved * self.strips.per_step[j]
+        if self.windows.is_whole(j):
+            read = self._whole(j, line).span(Expr(end - first)) if end > first else ()
+            return self._whole(j, Expr()), Expr(), read
+        in_other = j in self.windows.homes
+        top = self.strips.made(j, i)[0] if in_other else self.windows.top(j, i)
+        x = self.windows.lines(j, top, i)
+        return x, Expr(top) + moved * self.strips.per_step[j], self.windows.spans(j, first, end, i)
+
+    def _read(
+        self,
+        op: Op,
+        names: Sequence[str | None],
+        operands: Sequence[Loc | None],
+        k: int,
+        i: int,
+        rows: Rows,
+    ) -> list[Span]:
+        """The bytes of the operands' rows; lines in windows by their age."""
+        found: list[Span] = []
+        for name, at in zip(names, operands, strict=True):
+            if name is None or at is None:
+                continue
+            j = self.images.read_by(op, name)
+            if j is None or self.windows.is_whole(j) or self.windows.homes.get(k) == j:
+                found += at.span(rows.count)
+            else:
+                found += self.windows.spans(j, *self.strips.made(k, i), i)
+        return found
+
+    def _whole(self, k: int, line: Expr) -> Loc:
+        """From line `line` on of an image that lies somewhere whole."""
+        at, height = self.em.where[self.images.names[k]], self.images.flow.heights[k]
+        rows = self.em.values[self.images.names[k]].type.shape[0] // height
+        size = self.windows.line_bytes(k)
+        return Loc(at.start + line * (rows * at.stride), size, size, at.buffer, at.constant)
 
     def _output(self, k: int, i: int, line: Expr, count: int) -> tuple[Loc, Rows]:
         """Where the lines go, and which rows of the value they are."""
-        rows = self._rows(k, count)
-        first = line * (rows // count)
-        if k == len(self.ops):
-            y = self.target.at(first)
-        else:
-            window = self.windows[k]
-            assert window is not None
-            y = window.at(self.strips.made(k, i)[0] - self.strips.top(k, i))
-        return y, Rows(first, Expr(rows), rows, rows)
+        name = self.images.names[k]
+        per = self._per_line(name, k)
+        rows = Rows(line * per, Expr(count * per), count * per, count * per)
+        if self.windows.is_whole(k):
+            return self.target.at(rows.first), rows
+        return self._as_rows(name, self.windows.place(k, i)), rows
 
-    def _rows(self, k: int, lines: int) -> int:
-        """Rows of the value that is image k: lines, or pixels where it is tokens."""
-        op = self.ops[k - 1]
-        tokens = len(self.em.values[op.outputs[0]].type.shape) == 2
-        return lines * conv.out_width(op, self.em) if tokens else lines
+    def _per_line(self, name: str, k: int) -> int:
+        """Rows of the value that are a line of image k: pixels where it is tokens."""
+        return self.em.values[name].type.shape[0] // self.images.flow.heights[k]
 
-    def _operand(
-        self, op: Op, name: str, line: Expr, count: int
-    ) -> tuple[Loc | None, tuple[Span, ...]]:
-        """Where the lines of an operand lie that has those of the output, and the bytes read."""
-        value_name = operand(op, name)
-        if value_name is None:
-            return None, ()
-        value = self.em.values[value_name]
-        per = value.type.shape[0] // conv.output_lines(op, self.em)
-        whole = self.em.constant(value_name) if value.is_const else self.em.where[value_name]
-        res = whole.at(line * per)
-        return res, res.span(Expr(count * per))
+    def _as_rows(self, name: str, at: Loc) -> Loc:
+        size = self.em.row_bytes(name)
+        return Loc(at.start, size, size, at.buffer, at.constant)
 
-    def _scratch(self, op: Op, rows: int) -> Job | None:
-        """One buffer for all calls of a convolution."""
-        if kernel_of(op).scratch_bytes is None:
+    def _lines(
+        self, op: Op, name: str | None, k: int, i: int, moved: Expr, rows: Rows
+    ) -> Loc | None:
+        """The rows of an operand that belong to those rows of the result."""
+        if name is None:
             return None
-        if op.name not in self.scratch:
-            self.scratch[op.name] = Job(op, rows, decided_on=rows)
-            self.em.made.append(self.scratch[op.name])
-        return self.scratch[op.name]
+        value, all_rows = self.em.values[name], self.em.values[op.outputs[0]].type.shape[0]
+        j = self.images.read_by(op, name)
+        if j is None:
+            whole = self.em.constant(name) if value.is_const else self.em.where[name]
+            if len(value.type.shape) < 2 or value.type.shape[0] < all_rows:
+                return Loc(whole.start, 0, value.type.size_bytes, whole.buffer, whole.constant)
+            return whole.at(rows.first)
+        first = self.strips.made(k, i)[0]
+        if self.windows.is_whole(j):
+            return self.em.where[name].at(rows.first)
+        return self._as_rows(name, self.windows.lines(j, first, i))
+
+    def _shared(self, k: int, op: Op) -> Job:
+        """One scratch buffer and one struct for all calls of an operation."""
+        if op.name not in self.shared:
+            lines = min(self.strips.per_step[k], self.strips.limits[k])
+            most = lines * self._per_line(op.outputs[0], k)
+            self.shared[op.name] = Job(op, most, decided_on=most)
+            if kernel_of(op).scratch_bytes is not None:
+                self.em.made.append(self.shared[op.name])
+        return self.shared[op.name]

@@ -1,32 +1,78 @@
-"""Which lines of which image a chain of convolutions makes in which step.
+"""Which lines of which image a region of convolutions and row-wise operations makes in which step.
 
-Image 0 is the chain's input, image k the output of its k-th convolution. A step makes a strip of
-`lines` lines of the last image and, of every image before it, just the lines that the next
-convolution then wants. The line that image k has reached after step i is affine in i,
+Images stand in the order of their making: first what the region reads (sources), last its target.
+A step makes a strip of `lines` lines of the target and, of every image before it, just the lines
+that its readers then want. The line that image k has reached after step i is affine in i,
 `reached(k, i)`, and clipped to the image; so all steps but the first and the last few are alike.
 
-A window of image k begins with the `kept` lines that the next convolution reads again (kernel less
-stride of them), then come the lines that the step makes.
+A window of image k begins with the `kept` lines that some reader reads again (kernel less stride
+of them, or as many as a residual waits for), then come the lines that the step makes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mcuformer.kernels.lines import Lines
 
 LineRange = tuple[int, int]  # first line, one past the last
+Reader = tuple[int, Lines]  # the image that is made, and which lines it reads
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """`heights`: lines of every image. `readers[k]`: what is made of image k; none of the last. The
+    first `sources` images are read, not made."""
+
+    heights: tuple[int, ...]
+    readers: tuple[tuple[Reader, ...], ...]
+    sources: int = 1
+
+    def reaches(self, end: int) -> tuple[int, ...]:
+        """How many lines of every image there must be for `end` lines of the target."""
+        found = [end] * len(self.heights)
+        for k in reversed(range(len(found) - 1)):
+            found[k] = max(lines.reads_to(found[r]) for r, lines in self.readers[k])
+        return tuple(found)
+
+    def starts(self, k: int, made: Sequence[int]) -> int:
+        """The first line of image k that is read for the next lines, where `made` are there."""
+        return min(lines.reads_from(made[r]) for r, lines in self.readers[k])
+
+    def overlap(self, k: int, made: Sequence[int]) -> int:
+        """Lines of image k that are there by then and read again."""
+        return max(0, made[k] - self.starts(k, made)) if self.readers[k] else 0
+
+    def scales(self) -> tuple[tuple[Fraction, ...], int] | None:
+        """Lines of every image to one of the target, and the least number of these for which all are
+        whole; None where the readers of an image do not agree."""
+        found = [Fraction(1)] * len(self.heights)
+        unit = 1
+        for k in reversed(range(len(found) - 1)):
+            wanted: set[Fraction] = set()
+            for r, lines in self.readers[k]:
+                if lines.up == lines.down == 1:
+                    wanted.add(found[r])
+                    continue
+                periods = found[r] / lines.up
+                unit = math.lcm(unit, periods.denominator) if lines.up > 1 else unit
+                wanted.add(periods * lines.down)
+            if len(wanted) != 1:
+                return None
+            (found[k],) = wanted
+        return tuple(found), unit
 
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """`lines`, `per_step`: of the last image and of every image in one step; `limits`: lines of every
-    image (what no convolution reads is left out of image 0 only); `before`: reached(k, -1);
-    `unused`: lines at the top of every window that no step needs."""
+    """`lines`, `per_step`: of the target and of every image in one step; `limits`: lines of every
+    image (what nobody reads is left out of sources only); `before`: reached(k, -1); `unused`: lines
+    at the top of every window that no step needs."""
 
-    convs: tuple[Lines, ...]
+    flow: Flow
     lines: int
     steps: int
     per_step: tuple[int, ...]
@@ -35,24 +81,31 @@ class Strips:
     unused: tuple[int, ...] = ()
 
     @staticmethod
-    def of(convs: tuple[Lines, ...], height: int, lines: int) -> Strips:
-        """Strips of `lines` lines, or all in one step where that is more than there are; `height`: of image 0.
+    def of(flow: Flow, lines: int) -> Strips:
+        """Strips of `lines` lines, or all in one step where that is more than there are.
 
         A few more where another number would move the lines of some image by a fraction.
         """
-        first = convs[0]
-        limits = (min(height, max(0, first.reads_to(first.count))), *(c.count for c in convs))
-        before, (scale, unit) = _before(convs), _scales(convs)
+        return Strips.without_windows(flow, lines).with_windows()
+
+    @staticmethod
+    def without_windows(flow: Flow, lines: int) -> Strips:
+        """The same for those who ask which lines are made, and not where they lie."""
+        found = flow.scales()
+        assert found is not None, "the lines of an image are read at two speeds"
+        (scale, unit), before, limits = found, _before(flow), _limits(flow)
         gaps = zip(limits, before, scale, strict=True)
         whole = _multiple(max(math.ceil((n - b) / s) for n, b, s in gaps), unit)
         lines = min(_multiple(lines, unit), whole)
         per_step = tuple(int(lines * s) for s in scale)
-        found = Strips(convs, lines, -(-whole // lines), per_step, limits, before)
-        return replace(found, unused=tuple(found._unused(k) for k in range(len(convs))))
+        return Strips(flow, lines, -(-whole // lines), per_step, limits, before)
+
+    def with_windows(self) -> Strips:
+        return replace(self, unused=tuple(self._unused(k) for k in range(len(self.limits))))
 
     def overlap(self, k: int) -> int:
         """Lines of image k that a strip in the middle reads again after the strip above it."""
-        return self.convs[k].overlap(self.before[k + 1])
+        return self.flow.overlap(k, self.before)
 
     def reached(self, k: int, i: int) -> int:
         return self.before[k] + (i + 1) * self.per_step[k]
@@ -62,20 +115,22 @@ class Strips:
         start = self.reached(k, i - 1) if i else 0
         return self._clip(k, start), self._clip(k, self.reached(k, i))
 
-    def read(self, k: int, i: int) -> LineRange:
-        """Lines of image k that the next convolution reads in step i."""
-        first, end = self.made(k + 1, i)
-        conv = self.convs[k]
-        low = self._clip(k, conv.reads_from(first))
-        return (low, max(low, self._clip(k, conv.reads_to(end)))) if end > first else (low, low)
+    def read(self, k: int, reader: Reader, i: int) -> LineRange:
+        """Lines of image k that `reader` reads in step i."""
+        r, lines = reader
+        first, end = self.made(r, i)
+        low = self._clip(k, lines.reads_from(first))
+        return (low, max(low, self._clip(k, lines.reads_to(end)))) if end > first else (low, low)
 
     def kept(self, k: int, i: int) -> LineRange:
         """Lines of image k that were there before step i and are still wanted."""
         end = self.made(k, i)[0]
-        if self.made(k + 1, i)[0] == self.limits[k + 1]:
-            return end, end
-        first = self.convs[k].reads_from(self.made(k + 1, i)[0])
-        return min(end, self._clip(k, first)), end
+        starts = [
+            lines.reads_from(at)
+            for r, lines in self.flow.readers[k]
+            if (at := self.made(r, i)[0]) < self.limits[r]
+        ]
+        return min(end, self._clip(k, min(starts, default=end))), end
 
     def top(self, k: int, i: int) -> int:
         """The line of image k at the top of its window in step i (perhaps above the image)."""
@@ -84,11 +139,6 @@ class Strips:
     def top_kept(self, k: int, i: int) -> int:
         """The first line of image k that a strip in the middle would keep for step i."""
         return self.reached(k, i - 1) - self.overlap(k)
-
-    def window(self, k: int) -> int:
-        """Lines of the window of image k."""
-        used = [self.made(k, i)[1] - self.top(k, i) for i in range(self.steps)]
-        return max(used)
 
     def _unused(self, k: int) -> int:
         lows = []
@@ -104,11 +154,12 @@ class Strips:
         return range(alike[0], alike[-1] + 1) if len(alike) > 1 else range(0)
 
     def _is_steady(self, i: int) -> bool:
-        for k in range(len(self.convs) + 1):
+        last = len(self.limits) - 1
+        for k in range(last + 1):
             whole = (self.reached(k, i - 1), self.reached(k, i))
             if i == 0 or self.made(k, i) != whole:
                 return False
-            if k < len(self.convs):
+            if k < last:
                 first, end = self.kept(k, i)
                 if end - first != self.overlap(k):
                     return False
@@ -122,36 +173,29 @@ def _multiple(lines: int, unit: int) -> int:
     return -(-lines // unit) * unit
 
 
-def _scales(convs: tuple[Lines, ...]) -> tuple[list[Fraction | int], int]:
-    """Lines of every image to one of the last, and the least number of these for which all are whole."""
-    scale: list[Fraction | int] = [1]
-    unit = 1
-    for conv in reversed(convs):
-        if conv.up == 1:
-            scale.insert(0, scale[0] * conv.down)
-            continue
-        periods = Fraction(scale[0]) / conv.up
-        unit = math.lcm(unit, periods.denominator)
-        scale.insert(0, periods * conv.down)
-    return scale, unit
+def _limits(flow: Flow) -> tuple[int, ...]:
+    found = list(flow.heights)
+    for k in range(flow.sources):
+        read = max(lines.reads_to(found[r]) for r, lines in flow.readers[k])
+        found[k] = min(found[k], max(0, read))
+    return tuple(found)
 
 
-def _before(convs: tuple[Lines, ...]) -> tuple[int, ...]:
+def _before(flow: Flow) -> tuple[int, ...]:
     """Where the images stand before step 0: no further than what a window keeps, so that step 0 fits
-    like any other; the last image may then start above its first line."""
+    like any other; the target may then start above its first line."""
     end = 0
     while True:
-        before = [end]
-        for conv in reversed(convs):
-            before.insert(0, conv.reads_to(before[0]))
-        ends = zip(convs, before, before[1:], strict=False)
-        if all(at <= conv.overlap(line) for conv, at, line in ends):
-            return tuple(before)
+        before = flow.reaches(end)
+        ends = range(len(before) - 1)
+        if all(before[k] <= flow.overlap(k, before) for k in ends):
+            return before
         end -= 1
 
 
-def line_choices(convs: tuple[Lines, ...], height: int) -> list[int]:
+def line_choices(flow: Flow) -> list[int]:
     """Strip heights worth trying, highest (whole images) first: equal cuts."""
-    whole = Strips.of(convs, height, 1 << 30).lines
-    unit = _scales(convs)[1]
+    whole = Strips.of(flow, 1 << 30).lines
+    found = flow.scales()
+    unit = 1 if found is None else found[1]
     return sorted({_multiple(-(-whole // n), unit) for n in range(1, whole + 1)}, reverse=True)

@@ -1,0 +1,191 @@
+"""How many bytes a region by lines needs at least, from shapes alone: what schedule/cutting.py weighs.
+
+All values that live beside it, its target unless it lies over an input that dies, and of every
+image inside the lines that are kept between two steps and those that a step adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.operators.table import kinds
+from mcuformer.schedule.images import has_lines, reads_by_bands
+from mcuformer.schedule.regions import Region
+from mcuformer.schedule.ways.flow import LineGraph, line_graph, wants_copy
+from mcuformer.schedule.ways.over import trails
+from mcuformer.schedule.ways.strips import Flow, Strips
+
+VIEWS = kinds("view")
+Need = tuple[int, int]  # bytes; and bytes where the inputs that it overwrites are copied by lines
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Needs:
+    """`alive[t]`: bytes of whole values that were made before position t and are read from it on.
+    `last[v]`: the position that reads a value last; `root[v]`: whose bytes a view is."""
+
+    graph: Graph
+    counts: Mapping[str, int]
+    places: Mapping[str, int]
+    alive: Sequence[int]
+    last: Mapping[str, int]
+    root: Mapping[str, str]
+    pulled: str | None
+
+    @staticmethod
+    def of(graph: Graph, regions: Sequence[Region], counts: Mapping[str, int], mode: str) -> Needs:
+        """`regions` as they are before any is cut anew; `counts`: lines of values."""
+        order = [op for region in regions for op in region.ops]
+        pulled = (
+            graph.inputs[0]
+            if mode == "flash" or (mode == "bands" and reads_by_bands(graph))
+            else None
+        )
+        root = _roots(graph, order)
+        first, last = _lives(graph, order, root)
+        targets = {region.target for region in regions}
+        targets |= {
+            op.outputs[0] for r in regions if r.in_lines or r.attention is None for op in r.ops
+        }
+        change = [0] * (len(order) + 2)
+        for name, at in first.items():
+            if (name in targets or name in graph.inputs) and name != pulled and name in last:
+                change[at + 1] += graph.type(name).size_bytes
+                change[last[name] + 1] -= graph.type(name).size_bytes
+        places = {op.name: i for i, op in enumerate(order)}
+        return Needs(graph, counts, places, list(accumulate(change)), last, root, pulled)
+
+    def regions_to(
+        self, b: int, atoms: Sequence, last_read: Sequence[int], longest: int
+    ) -> Iterator[tuple[int, Need]]:
+        """The first atoms of the regions that may end with atom `b`, and what each needs."""
+        for a in range(b, max(-1, b - longest), -1):
+            if a < b and last_read[a] > b:
+                return
+            cost = self.of_region(_operations(atoms[a : b + 1]))
+            if cost is None:
+                return
+            yield a, cost
+
+    def of_region(self, ops: Sequence[Op]) -> Need | None:
+        """None where its lines are read at two speeds."""
+        seen = line_graph(self.graph, ops, (), self.counts)
+        if seen.flow.scales() is None:
+            return None
+        beside = self.alive[self.places[ops[0].name]]
+        target = self.graph.type(ops[-1].outputs[0]).size_bytes
+        if not has_lines(ops):
+            over = any(self._dies(n, ops) and not wants_copy(ops[-1], n, True) for n in seen.at)
+            return (beside + (0 if over else target),) * 2
+        within = self._windows(seen)
+        if self.may_overwrite(seen, ops) is not None:
+            return (beside + within,) * 2
+        plain = beside + within + target
+        names = self.copied(ops)
+        return plain, beside + self._windows(
+            line_graph(self.graph, ops, names, self.counts)
+        ) if names else plain
+
+    def copied(self, ops: Sequence[Op]) -> tuple[str, ...]:
+        """The inputs of which lines have to be copied for the target to overwrite them; none: it cannot."""
+        seen = line_graph(self.graph, ops, (), self.counts)
+        wanted = [
+            n for n in seen.names[: seen.flow.sources]
+            if any(n in op.inputs and wants_copy(op, n, op is ops[-1]) for op in ops)
+        ]  # fmt: skip
+        for name in wanted:
+            names = tuple(n for n in wanted if self.root.get(n, n) == self.root.get(name, name))
+            if self.may_overwrite(line_graph(self.graph, ops, names, self.counts), ops) is not None:
+                return names
+        return ()
+
+    def may_overwrite(self, seen: LineGraph, ops: Sequence[Op]) -> str | None:
+        """An input whose place the target may take, line by line."""
+        size, line = self._bytes(seen, -1)
+        strips = None
+        for name in seen.names[: seen.flow.sources]:
+            if not self._dies(name, ops) or self.graph.type(name).size_bytes < size:
+                continue
+            strips = strips or Strips.without_windows(seen.flow, 1)
+            root = self.root.get(name, name)
+            alike = [
+                k
+                for k in range(seen.flow.sources)
+                if self.root.get(seen.names[k], seen.names[k]) == root
+            ]
+            lines = [self._bytes(seen, k)[1] for k in alike]
+            if all(trails(seen, strips, k, line, n) for k, n in zip(alike, lines, strict=True)):
+                return name
+        return None
+
+    def _dies(self, name: str, ops: Sequence[Op]) -> bool:
+        root = self.root.get(name, name)
+        inside = any(name == op.outputs[0] for op in ops)
+        end = self.places[ops[-1].name]
+        return not inside and root not in self.graph.inputs and self.last.get(root, end) <= end
+
+    def _bytes(self, seen: LineGraph, k: int) -> tuple[int, int]:
+        """Of image k, and of a line of it."""
+        size = self.graph.type(seen.names[k]).size_bytes
+        return size, size // seen.flow.heights[k]
+
+    def _windows(self, seen: LineGraph) -> int:
+        """Of all images that are not whole: what is kept, and the most that a step adds at a time."""
+        flow = seen.flow
+        found = flow.scales()
+        assert found is not None
+        scale, unit = found
+        made = flow.reaches(0)
+        kept, adds = 0, [0] * len(flow.heights)
+        for k in range(len(flow.heights) - 1):
+            name, (size, line) = seen.names[k], self._bytes(seen, k)
+            if seen.ops[k] is None and name != self.pulled and seen.copies.get(name) != k:
+                continue
+            keeps = min(size, flow.overlap(k, made) * line)
+            adds[k] = min(size - keeps, int(scale[k] * unit) * line)
+            kept += keeps
+        return kept + _most(flow, adds)
+
+
+def _most(flow: Flow, adds: Sequence[int]) -> int:
+    """The most new lines that exist at a time: from where they are made to where they are read last."""
+    change = [0] * (len(adds) + 2)
+    for k, size in enumerate(adds[:-1]):
+        users = [r for r, _ in flow.readers[k]]
+        change[k if k >= flow.sources else users[0]] += size
+        change[users[-1] + 1] -= size
+    return max(accumulate(change))
+
+
+def _operations(atoms: Sequence) -> list[Op]:
+    """Of a region of these atoms; what is made last is no view."""
+    *inner, last = atoms
+    return [*(op for atom in inner for op in (atom.op, *atom.views)), last.op]
+
+
+def _roots(graph: Graph, order: Sequence[Op]) -> dict[str, str]:
+    root: dict[str, str] = {}
+    for op in order:
+        if op.kind in VIEWS:
+            x = str(op.inputs[0])
+            root[op.outputs[0]] = root.get(x, x)
+    return root
+
+
+def _lives(
+    graph: Graph, order: Sequence[Op], root: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Where bytes are made and where they are read last."""
+    first, last = dict.fromkeys(graph.inputs, -1), {}
+    for i, op in enumerate(order):
+        if op.kind not in VIEWS:
+            first[op.outputs[0]] = i
+        for name in op.inputs:
+            if name is not None and graph.values[name].data is None:
+                last[root.get(name, name)] = i
+    for name in graph.outputs:
+        last[root.get(name, name)] = len(order)
+    return first, last
