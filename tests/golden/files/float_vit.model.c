@@ -43,7 +43,7 @@ enum {
 };
 
 const uint8_t float_vit_id[16] = {
-    0x38, 0x91, 0x2d, 0xc6, 0x9f, 0xd9, 0x4d, 0x9a, 0xa1, 0x37, 0xba, 0x70, 0x5e, 0x60, 0xd2, 0x98,
+    0xe9, 0x93, 0x7b, 0x57, 0xd2, 0x1a, 0xb7, 0xdf, 0xed, 0x4d, 0xa9, 0xb6, 0x0f, 0x13, 0x54, 0xc6,
 };
 
 /* patch -> add [4x8] */
@@ -169,11 +169,15 @@ static const mcf_linear_t float_vit__q = {
 static const mcf_attention_t float_vit__attention = {
     .head = (const int32_t *)float_vit__attention__head,
     .bias = NULL,
+    .masks = NULL,
+    .mask_of = NULL,
     .tq = 4,
     .tk = 4,
     .d = 4,
     .dv = 4,
     .bias_head = 0,
+    .wide = 0,
+    .window = 8,
     .q_head = 4,
     .k_head = 4,
     .v_head = 4,

@@ -70,7 +70,7 @@ enum {
 };
 
 const uint8_t qdq_vit_id[16] = {
-    0xf8, 0x72, 0x27, 0xb0, 0x44, 0x02, 0x68, 0x41, 0xbc, 0x18, 0xd2, 0x10, 0xf6, 0xe1, 0xeb, 0x00,
+    0x35, 0xb4, 0x4b, 0x00, 0x7a, 0x48, 0x1c, 0xb2, 0x49, 0x6a, 0xea, 0x43, 0x22, 0x9d, 0x96, 0x2f,
 };
 
 /* patch_embed.proj -> add [16x12] */
@@ -171,11 +171,15 @@ static const mcf_linear_t qdq_vit__blocks_0_attn_attention_q = {
 static const mcf_attention_t qdq_vit__blocks_0_attn_attention = {
     .head = (const int32_t *)qdq_vit__blocks_0_attn_attention__head,
     .bias = NULL,
+    .masks = NULL,
+    .mask_of = NULL,
     .tq = 17,
     .tk = 17,
     .d = 12,
     .dv = 12,
     .bias_head = 0,
+    .wide = 0,
+    .window = 51,
     .q_head = 24,
     .k_head = 0,
     .v_head = 0,
@@ -506,11 +510,15 @@ static const mcf_linear_t qdq_vit__blocks_1_attn_attention_q = {
 static const mcf_attention_t qdq_vit__blocks_1_attn_attention = {
     .head = (const int32_t *)qdq_vit__blocks_1_attn_attention__head,
     .bias = NULL,
+    .masks = NULL,
+    .mask_of = NULL,
     .tq = 1,
     .tk = 17,
     .d = 12,
     .dv = 12,
     .bias_head = 0,
+    .wide = 0,
+    .window = 3,
     .q_head = 24,
     .k_head = 0,
     .v_head = 0,
