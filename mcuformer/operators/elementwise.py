@@ -116,7 +116,7 @@ ROWS = (
           **_PLAIN),
     IntOp("q_argmax", named("x"), "rows", CANONICAL["argmax"].infer, evaluate.q_argmax,
           {"argmax": _INDEX}, _ARGMAX, _cost("argmax"), frozenset(), counted=None, **_PLAIN),
-    IntOp("q_mean", named("x", "bias:0", "mult:0", "offset:0"), "mean", _mean, evaluate.q_mean,
+    IntOp("q_mean", named("x:-1", "bias:0", "mult:0", "offset:0"), "mean", _mean, evaluate.q_mean,
           {"mean": Lowering("lower_simple.lower_mean",
           onnx=("ReduceMean", "ReduceSum", "GlobalAveragePool"))}, _MEAN, _cost("mean"),
           frozenset({"shift", "acc_shift"}), counted="bias", **_PLAIN),

@@ -25,6 +25,7 @@ from mcuformer.operators.row import (
 
 _NARROW_SHIFT = 11  # no int8 output of ir/epilogue.py has more
 _OPERANDS = named("x", "w:0", "bias:0", "mult:0", "offset:0", "res?:-1", "rmult?:0", "table?")
+_CHANNELS = named("x:-1", "w:0", "bias:0", "mult:0", "offset:0", "res?:-1", "rmult?:0", "table?")
 _NUMBERS = frozenset({"x_zp", "shift", "acc_shift", "pad_value", "clamp_min", "clamp_max"})
 _COST_ATTRS = frozenset({
     "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "strides",
@@ -122,6 +123,6 @@ ROWS = (
           Cost("conv2d", conv.instructions, _COST_ATTRS), **_FACETS),
     IntOp("q_patch_embed", _OPERANDS, "lines", _patches, evaluate.q_conv2d,
           {"patch_embed": _CONVOLUTION}, _CONV, Cost("conv2d", conv.instructions, _COST_ATTRS), **_FACETS),
-    IntOp("q_dwconv2d", _OPERANDS, "lines", _depthwise, evaluate.q_dwconv2d, {"conv2d": _CONVOLUTION},
+    IntOp("q_dwconv2d", _CHANNELS, "lines", _depthwise, evaluate.q_dwconv2d, {"conv2d": _CONVOLUTION},
           _DEPTHWISE, Cost("dwconv2d", conv.depthwise_instructions, _COST_ATTRS), **_FACETS),
 )  # fmt: skip

@@ -130,6 +130,8 @@ def _read_input(em: TaskEmitter, fr: Skeleton) -> list[Step]:
 def _label(region: Region, op: Op, choice: Choice) -> str:
     if region.attention is not None:
         return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
+    if region.modulates:
+        return f"{choice.schedule}, tiles of {choice.tile}"
     if choice.schedule == "patches":
         return f"{choice.lines} lines of {choice.tile} patches"
     if not region.in_lines:

@@ -7,7 +7,7 @@ whole ones, with arguments, constant structs, traces and estimates: for the prog
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import fresh_name
 from mcuformer.operators.table import kernel_of
@@ -149,7 +149,12 @@ class Binding(Sketch):
                 value[: value.rindex("[")],
                 value[value.rindex("[") + 1 : value.rindex(":")],
             )
-            first_byte += int(start) * y.row_bytes // self.em.values[value].type.shape[-1]
+            *image, channels = self.em.values[value].type.shape
+            if len(image) == 2:  # of each pixel of a line
+                y = replace(y, stride=y.stride // image[1], row_bytes=y.row_bytes // image[1])
+                rows = Rows(rows.first * image[1], rows.count * image[1], rows.full, rows.tail)
+                span = y.span(rows.count)
+            first_byte += int(start) * y.row_bytes // channels
             value = whole
         trace = TracedTile(value, first_byte, y.row_bytes)
         index = self.traces.setdefault(trace, len(self.traces))

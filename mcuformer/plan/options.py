@@ -21,9 +21,11 @@ from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import JOINS, MEANS, PICKS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
+from mcuformer.schedule.ways.channel_tiles import channel_choices
 from mcuformer.schedule.ways.conv import IN_PLACE, schedules_of, strip_choices
 from mcuformer.schedule.ways.embed import by_patches, line_choices
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
+from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, sweep_choices
 from mcuformer.schedule.window_maps import window_map
 from mcuformer.util.speed import record
 
@@ -137,7 +139,8 @@ def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
 
 def absorbed_trials(book: CostBook, fr: Skeleton, region: Region) -> list[Trial]:
     rows = _queries(fr, region)
-    return [_tiled(book, fr, region, s, rows, BUDGETS) for s in ("absorbed", "absorbed together")]
+    ways = (Choice("absorbed"), Choice("absorbed together"))
+    return [_tiled(book, fr, region, way, _tiles(rows), BUDGETS) for way in ways]
 
 
 def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
@@ -158,14 +161,17 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
     elif attention is not None:
         keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
         yield _kept(book, fr, region, _tiles(keys), _tiles(_queries(fr, region)))
-        yield _tiled(book, fr, region, "heads", keys, BUDGETS[2:])
+        yield _tiled(book, fr, region, Choice("heads"), _tiles(keys), BUDGETS[2:])
+    elif region.modulates:
+        yield from _modulation(book, fr, region)
     elif region.in_lines:
         yield from _images(book, fr, region)
     elif op.kind in VIEWS | JOINS | PICKS:
         yield _fixed(book, fr, region, Choice("rows"))
     else:
         name = region.target if op.kind not in MEANS else str(op.inputs[0])
-        yield _tiled(book, fr, region, "rows", fr.emitter.values[name].type.shape[0], BUDGETS)
+        rows = fr.emitter.values[name].type.shape[0]
+        yield _tiled(book, fr, region, Choice(), _tiles(rows), BUDGETS)
 
 
 def _images(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
@@ -218,6 +224,20 @@ def _windows(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile:
     return _budgets(drafted, tile, lambda i: replace(choice, budget=BUDGETS[i]))
 
 
+def _modulation(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
+    """Whole images or tiles of channels, each under every tile of rows and every budget, and two sweeps
+    of strips. Where one tile has all rows there is no loop, so that lives are exact."""
+    *tiles, rows = _tiles(fr.emitter.values[region.target].type.shape[0])
+    channels = channel_choices(fr.emitter, region)
+    for way in (Choice("whole images"), *(Choice("channels", channels=n) for n in channels)):
+        if tiles:
+            yield _tiled(book, fr, region, way, tiles, BUDGETS)
+        yield _windows(book, fr, region, replace(way, tile=rows, query_tile=rows), rows)
+    for lines in sweep_choices(fr.fresh(), region)[1:]:
+        for schedule in (SWEEPS, SWEEPS_IN_PLACE):
+            yield _windows(book, fr, region, Choice(schedule, tile=1, lines=lines))
+
+
 def _fixed(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: int = 1) -> Trial:
     """A way that has no tiles to choose (its loops take `tile` rows at a time), under every budget."""
     drafted = draft(book, *_emit(fr, region, choice))
@@ -238,16 +258,22 @@ def _emit(fr: Skeleton, region: Region, choice: Choice) -> tuple[TaskEmitter, St
 
 
 def _tiled(
-    book: CostBook, fr: Skeleton, region: Region, schedule: str, rows: int, budgets: tuple[int, ...]
+    book: CostBook,
+    fr: Skeleton,
+    region: Region,
+    way: Choice,
+    tiles: Sequence[int],
+    budgets: tuple[int, ...],
 ) -> Trial:
-    """One schedule under every tile of `rows` and every budget."""
-    tiles = _tiles(rows)
-    queries = rows if region.attention is None else _queries(fr, region)
-    drafted = draft(book, *_emit(fr, region, Choice(schedule, tiles[0], tiles[0])))
+    """One way under every tile of rows and every budget."""
+    queries = 0 if region.attention is None else _queries(fr, region)
+    first = replace(way, tile=tiles[0], query_tile=tiles[0])
+    drafted = draft(book, *_emit(fr, region, first))
 
     def choice(i: int) -> Choice:
         tile, budget = tiles[i // len(budgets)], budgets[i % len(budgets)]
-        return Choice(schedule, tile, queries if schedule == "heads" else tile, budget)
+        query_tile = queries if way.schedule == "heads" else tile
+        return replace(way, tile=tile, query_tile=query_tile, budget=budget)
 
     def sheet(found: Found) -> Sheet:
         peak, cost = (a[:, -len(budgets) :] for a in found)

@@ -18,6 +18,7 @@ from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.absorbed import absorbed, absorbed_together
+from mcuformer.schedule.ways.channel_tiles import by_channels
 from mcuformer.schedule.ways.conv import convolve
 from mcuformer.schedule.ways.embed import by_patches, patches
 from mcuformer.schedule.ways.gather import gather
@@ -25,8 +26,10 @@ from mcuformer.schedule.ways.heads import head_by_head
 from mcuformer.schedule.ways.join import concat, copies_first, move
 from mcuformer.schedule.ways.kept import keep_kv
 from mcuformer.schedule.ways.mean import mean
+from mcuformer.schedule.ways.modulate import whole_images
 from mcuformer.schedule.ways.patch_rows import patches_of_rows
 from mcuformer.schedule.ways.rows import tokenwise
+from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, in_sweeps
 from mcuformer.schedule.ways.window_map import by_window_map
 from mcuformer.schedule.ways.window_tiles import window_by_tiles
 from mcuformer.schedule.ways.windows import windowed
@@ -40,6 +43,12 @@ ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
     "windows": windowed,
     "window tiles": window_by_tiles,
     "window map": by_window_map,
+}
+MODULATIONS: Mapping[str, Way] = {  # by Choice.schedule
+    "whole images": whole_images,
+    "channels": by_channels,
+    SWEEPS: in_sweeps,
+    SWEEPS_IN_PLACE: in_sweeps,
 }
 OTHERS: Mapping[Movement, Way] = {  # by what the region's last operation does
     "rows": tokenwise,
@@ -101,6 +110,8 @@ def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:
     op = region.ops[-1]
     if region.attention is not None:
         return ATTENTIONS[choice.schedule]
+    if region.modulates:
+        return MODULATIONS[choice.schedule]
     if by_patches(em.graph, op):
         return patches
     if choice.schedule == "patches":

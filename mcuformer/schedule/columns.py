@@ -82,6 +82,8 @@ def take_columns(
         const = values[name].is_const
         inputs[i] = _cut_constant(values, name, axis, start, stop) if const else parts[name]
     attrs = dict(op.attrs)
+    if len(attrs.get("pad_value", ())) == width:
+        attrs["pad_value"] = attrs["pad_value"][start:stop]
     if INT_OPS[op.kind].grouped:
         attrs["groups"] = attrs["groups"] * (stop - start) // width
     out = op.outputs[0] + suffix

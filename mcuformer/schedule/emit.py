@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import Value
@@ -83,7 +83,7 @@ class TaskEmitter(State):
             y.span(rows.count),
             job,
             (shared or job) if expands else None,
-            job,
+            job if shared is None else replace(job, op=shared.op),
             (op.outputs[0], y, rows, 0),
             overwrites=overwrites(kernel, operands, y),
         )

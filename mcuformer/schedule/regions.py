@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import INT_OPS, kinds, operand, read_whole
 from mcuformer.schedule.columns import can_cut
+from mcuformer.schedule.modulation import Modulation, modulations
 from mcuformer.schedule.patch_views import patch_views
 from mcuformer.schedule.window_maps import inner_values, window_map
 from mcuformer.util.speed import record
@@ -58,20 +59,27 @@ class Region:
     @property
     def in_lines(self) -> bool:
         """Whether it runs in strips of lines."""
-        return self.attention is None and any(op.kind in CONVOLUTIONS for op in self.ops)
+        within = any(op.kind in CONVOLUTIONS for op in self.ops)
+        return within and self.attention is None and not self.modulates
+
+    @property
+    def modulates(self) -> bool:
+        """Whether a mean comes back to the rows that it is of (schedule/modulation.py)."""
+        return any(op.kind in MEANS for op in self.ops[:-1])
 
 
 @record(frozen=True, slots=True)
 class Choice:
     """How one region runs. `tile`: token rows; `query_tile`: rows of an attention's query loop;
     `budget`: scratch bytes a kernel may take; `lines`: image lines of patches, or lines of a strip of
-    a convolution's output, at a time."""
+    a convolution's output, at a time; `channels`: of a modulation, at a time."""
 
     schedule: str = "rows"
     tile: int = 64
     query_tile: int = 32
     budget: int = 0
     lines: int = 1 << 30
+    channels: int = 0
 
 
 def recomputed(graph: Graph) -> set[str]:
@@ -166,9 +174,33 @@ def materialised(graph: Graph) -> set[str]:
         found = window_map(graph, op) if op.kind == ATTENTION else None
         if found is not None:
             whole.difference_update(inner_values(graph, found))
+    for found in modulations(graph):
+        _join(graph, whole, found)
     _separate_means(graph, whole)
     _separate_parallel_attentions(graph, whole)
     return whole
+
+
+def _join(graph: Graph, whole: set[str], found: Modulation) -> None:
+    """What a modulation consists of is materialised by nobody, nor is a norm that it alone reads."""
+    producers, consumers = graph.producers(), graph.consumers()
+    whole -= found.inner
+    target = found.leaves
+    while target not in whole:
+        (user, *others) = consumers[target]
+        if others or user.kind not in TOKENWISE:
+            whole.add(found.leaves)
+            target = found.leaves
+        else:
+            target = user.outputs[0]
+    op = producers.get(found.enters)
+    if op is None or op.kind not in TOKENWISE or INT_OPS[op.kind].weights:
+        return
+    if found.enters in graph.outputs:
+        return
+    inside = {o.name for o in closure(graph, target, whole - {found.enters}, producers)}
+    if inside.issuperset(u.name for u in consumers[found.enters]):
+        whole.discard(found.enters)
 
 
 def _separate_means(graph: Graph, whole: set[str]) -> None:

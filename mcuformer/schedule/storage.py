@@ -174,7 +174,7 @@ class Storage:
         if region.in_lines:
             return self._trailing(region, index, last)
         found = region.attention and window_map(graph, region.attention)
-        if not (found or all(o.kind in TOKENWISE or o is region.attention for o in region.ops)):
+        if not (found or all(self._by_rows(region, o) for o in region.ops)):
             return None
         if region.attention is op:
             return None
@@ -242,6 +242,12 @@ class Storage:
         read = [n for o in region.ops for n in activations(self.graph, o) if n in self.em.where]
         dying = [n for n in dict.fromkeys(read) if self._dies_whole(n, index, last)]
         return trailing(self.em, region, dying, read) if dying else None
+
+    def _by_rows(self, region: Region, op: Op) -> bool:
+        """Whether an operation reads materialised values row by row, or not at all."""
+        if op.kind in TOKENWISE or op is region.attention:
+            return True
+        return region.modulates and not any(n in self.em.where for n in activations(self.graph, op))
 
     def _read_before(self, region: Region, target: Loc) -> bool:
         """Whether row i of the target may be written at `target` as soon as row i was read there.

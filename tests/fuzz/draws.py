@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from fuzz import attention, images, layers, moves
+from fuzz import attention, images, layers, modulation, moves
 from fuzz.choices import Blocks, Choices
 from fuzz.graph import Draw, Shape, TooLarge, small
 from fuzz.modes import Modes, draw_modes
@@ -48,7 +48,7 @@ WAYS: Mapping[str, Ways] = {
     "slice": Ways((moves.cut, moves.halves), (moves.cut, moves.halves)),
     "gather": Ways((moves.gather, moves.gather_nd, moves.repeated, moves.roll), (moves.larger, moves.space_to_depth)),
     "reshape": Ways((moves.reshape, moves.image, moves.axes), (moves.tokens, moves.padded)),
-    "mean": Ways((layers.mean,), (images.whole_pool,)),
+    "mean": Ways((layers.mean, modulation.modulation), (images.whole_pool,)),
     "softmax": Ways((layers.softmax,)),
     "argmax": Ways((layers.argmax,)),
     "maxpool": Ways((layers.largest_token,), (images.maxpool,)),

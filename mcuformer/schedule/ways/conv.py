@@ -46,15 +46,19 @@ def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> St
     seen = line_graph(em, region.ops, region.copied)
     strips = Strips.of(seen.flow, choice.lines)
     windows = Windows(em, seen, strips, choice.schedule == IN_PLACE)
-    made = _Steps(em, seen, strips, target, windows)
-    steady = strips.steady()
+    return in_strips(StripSteps(em, seen, strips, target, windows), region.name)
+
+
+def in_strips(made: StripSteps, name: str) -> Steps:
+    """The steps, those that are alike in one loop."""
+    steady = made.strips.steady()
     steps: Steps = []
-    for i in range(strips.steps):
+    for i in range(made.strips.steps):
         if i not in steady:
             steps += made.step(i, Expr())
         elif i == steady.start:
             body = tuple(made.step(i, var("t")))
-            steps.append(Loop("t", len(steady), 1, body, f"{region.name}: strips of lines"))
+            steps.append(Loop("t", len(steady), 1, body, f"{name}: strips of lines"))
     return steps
 
 
@@ -79,7 +83,7 @@ def whole_convolution(em: TaskEmitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Ta
 
 
 @dataclass(slots=True)
-class _Steps:
+class StripSteps:
     """Emits the calls of a step. `moved` says how many steps further down it really is."""
 
     em: TaskEmitter
@@ -123,7 +127,7 @@ class _Steps:
         if end == first:
             return
         line = Expr(first) + moved * self.strips.per_step[k]
-        y, rows = self._output(k, i, line, end - first)
+        y, rows = self.output(k, i, line, end - first)
         make = self._convolve if op.kind in LINES else self._rowwise
         yield make(k, op, i, moved, y, rows)
 
@@ -209,7 +213,7 @@ class _Steps:
         size = self.windows.line_bytes(k)
         return Loc(at.start + line * (rows * at.stride), size, size, at.buffer, at.constant)
 
-    def _output(self, k: int, i: int, line: Expr, count: int) -> tuple[Loc, Rows]:
+    def output(self, k: int, i: int, line: Expr, count: int) -> tuple[Loc, Rows]:
         """Where the lines go, and which rows of the value they are."""
         name = self.images.names[k]
         per = self._per_line(name, k)
