@@ -33,22 +33,8 @@ from mcuformer.util.speed import record
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)
 SMALL_TILES = (8, 16)
 BUDGETS = (
-    0,
-    512,
-    1024,
-    1536,
-    2048,
-    3072,
-    4096,
-    6144,
-    8192,
-    12288,
-    16384,
-    24576,
-    32768,
-    49152,
-    65536,
-)
+    0, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152, 65536,
+)  # fmt: skip
 
 Found = tuple[NDArray[np.int64], NDArray[np.int64]]  # (peak, cost), each [tiles, budgets]
 

@@ -174,8 +174,8 @@ def materialised(graph: Graph) -> set[str]:
         found = window_map(graph, op) if op.kind == ATTENTION else None
         if found is not None:
             whole.difference_update(inner_values(graph, found))
-    for found in modulations(graph):
-        _join(graph, whole, found)
+    for modulation in modulations(graph):
+        _join(graph, whole, modulation)
     _separate_means(graph, whole)
     _separate_parallel_attentions(graph, whole)
     return whole
