@@ -9,6 +9,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.operators.line_outputs import leaving
 from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS
+from mcuformer.schedule.branches import in_best_order
 from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.cutting import cut
 from mcuformer.schedule.emit import TaskEmitter
@@ -89,7 +90,7 @@ class Skeleton:
 
 
 def skeleton(graph: Graph, mode: str) -> Skeleton:
-    source, graph = graph, copies_first(split_column_views(graph))
+    source, graph = graph, in_best_order(copies_first(split_column_views(graph)), mode)
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
     regions = tuple(cut(graph, split(graph), mode))

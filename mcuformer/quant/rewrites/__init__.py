@@ -28,6 +28,7 @@ from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
 from mcuformer.quant.rewrites.fuse_epilogue import fuse_epilogue
 from mcuformer.quant.rewrites.merge_groups import merge_groups
+from mcuformer.quant.rewrites.nearest_lines import nearest_lines
 from mcuformer.quant.rewrites.norm_after_selection import norm_after_selection
 from mcuformer.quant.rewrites.own_outputs import own_outputs
 from mcuformer.quant.rewrites.patch_embed import patch_embed
@@ -48,6 +49,7 @@ def prepare(graph: Graph) -> Graph:
 
 def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Graph:
     graph = average_pool(graph)
+    graph = nearest_lines(graph)
     graph = merge_groups(graph)
     graph = regrid_parts(graph)
     graph = patch_embed(graph)

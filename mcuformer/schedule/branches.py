@@ -1,0 +1,172 @@
+"""Branches that run side by side: which operations run together, and the order of such groups.
+
+Blocks are groups: what one value goes into and one value comes out of, residuals included, keeps the
+graph's own order. So does what is not stored because it is larger than what it is made of (an
+up-sampled term of a sum). A chain of blocks becomes one group and stays as it is; where branches are
+left over, `order.py` says which group runs next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from mcuformer.ir.graph import Graph, Op
+from mcuformer.schedule.order import Piece, best_order
+from mcuformer.schedule.regions import ATTENTION, CONVOLUTIONS, PICKS, TOKENWISE, VIEWS, activations
+
+HEAVY = {ATTENTION} | CONVOLUTIONS  # they want room of their own beside what lives
+STREAMED = TOKENWISE | CONVOLUTIONS | PICKS
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Operations that run together; `place`: of the first in the graph. The last one's result leaves it."""
+
+    place: int
+    ops: list[Op]
+    size: int
+    before: dict[Group, None]  # in order
+    after: dict[Group, None]
+    kept: bool = False
+
+
+def in_best_order(graph: Graph, mode: str) -> Graph:
+    """The graph with its operations in the order of fewest bytes; itself where no other is better."""
+    groups = grouped(graph, mode)
+    places = {group: i for i, group in enumerate(groups)}
+    pieces = [
+        Piece(
+            tuple(places[g] for g in group.before), group.size,
+            sum(op.kind in HEAVY for op in group.ops), group.kept,
+        )
+        for group in groups
+    ]  # fmt: skip
+    order = best_order(pieces) if len(groups) > 2 else range(len(groups))
+    if list(order) == list(range(len(groups))):
+        return graph
+    return graph.replace(ops=tuple(_with_views(graph, (op for i in order for op in groups[i].ops))))
+
+
+def _with_views(graph: Graph, ops: Iterable[Op]) -> Iterator[Op]:
+    """Views follow what they are views of."""
+    views: dict[str, list[Op]] = {}
+    for op in graph.ops:
+        if op.kind in VIEWS:
+            views.setdefault(str(op.inputs[0]), []).append(op)
+
+    def after(name: str) -> Iterator[Op]:
+        for view in views.get(name, ()):
+            yield view
+            yield from after(view.outputs[0])
+
+    for name in dict.fromkeys(n for n in views if n not in graph.producers()):
+        yield from after(name)
+    for op in ops:
+        yield op
+        yield from after(op.outputs[0])
+
+
+def grouped(graph: Graph, mode: str) -> list[Group]:
+    """Groups in an order that respects what they read; no two can be joined without loss."""
+    groups = _single(graph, mode)
+    todo = list(groups)
+    alive = dict.fromkeys(groups)
+    while todo:
+        group = todo.pop()
+        if group not in alive:
+            continue
+        reader = _joined(group)
+        if reader is not None:
+            del alive[group]
+            todo += [reader, *group.before, *(g for b in group.before for g in b.after)]
+    return _sorted(alive)
+
+
+def _single(graph: Graph, mode: str) -> list[Group]:
+    """A group for every operation that is no view, and for every input in the arena."""
+    makers: dict[str, Group] = {}
+    found: list[Group] = []
+    for i, name in enumerate(graph.inputs):
+        if i or mode == "resident":
+            makers[name] = Group(-1, [], graph.type(name).size_bytes, {}, {})
+            found.append(makers[name])
+    for place, op in enumerate(graph.ops):
+        sources = [makers[n] for n in activations(graph, op) if n in makers]
+        if op.kind in VIEWS:
+            makers.update((op.outputs[0], source) for source in sources)
+            continue
+        size = graph.type(op.outputs[0]).size_bytes
+        group = makers[op.outputs[0]] = Group(place, [op], size, dict.fromkeys(sources), {})
+        found.append(group)
+        for source in group.before:
+            source.after[group] = None
+    for name in graph.outputs:
+        if name in makers:
+            makers[name].kept = True
+    return found
+
+
+def _joined(group: Group) -> Group | None:
+    """The one group that reads `group`, which took it in; None where something would be lost by that."""
+    if group.kept or len(group.after) != 1 or not group.ops:
+        return None
+    (reader,) = group.after
+    if not (_is_series(group, reader) or _is_bypass(group, reader) or _is_streamed(group)):
+        return None
+    _take(group, reader)
+    return reader
+
+
+def _is_series(group: Group, reader: Group) -> bool:
+    """One after the other. What joins branches may wait for room before a block begins."""
+    if len(reader.before) != 1:
+        return False
+    small = len(reader.ops) == 1 and reader.ops[0].kind in TOKENWISE
+    return len(group.before) <= 1 or small
+
+
+def _is_bypass(group: Group, reader: Group) -> bool:
+    """Beside another way from the same value to the same reader: a residual, or the like of it."""
+    if len(group.before) != 1:
+        return False
+    (source,) = group.before
+    others = (g for g in source.after if g is not group)
+    return source in reader.before or any(
+        len(g.before) == 1 and list(g.after) == [reader] for g in others
+    )
+
+
+def _is_streamed(group: Group) -> bool:
+    """Larger than what it is made of, which may as well wait for the reader."""
+    read = sum(g.size for g in group.before)
+    return bool(group.before) and read <= group.size and group.ops[-1].kind in STREAMED
+
+
+def _take(group: Group, reader: Group) -> None:
+    del reader.before[group]
+    for source in group.before:
+        del source.after[group]
+        source.after[reader] = None
+        reader.before[source] = None
+    reader.ops = group.ops + reader.ops
+    reader.place = min(group.place, reader.place)
+
+
+def _sorted(groups: Iterable[Group]) -> list[Group]:
+    """What was earlier in the graph first, as far as dependences allow."""
+    waiting = {g: len(g.before) for g in groups}
+    table = {(g.place, i): g for i, g in enumerate(waiting)}
+    keys = {g: key for key, g in table.items()}
+    ready = [keys[g] for g, n in waiting.items() if n == 0]
+    heapify(ready)
+    found = []
+    while ready:
+        group = table[heappop(ready)]
+        found.append(group)
+        for reader in group.after:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heappush(ready, keys[reader])
+    return found
