@@ -29,6 +29,14 @@ class Lines:
         return Lines(count, 1, 1, (0,), (1,))
 
     @staticmethod
+    def paced(count: int, height: int) -> Lines:
+        """Lines of which none is read, but `height` of them are made while `count` lines are."""
+        shared = math.gcd(count, height)
+        up, down = count // shared, height // shared
+        first = tuple(r * down // up for r in range(up))
+        return Lines(count, up, down, first, tuple(-(-(r + 1) * down // up) for r in range(up)))
+
+    @staticmethod
     def of_table(rows: Sequence[int], taps: int, height: int) -> Lines:
         """Line i reads `taps` lines from rows[i] on, and the border for what lies beyond it."""
         shared = math.gcd(len(rows), height)

@@ -47,7 +47,11 @@ def outside_live(fr: Skeleton) -> list[int]:
     last: dict[str, int] = {}
     where, values = fr.emitter.where, fr.emitter.values
     for i, region in enumerate(fr.regions):
-        for name in (region.target, *(n for op in region.ops for n in op.inputs if n is not None)):
+        for name in (
+            region.target,
+            *region.also,
+            *(n for op in region.ops for n in op.inputs if n is not None),
+        ):
             if name in where and where[name].buffer is not None:
                 first.setdefault(name, i)
                 last[name] = i
@@ -74,6 +78,7 @@ def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     target = OUTLET if at_target is None else at_target.buffer
     rows: list[object] = [fr.mode, region.target in fr.emitter.leaving, at_target is None]
     rows.append(tuple(n in region.copied for n in region.ops[0].inputs))
+    rows.append(tuple(op.outputs[0] in region.also for op in region.ops))
     for op in region.ops:
         rows.append(op.kind)
         rows += [

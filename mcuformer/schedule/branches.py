@@ -8,8 +8,8 @@ left over, `order.py` says which group runs next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from mcuformer.ir.graph import Graph, Op
@@ -22,13 +22,15 @@ STREAMED = TOKENWISE | CONVOLUTIONS | PICKS
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Operations that run together; `place`: of the first in the graph. The last one's result leaves it."""
+    """Operations that run together; `place`: of the first in the graph. The last one's result leaves
+    it, under `names`: its own and those of its views."""
 
     place: int
     ops: list[Op]
     size: int
     before: dict[Group, None]  # in order
     after: dict[Group, None]
+    names: set[str] = field(default_factory=set)
     kept: bool = False
 
 
@@ -70,17 +72,9 @@ def _with_views(graph: Graph, ops: Iterable[Op]) -> Iterator[Op]:
 
 def grouped(graph: Graph, mode: str) -> list[Group]:
     """Groups in an order that respects what they read; no two can be joined without loss."""
-    groups = _single(graph, mode)
-    todo = list(groups)
-    alive = dict.fromkeys(groups)
-    while todo:
-        group = todo.pop()
-        if group not in alive:
-            continue
-        reader = _joined(group)
-        if reader is not None:
-            del alive[group]
-            todo += [reader, *group.before, *(g for b in group.before for g in b.after)]
+    alive = dict.fromkeys(_single(graph, mode))
+    _join(alive, (_is_fused,))  # first: a block must not begin with the end of a sum
+    _join(alive, (_is_series, _is_bypass, _is_fused, _is_streamed))
     return _sorted(alive)
 
 
@@ -90,15 +84,18 @@ def _single(graph: Graph, mode: str) -> list[Group]:
     found: list[Group] = []
     for i, name in enumerate(graph.inputs):
         if i or mode == "resident":
-            makers[name] = Group(-1, [], graph.type(name).size_bytes, {}, {})
+            makers[name] = Group(-1, [], graph.type(name).size_bytes, {}, {}, {name})
             found.append(makers[name])
     for place, op in enumerate(graph.ops):
         sources = [makers[n] for n in activations(graph, op) if n in makers]
         if op.kind in VIEWS:
-            makers.update((op.outputs[0], source) for source in sources)
+            for source in sources:
+                makers[op.outputs[0]] = source
+                source.names.add(op.outputs[0])
             continue
         size = graph.type(op.outputs[0]).size_bytes
-        group = makers[op.outputs[0]] = Group(place, [op], size, dict.fromkeys(sources), {})
+        group = Group(place, [op], size, dict.fromkeys(sources), {}, {op.outputs[0]})
+        makers[op.outputs[0]] = group
         found.append(group)
         for source in group.before:
             source.after[group] = None
@@ -108,23 +105,31 @@ def _single(graph: Graph, mode: str) -> list[Group]:
     return found
 
 
-def _joined(group: Group) -> Group | None:
-    """The one group that reads `group`, which took it in; None where something would be lost by that."""
-    if group.kept or len(group.after) != 1 or not group.ops:
-        return None
-    (reader,) = group.after
-    if not (_is_series(group, reader) or _is_bypass(group, reader) or _is_streamed(group)):
-        return None
-    _take(group, reader)
-    return reader
+def _join(alive: dict[Group, None], ways: Sequence[Callable[[Group, Group], bool]]) -> None:
+    """Groups are taken into the only one that reads them, where one of `ways` says that nothing is lost."""
+    todo = list(alive)
+    while todo:
+        group = todo.pop()
+        if group not in alive or group.kept or len(group.after) != 1 or not group.ops:
+            continue
+        (reader,) = group.after
+        if any(way(group, reader) for way in ways):
+            _take(group, reader)
+            del alive[group]
+            todo += [reader, *group.before, *(g for b in group.before for g in b.after)]
 
 
 def _is_series(group: Group, reader: Group) -> bool:
     """One after the other. What joins branches may wait for room before a block begins."""
     if len(reader.before) != 1:
         return False
-    small = len(reader.ops) == 1 and reader.ops[0].kind in TOKENWISE
-    return len(group.before) <= 1 or small
+    small = reader.size < group.size or not any(op.kind in HEAVY for op in reader.ops)
+    return small or not group.before or (len(group.before) == 1 and _dies(group))
+
+
+def _dies(group: Group) -> bool:
+    """Whether nothing else reads what it is made of."""
+    return all(len(source.after) == 1 for source in group.before)
 
 
 def _is_bypass(group: Group, reader: Group) -> bool:
@@ -138,7 +143,13 @@ def _is_bypass(group: Group, reader: Group) -> bool:
     )
 
 
-def _is_streamed(group: Group) -> bool:
+def _is_fused(group: Group, reader: Group) -> bool:
+    """Row by row into what works row by row, which regions.py does not part."""
+    users = [op for op in reader.ops if not group.names.isdisjoint(op.inputs)]
+    return group.ops[-1].kind in TOKENWISE and [op.kind in TOKENWISE for op in users] == [True]
+
+
+def _is_streamed(group: Group, reader: Group) -> bool:
     """Larger than what it is made of, which may as well wait for the reader."""
     read = sum(g.size for g in group.before)
     return bool(group.before) and read <= group.size and group.ops[-1].kind in STREAMED

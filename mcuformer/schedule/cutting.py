@@ -173,8 +173,11 @@ class _Run:
         plain, copying = self.costs[a, b]
         inner = [op for atom in self.atoms[a:b] for op in (atom.op, *atom.views)]
         last = self.atoms[b]
+        sides = [self.atoms[i] for i in range(a, b) if self.last_read[i] > b]
+        also = tuple(atom.op.outputs[0] for atom in sides)
         copied: tuple[str, ...] = ()
         if plain > limit and copying < plain:
-            copied = self.needs.copied((*inner, last.op))
-        target = Region(last.op.outputs[0], (*inner, last.op), copied=copied)
-        return [target, *(Region(v.outputs[0], (v,)) for v in last.views)]
+            copied = self.needs.copied((*inner, last.op), also)
+        target = Region(last.op.outputs[0], (*inner, last.op), copied=copied, also=also)
+        views = (v for atom in (*sides, last) for v in atom.views)
+        return [target, *(Region(v.outputs[0], (v,)) for v in views)]

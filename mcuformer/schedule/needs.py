@@ -19,6 +19,7 @@ from mcuformer.schedule.ways.over import trails
 from mcuformer.schedule.ways.strips import Flow, Strips
 
 VIEWS = kinds("view")
+MOST_SIDES = 2  # values that a region makes whole beside its target
 Need = tuple[int, int]  # bytes; and bytes where the inputs that it overwrites are copied by lines
 
 
@@ -62,20 +63,31 @@ class Needs:
         self, b: int, atoms: Sequence, last_read: Sequence[int], longest: int
     ) -> Iterator[tuple[int, Need]]:
         """The first atoms of the regions that may end with atom `b`, and what each needs."""
+        sides: list[int] = []
         for a in range(b, max(-1, b - longest), -1):
             if a < b and last_read[a] > b:
-                return
-            cost = self.of_region(_operations(atoms[a : b + 1]))
+                sides.append(a)
+                if len(sides) > MOST_SIDES or not self._is_side(atoms[a].values):
+                    return
+            if not all(_forks(atoms, last_read, a, i) for i in sides):
+                continue
+            also = [atoms[i].op.outputs[0] for i in reversed(sides)]
+            cost = self.of_region(_operations(atoms[a : b + 1]), also)
             if cost is None:
                 return
             yield a, cost
 
-    def of_region(self, ops: Sequence[Op]) -> Need | None:
-        """None where its lines are read at two speeds."""
-        seen = line_graph(self.graph, ops, (), self.counts)
+    def _is_side(self, values: Sequence[str]) -> bool:
+        """Whether a region may make a value, with its views, whole beside the target."""
+        return values[0] in self.counts and not any(n in self.graph.outputs for n in values)
+
+    def of_region(self, ops: Sequence[Op], also: Sequence[str] = ()) -> Need | None:
+        """None where its lines are read at two speeds; `also`: what it makes whole beside its target."""
+        seen = line_graph(self.graph, ops, (), self.counts, also)
         if seen.flow.scales() is None:
             return None
         beside = self.alive[self.places[ops[0].name]]
+        beside += sum(self.graph.type(n).size_bytes for n in also)
         target = self.graph.type(ops[-1].outputs[0]).size_bytes
         if not has_lines(ops):
             over = any(self._dies(n, ops) and not wants_copy(ops[-1], n, True) for n in seen.at)
@@ -84,21 +96,24 @@ class Needs:
         if self.may_overwrite(seen, ops) is not None:
             return (beside + within,) * 2
         plain = beside + within + target
-        names = self.copied(ops)
+        names = self.copied(ops, also)
         return plain, beside + self._windows(
-            line_graph(self.graph, ops, names, self.counts)
+            line_graph(self.graph, ops, names, self.counts, also)
         ) if names else plain
 
-    def copied(self, ops: Sequence[Op]) -> tuple[str, ...]:
+    def copied(self, ops: Sequence[Op], also: Sequence[str]) -> tuple[str, ...]:
         """The inputs of which lines have to be copied for the target to overwrite them; none: it cannot."""
-        seen = line_graph(self.graph, ops, (), self.counts)
+        seen = line_graph(self.graph, ops, (), self.counts, also)
         wanted = [
             n for n in seen.names[: seen.flow.sources]
             if any(n in op.inputs and wants_copy(op, n, op is ops[-1]) for op in ops)
         ]  # fmt: skip
         for name in wanted:
             names = tuple(n for n in wanted if self.root.get(n, n) == self.root.get(name, name))
-            if self.may_overwrite(line_graph(self.graph, ops, names, self.counts), ops) is not None:
+            if (
+                self.may_overwrite(line_graph(self.graph, ops, names, self.counts, also), ops)
+                is not None
+            ):
                 return names
         return ()
 
@@ -142,6 +157,8 @@ class Needs:
         kept, adds = 0, [0] * len(flow.heights)
         for k in range(len(flow.heights) - 1):
             name, (size, line) = seen.names[k], self._bytes(seen, k)
+            if name in seen.also:
+                continue
             if seen.ops[k] is None and name != self.pulled and seen.copies.get(name) != k:
                 continue
             keeps = min(size, flow.overlap(k, made) * line)
@@ -158,6 +175,12 @@ def _most(flow: Flow, adds: Sequence[int]) -> int:
         change[k if k >= flow.sources else users[0]] += size
         change[users[-1] + 1] -= size
     return max(accumulate(change))
+
+
+def _forks(atoms: Sequence, last_read: Sequence[int], a: int, i: int) -> bool:
+    """Whether atom i reads what one of the atoms from `a` on makes, and another one reads it later."""
+    read = atoms[i].op.inputs
+    return any(last_read[j] > i and any(n in read for n in atoms[j].values) for j in range(a, i))
 
 
 def _operations(atoms: Sequence) -> list[Op]:

@@ -45,12 +45,14 @@ def repeated(graph: Graph, op: Op) -> list[str]:
 class Region:
     """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None.
 
-    `copied`: inputs of which a few lines at a time are copied, since the target overwrites them."""
+    `copied`: inputs of which a few lines at a time are copied, since the target overwrites them.
+    `also`: values that are made whole on the way, for regions behind this one."""
 
     target: str
     ops: tuple[Op, ...]
     attention: Op | None = None
     copied: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

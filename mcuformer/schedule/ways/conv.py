@@ -32,7 +32,7 @@ IN_PLACE = "in place"  # the schedule that keeps lines where they are (windows_o
 
 def strip_choices(em: TaskEmitter, region: Region) -> list[int]:
     """Lines of a strip of the region's target, whole images first."""
-    return line_choices(line_graph(em, region.ops, region.copied).flow)
+    return line_choices(line_graph(em, region.ops, region.copied, also=region.also).flow)
 
 
 def schedules_of(region: Region) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def schedules_of(region: Region) -> tuple[str, ...]:
 
 def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """All strips in order: the first and the last ones by themselves, a loop over those between."""
-    seen = line_graph(em, region.ops, region.copied)
+    seen = line_graph(em, region.ops, region.copied, also=region.also)
     strips = Strips.of(seen.flow, choice.lines)
     windows = Windows(em, seen, strips, choice.schedule == IN_PLACE)
     return in_strips(StripSteps(em, seen, strips, target, windows), region.name)
@@ -219,7 +219,8 @@ class StripSteps:
         per = self._per_line(name, k)
         rows = Rows(line * per, Expr(count * per), count * per, count * per)
         if self.windows.is_whole(k):
-            return self.target.at(rows.first), rows
+            whole = self.em.where[name] if name in self.images.also else self.target
+            return whole.at(rows.first), rows
         return self._as_rows(name, self.windows.place(k, i)), rows
 
     def _per_line(self, name: str, k: int) -> int:

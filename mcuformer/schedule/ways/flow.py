@@ -17,7 +17,8 @@ class LineGraph:
     """`names[k]`: the value that is image k, `ops[k]`: what makes it, None where it is read.
 
     `at`: the image that a value is; `copies`: the image that is a copy of a value, some lines of it
-    at a time, for those readers that want lines which the target has overwritten.
+    at a time, for those readers that want lines which the target has overwritten. `also`: images that
+    are made whole; they grow with the target, as if it read them.
     """
 
     names: tuple[str, ...]
@@ -25,6 +26,7 @@ class LineGraph:
     at: dict[str, int]
     copies: dict[str, int]
     flow: Flow
+    also: tuple[str, ...] = ()
 
     def read_by(self, op: Op, name: str) -> int | None:
         """The image where `op` finds `name`; None: one row, or a constant."""
@@ -46,6 +48,7 @@ def line_graph(
     ops: Sequence[Op],
     copied: Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
+    also: Sequence[str] = (),
 ) -> LineGraph:
     """Of the operations of a region, in order; `counts`: lines of their values, where they are known."""
     made = [op for op in ops if op.kind != "reshape"]
@@ -74,8 +77,11 @@ def line_graph(
             reader = k, lines or Lines.same(counts[op.outputs[0]])
             if reader not in (found := readers[copies[name] if copy else at[name]]):
                 found.append(reader)
+    for name in also:
+        pace = Lines.paced(counts[names[-1]], counts[name])
+        readers[at[name]].append((len(names) - 1, pace))
     flow = Flow(tuple(counts[n] for n in names), tuple(map(tuple, readers)), sources)
-    return LineGraph(tuple(names), (*[None] * sources, *made), at, copies, flow)
+    return LineGraph(tuple(names), (*[None] * sources, *made), at, copies, flow, tuple(also))
 
 
 def reads(graph: KnownValues, op: Op) -> Iterator[tuple[str, Lines | None]]:

@@ -53,7 +53,7 @@ class Windows:
     def is_whole(self, k: int) -> bool:
         """Whether image k is the target, or lies somewhere in all its lines."""
         name = self.images.names[k]
-        if k == len(self.images.names) - 1:
+        if k == len(self.images.names) - 1 or name in self.images.also:
             return True
         source = self.images.ops[k] is None and self.images.copies.get(name) != k
         return source and name in self.em.where
