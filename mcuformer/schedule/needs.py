@@ -6,6 +6,7 @@ image inside the lines that are kept between two steps and those that a step add
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -152,7 +153,7 @@ class Needs:
         flow = seen.flow
         found = flow.scales()
         assert found is not None
-        scale, unit = found
+        scale, _ = found
         made = flow.reaches(0)
         kept, adds = 0, [0] * len(flow.heights)
         for k in range(len(flow.heights) - 1):
@@ -162,7 +163,7 @@ class Needs:
             if seen.ops[k] is None and name != self.pulled and seen.copies.get(name) != k:
                 continue
             keeps = min(size, flow.overlap(k, made) * line)
-            adds[k] = min(size - keeps, int(scale[k] * unit) * line)
+            adds[k] = min(size - keeps, math.ceil(scale[k]) * line)
             kept += keeps
         return kept + _most(flow, adds)
 

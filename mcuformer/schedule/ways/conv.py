@@ -57,8 +57,10 @@ def in_strips(made: StripSteps, name: str) -> Steps:
         if i not in steady:
             steps += made.step(i, Expr())
         elif i == steady.start:
-            body = tuple(made.step(i, var("t")))
-            steps.append(Loop("t", len(steady), 1, body, f"{name}: strips of lines"))
+            period = range(i, i + made.strips.period)
+            body = tuple(task for j in period for task in made.step(j, var("t")))
+            count = len(steady) // made.strips.period
+            steps.append(Loop("t", count, 1, body, f"{name}: strips of lines"))
     return steps
 
 
@@ -84,7 +86,7 @@ def whole_convolution(em: TaskEmitter, op: Op, x: Loc, y: Loc, rows: Rows) -> Ta
 
 @dataclass(slots=True)
 class StripSteps:
-    """Emits the calls of a step. `moved` says how many steps further down it really is."""
+    """Emits the calls of a step. `moved` says how many periods further down it really is."""
 
     em: TaskEmitter
     images: LineGraph
@@ -114,7 +116,7 @@ class StripSteps:
         if self.images.ops[k] is not None or self.windows.is_whole(k) or end == first:
             return
         at = self.windows.place(k, i)
-        line = Expr(first) + moved * self.strips.per_step[k]
+        line = Expr(first) + moved * self.strips.per_period[k]
         if name in self.em.where:
             yield self.windows.copy(k, self._whole(k, line), at, end - first)
         else:
@@ -126,14 +128,14 @@ class StripSteps:
         first, end = self.strips.made(k, i)
         if end == first:
             return
-        line = Expr(first) + moved * self.strips.per_step[k]
+        line = Expr(first) + moved * self.strips.per_period[k]
         y, rows = self.output(k, i, line, end - first)
         make = self._convolve if op.kind in LINES else self._rowwise
         yield make(k, op, i, moved, y, rows)
 
     def _convolve(self, k: int, op: Op, i: int, moved: Expr, y: Loc, rows: Rows) -> Task:
         first, end = self.strips.made(k, i)
-        line, count = Expr(first) + moved * self.strips.per_step[k], end - first
+        line, count = Expr(first) + moved * self.strips.per_period[k], end - first
         x, x_line, read = self._input(k, op, i, moved)
         kernel = kernel_of(op)
         names = [operand(op, n) for n in kernel.reads[1:]]
@@ -176,14 +178,18 @@ class StripSteps:
         assert j is not None
         reader = next(r for r in self.images.flow.readers[j] if r[0] == k)
         first, end = self.strips.read(j, reader, i)
-        line = Expr(first) + moved * self.strips.per_step[j]
+        line = Expr(first) + moved * self.strips.per_period[j]
         if self.windows.is_whole(j):
             read = self._whole(j, line).span(Expr(end - first)) if end > first else ()
             return self._whole(j, Expr()), Expr(), read
         in_other = j in self.windows.homes
         top = self.strips.made(j, i)[0] if in_other else self.windows.top(j, i)
         x = self.windows.lines(j, top, i)
-        return x, Expr(top) + moved * self.strips.per_step[j], self.windows.spans(j, first, end, i)
+        return (
+            x,
+            Expr(top) + moved * self.strips.per_period[j],
+            self.windows.spans(j, first, end, i),
+        )
 
     def _read(
         self,
@@ -252,8 +258,7 @@ class StripSteps:
     def _shared(self, k: int, op: Op) -> Job:
         """One scratch buffer and one struct for all calls of an operation."""
         if op.name not in self.shared:
-            lines = min(self.strips.per_step[k], self.strips.limits[k])
-            most = lines * self._per_line(op.outputs[0], k)
+            most = self.strips.most(k) * self._per_line(op.outputs[0], k)
             self.shared[op.name] = Job(op, most, decided_on=most)
             if kernel_of(op).scratch_bytes is not None:
                 self.em.made.append(self.shared[op.name])

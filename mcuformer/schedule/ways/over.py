@@ -46,7 +46,10 @@ def trailing(
 ) -> Loc | None:
     """The place of one of the inputs `dying` where the target may be written, line by line; `read`:
     all inputs that lie somewhere."""
-    seen, size = line_graph(em, region.ops, region.copied, also=region.also), em.values[region.target].type.size_bytes
+    seen, size = (
+        line_graph(em, region.ops, region.copied, also=region.also),
+        em.values[region.target].type.size_bytes,
+    )
     strips = Strips.without_windows(seen.flow, 1)
     for name in dying:
         buffer = em.where[name].buffer

@@ -2,8 +2,9 @@
 
 Images stand in the order of their making: first what the region reads (sources), last its target.
 A step makes a strip of `lines` lines of the target and, of every image before it, just the lines
-that its readers then want. The line that image k has reached after step i is affine in i,
-`reached(k, i)`, and clipped to the image; so all steps but the first and the last few are alike.
+that its readers then want. The line that image k has reached after step i, `reached(k, i)`, is affine
+in i and clipped to the image; so all steps but the first and the last few are alike. Where an image
+moves by a fraction of a line in a step, this holds for every `period` steps together.
 
 A window of image k begins with the `kept` lines that some reader reads again (kernel less stride
 of them, or as many as a residual waits for), then come the lines that the step makes.
@@ -68,24 +69,21 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """`lines`, `per_step`: of the target and of every image in one step; `limits`: lines of every
-    image (what nobody reads is left out of sources only); `before`: reached(k, -1); `unused`: lines
-    at the top of every window that no step needs."""
+    """`lines`: of the target in one step; `per_period`: of every image in `period` steps; `limits`: lines
+    of every image (what nobody reads is left out of sources only); `table[r]`: reached(k, r - 1) for
+    the steps of the first period; `unused`: lines at the top of every window that no step needs."""
 
     flow: Flow
     lines: int
     steps: int
-    per_step: tuple[int, ...]
+    per_period: tuple[int, ...]
     limits: tuple[int, ...]
-    before: tuple[int, ...]
+    table: tuple[tuple[int, ...], ...]
     unused: tuple[int, ...] = ()
 
     @staticmethod
     def of(flow: Flow, lines: int) -> Strips:
-        """Strips of `lines` lines, or all in one step where that is more than there are.
-
-        A few more where another number would move the lines of some image by a fraction.
-        """
+        """Strips of `lines` lines, or all in one step where that is more than there are."""
         return Strips.without_windows(flow, lines).with_windows()
 
     @staticmethod
@@ -96,19 +94,31 @@ class Strips:
         (scale, unit), before, limits = found, _before(flow), _limits(flow)
         gaps = zip(limits, before, scale, strict=True)
         whole = _multiple(max(math.ceil((n - b) / s) for n, b, s in gaps), unit)
-        lines = min(_multiple(lines, unit), whole)
-        per_step = tuple(int(lines * s) for s in scale)
-        return Strips(flow, lines, -(-whole // lines), per_step, limits, before)
+        lines = min(lines, whole)
+        period = unit // math.gcd(lines, unit)
+        per_period = tuple(int(lines * period * s) for s in scale)
+        table = tuple(flow.reaches(before[-1] + r * lines) for r in range(period))
+        return Strips(flow, lines, -(-whole // lines), per_period, limits, table)
 
     def with_windows(self) -> Strips:
         return replace(self, unused=tuple(self._unused(k) for k in range(len(self.limits))))
 
+    @property
+    def period(self) -> int:
+        return len(self.table)
+
     def overlap(self, k: int) -> int:
-        """Lines of image k that a strip in the middle reads again after the strip above it."""
-        return self.flow.overlap(k, self.before)
+        """Most lines of image k that a strip in the middle reads again after the strip above it."""
+        return max(self.flow.overlap(k, made) for made in self.table)
+
+    def most(self, k: int) -> int:
+        """Most lines of image k that a step makes."""
+        steps = range(self.period)
+        return min(self.limits[k], max(self.reached(k, i) - self.reached(k, i - 1) for i in steps))
 
     def reached(self, k: int, i: int) -> int:
-        return self.before[k] + (i + 1) * self.per_step[k]
+        n, r = divmod(i + 1, self.period)
+        return self.table[r][k] + n * self.per_period[k]
 
     def made(self, k: int, i: int) -> LineRange:
         """Lines of image k that step i makes."""
@@ -149,9 +159,10 @@ class Strips:
         return min(lows, default=0)
 
     def steady(self) -> range:
-        """The steps that are alike but for where they are."""
+        """The steps that are alike but for where they are: whole periods."""
         alike = [i for i in range(self.steps) if self._is_steady(i)]
-        return range(alike[0], alike[-1] + 1) if len(alike) > 1 else range(0)
+        count = len(alike) // self.period
+        return range(alike[0], alike[0] + count * self.period) if count > 1 else range(0)
 
     def _is_steady(self, i: int) -> bool:
         last = len(self.limits) - 1
@@ -161,7 +172,7 @@ class Strips:
                 return False
             if k < last:
                 first, end = self.kept(k, i)
-                if end - first != self.overlap(k):
+                if end - first != self.flow.overlap(k, self.table[i % self.period]):
                     return False
         return True
 
@@ -198,4 +209,5 @@ def line_choices(flow: Flow) -> list[int]:
     whole = Strips.of(flow, 1 << 30).lines
     found = flow.scales()
     unit = 1 if found is None else found[1]
-    return sorted({_multiple(-(-whole // n), unit) for n in range(1, whole + 1)}, reverse=True)
+    equal = {_multiple(-(-whole // n), unit) for n in range(1, whole + 1)}
+    return sorted(equal | set(range(1, unit)), reverse=True)

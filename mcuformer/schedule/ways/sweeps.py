@@ -65,7 +65,7 @@ def _mean(em: TaskEmitter, piece: Region, target: Loc, choice: Choice) -> Steps:
         ops.pop()
     seen = line_graph(em, ops)
     strips, value = Strips.of(seen.flow, choice.lines), seen.names[-1]
-    lines = min(strips.per_step[-1], strips.limits[-1])
+    lines = strips.most(len(strips.limits) - 1)
     per_line = em.type(value).shape[0] // seen.flow.heights[-1]
     strip = em.rows_buffer(value, lines * per_line, f"{value}.lines")
     sums = RunningSums.of(em, mean, target)
@@ -87,7 +87,7 @@ class _Summed(StripSteps):
         if end > first:
             t = self.em.type(str(self.sums.op.inputs[0]))
             size, per = t.size_bytes // t.shape[0], t.shape[0] // self.images.flow.heights[-1]
-            count, line = (end - first) * per, Expr(first) + moved * self.strips.per_step[-1]
+            count, line = (end - first) * per, Expr(first) + moved * self.strips.per_period[-1]
             x = Loc(self.target.start, size, size, self.target.buffer)
             yield self.sums.add(x, Rows(line * per, Expr(count), count, count))
 

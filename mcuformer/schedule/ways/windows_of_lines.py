@@ -63,10 +63,20 @@ class Windows:
 
     def _window(self, k: int) -> Loc:
         """Room in front for the result of a depthwise convolution that lies in it."""
-        lines = max(self.strips.made(k, i)[1] - self.top(k, i) for i in range(self.strips.steps))
+        lines = max(
+            (self.strips.made(k, i)[1] - self.top(k, i) for i in self._used(k)),
+            default=0,
+        )
         front = max((self._shift(r, op) for r, op in self._inside(k)), default=0)
         loc = self._buffer(k, lines, "lines", front)
         return Loc(Expr(front), loc.stride, loc.row_bytes, loc.buffer)
+
+    def _used(self, k: int) -> Iterator[int]:
+        """The steps in which some lines of image k are there."""
+        for i in range(self.strips.steps):
+            (first, end), kept = self.strips.made(k, i), self.strips.kept(k, i)[0]
+            if min(first, kept) < end:
+                yield i
 
     def _buffer(self, k: int, lines: int, what: str, front: int = 0) -> Loc:
         """Room for some lines of image k."""
@@ -196,6 +206,8 @@ class Windows:
             yield self.copy(k, x, y, end - first)
             return
         y, old = window.at(first - self.top(k, i + 1)), self.strips.made(k, i)[0]
+        if x == y:
+            return
         border = min(end, max(first, old))
         for a, b in ((first, border), (border, end)):
             if b > a:
