@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from fuzz import attention, images, layers, modulation, moves
+from fuzz import attention, blocks, images, layers, modulation, moves
 from fuzz.choices import Blocks, Choices
 from fuzz.graph import Draw, Shape, TooLarge, small
 from fuzz.modes import Modes, draw_modes
@@ -31,7 +31,7 @@ class Ways(NamedTuple):
 WAYS: Mapping[str, Ways] = {
     "conv2d": Ways((images.token_conv, images.row_conv), (
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
-        images.patches, images.dilated, images.transposed)),
+        images.patches, images.dilated, images.transposed, blocks.inverted)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
     "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm, layers.l2_norm),
                       (images.channel_norm,)),

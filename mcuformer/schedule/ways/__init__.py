@@ -10,7 +10,9 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     windows.py    attention inside windows of rows, all of a window at once
     window_tiles.py   the same with a window's queries in tiles
     window_map.py   windows that are padded and cropped again, from and to the rows of the stream
-    conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
+    conv.py       convolutions, pools and the row-wise operations between them, a strip of lines at a
+                  time (flow.py says who reads what, strips.py which lines, windows_of_lines.py where
+                  they lie, over.py whether the target may lie over an input)
     embed.py      patches of an image that never exists whole
     patch_rows.py     patches of tokens: sub-sampled keys, merging in place
     mean.py, gather.py, join.py   means over tokens, rows by index, joined values and moves

@@ -1,0 +1,37 @@
+"""Draws of blocks of convolutions that run in strips of lines."""
+
+from __future__ import annotations
+
+from fuzz.graph import MOST_WEIGHTS, Draw, small
+
+
+def _pointwise(d: Draw, x: str, n: int) -> str:
+    _, c, h, w = d.shapes[x]
+    operands = [x, d.normal(n, c, 1, 1, scale=c**-0.5), d.normal(n, scale=0.2)]
+    return d.node("Conv", operands, (1, n, h, w))
+
+
+def _depthwise(d: Draw, x: str, side: int, stride: int) -> str:
+    _, c, h, w = d.shapes[x]
+    operands = [x, d.normal(c, 1, side, side, scale=1 / side), d.normal(c, scale=0.2)]
+    size = [(n - 1) // stride + 1 for n in (h, w)]
+    attrs = {"pads": [side // 2] * 4, "strides": [stride] * 2}
+    return d.node("Conv", operands, (1, c, *size), group=c, **attrs)
+
+
+def inverted(d: Draw, x: str) -> str | None:
+    """Wide, depthwise, narrow (MobileNetV2), perhaps around it a residual, perhaps another reader of x."""
+    _, c, h, w = d.shapes[x]
+    wide, side, stride = c * d.number(1, 4), d.one_of((3, 3, 5)), d.one_of((1, 1, 2))
+    if not small(wide, h, w) or wide * c > MOST_WEIGHTS:
+        return None
+    kind = d.one_of(("Relu", "HardSwish", "Sigmoid"))
+    y = d.node(kind, [_pointwise(d, x, wide)], (1, wide, h, w))
+    y = _depthwise(d, y, side, stride)
+    y = d.node(kind, [y], d.shapes[y]) if d.chance(70) else y
+    n = c if stride == 1 else d.number(1, 16)
+    y = _pointwise(d, y, n)
+    if stride > 1 or not d.chance(70):
+        return y
+    other = _pointwise(d, x, n) if d.chance(30) else x
+    return d.node("Add", [other, y], d.shapes[y])
