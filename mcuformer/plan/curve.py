@@ -76,9 +76,14 @@ def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     values, where = fr.emitter.values, fr.emitter.where
     at_target = where.get(region.target)
     target = OUTLET if at_target is None else at_target.buffer
-    rows: list[object] = [fr.mode, region.target in fr.emitter.leaving, at_target is None]
-    rows.append(tuple(n in region.copied for n in region.ops[0].inputs))
-    rows.append(tuple(op.outputs[0] in region.also for op in region.ops))
+    rows: list[object] = [fr.mode]
+    if at_target is None or region.target in fr.emitter.leaving:
+        rows += [region.target in fr.emitter.leaving, at_target is None]
+    if region.copied:
+        inputs = [n for op in region.ops for n in op.inputs]
+        rows.append(tuple(n in region.copied for n in inputs))
+    if region.also:
+        rows.append(tuple(op.outputs[0] in region.also for op in region.ops))
     for op in region.ops:
         rows.append(op.kind)
         rows += [

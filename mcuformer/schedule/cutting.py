@@ -41,7 +41,8 @@ class Atom:
 
 def cut(graph: Graph, regions: Sequence[Region], mode: str) -> list[Region]:
     """`regions`, but for runs by lines, which are cut anew."""
-    if not any(op.kind in LINES and not by_patches(graph, op) for op in graph.ops):
+    lines = [op for op in graph.ops if op.kind in LINES]
+    if all(by_patches(graph, op) for op in lines):
         return list(regions)
     counts = line_counts(graph.ops, graph)
     parts = _parts(graph, regions, counts)

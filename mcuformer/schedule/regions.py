@@ -61,8 +61,9 @@ class Region:
     @property
     def in_lines(self) -> bool:
         """Whether it runs in strips of lines."""
-        within = any(op.kind in CONVOLUTIONS for op in self.ops)
-        return within and self.attention is None and not self.modulates
+        if self.attention is not None or CONVOLUTIONS.isdisjoint([op.kind for op in self.ops]):
+            return False
+        return not self.modulates
 
     @property
     def modulates(self) -> bool:
