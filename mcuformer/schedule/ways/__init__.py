@@ -13,7 +13,6 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     conv.py       convolutions, pools and the row-wise operations between them, a strip of lines at a
                   time (flow.py says who reads what, strips.py which lines, windows_of_lines.py where
                   they lie, over.py whether the target may lie over an input)
-    conv.py       convolutions and pools, a strip of lines at a time (strips.py says which lines)
     modulate.py   focal modulation with whole images; channel_tiles.py: some channels at a time;
                   sweeps.py: strips of lines, once for the mean and once for the rows, in place
     embed.py      patches of an image that never exists whole
