@@ -14,10 +14,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
+from hrformer_heads import HEADS, Bottleneck, convolution, depthwise
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,35 +39,6 @@ class Sizes:
 
     def channels(self, branch: int) -> int:
         return self.width << branch
-
-
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Full, with its BatchNorm."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return [conv, nn.BatchNorm2d(outputs)]
-
-
-def depthwise(channels: int, stride: int = 1) -> list[nn.Module]:
-    """3x3, with its BatchNorm."""
-    conv = nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
-    return [conv, nn.BatchNorm2d(channels)]
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 and a residual; `middle` of the channels of the output is a quarter."""
-
-    def __init__(self, inputs: int, middle: int, separable: bool = False) -> None:
-        super().__init__()
-        window = depthwise(middle) if separable else convolution(middle, middle, 3)
-        self.body = nn.Sequential(
-            *convolution(inputs, middle, 1), nn.ReLU(), *window, nn.ReLU(),
-            *convolution(middle, 4 * middle, 1),
-        )  # fmt: skip
-        same = inputs == 4 * middle
-        self.skip = nn.Identity() if same else nn.Sequential(*convolution(inputs, 4 * middle, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.skip(x))
 
 
 class WindowAttention(nn.Module):
@@ -129,8 +100,9 @@ class Block(nn.Module):
         self.attention = WindowAttention(channels, heads)
         self.norm2 = nn.LayerNorm(channels, eps=1e-6)
         self.ffn = nn.Sequential(
-            *convolution(channels, hidden, 1), nn.GELU(), *depthwise(hidden), nn.GELU(),
-            *convolution(hidden, channels, 1), nn.GELU(),
+            *convolution(channels, hidden, 1, bias=True), nn.GELU(),
+            *depthwise(hidden, bias=True), nn.GELU(),
+            *convolution(hidden, channels, 1, bias=True), nn.GELU(),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -237,60 +209,6 @@ class HRFormer(nn.Module):
                 xs = module(xs)
             last = xs[-1]
         return self.head(xs)
-
-
-class KeyPoints(nn.Module):
-    """`count` maps at a quarter of the image's lines and columns."""
-
-    def __init__(self, sizes: Sizes, count: int) -> None:
-        super().__init__()
-        self.maps = nn.Conv2d(sizes.width, count, 1)
-
-    def forward(self, xs: list[Tensor]) -> Tensor:
-        return self.maps(xs[0])
-
-
-class Mask(nn.Module):
-    """Scores of `count` classes for every pixel of the first branch, which sees all others."""
-
-    def __init__(self, sizes: Sizes, count: int) -> None:
-        super().__init__()
-        total = sum(sizes.channels(i) for i in range(1 + len(sizes.modules)))
-        self.mix = nn.Sequential(*convolution(total, total, 1), nn.ReLU())
-        self.maps = nn.Conv2d(total, count, 1)
-
-    def forward(self, xs: list[Tensor]) -> Tensor:
-        size = list(xs[0].shape[2:])
-        rest = [functional.interpolate(x, size=size, mode="bilinear") for x in xs[1:]]
-        return self.maps(self.mix(torch.cat([xs[0], *rest], 1)))
-
-
-class Classes(nn.Module):
-    """Branches widened and added from fine to coarse, then one vector."""
-
-    def __init__(self, sizes: Sizes, count: int) -> None:
-        super().__init__()
-        middles = [sizes.stem // 2 << i for i in range(1 + len(sizes.modules))]
-        outs = [4 * middle for middle in middles]
-        self.widen = nn.ModuleList(
-            Bottleneck(sizes.channels(i), middle, separable=True)
-            for i, middle in enumerate(middles)
-        )
-        self.down = nn.ModuleList(
-            nn.Sequential(*depthwise(fine, 2), *convolution(fine, coarse, 1), nn.ReLU())
-            for fine, coarse in pairwise(outs)
-        )
-        self.last = nn.Sequential(*convolution(outs[-1], 2 * outs[-1], 1), nn.ReLU())
-        self.classes = nn.Linear(2 * outs[-1], count)
-
-    def forward(self, xs: list[Tensor]) -> Tensor:
-        y = self.widen[0](xs[0])
-        for down, widen, x in zip(self.down, self.widen[1:], xs[1:], strict=True):
-            y = down(y) + widen(x)
-        return self.classes(self.last(y).mean((2, 3)))
-
-
-HEADS = {"classes": Classes, "keypoints": KeyPoints, "mask": Mask}
 
 
 @torch.no_grad()

@@ -16,20 +16,20 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule.order import Piece, best_order
 from mcuformer.schedule.regions import ATTENTION, CONVOLUTIONS, PICKS, TOKENWISE, VIEWS, activations
 
-HEAVY = {ATTENTION} | CONVOLUTIONS  # they want room of their own beside what lives
+HEAVY = CONVOLUTIONS | {ATTENTION}  # they want room of their own beside what lives
 STREAMED = TOKENWISE | CONVOLUTIONS | PICKS
 
 
 @dataclass(slots=True, eq=False)
-class Group:
+class Bundle:
     """Operations that run together; `place`: of the first in the graph. The last one's result leaves
     it, under `names`: its own and those of its views."""
 
     place: int
     ops: list[Op]
     size: int
-    before: dict[Group, None]  # in order
-    after: dict[Group, None]
+    before: dict[Bundle, None]  # in order
+    after: dict[Bundle, None]
     names: set[str] = field(default_factory=set)
     kept: bool = False
 
@@ -70,7 +70,7 @@ def _with_views(graph: Graph, ops: Iterable[Op]) -> Iterator[Op]:
         yield from after(op.outputs[0])
 
 
-def grouped(graph: Graph, mode: str) -> list[Group]:
+def grouped(graph: Graph, mode: str) -> list[Bundle]:
     """Groups in an order that respects what they read; no two can be joined without loss."""
     alive = dict.fromkeys(_single(graph, mode))
     _join(alive, (_is_fused,))  # first: a block must not begin with the end of a sum
@@ -78,13 +78,13 @@ def grouped(graph: Graph, mode: str) -> list[Group]:
     return _sorted(alive)
 
 
-def _single(graph: Graph, mode: str) -> list[Group]:
+def _single(graph: Graph, mode: str) -> list[Bundle]:
     """A group for every operation that is no view, and for every input in the arena."""
-    makers: dict[str, Group] = {}
-    found: list[Group] = []
+    makers: dict[str, Bundle] = {}
+    found: list[Bundle] = []
     for i, name in enumerate(graph.inputs):
         if i or mode == "resident":
-            makers[name] = Group(-1, [], graph.type(name).size_bytes, {}, {}, {name})
+            makers[name] = Bundle(-1, [], graph.type(name).size_bytes, {}, {}, {name})
             found.append(makers[name])
     for place, op in enumerate(graph.ops):
         sources = [makers[n] for n in activations(graph, op) if n in makers]
@@ -94,7 +94,7 @@ def _single(graph: Graph, mode: str) -> list[Group]:
                 source.names.add(op.outputs[0])
             continue
         size = graph.type(op.outputs[0]).size_bytes
-        group = Group(place, [op], size, dict.fromkeys(sources), {}, {op.outputs[0]})
+        group = Bundle(place, [op], size, dict.fromkeys(sources), {}, {op.outputs[0]})
         makers[op.outputs[0]] = group
         found.append(group)
         for source in group.before:
@@ -105,7 +105,7 @@ def _single(graph: Graph, mode: str) -> list[Group]:
     return found
 
 
-def _join(alive: dict[Group, None], ways: Sequence[Callable[[Group, Group], bool]]) -> None:
+def _join(alive: dict[Bundle, None], ways: Sequence[Callable[[Bundle, Bundle], bool]]) -> None:
     """Groups are taken into the only one that reads them, where one of `ways` says that nothing is lost."""
     todo = list(alive)
     while todo:
@@ -119,7 +119,7 @@ def _join(alive: dict[Group, None], ways: Sequence[Callable[[Group, Group], bool
             todo += [reader, *group.before, *(g for b in group.before for g in b.after)]
 
 
-def _is_series(group: Group, reader: Group) -> bool:
+def _is_series(group: Bundle, reader: Bundle) -> bool:
     """One after the other. What joins branches may wait for room before a block begins."""
     if len(reader.before) != 1:
         return False
@@ -127,12 +127,12 @@ def _is_series(group: Group, reader: Group) -> bool:
     return small or not group.before or (len(group.before) == 1 and _dies(group))
 
 
-def _dies(group: Group) -> bool:
+def _dies(group: Bundle) -> bool:
     """Whether nothing else reads what it is made of."""
     return all(len(source.after) == 1 for source in group.before)
 
 
-def _is_bypass(group: Group, reader: Group) -> bool:
+def _is_bypass(group: Bundle, reader: Bundle) -> bool:
     """Beside another way from the same value to the same reader: a residual, or the like of it."""
     if len(group.before) != 1:
         return False
@@ -143,19 +143,19 @@ def _is_bypass(group: Group, reader: Group) -> bool:
     )
 
 
-def _is_fused(group: Group, reader: Group) -> bool:
+def _is_fused(group: Bundle, reader: Bundle) -> bool:
     """Row by row into what works row by row, which regions.py does not part."""
     users = [op for op in reader.ops if not group.names.isdisjoint(op.inputs)]
     return group.ops[-1].kind in TOKENWISE and [op.kind in TOKENWISE for op in users] == [True]
 
 
-def _is_streamed(group: Group, reader: Group) -> bool:
+def _is_streamed(group: Bundle, reader: Bundle) -> bool:
     """Larger than what it is made of, which may as well wait for the reader."""
     read = sum(g.size for g in group.before)
     return bool(group.before) and read <= group.size and group.ops[-1].kind in STREAMED
 
 
-def _take(group: Group, reader: Group) -> None:
+def _take(group: Bundle, reader: Bundle) -> None:
     del reader.before[group]
     for source in group.before:
         del source.after[group]
@@ -165,7 +165,7 @@ def _take(group: Group, reader: Group) -> None:
     reader.place = min(group.place, reader.place)
 
 
-def _sorted(groups: Iterable[Group]) -> list[Group]:
+def _sorted(groups: Iterable[Bundle]) -> list[Bundle]:
     """What was earlier in the graph first, as far as dependences allow."""
     waiting = {g: len(g.before) for g in groups}
     table = {(g.place, i): g for i, g in enumerate(waiting)}

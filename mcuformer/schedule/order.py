@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mcuformer.util.speed import record
 
-MOST = 512
+MOST_SETS = 512
 
 
 @record(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class Piece:
 
 
 @record(frozen=True, slots=True)
-class Cost:
+class Tally:
     """The most bytes alive at a time, then the sum over pieces of weight x bytes alive."""
 
     peak: int
     area: int
 
-    def __lt__(self, other: Cost) -> bool:
+    def __lt__(self, other: Tally) -> bool:
         return (self.peak, self.area) < (other.peak, other.area)
 
 
@@ -79,7 +79,7 @@ class _Table:
         return _State(max(state.peak, most), area, live, i, state)
 
 
-def best_order(pieces: Sequence[Piece], most: int = MOST) -> tuple[int, ...]:
+def best_order(pieces: Sequence[Piece], most: int = MOST_SETS) -> tuple[int, ...]:
     """The order of `pieces` (given in one that respects what they read) of least peak, then least area."""
     table = _Table.of(pieces)
     given = cost_of(pieces, range(len(pieces)))
@@ -99,7 +99,7 @@ def best_order(pieces: Sequence[Piece], most: int = MOST) -> tuple[int, ...]:
             found = dict(kept[:most])
         states = found
     last = next(iter(states.values()), None)
-    if last is None or not Cost(*_key(last)) < given:
+    if last is None or not Tally(*_key(last)) < given:
         return tuple(range(len(pieces)))
     order = []
     while last.before is not None:
@@ -108,13 +108,13 @@ def best_order(pieces: Sequence[Piece], most: int = MOST) -> tuple[int, ...]:
     return tuple(reversed(order))
 
 
-def cost_of(pieces: Sequence[Piece], order: Sequence[int]) -> Cost:
+def cost_of(pieces: Sequence[Piece], order: Sequence[int]) -> Tally:
     table, state, done = _Table.of(pieces), _State(0, 0, 0, -1, None), 0
     for i in order:
         assert not table.needs[i] & ~done, "a piece runs before what it reads"
         state = table.step(state, done, i)
         done |= 1 << i
-    return Cost(state.peak, state.area)
+    return Tally(state.peak, state.area)
 
 
 def _key(state: _State) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.rewrites.edit import Rewrite
 
-Grid = tuple[int, int, int]  # columns, and how often a line and a column is repeated
+Growth = tuple[int, int, int]  # columns, and how often a line and a column is repeated
 
 
 def nearest_lines(graph: Graph) -> Graph:
@@ -27,7 +27,7 @@ def nearest_lines(graph: Graph) -> Graph:
     return edit.done()
 
 
-def _repeats(graph: Graph, op: Op) -> Grid | None:
+def _repeats(graph: Graph, op: Op) -> Growth | None:
     if op.kind != "gather":
         return None
     index, rows = np.asarray(op.attrs["indices"]), graph.type(str(op.inputs[0])).shape[0]
@@ -45,7 +45,7 @@ def _repeats(graph: Graph, op: Op) -> Grid | None:
     return (width, down, across) if same else None
 
 
-def _resize(edit: Rewrite, op: Op, grid: Grid) -> None:
+def _resize(edit: Rewrite, op: Op, grid: Growth) -> None:
     width, down, across = grid
     rows, channels = edit.graph.type(str(op.inputs[0])).shape
     height = rows // width
