@@ -48,12 +48,31 @@ class _Walk:
 
     def _stays(self, op: Op, order: Order) -> bool:
         """Whether `op` could be computed in this order, which it then was."""
+        if any(n in self.behind and self._is_left(n) for n in op.inputs if n is not None):
+            return False
         inputs = [self._in_order(n, order) for n in op.inputs]
         if any(new is None is not old for new, old in zip(inputs, op.inputs, strict=True)):
             return False
         self.edit.emit(op, inputs)
         self.behind[op.outputs[0]] = op.outputs[0], order
         return True
+
+    def _is_left(self, name: str) -> bool:
+        """Whether a branch from a value leaves the rows before it comes back to their sum: a wider value
+        would then be reversed, and the stream as well."""
+        readers = self.graph.consumers()[name]
+        if len(readers) < 2:
+            return False
+        for reader in readers:
+            last: Op | None = reader
+            while last is not None and last.kind in ROW_WISE and not self._is_sum(last):
+                last = self.edit.only_reader(last.outputs[0])
+            if last is None or not (_is_permutation(self.graph, last) or self._is_sum(last)):
+                return True
+        return False
+
+    def _is_sum(self, op: Op) -> bool:
+        return op.kind == "add" and all(self.graph.const(n) is None for n in op.inputs)
 
     def _permute(self, op: Op, x: str, order: Order) -> None:
         if x not in self.behind and self._meets_its_sum(op, _inverse(order)):
