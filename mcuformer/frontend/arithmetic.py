@@ -39,7 +39,8 @@ def add(emit: Emitter, a: Operand, b: Operand) -> View:
     biased = _add_bias(view, const) if isinstance(view.base, Scores) else None
     if biased is not None:
         return biased
-    if const.min() < products.HIDDEN <= const.max():  # a mask, and no range of numbers
+    # a mask, and no range of numbers
+    if const.min() < products.HIDDEN <= const.max() <= -products.HIDDEN:
         return products.biased(emit, view, const)
     view = _before_const(emit, view, const) if view.scale else emit.unscaled(view)
     assert isinstance(view.base, Tensor)

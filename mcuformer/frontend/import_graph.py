@@ -179,7 +179,8 @@ def _op(index: int, node: NodeProto, folder: Path | None, opset: int, depth: int
     if broken:
         attrs["error"] = broken
     for key in {"to", "output_dtype"} & set(attrs):
-        attrs[key] = dtype_of(int(attrs[key])) or "unsupported"
+        given = attrs[key]
+        attrs[key] = (dtype_of(given) if isinstance(given, int) else None) or "unsupported"
     return Op(
         kind, _module(node), tuple(i or None for i in node.input),
         tuple(node.output), attrs, (raw,),

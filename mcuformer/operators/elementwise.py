@@ -88,7 +88,7 @@ _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",), sums=Sums(
     lambda op, graph: 4 * kernels.channels_of(op, graph), "mcf_mean_finish",
     lambda op, graph: 8 * kernels.channels_of(op, graph)))  # fmt: skip
 _PLAIN: Mapping[str, Any] = {"nominal": as_it_is, "macs": none}
-_SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Where", "Col2Im"))
+_SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Mean", "Where", "Col2Im"))
 _PRODUCT = Lowering(
     "lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow", "RotaryEmbedding")
 )
@@ -118,6 +118,7 @@ ROWS = (
           {"argmax": _INDEX}, _ARGMAX, _cost("argmax"), frozenset(), counted=None, **_PLAIN),
     IntOp("q_mean", named("x:-1", "bias:0", "mult:0", "offset:0"), "mean", _mean, evaluate.q_mean,
           {"mean": Lowering("lower_simple.lower_mean",
-          onnx=("ReduceMean", "ReduceSum", "GlobalAveragePool"))}, _MEAN, _cost("mean"),
+          onnx=("ReduceMean", "ReduceSum", "ReduceL1", "ReduceLogSum", "ReduceLogSumExp",
+                "GlobalAveragePool"))}, _MEAN, _cost("mean"),
           frozenset({"shift", "acc_shift"}), counted="bias", **_PLAIN),
 )  # fmt: skip

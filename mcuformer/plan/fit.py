@@ -43,7 +43,7 @@ class Curve:
         if absorbed not in self.skeletons:
             whole = absorb(self.graph, absorbed) if absorbed else self.graph
             same = whole is self.exact.source
-            made = self.exact if same else skeleton(whole, self.input_mode)
+            made = self.exact if same else skeleton(whole, self.input_mode, self.exact)
             self.skeletons[absorbed] = whole, made
         return self.skeletons[absorbed]
 
@@ -81,7 +81,7 @@ def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = Non
     shapes = outline(graph)
     exact = skeleton(shapes, input_mode)
     names = tuple(absorbable(graph))
-    other = skeleton(absorb(shapes, names), input_mode) if names else None
+    other = skeleton(absorb(shapes, names), input_mode, exact) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
     points = tuple(trade_off(book, exact, other, memo, keys))
     known = {names: (other.source, other)} if other is not None and graph is shapes else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph
@@ -11,7 +11,7 @@ from mcuformer.operators.row import Movement
 from mcuformer.operators.table import INT_OPS
 from mcuformer.schedule.branches import in_best_order
 from mcuformer.schedule.columns import split_column_views
-from mcuformer.schedule.cutting import cut
+from mcuformer.schedule.cutting import cut, cut_like
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.outlets import handed_out, outlet
 from mcuformer.schedule.places import Loc
@@ -89,15 +89,31 @@ class Skeleton:
         )
 
 
-def skeleton(graph: Graph, mode: str) -> Skeleton:
-    source, graph = graph, in_best_order(copies_first(split_column_views(graph)), mode)
+def skeleton(graph: Graph, mode: str, like: Skeleton | None = None) -> Skeleton:
+    """`like`: of the same network with other attentions, whose regions these are in that order."""
+    source, graph = graph, copies_first(split_column_views(graph))
+    if like is None:
+        graph = in_best_order(graph, mode)
+        regions = tuple(cut(graph, split(graph), mode))
+    else:
+        regions = tuple(cut_like(graph, split(graph), like.regions))
+        graph = _in_order_of(graph, regions)
     names = [op.name for op in graph.ops]
     assert len(set(names)) == len(names), "two operations share a name"
-    regions = tuple(cut(graph, split(graph), mode))
     ids = {op.name: i for i, op in enumerate(op for op in graph.ops if op.kind not in VIEWS)}
     em = TaskEmitter(graph, dict(graph.values), ids, leaving=leaving(graph))
     Storage(em, graph, list(regions), mode).assign()
     return Skeleton(source, graph, regions, em, mode)
+
+
+def _in_order_of(graph: Graph, regions: Sequence[Region]) -> Graph:
+    """The graph itself where its regions run in its own order."""
+    places = graph.places()
+    ends = [places[region.ops[-1].name] for region in regions]
+    if ends == sorted(ends):
+        return graph
+    ops = {op.name: op for region in regions for op in region.ops}
+    return graph.replace(ops=tuple(ops.values()))
 
 
 def emit_region(em: TaskEmitter, region: Region, choice: Choice) -> Steps:

@@ -56,6 +56,18 @@ def cut(graph: Graph, regions: Sequence[Region], mode: str) -> list[Region]:
     return found
 
 
+def cut_like(graph: Graph, regions: Sequence[Region], like: Sequence[Region]) -> list[Region]:
+    """`regions` as those of the same network with other attentions: the choices of one are the other's."""
+    given = {region.target: region for region in regions}
+    ops = {op.name: op for op in graph.ops}
+    return [
+        given[r.target]
+        if r.attention is not None
+        else Region(r.target, tuple(ops[o.name] for o in r.ops), copied=r.copied, also=r.also)
+        for r in like
+    ]
+
+
 def _parts(
     graph: Graph, regions: Sequence[Region], counts: Mapping[str, int]
 ) -> list[tuple[list[Region], bool]]:

@@ -45,7 +45,8 @@ class Storage:
             self._note_read(value, last)
         for i, region in enumerate(self.regions):
             for name in region.also:
-                self.em.where.setdefault(name, self._own(name, self.graph.producers()[name]))
+                if name not in self.em.where:
+                    self.em.where[name] = self._own(name, self.graph.producers()[name])
                 self._note_read(name, last)
             value = region.target
             if value in self.em.where or needs_no_bytes(self.em, region):

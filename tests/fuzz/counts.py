@@ -24,6 +24,10 @@ UNDRAWN = {
     "Attention": "as the MatMul, Softmax and masks that are drawn",
     "RotaryEmbedding": "as the Mul, Add and moves that are drawn",
     "ScatterND": "as GatherND and Concat, which it becomes",
+    **dict.fromkeys(
+        ("Log", "Asin", "Acos", "Acosh", "Atanh"),
+        "of some numbers only; raw draws have them (RAW=1)",
+    ),
     "DepthToSpace": "where SpaceToDepth finds no even sides",
 }
 """ONNX operators that are compiled or moved and need not be drawn, and why."""

@@ -9,7 +9,8 @@ from mcuformer.ir.functions import FUNCTIONS
 
 MOST_K = 4096
 LEAST_NORM = 5  # of fewer channels little more than signs would be left
-_SPELLINGS = [s for row in FUNCTIONS.values() for s in row.onnx if not s.domain]
+_ANYWHERE = [row for row in FUNCTIONS.values() if row.domain is None]  # numbers may be any
+_SPELLINGS = [s for row in _ANYWHERE for s in row.onnx if not s.domain]
 SIMPLE = [s for s in _SPELLINGS if not s.numbers]
 WITH_NUMBERS = [s for s in _SPELLINGS if s.numbers]
 BOUNDS = (

@@ -89,7 +89,7 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
     for _ in range(3):
         graph = whole_outline(space.decode(space.draw(random)))
         exact = skeleton(graph, mode)
-        other = skeleton(absorb(graph, tuple(absorbable(graph))), mode)
+        other = skeleton(absorb(graph, tuple(absorbable(graph))), mode, exact)
         twins = {r.target: r for r in other.regions}
         for region in exact.regions:
             found = [(exact, region, f) for f in listed(options.exact_trials(book, exact, region))]

@@ -56,24 +56,37 @@ MCF_COLD int map_invoke(
         &map__Conv_1, arena + map__Relu_lines__at, 4, NULL, arena + map__Conv_1__at + 120, 5, 1,
         arena + map__Conv_1_scratch__at);
     MCF_TRACE(1, arena + map__Conv_1__at + 120, 24, 24, 5, 1);
-    MCF_LAYER(2); /* Resize [12x16x3] 4 lines */
+    MCF_LAYER(2); /* Resize [12x16x3] 1 lines */
     mcf_resize(
-        &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 0, 4,
+        &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 0, 1,
         arena + map__Resize_scratch__at);
-    MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 0, 4);
-    status = write(write_ctx, (const int8_t *)(arena + map__Resize_lines__at), 0, 4);
+    MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 0, 1);
+    status = write(write_ctx, (const int8_t *)(arena + map__Resize_lines__at), 0, 1);
     if (status) return status;
+    /* Resize: strips of lines */
+    for (int32_t t = 0; t < 5; t += 1) {
+        MCF_LAYER(2); /* Resize [12x16x3] 1 lines */
+        mcf_resize(
+            &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 2 * t + 1, 1,
+            arena + map__Resize_scratch__at);
+        MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 2 * t + 1, 1);
+        status = write(
+            write_ctx, (const int8_t *)(arena + map__Resize_lines__at), (unsigned)(2 * t + 1), 1);
+        if (status) return status;
+        mcf_resize(
+            &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 2 * t + 2, 1,
+            arena + map__Resize_scratch__at);
+        MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 2 * t + 2, 1);
+        status = write(
+            write_ctx, (const int8_t *)(arena + map__Resize_lines__at), (unsigned)(2 * t + 2), 1);
+        if (status) return status;
+    }
+    MCF_LAYER(2); /* Resize [12x16x3] 1 lines */
     mcf_resize(
-        &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 4, 4,
+        &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 11, 1,
         arena + map__Resize_scratch__at);
-    MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 4, 4);
-    status = write(write_ctx, (const int8_t *)(arena + map__Resize_lines__at), 4, 4);
-    if (status) return status;
-    mcf_resize(
-        &map__Resize, arena + map__Conv_1__at, 0, arena + map__Resize_lines__at, 8, 4,
-        arena + map__Resize_scratch__at);
-    MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 8, 4);
-    status = write(write_ctx, (const int8_t *)(arena + map__Resize_lines__at), 8, 4);
+    MCF_TRACE(2, arena + map__Resize_lines__at, 48, 48, 11, 1);
+    status = write(write_ctx, (const int8_t *)(arena + map__Resize_lines__at), 11, 1);
     if (status) return status;
     MCF_LAYER(3);
     return 0;
@@ -98,7 +111,7 @@ static const uint32_t map__tensor_bytes__own[3] = {
 const mcf_model_t map_model = {
     .name = "map",
     .id = map_id,
-    .arena_bytes = 496,
+    .arena_bytes = 472,
     .line_bytes = 16,
     .lines = 6,
     .tensor_bytes = map__tensor_bytes__own,
