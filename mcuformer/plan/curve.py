@@ -128,7 +128,7 @@ def _options(
     order: list[tuple[object, ...]] = []
     for region, shapes in zip(fr.regions, keys, strict=True):
         twin = twins.get(region.target)
-        same = twin is None or [o.name for o in twin.ops] == [o.name for o in region.ops]
+        same = twin is None or {o.name for o in twin.ops} == {o.name for o in region.ops}
         key: tuple[object, ...] = (shapes, not same)
         order.append(key)
         if key in memo:

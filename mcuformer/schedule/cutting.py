@@ -60,12 +60,23 @@ def cut_like(graph: Graph, regions: Sequence[Region], like: Sequence[Region]) ->
     """`regions` as those of the same network with other attentions: the choices of one are the other's."""
     given = {region.target: region for region in regions}
     ops = {op.name: op for op in graph.ops}
-    return [
-        given[r.target]
-        if r.attention is not None
-        else Region(r.target, tuple(ops[o.name] for o in r.ops), copied=r.copied, also=r.also)
-        for r in like
-    ]
+    made = [_alike(r, given, ops) for r in like]
+    known = {r.target for r in made if r is not None}
+    others = iter([r for r in regions if r.target not in known])  # their targets have other names
+    return [r if r is not None else next(others) for r in made]
+
+
+def _alike(region: Region, given: Mapping[str, Region], ops: Mapping[str, Op]) -> Region | None:
+    """What makes the same value; of a run's regions the same operations."""
+    if region.target in given and (region.attention is not None or not region.in_lines):
+        same = given[region.target]
+        names = {op.name for op in same.ops}
+        if region.attention is not None or names == {op.name for op in region.ops}:
+            return same
+    if any(op.name not in ops for op in region.ops):
+        return given.get(region.target)
+    inner = tuple(ops[op.name] for op in region.ops)
+    return Region(region.target, inner, copied=region.copied, also=region.also)
 
 
 def _parts(
