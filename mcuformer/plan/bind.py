@@ -93,7 +93,7 @@ class Binding(Sketch):
             choices, book, em = self.choices(job), self.book, self.em
             instructions = book.instructions(job, em, job.rows, choices)
             tail = book.instructions(job, em, job.tail, choices)
-            read = weight_bytes_read(job, em, choices)
+            read = int(weight_bytes_read(job, em, job.rows))
             function = function or kernel_of(job.op).function_of(job.op, em)
         return Call(
             kernel=function,

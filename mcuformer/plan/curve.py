@@ -31,6 +31,7 @@ class CurvePoint:
 
     limit_bytes: int
     instructions: int
+    weight_bytes_read: int
     latent: bool
     options: tuple[Options, ...]
     places: tuple[int, ...]  # of every region's choice among its options
@@ -119,7 +120,12 @@ Memo = dict[tuple[object, ...], Options]
 
 
 def _options(
-    book: CostBook, fr: Skeleton, other: Skeleton | None, memo: Memo, keys: Sequence[object]
+    book: CostBook,
+    fr: Skeleton,
+    other: Skeleton | None,
+    memo: Memo,
+    keys: Sequence[object],
+    read_price: int,
 ) -> list[Options]:
     """Of every region; what none is known of is emitted first, then costed together."""
     twins = {r.target: r for r in other.regions} if other else {}
@@ -129,7 +135,7 @@ def _options(
     for region, shapes in zip(fr.regions, keys, strict=True):
         twin = twins.get(region.target)
         same = twin is None or {o.name for o in twin.ops} == {o.name for o in region.ops}
-        key: tuple[object, ...] = (shapes, not same)
+        key: tuple[object, ...] = (shapes, not same, read_price)
         order.append(key)
         if key in memo:
             found[key] = memo[key]
@@ -137,7 +143,7 @@ def _options(
             new[key] = trials(book, fr, region, other, None if same else twin)
     learn_all(book, (m for tried in new.values() for m in tried.measurements), BUDGETS)
     for at, tried in new.items():
-        found[at] = keep(memo, at, options(tried))
+        found[at] = keep(memo, at, options(tried, read_price))
     return [found[at] for at in order]
 
 
@@ -147,34 +153,40 @@ def trade_off(
     other: Skeleton | None = None,
     memo: Memo | None = None,
     keys: Sequence[object] | None = None,
+    read_price: int = 0,
 ) -> list[CurvePoint]:
     """Points with rising instructions and falling limits: what the model can trade.
 
     `other` is the skeleton of the graph whose attentions have absorbed weights, where there are any.
     `memo` keeps the options of regions from one model to the next (the search plans thousands).
-    `keys` are the regions' signatures, where they are known.
+    `keys` are the regions' signatures, where they are known. `read_price`: instructions that reading a byte
+    of weights counts for, in choosing and in what rises along the points.
     """
     memo = {} if memo is None else memo
     keys = keys or [signature(fr, r) for r in fr.regions]
-    table = _options(book, fr, other, memo, keys)
-    # Along a region's options peaks rise and instructions fall: the last one that fits is the best.
+    table = _options(book, fr, other, memo, keys, read_price)
+    # Along a region's options peaks rise and costs fall: the last one that fits is the best.
     peaks = [live + o.peak for live, o in zip(outside_live(fr), table, strict=True)]
     floor = max((int(p[0]) for p in peaks), default=0)
     limits = np.unique(
         np.concatenate([np.array([floor], np.int64), *(p[p > floor] for p in peaks)])
     )
     chosen = [p.searchsorted(limits, "right") - 1 for p in peaks]
-    totals, latent = np.zeros_like(limits), np.zeros(len(limits), np.bool_)
+    totals, read = np.zeros_like(limits), np.zeros_like(limits)
+    latent = np.zeros(len(limits), np.bool_)
     for region, o, at in zip(fr.regions, table, chosen, strict=True):
-        totals += times(fr.graph, region.ops[-1]) * o.cost[at]
+        count = times(fr.graph, region.ops[-1])
+        totals += count * o.cost[at]
+        read += count * o.read[at]
         if region.attention is not None and is_latent(fr, region):
             latent |= o.absorbed[at]
     better = np.ones(len(limits), np.bool_)  # than every lower limit
-    better[1:] = totals[1:] < np.minimum.accumulate(totals)[:-1]
-    columns = (a[better].tolist() for a in (limits, totals, latent))
+    priced = totals + read_price * read
+    better[1:] = priced[1:] < np.minimum.accumulate(priced)[:-1]
+    columns = (a[better].tolist() for a in (limits, totals, read, latent))
     places = zip(*(at[better].tolist() for at in chosen), strict=True)
     all_options = tuple(table)
     return [
-        CurvePoint(limit, total, from_latent, all_options, at)
-        for at, limit, total, from_latent in zip(places, *columns, strict=True)
+        CurvePoint(limit, total, weights, from_latent, all_options, at)
+        for at, limit, total, weights, from_latent in zip(places, *columns, strict=True)
     ][::-1]

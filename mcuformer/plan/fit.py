@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from mcuformer.errors import DoesNotFitError
 from mcuformer.ir.graph import Graph
@@ -14,18 +15,22 @@ from mcuformer.operators.outline import outline
 from mcuformer.plan.assemble import Made, assemble, sketch
 from mcuformer.plan.curve import CurvePoint, Memo, signature, trade_off
 from mcuformer.plan.repeat import Repeats, repeats
-from mcuformer.plan.select import MODES, select
+from mcuformer.plan.select import MODES, reads_much, select, thriftier
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Skeleton, skeleton
 
+# CPU cycles for a byte of weights from a QSPI flash (two of its clocks, a third of the CPU's).
+READ_PRICE = 6
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """What a model can trade: SRAM for instructions.
 
+    `thrifty`: its points where reading weights has a price, made when they are asked for.
     `exact` is the skeleton of the outline of `graph`, where choices were made; `skeletons` keeps those of
     `graph` itself by the attentions that are absorbed.
     """
@@ -35,6 +40,7 @@ class Curve:
     book: CostBook
     exact: Skeleton
     points: tuple[CurvePoint, ...]
+    thrifty: Callable[[], Sequence[CurvePoint]]
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
     skeletons: dict[tuple[str, ...], tuple[Graph, Skeleton]] = field(default_factory=dict)
 
@@ -84,8 +90,13 @@ def curve(graph: Graph, input_mode: str, book: CostBook, memo: Memo | None = Non
     other = skeleton(absorb(shapes, names), input_mode, exact) if names else None
     keys = tuple(signature(exact, r) for r in exact.regions)
     points = tuple(trade_off(book, exact, other, memo, keys))
+
+    @cache
+    def thrifty() -> Sequence[CurvePoint]:
+        return trade_off(book, exact, other, memo, keys, READ_PRICE)
+
     known = {names: (other.source, other)} if other is not None and graph is shapes else {}
-    return Curve(graph, input_mode, book, exact, points, keys, known)
+    return Curve(graph, input_mode, book, exact, points, thrifty, keys, known)
 
 
 def place(
@@ -163,6 +174,8 @@ def fit(
     limit = most
     while True:
         point = select(points, optimize, limit, max_instructions)
+        if optimize == "ram" and reads_much(points, point):
+            point = thriftier(points, trade.thrifty(), point, limit, max_instructions)
         graph, fr = trade.skeleton(_absorbed(trade.exact, point))
         same = repeats(fr, trade.keys, point.choices)
         program, own = sketch(fr, point.choices, trade.book, same.kept)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import Draft, Measurement, draft, draft_windows
-from mcuformer.price.menus import order_by
+from mcuformer.price.menus import Counts, order_by
 from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import JOINS, MEANS, PICKS, VIEWS, Choice, Region
@@ -36,35 +36,38 @@ BUDGETS = (
     0, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152, 65536,
 )  # fmt: skip
 
-Found = tuple[NDArray[np.int64], NDArray[np.int64]]  # (peak, cost), each [tiles, budgets]
+Found = tuple[Counts, Counts, Counts]  # (peak, cost, read), each [tiles, budgets]
 
 
 @record(frozen=True, slots=True, eq=False)
 class Options:
     """The Pareto set of a region: along it `peak` of its own bytes rises and `cost` in instructions falls.
+    `read`: bytes of weights that are read; where those have a price, it is the sum that falls.
 
     A choice is made when it is asked for: of a hundred, the search wants one.
     """
 
     peak: NDArray[np.int64]
     cost: NDArray[np.int64]
+    read: NDArray[np.int64]
     absorbed: NDArray[np.bool_]  # which are schedules of the region with absorbed weights
     choice: Callable[[int], Choice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
-    """What some choices cost: `peak` of the region's own bytes and `cost` in instructions."""
+    """What some choices cost: see `Options`."""
 
     peak: NDArray[np.int64]
     cost: NDArray[np.int64]
+    read: NDArray[np.int64]
     choice: Callable[[int], Choice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One way of a region, emitted and not yet measured. `sheet` makes what is found of the (peak,
-    cost) of every measurement."""
+    cost, read) of every measurement."""
 
     measurements: tuple[Measurement, ...]
     sheet: Callable[..., Sheet]
@@ -96,22 +99,23 @@ def trials(
     return Trials(tuple(exact_trials(book, fr, region)), tuple(absorbed))
 
 
-def options(tried: Trials) -> Options:
-    """What a region can choose from."""
+def options(tried: Trials, read_price: int = 0) -> Options:
+    """What a region can choose from, where reading a byte of weights costs as much as `read_price` instructions."""
     sheets = [trial.made() for trial in tried.exact]
     exact = sum(len(s.peak) for s in sheets)
     sheets += [trial.made() for trial in tried.absorbed]
-    peak, cost = (np.concatenate([getattr(s, n) for s in sheets]) for n in ("peak", "cost"))
+    columns = ("peak", "cost", "read")
+    peak, cost, read = (np.concatenate([getattr(s, n) for s in sheets]) for n in columns)
     first = [0, *accumulate(len(s.peak) for s in sheets)]
     makers = [s.choice for s in sheets]
-    kept = front(peak, cost)
+    kept = front(peak, cost + read_price * read if read_price else cost)
     places = kept.tolist()
 
     def choice(i: int) -> Choice:
         which = bisect_right(first, places[i]) - 1
         return makers[which](places[i] - first[which])
 
-    return Options(peak[kept], cost[kept], kept >= exact, choice)
+    return Options(peak[kept], cost[kept], read[kept], kept >= exact, choice)
 
 
 def front(peak: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -232,7 +236,8 @@ def _fixed(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile: i
 
 def _budgets(drafted: Draft, tile: int, choice: Callable[[int], Choice]) -> Trial:
     def sheet(found: Found) -> Sheet:
-        return Sheet(found[0].ravel(), found[1].ravel(), choice)
+        peak, cost, read = (a.ravel() for a in found)
+        return Sheet(peak, cost, read, choice)
 
     return Trial((drafted.measurement((tile,)),), sheet)
 
@@ -262,8 +267,8 @@ def _tiled(
         return replace(way, tile=tile, query_tile=query_tile, budget=budget)
 
     def sheet(found: Found) -> Sheet:
-        peak, cost = (a[:, -len(budgets) :] for a in found)
-        return Sheet(peak.ravel(), cost.ravel(), choice)
+        peak, cost, read = (a[:, -len(budgets) :] for a in found)
+        return Sheet(peak.ravel(), cost.ravel(), read.ravel(), choice)
 
     return Trial((drafted.measurement(tiles),), sheet)
 
@@ -280,13 +285,15 @@ def _kept(
 
     def sheet(made: Found, read: Found) -> Sheet:
         peak = np.maximum(made[0][:, None], read[0][None])[..., least:]
-        cost = (made[1][:, None] + read[1][None])[..., least:]
+        cost, weights = (
+            (a[:, None] + b[None])[..., least:] for a, b in zip(made[1:], read[1:], strict=True)
+        )
         shape = peak.shape  # all that is kept of the two
 
         def choice(i: int) -> Choice:
             tile, query, budget = (int(n) for n in np.unravel_index(i, shape))
             return Choice("kv", tiles[tile], query_tiles[query], BUDGETS[least + budget])
 
-        return Sheet(peak.ravel(), cost.ravel(), choice)
+        return Sheet(peak.ravel(), cost.ravel(), weights.ravel(), choice)
 
     return Trial((making, reading), sheet)

@@ -16,6 +16,8 @@ SMALL_PRICE = 1.047
 LATENT_PRICE = 1.199
 # `ram` stops where the last bytes would cost more than this over the fastest schedule.
 DEAREST = 1.9
+# It reads at most this times the weights that the fastest schedule reads, where its bytes allow it.
+MOST_READS = 8
 
 
 def select(
@@ -48,6 +50,34 @@ def select(
         if p.instructions <= (LATENT_PRICE if p.latent else SMALL_PRICE) * fastest.instructions
     ]
     return min(near, key=lambda p: p.limit_bytes)
+
+
+def reads_much(points: Sequence[CurvePoint], point: CurvePoint) -> bool:
+    """Whether `point` reads more weights than `ram` should, of a model with these `points`."""
+    fastest = min(points, key=lambda p: p.instructions)
+    return point.weight_bytes_read > MOST_READS * fastest.weight_bytes_read
+
+
+def thriftier(
+    points: Sequence[CurvePoint],
+    thrifty: Sequence[CurvePoint],
+    point: CurvePoint,
+    limit_bytes: int,
+    max_instructions: int | None = None,
+) -> CurvePoint:
+    """In place of `point`, which `select` took for `ram`, the fastest of the `thrifty` in as many bytes
+    that does not read too much; `point` where none does at its price."""
+    most = DEAREST * select(points, "speed", limit_bytes, max_instructions).instructions
+    if max_instructions is not None:
+        most = min(most, max_instructions)
+    found = [
+        p
+        for p in thrifty
+        if p.limit_bytes <= point.limit_bytes
+        and p.instructions <= most
+        and not reads_much(points, p)
+    ]
+    return min(found, key=lambda p: p.instructions, default=point)
 
 
 def _nothing_fits(

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv, linear, linear_cost
 from mcuformer.kernels.costs import CORTEX_M7, CostSet
@@ -20,6 +17,7 @@ from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.operators.row import Figure
 from mcuformer.operators.table import cost_attrs, figures_of, kernel_of
 from mcuformer.price.menus import (
+    Counts,
     Decided,
     Entries,
     Menu,
@@ -33,7 +31,8 @@ from mcuformer.util.speed import keep
 
 T = TypeVar("T")
 Key = tuple[object, ...]
-CostTable = tuple[NDArray[np.int64], NDArray[np.int64]]  # scratch in whole eights, instructions
+# Scratch in whole eights, instructions, and bytes of weights that are read (None: of none).
+CostTable = tuple[Counts, Counts, Counts | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -134,9 +133,9 @@ class CostBook:
         return whole * job.heads // job.op.attrs["heads"] if job.heads else whole
 
 
-def weight_bytes_read(job: Job, em: State, choices: Mapping[str, int]) -> int:
-    """Bytes of flash that one call reads; of int32 sums, the share of their lines."""
-    read = kernel_of(job.op).weight_bytes_read(job.op, em, job.rows, **choices)
+def weight_bytes_read(job: Job, em: State, rows: Counts | int) -> Counts | int:
+    """Bytes of flash that a call on `rows` rows reads; of int32 sums, the share of their lines."""
+    read: Counts | int = kernel_of(job.op).weight_bytes_read(job.op, em, rows)
     return read * job.lines // job.op.attrs["segments"] if job.lines else read
 
 

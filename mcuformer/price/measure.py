@@ -78,33 +78,36 @@ class Measurement:
     def asked(self) -> list[Asked]:
         return [(jobs[0], line.key) for line, jobs in self.alike.items() if jobs[0] is not None]
 
-    def figures(self, budgets: tuple[int, ...]) -> tuple[Counts, Counts]:
-        """(peak, instructions), each [tiles, budgets]."""
+    def figures(self, budgets: tuple[int, ...]) -> tuple[Counts, Counts, Counts]:
+        """(peak, instructions, bytes of weights read), each [tiles, budgets]."""
         sizes = np.array(self.tiles, np.int64)
         held: dict[tuple[int, int], Counts] = {}
-        runs: dict[int, Counts | int] = {0: 1}
+        runs: dict[int, Counts] = {}
         peak = np.zeros((len(sizes), len(budgets)), np.int64)
-        cost = np.zeros_like(peak)
+        cost, read = np.zeros_like(peak), np.zeros((len(sizes), 1), np.int64)
         known = iter(tables(self.book, self.em, self.asked, self.tiles, budgets))
         for line, jobs in self.alike.items():
-            job, count = jobs[0], len(jobs) * line.times
+            job = jobs[0]
+            count: Counts | int = len(jobs) * line.times
             beside: Counts | int = line.fixed
             for size, rows in line.tiles:
                 if (size, rows) not in held:
                     held[size, rows] = (size * np.minimum(sizes, rows)[:, None] + 7) & ~7
                 beside = beside + held[size, rows]
-            if job is None:
-                instructions: Counts | int = line.instructions
-            else:
-                scratch, instructions = next(known)
-                beside = beside + scratch
-            if job is None or not job.total:
+            if line.total and (job is None or not job.total):
                 if line.total not in runs:
                     runs[line.total] = (-(-line.total // sizes))[:, None]
-                instructions = instructions * runs[line.total]
+                count = count * runs[line.total]
+            if job is None:
+                cost += count * line.instructions
+            else:
+                scratch, instructions, weights = next(known)
+                beside = beside + scratch
+                cost += count * instructions
+                if weights is not None:
+                    read += count * weights
             np.maximum(peak, beside, out=peak)
-            cost += instructions if count == 1 else count * instructions
-        return peak, cost
+        return peak, cost, np.broadcast_to(read, peak.shape)
 
 
 def learn_all(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.operators.table import kernel_of
-from mcuformer.price.book import CostBook, CostTable, Key
+from mcuformer.price.book import CostBook, CostTable, Key, weight_bytes_read
 from mcuformer.price.menus import Counts, Decided, Menus, attention_menus, linear_menus
 from mcuformer.schedule.state import State
 from mcuformer.schedule.tasks import Job
@@ -28,7 +28,7 @@ def tables(
     tiles: tuple[int, ...],
     budgets: tuple[int, ...],
 ) -> list[CostTable]:
-    """The tables of `asked`, each [tiles, budgets | 1]."""
+    """The tables of `asked`, each [tiles, budgets | 1]; what is read, [tiles, 1]."""
     names = _names(asked, tiles, budgets)
     found = {at: book.tables[at] for at in names if at in book.tables}
     for at, (job, key) in zip(names, asked, strict=True):
@@ -70,6 +70,12 @@ def _cut(job: Job, tiles: Sequence[int]) -> tuple[Counts, Counts, Counts]:
     return full, *np.divmod(total, full)
 
 
+def _reads(job: Job, em: State, rows: Counts, calls: Counts) -> Counts | None:
+    """Bytes of weights that so many calls read, the last, shorter one as many as a whole one."""
+    read = weight_bytes_read(job, em, rows)
+    return None if isinstance(read, int) and read == 0 else calls * read
+
+
 def _linear(
     book: CostBook, layers: Sequence[NewLayer], budgets: tuple[int, ...]
 ) -> list[CostTable]:
@@ -80,12 +86,13 @@ def _linear(
     count, tail = (np.concatenate([c[i] for c in cuts]) for i in (1, 2))
     scratch, whole, last, first, second = _under(menus, tail, budgets)
     scratch, cost = (scratch + 7) & ~7, count[:, None] * whole + last
+    calls = (count + (tail > 0))[:, None]
     made, at = [], 0
-    for (job, key, _, _), own in zip(layers, rows, strict=True):
+    for (job, key, em, _), own, (full, _, _) in zip(layers, rows, cuts, strict=True):
         part = slice(at, at := at + len(own))
         choices = Decided(menus.names, tuple(own), budgets, first[part], second[part])
         keep(book.decided, (key, job.heads == 1), choices)
-        made.append((scratch[part], cost[part]))
+        made.append((scratch[part], cost[part], _reads(job, em, full[:, None], calls[part])))
     return made
 
 
@@ -101,16 +108,17 @@ def _table(
         return _linear(book, [(job, key, em, tiles)], budgets)[0]
     full, count, tail = _cut(job, tiles)
     rows = full.tolist()
+    read = _reads(job, em, full[:, None], (count + (tail > 0))[:, None])
     if kernel_of(job.op).menu != "attention":
         scratch, whole, last = _listed(book, em, job, key, rows, tail.tolist(), budgets)
-        return (scratch + 7) & ~7, count[:, None] * whole + last
+        return (scratch + 7) & ~7, count[:, None] * whole + last, read
     menus = attention_menus(job.op, em, rows, job.heads != 1, book.entries)
     scratch, whole, last, first, second = _under(menus, tail, budgets)
     decided = Decided(menus.names, tuple(rows), budgets, first, second)
     keep(book.decided, (key, job.heads == 1), decided)
     heads = job.op.attrs["heads"]
     whole, last = (a * job.heads // heads for a in (whole, last))
-    return (scratch + 7) & ~7, count[:, None] * whole + last
+    return (scratch + 7) & ~7, count[:, None] * whole + last, read
 
 
 def _under(

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from itertools import accumulate
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.calls import Loop
 from mcuformer.quant.absorb import absorb, absorbable
+from mcuformer.report.rows import call_work
 from mcuformer.schedule.build import skeleton
 from mcuformer.search.outline import whole_outline
 from mcuformer.search.space import load_space
@@ -23,18 +25,19 @@ WINDOWED = ("mcf_conv2d", "mcf_dwconv2d", "mcf_maxpool", "mcf_avgpool")  # of a 
 
 def listed(trials):
     return [
-        (int(p), int(n), s.choice(i))
+        (int(p), int(n), int(w), s.choice(i))
         for s in (trial.made() for trial in trials)
-        for i, (p, n) in enumerate(zip(s.peak, s.cost, strict=True))
+        for i, (p, n, w) in enumerate(zip(s.peak, s.cost, s.read, strict=True))
     ]
 
 
 def bound(fr, region, choice, book):
-    """Peak of the region's own bytes and instructions, counted call by call."""
+    """Peak of the region's own bytes, instructions and bytes of weights read, counted call by call."""
     em, steps, outside = options._emit(fr, region, choice)
     binding = Binding(em, book)
     calls = binding.region(steps, choice.budget)
-    return peak(binding, calls, outside), steps_instructions(calls)
+    read = sum(work.weight_bytes_read for _, work in call_work(SimpleNamespace(steps=calls)))
+    return peak(binding, calls, outside), steps_instructions(calls), read
 
 
 def peak(binding, steps, outside):
@@ -97,8 +100,8 @@ def test_measured_figures_are_those_of_the_emitted_steps(preset, mode):
             if twin is not None and twin.attention is not None:
                 made = listed(options.absorbed_trials(book, other, twin))
                 found += [(other, twin, f) for f in made]
-            for fr, r, (peak, instructions, choice) in random.sample(found, min(12, len(found))):
-                assert bound(fr, r, choice, CostBook()) == (peak, instructions), (r.name, choice)
+            for fr, r, (*figures, choice) in random.sample(found, min(12, len(found))):
+                assert bound(fr, r, choice, CostBook()) == tuple(figures), (r.name, choice)
                 seen.add(choice.schedule)
     assert {"rows", "kv", "heads", "absorbed", "absorbed together"} <= seen
 
