@@ -80,6 +80,10 @@ class _Walk:
             return
         base, before = self.behind.get(x, (x, None))
         at = order if before is None else tuple(before[i] for i in order)
+        if at == tuple(range(len(at))):  # the partition that `reverse` undid: no second copy
+            self.parted[x, order] = base
+            self.edit.rename(op.outputs[0], base)
+            return
         self.parted[x, order] = op.outputs[0]
         self.edit.emit(op, [base], attrs={**op.attrs, "indices": at})
 
