@@ -96,9 +96,18 @@ def gated(net: Net, x: str, name: str) -> str:
     return image(net, net.linear(y, c, f"{name}.out"), shape(net, x), name)
 
 
+def fused(net: Net, x: str, name: str) -> str:
+    """What a branch makes beside what it is made of, convolved together."""
+    c, rows = net.width(x), tokens(net, x, name)
+    y = image(net, net.linear(rows, c + 1, f"{name}.in"), shape(net, x), f"{name}.in")
+    y = tokens(net, net.conv(y, c + 1, f"{name}.mid", 3, 1, 1), f"{name}.mid")
+    y = net.emit("concat", f"{name}.join", [rows, y], (net.rows(y), 2 * c + 1), axis=1)
+    return net.conv(image(net, y, shape(net, x), f"{name}.join"), c, f"{name}.out", 3, 1, 1)
+
+
 KINDS: dict[str, Callable[[Net, str, str], str]] = {
     "inverted": inverted, "inverted_down": inverted_down, "bottleneck": bottleneck, "peg": peg,
-    "ffn": ffn, "embed": embed, "gated": gated,
+    "ffn": ffn, "embed": embed, "gated": gated, "fused": fused,
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Values seen as images of so many lines: what may run in strips of them.
 
 Tokens are an image where a reshape of an image says so: [H*W, C] and [H, W, C] are the same bytes.
-Row-wise operations keep the lines of their operands.
+Row-wise operations keep the lines of their operands, concatenations of channels those of their parts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcuformer.kernels.shapes import Values
 from mcuformer.operators.table import INT_OPS, kernel_of, kinds, operand, read_whole
 from mcuformer.schedule.ways.embed import by_patches
 
-ROWS, LINES = kinds("rows"), kinds("lines")
+ROWS, LINES, _JOINS = kinds("rows"), kinds("lines"), kinds("join")
 
 
 class KnownValues(Values, Protocol):
@@ -44,6 +44,21 @@ def alike(op: Op, graph: KnownValues) -> list[str]:
     return [n for n in dict.fromkeys(_activations(op, graph)) if graph.type(n).shape[:1] == rows]
 
 
+def joins_channels(op: Op) -> bool:
+    """A concatenation of which row i is made of row i of its parts."""
+    return op.kind in _JOINS and op.attrs["axis"] == 1
+
+
+def _joins_lines(graph: Graph, op: Op, counts: Mapping[str, int]) -> bool:
+    """Whether a concatenation gains by lines: some part lies elsewhere, for others read it as well;
+    where all can be made in their columns, nothing is copied."""
+    names, consumers = _activations(op, graph), graph.consumers()
+    if not joins_channels(op) or len(names) < len(op.inputs) or op.outputs[0] in graph.outputs:
+        return False
+    same = all(counts.get(n) == counts[op.outputs[0]] for n in names)
+    return same and any(len(consumers[n]) > 1 or n in graph.inputs for n in names)
+
+
 def image_operand(op: Op) -> str:
     """What a convolution, pool or resize reads some lines of."""
     return str(operand(op, kernel_of(op).reads[0]))
@@ -66,7 +81,7 @@ def line_counts(ops: Sequence[Op], graph: KnownValues) -> dict[str, int]:
         if op.kind in LINES:
             found[out] = INT_OPS[op.kind].lines(op, graph).count
             links.append([out, *beside(op, graph)])
-        elif op.kind in ROWS:
+        elif op.kind in ROWS or joins_channels(op):
             links.append([out, *alike(op, graph)])
         elif is_image_view(op, graph.type):
             links.append(names)
@@ -102,6 +117,8 @@ def runs_by_lines(graph: Graph, op: Op, counts: Mapping[str, int]) -> bool:
             and all(graph.type(n).shape[0] == 1 for n in once)
             and all(counts.get(n) == count for n in by_row)
         )
+    if op.kind in _JOINS:
+        return _joins_lines(graph, op, counts)
     return is_image_view(op, graph.type) and counts.get(str(op.inputs[0])) == count
 
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import kinds
-from mcuformer.schedule.images import has_lines, reads_by_bands
+from mcuformer.schedule.images import has_lines, joins_channels, reads_by_bands
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.ways.flow import LineGraph, line_graph, wants_copy
 from mcuformer.schedule.ways.over import trails
@@ -83,7 +83,11 @@ class Needs:
         return values[0] in self.counts and not any(n in self.graph.outputs for n in values)
 
     def of_region(self, ops: Sequence[Op], also: Sequence[str] = ()) -> Need | None:
-        """None where its lines are read at two speeds; `also`: what it makes whole beside its target."""
+        """None where its lines are read at two speeds, or parts are joined for no image; `also`: what it
+        makes whole beside its target."""
+        if len(ops) > 1 and any(map(joins_channels, ops)):
+            if joins_channels(ops[-1]) or not has_lines(ops):
+                return None
         seen = line_graph(self.graph, ops, (), self.counts, also)
         if seen.flow.scales() is None:
             return None

@@ -42,6 +42,14 @@ def test_every_kind(tmp_path: Path, kind: str) -> None:
     follow(made, tmp_path, ("host",))
 
 
+def test_joined_channels_exist_as_lines_only() -> None:
+    """Where a part lies elsewhere, for a branch reads it as well."""
+    made = placed(Blocks((32, 32), ("fused",)), "8", "bands", 1, 0)
+    joined = [b for b in made.program.buffers.values() if b.name.startswith("blocks.0.fused.join")]
+    assert [b.size_bytes for b in joined if "lines" in b.name]
+    assert all(b.size_bytes <= 4 * 16 * 13 for b in joined)
+
+
 @pytest.mark.parametrize("goal", ["balanced", "ram", "speed"])
 def test_the_choosers_schedules(tmp_path: Path, goal: str) -> None:
     graph = lowered_blocks(Blocks((26, 31), ("embed", "peg", "ffn", "inverted_down", "bottleneck")))

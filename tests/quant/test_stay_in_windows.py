@@ -24,6 +24,12 @@ def test_one_gather_from_block_to_block(bias: str) -> None:
     assert (last == np.argsort(partition(4, 2, 0))).all()
 
 
+def test_a_partition_that_undoes_a_reverse_is_no_gather() -> None:
+    graph = dedupe(norm_after_selection(swin(4, 2, 6, 2, (0, 0), 1)))
+    done = applied(stay_in_windows, graph)
+    assert kinds(done).count("gather") == 2  # in and out
+
+
 def test_a_stream_that_is_wanted_in_its_own_order_is_put_back() -> None:
     graph = dedupe(norm_after_selection(swin(4, 2, 6, 2, (0, 1), 1)))
     made = [op.outputs[0] for op in graph.ops if op.name == "out0"]

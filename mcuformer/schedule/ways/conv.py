@@ -9,7 +9,7 @@ all lines is the schedule that keeps whole images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv
@@ -18,12 +18,13 @@ from mcuformer.program.buffers import Span
 from mcuformer.program.calls import Loop
 from mcuformer.program.expressions import Expr, var
 from mcuformer.schedule.emit import TaskEmitter, overwrites
-from mcuformer.schedule.images import LINES
+from mcuformer.schedule.images import LINES, joins_channels
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import Choice, Region
 from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 from mcuformer.schedule.ways.embed import read_lines
 from mcuformer.schedule.ways.flow import LineGraph, line_graph
+from mcuformer.schedule.ways.join import copy, places
 from mcuformer.schedule.ways.strips import Strips, line_choices
 from mcuformer.schedule.ways.windows_of_lines import Windows
 
@@ -130,6 +131,9 @@ class StripSteps:
             return
         line = Expr(first) + moved * self.strips.per_period[k]
         y, rows = self.output(k, i, line, end - first)
+        if joins_channels(op):
+            yield from self._join(k, op, i, moved, y, rows)
+            return
         make = self._convolve if op.kind in LINES else self._rowwise
         yield make(k, op, i, moved, y, rows)
 
@@ -170,6 +174,15 @@ class StripSteps:
         operands = [self._lines(op, name, k, i, moved, rows) for name in names]
         reads = self._read(op, names, operands, k, i, rows)
         return self.em.apply(op, operands, y, rows, reads, self._shared(k, op))
+
+    def _join(self, k: int, op: Op, i: int, moved: Expr, y: Loc, rows: Rows) -> Iterator[Task]:
+        """The lines of every part into their columns."""
+        for name, to in places(self.em, op, y):
+            x, size = self._lines(op, name, k, i, moved, rows), rows.full * to.row_bytes
+            assert x is not None
+            shown = op.outputs[0], to, rows, to.start.const - y.start.const
+            task = copy(self.em.layer_ids[op.name], x, to, size, shown)
+            yield replace(task, reads=tuple(self._read(op, [name], [x], k, i, rows)))
 
     def _input(self, k: int, op: Op, i: int, moved: Expr) -> tuple[Loc, Expr, tuple[Span, ...]]:
         """Where the image lies that `op` reads some lines of, the line that lies there, and the bytes read."""

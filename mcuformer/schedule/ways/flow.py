@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.lines import Lines
 from mcuformer.operators.table import INT_OPS, kernel_of, operand
-from mcuformer.schedule.images import LINES, KnownValues, alike, beside, image_operand, line_counts
+from mcuformer.schedule.images import (
+    LINES,
+    KnownValues,
+    alike,
+    beside,
+    image_operand,
+    joins_channels,
+    line_counts,
+)
 from mcuformer.schedule.ways.strips import Flow, Reader
 from mcuformer.util.speed import record
 
@@ -40,6 +48,8 @@ def wants_copy(op: Op, name: str, last: bool) -> bool:
     makes the target."""
     if op.kind in LINES:
         return name == image_operand(op)
+    if joins_channels(op):
+        return last  # by schedule/ways/join.py, which copies part after part
     return last and any(operand(op, n) == name for n in kernel_of(op).again)
 
 

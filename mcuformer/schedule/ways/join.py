@@ -77,7 +77,7 @@ def move(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
         return []
     x = x or em.where[str(op.inputs[0])]
     shown = op.outputs[0], target, Rows.all(rows), 0
-    return [_copy(layer_of(em, op), x, target, rows * target.row_bytes, shown)]
+    return [copy(layer_of(em, op), x, target, rows * target.row_bytes, shown)]
 
 
 def concat(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
@@ -94,7 +94,7 @@ def concat(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Step
             continue
         first = y.start.const - target.start.const
         shown = (value, y, Rows.all(t.shape[0]), first) if across else None
-        copies.append(_copy(em.layer_ids[op.name], x, y, t.size_bytes, shown))
+        copies.append(copy(em.layer_ids[op.name], x, y, t.size_bytes, shown))
     if copies and not across and _read_whole(em, value):
         rows = em.values[value].type.shape[0]
         copies[-1] = replace(copies[-1], shown=(value, target, Rows.all(rows), 0))
@@ -107,7 +107,7 @@ def _read_whole(em: TaskEmitter, value: str) -> bool:
     return value in em.graph.outputs or any(r.kind.startswith("q_") for r in readers)
 
 
-def _copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
+def copy(layer: int, x: Loc, y: Loc, size: int, shown: Shown | None) -> Task:
     """`size` bytes, in pieces as they lie together on both sides."""
     piece = x.row_bytes if x.stride != x.row_bytes else y.row_bytes
     assert y.row_bytes in (piece, y.stride), "pieces of two lengths"
