@@ -41,6 +41,26 @@ class CurvePoint:
         return tuple(o.choice(i) for o, i in zip(self.options, self.places, strict=True))
 
 
+def tightened(fr: Skeleton, point: CurvePoint, limit_bytes: int) -> CurvePoint:
+    """The same limit, but what can stay under `limit_bytes` does, and what cannot takes the least that
+    it can: buffers that are smaller at other moments are easier to place."""
+    count, read, places = 0, 0, []
+    for region, live, o, now in zip(
+        fr.regions, outside_live(fr), point.options, point.places, strict=True
+    ):
+        at = max(0, int((live + o.peak).searchsorted(limit_bytes, "right")) - 1)
+        places.append(min(now, at))
+        calls = times(fr.graph, region.ops[-1])
+        count += calls * int(o.cost[places[-1]])
+        read += calls * int(o.read[places[-1]])
+    latent = point.latent or any(
+        bool(o.absorbed[at])
+        for r, o, at in zip(fr.regions, point.options, places, strict=True)
+        if r.attention is not None and is_latent(fr, r)
+    )
+    return CurvePoint(point.limit_bytes, count, read, latent, point.options, tuple(places))
+
+
 def outside_live(fr: Skeleton) -> list[int]:
     """Bytes of materialised values that live while each region runs (its inputs and target included)."""
     count = len(fr.regions)

@@ -13,9 +13,9 @@ from mcuformer.memory.model import Arena, MemoryPlan
 from mcuformer.memory.placement import extend, plan
 from mcuformer.operators.outline import outline
 from mcuformer.plan.assemble import Made, assemble, sketch
-from mcuformer.plan.curve import CurvePoint, Memo, signature, trade_off
+from mcuformer.plan.curve import CurvePoint, Memo, signature, tightened, trade_off
 from mcuformer.plan.repeat import Repeats, repeats
-from mcuformer.plan.select import MODES, reads_much, select, thriftier
+from mcuformer.plan.select import DEAREST, MODES, reads_much, select, thriftier
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
@@ -24,6 +24,8 @@ from mcuformer.schedule.build import Skeleton, skeleton
 
 # CPU cycles for a byte of weights from a QSPI flash (two of its clocks, a third of the CPU's).
 READ_PRICE = 6
+GAPS = 0.02  # of the arena, between its buffers, are not worth another placement
+TIGHTER = 4  # placements with less beside the peak
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,22 +178,50 @@ def fit(
         point = select(points, optimize, limit, max_instructions)
         if optimize == "ram" and reads_much(points, point):
             point = thriftier(points, trade.thrifty(), point, limit, max_instructions)
-        graph, fr = trade.skeleton(_absorbed(trade.exact, point))
-        same = repeats(fr, trade.keys, point.choices)
-        program, own = sketch(fr, point.choices, trade.book, same.kept)
-        made = plan(program, regions)
+        found = _placed(trade, regions, point)
+        if optimize == "ram":
+            found = _denser(trade, regions, found, max_instructions)
+        made = found.plan
         if made.fits and made.arena_bytes <= most:
-            return Fit(graph, fr, point, program, made, same, own)
+            return found
         # Fragmentation, or a split memory: ask for a little less and place again.
         limit = point.limit_bytes - 1
         if limit < min(p.limit_bytes for p in points):
-            layers = {i: name for name, i in fr.emitter.layer_ids.items()}
+            layers = {i: name for name, i in found.skeleton.emitter.layer_ids.items()}
             at = layers.get(made.peak.layer, made.peak.kernel)
             raise DoesNotFitError(
                 f"the arena needs {made.arena_bytes:,} B, free are {room:,} B: "
                 f"{made.missing_bytes:,} B missing; peak of {made.peak.live_bytes:,} B at {at}",
                 "try --input-mode bands, or a board with more SRAM",
             )
+
+
+def _placed(trade: Curve, regions: Sequence[Arena], point: CurvePoint) -> Fit:
+    graph, fr = trade.skeleton(_absorbed(trade.exact, point))
+    same = repeats(fr, trade.keys, point.choices)
+    program, own = sketch(fr, point.choices, trade.book, same.kept)
+    return Fit(graph, fr, point, program, plan(program, regions), same, own)
+
+
+def _denser(trade: Curve, regions: Sequence[Arena], found: Fit, most: int | None) -> Fit:
+    """Where buffers leave gaps between them: with less in the moments that are not the peak's, a
+    few times, as far as `DEAREST` instructions go."""
+    best, limit = found, found.point.limit_bytes
+    fastest = min(p.instructions for p in trade.points)
+    dearest = DEAREST * fastest if most is None else min(most, DEAREST * fastest)
+    for _ in range(TIGHTER):
+        gaps = best.plan.arena_bytes - best.plan.lower_bound_bytes
+        if gaps <= GAPS * best.plan.lower_bound_bytes:
+            break
+        limit -= gaps // 2
+        point = tightened(trade.exact, found.point, limit)
+        if point.instructions > dearest or point.places == best.point.places:
+            break
+        if reads_much(trade.points, point) and not reads_much(trade.points, found.point):
+            break
+        tried = _placed(trade, regions, point)
+        best = min(best, tried, key=lambda f: f.plan.arena_bytes)
+    return best
 
 
 def _absorbed(fr: Skeleton, point: CurvePoint) -> tuple[str, ...]:

@@ -85,9 +85,9 @@ class Needs:
     def of_region(self, ops: Sequence[Op], also: Sequence[str] = ()) -> Need | None:
         """None where its lines are read at two speeds, or parts are joined for no image; `also`: what it
         makes whole beside its target."""
-        if len(ops) > 1 and any(map(joins_channels, ops)):
-            if joins_channels(ops[-1]) or not has_lines(ops):
-                return None
+        joined = len(ops) > 1 and any(map(joins_channels, ops))
+        if joined and (joins_channels(ops[-1]) or not has_lines(ops)):
+            return None
         seen = line_graph(self.graph, ops, (), self.counts, also)
         if seen.flow.scales() is None:
             return None
