@@ -3,13 +3,17 @@
 from random import Random
 
 import pytest
+from util_strips import Blocks, lowered_blocks
 
 from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.memory.check import check
-from mcuformer.memory.model import arenas_of
+from mcuformer.memory.model import Arena, arenas_of
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.flash_bytes import flash_bytes
-from mcuformer.plan.fit import curve, place
+from mcuformer.operators.outline import outline
+from mcuformer.plan import fit
+from mcuformer.plan.curve import outside_live, tightened
+from mcuformer.plan.fit import build, curve, place
 from mcuformer.price.book import CostBook
 from mcuformer.price.measure import steps_instructions
 from mcuformer.search.figures import Limits, NetworkCost, Planner
@@ -74,3 +78,33 @@ def test_what_is_remembered_changes_no_figure():
     first = [warm.cost(a) for a in archs]
     assert [warm.cost(a) for a in archs] == first
     assert [Planner(BOARD, Limits(flash=16 << 20)).cost(a) for a in archs[::-1]] == first[::-1]
+
+
+def test_what_can_be_smaller_beside_the_peak_is():
+    """And what cannot takes the least that it can; nothing is faster than before."""
+    trade = curve(lowered_blocks(Blocks((64, 64), ("inverted", "fused"))), "bands", CostBook())
+    point = trade.points[0]
+    limit = point.limit_bytes // 3
+    made = tightened(trade.exact, point, limit)
+    assert made.instructions > point.instructions
+    assert made.places != point.places
+    lives = outside_live(trade.exact)
+    for live, options, at, before in zip(
+        lives, made.options, made.places, point.places, strict=True
+    ):
+        assert at <= before
+        assert at == 0 or live + options.peak[at] <= limit
+
+
+def test_placed_again_it_takes_no_more_and_is_legal(monkeypatch):
+    graph = outline(lowered_blocks(Blocks((64, 64), ("inverted", "inverted_down", "fused"))))
+    sram = [Arena("sram", 0x20000000, 300_000)]
+    monkeypatch.setattr(fit, "TIGHTER", 0)
+    once = build(graph, sram, "bands", "ram")
+    monkeypatch.setattr(fit, "TIGHTER", 4)
+    made = build(graph, sram, "bands", "ram")
+    assert once.plan.arena_bytes > (1 + fit.GAPS) * once.plan.lower_bound_bytes
+    assert made.plan.arena_bytes <= once.plan.arena_bytes
+    assert steps_instructions(made.program.steps) == made.point.instructions
+    check(made.program, made.plan)
+    simulate(made.program, made.plan)
