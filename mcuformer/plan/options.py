@@ -19,11 +19,12 @@ from mcuformer.price.measure import Draft, Measurement, draft, draft_windows
 from mcuformer.price.menus import Counts, order_by
 from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.regions import JOINS, MEANS, PICKS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.channel_tiles import channel_choices
 from mcuformer.schedule.ways.conv import IN_PLACE, schedules_of, strip_choices
-from mcuformer.schedule.ways.embed import by_patches, line_choices
+from mcuformer.schedule.ways.embed import line_choices
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
 from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, sweep_choices
 from mcuformer.schedule.window_maps import window_map

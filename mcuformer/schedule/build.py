@@ -14,6 +14,7 @@ from mcuformer.schedule.columns import split_column_views
 from mcuformer.schedule.cutting import cut, cut_like
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.outlets import handed_out, outlet
+from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
@@ -21,7 +22,7 @@ from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.absorbed import absorbed, absorbed_together
 from mcuformer.schedule.ways.channel_tiles import by_channels
 from mcuformer.schedule.ways.conv import convolve
-from mcuformer.schedule.ways.embed import by_patches, patches
+from mcuformer.schedule.ways.embed import patches
 from mcuformer.schedule.ways.gather import gather
 from mcuformer.schedule.ways.heads import head_by_head
 from mcuformer.schedule.ways.join import concat, copies_first, move

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.schedule.images import LINES, line_counts, runs_by_lines
 from mcuformer.schedule.needs import Needs
-from mcuformer.schedule.patch_views import takes_patches
+from mcuformer.schedule.patch_views import by_patches, takes_patches
 from mcuformer.schedule.regions import CONVOLUTIONS, Region, repeated
-from mcuformer.schedule.ways.embed import by_patches
 from mcuformer.util.speed import record
 
 LONGEST = 24  # atoms of a region: what reaches further down is smaller for other reasons

@@ -13,7 +13,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType, Value
 from mcuformer.kernels.shapes import Values
 from mcuformer.operators.table import INT_OPS, kernel_of, kinds, operand, read_whole
-from mcuformer.schedule.ways.embed import by_patches
+from mcuformer.schedule.patch_views import by_patches
 
 ROWS, LINES, _JOINS = kinds("rows"), kinds("lines"), kinds("join")
 

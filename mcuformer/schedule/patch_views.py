@@ -9,6 +9,12 @@ from __future__ import annotations
 from mcuformer.ir.graph import Graph, Op
 
 
+def by_patches(graph: Graph, op: Op) -> bool:
+    """Whether `op` embeds unpadded patches of the model's input."""
+    unpadded = op.kind == "q_patch_embed" and not any(op.attrs.get("pads", ()))
+    return unpadded and op.inputs[0] in graph.inputs
+
+
 def takes_patches(op: Op) -> bool:
     """Whether the windows of a convolution lie side by side: no padding, a stride as wide as the kernel,
     all channels at once. One pixel is no window."""

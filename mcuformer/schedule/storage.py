@@ -11,6 +11,7 @@ from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.images import reads_by_bands
 from mcuformer.schedule.outlets import needs_no_bytes
+from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import (
     JOINS,
@@ -21,7 +22,7 @@ from mcuformer.schedule.regions import (
     repeated,
 )
 from mcuformer.schedule.ways import join
-from mcuformer.schedule.ways.embed import by_patches, may_overwrite
+from mcuformer.schedule.ways.embed import may_overwrite
 from mcuformer.schedule.ways.over import trailing
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
 from mcuformer.schedule.window_maps import window_map

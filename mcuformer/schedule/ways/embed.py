@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcuformer.ir.graph import Graph, Op
+from mcuformer.ir.graph import Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import elementwise, linear
 from mcuformer.operators.table import ins
@@ -181,12 +181,6 @@ def finish_sums(
         shown=(op.outputs[0], y, rows, 0),
         instructions=linear.finish_instructions(op, em, rows.full),
     )
-
-
-def by_patches(graph: Graph, op: Op) -> bool:
-    """Whether `op` embeds unpadded patches of the model's input."""
-    unpadded = op.kind == "q_patch_embed" and not any(op.attrs.get("pads", ()))
-    return unpadded and op.inputs[0] in graph.inputs
 
 
 def line_choices(op: Op) -> list[int]:

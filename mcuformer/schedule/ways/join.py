@@ -14,10 +14,10 @@ from mcuformer.kernels import elementwise
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.columns import is_column_view
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import CONVOLUTIONS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Shown, Steps, Task
-from mcuformer.schedule.ways.embed import by_patches
 
 
 def places(em: TaskEmitter, op: Op, whole: Loc) -> Iterator[tuple[str, Loc]]:
