@@ -9,8 +9,8 @@ A block is x += g1 * Mod(norm(x)); x += g2 * FFN(norm(x)). The modulation replac
 
 Needs torch and onnx, in an environment of its own (mcuformer itself needs none of it).
 
-    python examples/families/focalnet.py iso_tiny.onnx --model iso_tiny
-    python examples/families/focalnet.py small.onnx --model tiny --size 192 --exporter dynamo
+    python examples/families/focalnet.py --model iso_tiny -o iso_tiny.onnx
+    python examples/families/focalnet.py --model tiny --size 192x192 --exporter dynamo -o small.onnx
 """
 
 from __future__ import annotations
@@ -129,16 +129,17 @@ def export(model: nn.Module, size: Sequence[int], path: Path, exporter: str) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", choices=MODELS, default="iso_tiny")
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", default="224x224", metavar="HxW", help="of the image")
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--exporter", choices=("torchscript", "dynamo"), default="torchscript")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     model = FocalNet(MODELS[args.model], args.classes)
-    export(model, (args.size, args.size), args.output, args.exporter)
+    height, width = map(int, args.size.split("x"))
+    export(model, (height, width), args.output, args.exporter)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ BOARDS = HERE / "boards"
 @dataclass(frozen=True)
 class Model:
     """`stream`: bytes of the residual stream of the largest stage. `ceiling`, `stretch`: of
-    sram_total_bytes. `made_by`: the file of examples/families and its arguments; none: timm makes it."""
+    sram_total_bytes. `made_by`: the file of examples/families and its arguments; none: timm makes it.
+    `lines`: its maps leave by lines."""
 
     name: str
     stream: int
@@ -23,6 +24,7 @@ class Model:
     size: int = 224
     board: str = "f746_64m"
     made_by: tuple[str, ...] = ()
+    lines: bool = False
 
 
 MODELS = (
@@ -35,7 +37,7 @@ MODELS = (
     Model("focalnet_iso_tiny", 37_632, 94_208, 90_112, made_by=("focalnet.py",)),
     Model(
         "hrformer_keypoints", 55_296, 212_992, 184_320,
-        made_by=("hrformer.py", "--task", "keypoints", "--size", "256x192"),
+        made_by=("hrformer.py", "--task", "keypoints", "--size", "256x192"), lines=True,
     ),
     Model(
         "hrformer_classes", 56_448, 221_184, 204_800,

@@ -117,7 +117,8 @@ def _options(model: Model, work: Path, board: str, optimize: Optimize) -> Compil
     weights = "qspi" if board.startswith("f746") else "internal"
     return CompileOptions(
         model=_file(model, work), board=str(BOARDS / f"{board}.toml"), optimize=optimize,
-        input_mode="bands", weights=weights, check=False,
+        input_mode="bands", output_mode="lines" if model.lines else "resident", weights=weights,
+        check=False,
     )  # fmt: skip
 
 
