@@ -40,8 +40,11 @@ def assemble(fr: Skeleton, choices: Sequence[Choice], book: CostBook) -> tuple[P
     steps, made = _steps(fr, choices, bound, range(len(fr.regions)))
     labels: dict[str, str] = {}
     for region, choice in zip(fr.regions, choices, strict=True):
-        for op in region.ops:
-            labels.setdefault(op.name, _label(region, op, choice))
+        *inner, last = region.ops
+        within, at_end = _labels(region, choice)
+        for op in inner:
+            labels.setdefault(op.name, within)
+        labels.setdefault(last.name, at_end)
     layers = (op for op in fr.graph.ops if op.kind not in VIEWS)
     program = _program(
         fr, bound.em, steps, bound.buffers, bound,
@@ -127,18 +130,18 @@ def _read_input(em: TaskEmitter, fr: Skeleton) -> list[Step]:
     ]
 
 
-def _label(region: Region, op: Op, choice: Choice) -> str:
+def _labels(region: Region, choice: Choice) -> tuple[str, str]:
+    """Of the operations within a region, and of its last."""
+    text = f"tiles of {choice.tile}"
     if region.attention is not None:
-        return f"{choice.schedule}, tiles of {choice.tile} and {choice.query_tile}"
-    if region.modulates:
-        return f"{choice.schedule}, tiles of {choice.tile}"
-    if choice.schedule == "patches":
-        return f"{choice.lines} lines of {choice.tile} patches"
-    if not region.in_lines:
-        return f"tiles of {choice.tile}"
-    return (
-        f"{choice.lines} lines" if op is region.ops[-1] else f"for strips of {choice.lines} lines"
-    )
+        text = f"{choice.schedule}, {text} and {choice.query_tile}"
+    elif region.modulates:
+        text = f"{choice.schedule}, {text}"
+    elif choice.schedule == "patches":
+        text = f"{choice.lines} lines of {choice.tile} patches"
+    elif region.in_lines:
+        return f"for strips of {choice.lines} lines", f"{choice.lines} lines"
+    return text, text
 
 
 def _layer(graph: Graph, op: Op, index: int, labels: Mapping[str, str]) -> Layer:

@@ -8,6 +8,7 @@ left over, `order.py` says which group runs next.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
@@ -23,15 +24,17 @@ STREAMED = TOKENWISE | CONVOLUTIONS | PICKS
 @dataclass(slots=True, eq=False)
 class Bundle:
     """Operations that run together; `place`: of the first in the graph. The last one's result leaves
-    it, under `names`: its own and those of its views."""
+    it, under `names`: its own and those of its views. `readers`: of a value, those that read it."""
 
     place: int
-    ops: list[Op]
+    ops: deque[Op]
     size: int
     before: dict[Bundle, None]  # in order
     after: dict[Bundle, None]
     names: set[str] = field(default_factory=set)
+    readers: dict[str, list[Op]] = field(default_factory=dict)
     kept: bool = False
+    heavy: int = 0  # how many of them are
 
 
 def in_best_order(graph: Graph, mode: str) -> Graph:
@@ -41,7 +44,7 @@ def in_best_order(graph: Graph, mode: str) -> Graph:
     pieces = [
         Piece(
             tuple(places[g] for g in group.before), group.size,
-            sum(op.kind in HEAVY for op in group.ops), group.kept,
+            group.heavy, group.kept,
         )
         for group in groups
     ]  # fmt: skip
@@ -84,7 +87,7 @@ def _single(graph: Graph, mode: str) -> list[Bundle]:
     found: list[Bundle] = []
     for i, name in enumerate(graph.inputs):
         if i or mode == "resident":
-            makers[name] = Bundle(-1, [], graph.type(name).size_bytes, {}, {}, {name})
+            makers[name] = Bundle(-1, deque(), graph.type(name).size_bytes, {}, {}, {name})
             found.append(makers[name])
     for place, op in enumerate(graph.ops):
         sources = [makers[n] for n in activations(graph, op) if n in makers]
@@ -94,7 +97,10 @@ def _single(graph: Graph, mode: str) -> list[Bundle]:
                 source.names.add(op.outputs[0])
             continue
         size = graph.type(op.outputs[0]).size_bytes
-        group = Bundle(place, [op], size, dict.fromkeys(sources), {}, {op.outputs[0]})
+        readers = {n: [op] for n in activations(graph, op)}
+        before = dict.fromkeys(sources)
+        group = Bundle(place, deque([op]), size, before, {}, {op.outputs[0]}, readers)
+        group.heavy = int(op.kind in HEAVY)
         makers[op.outputs[0]] = group
         found.append(group)
         for source in group.before:
@@ -123,7 +129,7 @@ def _is_series(group: Bundle, reader: Bundle) -> bool:
     """One after the other. What joins branches may wait for room before a block begins."""
     if len(reader.before) != 1:
         return False
-    small = reader.size < group.size or not any(op.kind in HEAVY for op in reader.ops)
+    small = reader.size < group.size or not reader.heavy
     return small or not group.before or (len(group.before) == 1 and _dies(group))
 
 
@@ -145,7 +151,7 @@ def _is_bypass(group: Bundle, reader: Bundle) -> bool:
 
 def _is_fused(group: Bundle, reader: Bundle) -> bool:
     """Row by row into what works row by row, which regions.py does not part."""
-    users = [op for op in reader.ops if not group.names.isdisjoint(op.inputs)]
+    users = dict.fromkeys(op for name in group.names for op in reader.readers.get(name, ()))
     return group.ops[-1].kind in TOKENWISE and [op.kind in TOKENWISE for op in users] == [True]
 
 
@@ -161,7 +167,19 @@ def _take(group: Bundle, reader: Bundle) -> None:
         del source.after[group]
         source.after[reader] = None
         reader.before[source] = None
-    reader.ops = group.ops + reader.ops
+    if len(group.ops) < len(
+        reader.ops
+    ):  # what is small joins what is large: no square of their number
+        reader.ops.extendleft(reversed(group.ops))
+        small, large = group.readers, reader.readers
+    else:
+        group.ops.extend(reader.ops)
+        reader.ops = group.ops
+        small, large = reader.readers, group.readers
+    for name, ops in small.items():
+        large.setdefault(name, []).extend(ops)
+    reader.readers = large
+    reader.heavy += group.heavy
     reader.place = min(group.place, reader.place)
 
 
