@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.kernels.relative import Relative, relative
+from mcuformer.kernels.relative import Relative, stored_small
 from mcuformer.kernels.shapes import TYPES, Count, Values, pick, round4
 from mcuformer.util.speed import record
 
@@ -62,7 +62,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, merge: int = 1) -> KernelData
     head = np.array([np.broadcast_to(row, s.heads) for row in rows]).T
     arrays = [CArray("head", "int32_t", head.astype(np.int32).reshape(-1))]
     bias = graph.const(op.operand(3))
-    small = None if bias is None else relative(bias, s.heads)
+    small = None if bias is None else stored_small(bias, s.heads)
     if bias is not None:
         arrays += _bias_arrays(bias, small)
     size = [np.dtype(t).itemsize for t in s.types]

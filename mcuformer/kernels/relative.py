@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from mcuformer.util.speed import record
 
 MOST_MASKS = 255  # rows, of which 0 is none
+LEAST_BYTES = (
+    4096  # of a bias as it is: of fewer, looking up costs more instructions than flash is saved
+)
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -23,6 +26,11 @@ class Relative:
     table: NDArray
     masks: NDArray
     mask_of: NDArray
+
+
+def stored_small(bias: NDArray, heads: int) -> Relative | None:
+    """`relative` where that is worth its instructions."""
+    return relative(bias, heads) if 2 * bias.size >= LEAST_BYTES else None
 
 
 def relative(bias: NDArray, heads: int) -> Relative | None:

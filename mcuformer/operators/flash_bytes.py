@@ -12,7 +12,7 @@ from itertools import repeat
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
-from mcuformer.kernels.relative import relative
+from mcuformer.kernels.relative import stored_small
 from mcuformer.kernels.shapes import packed_channels, round4, segments_of
 from mcuformer.operators.macs import op_weight_bits
 from mcuformer.operators.outline import STAGE, times
@@ -75,7 +75,7 @@ def _saved(graph: Graph, op: Op) -> int:
     bias = graph.values[str(op.inputs[3])] if op.kind == "q_attention" and op.operand(3) else None
     if bias is None or bias.data is None or graph.stage == STAGE:
         return 0
-    small = relative(bias.data, op.attrs["heads"])
+    small = stored_small(bias.data, op.attrs["heads"])
     if small is None:
         return 0
     return 2 * bias.type.size_bytes - sum(

@@ -28,6 +28,7 @@ UNDRAWN = {
         ("Log", "Asin", "Acos", "Acosh", "Atanh"),
         "of some numbers only; raw draws have them (RAW=1)",
     ),
+    "Swish": "newer than the draws' opset; raw draws have it (RAW=1)",
     "DepthToSpace": "where SpaceToDepth finds no even sides",
 }
 """ONNX operators that are compiled or moved and need not be drawn, and why."""

@@ -21,6 +21,11 @@ MOST_WEIGHTS = 40000  # of a layer
 OPSET = 23
 
 
+def in_opset(operator: str) -> bool:
+    """Whether the draws' files may have it; onnxruntime's own operators are outside of the standard."""
+    return not onnx.defs.has(operator) or onnx.defs.has(operator, max_inclusive_version=OPSET)
+
+
 class TooLarge(Exception):
     """This operator would be larger than draws are: it is left out."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuzz.graph import MOST_WEIGHTS, Draw, Shape, TooLarge
+from fuzz.graph import MOST_WEIGHTS, Draw, Shape, TooLarge, in_opset
 from mcuformer.ir.functions import FUNCTIONS
 
 MOST_K = 4096
 LEAST_NORM = 5  # of fewer channels little more than signs would be left
 _ANYWHERE = [row for row in FUNCTIONS.values() if row.domain is None]  # numbers may be any
-_SPELLINGS = [s for row in _ANYWHERE for s in row.onnx if not s.domain]
+_SPELLINGS = [s for row in _ANYWHERE for s in row.onnx if not s.domain and in_opset(s.operator)]
 SIMPLE = [s for s in _SPELLINGS if not s.numbers]
 WITH_NUMBERS = [s for s in _SPELLINGS if s.numbers]
 BOUNDS = (
