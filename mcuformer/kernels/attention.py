@@ -214,7 +214,7 @@ def _instructions(op: Op, s: AttentionShape, how: Layout, rows: Count) -> Count:
     weigh = dot_instructions((s.tk + 1) // 2) + (50 if small[3] else 47)
     biased = op.operand(3) is not None
     shifted = 2 * keys * 17 if int(op.attrs["p_shift"]) else 0
-    softmax = 49 * keys + 110 + shifted + (2 * keys * 28 if biased else 0)
+    softmax = 49 * keys + 110 + shifted + (2 * keys * 28 + 20 if biased else 0)
     queries = d // 4 * (9 if small[0] else 29)
     rest = 85 if s.dv % 4 else 0
     per_pair = softmax + groups * weigh + queries + rest
