@@ -72,9 +72,10 @@ def index_table(fn: str, out: QParams, dtype: str) -> IndexTable:
 def _span(fn: str, out: QParams, dtype: str) -> tuple[float, float]:
     """From the last argument below which the output no longer changes to the first above."""
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
-    reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach)
-    grid = np.linspace(-reach, reach, _GRID)
-    y = out.quantise(function(fn)(grid), dtype).astype(np.int64)
+    with np.errstate(over="ignore"):  # infinite far out, which is the largest number stored
+        reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach)
+        grid = np.linspace(-reach, reach, _GRID)
+        y = out.quantise(function(fn)(grid), dtype).astype(np.int64)
     changing = np.flatnonzero((y != y[0]) & (y != y[-1]))
     return (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
 

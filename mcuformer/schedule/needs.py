@@ -72,8 +72,11 @@ class Needs:
                     return
             if not all(_forks(atoms, last_read, a, i) for i in sides):
                 continue
+            ops = _operations(atoms[a : b + 1])
+            if not has_lines(ops) and any(op.kind in VIEWS for op in ops):
+                continue
             also = [atoms[i].op.outputs[0] for i in reversed(sides)]
-            cost = self.of_region(_operations(atoms[a : b + 1]), also)
+            cost = self.of_region(ops, also)
             if cost is None:
                 return
             yield a, cost

@@ -18,6 +18,7 @@ from mcuformer.memory.lifetimes import stretches
 from mcuformer.memory.model import Arena
 from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
+from mcuformer.operators.line_outputs import by_lines
 from mcuformer.plan import options
 from mcuformer.plan.assemble import assemble
 from mcuformer.plan.bind import Binding
@@ -91,8 +92,8 @@ def model(lines: int, across: int, c: int, levels: int, kernel: int) -> str:
 
 
 @cache
-def lowered(form: str) -> Graph:
-    graph = parse_graph(model(*FORMS[form]))
+def lowered(form: str, output: str = "o") -> Graph:
+    graph = parse_graph(model(*FORMS[form]).replace("output o", f"output {output}"))
     t, c = graph.type("x").shape
     samples = np.random.default_rng(3).normal(size=(4, 1, t, c)).astype(np.float32)
     return quant.lower(graph, quant.calibrate(graph, samples))
@@ -111,8 +112,8 @@ def run_so(graph: Graph, chosen: Choice) -> Schedule:
     return Schedule(graph, program, placed, point, trade.points)
 
 
-def trials(form: str) -> list[Choice]:
-    trade = curve(lowered(form), "resident", CostBook())
+def trials(graph: Graph) -> list[Choice]:
+    trade = curve(graph, "resident", CostBook())
     (region,) = (r for r in trade.exact.regions if r.modulates)
     found = options.exact_trials(CostBook(), trade.exact, region)
     sheets = [t.made() for t in found]
@@ -122,13 +123,23 @@ def trials(form: str) -> list[Choice]:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_byte_is_the_interpreters(tmp_path: Path, form: str) -> None:
     """The smallest and the largest choice of every way."""
-    for i, choice in enumerate(trials(form)):
+    for i, choice in enumerate(trials(lowered(form))):
         made = run_so(lowered(form), choice)
         check(made.program, made.plan)
         simulate(made.program, made.plan)
         (tmp_path / str(i)).mkdir()
         first = form == "two levels" and i % 2 == 0
         follow(made, tmp_path / str(i), ("host", "unicorn") if first else ("host",))
+
+
+def test_rows_that_leave_by_lines(tmp_path: Path) -> None:
+    """The modulation's target is a window, no buffer of its own."""
+    graph = by_lines(lowered("two levels", "r"))
+    for i, choice in enumerate(trials(graph)):
+        made = run_so(graph, choice)
+        check(made.program, made.plan)
+        (tmp_path / str(i)).mkdir()
+        follow(made, tmp_path / str(i), ("host",))
 
 
 @pytest.mark.parametrize("form", ["two levels", "three levels"])

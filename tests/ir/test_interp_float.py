@@ -103,6 +103,10 @@ def test_erf(dtype: type, error: float) -> None:
     assert np.isnan(erf(np.asarray([np.nan, 1.0], dtype))[0])
 
 
+# What float32 leaves of values in the hundreds and near a pole, relative; of all others 1e-7.
+STEEP = {"exp": 1e-6, "cosh": 1e-6, "sinh": 1e-6, "pow(3.0)": 1e-6, "tan": 2e-4}
+
+
 def test_activation_functions() -> None:
     x = np.linspace(-8, 8, 333)
     sig = 1 / (1 + np.exp(-x))
@@ -128,10 +132,10 @@ def test_activation_functions() -> None:
     assert {split(name)[0] for name in want} == set(FUNCTIONS)
     for name, values in want.items():
         exact = 2e-6 if name in ("gelu", "erf") else 1e-12  # its erf has 1.5e-7
-        np.testing.assert_allclose(function(name)(x), values, 1e-6, exact, err_msg=name)
+        np.testing.assert_allclose(function(name)(x), values, atol=exact, err_msg=name)
         got = run("unary", x.astype(np.float32), fn=name)
         assert got.dtype == np.float32
-        np.testing.assert_allclose(got, values, 2e-4, 2e-6, err_msg=name)
+        np.testing.assert_allclose(got, values, STEEP.get(name, 1e-7), 2e-6, err_msg=name)
 
 
 IMAGE = """

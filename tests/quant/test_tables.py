@@ -83,6 +83,16 @@ def test_a_small_slope_is_followed_to_where_its_output_ends() -> None:
     assert np.abs(read(table, x, "int8") - want).max() <= 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_an_exponential_is_infinite_far_out(dtype: str) -> None:
+    """Where float64 overflows, the largest number is stored, without a warning."""
+    out = QParams(np.asarray(0.5), np.asarray(0.0))
+    table = index_table("exp", out, dtype)
+    top = np.iinfo(dtype).max
+    assert read(table, np.asarray([800.0]), dtype) == pytest.approx(top, abs=1)
+
+
 def test_value_tables() -> None:
     x8, y8 = (QParams(np.asarray(s), np.asarray(z)) for s, z in ((0.05, 3.0), (0.01, -100.0)))
     q = np.arange(-128, 128)

@@ -10,7 +10,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.operators.outline import outline
 from mcuformer.quant import lower, synthetic_stats
 from mcuformer.schedule.build import Skeleton, skeleton
-from mcuformer.schedule.cutting import cut
+from mcuformer.schedule.cutting import Atom, cut
 from mcuformer.schedule.images import has_lines, line_counts
 from mcuformer.schedule.needs import Needs
 from mcuformer.schedule.regions import split
@@ -90,3 +90,15 @@ def test_a_need_counts_windows_and_what_lives_beside() -> None:
     for region in made[1:-1]:
         need = needs.of_region(region.ops)
         assert need is not None and need[1] < 24 * 24 * 8 + 8 * 24 * 32
+
+
+def test_rows_without_lines_are_no_region_across_a_view() -> None:
+    """A row-wise chain knows no reshapes: only regions of convolutions look through them."""
+    graph = outlined("inverted", "gated")
+    needs = Needs.of(graph, split(graph), line_counts(graph.ops, graph), "bands")
+    project, view, gate = (
+        op for op in graph.ops
+        if op.name.endswith(("inverted.project", "add.image", "gate"))
+    )  # fmt: skip
+    atoms = [Atom(project, (view,), True), Atom(gate, (), True)]
+    assert [a for a, _ in needs.regions_to(1, atoms, [1, 2], 9)] == [1]

@@ -87,10 +87,10 @@ def test_every_line_is_there_when_it_is_read(
         like = steady.start + n % strips.period
         for k in range(len(convs) + 1):
             move = n // strips.period * strips.per_period[k]
-            assert all(
-                f(k, i) == tuple(line + move for line in f(k, like))
-                for f in ((strips.made, strips.kept) if k < len(convs) else (strips.made,))
-            )
+            found = [strips.made]
+            if k < len(convs):
+                found += [strips.kept, lambda k, i: strips.read(k, (k + 1, convs[k]), i)]
+            assert all(f(k, i) == tuple(line + move for line in f(k, like)) for f in found)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -47,4 +47,5 @@ def test_function(name: str) -> None:
                 function(fn)
             continue
         got = function(fn)(torch.tensor(x)).numpy()
-        np.testing.assert_allclose(got, functions.function(fn)(x), 1e-6, 3e-6, err_msg=fn)
+        near = 1e-6 if fn in ("exp", "cosh") else 1e-7  # of hundreds and thousands in float32
+        np.testing.assert_allclose(got, functions.function(fn)(x), near, 3e-6, err_msg=fn)

@@ -104,6 +104,7 @@ def by_channels(em: TaskEmitter, region: Region, target: Loc, choice: Choice) ->
         steps += _Tile(em, region, channels, start, stop).steps(at, choice)
     made = {o.outputs[0] for o in channels.ops}
     rest = [o for o in region.ops if o.outputs[0] not in made]
+    em.where[region.target] = target
     return steps + run(em, pieces(rest, {region.target}), choice)
 
 

@@ -22,6 +22,7 @@ from mcuformer.schedule.ways.rows import tokenwise
 def whole_images(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
     """What a convolution reads or makes, and every mean, exists whole; rows run in tiles."""
     kept = {region.target, *ends(em, region.ops)}
+    em.where[region.target] = target
     return run(em, pieces(region.ops, kept), choice)
 
 
