@@ -22,10 +22,10 @@ demo: setup-demo  ## compile the example for stm32f746 and run it on real images
 	$(PY) examples/02_classify.py build/demo
 
 test: setup-test  ## install what is missing and run the tests (under 10 minutes on 2 cores)
-	$(PY) -m pytest -n $(WORKERS) -m "not long" -rs
+	$(PY) -m pytest -n $(WORKERS) -m "not long" -rfEs
 
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
-	$(PY) -m pytest -n $(WORKERS) -m long -rs
+	$(PY) -m pytest -n $(WORKERS) -m long -rfEs
 
 lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format, subjects of commits
 	$(VENV)/bin/ruff check .
