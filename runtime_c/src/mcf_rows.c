@@ -76,7 +76,7 @@ void mcf_walk(const void *x, int32_t first, void *y, int32_t row_bytes, int32_t 
 
 /* Transposes of bytes by words. */
 
-/* Halfwords (a, b) of places 0 and 2, and of 1 and 3, of two words; lower halfwords of two words, and upper ones. */
+/* Bytes 0 and 2 of two words side by side, and bytes 1 and 3; lower halfwords of two words, and upper ones. */
 #if MCF_DSP
 #define TWO(name, text)                                                                                                \
     INLINE uint32_t name(uint32_t a, uint32_t b) {                                                                     \
@@ -86,14 +86,14 @@ void mcf_walk(const void *x, int32_t first, void *y, int32_t row_bytes, int32_t 
     }
 TWO(lower, "pkhbt %0, %1, %2, lsl #16")
 TWO(upper, "pkhtb %0, %2, %1, asr #16")
-INLINE uint32_t bytes(uint32_t a) {
+INLINE uint32_t even(uint32_t a, uint32_t b, uint32_t odds) {
     uint32_t r;
-    __asm("uxtb16 %0, %1" : "=r"(r) : "r"(a));
+    __asm("and %0, %2, %1, lsl #8\n\tuxtab16 %0, %0, %3" : "=&r"(r) : "r"(b), "r"(odds), "r"(a));
     return r;
 }
-INLINE uint32_t next_bytes(uint32_t a) {
+INLINE uint32_t odd(uint32_t a, uint32_t b) {
     uint32_t r;
-    __asm("uxtb16 %0, %1, ror #8" : "=r"(r) : "r"(a));
+    __asm("bic %0, %1, #0x00ff00ff\n\tuxtab16 %0, %0, %2, ror #8" : "=&r"(r) : "r"(b), "r"(a));
     return r;
 }
 #else
@@ -103,19 +103,13 @@ INLINE uint32_t lower(uint32_t a, uint32_t b) {
 INLINE uint32_t upper(uint32_t a, uint32_t b) {
     return a >> 16 | (b & 0xffff0000u);
 }
-INLINE uint32_t bytes(uint32_t a) {
-    return a & 0x00ff00ffu;
-}
-INLINE uint32_t next_bytes(uint32_t a) {
-    return a >> 8 & 0x00ff00ffu;
-}
-#endif
-INLINE uint32_t even(uint32_t a, uint32_t b) {
-    return bytes(a) | bytes(b) << 8;
+INLINE uint32_t even(uint32_t a, uint32_t b, uint32_t odds) {
+    return (a & ~odds) | (b << 8 & odds);
 }
 INLINE uint32_t odd(uint32_t a, uint32_t b) {
-    return next_bytes(a) | next_bytes(b) << 8;
+    return (a >> 8 & 0x00ff00ffu) | (b & 0xff00ff00u);
 }
+#endif
 
 INLINE uint32_t word(const uint8_t *x) {
     uint32_t w;
@@ -127,58 +121,83 @@ INLINE void put(uint8_t *y, uint32_t w, size_t bytes) {
     __builtin_memcpy(y, &w, bytes);
 }
 
-/* n places (a multiple of 4) of 2 or 4 lines, x_line apart: y has the bytes of a place side by side. */
-typedef void tiles_t(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t n, int32_t y_step);
+/* Four places of 2 or 4 lines, x_line apart: y has the bytes of a place side by side. */
+typedef void tile_t(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, uint32_t odds);
 
-static void pairs(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t n, int32_t y_step) {
-    for (; n > 0; n -= 4, x += 4, y += 4 * y_step) {
-        const uint32_t a = word(x), b = word(x + x_line), e = even(a, b), o = odd(a, b);
-        put(y, e, 2);
-        put(y + y_step, o, 2);
-        put(y + 2 * y_step, e >> 16, 2);
-        put(y + 3 * y_step, o >> 16, 2);
+INLINE void pairs(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, uint32_t odds) {
+    const uint32_t a = word(x), b = word(x + x_line), e = even(a, b, odds), o = odd(a, b);
+    put(y, e, 2);
+    put(y + y_step, o, 2);
+    put(y + 2 * y_step, e >> 16, 2);
+    put(y + 3 * y_step, o >> 16, 2);
+}
+
+INLINE void dense_pairs(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, uint32_t odds) {
+    const uint32_t a = word(x), b = word(x + x_line), e = even(a, b, odds), o = odd(a, b);
+    put(y, lower(e, o), 4);
+    put(y + y_step * 2, upper(e, o), 4);
+}
+
+INLINE void fours(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, uint32_t odds) {
+    const uint32_t a = word(x), b = word(x + x_line), c = word(x + 2 * x_line), d = word(x + 3 * x_line);
+    const uint32_t e = even(a, b, odds), o = odd(a, b), f = even(c, d, odds), p = odd(c, d);
+    put(y, lower(e, f), 4);
+    put(y += y_step, lower(o, p), 4);
+    put(y += y_step, upper(e, f), 4);
+    put(y += y_step, upper(o, p), 4);
+}
+
+typedef struct {
+    int32_t n1, x1, y1, n0, x0, y0, x_line, places, y_step;
+} loops_t;
+
+/* `lines` of every transpose, `each` at a time; the last tile of a line may overlap the one before. */
+INLINE void every(const loops_t *p, uint8_t *y, const uint8_t *x, int32_t lines, int32_t each, int32_t y_step,
+                  tile_t *tile) {
+    const int32_t places = p->places, x_line = p->x_line;
+    const uint32_t odds = 0xff00ff00u;
+    for (int32_t a = p->n1; a > 0; a--, x += p->x1, y += p->y1) {
+        const uint8_t *begin = x;
+        uint8_t *to = y;
+        for (int32_t b = p->n0; b > 0; b--, begin += p->x0, to += p->y0) {
+            const uint8_t *from = begin;
+            for (int32_t line = 0; line < lines; line += each, from += each * x_line) {
+                const uint8_t *at = from, *const last = from + (places - 4);
+                uint8_t *out = to + line;
+                for (; y_step == 2 && at < last - 3; at += 8, out += 8 * y_step) {
+                    tile(out, at, x_line, y_step, odds);
+                    tile(out + 4 * y_step, at + 4, x_line, y_step, odds);
+                }
+                for (; at <= last; at += 4, out += 4 * y_step) tile(out, at, x_line, y_step, odds);
+                if (places & 3) tile(to + line + (places - 4) * y_step, last, x_line, y_step, odds);
+            }
+        }
     }
 }
 
-/* The same where y_step is 2. */
-static void dense_pairs(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t n, int32_t y_step) {
-    for (; n > 0; n -= 4, x += 4, y += 4 * y_step) {
-        const uint32_t a = word(x), b = word(x + x_line), e = even(a, b), o = odd(a, b);
-        put(y, lower(e, o), 4);
-        put(y + 4, upper(e, o), 4);
-    }
+static void two_lines(const loops_t *p, uint8_t *y, const uint8_t *x, int32_t lines) {
+    if (p->y_step == 2)
+        every(p, y, x, lines, 2, 2, dense_pairs);
+    else
+        every(p, y, x, lines, 2, p->y_step, pairs);
 }
 
-static void fours(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t n, int32_t y_step) {
-    for (; n > 0; n -= 4, x += 4) {
-        const uint32_t a = word(x), b = word(x + x_line), c = word(x + 2 * x_line), d = word(x + 3 * x_line);
-        const uint32_t e = even(a, b), o = odd(a, b), f = even(c, d), p = odd(c, d);
-        put(y, lower(e, f), 4);
-        put(y += y_step, lower(o, p), 4);
-        put(y += y_step, upper(e, f), 4);
-        put(y += y_step, upper(o, p), 4);
-        y += y_step;
-    }
+static void four_lines(const loops_t *p, uint8_t *y, const uint8_t *x, int32_t lines) {
+    if (p->y_step == 4)
+        every(p, y, x, lines, 4, 4, fours);
+    else
+        every(p, y, x, lines, 4, p->y_step, fours);
 }
 
-/* One transpose; the last tiles of both sides may overlap those before. */
-static void transpose(uint8_t *y, const uint8_t *x, int32_t lines, int32_t x_line, int32_t places, int32_t y_step) {
-    const int32_t whole = places & ~3, last = places - 4;
-    for (int32_t line = 0, count; line < lines; line += count) {
-        count = lines - line >= 4 ? 4 : 2;
-        tiles_t *const tiles = count == 4 ? fours : y_step == 2 ? dense_pairs : pairs;
-        if (line + count > lines) line = lines - count;
-        tiles(y + line, x + line * x_line, x_line, whole, y_step);
-        if (places & 3) tiles(y + line + last * y_step, x + line * x_line + last, x_line, 4, y_step);
-    }
-}
-
+/* The last line may be written twice. */
 void mcf_transpose(const void *x, int32_t first, void *y, int32_t n1, int32_t x1, int32_t y1, int32_t n0, int32_t x0,
                    int32_t y0, int32_t lines, int32_t x_line, int32_t places, int32_t y_step) {
-    for (int32_t a = 0; a < n1; a++)
-        for (int32_t b = 0; b < n0; b++)
-            transpose((uint8_t *)y + a * y1 + b * y0, (const uint8_t *)x + first + a * x1 + b * x0, lines, x_line,
-                      places, y_step);
+    const loops_t loops = {n1, x1, y1, n0, x0, y0, x_line, places, y_step};
+    const uint8_t *from = (const uint8_t *)x + first;
+    const int32_t most = lines & ~3, two = lines & 2, odd_line = lines - 2;
+    if (most) four_lines(&loops, y, from, most);
+    if (two) two_lines(&loops, (uint8_t *)y + most, from + most * x_line, 2);
+    if (lines & 1) two_lines(&loops, (uint8_t *)y + odd_line, from + odd_line * x_line, 2);
 }
 
 /* Each cycle a, b, c, ..., 65535: row a takes b's bytes, b takes c's, ..., the last takes a's. */

@@ -11,6 +11,8 @@ import test_elementwise
 import test_elementwise_counts
 import test_layernorm
 import test_pools
+import test_resize
+import test_walks
 from attention_cases import Spec
 from counted import (
     DEPTHWISE,
@@ -69,7 +71,15 @@ def modelled_cycles(calls: Calls) -> Row:
 
 
 def alone() -> list[Row]:
-    return [*_attention(), *_softmax(), *_layernorm(), *_convolutions(), *_joined(), *_pools()]
+    return [
+        *_attention(),
+        *_softmax(),
+        *_layernorm(),
+        *_convolutions(),
+        *_joined(),
+        *_pools(),
+        *_moved(),
+    ]
 
 
 def _attention() -> Iterator[Row]:
@@ -121,3 +131,21 @@ def _pools() -> Iterator[Row]:
     y, count = test_pools.run(case, BUILD, len(case.expected))
     np.testing.assert_array_equal(y, case.expected)
     yield Row("max-pooling 3x3 stride 2, C=32", "max-pooling", count / y.size, "alone")
+
+
+def _moved() -> Iterator[Row]:
+    shape, size, dtype, attrs, _ = test_resize.COUNTED["twice as large, 32 channels"]
+    x = np.random.default_rng(0).integers(-128, 128, shape).astype(dtype)
+    case = test_resize.resize_case(x, size, **attrs)
+    y, count = test_resize.run(case, BUILD, len(case.expected))
+    np.testing.assert_array_equal(y, case.expected)
+    yield Row("resize by linear, 8x8 to 16x16, C=32", "resize, linear", count / y.size, "alone")
+    copies, row, _ = test_walks.COUNTED["twice as large, 32 channels"]
+    yield Row(
+        "resize by nearest, 8x8 to 16x16, C=32", "resize, nearest",
+        test_walks.counted(copies, row, BUILD) / (len(copies) * row), "alone",
+    )  # fmt: skip
+    for name in ("96 channels in two groups", "128 channels in four groups"):
+        turned, _ = test_walks.TURNED[name]
+        count = test_walks.counted(turned, 1, BUILD)
+        yield Row(f"shuffle of {name}", "shuffle", count / len(turned), "alone")

@@ -106,13 +106,28 @@ def test_transposes(where: str, data: st.DataObject) -> None:
     np.testing.assert_array_equal(transposed(where, x, 0, loops)[0], x[indices.ravel()])
 
 
+def counted(indices: list[int], size: int, where: str) -> int:
+    """Instructions of the faster kernel; rows of `size` bytes."""
+    loops = nest(indices)
+    assert loops is not None
+    turned = transpose(loops) if size == 1 else None
+    x = np.random.default_rng(0).integers(0, 256, (max(indices) + 1, size)).astype(np.uint8)
+    if turned is None:
+        y, count = walk(where, x, indices, loops)
+    else:
+        y, count = transposed(where, x, indices[0], turned)
+    np.testing.assert_array_equal(y, x[indices])
+    return count
+
+
 TURNED = {
-    "58 channels in two groups": (order((49, 2, 58), (0, 2, 1)), 3.0),
-    "256 channels in two groups": (order((49, 2, 128), (0, 2, 1)), 2.3),
-    "128 channels in four groups": (order((49, 4, 32), (0, 2, 1)), 2.5),
-    "240 channels in six groups": (order((49, 6, 40), (0, 2, 1)), 3.0),
-    "pixels of 24 channels to planes": (order((64, 24), (1, 0)), 2.5),
-    "pixels of 62 channels to planes": (order((196, 62), (1, 0)), 2.4),
+    "96 channels in two groups": (order((196, 2, 48), (0, 2, 1)), 2.0),
+    "58 channels in two groups": (order((49, 2, 58), (0, 2, 1)), 2.0),
+    "256 channels in two groups": (order((49, 2, 128), (0, 2, 1)), 1.7),
+    "128 channels in four groups": (order((49, 4, 32), (0, 2, 1)), 2.0),
+    "240 channels in six groups": (order((49, 6, 40), (0, 2, 1)), 2.2),
+    "pixels of 24 channels to planes": (order((64, 24), (1, 0)), 2.2),
+    "pixels of 62 channels to planes": (order((196, 62), (1, 0)), 2.0),
 }
 
 
@@ -122,16 +137,15 @@ def test_instructions_of_transposes(name: str) -> None:
     loops = nest(indices)
     turned = None if loops is None else transpose(loops)
     assert turned is not None
-    x = np.random.default_rng(0).integers(0, 256, (len(indices), 1)).astype(np.uint8)
-    y, count = transposed("cortex-m7 -O3", x, indices[0], turned)
-    np.testing.assert_array_equal(y, x[indices])
+    count = counted(indices, 1, "cortex-m7 -O3")
     estimate = transpose_instructions(turned)
-    print(f"{name}: {count} instructions, {count / y.size:.2f} per byte, estimate {estimate}")
-    assert count <= most * y.size
+    per = count / len(indices)
+    print(f"{name}: {count} instructions, {per:.2f} per byte, estimate {estimate}")
+    assert per <= most
     assert 0.9 <= estimate / count <= 1.1
 
 
 def test_few_bytes_are_no_transpose() -> None:
-    for shape in ((49, 2, 8), (49, 3, 20), (49, 6, 9)):
+    for shape in ((49, 2, 6), (49, 3, 8), (49, 5, 5)):
         loops = nest(order(shape, (0, 2, 1)))
         assert loops is not None and transpose(loops) is None
