@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import OutOfRangeError
+from mcuformer.ir.types import DTYPES
 
 LIMIT = 2**31 - 1
 # (least, most) bits below the result. Floors nest, so they only hold what a zero point between two
@@ -17,6 +18,7 @@ _WIDE_SHIFTS = (1, 24)
 _SHIFTS = (3, 3)
 _RESIDUAL_SHIFTS = (8, 11)
 _NARROW = 255  # largest magnitude of 8 bits
+_ROUNDED = 3.0  # bits that a shift of 1, a multiplier below 2^31 and rounding take
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,23 @@ def solve(
     chunks: int = 1,
     where: str = "",
     unit: int = 1,
+    dtype: str = "int16",
 ) -> Epilogue:
     """y = scale * (t / 2^shift - zero) from accumulators of `acc_scale`, |acc| <= `acc_bound`.
 
     `wide`: y needs more than 8 bits, so accumulators are shifted up as far as they go; a residual of
     more than 8 bits wants that, too, since its multiplier has only the bits below the result.
     `unit`: the kernel's accumulator is `unit` times this one, so mult is a multiple of it.
+    `dtype`: of y. Where a step of the accumulator is more steps of y than it has, it may be fewer of them:
+    all but 0 saturates.
     """
     fine = residual is not None and residual.data is None and residual.reach > _NARROW
     wide = wide or fine
     ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
-    room = max(0, math.floor(31 - math.log2(unit * (float(acc_bound.max()) + 1))))
+    room = _room(acc_bound, unit)
+    most_steps = 2.0 ** (room - _ROUNDED) / chunks
+    if residual is None and most_steps >= 2 ** np.iinfo(DTYPES[dtype]).bits + np.abs(zero).max():
+        ratio = np.minimum(ratio, most_steps)
     free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9
     least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
     acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
@@ -71,7 +79,21 @@ def solve(
         if _bound(done, acc_bound, residual, chunks, unit) <= LIMIT:
             return done
         shift -= 1
-    raise OutOfRangeError(where, "no epilogue shift keeps the sum inside int32")
+    raise OutOfRangeError(
+        where,
+        "its result has too fine a step for sums in int32: calibration, or the file's own scale, gives it "
+        f"{float(np.min(scale)):.2g}, and the sums have steps of {float(np.max(acc_scale)):.2g}",
+    )
+
+
+def _room(acc_bound: NDArray, unit: int) -> int:
+    """By how many bits accumulators can be shifted up."""
+    return max(0, math.floor(31 - math.log2(unit * (float(acc_bound.max()) + 1))))
+
+
+def least_scale(acc_scale: NDArray, acc_bound: NDArray, unit: int) -> float:
+    """The finest step of a result that `solve` has a multiplier for."""
+    return float(np.max(acc_scale)) * 2.0 ** (_ROUNDED - _room(acc_bound, unit))
 
 
 def _constants(

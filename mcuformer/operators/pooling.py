@@ -80,7 +80,8 @@ def lower_avgpool(ctx: Target, op: Op) -> None:
         bound = np.full(channels, math.ceil(reach * unit * (1 + 2.0**-14)) + 2, np.int64)
         scale, zero = (np.broadcast_to(p, (channels,)) for p in (result.scale, result.zero_point))
         zero = zero - source.zero_point * source.scale / scale
-        end = solve(source.scale / unit, bound, scale, zero, wide=True, where=op.name)
+        unit_scale, dtype = source.scale / unit, ctx.dtype(y)
+        end = solve(unit_scale, bound, scale, zero, wide=True, where=op.name, dtype=dtype)
         data = dict(zip(names, (end.mult, end.offset), strict=True))
         return {"shift": end.shift, "acc_shift": end.acc_shift}, data
 

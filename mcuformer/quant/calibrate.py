@@ -108,10 +108,11 @@ def collect(graph: Graph, inputs: Sequence[NDArray]) -> dict[str, ValueStats]:
 
 
 def _given(value: ValueStats, scale: float, zero: int, dtype: str) -> ValueStats:
-    """The range that a QDQ model's scale and zero point span, instead of what was seen."""
+    """The range that a QDQ model's scale and zero point span, instead of what was seen; its step is kept
+    where the value has its bits."""
     info = np.iinfo(dtype)
     low, high = (np.full(value.low.shape, scale * (q - zero)) for q in (info.min, info.max))
-    return ValueStats(low, high, value.rows, given=info.bits)
+    return ValueStats(low, high, value.rows, info.bits, value.finest)
 
 
 def _update(

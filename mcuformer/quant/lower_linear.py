@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.epilogue import Epilogue, Residual, k_chunks, largest_sums, solve
+from mcuformer.ir.epilogue import Epilogue, Residual, k_chunks, largest_sums, least_scale, solve
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
@@ -89,7 +89,9 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     scale = np.asarray(table.scale) if table else qparams.scale
     acc_scale, w_int, bias = _rounded(weights, scale, unit)
     if table and dtype == "int16":
-        table = table.within(_furthest(acc_scale, w_int, bias, layer.reach))
+        sums = largest_sums(w_int, bias, layer.reach, [w_int.shape[1]])
+        furthest = float(sums.max()) * float(acc_scale.max())  # since channels share their shifts
+        table = table.within(furthest, least_scale(acc_scale, sums, unit))
         scale = np.asarray(table.scale)
     zero = np.asarray(table.zero) if table else qparams.zero_point
     bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
@@ -104,6 +106,7 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
         len(chunks),
         op.name,
         unit,
+        dtype,
     )
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
@@ -128,13 +131,6 @@ def _arrays(
         f"{name}.rmult": end.rmult,
         f"{name}.table": table,
     }
-
-
-def _furthest(acc_scale: NDArray, w_int: NDArray, bias: NDArray, reach: int) -> float:
-    """No sum is larger, whatever the input; the largest of any channel in the coarsest one's steps,
-    since channels share their shifts."""
-    most = largest_sums(w_int, bias, reach, [w_int.shape[1]]).max()
-    return float(most) * float(acc_scale.max())
 
 
 def _layer(ctx: Context, op: Op) -> WeightedSum:

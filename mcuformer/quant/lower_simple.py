@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.errors import OutOfRangeError
+from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.epilogue import LIMIT, solve, zero_share
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES, QParams, TensorType
@@ -134,8 +134,11 @@ def _check_mask(ctx: Context, op: Op) -> None:
     stats = ctx.stats.values[_activation(ctx, op)]
     apart = float(stats.high.max() - stats.low.min())
     if apart > MOST_APART:
-        what = f"its scores are {apart:.0f} apart, a mask of {-MASKED:.0f} hides up to {MOST_APART:.0f}"
-        raise OutOfRangeError(op.name, what)
+        raise UnsupportedModelError(
+            f"{op.name}: its scores are {apart:.0f} apart; a mask is {MASKED:.0f} here, which hides only keys that "
+            f"score less than {MOST_APART:.0f} above those that count",
+            "scores so far apart give one key all the weight: look for a scale that is missing before the mask",
+        )
 
 
 def emit_requant(ctx: Context, op: Op, source: str, type_: TensorType) -> None:
@@ -240,7 +243,8 @@ def _scaled(ctx: Context, op: Op, acc_scale: NDArray, bound: NDArray) -> Numbers
     """An accumulator through mult, offset and shift."""
     qparams = ctx.qparams(op.outputs[0])
     scale, zero = (np.broadcast_to(p, bound.shape) for p in (qparams.scale, qparams.zero_point))
-    end = solve(acc_scale, bound, scale, zero, wide=True, where=op.name)
+    dtype = ctx.dtype(op.outputs[0])
+    end = solve(acc_scale, bound, scale, zero, wide=True, where=op.name, dtype=dtype)
     arrays = {f"{op.name}.mult": end.mult, f"{op.name}.offset": end.offset}
     return {"shift": end.shift, "acc_shift": end.acc_shift}, arrays
 

@@ -38,6 +38,7 @@ def value_range(
     if not per_channel:
         low, high = np.asarray(np.min(low)), np.asarray(np.max(high))
     finest = stats.finest if per_channel else np.max(stats.finest)
+    finest = np.zeros(()) if stats.given else finest
     low = np.minimum(low, 0.0 if symmetric else low)
     high = np.maximum(high, low + np.maximum(levels * finest, 1e-9))
     if symmetric:

@@ -16,6 +16,10 @@ from mcuformer.ir.int_ops_linear import TABLE_INTERVALS
 from mcuformer.ir.types import DTYPES, QParams
 
 _GRID = 65537
+_SEEN = (
+    64  # of its cells at least are where the output changes; of a steep function, on a finer grid
+)
+_ZOOMS = 4
 INDEX_BITS: Mapping[str, int] = {"int8": 11, "int16": 20}
 INDEX_ENTRIES: Mapping[str, int] = {"int8": 1 << 11, "int16": (1 << TABLE_INTERVALS) + 1}
 _FINER = 256  # steps of a table of an int16 that becomes an int8, to one of that int8
@@ -35,14 +39,15 @@ class IndexTable:
     scale: float
     zero: float
 
-    def within(self, reach: float) -> IndexTable:
-        """An int16 table with as fine an index as arguments of up to `reach` leave room for; where
-        that is less than one per interval, with wider intervals."""
-        needed = math.ceil(math.log2(max(reach / self.scale, 1.0)))
-        fewer = min(max(needed - _ROOM_BITS, 0), self.bits - TABLE_INTERVALS)
+    def within(self, reach: float, finest: float) -> IndexTable:
+        """An int16 table with as fine an index as arguments of up to `reach` leave room for, and of no
+        finer step than `finest`; where that is less than one per interval, with wider intervals."""
+        needed = math.ceil(math.log2(max(reach / self.scale, 1.0))) - _ROOM_BITS
+        needed = max(needed, math.ceil(math.log2(finest / self.scale)), 0)
+        fewer = min(needed, self.bits - TABLE_INTERVALS)
         scale, zero = self.scale * 2.0**fewer, self.zero / 2.0**fewer
         made = replace(self, bits=self.bits - fewer, scale=scale, zero=zero)
-        return made.widened(max(0, needed - fewer - _ROOM_BITS))
+        return made.widened(needed - fewer)
 
     def widened(self, times: int) -> IndexTable:
         """With intervals 2^times as wide, about the old ones; beyond those the output is their ends'."""
@@ -74,10 +79,26 @@ def _span(fn: str, out: QParams, dtype: str) -> tuple[float, float]:
     reach = 16.0 + float(out.scale) * (2**9 if dtype == "int8" else 2**17)
     with np.errstate(over="ignore"):  # infinite far out, which is the largest number stored
         reach *= _stretch(lambda x: out.quantise(function(fn)(x), dtype), reach)
-        grid = np.linspace(-reach, reach, _GRID)
-        y = out.quantise(function(fn)(grid), dtype).astype(np.int64)
-    changing = np.flatnonzero((y != y[0]) & (y != y[-1]))
-    return (grid[changing[0] - 1], grid[changing[-1] + 1]) if len(changing) else (-1.0, 1.0)
+        low, high = -reach, reach
+        for _ in range(_ZOOMS):
+            grid = np.linspace(low, high, _GRID)
+            ends = _changing(out.quantise(function(fn)(grid), dtype).astype(np.int64))
+            if ends is None:
+                return -1.0, 1.0
+            low, high = grid[ends[0]], grid[ends[1]]
+            if ends[1] - ends[0] >= _SEEN:
+                break
+    return low, high
+
+
+def _changing(y: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Places before the first number that is neither end's, and behind the last; or about the jumps
+    where all are an end's. None where nothing changes."""
+    inside = np.flatnonzero((y != y[0]) & (y != y[-1]))
+    if len(inside):
+        return int(inside[0]) - 1, int(inside[-1]) + 1
+    jumps = np.flatnonzero(np.diff(y))
+    return (int(jumps[0]), int(jumps[-1]) + 1) if len(jumps) else None
 
 
 def _stretch(stored: Function, reach: float) -> int:

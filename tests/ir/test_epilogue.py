@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuformer.errors import McuformerError
-from mcuformer.ir.epilogue import LIMIT, Epilogue, Residual, solve
+from mcuformer.ir.epilogue import LIMIT, Epilogue, Residual, least_scale, solve
 
 
 def t_of(end: Epilogue, acc: int, res: int = 0) -> int:
@@ -70,5 +70,26 @@ def test_constant_residual_is_exact_to_the_shift() -> None:
 
 
 def test_impossible_scales_are_an_error() -> None:
-    with pytest.raises(McuformerError, match="fc1"):
+    with pytest.raises(
+        McuformerError, match=r"fc1: .* gives it 1e-09, and the sums have steps of 1"
+    ):
         solve(np.array([1.0]), np.array([2**30]), np.array([1e-9]), np.zeros(1), False, where="fc1")
+
+
+@pytest.mark.parametrize("acc", (-(2**13), -1, 0, 1, 2**13))
+def test_all_but_0_of_far_coarser_sums_saturates(acc: int) -> None:
+    """As the mean of a LayerNorm over space, which is nothing, on the grid that a file gives it."""
+    zero = np.full(1, 3.0)
+    end = solve(np.ones(1), np.array([2**13]), np.array([1e-9]), zero, True, dtype="int8")
+    got = np.clip(t_of(end, acc) >> end.shift, -128, 127)
+    assert got == (3 if acc == 0 else np.sign(acc) * 128 - (acc > 0))
+
+
+def test_the_finest_step_has_a_multiplier() -> None:
+    for bound in (2**10, 2**20, 2**26):
+        for unit in (1, 16):
+            scale = least_scale(np.ones(1), np.array([bound]), unit)
+            end = solve(
+                np.ones(1), np.array([bound]), np.full(1, scale), np.zeros(1), True, unit=unit
+            )
+            assert end.mult[0] / 2.0 ** (32 + end.shift - end.acc_shift) == pytest.approx(1 / scale)

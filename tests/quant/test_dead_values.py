@@ -8,7 +8,7 @@ import pytest
 import util_models as models
 from numpy.typing import NDArray
 
-from mcuformer.errors import UsageError
+from mcuformer.errors import UnsupportedModelError, UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import dequantise, quantise_input, to_canonical
@@ -110,3 +110,45 @@ def test_a_product_whose_factors_are_never_large_together_has_steps_that_int32_h
     large = rng.random((40, 1, 4, 4)) < 0.5
     x *= np.concatenate([np.where(large, 1e6, 1), np.where(large, 1, 1e6)], axis=-1)
     lower(graph, calibrate(graph, x[:32]), mode, None)  # type: ignore[arg-type]
+
+
+def test_a_given_grid_that_is_nothing() -> None:
+    """A quantiser gives the mean of an InstanceNorm, which is 0, what its float sums left."""
+    graph = parse_graph("""
+graph g float
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 9, 4),)
+meta output_shapes = ((1,),)
+input x: float32[9x4]
+n = groupnorm(x) {'eps': 1e-05, 'groups': 4} : float32[9x4]
+m = mean(n) {} : float32[1x4]
+w = mean(x) {} : float32[1x4]
+y = add(m, w) {} : float32[1x4]
+output y
+""")
+    grids = {"m": (4e-10, 8, "int8"), "w": (0.01, -3, "int8")}
+    graph = graph.replace(meta={**graph.meta, "qdq": grids})
+    x = np.random.default_rng(0).normal(size=(12, 9, 4)).astype(np.float32)
+    done = lower(graph, calibrate(graph, x), "8", None)
+    got = dequantise(done, "y", run_int(done, quantise_input(done, x))["y"])
+    assert np.abs(got.reshape(12, 4) - x.mean(1)).max() < 0.03
+
+
+def test_a_mask_that_hides_too_little_is_refused() -> None:
+    graph = parse_graph("""
+graph g float
+meta input_layouts = ('tokens',)
+meta input_shapes = ((1, 9, 9),)
+meta output_shapes = ((9, 9),)
+input x: float32[9x9]
+const hide: float32[9x9] = rand(1)
+s = add(x, hide) {'masks': True} : float32[9x9]
+p = softmax(s) {} : float32[9x9]
+output p
+""")
+    x = np.random.default_rng(0).normal(size=(4, 9, 9)).astype(np.float32)
+    lower(graph, calibrate(graph, 5 * x), "8", None)
+    with pytest.raises(
+        UnsupportedModelError, match="hides only keys that score less than 116 above"
+    ):
+        lower(graph, calibrate(graph, 100 * x), "8", None)

@@ -63,7 +63,7 @@ def test_sums_far_out_of_the_table_leave_a_coarser_index() -> None:
     out = QParams(np.asarray(3e-4), np.asarray(0.0))
     table = index_table("tanh", out, "int16")
     for reach, bits, wider in ((1e2, 20, 1), (1e5, 14, 1), (1e9, 12, 2048)):
-        coarse = table.within(reach)
+        coarse = table.within(reach, table.scale)
         assert coarse.bits == bits and reach / coarse.scale < 2**28
         span = table.scale * 2.0**table.bits
         assert coarse.scale * 2.0**coarse.bits == pytest.approx(wider * span)
@@ -72,6 +72,27 @@ def test_sums_far_out_of_the_table_leave_a_coarser_index() -> None:
             np.abs(read(coarse, x, "int16") - read(table, x, "int16")).max()
             <= 2 + coarse.scale / 3e-4
         )
+
+
+def test_an_index_is_no_finer_than_sums_have_multipliers_for() -> None:
+    table = index_table("exp", QParams(np.asarray(0.05), np.asarray(0.0)), "int16")
+    coarse = table.within(1.0, 5 * table.scale)
+    assert coarse.bits == table.bits - 3 and coarse.scale == 8 * table.scale
+    np.testing.assert_array_equal(coarse.data, table.data)
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [("int8", -128), ("int16", 0)])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 2e4, 1e9])
+def test_a_steep_function_is_looked_at_where_it_changes(
+    scale: float, dtype: str, zero: int
+) -> None:
+    """exp on steps of 20,000 changes between 10 and 22, and the range for all steps is 10 million."""
+    out = QParams(np.asarray(scale), np.asarray(float(zero)))
+    table = index_table("exp", out, dtype)
+    assert (table.data.min(), table.data.max()) == (zero, np.iinfo(dtype).max)
+    x = np.log(scale) + np.linspace(-3, 4, 1001)
+    want = out.quantise(np.exp(x), dtype).astype(float)
+    assert np.abs(read(table, x, dtype) - want).max() <= 1 + 0.01 * (want.max() - zero)
 
 
 def test_a_small_slope_is_followed_to_where_its_output_ends() -> None:
