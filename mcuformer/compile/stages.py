@@ -137,7 +137,7 @@ def _page(figures: Figures, report: schema.Report) -> str:
     from mcuformer.report.page import page
     from mcuformer.report.timeline import timeline
 
-    return page(report, timeline(figures.program, figures.plan))
+    return page(report, timeline(figures.program, figures.plan), figures.program.runs)
 
 
 def _chart(figures: Figures) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.line_outputs import first_lines
 from mcuformer.operators.macs import op_macs, op_weight_bits, op_weight_bytes
 from mcuformer.plan.bind import Binding, Sketch
+from mcuformer.plan.running import Sweeps, region_runs
 from mcuformer.price.book import CostBook
 from mcuformer.program.buffers import Buffer, Span
 from mcuformer.program.calls import Call, Step, spans_of
@@ -26,7 +28,7 @@ def sketch(
 ) -> tuple[Program, Made]:
     """What has to be placed of the regions `only`: no layers, arguments or estimates."""
     bound = Sketch(fr.fresh(), book)
-    steps, made = _steps(fr, choices, bound, only)
+    steps, made, _ = _steps(fr, choices, bound, only)
     used = {s.buffer for step in steps for s in spans_of(step)}
     ends = (bound.em.where.get(n) for n in (*fr.graph.inputs, *fr.graph.outputs))
     used |= {str(at.buffer) for at in ends if at is not None}
@@ -37,7 +39,7 @@ def sketch(
 def assemble(fr: Skeleton, choices: Sequence[Choice], book: CostBook) -> tuple[Program, Made]:
     """The whole program."""
     bound = Binding(fr.fresh(), book)
-    steps, made = _steps(fr, choices, bound, range(len(fr.regions)))
+    steps, made, sweeps = _steps(fr, choices, bound, range(len(fr.regions)))
     labels: dict[str, str] = {}
     for region, choice in zip(fr.regions, choices, strict=True):
         *inner, last = region.ops
@@ -50,20 +52,22 @@ def assemble(fr: Skeleton, choices: Sequence[Choice], book: CostBook) -> tuple[P
         fr, bound.em, steps, bound.buffers, bound,
         tuple(_layer(fr.graph, op, i, labels) for i, op in enumerate(layers)),
     )  # fmt: skip
-    return program, made
+    ways = [_labels(*pair)[1] for pair in zip(fr.regions, choices, strict=True)]
+    return replace(program, runs=tuple(region_runs(fr, ways, sweeps))), made
 
 
 def _steps(
     fr: Skeleton, choices: Sequence[Choice], bound: Sketch, only: Container[int]
-) -> tuple[list[Step], Made]:
-    steps, made = _read_input(bound.em, fr), Made()
+) -> tuple[list[Step], Made, Sweeps]:
+    steps, made, sweeps = _read_input(bound.em, fr), Made(), Sweeps()
     for i, (region, choice) in enumerate(zip(fr.regions, choices, strict=True)):
         if i in only:
             before = len(bound.buffers)
+            sweeps[i] = bound.em.sweeps = []
             steps += bound.region(emit_region(bound.em, region, choice), choice.budget)
             new = len(bound.buffers) - before
             made[i] = list(islice(reversed(bound.buffers), new))[::-1]
-    return steps, made
+    return steps, made, sweeps
 
 
 def _program(

@@ -9,6 +9,7 @@ has to be unrolled.
     expressions.py   const + sum(coefficient * loop variable)
     buffers.py       buffers, spans of their bytes, arguments of C functions
     calls.py         calls, what each computes, loops
+    running.py       regions in their order, and what lies where while one runs: for pictures
     program.py       the whole: layers, constant structs, inputs, outputs, the order of execution
 
 schedule/ writes programs. memory/ gives their buffers addresses, and proves it by replaying every

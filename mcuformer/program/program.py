@@ -10,6 +10,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.program.buffers import Buffer, Span
 from mcuformer.program.calls import Call, Loop, Step
 from mcuformer.program.expressions import Expr
+from mcuformer.program.running import RegionRun
 from mcuformer.util.speed import record
 
 
@@ -95,6 +96,7 @@ class Program:
     traces: tuple[TracedTile, ...]
     inputs: tuple[IoTensor, ...]  # in the order of graph.inputs; `input_mode` is that of the first
     outputs: tuple[IoTensor, ...]
+    runs: tuple[RegionRun, ...] = ()  # of a sketch none
 
     @property
     def output_mode(self) -> Literal["resident", "lines"]:

@@ -8,5 +8,6 @@ null, with a diagnostic that says why.
 `rows.py` takes from a placed program what it knows by itself: memory, a row per layer. The rest (flash,
 options, the check) `compile/figures.py` fills in, which stands above and knows the whole compilation.
 `timeline.py` lays buffers over calls, as text for a terminal and as data for `page.py`, which makes
-report.html: one file that fetches nothing.
+report.html: one file that fetches nothing. `pictures.py` shows the regions there: in which order they run,
+which values live side by side, and of those that run in strips which lines lie where.
 """

@@ -5,7 +5,7 @@ Nothing is fetched: styles, script and data are inside, and the page's content p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jinja2
@@ -13,14 +13,16 @@ import msgspec
 from markupsafe import Markup
 
 from mcuformer.files.paths import TEMPLATES
+from mcuformer.program.running import RegionRun
+from mcuformer.report.pictures import order_picture, strip_pictures
 from mcuformer.report.schema import LayerRow, Report
 from mcuformer.report.timeline import Timeline
 
 KB = 1024
 
 
-def page(report: Report, time: Timeline) -> str:
-    """The whole document."""
+def page(report: Report, time: Timeline, runs: Sequence[RegionRun] = ()) -> str:
+    """The whole document; `runs`: the program's."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -40,6 +42,8 @@ def page(report: Report, time: Timeline) -> str:
         flash=flash_bar(report),
         excess=_percent(report.memory.arena_bytes, report.memory.lower_bound_bytes),
         peak_bytes=time.moments[time.peak].live_bytes if time.moments else None,
+        order=order_picture(runs),
+        strips=strip_pictures(runs),
         rows=[_row(layer, report.layers) for layer in report.layers],
         reasons={d.where: d.message for d in report.diagnostics if d.code == "unknown"},
         remarks=[d for d in report.diagnostics if d.code != "unknown"],

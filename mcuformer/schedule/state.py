@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from mcuformer.ir.types import TensorType, Value
 from mcuformer.operators.outline import STAGE
 from mcuformer.program.buffers import Addr, Buffer, Kind
 from mcuformer.program.expressions import Expr
+from mcuformer.program.running import Sweep
 from mcuformer.schedule.columns import take_columns, take_group
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.tasks import Job
@@ -24,7 +25,7 @@ class State:
 
     `made` has its buffers in the order of their making, and between them the jobs that want scratch:
     how much of it, a budget decides later. `leaving`: outputs that leave by lines, with the numbers of
-    their first lines.
+    their first lines. `sweeps`: of the region that was emitted last, for those who ask.
     """
 
     graph: Graph
@@ -43,6 +44,7 @@ class State:
     )  # what costs the same (price/book.py), for all copies
     tried: dict[str, int] = field(default_factory=dict)  # of fresh_name
     cuts: dict[tuple[Op, int, int], Op] = field(default_factory=dict)  # shares of heads
+    sweeps: list[Callable[[], Sweep]] = field(default_factory=list)
 
     def buffer(self, stem: str, size: int, kind: Kind = "activation") -> str:
         name = fresh_name(stem, self.buffers, tried=self.tried)

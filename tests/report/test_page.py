@@ -14,6 +14,7 @@ from report_program import PROGRAM
 
 from mcuformer.memory.model import Arena
 from mcuformer.program.program import Program
+from mcuformer.program.running import ImageLines, RegionRun, Sweep
 from mcuformer.report.page import count, duration, page, size
 from mcuformer.report.timeline import timeline
 
@@ -68,6 +69,20 @@ def test_figures_are_in_the_tables_without_a_script() -> None:
     assert f"{made.arena_bytes:,}" in text and "blocks.2.fc1" in text
     assert "calibrated on 8 images only" in text and "known after linking only" in text
     assert f"{report.estimate.instructions:,}" in text
+
+
+def test_order_and_strips_are_there_without_a_script() -> None:
+    ring = ImageLines(f"ring{EVIL}", 56, 100, 4, (26, 28), (28, 30))
+    runs = [
+        RegionRun("stem", ("x",), 9, (), "2 lines", (Sweep(28, (ring,)),)),
+        RegionRun(EVIL, ("y",), 9, (0,), "tiles of 4"),
+    ]
+    report, made = example(PROGRAM)
+    text = page(report, timeline(PROGRAM, made), runs)
+    assert text.count('<circle class="dot') == 2 and text.count('class="wire"') == 1
+    assert "28 steps" in text and "2 + 2 of 56" in text and "rings 400 B" in text
+    assert "left:50.0%" in text and EVIL not in text
+    assert "Order and branches" not in html() and "Strips of lines" not in html()
 
 
 @browser

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import conv
@@ -25,6 +26,7 @@ from mcuformer.schedule.tasks import SCRATCH, Job, Steps, Task
 from mcuformer.schedule.ways.embed import read_lines
 from mcuformer.schedule.ways.flow import LineGraph, line_graph
 from mcuformer.schedule.ways.join import copy, places
+from mcuformer.schedule.ways.shown import shown
 from mcuformer.schedule.ways.strips import Strips, line_choices
 from mcuformer.schedule.ways.windows_of_lines import Windows
 
@@ -52,6 +54,9 @@ def convolve(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> St
 
 def in_strips(made: StripSteps, name: str) -> Steps:
     """The steps, those that are alike in one loop."""
+    made.em.sweeps.append(
+        partial(shown, made.em, made.images, made.strips, made.windows, made.target)
+    )
     steady = made.strips.steady()
     steps: Steps = []
     for i in range(made.strips.steps):

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mcuformer.kernels.lines import Lines
+from mcuformer.program.running import LineRange
 
-LineRange = tuple[int, int]  # first line, one past the last
 Reader = tuple[int, Lines]  # the image that is made, and which lines it reads
 
 
