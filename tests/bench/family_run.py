@@ -96,7 +96,7 @@ def exported(model: Model, work: Path) -> Path:
 
 def planned(model: Model, work: Path) -> Row:
     """From shapes and weights: no data, no emulator."""
-    made = plan_model(_options(model, work, model.board, "ram"), _silent, needs_data=False)
+    made = plan_model(_options(model, work, model.board, "ram"), silent, needs_data=False)
     return _row(model, work, made.graph, to_dict(build_report(made)))
 
 
@@ -105,7 +105,7 @@ def executed(model: Model, work: Path) -> Row:
     folder = work / f"{model.name}.package"
     try:
         options = _options(model, work, model.board, "ram")
-        compile_model(replace(options, calibration=_samples(model, work)), folder, _silent)
+        compile_model(replace(options, calibration=_samples(model, work)), folder, silent)
         package = open_package(folder)
         row = _row(model, work, package.graph, package.report)
         return _ran(row, package, _samples(model, work))
@@ -135,7 +135,7 @@ def _ran(row: Row, package: CompiledPackage, samples: Path) -> Row:
 
 
 def _row(model: Model, work: Path, graph: Graph, report: Mapping[str, Any]) -> Row:
-    fast = plan_model(_options(model, work, "f746_room", "speed"), _silent, needs_data=False)
+    fast = plan_model(_options(model, work, "f746_room", "speed"), silent, needs_data=False)
     room, memory = to_dict(build_report(fast)), report["memory"]
     least = _sum(report, "estimated_instructions")
     return Row(
@@ -171,5 +171,5 @@ def _samples(model: Model, work: Path) -> Path:
     return path
 
 
-def _silent(stage: str, done: int = 0, total: int = 0) -> None:
+def silent(stage: str, done: int = 0, total: int = 0) -> None:
     pass
