@@ -59,6 +59,7 @@ def _packed(
         "pad_top": int(pads[0]),
         "pad_left": int(pads[1]),
         "band": band,
+        "over": int(lies_over(op)),
     }
     return KernelData("mcf_conv2d_t", fields, tuple(arrays.values()))
 
@@ -98,8 +99,15 @@ def strip_bytes(op: Op, graph: Values, band: int) -> int:
     return 8 * ((band - 1) * sy + kh) * ((out_width(op, graph) - 1) * sx + kw)
 
 
+def lies_over(op: Op) -> bool:
+    """Whether a depthwise layer's result lies where its image lies (schedule/ways/over_image.py)."""
+    return bool(op.attrs.get("over", 0))
+
+
 def band_of(op: Op, graph: Values) -> int:
-    """Output lines of a depthwise layer at a time."""
+    """Output lines of a depthwise layer at a time: all where they lie over the image."""
+    if lies_over(op):
+        return output_lines(op, graph)
     bands = range(output_lines(op, graph), 1, -1)
     return next((b for b in bands if strip_bytes(op, graph, b) <= STRIP_BYTES), 1)
 
@@ -135,7 +143,14 @@ def scratch_bytes(op: Op, graph: Values, rows: int, *, panel: int | None = None,
 
 def depthwise_scratch_bytes(op: Op, graph: Values, rows: int, **_: Any) -> int:
     kernel = 8 * constant(graph, op.inputs[1]).shape[1]
-    return int(kernel + strip_bytes(op, graph, band_of(op, graph)) + 8 * op.attrs["strides"][1])
+    size = kernel + strip_bytes(op, graph, band_of(op, graph)) + 8 * op.attrs["strides"][1]
+    return int(max(size, _group_bytes(op, graph)) if lies_over(op) else size)
+
+
+def _group_bytes(op: Op, graph: Values) -> int:
+    """Four channels of the whole image."""
+    height, width, _ = graph.type(str(op.inputs[0])).shape
+    return 4 * height * width * DTYPES[graph.type(str(op.inputs[0])).dtype].itemsize
 
 
 def weight_bytes_read(op: Op, graph: Values, rows: int, **_: Any) -> int:

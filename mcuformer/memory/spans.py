@@ -170,6 +170,20 @@ def over_loop(span: Span, loop: Loop) -> list[Span]:
     if not (per_t or per_n or rows_t or rows_n):
         return [first]
     n = -(-loop.total // loop.step)
+    backwards = per_t == per_n == -rows_n * span.stride and rows_n and not rows_t
+    if (
+        backwards and not span.rows.const and not first.rows.terms
+    ):  # tiles of rows, the last ones first
+        rows = Expr(rows_n * loop.total)
+        return [
+            Span(
+                span.buffer,
+                first.start + per_t * (loop.total - loop.step),
+                span.stride,
+                span.row_bytes,
+                rows,
+            )
+        ]
     if not (per_n or rows_t):
         if per_t == 0:
             return [first]  # the first iteration has the most rows

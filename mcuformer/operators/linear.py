@@ -29,7 +29,7 @@ _CHANNELS = named("x:-1", "w:0", "bias:0", "mult:0", "offset:0", "res?:-1", "rmu
 _NUMBERS = frozenset({"x_zp", "shift", "acc_shift", "pad_value", "clamp_min", "clamp_max"})
 _COST_ATTRS = frozenset({
     "segments", "segment_bytes", "segment_stride", "weight_bits", "k_split", "kernel", "strides",
-    "pads", "groups", "shift", "table_bits", "acc_shift", "clamp_min",
+    "pads", "groups", "shift", "table_bits", "acc_shift", "clamp_min", "over",
 })  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from mcuformer.program.program import IoTensor, Layer, Program
 from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.regions import VIEWS, Choice, Region
+from mcuformer.schedule.ways.over_image import OVER_IMAGE
 
 Made = dict[int, list[str]]  # region -> its own buffers, in the order of their making
 
@@ -143,6 +144,8 @@ def _labels(region: Region, choice: Choice) -> tuple[str, str]:
         text = f"{choice.schedule}, {text}"
     elif choice.schedule == "patches":
         text = f"{choice.lines} lines of {choice.tile} patches"
+    elif choice.schedule == OVER_IMAGE:
+        text = OVER_IMAGE
     elif region.in_lines:
         return f"for strips of {choice.lines} lines", f"{choice.lines} lines"
     return text, text

@@ -103,6 +103,8 @@ def signature(fr: Skeleton, region: Region) -> tuple[object, ...]:
     if region.copied:
         inputs = [n for op in region.ops for n in op.inputs]
         rows.append(tuple(n in region.copied for n in inputs))
+    if region.over:
+        rows.append("over")
     if region.also:
         rows.append(tuple(op.outputs[0] in region.also for op in region.ops))
     for op in region.ops:

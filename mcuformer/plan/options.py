@@ -25,6 +25,7 @@ from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.channel_tiles import channel_choices
 from mcuformer.schedule.ways.conv import IN_PLACE, schedules_of, strip_choices
 from mcuformer.schedule.ways.embed import line_choices
+from mcuformer.schedule.ways.over_image import OVER_IMAGE, lies_over_image
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
 from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, sweep_choices
 from mcuformer.schedule.window_maps import window_map
@@ -155,10 +156,10 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
         yield _tiled(book, fr, region, Choice("heads"), _tiles(keys), BUDGETS[2:])
     elif region.modulates:
         yield from _modulation(book, fr, region)
+    elif op.kind in VIEWS | JOINS | PICKS or lies_over_image(fr.emitter, region):
+        yield _fixed(book, fr, region, Choice(OVER_IMAGE if region.over else "rows"))
     elif region.in_lines:
         yield from _images(book, fr, region)
-    elif op.kind in VIEWS | JOINS | PICKS:
-        yield _fixed(book, fr, region, Choice("rows"))
     else:
         name = region.target if op.kind not in MEANS else str(op.inputs[0])
         rows = fr.emitter.values[name].type.shape[0]
@@ -199,11 +200,9 @@ def _tiles(rows: int) -> list[int]:
 
 
 def _strips(book: CostBook, fr: Skeleton, region: Region, choice: Choice, high: bool) -> Trial:
-    """Convolutions and what is between them in strips of lines, under every budget.
-
-    Windows that stay where they are leave room between each other that no other buffer may fit in:
-    those of `high` strips count whole from their first line to their last.
-    """
+    """Convolutions and what is between them in strips of lines, under every budget. Windows that stay
+    where they are leave room between each other that no other buffer may fit in: those of `high` strips count
+    whole from their first line to their last."""
     whole = high and choice.schedule == IN_PLACE
     drafted = (draft if whole else draft_windows)(book, *_emit(fr, region, choice))
     return _budgets(drafted, 1, lambda i: replace(choice, budget=BUDGETS[i]))

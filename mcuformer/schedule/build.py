@@ -29,6 +29,7 @@ from mcuformer.schedule.ways.join import concat, copies_first, move
 from mcuformer.schedule.ways.kept import keep_kv
 from mcuformer.schedule.ways.mean import mean
 from mcuformer.schedule.ways.modulate import whole_images
+from mcuformer.schedule.ways.over_image import lies_over_image, over_image
 from mcuformer.schedule.ways.patch_rows import patches_of_rows
 from mcuformer.schedule.ways.rows import tokenwise
 from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, in_sweeps
@@ -134,6 +135,8 @@ def way_of(em: TaskEmitter, region: Region, choice: Choice) -> Way:
         return patches
     if choice.schedule == "patches":
         return patches_of_rows
+    if lies_over_image(em, region):
+        return over_image
     if region.in_lines:
         return convolve
     return OTHERS.get(INT_OPS[op.kind].movement, tokenwise)

@@ -75,7 +75,7 @@ def _alike(region: Region, given: Mapping[str, Region], ops: Mapping[str, Op]) -
     if any(op.name not in ops for op in region.ops):
         return given.get(region.target)
     inner = tuple(ops[op.name] for op in region.ops)
-    return Region(region.target, inner, copied=region.copied, also=region.also)
+    return Region(region.target, inner, copied=region.copied, also=region.also, over=region.over)
 
 
 def _parts(
@@ -198,9 +198,11 @@ class _Run:
         last = self.atoms[b]
         sides = [self.atoms[i] for i in range(a, b) if self.last_read[i] > b]
         also = tuple(atom.op.outputs[0] for atom in sides)
+        ops, over = (*inner, last.op), False
         copied: tuple[str, ...] = ()
         if plain > limit and copying < plain:
-            copied = self.needs.copied((*inner, last.op), also)
-        target = Region(last.op.outputs[0], (*inner, last.op), copied=copied, also=also)
+            over = self.needs.over(ops, also)
+            copied = () if over else self.needs.copied(ops, also)
+        target = Region(last.op.outputs[0], ops, copied=copied, also=also, over=over)
         views = (v for atom in (*sides, last) for v in atom.views)
         return [target, *(Region(v.outputs[0], (v,)) for v in views)]

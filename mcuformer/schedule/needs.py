@@ -13,15 +13,17 @@ from itertools import accumulate
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import kinds
-from mcuformer.schedule.images import has_lines, joins_channels, reads_by_bands
+from mcuformer.schedule.images import has_lines, image_operand, joins_channels, reads_by_bands
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.ways.flow import LineGraph, line_graph, wants_copy
 from mcuformer.schedule.ways.over import trails
+from mcuformer.schedule.ways.over_image import can_lie_over, channels_bytes
 from mcuformer.schedule.ways.strips import Flow, Strips
 
 VIEWS = kinds("view")
 MOST_SIDES = 2  # values that a region makes whole beside its target
-Need = tuple[int, int]  # bytes; and bytes where the inputs that it overwrites are copied by lines
+# Bytes; and bytes where the inputs that it overwrites are copied by lines, or by channels (over_image.py).
+Need = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,16 +100,33 @@ class Needs:
         beside += sum(self.graph.type(n).size_bytes for n in also)
         target = self.graph.type(ops[-1].outputs[0]).size_bytes
         if not has_lines(ops):
-            over = any(self._dies(n, ops) and not wants_copy(ops[-1], n, True) for n in seen.at)
-            return (beside + (0 if over else target),) * 2
+            return (beside + self._grows(seen, ops, target),) * 2
         within = self._windows(seen)
         if self.may_overwrite(seen, ops) is not None:
             return (beside + within,) * 2
         plain = beside + within + target
+        over = beside + channels_bytes(ops[-1], self.graph) if self.over(ops, also) else plain
         names = self.copied(ops, also)
-        return plain, beside + self._windows(
-            line_graph(self.graph, ops, names, self.counts, also)
-        ) if names else plain
+        if not names:
+            return plain, over
+        by_lines = self._windows(line_graph(self.graph, ops, names, self.counts, also))
+        return plain, min(over, beside + by_lines)
+
+    def _grows(self, seen: LineGraph, ops: Sequence[Op], target: int) -> int:
+        """Bytes of a row-wise target beside an input that dies: wider rows lie over narrow ones that the
+        operation in front has read (ways/rows.py)."""
+        found = [target]
+        for name in seen.at:
+            size = self.graph.type(name).size_bytes if self._dies(name, ops) else 0
+            if size and not wants_copy(ops[-1], name, True):
+                wider = size < target
+                found += [] if wider and name in ops[-1].inputs else [max(0, target - size)]
+        return min(found)
+
+    def over(self, ops: Sequence[Op], also: Sequence[str]) -> bool:
+        """Whether it is a convolution that can be written over its image, which dies, by channels."""
+        alone = len(ops) == 1 and not also and can_lie_over(ops[0], self.graph)
+        return alone and self._dies(image_operand(ops[0]), ops)
 
     def copied(self, ops: Sequence[Op], also: Sequence[str]) -> tuple[str, ...]:
         """The inputs of which lines have to be copied for the target to overwrite them; none: it cannot."""

@@ -67,3 +67,10 @@ class Rows:
         return Rows(
             Expr(0, ((name, 1),)), Expr(0, ((f"{name}_n", 1),)), full, total % step or full, total
         )
+
+    @staticmethod
+    def tile_from_the_end(name: str, total: int, step: int) -> Rows:
+        """The same tiles, the last rows first; the first rows are the short tile."""
+        forth = Rows.tile(name, total, step)
+        first = Expr(total, ((name, -1), (f"{name}_n", -1)))
+        return Rows(first, forth.count, forth.full, forth.tail, total)

@@ -44,15 +44,15 @@ def repeated(graph: Graph, op: Op) -> list[str]:
 @record(frozen=True, slots=True, eq=False)
 class Region:
     """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None.
-
-    `copied`: inputs of which a few lines at a time are copied, since the target overwrites them.
-    `also`: values that are made whole on the way, for regions behind this one."""
+    `copied`: inputs of which a few lines at a time are copied, since the target overwrites them. `also`:
+    made whole on the way, for others. `over`: a depthwise layer, written over its image by channels."""
 
     target: str
     ops: tuple[Op, ...]
     attention: Op | None = None
     copied: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    over: bool = False
 
     @property
     def name(self) -> str:

@@ -24,7 +24,9 @@ from mcuformer.schedule.regions import (
 from mcuformer.schedule.ways import join
 from mcuformer.schedule.ways.embed import may_overwrite
 from mcuformer.schedule.ways.over import trailing
+from mcuformer.schedule.ways.over_image import place_over_image
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
+from mcuformer.schedule.ways.rows import can_widen, widened
 from mcuformer.schedule.window_maps import window_map
 
 
@@ -193,6 +195,9 @@ class Storage:
         for loc in dying:
             if loc.row_bytes > size and self._read_aside(region, loc):
                 return replace(loc, stride=size, row_bytes=size)
+        for loc in dying:
+            if can_widen(self.em, region, loc) and self._read_aside(region, loc):
+                return widened(self.em, region, loc)
         return None
 
     def _dies_row_by_row(self, name: str, region: Region, index: int, last: dict[str, int]) -> bool:
@@ -246,6 +251,8 @@ class Storage:
             return None
         read = [n for o in region.ops for n in activations(self.graph, o) if n in self.em.where]
         dying = [n for n in dict.fromkeys(read) if self._dies_whole(n, index, last)]
+        if region.over:
+            return place_over_image(self.em, region, dying, read)
         return trailing(self.em, region, dying, read) if dying else None
 
     def _by_rows(self, region: Region, op: Op) -> bool:

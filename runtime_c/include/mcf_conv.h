@@ -9,13 +9,16 @@
  * of the groups lie one after the other. A depthwise kernel (groups 1) has core.weights int8
  * [ceil(channels/4)][kernel_h*kernel_w][4].
  * Scratch: that of mcf_linear, and two rows of x's type. Depthwise: kernel and the strip
- * of x for `band` output lines and 4 channels at 16 bits, and one more stride of columns. */
+ * of x for `band` output lines and 4 channels at 16 bits, and one more stride of columns; at least 4 channels of x
+ * where the result lies over it: of every group all of x is read before any of y is written, so that y may be x if
+ * pixels have the same size, the image has no fewer of them, and x is whole (x_row0 and y_row0 are 0). */
 typedef struct {
     mcf_linear_t core;
     const void *pad; /* [channels] of x's type: what lies outside the image */
     int32_t height, width, channels, groups, out_width;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t band;
+    int32_t over; /* depthwise: y is x, and a call makes all lines (band is their number) */
 } mcf_conv2d_t;
 
 /* Output lines y_row0 .. y_row0+y_rows-1. x points at line x_row0 of the input image; only the lines that these outputs

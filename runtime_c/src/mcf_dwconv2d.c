@@ -10,6 +10,7 @@ typedef struct {
     uint8_t *y;
     int32_t x_row0, y_row0, y_rows; /* x: image line x_row0 */
     int32_t y_pixel, res_pixel;     /* bytes of an output pixel */
+    int32_t x_pixel, x_channel;     /* values between pixels of x; the channel that lies first there */
 } call_t;
 
 /* Scaled sums of `count` channels from 4*group on, at output pixel (oy, ox). */
@@ -24,7 +25,7 @@ static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t
             for (int32_t kx = 0; kx < p->kernel_w; kx++) {
                 const int32_t iy = oy * p->stride_h - p->pad_top + ky, ix = ox * p->stride_w - p->pad_left + kx;
                 const int32_t in = iy >= 0 && iy < p->height && ix >= 0 && ix < p->width;
-                const int32_t at = ((iy - k->x_row0) * p->width + ix) * p->channels + 4 * group + c;
+                const int32_t at = ((iy - k->x_row0) * p->width + ix) * k->x_pixel + 4 * group + c - k->x_channel;
                 const int32_t v = in ? mcf_load(k->x, at, core->x_type) : mcf_load(p->pad, 4 * group + c, core->x_type);
                 acc += (uint32_t)(v * w[(ky * p->kernel_w + kx) * 4 + c]);
             }
@@ -32,10 +33,27 @@ static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t
     }
 }
 
+/* The channels of a group, of all pixels of x: [pixel][count]. */
+static void copy_group(const call_t *k, int32_t n0, int32_t count, uint8_t *to) {
+    const mcf_conv2d_t *p = k->p;
+    const int32_t size = mcf_size(p->core.x_type);
+    const uint8_t *from = k->x + n0 * size;
+    for (int32_t i = 0; i < p->height * p->width; i++, to += count * size, from += p->channels * size)
+        for (int32_t b = 0; b < count * size; b++) to[b] = from[b];
+}
+
 /* Any group, pixel by pixel. */
-static void plain_group(const call_t *k, int32_t group) {
-    const mcf_linear_t *core = &k->p->core;
+static void plain_group(const call_t *call, int32_t group, void *scratch) {
+    const mcf_linear_t *core = &call->p->core;
     const int32_t n0 = 4 * group, count = core->n - n0 < 4 ? core->n - n0 : 4;
+    call_t aside = *call;
+    const call_t *k = &aside;
+    if (call->p->over) {
+        copy_group(call, n0, count, scratch);
+        aside.x = scratch;
+        aside.x_pixel = count;
+        aside.x_channel = n0;
+    }
     for (int32_t i = 0; i < k->y_rows * k->p->out_width; i++) {
         int32_t t[4];
         sums(k, k->y_row0 + i / k->p->out_width, i % k->p->out_width, group, count, t);
@@ -161,13 +179,14 @@ void mcf_dwconv2d(const mcf_conv2d_t *p, const void *x, int32_t x_row0, const vo
                       y_row0,
                       y_rows,
                       core->n * mcf_size(core->y_type),
-                      res ? core->n * mcf_size(core->res_type) : 0};
+                      res ? core->n * mcf_size(core->res_type) : 0,
+                      p->channels,
+                      0};
     int32_t group = 0;
 #if MCF_DSP
     mcf_dot_t d = {0};
     if (prepare(&k, &d))
         for (; group < core->n / 4; group++) fast_group(&k, &d, group, scratch);
 #endif
-    (void)scratch;
-    for (; 4 * group < core->n; group++) plain_group(&k, group);
+    for (; 4 * group < core->n; group++) plain_group(&k, group, scratch);
 }
