@@ -15,6 +15,7 @@ from mcuformer.ir.graph import Builder, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels import conv
 from mcuformer.operators.table import kernel_of
+from mcuformer.schedule.ways.over_image import can_lie_over
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,20 @@ def test_grouped(where: str, image: Image, spec: Spec, panel: int | None, lines:
 def test_dwconv2d(where: str, image: Image, spec: Spec, lines: int) -> None:
     case = make_conv(image, spec)
     np.testing.assert_array_equal(run(case, where, None, lines)[0], case.expected)
+
+
+@drawn(40, HOST, M7, LDR, M0, image=images(True), spec=epilogues())
+def test_a_depthwise_layer_over_its_image(where: str, image: Image, spec: Spec) -> None:
+    """y is x: of four channels all of x is read first (schedule/ways/over_image.py)."""
+    case = make_conv(image, replace(spec, y=spec.x, table_bits=0) if spec.x != "uint8" else spec)
+    graph = case.graph
+    if not can_lie_over(case.op, graph):
+        return
+    op = case.op.replace(attrs={**case.op.attrs, "over": 1})
+    lines, memory = len(case.expected), case.x.copy()
+    res = None if case.res is None else case.res.copy()
+    scratch = np.zeros(conv.depthwise_scratch_bytes(op, graph, lines), np.uint8)
+    data = kernel_of(op).pack(op, graph)
+    device(where).call(kernel_of(op).function, [data, memory, 0, res, memory, 0, lines, scratch])
+    made = memory.reshape(-1)[: case.expected.size].view(case.expected.dtype)
+    np.testing.assert_array_equal(made.reshape(case.expected.shape), case.expected)
