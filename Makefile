@@ -11,7 +11,7 @@ SUBJECTS_SINCE := 2278681
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint golden bench fuzz setup-demo setup-test
+.PHONY: help demo demo-ocr test test-long lint golden bench fuzz setup-demo setup-ocr setup-test
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -20,6 +20,9 @@ demo: setup-demo  ## compile the example for stm32f746 and run it on real images
 	$(MCUFORMER) compile examples/fashion_vit.onnx --board stm32f746 \
 	    --calibration examples/fashion_calibration.npz -o build/demo
 	$(PY) examples/02_classify.py build/demo
+
+demo-ocr: setup-ocr  ## compile PP-OCRv4 for stm32f746 and let the emulated chip read a line of text (TEXT=...)
+	$(PY) examples/ocr/demo.py $(if $(TEXT),"$(TEXT)")
 
 test: setup-test  ## install what is missing and run the tests (under 10 minutes on 2 cores)
 	$(PY) -m pytest -n $(WORKERS) -m "not long" -rfEs
@@ -33,6 +36,7 @@ lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format, subje
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	git ls-files 'runtime_c/*.[ch]' | xargs clang-format --dry-run -Werror
+	git ls-files 'examples/*.[ch]' 'tests/ocr/*.c' | xargs clang-format --style=file:runtime_c/.clang-format --dry-run -Werror
 	@! git log --format=%s $(SUBJECTS_SINCE)..HEAD 2>/dev/null | grep -E '^.{72,}'
 
 golden: setup-test  ## write the golden files anew after a change that is meant
@@ -47,6 +51,9 @@ fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain
 
 setup-demo:
 	@scripts/setup.sh demo
+
+setup-ocr:
+	@scripts/setup.sh ocr
 
 setup-test:
 	@scripts/setup.sh test

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing: a virtual environment, the package, and (as root, on Debian) tools.
 #   scripts/setup.sh demo    what the demo needs: package, Unicorn, a cross compiler
+#   scripts/setup.sh ocr     the same, the trained files of rapidocr-onnxruntime and a font
 #   scripts/setup.sh test    everything that a test can use
 # Says what it could not install; nothing is fetched twice.
 set -eu
@@ -29,6 +30,11 @@ install() {
         echo "setup: apt-get could not install $*" >&2
 }
 
+# Chinese and Latin for rendered lines: WenQuanYi Micro Hei (Apache-2.0, or GPL-3 with the font exception).
+install_font() {
+    [ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ] || install no-such-command fonts-wqy-microhei
+}
+
 install "$python" python3
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "setup: needs Python 3.11 or newer as $python (set PYTHON=...)" >&2
@@ -41,7 +47,12 @@ fi
 install arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 case $what in
 demo) extras=emulate,validate ;;
+ocr)
+    extras=emulate,validate,ocr
+    install_font
+    ;;
 test)
+    install_font
     extras=emulate,validate,plot,search,dev,ocr
     install cc gcc libc6-dev
     install qemu-system-arm qemu-system-arm
@@ -52,7 +63,7 @@ test)
     [ -d /usr/lib/postgresql ] || install no-such-command postgresql
     ;;
 *)
-    echo "setup: demo or test, not $what" >&2
+    echo "setup: demo, ocr or test, not $what" >&2
     exit 2
     ;;
 esac

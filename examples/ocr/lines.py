@@ -65,6 +65,11 @@ class Style:
     paper: tuple[int, ...]
 
     @staticmethod
+    def font(size: int) -> ImageFont.FreeTypeFont:
+        """OSError where the font is not installed."""
+        return ImageFont.truetype(str(FONT), size)
+
+    @staticmethod
     def drawn(rng: np.random.Generator) -> Style:
         ink, paper = (
             tuple(int(v) for v in rng.integers(*span, 3)) for span in ((0, 110), (170, 256))
@@ -73,11 +78,11 @@ class Style:
 
     def ratio(self, text: str) -> float:
         """Width over height of its image."""
-        left, top, right, bottom = _font(self.size).getbbox(text)
+        left, top, right, bottom = self.font(self.size).getbbox(text)
         return (right - left + 16) / (bottom - top + 12)
 
     def image(self, text: str) -> Image.Image:
-        font = _font(self.size)
+        font = self.font(self.size)
         left, top, right, bottom = font.getbbox(text)
         size = int(right - left) + 16, int(bottom - top) + 12
         image = Image.new("RGB", size, self.paper)
@@ -98,10 +103,6 @@ def as_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[N, H, W, 3] -> [N, 3, H, W] in -1..1, as PaddleOCR has it."""
     scaled = (pixels.astype(np.float32) / 255 - 0.5) / 0.5
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(FONT), size)
 
 
 def _text(kind: int, rng: np.random.Generator, fits) -> str:

@@ -37,6 +37,9 @@ def spans(draw: st.DrawFn) -> Span:
         "h": draw(st.sampled_from((0, width))),
     }
     start += Expr(0, tuple((n, k) for n, k in terms.items() if k))
+    if draw(st.booleans()) and not terms["t"]:  # tiles of rows, the last ones first
+        back = Expr(7 * stride, (("t", -stride), ("t_n", -stride)))
+        return Span("x", start + back, stride, width, Expr(0, (("t_n", 1),)))
     rows = draw(st.sampled_from((Expr(1), Expr(3), Expr(0, (("t_n", 1),)), Expr(0, (("t_n", 2),)))))
     return Span("x", start, stride, width, rows)
 

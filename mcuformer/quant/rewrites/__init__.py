@@ -22,6 +22,7 @@ from mcuformer.ir.finite import FOLDED, check_finite
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
+from mcuformer.quant.rewrites.affine_rows import affine_rows
 from mcuformer.quant.rewrites.average_pool import average_pool
 from mcuformer.quant.rewrites.finish_rows import finish_rows
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
@@ -59,6 +60,7 @@ def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Gra
     graph = stay_in_windows(graph)  # before FUSE_EPILOGUE, which takes the residual sums in
     graph = fold_layernorm_affine(graph, given)
     graph = fuse_epilogue(graph)
+    graph = affine_rows(graph, given)  # what no layer has taken in
     graph = rotate_stream(graph, given)  # after FUSE_EPILOGUE: the residual sums are inputs there
     graph = free_norms(graph, given)  # for the norms whose stream could not be rotated
     return own_outputs(graph)  # last: the others ask who else reads a value

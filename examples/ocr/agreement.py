@@ -1,0 +1,78 @@
+"""How often the int8 code reads the same text as onnxruntime reads with the float file.
+
+    python examples/ocr/agreement.py [-o build/ocr] [--lines 50] [--seed 2] [--emulator host|unicorn]
+
+`host` runs the reader's C built for this machine, `unicorn` the chip's whole firmware (direction and
+decoding included, 4 s of one CPU for each line or more). Both have the interpreter's bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnxruntime
+from chip import read
+from firmware import made
+from lines import Lines, as_floats, lines
+from models import READER, characters, decode, model_file
+
+from mcuformer.inputs.codec import device_bytes
+from mcuformer.package.compiled import open_package
+from mcuformer.package.execution import Executor, codec_of
+from mcuformer.package.outputs import split
+from mcuformer.targets.board_file import load_board
+
+
+def by_onnxruntime(given: Lines) -> list[str]:
+    file = model_file(READER)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    known = characters(file)
+    maps = (session.run(None, {"x": x[None]})[0][0] for x in as_floats(given.pixels))
+    return [decode(y.argmax(-1).tolist(), known) for y in maps]
+
+
+def by_host(work: Path, given: Lines) -> list[str]:
+    """The reader alone, built for this machine; decoded by the Python of ctc.c."""
+    package, known = open_package(work / "reader"), characters(model_file(READER))
+    ints = codec_of(package).to_int([as_floats(given.pixels)])
+    with Executor(package, "host") as host:
+        found = [i.output for i in host.run(device_bytes(ints)).inferences]
+    maps = (split(package.outputs, data)[0].reshape(-1, len(known) + 1) for data in found)
+    return [decode(y.argmax(-1).tolist(), known) for y in maps]
+
+
+def by_chip(work: Path, given: Lines) -> list[str]:
+    elf = work / "firmware.elf"
+    return [r.text for r in read(elf, load_board("stm32f746"), list(given.pixels)).found]
+
+
+def report(given: Lines, expected: Sequence[str], got: Sequence[str]) -> int:
+    """Prints the lines that differ; how many are the same."""
+    for text, a, b in zip(given.texts, expected, got, strict=True):
+        if a != b:
+            print(f"rendered {text!r}, onnxruntime {a!r}, int8 {b!r}")
+    same = sum(a == b for a, b in zip(expected, got, strict=True))
+    print(f"the same text as onnxruntime  {same} of {len(got)}")
+    for name, found in (("onnxruntime", expected), ("int8", got)):
+        right = sum(a == b for a, b in zip(given.texts, found, strict=True))
+        print(f"as rendered, {name:16} {right} of {len(got)}")
+    return same
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/ocr"))
+    parser.add_argument("--lines", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--emulator", choices=("host", "unicorn"), default="host")
+    args = parser.parse_args()
+    made(args.output)
+    given = lines(args.seed, args.lines)
+    run = by_host if args.emulator == "host" else by_chip
+    report(given, by_onnxruntime(given), run(args.output, given))
+
+
+if __name__ == "__main__":
+    main()
