@@ -3,7 +3,7 @@
 A way writes tasks that end with the region's target rows. All are bit-identical to the op-by-op
 graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
 
-    rows.py       row-wise operations in tiles of rows
+    rows.py       row-wise operations in tiles of rows; backwards, where they widen over what they read
     kept.py       attention, K and V of all heads exist whole
     heads.py      attention, one head's K and V at a time
     absorbed.py   attention against the tokens themselves, no K and no V
@@ -13,6 +13,7 @@ graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
     conv.py       convolutions, pools and the row-wise operations between them, a strip of lines at a
                   time (flow.py says who reads what, strips.py which lines, windows_of_lines.py where
                   they lie, over.py whether the target may lie over an input)
+    over_image.py     a depthwise convolution over its whole image, four channels at a time
     modulate.py   focal modulation with whole images; channel_tiles.py: some channels at a time;
                   sweeps.py: strips of lines, once for the mean and once for the rows, in place
     embed.py      patches of an image that never exists whole
