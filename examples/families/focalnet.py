@@ -101,12 +101,12 @@ class Joined(nn.Module):
 
 
 class FocalNet(nn.Module):
-    """Images [batch, 3, H, W] to [batch, classes]."""
+    """Images [batch, channels, H, W] to [batch, classes]."""
 
-    def __init__(self, shape: Shape, classes: int = 1000) -> None:
+    def __init__(self, shape: Shape, classes: int = 1000, channels: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, step = 3, shape.patch
+        step = shape.patch
         for dim, depth in zip(shape.dims, shape.depths, strict=True):
             layers.append(Joined(channels, dim, step))
             layers += (Block(dim, shape) for _ in range(depth))

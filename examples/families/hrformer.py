@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WINDOW = 7
-TASKS = ("classes", "keypoints", "mask")
-COUNTS = {"classes": 1000, "keypoints": 17, "mask": 19}
+COUNTS = {"classes": 1000, "keypoints": 17, "mask": 19, "dense": 17}
+OUTPUTS = {task: ["mask", "keypoints"] if task == "dense" else [task] for task in COUNTS}
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class HRFormer(nn.Module):
         """Into a new branch."""
         return nn.Sequential(*convolution(inputs, outputs, 3, stride), nn.ReLU())
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         stem = self.stem(image)
         xs, last = [self.first(stem)], stem
         for entry, stage in zip(self.entries, self.stages, strict=True):
@@ -225,7 +225,7 @@ def network(sizes: Sizes, task: str, count: int, image: tuple[int, int], seed: i
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--task", choices=TASKS, default="classes")
+    add("--task", choices=COUNTS, default="classes")
     add("--count", type=int, help="classes or maps; default: the data set's of the paper")
     add("--size", default="224x224", metavar="HxW", help="of the image")
     add("--width", type=int, default=18, help="channels of the first branch: 18 of T, 32 of S")
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     torch.onnx.export(
         net, (torch.zeros(1, 3, height, width),), str(args.output), opset_version=args.opset,
-        dynamo=args.exporter == "dynamo", input_names=["image"], output_names=[args.task],
+        dynamo=args.exporter == "dynamo", input_names=["image"], output_names=OUTPUTS[args.task],
     )  # fmt: skip
     print(f"{args.output}: {sum(p.numel() for p in net.parameters()):,} parameters")
     return 0

@@ -82,6 +82,18 @@ class Mask(nn.Module):
         return self.maps(self.mix(torch.cat([xs[0], *rest], 1)))
 
 
+class Dense(nn.Module):
+    """A score of the mask for every pixel of the image, and `count` maps of key points."""
+
+    def __init__(self, sizes: Sizes, count: int) -> None:
+        super().__init__()
+        self.mask, self.points = Mask(sizes, 1), KeyPoints(sizes, count)
+
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        mask = functional.interpolate(self.mask(xs), scale_factor=4.0, mode="bilinear")
+        return mask, self.points(xs)
+
+
 class Classes(nn.Module):
     """Branches widened and added from fine to coarse, then one vector."""
 
@@ -107,4 +119,4 @@ class Classes(nn.Module):
         return self.classes(self.last(y).mean((2, 3)))
 
 
-HEADS = {"classes": Classes, "keypoints": KeyPoints, "mask": Mask}
+HEADS = {"classes": Classes, "keypoints": KeyPoints, "mask": Mask, "dense": Dense}
