@@ -71,7 +71,7 @@ def test_twenty_thousand_take_twice_as_long_as_ten(tmp_path: Path, kinds: tuple[
          "-o", str(tmp_path / "out")],
     ):  # fmt: skip
         least = [1e9, 1e9]
-        for _ in range(TRIES):  # a neighbour on the machine takes caches, and so CPU time, from one run
+        for _ in range(TRIES):  # a neighbour takes caches from one run, and so CPU time
             seconds = [
                 cpu_seconds(words[0], str(m), "--board", "stm32f746", *words[1:])
                 for m in (half, whole)
