@@ -51,7 +51,9 @@ class LegalSampler(NSGAIISampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         generation = self.get_trial_generation(study, trial)
-        parents = self.get_parent_population(study, generation)
+        # By number: Optuna's order is another one for the first trial of a generation than for the
+        # next, which read what it kept; that trial may be drawn again after a kill.
+        parents = sorted(self.get_parent_population(study, generation), key=lambda t: t.number)
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         if self.alone:
             others = [t for t in others if t.state == TrialState.COMPLETE]

@@ -6,7 +6,8 @@ as little as can be, lines included (docs/adr/0012), that one counts whose large
 is in the set that is whole without need. The bytes of a view count once, with what it is a view of.
 What is read for the last time may give its bytes to what is made of it, and rings of lines, tiles and
 kernels' scratch are in no set. An attention whose input is the stream also needs K and V of a window's
-or of all its keys, or its result beside its input where that is less. The order is the planner's own (schedule/order.py: the best that it finds).
+or of all its keys, or its result beside its input where that is less. The order is the planner's
+own (schedule/order.py: the best that it finds).
 """
 
 from __future__ import annotations
