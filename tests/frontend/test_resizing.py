@@ -124,3 +124,12 @@ def test_float32_decides_which_cell_is_nearest(
     how = {"nearest_mode": nearest, "coordinate_transformation_mode": coordinates}
     node = build.node("Resize", inputs, "y", mode="nearest", **how)
     check(tmp_path, [node], {"s": array}, [1, 3, 4, size])
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+def test_the_last_cells_of_aligned_corners_meet(tmp_path: Path, mode: str) -> None:
+    """Also where the scale makes a broken cell of the last one: the standard's text and onnxruntime
+    count whole cells, onnx's evaluator the broken one."""
+    how = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
+    scales = {"s": np.array([1, 1, 1.5, 1.7], np.float32)}
+    check(tmp_path, [build.node("Resize", "x _ s", "y", **how)], scales, [1, 3, 5, 7])

@@ -15,11 +15,17 @@ from mcuformer.validate.reference import FloatReference
 
 def numbers_of(path: Path, samples: Sequence[NDArray]) -> Sequence[NDArray]:
     """Every output [n, elements], of onnxruntime where it can."""
+    found = by_onnxruntime(path, samples)
+    return by_onnx(path, samples) if found is None else found
+
+
+def by_onnxruntime(path: Path, samples: Sequence[NDArray]) -> Sequence[NDArray] | None:
+    """None where it is not installed, or older than the opset."""
     shapes = [(1, *x.shape[1:]) for x in samples]
     try:
         return FloatReference(path, shapes, threads=1).run(list(samples))
-    except McuformerError:  # not installed, or older than the opset
-        return by_onnx(path, samples)
+    except McuformerError:
+        return None
 
 
 def by_onnx(path: Path, samples: Sequence[NDArray]) -> Sequence[NDArray]:

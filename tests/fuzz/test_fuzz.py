@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from fuzz.choices import Choices
@@ -19,6 +20,7 @@ from fuzz.machine import Machine
 from fuzz.modes import Modes
 from fuzz.planted import FAULTS, found_by
 from fuzz.raw import draw_raw
+from fuzz.raw_follow import onnx_differs
 from fuzz.run import GRAPHS, RAW, Kind, explained, one
 from fuzz.script import script
 from fuzz.shrink import shrunk
@@ -63,6 +65,22 @@ def test_raw_nodes_are_right_or_named(machine: Machine, first: int) -> None:
 def test_more_raw_nodes(machine: Machine, first: int) -> None:
     for index in range(first, first + PIECE):
         assert_right(index, machine, "host", RAW)
+
+
+def test_what_onnx_itself_computes_otherwise() -> None:
+    """Nothing else hides a mismatch because a reference is doubted."""
+    corners = {"coordinate_transformation_mode": "align_corners"}
+    wanted = {
+        ("Softmax", 12): {}, ("LogSoftmax", 11): {"axis": 2}, ("Resize", 19): corners,
+    }  # fmt: skip
+    for (kind, opset), attrs in wanted.items():
+        assert onnx_differs(onnx.helper.make_node(kind, ["x"], ["y"], **attrs), opset)
+    for kind, opset, attrs in (
+        ("Softmax", 13, {}),
+        ("Softmax", 12, {"axis": -1}),
+        ("Resize", 19, {}),
+    ):
+        assert not onnx_differs(onnx.helper.make_node(kind, ["x"], ["y"], **attrs), opset)
 
 
 def test_a_raw_draw_is_its_seed_and_its_blocks() -> None:

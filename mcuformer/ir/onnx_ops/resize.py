@@ -116,7 +116,7 @@ def _coordinates(
         case "pytorch_half_pixel":
             return (i + 0.5) / scale - 0.5 if out > 1 else np.zeros(out)
         case "align_corners":
-            return i * (size - 1) / (length - 1) if length > 1 else np.zeros(out)
+            return i * (size - 1) / (out - 1) if out > 1 else np.zeros(out)
         case "asymmetric":
             return i * size / length
         case "tf_half_pixel_for_nn":  # of opset 11 and 12
