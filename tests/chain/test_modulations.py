@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -92,8 +93,13 @@ def model(lines: int, across: int, c: int, levels: int, kernel: int) -> str:
 
 
 @cache
-def lowered(form: str, output: str = "o") -> Graph:
-    graph = parse_graph(model(*FORMS[form]).replace("output o", f"output {output}"))
+def lowered(form: str, output: str = "o", sums: bool = True) -> Graph:
+    """`sums`: of all contexts; else the rows see their mean alone."""
+    text = model(*FORMS[form]).replace("output o", f"output {output}")
+    if not sums:
+        dead = re.compile(r"(sum|s\d|[ftm]\d) = (?!reshape\(z1\)).*\n|const g.*\n")
+        text = dead.sub("", text).replace("linear(sum, h)", "linear(m, h)")
+    graph = parse_graph(text)
     t, c = graph.type("x").shape
     samples = np.random.default_rng(3).normal(size=(4, 1, t, c)).astype(np.float32)
     return quant.lower(graph, quant.calibrate(graph, samples))
@@ -130,6 +136,19 @@ def test_every_byte_is_the_interpreters(tmp_path: Path, form: str) -> None:
         (tmp_path / str(i)).mkdir()
         first = form == "two levels" and i % 2 == 0
         follow(made, tmp_path / str(i), ("host", "unicorn") if first else ("host",))
+
+
+def test_rows_that_need_a_mean_alone(tmp_path: Path) -> None:
+    """There is no second sweep."""
+    graph = lowered("one level", sums=False)
+    skeleton = curve(graph, "resident", CostBook()).exact
+    (region,) = (r for r in skeleton.regions if r.modulates)
+    assert sweep_choices(skeleton.fresh(), region) == []
+    for i, choice in enumerate(trials(graph)):
+        made = run_so(graph, choice)
+        check(made.program, made.plan)
+        (tmp_path / str(i)).mkdir()
+        follow(made, tmp_path / str(i), ("host",))
 
 
 def test_rows_that_leave_by_lines(tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ NOT_IN_ONNX_TESTS = {
 }  # others', of old opsets
 
 
+OF_BROKEN_CELLS = tuple(
+    f"test_resize_downsample_scales_{mode}_align_corners" for mode in ("linear", "cubic")
+)
+ALIGNED = (
+    "corners aligned to a broken cell, where onnxruntime, PyTorch and the text count whole ones"
+)
+
+
 @functools.cache
 def cases() -> dict[str, list[Any]]:
     """Cases by operator: those all of whose operators stand in the op table."""
@@ -53,6 +61,8 @@ def _subject(name: str, kinds: list[str]) -> str:
 
 
 def why_left_out(case: Any) -> str | None:
+    if case.name in OF_BROKEN_CELLS:
+        return ALIGNED
     graph = case.model.graph
     for info in (*graph.input, *graph.output):
         if not info.type.HasField("tensor_type"):
@@ -122,6 +132,7 @@ def test_count() -> None:
         "float16 inside the model, which is widened to float32",
         *(f"{kind} elements" for kind in ("uint4", "int4", "uint2", "int2", "string")),
         "training mode",
+        ALIGNED,
         "sequence or optional, no tensor",
         f"operator version before opset {MIN_OPSET}",
     }

@@ -38,8 +38,12 @@ SWEEPS, SWEEPS_IN_PLACE = "sweeps", "sweeps in place"  # how lines are kept, as 
 
 
 def sweep_choices(em: TaskEmitter, region: Region) -> list[int]:
-    """Lines of a strip of the region's target, whole images first."""
-    return line_choices(line_graph(em, _last_sweep(em, region)).flow)
+    """Lines of a strip of the region's target, whole images first; none where the rows need no context
+    but a mean, which has no lines."""
+    ops = _last_sweep(em, region)
+    if not any(op.kind in CONVOLUTIONS for op in ops):
+        return []
+    return line_choices(line_graph(em, ops).flow)
 
 
 def in_sweeps(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> Steps:
