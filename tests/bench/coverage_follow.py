@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import coverage_sqnr as sqnr
 import numpy as np
@@ -103,7 +104,7 @@ def _follow(
         work = Path(folder)
         np.savez(work / "calibration.npz", x=calibration)
         try:
-            figures = _planned(model, work)
+            figures = planned(model, work)
         except BaseException as error:  # noqa: BLE001, its row says what it was
             _failed(row, error).write(path)
             return
@@ -118,9 +119,13 @@ def _follow(
             row.write(path)
 
 
-def _planned(model: Path, work: Path) -> Figures:
+def planned(model: Path, work: Path, activations: Literal["8", "auto", "16"] = "8") -> Figures:
+    """On the first board where it fits, calibrated on what lies in `work`."""
+    data = work / "calibration.npz"
     for board in BOARDS:
-        options = CompileOptions(model=model, board=board, calibration=work / "calibration.npz")
+        options = CompileOptions(
+            model=model, board=board, calibration=data, activations=activations
+        )
         figures = plan_model(options, _silent, needs_data=True)
         if not isinstance(figures.error, DoesNotFitError):
             break

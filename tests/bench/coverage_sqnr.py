@@ -66,12 +66,14 @@ def of_file(model: Path, x: NDArray) -> Outputs:
     return [np.stack(of_one) for of_one in zip(*runs, strict=True)]
 
 
-def quantised(model: Path, calibration: NDArray, to: Path) -> Path:
-    """onnxruntime's quantize_static: QDQ, per channel, signed 8 bits, MinMax."""
+def quantised(model: Path, calibration: NDArray, to: Path, wide: bool = False) -> Path:
+    """onnxruntime's quantize_static: QDQ, per channel, signed 8 bits, MinMax; `wide`: int16 activations,
+    symmetric."""
+    type_ = q.QuantType.QInt16 if wide else q.QuantType.QInt8
     q.quantize_static(
         str(model), str(to), _Reader(model, calibration), quant_format=q.QuantFormat.QDQ,
-        per_channel=True, activation_type=q.QuantType.QInt8, weight_type=q.QuantType.QInt8,
-        calibrate_method=q.CalibrationMethod.MinMax,
+        per_channel=True, activation_type=type_, weight_type=q.QuantType.QInt8,
+        calibrate_method=q.CalibrationMethod.MinMax, extra_options={"ActivationSymmetric": wide},
     )  # fmt: skip
     return to
 

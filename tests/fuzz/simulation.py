@@ -21,8 +21,8 @@ CEILING_DB = 45.0  # tables and multipliers have 12 to 16 bits whatever the grid
 def shortfalls(
     prepared: Graph, graph: Graph, inputs: Sequence[NDArray], values: Mapping[str, NDArray],
     wanted: Sequence[NDArray],
-) -> list[str]:  # fmt: skip
-    """One sentence per output that has more than 2 dB less than every simulation, against `wanted`."""
+) -> dict[str, str]:  # fmt: skip
+    """One sentence for each output that has more than 2 dB less than every simulation, against `wanted`."""
     found: dict[str, str] = {}
     for stretch in STRETCHES:
         simulated = rounded_outputs(prepared, graph, inputs, stretch)
@@ -35,7 +35,7 @@ def shortfalls(
         found = short if stretch == 1.0 else {n: t for n, t in found.items() if n in short}
         if not found:
             break
-    return list(found.values())
+    return found
 
 
 def _short(
