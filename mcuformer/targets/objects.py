@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,15 +34,17 @@ def compile_objects(
     """One object per source in `cache`, compiled on two threads unless it is there already.
 
     `command` gives a source's compiler call without the names of source and object. The key holds
-    it without include paths, the compiler's version, the source with every header that it includes,
+    it without include paths and without those of our macros that no file names (a build that traces shares the
+    weights with one that does not), the compiler's version, the source with every header that it includes,
     and every file that an assembly source may pull in by .incbin (all .bin files beside it).
     """
     cache.mkdir(parents=True, exist_ok=True)
     folders, kept = list(include_dirs), shared_cache()
 
     def build(source: Path) -> Path:
-        words = [w for w in command(source) if not w.startswith("-I")]
-        key = hashlib.sha256(repr((words, version, _digest(source, folders))).encode())
+        parts = _parts(source, folders)
+        words = [w for w in command(source) if not w.startswith("-I") and _matters(w, parts)]
+        key = hashlib.sha256(repr((words, version, _digest(parts))).encode())
         target = cache / f"{source.stem}-{key.hexdigest()[:20]}.o"
         if target.exists():
             return target
@@ -109,8 +111,8 @@ def _tidy(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _digest(source: Path, folders: Sequence[Path]) -> str:
-    """Of the source, the headers behind it, and what an assembly source may pull in."""
+def _parts(source: Path, folders: Sequence[Path]) -> dict[str, bytes]:
+    """The source, the headers behind it, and what an assembly source may pull in."""
     parts = {source.name: source.read_bytes()}
     waiting = [source]
     while waiting:
@@ -122,6 +124,16 @@ def _digest(source: Path, folders: Sequence[Path]) -> str:
                 waiting.append(found)
     if source.suffix == ".S":
         parts |= {p.name: p.read_bytes() for p in source.parent.glob("*.bin")}
+    return parts
+
+
+def _matters(word: str, parts: Mapping[str, bytes]) -> bool:
+    """Whether a word of the compiler's call does anything: a macro of ours may stand in no file."""
+    name = word.removeprefix("-D").split("=")[0].encode()
+    return not word.startswith("-DMCF_") or any(name in data for data in parts.values())
+
+
+def _digest(parts: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name, data in sorted(parts.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())

@@ -1,13 +1,13 @@
 """The largest set of tensors that must live together, whatever tiles, strips and cuts are chosen.
 
 A value is whole because of its readers: an attention, a mean, a join or patches read it, or it lies
-on the border of two regions. A run of operations by lines may be cut anywhere: of all cuttings that need
-as little as can be, lines included (docs/adr/0012), that one counts whose largest set is least, so no value
-is in the set that is whole without need. The bytes of a view count once, with what it is a view of.
-What is read for the last time may give its bytes to what is made of it, and rings of lines, tiles and
-kernels' scratch are in no set. An attention whose input is the stream also needs K and V of a window's
-or of all its keys, or its result beside its input where that is less. The order is the planner's
-own (schedule/order.py: the best that it finds).
+on the border of two regions. A run of operations by lines may be cut anywhere: of all cuttings that
+need as little as can be, lines included (docs/adr/0012), that one counts whose largest set is least, so
+no value is in the set that is whole without need. The bytes of a view count once, with what it is a
+view of. What is read for the last time may give its bytes to what is made of it, and rings of lines,
+tiles and kernels' scratch are in no set. An attention whose input is the stream also needs K and V of
+a window's or of all its keys, or its result beside its input where that is less. The order is the
+planner's own (schedule/order.py: the best that it finds).
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Whole(Needs):
 
     def _together(self, ops: Sequence[Op], start: int, also: Sequence[str] = ()) -> int:
         target = ops[-1].outputs[0]
-        read = {n for op in ops for n in op.inputs if n is not None and n in self.last}
-        read = {self.root.get(n, n) for n in read} - {op.outputs[0] for op in ops}
+        read = {self.root.get(n, n) for op in ops for n in op.inputs if n is not None}
+        read = (read & self.last.keys()) - {op.outputs[0] for op in ops}
         dying = sum(self._size(n) for n in read if self._dies(n, ops))
         beside = self.alive[start] + sum(map(self._size, also))
         if self.root.get(target, target) != target:

@@ -69,6 +69,8 @@ def test_the_map_is_never_whole(tmp_path: Path, name: str) -> None:
     windows = [b for n, b in made.program.buffers.items() if n.startswith(f"{graph.outputs[0]}.")]
     assert graph.outputs[0] not in made.program.buffers
     assert max(b.size_bytes for b in windows if b.name.endswith(".lines")) <= size // 2
+    *_, sweep = (s for run in made.program.runs for s in run.sweeps)
+    assert sweep.images[-1].room == 0  # as the report shows it
 
 
 def test_a_map_that_layers_read_lies_whole_and_is_handed_out(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from fuzz.graph import MOST_WEIGHTS, Draw, small
 
 
-def _pointwise(d: Draw, x: str, n: int) -> str:
+def pointwise(d: Draw, x: str, n: int) -> str:
+    """n channels of every pixel."""
     _, c, h, w = d.shapes[x]
     operands = [x, d.normal(n, c, 1, 1, scale=c**-0.5), d.normal(n, scale=0.2)]
     return d.node("Conv", operands, (1, n, h, w))
 
 
-def _depthwise(d: Draw, x: str, side: int, stride: int) -> str:
+def depthwise(d: Draw, x: str, side: int, stride: int) -> str:
+    """Each channel by itself; of stride 1 the image keeps its size."""
     _, c, h, w = d.shapes[x]
     operands = [x, d.normal(c, 1, side, side, scale=1 / side), d.normal(c, scale=0.2)]
     size = [(n - 1) // stride + 1 for n in (h, w)]
@@ -26,12 +28,12 @@ def inverted(d: Draw, x: str) -> str | None:
     if not small(wide, h, w) or wide * c > MOST_WEIGHTS:
         return None
     kind = d.one_of(("Relu", "HardSwish", "Sigmoid"))
-    y = d.node(kind, [_pointwise(d, x, wide)], (1, wide, h, w))
-    y = _depthwise(d, y, side, stride)
+    y = d.node(kind, [pointwise(d, x, wide)], (1, wide, h, w))
+    y = depthwise(d, y, side, stride)
     y = d.node(kind, [y], d.shapes[y]) if d.chance(70) else y
     n = c if stride == 1 else d.number(1, 16)
-    y = _pointwise(d, y, n)
+    y = pointwise(d, y, n)
     if stride > 1 or not d.chance(70):
         return y
-    other = _pointwise(d, x, n) if d.chance(30) else x
+    other = pointwise(d, x, n) if d.chance(30) else x
     return d.node("Add", [other, y], d.shapes[y])

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from fuzz import attention, blocks, images, layers, modulation, moves
+from fuzz import attention, blocks, branches, images, layers, modulation, moves
 from fuzz.choices import Blocks, Choices
 from fuzz.graph import Draw, Shape, TooLarge, small
 from fuzz.modes import Modes, draw_modes
@@ -53,7 +53,7 @@ WAYS: Mapping[str, Ways] = {
     "argmax": Ways((layers.argmax,)),
     "maxpool": Ways((layers.largest_token,), (images.maxpool,)),
     "avgpool": Ways((), (images.avgpool,)),
-    "resize": Ways((), (images.resized, images.resized)),
+    "resize": Ways((), (images.resized, images.resized, branches.branches)),
 }  # fmt: skip
 """Canonical operator -> how it is drawn. A row of the table without a way fails below."""
 

@@ -56,6 +56,17 @@ def test_what_goes_into_an_object_counts(compiled: Calls, tmp_path: Path) -> Non
     assert len(compiled) == 3
 
 
+def test_a_macro_of_ours_counts_where_a_file_names_it(compiled: Calls, tmp_path: Path) -> None:
+    """A header does; weights, which no macro changes, are compiled once for builds that trace and others."""
+    plain = package(tmp_path / "one")
+    assert build(plain).name == build(plain, "-DMCF_TRACING").name and len(compiled) == 1
+    build(plain, "-DOTHER=1")  # what system headers make of it is not known
+    asked = package(tmp_path / "two", header="#ifdef MCF_TRACING\nint x;\n#endif")
+    build(asked)
+    build(asked, "-DMCF_TRACING")
+    assert len(compiled) == 4
+
+
 def test_an_empty_variable_keeps_nothing(
     compiled: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,9 @@ def _images(
         elif windows.is_whole(k):
             at = em.where[name]
         height, size = images.flow.heights[k], windows.line_bytes(k)
-        buffer = None if at is None or at.buffer is None else em.buffers[at.buffer]
+        buffer = (
+            None if at is None else em.buffers.get(str(at.buffer))
+        )  # none: flash, or handed out
         room = 0 if buffer is None else min(height, buffer.size_bytes // size)
         source = images.ops[k] is None
         kept, made = strips.kept(k, middle), strips.made(k, middle)
