@@ -21,6 +21,7 @@ from mcuformer.targets.blame import blamed
 from mcuformer.targets.tool import made_by, run_tool
 
 _INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+_OURS = re.compile(r"-D(MCF_\w+)")
 _MOST_KEPT = 4000  # objects: some 100 MB
 
 
@@ -129,8 +130,8 @@ def _parts(source: Path, folders: Sequence[Path]) -> dict[str, bytes]:
 
 def _matters(word: str, parts: Mapping[str, bytes]) -> bool:
     """Whether a word of the compiler's call does anything: a macro of ours may stand in no file."""
-    name = word.removeprefix("-D").split("=")[0].encode()
-    return not word.startswith("-DMCF_") or any(name in data for data in parts.values())
+    macro = _OURS.match(word)
+    return macro is None or any(macro[1].encode() in data for data in parts.values())
 
 
 def _digest(parts: Mapping[str, bytes]) -> str:
