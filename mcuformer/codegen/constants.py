@@ -112,6 +112,20 @@ def collect(program: Program, symbols: Symbols) -> Constants:
     return Constants(tuple(arrays), tuple(structs), names, bare, weights)
 
 
+def outside(constants: Constants, room_bytes: int) -> frozenset[str]:
+    """Names of the arrays that lie with the weights, where these have a flash of their own: the weights,
+    and of the others the largest ones until the rest has `room_bytes`."""
+    found = {a.name for a in constants.arrays if a.role == "weights"}
+    others = [a for a in constants.arrays if a.name not in found]
+    inside = sum(a.size_bytes for a in others)
+    for array in sorted(others, key=lambda a: -a.size_bytes):
+        if inside <= room_bytes:
+            break
+        inside -= array.size_bytes
+        found.add(array.name)
+    return frozenset(found)
+
+
 def pack(param: Param, program: Program) -> KernelData:
     return kernel_of(param.op).pack(param.op, program.graph, **param.choices)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
-from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, collect
+from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, collect, outside
 from mcuformer.codegen.interface import TensorPort, labels, ports
 from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.memory.model import MemoryPlan
+from mcuformer.operators.flash_bytes import CODE_BYTES
 from mcuformer.operators.table import kernel_of
 from mcuformer.program.program import Program
 from mcuformer.targets.board import Board
@@ -27,6 +28,8 @@ MODE_MACROS: Mapping[str, str] = {
     "bands": "MCF_INPUT_BANDS",
     "flash": "MCF_INPUT_FLASH",
 }
+_CALL_BYTES = 96  # of a call in generated code: six or seven arguments and the loop around it
+_POINTER_BYTES = 4
 READ_ARGS = ("mcf_read_lines_t read", "void *ctx")
 WRITE_ARGS = ("mcf_write_lines_t write", "void *write_ctx")
 INVOKE_NOTES: Mapping[str, str] = {
@@ -63,7 +66,7 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
         **_names(program, symbols),
         **_memory(program, plan, board),
         **_interface(program, printer, symbols),
-        **_data(constants, weights),
+        **_data(constants, weights, _room_bytes(constants, board, len(list(program.calls())))),
         "headers": sorted({*headers, *HEADERS}),
         "offsets": list(commented(_offsets(printer))),
         "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
@@ -168,25 +171,34 @@ def _address(port: TensorPort, printer: Printer) -> str:
     return f"{base} + {slot.name}{offset}"
 
 
-def _data(constants: Constants, weights: str) -> dict[str, Any]:
+def _room_bytes(constants: Constants, board: Board, calls: int) -> int:
+    """What code and structs leave of the internal flash; more than enough where nothing is built."""
+    if not board.has_firmware:
+        return 1 << 40
+    structs = sum(_POINTER_BYTES * (1 + len(s.fields)) for s in constants.structs)
+    return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs
+
+
+def _data(constants: Constants, weights: str, room_bytes: int) -> dict[str, Any]:
+    away = outside(constants, room_bytes if weights == "qspi" else 1 << 40)
     return {
         "structs": [
             {"name": s.name, "ctype": s.ctype, "comment": s.comment, "fields": s.fields}
             for s in constants.structs
         ],
-        "arrays": [_array(a) for a in constants.arrays],
+        "arrays": [_array(a, a.name in away) for a in constants.arrays],
         "weights_attribute": '__attribute__((section(".qspi")))' if weights == "qspi" else "",
     }
 
 
-def _array(array: CWords) -> dict[str, Any]:
+def _array(array: CWords, away: bool) -> dict[str, Any]:
     return {
         "name": array.name,
         "words": -(-array.size_bytes // 4) or 1,
         "align": array.align,
         "comment": array.comment,
         "lines": array.lines or ("0,",),
-        "macro": "MCF_WEIGHTS" if array.role == "weights" else "",
+        "macro": "MCF_WEIGHTS" if away else "",
     }
 
 

@@ -31,6 +31,11 @@ HEAD = (
     f"{'model':28} {'stream':>7} {'ceiling':>8} {'stretch':>8} {'total':>8} {'measured':>8} {'arena':>8} "
     f"{'/set':>5} {'M instr':>8} {'/speed':>6} {'weights':>7}  {'bits':18} verdict"
 )
+MARKDOWN = (
+    "| model | stream | at most | stretch | total | measured | arena | set | M instructions "
+    "| slower | weights | bits |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,17 @@ class Row:
             f"{count / 1e6:8,.0f} {self.slower:6.2f} {self.weights:7.2f}  {self.bits:18} {verdict}; "
             f"peak: {self.peak}"
         )
+
+    def markdown(self) -> str:
+        """As docs/families.md has it."""
+        m = self.model
+        cells = (
+            m.name, f"{m.stream:,}", f"{m.ceiling:,}", f"{m.stretch:,}" if m.stretch else "–",
+            f"**{self.total:,}**", f"{self.high_water or 0:,}", f"{self.arena:,}",
+            f"{self.arena / self.largest_set:.2f}", f"{(self.measured or self.instructions) / 1e6:,.0f}",
+            f"{self.slower:.2f}", f"{self.weights:.2f}", self.bits,
+        )  # fmt: skip
+        return f"| {' | '.join(cells)} |"
 
 
 def keep(row: Row, work: Path) -> None:

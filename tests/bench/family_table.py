@@ -1,6 +1,6 @@
 """SRAM and instructions of the papers' families: the table of docs/families.md.
 
-    python tests/bench/family_table.py --python PATH [--only NAME] [--plan-only | --kept]
+    python tests/bench/family_table.py --python PATH [--only NAME] [--plan-only | --kept [--markdown]]
 
 PATH is an interpreter with torch, timm and onnx: a child process of it exports the models of
 family_list.py, those of examples/families too. Each is compiled with `--optimize ram --input-mode bands`,
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from family_list import HERE, Model, chosen
-from family_run import HEAD, Row, executed, exported, keep, kept, planned
+from family_run import HEAD, MARKDOWN, Row, executed, exported, keep, kept, planned
 
 
 def main() -> int:
@@ -30,14 +30,14 @@ def main() -> int:
         argv = [args.python, str(HERE / "family_export.py"), str(args.work), *absent]
         subprocess.run(argv, check=False)
     start, rows = time.monotonic(), []
-    print(HEAD)
+    print(HEAD if not args.markdown else MARKDOWN)
     for model in models:
         row = _row(model, args)
         if row is None:
             print(f"{model.name:28} was not {'run' if args.kept else 'exported'}")
             continue
         rows.append(row)
-        print(row.text(), flush=True)
+        print(row.markdown() if args.markdown else row.text(), flush=True)
     bad = sum(bool(row.faults) for row in rows) + len(models) - len(rows)
     print(f"{bad} rows fail; {time.monotonic() - start:.0f} s", file=sys.stderr)
     return 1 if bad else 0
@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     add("--only", metavar="NAME", action="append", default=[], help="part of a name; may repeat")
     add("--plan-only", action="store_true", help="run nothing in Unicorn")
     add("--kept", action="store_true", help="print the rows that were measured before")
+    add("--markdown", action="store_true", help="as docs/families.md has them")
     return parser.parse_args()
 
 
