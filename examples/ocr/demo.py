@@ -26,9 +26,10 @@ SHADES = "#*+-. "
 
 
 def drawing(pixels: NDArray[np.uint8]) -> list[str]:
-    """[48, 320, 3] as 12 lines of 80 characters."""
+    """[48, 320, 3] as up to 12 lines of 80 characters."""
     grey = pixels.mean(axis=2).reshape(12, 4, 80, 4).mean(axis=(1, 3)) / 256 * len(SHADES)
-    return ["".join(SHADES[int(v)] for v in row).rstrip() for row in grey]
+    rows = ("".join(SHADES[int(v)] for v in row).rstrip() for row in grey)
+    return [row for row in rows if row]
 
 
 def sentence(reading: Reading) -> str:
@@ -60,7 +61,7 @@ def main() -> None:
 
     board, elf = load_board(BOARD), made(args.output, BOARD)
     line = one(args.text)
-    print("\n".join(drawing(line)))
+    print("\n".join(drawing(line)) + "\n")
     result = read(elf, board, [line, turned(line[None])[0]])
     for name, reading in zip(("as it is", "upside down"), result.found, strict=True):
         print(f"{name:12} {sentence(reading)}")
@@ -83,4 +84,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FileNotFoundError as error:
+        raise SystemExit(f"error: {error}") from None

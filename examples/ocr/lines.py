@@ -66,7 +66,9 @@ class Style:
 
     @staticmethod
     def font(size: int) -> ImageFont.FreeTypeFont:
-        """OSError where the font is not installed."""
+        """FileNotFoundError says what to install."""
+        if not FONT.is_file():
+            raise FileNotFoundError(f"no font {FONT}: apt-get install fonts-wqy-microhei")
         return ImageFont.truetype(str(FONT), size)
 
     @staticmethod

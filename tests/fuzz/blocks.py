@@ -37,3 +37,25 @@ def inverted(d: Draw, x: str) -> str | None:
         return y
     other = pointwise(d, x, n) if d.chance(30) else x
     return d.node("Add", [other, y], d.shapes[y])
+
+
+def excited(d: Draw, x: str) -> str | None:
+    """Squeeze and excite, wide, depthwise, and squeeze and excite again: a mean keeps the images whole, so
+    that rows widen in place and the depthwise layer lies over its image (PP-LCNet)."""
+    _, c, h, w = d.shapes[x]
+    wide, side = c * d.number(1, 4), d.one_of((3, 5, 5, 7))
+    if not small(wide, h, w) or wide * wide > MOST_WEIGHTS:
+        return None
+    x = _excite(d, x) if d.chance(70) else x
+    y = d.node("Relu", [_pointwise(d, x, wide)], (1, wide, h, w))
+    y = _excite(d, y) if d.chance(40) else y
+    y = _depthwise(d, y, side, d.one_of((1, 1, 2)))
+    y = d.node("HardSwish", [y], d.shapes[y]) if d.chance(70) else y
+    return _excite(d, y)
+
+
+def _excite(d: Draw, x: str) -> str:
+    c = d.shapes[x][1]
+    mean = d.node("GlobalAveragePool", [x], (1, c, 1, 1))
+    gate = d.node("Sigmoid", [_pointwise(d, mean, c)], (1, c, 1, 1))
+    return d.node("Mul", [x, gate], d.shapes[x])

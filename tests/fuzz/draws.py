@@ -31,7 +31,7 @@ class Ways(NamedTuple):
 WAYS: Mapping[str, Ways] = {
     "conv2d": Ways((images.token_conv, images.row_conv), (
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
-        images.patches, images.dilated, images.transposed, blocks.inverted)),
+        images.patches, images.dilated, images.transposed, blocks.inverted, blocks.excited)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
     "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm, layers.l2_norm),
                       (images.channel_norm,)),
