@@ -12,11 +12,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 from chip import read
 from firmware import made
 from lines import Lines, as_floats, lines
-from models import READER, characters, decode, model_file
+from models import DIRECTION, READER, characters, decode, model_file, squeezed, turned
+from numpy.typing import NDArray
 
 from mcuformer.inputs.codec import device_bytes
 from mcuformer.package.compiled import open_package
@@ -48,6 +50,29 @@ def by_chip(work: Path, given: Lines) -> list[str]:
     return [r.text for r in read(elf, load_board("stm32f746"), list(given.pixels)).found]
 
 
+def directions(work: Path, given: Lines) -> str:
+    """Which lines are taken as turned, of all upright and then all upside down: from 0.9 on (as app.c)."""
+    pixels = squeezed(np.concatenate([given.pixels, turned(given.pixels)]))
+    stands = np.arange(len(pixels)) >= len(given.pixels)
+    package = open_package(work / "direction")
+    with Executor(package, "host") as host:
+        sent = device_bytes(codec_of(package).to_int([as_floats(pixels)]))
+        found = [split(package.outputs, i.output)[0] for i in host.run(sent).inferences]
+    ours = np.array([int(y.reshape(-1)[1]) + 128 for y in found]) >= 230
+    session = onnxruntime.InferenceSession(
+        str(model_file(DIRECTION)), providers=["CPUExecutionProvider"]
+    )
+    theirs = _turned_by(session, as_floats(pixels))
+    return (
+        f"direction as rendered: onnxruntime {(theirs == stands).sum()}, "
+        f"int8 {(ours == stands).sum()} of {len(pixels)}; the two agree on {(ours == theirs).sum()}"
+    )
+
+
+def _turned_by(session: onnxruntime.InferenceSession, x: NDArray) -> NDArray[np.bool_]:
+    return np.array([session.run(None, {"x": one[None]})[0][0, 1] >= 0.9 for one in x])
+
+
 def report(given: Lines, expected: Sequence[str], got: Sequence[str]) -> int:
     """Prints the lines that differ; how many are the same."""
     for text, a, b in zip(given.texts, expected, got, strict=True):
@@ -72,6 +97,7 @@ def main() -> None:
     given = lines(args.seed, args.lines)
     run = by_host if args.emulator == "host" else by_chip
     report(given, by_onnxruntime(given), run(args.output, given))
+    print(directions(args.output, given))
 
 
 if __name__ == "__main__":

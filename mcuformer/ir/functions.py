@@ -101,6 +101,14 @@ FUNCTIONS: Mapping[str, FunctionRow] = {
             (Spelling("HardSwish"),),
         ),
         FunctionRow(
+            "hardswish_plus",
+            lambda x, offset: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0) + x.dtype.type(offset),
+            lambda F, x, offset: F.hardswish(x) + offset,
+            (),  # an Add behind it (passes/offset_into_function.py)
+            ("offset",),
+            plain=False,
+        ),
+        FunctionRow(
             "clip",
             lambda x, low, high: np.clip(x, low, high),  # noqa: PLW0108, bounds come by name
             lambda F, x, low, high: F.hardtanh(x, low, high),

@@ -33,6 +33,7 @@ from mcuformer.passes.gather_first import gather_first
 from mcuformer.passes.joined_axes import joined_axes
 from mcuformer.passes.lift_normalisation import lift_normalisation
 from mcuformer.passes.note_weight_scales import note_weight_scales
+from mcuformer.passes.offset_into_function import offset_into_function
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
 from mcuformer.passes.scale_into_sum import scale_into_sum
@@ -62,6 +63,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
+    offset_into_function,  # after the folds: what no layer takes
     pointwise_conv,  # after the folds: its reshapes would part a layer from the BatchNorm behind it
     split_linear,  # after the folds, which want the whole layer
     fold_affine,  # factors of q, k or v alone

@@ -208,8 +208,9 @@ def _targets(ctx: Context, op: Op, trace: Trace) -> NDArray[np.float32]:
 def _rounded(
     weights: refine.IntWeights, scale: NDArray, unit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int32]]:
-    """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits."""
-    least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-29), scale * 2.0**-40)
+    """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits, and
+    leaves room for the shift up that the layer's coarsest channel may want."""
+    least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-26), scale * 2.0**-40)
     acc_scale = np.maximum(weights.scale, least)
     w = np.rint(weights.w * (weights.scale / acc_scale))
     bias = np.rint(weights.bias / acc_scale).astype(np.int32)

@@ -67,7 +67,8 @@ def cut_like(graph: Graph, regions: Sequence[Region], like: Sequence[Region]) ->
 
 def _alike(region: Region, given: Mapping[str, Region], ops: Mapping[str, Op]) -> Region | None:
     """What makes the same value; of a run's regions the same operations."""
-    if region.target in given and (region.attention is not None or not region.in_lines):
+    plain = not (region.in_lines or region.over)
+    if region.target in given and (region.attention is not None or plain):
         same = given[region.target]
         names = {op.name for op in same.ops}
         if region.attention is not None or names == {op.name for op in region.ops}:

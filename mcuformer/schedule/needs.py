@@ -7,12 +7,13 @@ image inside the lines that are kept between two steps and those that a step add
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import kinds
+from mcuformer.operators.line_outputs import leaving
+from mcuformer.operators.table import INT_OPS, kinds
 from mcuformer.schedule.images import has_lines, image_operand, joins_channels, reads_by_bands
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.ways.flow import LineGraph, line_graph, wants_copy
@@ -22,14 +23,15 @@ from mcuformer.schedule.ways.strips import Flow, Strips
 
 VIEWS = kinds("view")
 MOST_SIDES = 2  # values that a region makes whole beside its target
-# Bytes; and bytes where the inputs that it overwrites are copied by lines, or by channels (over_image.py).
+# Bytes; and bytes where the inputs that it overwrites are copied by lines, rows, or channels (over_image.py).
 Need = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Needs:
     """`alive[t]`: bytes of whole values that were made before position t and are read from it on.
-    `last[v]`: the position that reads a value last; `root[v]`: whose bytes a view is."""
+    `last[v]`: the position that reads a value last; `root[v]`: whose bytes a view is; `gone`: outputs that
+    leave by lines."""
 
     graph: Graph
     counts: Mapping[str, int]
@@ -38,6 +40,7 @@ class Needs:
     last: Mapping[str, int]
     root: Mapping[str, str]
     pulled: str | None
+    gone: Collection[str]
 
     @staticmethod
     def of(graph: Graph, regions: Sequence[Region], counts: Mapping[str, int], mode: str) -> Needs:
@@ -60,7 +63,8 @@ class Needs:
                 change[at + 1] += graph.type(name).size_bytes
                 change[last[name] + 1] -= graph.type(name).size_bytes
         places = {op.name: i for i, op in enumerate(order)}
-        return Needs(graph, counts, places, list(accumulate(change)), last, root, pulled)
+        alive = list(accumulate(change))
+        return Needs(graph, counts, places, alive, last, root, pulled, leaving(graph))
 
     def regions_to(
         self, b: int, atoms: Sequence, last_read: Sequence[int], longest: int
@@ -98,9 +102,10 @@ class Needs:
             return None
         beside = self.alive[self.places[ops[0].name]]
         beside += sum(self.graph.type(n).size_bytes for n in also)
-        target = self.graph.type(ops[-1].outputs[0]).size_bytes
+        target = self._target_bytes(ops[-1].outputs[0])
         if not has_lines(ops):
-            return (beside + self._grows(seen, ops, target),) * 2
+            plain, copying = (self._grows(seen, ops, target, aside) for aside in (False, True))
+            return beside + plain, beside + copying
         within = self._windows(seen)
         if self.may_overwrite(seen, ops) is not None:
             return (beside + within,) * 2
@@ -112,19 +117,27 @@ class Needs:
         by_lines = self._windows(line_graph(self.graph, ops, names, self.counts, also))
         return plain, min(over, beside + by_lines)
 
-    def _grows(self, seen: LineGraph, ops: Sequence[Op], target: int) -> int:
+    def _target_bytes(self, name: str) -> int:
+        """0 where it only leaves by lines."""
+        gone = name in self.gone and not self.graph.consumers()[name]
+        return 0 if gone else self.graph.type(name).size_bytes
+
+    def _grows(self, seen: LineGraph, ops: Sequence[Op], target: int, aside: bool) -> int:
         """Bytes of a row-wise target beside an input that dies: wider rows lie over narrow ones that the
-        operation in front has read (ways/rows.py)."""
-        found = [target]
+        operation in front has read, or that are copied `aside`, a tile at a time (ways/rows.py)."""
+        found, rows = [target], INT_OPS[ops[-1].kind].movement == "rows"
         for name in seen.at:
             size = self.graph.type(name).size_bytes if self._dies(name, ops) else 0
-            if size and not wants_copy(ops[-1], name, True):
-                wider = size < target
-                found += [] if wider and name in ops[-1].inputs else [max(0, target - size)]
+            again = wants_copy(ops[-1], name, True) or (size < target and name in ops[-1].inputs)
+            if size and (not again or (aside and rows)):
+                found.append(max(0, target - size))
         return min(found)
 
     def over(self, ops: Sequence[Op], also: Sequence[str]) -> bool:
-        """Whether it is a convolution that can be written over its image, which dies, by channels."""
+        """Whether it is a convolution that can be written over its image, which dies, by channels, or a
+        row-wise region over an input of which tiles are copied."""
+        if not has_lines(ops):
+            return True
         alone = len(ops) == 1 and not also and can_lie_over(ops[0], self.graph)
         return alone and self._dies(image_operand(ops[0]), ops)
 

@@ -45,7 +45,7 @@ def repeated(graph: Graph, op: Op) -> list[str]:
 class Region:
     """Operations that compute the materialised `target`; `ops` in order, `attention` among them or None.
     `copied`: inputs of which a few lines at a time are copied, since the target overwrites them. `also`:
-    made whole on the way, for others. `over`: a depthwise layer, written over its image by channels."""
+    made whole on the way, for others. `over`: is written over an input of which channels or rows are copied."""
 
     target: str
     ops: tuple[Op, ...]

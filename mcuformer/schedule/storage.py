@@ -26,7 +26,7 @@ from mcuformer.schedule.ways.embed import may_overwrite
 from mcuformer.schedule.ways.over import trailing
 from mcuformer.schedule.ways.over_image import place_over_image
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
-from mcuformer.schedule.ways.rows import can_widen, widened
+from mcuformer.schedule.ways.rows import can_widen, over_copies, widened
 from mcuformer.schedule.window_maps import window_map
 
 
@@ -198,7 +198,7 @@ class Storage:
         for loc in dying:
             if can_widen(self.em, region, loc) and self._read_aside(region, loc):
                 return widened(self.em, region, loc)
-        return None
+        return over_copies(self.em, region, dying)
 
     def _dies_row_by_row(self, name: str, region: Region, index: int, last: dict[str, int]) -> bool:
         """Whether a value has a row for each of the target's, in a buffer that nobody reads after them."""

@@ -27,7 +27,7 @@ def squeezed(net: Net, x: str, name: str) -> str:
     return image(net, net.emit("mul", f"{name}.mul", [rows, gate], (net.rows(rows), c)), SIZE, name)
 
 
-def gated_network(width: int, stride: int, kernel: int) -> Graph:
+def gated_network(width: int, stride: int, kernel: int, deep: bool = False) -> Graph:
     """Narrow, wide, depthwise over few lines of which a kernel reads most; a gate on either side."""
     net = Net("squeeze", 3)
     net.image("image", *SIZE, 3)
@@ -37,6 +37,9 @@ def gated_network(width: int, stride: int, kernel: int) -> Graph:
     x = squeezed(net, x, "second") if stride > 1 else x  # which keeps the wide image whole
     x = net.conv(x, 2 * width, "dw", kernel, stride, kernel // 2, 2 * width)
     x = net.unary(x, "hardswish", "dw.act")
+    if deep:  # a layer by itself that reads its rows for every panel of weights
+        x = net.unary(pointwise(net, x, 2 * width, "mix"), "relu", "mix.act")
+        x = net.conv(x, 2 * width, "dw2", kernel, 1, kernel // 2, 2 * width)
     x = net.emit("mean", "pool", [tokens(net, x, "pooled")], (1, 2 * width))
     y = net.linear(x, 4, "head")
     meta = {
@@ -47,8 +50,10 @@ def gated_network(width: int, stride: int, kernel: int) -> Graph:
     return run_float_passes(net.b.done(["image"], [y], meta))
 
 
-def lowered(width: int, stride: int, kernel: int = 5, activations: str = "8") -> Graph:
-    graph = gated_network(width, stride, kernel)
+def lowered(
+    width: int, stride: int, kernel: int = 5, activations: str = "8", deep: bool = False
+) -> Graph:
+    graph = gated_network(width, stride, kernel, deep)
     stats = quant.calibrate(graph, images(VitConfig(image=SIZE), 3))
     return quant.lower(graph, stats, activations)  # type: ignore[arg-type]
 
@@ -90,6 +95,16 @@ def test_no_image_is_whole_twice() -> None:
     wide = SIZE[0] * SIZE[1] * 128
     made = scheduled(graph, "bands", "ram")
     assert wide < made.plan.arena_bytes < 1.25 * wide
+
+
+@pytest.mark.parametrize("goal", ["ram", "speed"])
+def test_a_layer_over_rows_that_are_copied(tmp_path: Path, goal: str) -> None:
+    graph = lowered(64, 1, deep=True)
+    fr = skeleton(graph, "bands")
+    assert [r.name for r in fr.regions if r.over and not r.in_lines] == ["mix"]
+    made = scheduled(graph, "bands", goal)
+    assert made.plan.arena_bytes < 1.9 * SIZE[0] * SIZE[1] * 128
+    follow(made, tmp_path, ("host", "unicorn"))
 
 
 def test_strips_where_they_are_smaller() -> None:

@@ -47,7 +47,7 @@ def place_over_image(
 
 def lies_over_image(em: TaskEmitter, region: Region) -> bool:
     """Whether the region's target was given its image's place."""
-    if not region.over:
+    if not (region.over and region.in_lines):
         return False
     x, y = em.where[image_operand(region.ops[-1])], em.where.get(region.target)
     return y is not None and y.buffer == x.buffer
