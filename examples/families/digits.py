@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 from torch import Tensor
 from torch.nn import functional
 
@@ -68,11 +69,20 @@ def read_photographs(archive: Path, part: str) -> Tensor:
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
 
 
-def sources(archive: Path, part: str) -> Sources:
+def sample_photographs() -> Tensor:
+    """[M, 3, 32, 32] in bytes: pieces of the two photographs in scikit-learn, which may be shown."""
+    whole = torch.from_numpy(np.stack(load_sample_images().images)).permute(0, 3, 1, 2).float()
+    small = functional.avg_pool2d(whole, 4)
+    pieces = small.unfold(2, 32, 5).unfold(3, 32, 5).permute(0, 2, 3, 1, 4, 5)
+    return pieces.reshape(-1, 3, 32, 32).round().byte()
+
+
+def sources(archive: Path | None, part: str) -> Sources:
+    """`archive` None: photographs of scikit-learn."""
     images = torch.from_numpy(load_digits().images / 16).float()[:, None]
     cut = DIGITS_FOR_TRAINING
     digits = images[:cut] if part == "train" else images[cut:]
-    return Sources(digits, read_photographs(archive, part))
+    return Sources(digits, read_photographs(archive, part) if archive else sample_photographs())
 
 
 def compose(given: Sources, count: int, rng: torch.Generator) -> Scenes:
@@ -151,6 +161,11 @@ def located(maps: Tensor) -> Tensor:
     return CELL * (torch.stack([x, y], -1) + 0.5)
 
 
+def in_bytes(scenes: Scenes) -> NDArray[np.uint8]:
+    """The images, [N, 3, SIZE, SIZE]."""
+    return (scenes.image * 255).round().byte().numpy()
+
+
 def mean_iou(scores: Tensor, mask: Tensor) -> float:
     """Percent: intersection over union of digit and background over all pixels, their mean."""
     found = scores > 0
@@ -158,7 +173,7 @@ def mean_iou(scores: Tensor, mask: Tensor) -> float:
     return 50 * sum(((a & b).sum() / (a | b).sum()).item() for a, b in pairs)
 
 
-def pck(maps: Tensor, scenes: Scenes) -> float:
+def pck(maps: Tensor, points: Tensor, side: Tensor) -> float:
     """Percent of key points within a tenth of the box's longer side (PCK@0.1)."""
-    far = (located(maps) - scenes.points).norm(dim=-1)
-    return 100 * (far <= 0.1 * scenes.side[:, None]).float().mean().item()
+    far = (located(maps) - points).norm(dim=-1)
+    return 100 * (far <= 0.1 * side[:, None]).float().mean().item()

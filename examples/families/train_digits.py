@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from digits import POINTS, SIZE, Scenes, compose, mean_iou, pck, sources
+from digits import POINTS, SIZE, Scenes, compose, in_bytes, mean_iou, pck, sources
 from hrformer import HRFormer, Sizes
 from torch import Tensor, nn
 from torch.nn import functional
@@ -47,11 +47,7 @@ def measured(model: nn.Module, scenes: Scenes) -> tuple[float, float]:
     with torch.no_grad():
         parts = [model(normed(image)) for image in scenes.image.split(100)]
     mask, maps = (torch.cat(each) for each in zip(*parts, strict=True))
-    return mean_iou(mask, scenes.mask), pck(maps, scenes)
-
-
-def in_bytes(scenes: Scenes) -> np.ndarray:
-    return (scenes.image * 255).round().byte().numpy()
+    return mean_iou(mask, scenes.mask), pck(maps, scenes.points, scenes.side)
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 Writes into --out:
   fashion_FAMILY.onnx     the trained network, float16 weights, mean and std in its metadata
   fashion_FAMILY.log      what was printed
-and into --work, after each epoch, what a stopped run goes on from.
+and into --work fashion_test.npz, the 10,000 labelled test images, and after each epoch what a stopped run
+goes on from.
 
 Needs, in a virtual environment of its own:
   apt-get install dataset-fashion-mnist        # the data, copyright Zalando SE, MIT licence
@@ -89,6 +90,7 @@ def main() -> None:
     mean, std = float(images["train"].mean() / 255), float(images["train"].std() / 255)
     x = {s: (torch.tensor(a)[:, None].float() / 255 - mean) / std for s, a in images.items()}
     y = {s: torch.from_numpy(a.astype(np.int64)) for s, a in labels.items()}
+    np.savez(args.work / "fashion_test.npz", x=images["t10k"][:, None], y=labels["t10k"])
 
     model = FAMILIES[args.family]()
     name = f"fashion_{args.family}"
