@@ -30,7 +30,8 @@ _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
 @click.option(
     "--space",
     metavar="FILE|PRESET",
-    help="tiny, cifar, imagenet or a TOML file.  [default: tiny; cifar for larger images]",
+    help="tiny, cifar, imagenet, focal, twins, s3 or a TOML file.  [default: tiny; cifar for larger "
+    "images]",
 )
 @click.option(
     "--data",

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 
+from numpy.typing import NDArray
+
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import TensorType
 from mcuformer.kernels.relative import stored_small
@@ -73,14 +75,19 @@ def constant_bytes(graph: Graph, op: Op) -> int:
 def _saved(graph: Graph, op: Op) -> int:
     """What a bias by relative positions takes less than one number for every query and key."""
     bias = graph.values[str(op.inputs[3])] if op.kind == "q_attention" and op.operand(3) else None
-    if bias is None or bias.data is None or graph.stage == STAGE:
+    if bias is None or bias.data is None:
         return 0
-    small = stored_small(bias.data, op.attrs["heads"])
+    if graph.stage == STAGE:  # whoever made a graph without numbers may know
+        return int(graph.meta.get("bias_saved", {}).get(op.origin[0], 0)) if op.origin else 0
+    return relative_saving(bias.data, op.attrs["heads"])
+
+
+def relative_saving(bias: NDArray, heads: int) -> int:
+    """Bytes that a bias in int16 steps takes less where it is stored by relative positions."""
+    small = stored_small(bias, heads)
     if small is None:
         return 0
-    return 2 * bias.type.size_bytes - sum(
-        a.nbytes for a in (small.table, small.masks, small.mask_of)
-    )
+    return 2 * bias.nbytes - sum(a.nbytes for a in (small.table, small.masks, small.mask_of))
 
 
 def _size_of(row: IntOp, operand: OperandFacets) -> Callable[[Op, TensorType], int]:

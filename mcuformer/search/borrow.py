@@ -8,17 +8,17 @@ from mcuformer.errors import UsageError
 from mcuformer.search.checkpoint import load_finished
 from mcuformer.search.data import Data
 from mcuformer.search.settings import Settings, read_settings
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import load_space
-from mcuformer.search.supernet import Supernet
 
 
-def borrow(model: Supernet, other: Path, settings: Settings, data: Data) -> None:
+def borrow(model: SharedWeights, other: Path, settings: Settings, data: Data) -> None:
     """The weights of the search in `other` go into `model`, where both ask the same question: another
     split of the data would have shown them the images that candidates are judged by."""
     its = read_settings(other)
     space = load_space(its.space).sized(data.image, len(data.classes))
     for what, same in (
-        ("space", (space.choices, space.ratio) == (model.space.choices, model.space.ratio)),
+        ("space", (space.family, space.choices) == (model.space.family, model.space.choices)),
         ("data", its.data == settings.data),
         ("seed", its.seed == settings.seed),
     ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
 from mcuformer.search.data import Data, Images
-from mcuformer.search.supernet import Supernet
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.train import normalised
 
 _BATCH = 250
@@ -17,21 +17,21 @@ class Evaluator:
     """Percent of `images` that a subnet of `supernet` gets right, by shared weights."""
 
     def __init__(
-        self, supernet: Supernet, data: Data, images: Images, device: torch.device
+        self, supernet: SharedWeights, data: Data, images: Images, device: torch.device
     ) -> None:
         self.supernet, self.data, self.images, self.device = supernet, data, images, device
         self.labels = torch.as_tensor(images.y, device=device)
         self._tokens: dict[tuple[str, int], list[Tensor]] = {}
 
     @torch.no_grad()
-    def __call__(self, arch: Arch) -> float:
+    def __call__(self, arch: Architecture) -> float:
         hits = 0
         for i, tokens in enumerate(self._embedded(arch)):
             logits = self.supernet.encode(tokens, arch)
             hits += int((logits.argmax(1) == self.labels[i * _BATCH : (i + 1) * _BATCH]).sum())
         return 100 * hits / len(self.images)
 
-    def _embedded(self, arch: Arch) -> list[Tensor]:
+    def _embedded(self, arch: Architecture) -> list[Tensor]:
         key = (arch.stem, arch.patch)
         if key not in self._tokens:
             self._tokens[key] = [

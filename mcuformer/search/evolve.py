@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
 from mcuformer.search.explore import Judge
 from mcuformer.search.settings import REMOVE
 from mcuformer.search.space import Space
@@ -48,7 +48,7 @@ class Scored:
 
 def evolve(
     judge: Judge,
-    evaluate: Callable[[Arch], float],
+    evaluate: Callable[[Architecture], float],
     rounds: int,
     seed: int,
     log: Path,
@@ -91,7 +91,7 @@ def _first(random: Random) -> list[SpacePoint]:
 
 
 def _score(
-    judge: Judge, evaluate: Callable[[Arch], float], point: SpacePoint, random: Random
+    judge: Judge, evaluate: Callable[[Architecture], float], point: SpacePoint, random: Random
 ) -> Scored:
     space = subspace(judge.space, point)
     local = Judge(space, judge.planner)

@@ -14,7 +14,8 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from mcuformer.errors import DoesNotFitError, UsageError
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
+from mcuformer.search.families import arch_of
 from mcuformer.search.figures import Illegal, NetworkCost, Planner
 from mcuformer.search.sampler import LegalSampler, suggested
 from mcuformer.search.space import Genes, Space
@@ -28,7 +29,7 @@ OBJECTIVES: Mapping[str, Literal["minimize", "maximize"]] = {
     "instructions": "minimize",
 }
 
-Evaluate = Callable[[Arch], float]
+Evaluate = Callable[[Architecture], float]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +55,7 @@ class Candidate:
     """`number` counts complete trials: Optuna's own also count those that a kill left behind."""
 
     number: int
-    arch: Arch
+    arch: Architecture
     accuracy: float
     cost: NetworkCost
 
@@ -147,7 +148,7 @@ def completed(study: optuna.Study) -> list[Candidate]:
 
 def _candidate(number: int, trial: FrozenTrial) -> Candidate:
     a: dict[str, Any] = trial.user_attrs
-    return Candidate(number, Arch.from_dict(a["arch"]), a["accuracy"], NetworkCost(**a["cost"]))
+    return Candidate(number, arch_of(a["arch"]), a["accuracy"], NetworkCost(**a["cost"]))
 
 
 def winner(found: Sequence[Candidate]) -> Candidate:

@@ -19,9 +19,9 @@ from mcuformer.operators.outline import times
 from mcuformer.plan.curve import Memo
 from mcuformer.plan.fit import Curve, Fit, curve, fit
 from mcuformer.price.book import CostBook
-from mcuformer.search.arch import Arch
-from mcuformer.search.formula import formula_bytes
-from mcuformer.search.outline import Known, short_outline
+from mcuformer.search.architecture import Architecture
+from mcuformer.search.families import NETWORK_FAMILIES
+from mcuformer.search.outline import Known
 from mcuformer.targets.board import Board
 from mcuformer.targets.cores import costs_of
 from mcuformer.util.speed import uncollected
@@ -94,19 +94,20 @@ class Planner:
     def flash(self) -> int:
         return min(self.limits.flash or self.board.flash.size_bytes, self.board.flash_bytes)
 
-    def cost(self, arch: Arch) -> NetworkCost | Illegal:
+    def cost(self, arch: Architecture) -> NetworkCost | Illegal:
         """The figures that compile would report, or why the limits rule the candidate out."""
         with uncollected():
             return self._judged(arch)
 
-    def _judged(self, arch: Arch) -> NetworkCost | Illegal:
-        graph = short_outline(arch, self.runs)
+    def _judged(self, arch: Architecture) -> NetworkCost | Illegal:
+        row = NETWORK_FAMILIES[arch.family]
+        graph = row.outline(arch, self.runs)
         flash = flash_bytes(graph)
         if flash.total > self.flash:
             return Illegal("flash", flash.total, self.flash)
         by_formula = self.memory_model == "formula"
-        if by_formula and formula_bytes(arch) > self.ram:
-            return Illegal("ram", formula_bytes(arch), self.ram)
+        if by_formula and row.formula(arch) > self.ram:
+            return Illegal("ram", row.formula(arch), self.ram)
         trade, beside = self._curve(graph)
         smallest = min(p.limit_bytes for p in trade.points) + beside
         if smallest > self.ram and not by_formula:
@@ -124,13 +125,14 @@ class Planner:
             return Illegal("ram", smallest, self.ram)
         return self._cost(made, beside - self.board.stack_bytes, flash)
 
-    def least(self, arch: Arch) -> dict[str, int]:
+    def least(self, arch: Architecture) -> dict[str, int]:
         """The smallest figure of a network for each limit, each by itself."""
-        graph = short_outline(arch, self.runs)
+        row = NETWORK_FAMILIES[arch.family]
+        graph = row.outline(arch, self.runs)
         trade, beside = self._curve(graph)
         sram = min(p.limit_bytes for p in trade.points) + beside
         return {
-            "ram": formula_bytes(arch) if self.memory_model == "formula" else sram,
+            "ram": row.formula(arch) if self.memory_model == "formula" else sram,
             "flash": flash_bytes(graph).total,
             "instructions": min(p.instructions for p in trade.points),
         }

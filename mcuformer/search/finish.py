@@ -15,7 +15,7 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.quant.stored import notes_of
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
-from mcuformer.search.net import Network
+from mcuformer.search.networks import AnyNetwork
 from mcuformer.search.products import TESTS
 
 OPSET = 17
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def export(
-    network: Network, data: Data, path: Path, dynamo: bool = False, rounded: str | None = None
+    network: AnyNetwork, data: Data, path: Path, dynamo: bool = False, rounded: str | None = None
 ) -> None:
     """ONNX by either of torch's exporters; mean, std and classes go into the metadata.
 

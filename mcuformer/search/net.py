@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcuformer.search.arch import PATCH, Arch, relative_entries
+from mcuformer.search.arch import Arch, relative_entries
+from mcuformer.search.stem import made_of, stem_of
 
 
 class LowRank(nn.Sequential):
@@ -71,11 +72,7 @@ class Network(nn.Module):
     def __init__(self, arch: Arch) -> None:
         super().__init__()
         self.arch = arch
-        self.stem = (
-            nn.Conv2d(arch.image[2], arch.dim, arch.patch, stride=arch.patch)
-            if (arch.stem == PATCH)
-            else convolutions(arch)
-        )
+        self.stem = stem_of(arch)
         self.cls = nn.Parameter(torch.zeros(1, 1, arch.dim)) if arch.pool == "cls" else None
         self.position = nn.Parameter(torch.zeros(1, arch.tokens, arch.dim))
         self.blocks = nn.ModuleList(Block(arch, i) for i in range(arch.depth))
@@ -83,10 +80,7 @@ class Network(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """[batch, dim, rows, columns]: the tokens before positions are added."""
-        below, right = self.arch.padding
-        if self.arch.stem == PATCH and (below or right):
-            x = F.pad(x, (0, right, 0, below))
-        return self.stem(x)
+        return made_of(self.arch, self.stem, x)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encode(self.embed(x))
@@ -101,18 +95,6 @@ class Network(nn.Module):
             x = block(x)
         x = self.norm(x)
         return self.head(x.mean(dim=1) if self.cls is None else x[:, 0])
-
-
-def convolutions(arch: Arch) -> nn.Sequential:
-    """3x3 convolutions, each with a batch norm that the compiler folds, ReLU between them."""
-    chain, before = nn.Sequential(), arch.image[2]
-    for i, (width, stride) in enumerate(arch.convolutions):
-        if i:
-            chain.add_module(f"relu{i - 1}", nn.ReLU())
-        chain.add_module(f"conv{i}", nn.Conv2d(before, width, 3, stride, padding=1, bias=False))
-        chain.add_module(f"norm{i}", nn.BatchNorm2d(width))
-        before = width
-    return chain
 
 
 def relative_places(arch: Arch) -> Tensor:

@@ -17,7 +17,8 @@ from mcuformer.operators.outline import STAGE
 from mcuformer.passes import run_float_passes
 from mcuformer.quant.lower import lower_shapes
 from mcuformer.search.arch import Arch
-from mcuformer.search.float_graph import HEAD, INPUT, STEM, HalfBlock, float_graph, halves, parts
+from mcuformer.search.builder import HEAD, INPUT, STEM
+from mcuformer.search.float_graph import HalfBlock, float_graph, halves, parts
 from mcuformer.util.speed import record
 
 

@@ -28,7 +28,7 @@ from mcuformer.quant.stored import stored
 from mcuformer.search.data import Data
 from mcuformer.search.fake_quant import RoundedEvaluator, TorchGrid, rounded_weights
 from mcuformer.search.finish import calibration, export
-from mcuformer.search.net import Network
+from mcuformer.search.networks import AnyNetwork
 from mcuformer.search.train import Recipe, Reporter, Trainer, accuracy
 
 _CLOSE = 2e-3  # of the largest weight: float32 products in another order
@@ -103,7 +103,7 @@ class Rounded:
     """The network as its integer code computes it; a loss for Trainer (`teacher` beside labels)."""
 
     def __init__(
-        self, network: Network, data: Data, bits: int = 8, teacher: nn.Module | None = None
+        self, network: AnyNetwork, data: Data, bits: int = 8, teacher: nn.Module | None = None
     ) -> None:
         self.network, self.bits, self.teacher = network, bits, teacher
         device = next(network.parameters()).device
@@ -152,7 +152,7 @@ class Rounded:
         return stored(self.plan, self.bits)
 
 
-def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
+def ranges(network: AnyNetwork, data: Data) -> tuple[Graph, Assignment]:
     """The prepared graph and its assignment, as compile has them after its calibration."""
     from mcuformer.compile.quantise import normalisations, pixel_formats, statistics
     from mcuformer.frontend import load_model
@@ -171,7 +171,7 @@ def ranges(network: Network, data: Data) -> tuple[Graph, Assignment]:
     return stats.graph, plan
 
 
-def bound(network: Network, graph: Graph, op: Op) -> WeightOrigin:
+def bound(network: AnyNetwork, graph: Graph, op: Op) -> WeightOrigin:
     """The layer of `op`: module by its ONNX node, norm by its input, basis by comparing weights."""
     path = op.origin[0].strip("/").rsplit("/", 1)[0].replace("/", ".")
     module = network.get_submodule(path)
@@ -210,14 +210,14 @@ def _rows(module: nn.Module, path: str, op: Op) -> slice:
     return slice(at, at + third)
 
 
-def _batch_norm(network: Network, path: str) -> nn.BatchNorm2d | None:
+def _batch_norm(network: AnyNetwork, path: str) -> nn.BatchNorm2d | None:
     """Of the convolutions of a stem (net.py): conv0 has norm0 behind it."""
     parent, _, name = path.rpartition(".")
     found = getattr(network.get_submodule(parent), name.replace("conv", "norm"), None)
     return found if isinstance(found, nn.BatchNorm2d) else None
 
 
-def _norm(network: Network, graph: Graph, op: Op) -> nn.LayerNorm | None:
+def _norm(network: AnyNetwork, graph: Graph, op: Op) -> nn.LayerNorm | None:
     """The LayerNorm that was taken into `op`, through selections of rows and means."""
     made = graph.producers()
     source = made.get(str(op.inputs[0]))
@@ -244,7 +244,7 @@ def qat_recipe(recipe: Recipe) -> Recipe:
 
 
 def train_rounded(
-    network: Network,
+    network: AnyNetwork,
     data: Data,
     recipe: Recipe,
     directory: Path,

@@ -14,7 +14,7 @@ from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
 from mcuformer.search import data as sources
 from mcuformer.search import products
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import Images
 from mcuformer.search.evaluate import Evaluator
@@ -28,12 +28,12 @@ from mcuformer.search.explore import (
     winner,
 )
 from mcuformer.search.finish import Outcome, calibration, check, compile_found, export
-from mcuformer.search.net import Network
+from mcuformer.search.networks import AnyNetwork
 from mcuformer.search.picture import draw, page
 from mcuformer.search.settings import REMOVE
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space, parse_space
 from mcuformer.search.summary import accuracies, found_figures, nearest_neighbour, pareto_rows, text
-from mcuformer.search.supernet import Supernet
 from mcuformer.search.task import SearchTask
 from mcuformer.search.train import Trainer, accuracy, distilled_loss, plain_loss
 
@@ -162,7 +162,9 @@ class Search(SearchTask):
         space, _ = self._space(Judge(self.space, self.planner), evaluate)
         self.candidates(Judge(space, self.planner), evaluate)
 
-    def finetuned(self, supernet: Supernet, arch: Arch) -> tuple[Network, float | None]:
+    def finetuned(
+        self, supernet: SharedWeights, arch: Architecture
+    ) -> tuple[AnyNetwork, float | None]:
         """The subnet by itself, trained on from its slice; its validation accuracy.
 
         With `refit` the validation images, by which nothing is chosen any more, are trained on too,
@@ -185,7 +187,7 @@ class Search(SearchTask):
             return network, None
         return network, accuracy(network, self.data, self.data.validation, self.device)
 
-    def _rounded(self, network: Network) -> tuple[dict[str, Any], str]:
+    def _rounded(self, network: AnyNetwork) -> tuple[dict[str, Any], str]:
         """Trained on with the rounding of integer code: what that did, and the ranges to keep."""
         from mcuformer.search.qat import qat_recipe, train_rounded
 
@@ -198,7 +200,7 @@ class Search(SearchTask):
             report=self.training("training with rounding"),
         )
 
-    def _finish(self, network: Network, kept: str | None, test: Images) -> Outcome:
+    def _finish(self, network: AnyNetwork, kept: str | None, test: Images) -> Outcome:
         """Exported, compiled and checked."""
         model, data, build = (
             self.directory / name for name in (products.MODEL, products.DATA, products.BUILD)
@@ -222,5 +224,7 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kept_space(table: dict[str, Any]) -> Space:
-    sizes = {name: table[name] for name in ("ratio", "image", "classes")}
-    return parse_space(table["name"], {**table["choices"], **sizes})
+    own: dict[str, Any] = {
+        name: table[name] for name in ("family", "ratio", "image", "classes") if name in table
+    }
+    return parse_space(table["name"], {**table["choices"], **own})

@@ -6,16 +6,15 @@ largest one's answers to the same batch (in-place distillation). The stem runs o
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space
-from mcuformer.search.supernet import Supernet
 
 RANDOM_NETWORKS = 2
 LABEL_SHARE = 0.3  # share of the labels in the loss of a distilled network
@@ -28,7 +27,7 @@ class Sandwich:
         self.teacher = teacher.eval() if teacher else None
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
-        assert isinstance(model, Supernet)
+        assert isinstance(model, SharedWeights)
         largest, *others = sample(model.space, random)
         whole = model.embed(x, largest)
         tokens = whole.detach().requires_grad_()
@@ -48,11 +47,11 @@ class Sandwich:
         return loss.detach()
 
 
-def sample(space: Space, random: Random) -> list[Arch]:
-    """The largest first. All four make the same tokens, by a stem and patch that are drawn."""
-    tokens = {n: random.choice(space.choices[n]) for n in ("stem", "patch", "pool")}
+def sample(space: Space, random: Random) -> list[Architecture]:
+    """The largest first. All four make the same tokens, by genes that are drawn (stem, patch ...)."""
+    tokens = {n: random.choice(space.choices[n]) for n in space.row.tokens}
     networks = [space.largest(**tokens)]
     networks += [
-        replace(space.decode(space.draw(random)), **tokens) for _ in range(RANDOM_NETWORKS)
+        space.decode(space.fixed(space.draw(random), tokens)) for _ in range(RANDOM_NETWORKS)
     ]
     return [*networks, space.smallest(**tokens)]

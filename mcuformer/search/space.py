@@ -1,8 +1,8 @@
 """A search space: a small TOML file of choices, and its fixed-length encoding.
 
-Every gene is an index into a list of choices. The MLP ratio has one gene per block up to the
-largest depth; those behind a network's last block are inactive: they are kept, inherited and
-mutated, and mean nothing until a deeper network has them.
+Every gene is an index into a list of choices. What genes there are and what network they make is the
+family's to say (`families.py`); genes that a network does not have are kept, inherited and mutated, and
+mean nothing until one has them.
 """
 
 from __future__ import annotations
@@ -16,123 +16,107 @@ from random import Random
 from typing import Any
 
 from mcuformer.errors import UsageError
-from mcuformer.search.arch import PATCH, Arch, last_stride
+from mcuformer.search.arch import VIT
+from mcuformer.search.architecture import Architecture
+from mcuformer.search.families import NETWORK_FAMILIES, NetworkFamily
+from mcuformer.search.gene_checks import Frame, GeneChoices
 
-PRESETS = ("tiny", "cifar", "imagenet")
-CHOICES = (
-    "patch",
-    "stem",
-    "pool",
-    "relative",
-    "dim",
-    "depth",
-    "heads",
-    "head_dim",
-    "rank_qkv",
-    "rank_proj",
-    "rank_fc1",
-    "rank_fc2",
-)
-_NEEDED = ("patch", "dim", "depth", "heads", "head_dim")
-_DEFAULTS: Mapping[str, Sequence[Any]] = {
-    "stem": ["patch"],
-    "pool": ["mean"],
-    "relative": [False],
-    "rank_qkv": [1.0],
-    "rank_proj": [1.0],
-    "rank_fc1": [1.0],
-    "rank_fc2": [1.0],
-}
+PRESETS = ("tiny", "cifar", "imagenet", "focal", "twins", "s3")
 
 Genes = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """`choices[name]` rise in cost; `ratio` is the MLP width over `dim`, chosen per block."""
+    """`choices` of a gene, or of all genes that are numbered from its name, rise in cost."""
 
     name: str
+    family: str
     image: tuple[int, int, int]
     classes: int
-    choices: Mapping[str, tuple[Any, ...]]
-    ratio: tuple[float, ...]
+    choices: GeneChoices
+
+    @property
+    def row(self) -> NetworkFamily:
+        return NETWORK_FAMILIES[self.family]
+
+    @property
+    def ratio(self) -> tuple[float, ...]:
+        """Of a ViT: the MLP width over `dim`, chosen per block."""
+        return self.choices["ratio"]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the genes in the order of their vector."""
-        blocks = max(self.choices["depth"])
-        return (*CHOICES, *(f"ratio{i}" for i in range(blocks)))
+        return self.row.genes(self.choices)
 
     def options(self, gene: str) -> tuple[Any, ...]:
-        return self.ratio if gene.startswith("ratio") else self.choices[gene]
+        return self.choices[gene if gene in self.choices else gene.rstrip("0123456789")]
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(len(self.options(name)) for name in self.names)
 
-    def decode(self, genes: Sequence[int]) -> Arch:
-        table = {n: self.options(n)[g] for n, g in zip(self.names, genes, strict=True)}
-        ratios = [table.pop(n) for n in self.names if n.startswith("ratio")]
-        depth = table.pop("depth")
-        hidden = tuple(round(r * table["dim"] / 4) * 4 for r in ratios[:depth])
-        return Arch(image=self.image, classes=self.classes, hidden=hidden, **table)
+    def values(self, genes: Sequence[int]) -> dict[str, Any]:
+        """What is chosen for each gene."""
+        return {n: self.options(n)[g] for n, g in zip(self.names, genes, strict=True)}
+
+    def decode(self, genes: Sequence[int]) -> Architecture:
+        return self.row.decoded(Frame(self.image, self.classes), self.values(genes))
 
     def draw(self, random: Random) -> Genes:
         return tuple(random.randrange(n) for n in self.sizes)
 
     def active(self, genes: Sequence[int]) -> list[bool]:
         """Which genes the network has."""
-        depth = self.choices["depth"][genes[self.names.index("depth")]]
-        return [not n.startswith("ratio") or int(n[5:]) < depth for n in self.names]
+        values = self.values(genes)
+        return [self.row.active(n, values) for n in self.names]
 
     def canonical(self, genes: Sequence[int]) -> Genes:
         """Inactive genes at 0: equal for equal networks."""
         pairs = zip(genes, self.active(genes), strict=True)
         return tuple(g if on else 0 for g, on in pairs)
 
-    def smallest(self, **fixed: Any) -> Arch:
-        return self._corner(0, fixed)
+    def smallest(self, **fixed: Any) -> Architecture:
+        return self.decode(self.fixed([0] * len(self.names), fixed))
 
-    def largest(self, **fixed: Any) -> Arch:
-        return self._corner(-1, fixed)
+    def largest(self, **fixed: Any) -> Architecture:
+        return self.decode(self.fixed([n - 1 for n in self.sizes], fixed))
+
+    def fixed(self, genes: Sequence[int], values: Mapping[str, Any]) -> Genes:
+        """The same with these choices."""
+        pairs = zip(self.names, genes, strict=True)
+        return tuple(self.options(n).index(values[n]) if n in values else g for n, g in pairs)
 
     def corners(self) -> list[Genes]:
-        """The smallest network for every way to make tokens (stem, patch and pool), with every rank
-        at either end: a rank saves weights, but it has a latent to keep and one more layer."""
-        free = {n: range(len(self.choices[n])) for n in ("stem", "patch", "pool")}
-        ends = {n: {0, len(self.choices[n]) - 1} for n in CHOICES if n.startswith("rank")}
+        """The smallest network for every way to make tokens (for a ViT stem, patch and pool), with every
+        rank at either end: a rank saves weights, but it has a latent to keep and one more layer."""
+        free = {n: range(len(self.choices[n])) for n in self.row.free}
+        ends = {n: {0, len(self.choices[n]) - 1} for n in self.row.ends}
         options = [free.get(n) or sorted(ends.get(n, {0})) for n in self.names]
         return list(product(*options))
 
-    def _corner(self, end: int, fixed: Mapping[str, Any]) -> Arch:
-        genes = [0 if end == 0 else n - 1 for n in self.sizes]
-        for name, value in fixed.items():
-            genes[self.names.index(name)] = self.options(name).index(value)
-        return self.decode(genes)
-
-    def grids(self) -> Iterator[Arch]:
-        """One network per way to make tokens: stem, patch and pool."""
-        for stem in self.choices["stem"]:
-            for patch in self.choices["patch"]:
-                for pool in self.choices["pool"]:
-                    yield self.largest(stem=stem, patch=patch, pool=pool)
+    def grids(self) -> Iterator[Architecture]:
+        """The largest network for every way to make tokens."""
+        for values in product(*(self.choices[n] for n in self.row.tokens)):
+            yield self.largest(**dict(zip(self.row.tokens, values, strict=True)))
 
     def sized(self, image: tuple[int, int, int], classes: int) -> Space:
         return replace(self, image=image, classes=classes)
 
     def with_choices(self, **choices: Sequence[Any]) -> Space:
         """The same space with other lists for some genes."""
-        ratio = tuple(choices.pop("ratio", self.ratio))
-        table = {**self.choices, **{n: tuple(c) for n, c in choices.items()}}
-        return replace(self, choices=table, ratio=ratio)
+        assert set(choices) <= set(self.choices)
+        return replace(self, choices={**self.choices, **{n: tuple(c) for n, c in choices.items()}})
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON; `parse_space` reads `choices`."""
         return {
             "name": self.name,
+            "family": self.family,
             "image": list(self.image),
             "classes": self.classes,
-            "choices": {n: list(c) for n, c in self.choices.items()},
-            "ratio": list(self.ratio),
+            "choices": self.row.lists(self.choices),
         }
 
 
@@ -151,18 +135,15 @@ def load_space(name: str) -> Space:
 
 
 def parse_space(name: str, table: Mapping[str, Any]) -> Space:
-    known = {*CHOICES, "ratio", "image", "classes"}
-    if unknown := sorted(set(table) - known):
-        hint = f"known are {', '.join(sorted(known))}"
-        raise UsageError(f"space {name}: unknown {', '.join(unknown)}", hint)
-    defaults = {gene: [*values] for gene, values in _DEFAULTS.items()}
-    choices = {**defaults, **{n: table[n] for n in table if n in CHOICES}}
-    lists = {**choices, **{n: table.get(n) for n in (*_NEEDED, "ratio")}}
-    for gene, values in lists.items():
-        if not isinstance(values, list) or not values:
-            raise UsageError(f"space {name}: {gene} needs a list of choices")
-    _check_numbers(name, choices, table["ratio"])
-    _check_kinds(name, choices)
+    family = table.get("family", VIT)
+    if family not in NETWORK_FAMILIES:
+        raise UsageError(
+            f"space {name}: no family {family}", f"known are {', '.join(NETWORK_FAMILIES)}"
+        )
+    frame = ("family", "image", "classes")
+    choices = NETWORK_FAMILIES[family].choices(
+        name, {n: v for n, v in table.items() if n not in frame}
+    )
     image, classes = table.get("image", [24, 24, 1]), table.get("classes", 10)
     if (
         type(image) is not list
@@ -172,39 +153,4 @@ def parse_space(name: str, table: Mapping[str, Any]) -> Space:
         raise UsageError(f"space {name}: image is [height, width, channels]")
     if type(classes) is not int or classes < 2:
         raise UsageError(f"space {name}: classes is a whole number from 2 on")
-    return Space(
-        name,
-        (image[0], image[1], image[2]),
-        classes,
-        {n: tuple(choices[n]) for n in CHOICES},
-        tuple(table["ratio"]),
-    )
-
-
-def _check_numbers(name: str, choices: Mapping[str, list[Any]], ratio: list[Any]) -> None:
-    for gene in _NEEDED:
-        if any(type(v) is not int or v < 1 for v in choices[gene]):
-            raise UsageError(f"space {name}: {gene} needs positive whole numbers")
-    if not all(_is_number(v) and v > 0 for v in ratio):
-        raise UsageError(f"space {name}: ratio needs positive numbers")
-    for gene in ("rank_qkv", "rank_proj", "rank_fc1", "rank_fc2"):
-        if not all(_is_number(v) and 0 < v <= 1 for v in choices[gene]):
-            raise UsageError(f"space {name}: {gene} needs ratios in 0..1 (1: dense)")
-
-
-def _check_kinds(name: str, choices: Mapping[str, list[Any]]) -> None:
-    if any(type(v) is not bool for v in choices["relative"]):
-        raise UsageError(f"space {name}: relative is true or false")
-    if not all(type(v) is str for gene in ("stem", "pool") for v in choices[gene]):
-        raise UsageError(f"space {name}: stem and pool are texts")
-    if set(choices["pool"]) - {"cls", "mean"}:
-        raise UsageError(f"space {name}: pool is cls or mean")
-    for stem in choices["stem"]:
-        for patch in choices["patch"] if stem != PATCH else ():
-            last_stride(str(stem), patch)
-    if any(d % 4 for d in choices["dim"]):
-        raise UsageError(f"space {name}: dim must be a multiple of 4")
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return Space(name, family, (image[0], image[1], image[2]), classes, choices)

@@ -17,11 +17,12 @@ import torch
 
 from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import read_json
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import Judge, explore, random_search, winner
 from mcuformer.search.figures import NetworkCost
-from mcuformer.search.net import Network, initialise
+from mcuformer.search.net import initialise
+from mcuformer.search.networks import network_of
 from mcuformer.search.settings import REMOVE
 from mcuformer.search.task import SearchTask
 from mcuformer.search.train import Trainer, accuracy
@@ -97,10 +98,10 @@ def _rank(search: SearchTask, evaluate: Evaluator, log: _Log) -> None:
         )
 
 
-def _draws(search: SearchTask, count: int) -> list[tuple[Arch, NetworkCost]]:
+def _draws(search: SearchTask, count: int) -> list[tuple[Architecture, NetworkCost]]:
     """The first different legal networks of one series of draws."""
     judge, random = Judge(search.space, search.planner), Random(f"tau/{search.settings.seed}")
-    found: dict[Arch, NetworkCost] = {}
+    found: dict[Architecture, NetworkCost] = {}
     for _ in range(1000 * count):
         genes = judge.space.draw(random)
         cost = judge.cost(genes)
@@ -111,9 +112,9 @@ def _draws(search: SearchTask, count: int) -> list[tuple[Arch, NetworkCost]]:
     return list(found.items())
 
 
-def _alone(search: SearchTask, arch: Arch) -> float:
+def _alone(search: SearchTask, arch: Architecture) -> float:
     """Trained from random weights; the checkpoint of every epoch is kept."""
-    network = Network(arch)
+    network = network_of(arch)
     initialise(network, torch.Generator().manual_seed(search.settings.seed))
     recipe = replace(search.budget.finetune, epochs=search.budget.study.epochs)
     at = search.directory / "study" / arch.key()
@@ -121,7 +122,7 @@ def _alone(search: SearchTask, arch: Arch) -> float:
     return accuracy(network.eval(), search.data, search.data.validation, search.device)
 
 
-def _chance(search: SearchTask, evaluate: Callable[[Arch], float], log: _Log) -> None:
+def _chance(search: SearchTask, evaluate: Callable[[Architecture], float], log: _Log) -> None:
     """Of each the best by the supernet, and what that one reaches by itself."""
     judge, count = Judge(search.space, search.planner), search.budget.candidates
     seeds = search.budget.study.seeds

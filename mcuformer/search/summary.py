@@ -10,6 +10,7 @@ import numpy as np
 
 from mcuformer.search.data import Images
 from mcuformer.search.explore import OBJECTIVES, Candidate
+from mcuformer.search.families import arch_of
 from mcuformer.search.figures import Limits, NetworkCost
 from mcuformer.search.finish import Outcome
 from mcuformer.search.settings import Settings
@@ -116,19 +117,15 @@ def nearest_neighbour(known: Images, test: Images) -> float | None:
 
 def text(d: dict[str, Any]) -> str:
     """What `search` prints."""
-    a, accuracy = d["arch"], d["accuracy"]
-    ranks = ", ".join(f"{n[5:]} {a[n]}" for n in a if n.startswith("rank_"))
+    accuracy = d["accuracy"]
     validation = (
         "none: trained on it"
         if accuracy["validation"] is None
         else (f"{accuracy['validation']:.2f} %")
     )
+    about = arch_of(d["arch"]).lines()
     lines = [
-        (
-            f"found     {len(a['hidden'])} blocks of {a['dim']}, {a['heads']} heads of "
-            f"{a['head_dim']}, patch {a['patch']} ({a['stem']}), {a['pool']} pool"
-        ),
-        f"          MLP widths {a['hidden']}, ranks {ranks}",
+        *(f"{'' if i else 'found':10}{line}" for i, line in enumerate(about)),
         (
             f"          {d['parameters']:,} parameters; best of {d['candidates']} candidates, "
             f"{100 * d['legal_share']:.0f} % of random networks are legal"

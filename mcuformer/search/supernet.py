@@ -8,35 +8,31 @@ kernels of their own the patches speak different languages and the shared blocks
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from mcuformer.search.arch import PATCH, Arch, relative_entries
+from mcuformer.search.arch import Arch, relative_entries
+from mcuformer.search.architecture import PATCH
 from mcuformer.search.net import Network, initialise
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space
 
-_SKELETONS = 256
 
-
-class Supernet(nn.Module):
+class Supernet(SharedWeights[Arch, Network]):
     """Weights of a space. Dense layers and their two factors are weights of their own."""
 
     def __init__(self, space: Space, generator: torch.Generator) -> None:
-        super().__init__()
-        self.space = space
-        self.weights = nn.ParameterDict()
-        self._skeletons: OrderedDict[Arch, Network] = OrderedDict()
+        super().__init__(space, Network)
         self._largest = (
             max(space.choices["dim"]),
             max(space.choices["heads"]) * max(space.choices["head_dim"]),
             round(max(space.ratio) * max(space.choices["dim"]) / 4) * 4,
         )
-        for arch in space.grids():
+        for arch in self._grids():
             self._add_convolutions(arch)
         if "cls" in space.choices["pool"]:
             self._add("cls", 1, 1, self._largest[0])
@@ -45,7 +41,7 @@ class Supernet(nn.Module):
             self._add("stem/weight", self._largest[0], space.image[2], size, size)
             self._add("stem/bias", self._largest[0])
         self._add("position/cls", 1, 1, self._largest[0])
-        down, across = max(a.grid for a in space.grids())
+        down, across = max(a.grid for a in self._grids())
         self._add("position/grid", 1, self._largest[0], down, across)
         for i in range(max(space.choices["depth"])):
             self._add_block(i)
@@ -60,9 +56,11 @@ class Supernet(nn.Module):
         initialise(self, generator)
         self.factorise()
 
-    def _add(self, name: str, *shape: int) -> None:
-        if name not in self.weights:
-            self.weights[name] = nn.Parameter(torch.empty(shape))
+    def _grids(self) -> Iterator[Arch]:
+        """One network per way to make tokens."""
+        for arch in self.space.grids():
+            assert isinstance(arch, Arch)
+            yield arch
 
     def _add_convolutions(self, arch: Arch) -> None:
         """A stem's body serves every network with that stem whole; its last layer is sliced."""
@@ -96,7 +94,7 @@ class Supernet(nn.Module):
                 self._add(f"{at}/{name}/up", n, rank)
         if True in self.space.choices["relative"]:
             heads = max(self.space.choices["heads"])
-            for arch in self.space.grids():
+            for arch in self._grids():
                 self._add(f"{at}/relative/{_grid(arch)}", heads, relative_entries(arch))
 
     def _factored(self) -> tuple[tuple[str, int, int], ...]:
@@ -125,6 +123,9 @@ class Supernet(nn.Module):
                 root = s[:rank].sqrt()
                 self.weights[f"{at}/up"].copy_(u[:, :rank] * root)
                 self.weights[f"{at}/down"].copy_(root[:, None] * vh[:rank])
+
+    def widest(self, arch: Arch) -> Arch:
+        return replace(arch, dim=self._largest[0])
 
     def slices(self, arch: Arch) -> dict[str, Tensor]:
         """The weights of `arch`, named as in its Network; views wherever slicing gives them."""
@@ -199,53 +200,6 @@ class Supernet(nn.Module):
             found[f"{layer}.bias"] = bias
         if arch.relative:
             found[f"{to}.attn.relative"] = w[f"{at}/relative/{_grid(arch)}"][: arch.heads]
-
-    def forward(self, x: Tensor, arch: Arch) -> Tensor:
-        """Logits of the subnet `arch`."""
-        return functional_call(self._skeleton(arch), self.slices(arch), (x,))
-
-    def embed(self, x: Tensor, arch: Arch) -> Tensor:
-        """Tokens [batch, largest dim, rows, columns] for all networks with the stem of `arch`."""
-        return self._run("embed", replace(arch, dim=self._largest[0]), x)
-
-    def encode(self, tokens: Tensor, arch: Arch) -> Tensor:
-        """Logits from what `embed` gave."""
-        return self._run("encode", arch, tokens[:, : arch.dim])
-
-    def _run(self, part: str, arch: Arch, x: Tensor) -> Tensor:
-        weights = {f"network.{n}": t for n, t in self.slices(arch).items()}
-        return functional_call(_Part(self._skeleton(arch), part), weights, (x,))
-
-    def _skeleton(self, arch: Arch) -> Network:
-        """The code of a subnet; its own weights are never read."""
-        made = self._skeletons.pop(arch, None)
-        if made is None:
-            made = Network(arch)
-            for p in made.parameters():
-                p.requires_grad_(False)
-        made.to(next(iter(self.weights.values())).device).train(self.training)
-        self._skeletons[arch] = made
-        if len(self._skeletons) > _SKELETONS:
-            self._skeletons.popitem(last=False)
-        return made
-
-    def materialise(self, arch: Arch) -> Network:
-        """A plain network with a copy of the subnet's weights."""
-        weights = {name: t.detach().clone() for name, t in self.slices(arch).items()}
-        network = Network(arch).to(next(iter(weights.values())).dtype)
-        network.load_state_dict(weights)
-        return network
-
-
-class _Part(nn.Module):
-    """One method of a network, for functional_call."""
-
-    def __init__(self, network: Network, part: str) -> None:
-        super().__init__()
-        self.network, self.part = network, part
-
-    def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.network, self.part)(x)
 
 
 def _convolution(arch: Arch, i: int) -> str:

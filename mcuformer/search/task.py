@@ -21,11 +21,12 @@ from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import check_objectives
 from mcuformer.search.figures import Limits, Planner
 from mcuformer.search.finish import Say
+from mcuformer.search.networks import supernet_of
 from mcuformer.search.sandwich import Sandwich
 from mcuformer.search.settings import Settings
+from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space, load_space
 from mcuformer.search.storage import check_local, check_storage
-from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import load_teacher
 from mcuformer.search.train import Trainer, accuracy, device_of
 from mcuformer.targets.board_file import load_board
@@ -82,10 +83,10 @@ class SearchTask:
         """The URL of the candidates' database."""
         return self.settings.storage or f"sqlite:///{(self.directory / 'search.db').absolute()}"
 
-    def supernet(self) -> Supernet:
+    def supernet(self) -> SharedWeights:
         """Trained, from the last finished epoch on, or that of another search."""
         generator = torch.Generator().manual_seed(self.settings.seed)
-        model = Supernet(self.space, generator)
+        model = supernet_of(self.space, generator)
         if self.settings.supernet:
             borrow(model, Path(self.settings.supernet), self.settings, self.data)
             return model.to(self.device).eval()
@@ -102,7 +103,7 @@ class SearchTask:
         trainer.run(self.training("training the supernet"))
         return model.eval()
 
-    def evaluator(self, supernet: Supernet) -> Evaluator:
+    def evaluator(self, supernet: SharedWeights) -> Evaluator:
         """Validation accuracy of subnets, in percent."""
         whole = self.data.validation
         index = np.linspace(0, len(whole) - 1, min(self.budget.judged, len(whole)))

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.files.kept import making_sense_of, read_json
-from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import AGAIN, load_finished, read_saved
 from mcuformer.search.data import Data
-from mcuformer.search.net import Network
+from mcuformer.search.families import arch_of
+from mcuformer.search.networks import AnyNetwork, network_of
 from mcuformer.search.train import compiled
 
 INFO, ROUNDED_WEIGHTS, RANGES = "train.json", "rounded.pt", "ranges.json"
@@ -39,13 +39,13 @@ def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
-def trained_network(directory: Path) -> tuple[Network, dict[str, Any]]:
+def trained_network(directory: Path) -> tuple[AnyNetwork, dict[str, Any]]:
     """The final weights that `train` left in `directory`, and its train.json."""
     if not (directory / INFO).is_file() or not (directory / "last.pt").is_file():
         raise UsageError(f"{directory} holds no training", "mcuformer train writes one")
     info, network = read_json(
         directory / INFO,
-        lambda table: (dict(table), Network(Arch.from_dict(table["arch"]))),
+        lambda table: (dict(table), network_of(arch_of(table["arch"]))),
         "restore the file, or train again",
         "not what mcuformer train writes",
     )

@@ -15,16 +15,18 @@ import torch.distributed as dist
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
-from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import Architecture
 from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256
+from mcuformer.search.families import arch_of
 from mcuformer.search.finish import calibration, export
-from mcuformer.search.net import Network, initialise
+from mcuformer.search.net import initialise
+from mcuformer.search.networks import network_of
 from mcuformer.search.qat import qat_recipe, train_rounded
 from mcuformer.search.teacher import INFO, RANGES, ROUNDED_WEIGHTS, load_teacher, trained_network
 from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distilled_loss, plain_loss
 
 
-def read_arch(path: Path) -> Arch:
+def read_arch(path: Path) -> Architecture:
     """A network as JSON, by itself or as the `arch` of a search.json."""
     if not path.is_file():
         raise UsageError(
@@ -32,7 +34,7 @@ def read_arch(path: Path) -> Arch:
         )
     return read_json(
         path,
-        lambda table: Arch.from_dict(table.get("arch", table)),
+        lambda table: arch_of(table.get("arch", table)),
         "give an ARCH.json, or the search.json of a finished search",
         "no description of a network",
     )
@@ -72,7 +74,7 @@ def train_one(
     data = sources.load(data_name, recipe.seed)
     data = data.joined() if refit else data
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
-    network = Network(arch)
+    network = network_of(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     if start:
         load_finished(network, start / "last.pt" if start.is_dir() else start)

@@ -22,16 +22,16 @@ def quiet(*_):
 
 def exported(arch, path):
     torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
-    from mcuformer.search.net import Network, initialise
+    from mcuformer.search.net import initialise
+    from mcuformer.search.networks import network_of
 
-    network = Network(arch).eval()
+    network = network_of(arch).eval()
     random = torch.Generator().manual_seed(0)
     initialise(network, random)
     with torch.no_grad():
-        for block in network.blocks:
-            if block.attn.relative is not None:  # zeros would be folded away
-                block.attn.relative.normal_(generator=random)
         for name, p in network.named_parameters():
+            if name.endswith("relative"):  # zeros would be folded away
+                p.normal_(generator=random)
             if name.endswith("bias"):
                 p.normal_(0, 0.02, generator=random)
     h, w, c = arch.image
@@ -116,6 +116,14 @@ def test_drawn_networks_cost_what_analyze_says(tmp_path, preset, count):
     for i, arch in enumerate(drawn(load_space(preset), 23, count)):
         compare(arch, tmp_path, mode_of(i), 16 << 20)
         (tmp_path / f"{arch.key()}.onnx").unlink()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("preset", ["focal", "twins", "s3"])
+def test_drawn_networks_of_other_families_cost_what_analyze_says(tmp_path, preset):
+    """Contexts, windows that are shifted and padded, sub-sampled keys: two networks each."""
+    for i, arch in enumerate(drawn(load_space(preset), 29, 2)):
+        compare(arch, tmp_path, mode_of(i))
 
 
 @pytest.mark.long

@@ -24,13 +24,15 @@ NETWORKS = {  # what each has whatever else is drawn
     "cifar": ({"pool": "cls", "relative": True}, {"stem": "patch", "patch": 5}, {}),
 }  # fmt: skip
 CASES = [(preset, i) for preset, all_of in NETWORKS.items() for i in range(len(all_of))]
+CASES += [(preset, i) for preset in ("focal", "twins", "s3") for i in range(2)]  # as they are drawn
 
 
 def legal(preset, i, mode):
     """A random network that fits the board, and what the search says of it."""
     random, space, planner = Random(100 + i), varied(preset), Planner(BOARD, Limits(), mode)
     while True:
-        arch = replace(space.decode(space.draw(random)), **NETWORKS[preset][i])
+        arch = space.decode(space.draw(random))
+        arch = replace(arch, **NETWORKS[preset][i]) if preset in NETWORKS else arch
         cost = planner.cost(arch)
         if isinstance(cost, NetworkCost):
             return arch, cost

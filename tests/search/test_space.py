@@ -1,11 +1,13 @@
 """Spaces: presets, errors, encoding with inactive genes, parameter counts."""
 
+import json
 from random import Random
 
 import pytest
 
 from mcuformer.errors import UsageError
 from mcuformer.search.arch import inner_width
+from mcuformer.search.families import arch_of
 from mcuformer.search.space import PRESETS, load_space, parse_space
 
 SMALL = {"patch": [4], "dim": [16], "depth": [1], "heads": [1], "head_dim": [8], "ratio": [2.0]}
@@ -18,11 +20,12 @@ def test_presets_draw_networks_of_their_choices(name):
         genes = space.draw(random)
         arch = space.decode(genes)
         assert len(genes) == len(space.names)
-        assert arch.depth in space.choices["depth"] and arch.dim in space.choices["dim"]
+        values = space.values(genes)
+        assert arch.width == values.get("dim", values.get("dim0")) and arch.family == space.family
         assert space.decode(space.canonical(genes)) == arch
         down, across = arch.grid
         assert down * arch.patch >= arch.image[0] and across * arch.patch >= arch.image[1]
-        assert type(arch).from_dict(arch.as_dict()) == arch
+        assert arch_of(json.loads(json.dumps(arch.as_dict()))) == arch
 
 
 def test_genes_behind_the_last_block_change_nothing():
