@@ -56,7 +56,7 @@ def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Bu
         return Budget(recipe(3, 64, 6e-3), recipe(4, 64, 8e-3), 1, 8, 4, 20, 10, Study(4, 2, 2))
     if name == "normal":
         return Budget(
-            recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 2, 80, 16, 60, 60, Study(12, 10, 3)
+            recipe(40, 64, 6e-3), recipe(60, 64, 8e-3), 3, 80, 16, 60, 60, Study(12, 10, 3)
         )
     return Budget(
         recipe(120, 512, 6e-3), recipe(400, 512, 6e-3), 4, 1000, 50, 1000, 200, Study(16, 60, 3)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcuformer.search.explore import Candidate, pareto
 from mcuformer.search.families import arch_of
+from mcuformer.search.space import Space
 
 PICTURES = ("pareto.png", "evolution.png")
 
@@ -17,10 +18,11 @@ def draw(
     found: Sequence[Candidate],
     best: Candidate,
     history: Sequence[dict[str, Any]],
+    space: Space,
     limit_bytes: int,
     directory: Path,
 ) -> None:
-    """The files PICTURES; none where matplotlib is not installed."""
+    """The files PICTURES; none where matplotlib is not installed. `history` is of evolve.py in `space`."""
     try:
         import matplotlib
 
@@ -57,27 +59,35 @@ def draw(
     figure.savefig(directory / PICTURES[0], dpi=120)
     pyplot.close(figure)
     if history:
-        _evolution(pyplot, history, directory / PICTURES[1])
+        _evolution(pyplot, history, space, directory / PICTURES[1])
 
 
-def _evolution(pyplot: Any, history: Sequence[dict[str, Any]], path: Path) -> None:
-    names = history[0]["axes"]
-    figure, panels = pyplot.subplots(
-        1, len(names), figsize=(3 * len(names), 3.2), sharey=True, squeeze=False
+def _evolution(pyplot: Any, history: Sequence[dict[str, Any]], space: Space, path: Path) -> None:
+    """The space's errors by round, and the stretch of every dimension in every round."""
+    names = list(history[0]["stretches"])
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(11, 1.8 + 0.28 * len(names)), width_ratios=(1, 1.6)
     )
-    for i, (name, panel) in enumerate(zip(names, panels[0], strict=True)):
+    rounds = range(len(history))
+    for key, label in (("mean", "all (E)"), ("error", "both (Q)"), ("top", "top tier (T)")):
+        left.plot(rounds, [entry[key] for entry in history], marker="o", label=label)
+    left.set_xticks(list(rounds))
+    left.set_xlabel("round (0: the first space)")
+    left.set_ylabel("error of the space's networks by shared weights (%)")
+    left.legend(fontsize="small")
+    for row, name in enumerate(reversed(names)):
+        most = len(space.choices[name]) - 1
         for number, entry in enumerate(history):
-            scored = [p for p in entry["points"] if p["score"] is not None]
-            panel.scatter(
-                [p["point"][i] for p in scored],
-                [p["score"] for p in scored],
-                s=22,
-                color=pyplot.cm.viridis(number / max(1, len(history))),
-                label=f"round {number + 1}",
-            )
-        panel.set_xlabel(f"{name} (smallest 0 .. largest 1)")
-    panels[0][0].set_ylabel("score of the subspace (%)")
-    panels[0][-1].legend(fontsize="small")
+            first, behind = entry["stretches"][name]
+            y = row + 0.3 - 0.6 * number / max(1, len(history) - 1)
+            color = pyplot.cm.viridis(number / max(1, len(history)))
+            told = f"round {number}" if row == 0 else None
+            ends = [first / most, (behind - 1) / most]
+            right.plot(ends, [y, y], color=color, linewidth=3, marker="|", label=told)
+    right.set_yticks(range(len(names)), list(reversed(names)))
+    right.set_xticks([0, 1], ["first choice", "last choice"])
+    right.set_title("what each dimension may be")
+    right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -18,7 +18,7 @@ from mcuformer.search.architecture import Architecture
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import Images
 from mcuformer.search.evaluate import Evaluator
-from mcuformer.search.evolve import evolve
+from mcuformer.search.evolve import evolve, told
 from mcuformer.search.explore import (
     Candidate,
     Judge,
@@ -86,7 +86,7 @@ class Search(SearchTask):
         test = sources.load_test(self.settings.data)  # the only place that reads them
         outcome = self._finish(network, kept, test)
         neighbour = nearest_neighbour(self.data.joined().train, test)
-        draw(found, best, history, self.planner.ram, self.directory)
+        draw(found, best, history, self.space, self.planner.ram, self.directory)
         return {
             "schema_version": 1,
             **found_figures(best, outcome, self.planner.limits),
@@ -94,6 +94,7 @@ class Search(SearchTask):
             "legal_share": share,
             "candidates": len(found),
             "pareto": pareto_rows(found, best, self.settings),
+            "evolution": told(history, self.space),
             "qat": qat,
             "study": None,
             "data": self.settings.data,

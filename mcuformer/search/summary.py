@@ -143,6 +143,7 @@ def text(d: dict[str, Any]) -> str:
         lines.append(
             f"          nearest neighbour on the pixels {accuracy['nearest_neighbour']:.2f} %"
         )
+    lines += _space_lines(d.get("evolution"))
     lines += [
         f"SRAM      {d['sram_total_bytes']:,} B ({d['sram_high_water_bytes']:,} B written in Unicorn)",
         f"flash     {d['flash_total_bytes']:,} B",
@@ -153,6 +154,25 @@ def text(d: dict[str, Any]) -> str:
         f"package   {d['build_dir']}",
     ]
     return "\n".join(lines)
+
+
+def _space_lines(evolution: dict[str, Any] | None) -> list[str]:
+    """How far the space came, and which dimensions grew or shrank."""
+    if not evolution:
+        return []
+    errors = [row["error"] for row in evolution["errors"]]
+    chosen = evolution["chosen"]
+    lines = [f"space     E-T error {', '.join(f'{e:.1f}' for e in errors)} % by round"]
+    if chosen is not None:
+        lines[0] += f"; that of round {chosen} is searched"
+    for name, moved in evolution["moved"].items():
+        what = "grew" if moved["steps"] > 0 else "shrank"
+        lines.append(f"          {name} {what}: {_listed(moved['from'])} to {_listed(moved['to'])}")
+    return lines
+
+
+def _listed(choices: Sequence[Any]) -> str:
+    return "/".join(str(c).lower() if isinstance(c, bool) else str(c) for c in choices)
 
 
 def _front_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

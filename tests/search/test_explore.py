@@ -16,7 +16,6 @@ pytest.importorskip("optuna", reason="the extra `search` (optuna) is not install
 import itertools
 
 from mcuformer.errors import DoesNotFitError
-from mcuformer.search.evolve import evolve, plane, subspace
 from mcuformer.search.explore import (
     Judge,
     check_possible,
@@ -154,31 +153,6 @@ def test_every_hopeless_limit_is_named_with_its_smallest_figure(limits, where):
     with pytest.raises(DoesNotFitError, match=f"{where}: the smallest network needs {needs:,}"):
         check_possible(own)
     assert Planner(own.planner.board, Limits()).least(space.decode(genes))[where] == needs
-
-
-def test_space_evolution_is_logged_and_resumed(tmp_path):
-    shared, log = judge(), tmp_path / "log.json"
-    evolve(shared, worth, 1, 0, log)
-    resumed, history = evolve(shared, worth, 2, 0, log)
-    other, again = evolve(shared, worth, 2, 0, tmp_path / "other.json")
-    assert history == again and resumed == other and len(history) == 2
-    assert set(resumed.choices["dim"]) <= set(SPACE.choices["dim"])
-
-
-def test_the_plane_follows_the_scores_and_forgives_an_outlier():
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    x = rng.random((40, 3))
-    y = 5 * x[:, 0] - 2 * x[:, 1] + 1
-    y[7] += 100
-    assert np.allclose(plane(x, y), [5, -2, 0], atol=1)
-
-
-def test_subspaces_never_run_empty():
-    space = subspace(SPACE, (0.0, 0.5, 1.0, 0.97))
-    assert all(space.choices.values())
-    assert space.choices["patch"] == (8,) and max(space.choices["dim"]) == 64
 
 
 WORKER = """
