@@ -22,7 +22,7 @@ class Study:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`share_draws`: random networks whose legality is counted; `judged`: validation images that a
-    candidate is judged by, at most; `emulated`: test images that Unicorn runs."""
+    candidate is judged by, at most, `surveyed` those of the many networks by which a space is; `emulated`: test images that Unicorn runs."""
 
     supernet: Recipe
     finetune: Recipe
@@ -33,6 +33,7 @@ class Budget:
     emulated: int
     study: Study
     judged: int = 4000
+    surveyed: int = 1000
 
 
 def budget_of(name: str, seed: int, protocol: str, amp: bool, images: int) -> Budget:

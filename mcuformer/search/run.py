@@ -78,7 +78,7 @@ class Search(SearchTask):
         share = self._legal_share(judge)
         supernet = self.supernet()
         evaluate = self.evaluator(supernet)
-        space, history = self._space(judge, evaluate)
+        space, history = self._space(judge, supernet)
         found = self.candidates(Judge(space, self.planner), evaluate)
         best = winner(found)
         network, validation = self.finetuned(supernet, best.arch)
@@ -119,11 +119,11 @@ class Search(SearchTask):
                 part.write_text(json.dumps({"legal_share": share}))
         return read_json(path, lambda table: float(table["legal_share"]), REMOVE)
 
-    def _space(self, judge: Judge, evaluate: Evaluator) -> tuple[Space, list[dict[str, Any]]]:
+    def _space(self, judge: Judge, supernet: SharedWeights) -> tuple[Space, list[dict[str, Any]]]:
         path = self.directory / "space.json"
         space, history = evolve(
             judge,
-            evaluate,
+            self.evaluator(supernet, self.budget.surveyed),
             self.budget.rounds,
             self.settings.seed,
             self.directory / "evolution.json",
@@ -159,8 +159,9 @@ class Search(SearchTask):
         """Evaluate candidates of a search whose supernet is ready; another process finishes it."""
         if not (self.directory / "space.json").exists():
             raise UsageError(f"the search in {self.directory} has no trained supernet yet")
-        evaluate = self.evaluator(self.supernet())
-        space, _ = self._space(Judge(self.space, self.planner), evaluate)
+        supernet = self.supernet()
+        evaluate = self.evaluator(supernet)
+        space, _ = self._space(Judge(self.space, self.planner), supernet)
         self.candidates(Judge(space, self.planner), evaluate)
 
     def finetuned(

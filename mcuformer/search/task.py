@@ -103,12 +103,12 @@ class SearchTask:
         trainer.run(self.training("training the supernet"))
         return model.eval()
 
-    def evaluator(self, supernet: SharedWeights) -> Evaluator:
-        """Validation accuracy of subnets, in percent."""
+    def evaluator(self, supernet: SharedWeights, images: int | None = None) -> Evaluator:
+        """Validation accuracy of subnets, in percent; on at most `images`, or the budget's for candidates."""
         whole = self.data.validation
-        index = np.linspace(0, len(whole) - 1, min(self.budget.judged, len(whole)))
-        images = whole.take(index.round().astype(np.int64))
-        return Evaluator(supernet.eval(), self.data, images, self.device)
+        index = np.linspace(0, len(whole) - 1, min(images or self.budget.judged, len(whole)))
+        chosen = whole.take(index.round().astype(np.int64))
+        return Evaluator(supernet.eval(), self.data, chosen, self.device)
 
     def watched(self, network: nn.Module, epoch: int) -> None:
         """After an epoch: the accuracy that the progress line shows, where one is shown."""
