@@ -22,7 +22,8 @@ class Study:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`share_draws`: random networks whose legality is counted; `judged`: validation images that a
-    candidate is judged by, at most, `surveyed` those of the many networks by which a space is; `emulated`: test images that Unicorn runs."""
+    candidate is judged by, at most; `surveyed`: those of each of the many networks by which a space is;
+    `emulated`: test images that Unicorn runs."""
 
     supernet: Recipe
     finetune: Recipe

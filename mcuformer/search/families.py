@@ -28,7 +28,8 @@ class NetworkFamily:
     """`choices(name, table)` of a space file's lists, and back by `lists`; `genes` names them in order.
 
     `tokens` are the genes that all networks of a training step share, `free` and `ends` those that are all
-    tried, and tried at either end, for the smallest networks. `outline` is what the planner measures.
+    tried, and tried at either end, for the smallest networks. `outline` is what the planner measures;
+    `rounded`: qat.py knows whose weights are whose.
     """
 
     name: str
@@ -43,6 +44,7 @@ class NetworkFamily:
     tokens: tuple[str, ...]
     free: tuple[str, ...]
     ends: tuple[str, ...] = ()
+    rounded: bool = False
 
 
 def _no_formula(arch: Architecture) -> int:
@@ -80,6 +82,7 @@ _VIT = NetworkFamily(
     vit_space.VIT_TOKENS,
     vit_space.VIT_TOKENS,
     vit_space.VIT_ENDS,
+    rounded=True,
 )
 NETWORK_FAMILIES: Mapping[str, NetworkFamily] = MappingProxyType(
     {row.name: row for row in (_VIT, *map(_hierarchical, HIERARCHIES.values()))}
@@ -89,3 +92,9 @@ NETWORK_FAMILIES: Mapping[str, NetworkFamily] = MappingProxyType(
 def arch_of(table: dict[str, Any]) -> Architecture:
     """The network of a table that its `as_dict` gave; a ViT where none is named."""
     return NETWORK_FAMILIES[table.get("family", VIT)].read(table)
+
+
+def check_rounded(family: str) -> None:
+    """UsageError before any work where networks of the family do not train with rounding."""
+    if not NETWORK_FAMILIES[family].rounded:
+        raise UsageError(f"--qat knows no {family}", "leave --qat out")

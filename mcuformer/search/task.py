@@ -19,6 +19,7 @@ from mcuformer.search.checkpoint import read_checkpoint
 from mcuformer.search.data import Data
 from mcuformer.search.evaluate import Evaluator
 from mcuformer.search.explore import check_objectives
+from mcuformer.search.families import check_rounded
 from mcuformer.search.figures import Limits, Planner
 from mcuformer.search.finish import Say
 from mcuformer.search.networks import supernet_of
@@ -60,6 +61,8 @@ class SearchTask:
         self.space: Space = load_space(settings.space).sized(
             self.data.image, len(self.data.classes)
         )
+        if settings.qat:
+            check_rounded(self.space.family)
         self.teacher = self._load_teacher()
         limits = Limits(settings.ram, settings.flash, settings.max_instructions)
         self.planner = Planner(

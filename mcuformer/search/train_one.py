@@ -17,7 +17,7 @@ from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.architecture import Architecture
 from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256
-from mcuformer.search.families import arch_of
+from mcuformer.search.families import arch_of, check_rounded
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import initialise
 from mcuformer.search.networks import network_of
@@ -74,6 +74,8 @@ def train_one(
     data = sources.load(data_name, recipe.seed)
     data = data.joined() if refit else data
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
+    if qat:
+        check_rounded(arch.family)
     network = network_of(arch)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     if start:

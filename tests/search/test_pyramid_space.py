@@ -3,7 +3,7 @@
 import pytest
 
 from mcuformer.errors import UsageError
-from mcuformer.search.families import NETWORK_FAMILIES, arch_of
+from mcuformer.search.families import NETWORK_FAMILIES, arch_of, check_rounded
 from mcuformer.search.mixers import ReducedAttention, WindowAttention
 from mcuformer.search.pyramid_space import HIERARCHIES
 from mcuformer.search.space import load_space, parse_space
@@ -54,8 +54,11 @@ def test_a_network_says_what_it_is(family):
     assert arch_of(arch.as_dict()) == arch
 
 
-def test_the_formula_is_for_vits():
+def test_the_formula_and_training_with_rounding_are_for_vits():
+    check_rounded("vit")
     for family in HIERARCHIES:
+        with pytest.raises(UsageError, match=f"--qat knows no {family}"):
+            check_rounded(family)
         arch = load_space({"windows": "s3"}.get(family, family)).smallest()
         with pytest.raises(UsageError, match=f"knows no {family}"):
             NETWORK_FAMILIES[family].formula(arch)
