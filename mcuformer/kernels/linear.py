@@ -61,6 +61,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
         "kp": kp,
         "panel": min(round4(panel), round4(n)),
         "tile": tile + tile % 2,
+        "w_stride": kp,
         "segments": segments,
         "segment": segment,
         "segment_stride": stride,

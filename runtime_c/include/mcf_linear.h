@@ -17,6 +17,7 @@ typedef struct {
     const void *table;        /* int8 y: 2^table_bits entries; int16: 2^MCF_TABLE_INTERVALS + 1; or NULL */
     const uint16_t *chunk_kp; /* lengths of the K chunks where their sums are scaled apart, or NULL */
     int32_t n, kp, panel, tile;
+    int32_t w_stride; /* positions from 4 channels to the next 4: kp, or more in a slice of a wider layer's weights */
     int32_t segments, segment, segment_stride;
     int32_t clamp_min, clamp_max;
     uint8_t x_type, y_type, res_type; /* MCF_S8...; res_type MCF_NONE: no residual */

@@ -197,7 +197,7 @@ static void convolve_groups(const mcf_conv2d_t *p, walk_t walk, mcf_gemm_rows_t 
     at.res_stride *= p->groups;
     for (int32_t group = 0; group < p->groups; group++) {
         convolve(&core, &walk, at, pixels, scratch);
-        core.weights += fours * core.kp * core.weight_bits / 2;
+        core.weights += fours * core.w_stride * core.weight_bits / 2;
         core.post += fours * mcf_post_words(&core);
         walk.x += walk.piece;
         walk.pad += walk.piece;

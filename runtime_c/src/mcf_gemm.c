@@ -25,8 +25,8 @@ void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_
 
 /* int4: byte k & 3 of word c / 2 holds two channels, the even one below; the value counts 16 times (mult is /16). */
 static int32_t weight(const mcf_linear_t *p, int32_t group, int32_t c, int32_t k) {
-    if (p->weight_bits == 8) return p->weights[group * 4 * p->kp + (k >> 2) * 16 + c * 4 + (k & 3)];
-    const int32_t byte = p->weights[group * 2 * p->kp + (k >> 2) * 8 + (c >> 1) * 4 + (k & 3)];
+    if (p->weight_bits == 8) return p->weights[group * 4 * p->w_stride + (k >> 2) * 16 + c * 4 + (k & 3)];
+    const int32_t byte = p->weights[group * 2 * p->w_stride + (k >> 2) * 8 + (c >> 1) * 4 + (k & 3)];
     return c & 1 ? byte & ~15 : (int8_t)(uint8_t)((uint32_t)byte << 4);
 }
 

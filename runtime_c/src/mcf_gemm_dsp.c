@@ -80,7 +80,7 @@ static void set_range(const mcf_gemm_t *g, mcf_dot_t *d, int32_t pair, int32_t g
         d->w = (const uint8_t *)g->panel + 8 * (group * g->kn + k);
         d->w_end = (const uint8_t *)d->w + 8 * groups * kn;
     } else {
-        d->w = g->p->weights + ((g->group0 + group) * g->p->kp + g->k0 + k) * bits / 2;
+        d->w = g->p->weights + ((g->group0 + group) * g->p->w_stride + g->k0 + k) * bits / 2;
         d->w_end = (const uint8_t *)d->w + groups * kn * bits / 2;
     }
 }
@@ -90,14 +90,14 @@ static const int32_t zeros[4];
 /* The panel, group by group over its K positions; split K: chunk by chunk. */
 static void expand(const mcf_gemm_t *g) {
     const mcf_linear_t *p = g->p;
-    const int32_t bits = p->weight_bits, step = p->kp * bits / 2;
+    const int32_t bits = p->weight_bits, step = p->w_stride * bits / 2;
     void (*const widen)(const void *, void *, int32_t) = bits == 8 ? mcf_dot_expand8 : mcf_dot_expand4;
     uint8_t *to = g->panel;
     for (int32_t j = 0, k = g->k0; j < p->chunks; j++) {
         const int32_t kn = p->chunk_kp ? p->chunk_kp[j] : g->kn;
         const int8_t *w = p->weights + g->group0 * step + k * bits / 2;
-        if (kn == p->kp) widen(w, to, g->groups * kn / 4);
-        for (int32_t i = 0; i < g->groups && kn != p->kp; i++) widen(w + i * step, to + 8 * kn * i, kn / 4);
+        if (kn == p->w_stride) widen(w, to, g->groups * kn / 4);
+        for (int32_t i = 0; i < g->groups && kn != p->w_stride; i++) widen(w + i * step, to + 8 * kn * i, kn / 4);
         to += 8 * kn * g->groups;
         k += kn;
     }
@@ -116,7 +116,7 @@ void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d) {
 void mcf_gemm_start(mcf_gemm_t *g) {
     const mcf_linear_t *p = g->p;
     mcf_dot_t *d = &g->dot;
-    const int32_t n0 = 4 * g->group0, contiguous = g->panel || g->kn == p->kp, whole = (p->n - n0) / 4;
+    const int32_t n0 = 4 * g->group0, contiguous = g->panel || g->kn == p->w_stride, whole = (p->n - n0) / 4;
     if (g->panel) expand(g);
     mcf_gemm_epilogue(p, d);
     d->post = p->post + g->group0 * mcf_post_words(p);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import builds
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from linear_cases import Case, Spec, make_case, specs
 
 from mcuformer.kernels import linear
+from mcuformer.kernels.base import KernelData
 
 device = functools.partial(builds.device, linear.SOURCES)
 
@@ -33,10 +35,14 @@ def run(
     tile: int = 2,
     pad: int = 0,
     in_place: bool = False,
+    beside: int = 0,
 ) -> tuple[np.ndarray, int]:
-    """y and the executed instructions; rows of x lie `pad` bytes apart and unaligned."""
+    """y and the executed instructions; rows of x lie `pad` bytes apart and unaligned, `beside` other
+    positions behind every row of the weights."""
     op, graph, rows = case.op, case.graph, case.x.shape[0]
     data = linear.pack(op, graph, panel=panel, tile=tile)
+    if beside:
+        data = slice_of_wider(data, beside)
     step = case.x[0].nbytes + pad
     x = unaligned_rows(case.x, step, pad)
     x.flags.writeable = False
@@ -51,6 +57,17 @@ def run(
     return y, count
 
 
+def slice_of_wider(data: KernelData, beside: int) -> KernelData:
+    """The same layer, whose weights are the first columns of a wider one's."""
+    w, *others = data.arrays
+    kp, bits = int(data.fields["kp"]), int(data.fields["weight_bits"])
+    groups = w.data.reshape(-1, kp * bits // 2)
+    noise = np.random.default_rng(0).integers(-128, 128, (len(groups), beside * bits // 2))
+    wider = np.concatenate([groups, noise.astype(np.int8)], axis=1).reshape(-1)
+    fields = data.fields | {"w_stride": kp + beside}
+    return replace(data, fields=fields, arrays=(replace(w, data=wider), *others))
+
+
 @drawn(
     60,
     HOST,
@@ -62,12 +79,13 @@ def run(
     tile=st.sampled_from((2, 2, 4, 8)),
     pad=st.integers(0, 3),
     in_place=st.booleans(),
+    beside=st.sampled_from((0, 4, 20)),
 )
 def test_equals_the_interpreter(
-    where: str, spec: Spec, panel: int, tile: int, pad: int, in_place: bool
+    where: str, spec: Spec, panel: int, tile: int, pad: int, in_place: bool, beside: int
 ) -> None:
     case = make_case(spec)
-    y, _ = run(case, where, panel, tile, pad * case.x.itemsize, in_place)
+    y, _ = run(case, where, panel, tile, pad * case.x.itemsize, in_place, beside)
     np.testing.assert_array_equal(y, case.expected)
 
 

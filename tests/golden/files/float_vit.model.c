@@ -43,7 +43,7 @@ enum {
 };
 
 const uint8_t float_vit_id[16] = {
-    0xe9, 0x93, 0x7b, 0x57, 0xd2, 0x1a, 0xb7, 0xdf, 0xed, 0x4d, 0xa9, 0xb6, 0x0f, 0x13, 0x54, 0xc6,
+    0x05, 0xa9, 0x8e, 0x2c, 0x43, 0x8e, 0xea, 0xd8, 0x97, 0xde, 0x13, 0x86, 0x81, 0x0e, 0x3b, 0x32,
 };
 
 /* patch -> add [4x8] */
@@ -56,6 +56,7 @@ static const mcf_linear_t float_vit__patch = {
     .kp = 16,
     .panel = 0,
     .tile = 2,
+    .w_stride = 16,
     .segments = 4,
     .segment = 4,
     .segment_stride = 8,
@@ -100,6 +101,7 @@ static const mcf_linear_t float_vit__k = {
     .kp = 8,
     .panel = 8,
     .tile = 4,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
@@ -125,6 +127,7 @@ static const mcf_linear_t float_vit__v = {
     .kp = 8,
     .panel = 8,
     .tile = 4,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
@@ -150,6 +153,7 @@ static const mcf_linear_t float_vit__q = {
     .kp = 8,
     .panel = 8,
     .tile = 4,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
@@ -207,6 +211,7 @@ static const mcf_linear_t float_vit__proj = {
     .kp = 8,
     .panel = 8,
     .tile = 4,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
@@ -251,6 +256,7 @@ static const mcf_linear_t float_vit__fc1 = {
     .kp = 8,
     .panel = 0,
     .tile = 2,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
@@ -276,6 +282,7 @@ static const mcf_linear_t float_vit__fc2 = {
     .kp = 16,
     .panel = 0,
     .tile = 2,
+    .w_stride = 16,
     .segments = 1,
     .segment = 16,
     .segment_stride = 16,
@@ -331,6 +338,7 @@ static const mcf_linear_t float_vit__logits = {
     .kp = 8,
     .panel = 0,
     .tile = 2,
+    .w_stride = 8,
     .segments = 1,
     .segment = 8,
     .segment_stride = 16,

@@ -16,7 +16,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xdc25e82au
+#if MCF_RUNTIME_VERSION != 0xf253d3bbu
 /* All models of a program come from the same mcuformer. */
 #error "tiny was generated with another version of the runtime"
 #endif
