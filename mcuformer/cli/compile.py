@@ -8,13 +8,20 @@ from typing import Any
 import click
 
 from mcuformer.cli.console import ProgressLine, cpu_line, print_json, warn
-from mcuformer.cli.model_options import model_options, read_options
+from mcuformer.cli.model_options import model_options, points_of, read_options
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
 from mcuformer.files.atomic import check_file
 
 
 @click.command("compile")
 @model_options
+@click.argument("others", nargs=-1, metavar="[MODEL.onnx ...]", type=click.Path(path_type=Path))
+@click.option(
+    "--operating-points",
+    metavar="R,R,..",
+    help="Widths over one set of weights: MODEL.onnx ... are their files in this order, or MODEL is the "
+    "folder that holds width-R.onnx of each.",
+)
 @click.option(
     "-o",
     "--output",
@@ -59,11 +66,16 @@ def command(
     as_json: bool,
     verbose: bool,
     no_check: bool,
+    operating_points: str | None,
     **values: Any,
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
     if report_file is not None:
         check_file(report_file)
+    others = values.pop("others")
+    values["points"] = points_of(values["model"], others, operating_points)
+    if values["points"]:
+        values["model"] = values["points"][-1].model
     options = read_options({**values, "check": not no_check})
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.compile.stages import compile_model

@@ -12,7 +12,7 @@ from mcuformer.cli.params import COUNT, FLOATS, SHAPE, SIZE, board_option
 from mcuformer.errors import UsageError
 
 if TYPE_CHECKING:
-    from mcuformer.compile.options import CompileOptions
+    from mcuformer.compile.options import CompileOptions, Point
 
 _OPTIONS = (
     click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path)),
@@ -112,6 +112,44 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def points_of(model: Path, others: tuple[Path, ...], text: str | None) -> tuple[Point, ...]:
+    """The files of `--operating-points` R,R,.. with their labels; UsageError where they do not match."""
+    from mcuformer.compile.options import Point
+
+    if text is None:
+        if others:
+            raise UsageError(
+                f"one model at a time: {others[0]} is a second one",
+                "--operating-points 0.5,1 compiles files of one slimmable training together",
+            )
+        return ()
+    labels = [part.strip() for part in text.split(",")]
+    _check_labels(labels)
+    files = [model, *others]
+    if model.is_dir() and not others:
+        files = [model / f"width-{label}.onnx" for label in labels]
+    if len(files) != len(labels):
+        raise UsageError(
+            f"{len(files)} files for {len(labels)} operating points",
+            "give one file for each, in the same order, or the folder that holds width-R.onnx",
+        )
+    return tuple(map(Point, labels, files))
+
+
+def _check_labels(labels: list[str]) -> None:
+    for label in labels:
+        try:
+            known = 0 < float(label) <= 1
+        except ValueError:
+            known = False
+        if not known:
+            raise UsageError(
+                f"'{label[:40]}' is no width: ratios above 0 and up to 1", "0.25,0.5,1"
+            )
+    if len(labels) < 2 or len(set(map(float, labels))) < len(labels):
+        raise UsageError("operating points are two or more different widths", "0.25,0.5,1")
 
 
 def read_options(values: dict[str, Any]) -> CompileOptions:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.codegen.blob import Blob
 from mcuformer.codegen.symbols import BARE, Symbols, same
-from mcuformer.kernels.base import CArray, KernelData
-from mcuformer.operators.table import kernel_of
+from mcuformer.ir.graph import Graph
+from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
+from mcuformer.operators.table import INT_OPS, kernel_of
 from mcuformer.program.program import Param, Program
 
 WORDS_PER_LINE = 8
@@ -47,13 +49,42 @@ class CStruct:
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Everything in flash beside code: `arrays` in order, `structs` by parameter key, C names of bare constants."""
+    """Of one program: `structs` by parameter key, C names of bare constants."""
 
-    arrays: tuple[CWords, ...]
     structs: tuple[CStruct, ...]
     struct_names: Mapping[str, str]
     constant_names: Mapping[str, str]
-    weights_bytes: int
+
+
+@dataclass(slots=True)
+class Store:
+    """Arrays in flash, in order, of one program or of several; equal ones are stored once.
+
+    `blob`: the matrices that several programs share, under the C name `blob_name`.
+    """
+
+    blob: Blob = field(default_factory=Blob)
+    blob_name: str = ""
+    arrays: list[CWords] = field(default_factory=list)
+    weights_bytes: int = 0
+    _names: dict[tuple[bytes, int, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.blob.data.size:
+            comment = "the weights of all widths"
+            self.add(self.blob_name, CArray("", "", self.blob.data, CACHE_LINE, "weights"), comment)
+
+    def add(self, name: str, array: CArray, comment: str) -> str:
+        """The C name under which it is stored."""
+        key = (array.data.tobytes(), array.align, array.role)
+        if key not in self._names:
+            self._names[key] = name
+            size = array.data.nbytes
+            self.weights_bytes += size
+            self.arrays.append(
+                CWords(name, size, max(4, array.align), array.role, comment, words(array.data))
+            )
+        return self._names[key]
 
 
 def words(data: NDArray) -> tuple[str, ...]:
@@ -70,53 +101,62 @@ def words(data: NDArray) -> tuple[str, ...]:
     return tuple(text[i : i + width].rstrip() for i in range(0, len(text), width))
 
 
-def collect(program: Program, symbols: Symbols) -> Constants:
-    """Pack every parameter of the program, named after its layer; equal arrays are stored once."""
+def collect(program: Program, symbols: Symbols, store: Store) -> Constants:
+    """Pack every parameter of the program into `store`, named after its layer."""
     names = symbols.table({key: param.op.name for key, param in program.params.items()})
-    arrays: list[CWords] = []
-    stored: dict[tuple[bytes, int, str], str] = {}
     structs: list[CStruct] = []
-    weights = 0
-
-    def store(name: str, array: CArray, comment: str) -> str:
-        nonlocal weights
-        key = (array.data.tobytes(), array.align, array.role)
-        if key not in stored:
-            stored[key] = name
-            weights += array.data.nbytes
-            arrays.append(
-                CWords(
-                    name,
-                    array.data.nbytes,
-                    max(4, array.align),
-                    array.role,
-                    comment,
-                    words(array.data),
-                )
-            )
-        return stored[key]
-
     for key, param in program.params.items():
         packed = pack(param, program)
+        shared = {a.suffix: at for a in packed.arrays if (at := store.blob.find(a)) is not None}
         local = {
-            a.suffix: store(f"{names[key]}__{a.suffix}", a, _comment(param, a))
+            a.suffix: store.add(f"{names[key]}__{a.suffix}", a, _comment(param, a))
             for a in packed.arrays
+            if a.suffix not in shared
         }
-        fields = tuple((f, _field(f, v, local, packed)) for f, v in packed.fields.items())
+        local |= {name: _within(store.blob_name, at.offset) for name, at in shared.items()}
+        strides = {a.suffix: a for a in packed.arrays if a.suffix in shared}
+        changed = {
+            _beside(f, "w_stride"): shared[v].group_bytes
+            * int(packed.fields[_beside(f, "kp")])
+            // strides[v].group_bytes
+            for f, v in packed.fields.items()
+            if isinstance(v, str) and v in shared
+        }
+        fields = tuple(
+            (f, _field(f, v, local, packed)) for f, v in {**packed.fields, **changed}.items()
+        )
         structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
     bare = symbols.table(same(program.constants), BARE)
     for value, name in bare.items():
         data = program.graph.values[value].data
         assert data is not None
-        bare[value] = store(name, CArray("", "", data, 4, "weights"), value)
-    return Constants(tuple(arrays), tuple(structs), names, bare, weights)
+        bare[value] = store.add(name, CArray("", "", data, 4, "weights"), value)
+    return Constants(tuple(structs), names, bare)
 
 
-def outside(constants: Constants, room_bytes: int) -> frozenset[str]:
+def _beside(field: str, name: str) -> str:
+    """Another field of the struct that `field` is in."""
+    head, dot, _ = field.rpartition(".")
+    return f"{head}{dot}{name}"
+
+
+def _within(name: str, offset: int) -> str:
+    return f"{name} + {offset}" if offset else name
+
+
+def matrices(graph: Graph) -> Iterator[CArray]:
+    """The packed weights of a graph's layers, in their order."""
+    for op in graph.ops:
+        if INT_OPS[op.kind].weights is not None:
+            packed = kernel_of(op).pack(op, graph)
+            yield from (array for array in packed.arrays if array.group_bytes)
+
+
+def outside(arrays: Sequence[CWords], room_bytes: int) -> frozenset[str]:
     """Names of the arrays that lie with the weights, where these have a flash of their own: the weights,
     and of the others the largest ones until the rest has `room_bytes`."""
-    found = {a.name for a in constants.arrays if a.role == "weights"}
-    others = [a for a in constants.arrays if a.name not in found]
+    found = {a.name for a in arrays if a.role == "weights"}
+    others = [a for a in arrays if a.name not in found]
     inside = sum(a.size_bytes for a in others)
     for array in sorted(others, key=lambda a: -a.size_bytes):
         if inside <= room_bytes:

@@ -89,10 +89,15 @@ def _macros(name: str, tensor: IoTensor, type_: TensorType, leaves: bool) -> dic
     }
     if leaves:
         table["FIRST_LINE"] = str(tensor.first_line)
-    if type_.qparams is not None:
-        table |= _numbers("SCALE", type_.qparams.scale, float_always=True)
-        table |= _numbers("ZERO_POINT", type_.qparams.zero_point, float_always=False)
-    return table
+    return table | grid_macros(type_)
+
+
+def grid_macros(type_: TensorType) -> dict[str, str]:
+    """Scale and zero point, where there are any."""
+    if type_.qparams is None:
+        return {}
+    scale = _numbers("SCALE", type_.qparams.scale, float_always=True)
+    return scale | _numbers("ZERO_POINT", type_.qparams.zero_point, float_always=False)
 
 
 def layout(shape: Sequence[int]) -> str:

@@ -9,16 +9,23 @@ from typing import Any
 
 from mcuformer import __version__
 from mcuformer.codegen.calls import Printer, slots
-from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, collect, outside
-from mcuformer.codegen.interface import TensorPort, labels, ports
+from mcuformer.codegen.constants import (
+    WORDS_PER_LINE,
+    Constants,
+    CWords,
+    Store,
+    collect,
+    outside,
+)
+from mcuformer.codegen.interface import TensorPort, grid_macros, labels, ports
 from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
-from mcuformer.memory.model import MemoryPlan
+from mcuformer.codegen.variants import Variant, Variants, words
 from mcuformer.operators.flash_bytes import CODE_BYTES
 from mcuformer.operators.table import kernel_of
-from mcuformer.program.program import Program
+from mcuformer.program.program import IoTensor, Program
 from mcuformer.targets.board import Board
 from mcuformer.util.names import c_comment
 
@@ -50,27 +57,27 @@ class Sources:
     fields: Mapping[str, Any]
 
 
-def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, name: str) -> Sources:
+def generate(variants: Variants, board: Board, weights: str, name: str) -> Sources:
     """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
     symbols = Symbols(name)
-    constants = collect(program, symbols)
-    printer = Printer(
-        program, constants, slots(program, plan, symbols), symbols.inner("arena1", OWN)
-    )
-    body = list(printer.lines())
-    digest = _model_id(constants, body)
-    headers = {kernel_of(param.op).header for param in program.params.values()}
+    store = Store(variants.blob(), symbols.inner("weights", OWN))
+    printed = [
+        _printed(variant, Symbols(name, word), store, symbols)
+        for variant, word in zip(variants.all, words(variants), strict=True)
+    ]
+    program = variants.first.program
+    digest = _model_id(store, printed)
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
     writes = program.output_mode == "lines"
     fields = {
         **_names(program, symbols),
-        **_memory(program, plan, board),
-        **_interface(program, printer, symbols),
-        **_data(constants, weights, _room_bytes(constants, board, len(list(program.calls())))),
-        "headers": sorted({*headers, *HEADERS}),
-        "offsets": list(commented(_offsets(printer))),
+        **_memory(variants, board),
+        **_interface(variants, printed, symbols),
+        **_variants(variants, printed, symbols),
+        **_data(store, printed, weights, _room_bytes(variants, printed, board)),
+        "headers": sorted({*(h for p in printed for h in p.headers), *HEADERS}),
+        "offsets": list(commented([row for p in printed for row in _offsets(p.printer)])),
         "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
-        "body": body,
         "words_per_line": WORDS_PER_LINE,
         "pulls": pulls,
         "writes": writes,
@@ -79,7 +86,28 @@ def generate(program: Program, plan: MemoryPlan, board: Board, weights: str, nam
     files = {f: render(f"{f}.j2", **fields) for f in ("model.c", "weights.c", "mcf_weights.h")}
     header = render("model.h.j2", **fields)
     files |= {"model.h": header, f"{name}.h": header}
-    return Sources(name, files, digest, constants.weights_bytes, fields)
+    return Sources(name, files, digest, store.weights_bytes, fields)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Printed:
+    """A variant in C."""
+
+    printer: Printer
+    constants: Constants
+    body: tuple[str, ...]
+    symbols: Symbols
+
+    @property
+    def headers(self) -> set[str]:
+        return {kernel_of(p.op).header for p in self.printer.program.params.values()}
+
+
+def _printed(variant: Variant, symbols: Symbols, store: Store, common: Symbols) -> Printed:
+    program, arena1 = variant.program, common.inner("arena1", OWN)
+    constants = collect(program, symbols, store)
+    printer = Printer(program, constants, slots(program, variant.plan, symbols), arena1)
+    return Printed(printer, constants, tuple(printer.lines()), symbols)
 
 
 def _offsets(printer: Printer) -> list[tuple[str, str]]:
@@ -99,21 +127,50 @@ def _names(program: Program, symbols: Symbols) -> dict[str, Any]:
     }
 
 
-def _memory(program: Program, plan: MemoryPlan, board: Board) -> dict[str, Any]:
-    used = [u.used_bytes for u in plan.arenas]
+def _memory(variants: Variants, board: Board) -> dict[str, Any]:
     return {
-        "arena_bytes": used[0],
-        "arena1_bytes": sum(used[1:]),
+        "arena_bytes": variants.arena_bytes,
+        "arena1_bytes": variants.arena1_bytes,
         "stack_bytes": board.stack_bytes,
         "stack_source": (
             f"What the board file of {c_comment(board.name, 40)} reserves for this",
             "library and its caller; emulators check it.",
         ),
-        "layers": len(program.layers),
+        "layers": variants.layers,
     }
 
 
-def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str, Any]:
+def _variants(variants: Variants, printed: Sequence[Printed], symbols: Symbols) -> dict[str, Any]:
+    """What templates/model.c.j2 needs of each program, and of the choice between them."""
+    return {
+        "kind": variants.kind,
+        "main": variants.main,
+        "state": symbols.inner("state", OWN),
+        "state_at": variants.state_at,
+        "variants": [
+            {
+                "label": c_comment(v.label),
+                "body": p.body,
+                "run": p.symbols.inner("run", OWN),
+                "arena_bytes": v.plan.arenas[0].used_bytes,
+                "outputs": _grids(v.program),
+                "places": [
+                    [_address(p.printer, tensor) for tensor in tensors]
+                    for tensors in (v.program.inputs, v.program.outputs)
+                ],
+            }
+            for v, p in zip(variants.all, printed, strict=True)
+        ],
+    }
+
+
+def _grids(program: Program) -> list[dict[str, str]]:
+    """Scale and zero point of every output, as macros."""
+    return [grid_macros(program.graph.type(tensor.value)) for tensor in program.outputs]
+
+
+def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols) -> dict[str, Any]:
+    program, printer = variants.first.program, printed[variants.main].printer
     inputs, outputs = ports(program, symbols.macro)
     sizes = [(f"{p.macros['BYTES']},", f"{p.role} {p.index}") for p in inputs + outputs]
     writes = program.output_mode == "lines"
@@ -129,6 +186,10 @@ def _interface(program: Program, printer: Printer, symbols: Symbols) -> dict[str
             f"void *{arena}",
             *READ_ARGS,
             *(WRITE_ARGS if writes else ()),
+        ),
+        "run_args": ("uint8_t *const arena", *READ_ARGS, *(WRITE_ARGS if writes else ())),
+        "run_names": ", ".join(
+            ("arena", "read", "ctx", *(("write", "write_ctx") if writes else ()))
         ),
         "invoke_note": INVOKE_NOTES[program.input_mode],
         "write_note": _write_note(outputs),
@@ -158,35 +219,39 @@ def _port(port: TensorPort, printer: Printer) -> dict[str, Any]:
         "macros": port.macros,
         "comment": port.comment,
         "title": c_comment(port.tensor.value),
-        "address": _address(port, printer),
+        "address": _address(printer, port.tensor),
     }
 
 
-def _address(port: TensorPort, printer: Printer) -> str:
-    if port.tensor.buffer is None:
+def _address(printer: Printer, tensor: IoTensor) -> str:
+    if tensor.buffer is None:
         return "NULL"
-    slot = printer.slots[port.tensor.buffer]
-    offset = f" + {port.tensor.offset}" if port.tensor.offset else ""
+    slot = printer.slots[tensor.buffer]
+    offset = f" + {tensor.offset}" if tensor.offset else ""
     base = "(uint8_t *)arena" if not slot.region else printer.arena1
     return f"{base} + {slot.name}{offset}"
 
 
-def _room_bytes(constants: Constants, board: Board, calls: int) -> int:
+def _room_bytes(variants: Variants, printed: Sequence[Printed], board: Board) -> int:
     """What code and structs leave of the internal flash; more than enough where nothing is built."""
     if not board.has_firmware:
         return 1 << 40
-    structs = sum(_POINTER_BYTES * (1 + len(s.fields)) for s in constants.structs)
-    return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs
+    structs = sum(1 + len(s.fields) for p in printed for s in p.constants.structs)
+    calls = sum(len(list(v.program.calls())) for v in variants.all)
+    return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs * _POINTER_BYTES
 
 
-def _data(constants: Constants, weights: str, room_bytes: int) -> dict[str, Any]:
-    away = outside(constants, room_bytes if weights == "qspi" else 1 << 40)
+def _data(
+    store: Store, printed: Sequence[Printed], weights: str, room_bytes: int
+) -> dict[str, Any]:
+    away = outside(store.arrays, room_bytes if weights == "qspi" else 1 << 40)
     return {
         "structs": [
             {"name": s.name, "ctype": s.ctype, "comment": s.comment, "fields": s.fields}
-            for s in constants.structs
+            for p in printed
+            for s in p.constants.structs
         ],
-        "arrays": [_array(a, a.name in away) for a in constants.arrays],
+        "arrays": [_array(a, a.name in away) for a in store.arrays],
         "weights_attribute": '__attribute__((section(".qspi")))' if weights == "qspi" else "",
     }
 
@@ -202,13 +267,14 @@ def _array(array: CWords, away: bool) -> dict[str, Any]:
     }
 
 
-def _model_id(constants: Constants, body: list[str]) -> bytes:
-    """The head of the sha256 over constants and program: equal ids compute equal outputs."""
+def _model_id(store: Store, printed: Sequence[Printed]) -> bytes:
+    """The head of the sha256 over constants and programs: equal ids compute equal outputs."""
     digest = hashlib.sha256()
-    for a in constants.arrays:
+    for a in store.arrays:
         digest.update(f"{a.name}:{a.size_bytes}\n".encode())
         digest.update("\n".join(a.lines).encode())
-    for s in constants.structs:
-        digest.update(repr((s.name, s.fields)).encode())
-    digest.update("\n".join(body).encode())
+    for p in printed:
+        for s in p.constants.structs:
+            digest.update(repr((s.name, s.fields)).encode())
+        digest.update("\n".join(p.body).encode())
     return digest.digest()[:16]

@@ -10,6 +10,7 @@ from typing import Any
 from mcuformer.codegen.model_c import Sources, generate
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import copy_runtime
+from mcuformer.codegen.variants import Variants, one
 from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
@@ -44,15 +45,24 @@ def write_package(
     weights: str = "internal",
     name: str | None = None,
 ) -> Package:
-    """Write the C package into `directory` (which exists); `weights` is "internal" or "qspi".
+    """Write the C package of one program into `directory` (which exists); `weights` is "internal" or
+    "qspi".
 
     `name`: the prefix of all C names, by default made of the program's.
     """
-    sources = generate(program, plan, board, weights, name or model_identifier(program.name))
+    return write_variants(directory, one(program, plan), board, weights, name)
+
+
+def write_variants(
+    directory: Path, variants: Variants, board: Board, weights: str, name: str | None
+) -> Package:
+    """The same of programs over the same weights, which one chooses at run time."""
+    program = variants.first.program
+    sources = generate(variants, board, weights, name or model_identifier(program.name))
     for file, text in sources.files.items():
         (directory / file).write_text(text, encoding="utf-8")
     runtime = copy_runtime(directory / "runtime")
-    write_port(directory, board, _port_plan(program, plan, board, weights, sources))
+    write_port(directory, board, _port_plan(variants, board, weights, sources))
     _copy_styles(directory)
     chip = board.family is not None
     fields = _build_fields(directory, board, sources, runtime) | {
@@ -78,13 +88,12 @@ def cmake_target(name: str) -> str:
     return f"m_{name}" if name.lower() in _CMAKE_OWN else name
 
 
-def _port_plan(
-    program: Program, plan: MemoryPlan, board: Board, weights: str, sources: Sources
-) -> PortPlan:
+def _port_plan(variants: Variants, board: Board, weights: str, sources: Sources) -> PortPlan:
+    program = variants.first.program
     return PortPlan(
         model=sources.name,
-        arena_bytes=plan.arenas[0].used_bytes,
-        layers=len(program.layers),
+        arena_bytes=variants.arena_bytes,
+        layers=variants.layers,
         stack_bytes=board.stack_bytes,
         qspi=weights == "qspi",
         image_bytes=program.inputs[0].size_bytes if program.input_mode == "flash" else 0,

@@ -26,9 +26,11 @@ OFFSET, BARE, OWN = "at", "const", "own"  # never the suffix of an array
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """`prefix` is the model's C name."""
+    """`prefix` is the model's C name. `variant`: a word for one of several programs over the same
+    weights, "" where there is one."""
 
     prefix: str
+    variant: str = ""
 
     @property
     def macro(self) -> str:
@@ -36,12 +38,12 @@ class Symbols:
 
     def table(self, names: Mapping[str, str], suffix: str = "") -> dict[str, str]:
         """A C name for each key, from the name that belongs to it; equal names are numbered."""
-        longest = min(_LONGEST_LAYER, _ROOM - len(self.prefix))
+        longest = min(_LONGEST_LAYER, _ROOM - len(self.inner()))
         made = unique_identifiers(list(names.values()), longest=longest)
         return {key: self.inner(name, suffix) for key, name in zip(names, made, strict=True)}
 
     def inner(self, *words: str) -> str:
-        return "__".join([self.prefix, *filter(None, words)])
+        return "__".join([self.prefix, *filter(None, (self.variant, *words))])
 
 
 def same(keys: Iterable[str]) -> dict[str, str]:

@@ -6,13 +6,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from mcuformer.codegen.package import write_package
+from mcuformer.codegen.package import write_variants
+from mcuformer.codegen.variants import Variant, Variants, one
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.flash_room import linked_error
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.store import save_graph
-from mcuformer.package.compiled import BOARD, GRAPH
+from mcuformer.package.compiled import BOARD, GRAPH, VARIANTS
 from mcuformer.program.program import Program
 from mcuformer.targets.elf import read_elf, usage
 from mcuformer.targets.elf_checks import elf_problems
@@ -22,12 +23,25 @@ from mcuformer.targets.firmware import build_firmware
 def written(figures: Figures, work: Path) -> Figures:
     """The C package, its graph and its board, in `work`; the figures with the bytes that were packed."""
     options, board = figures.source.options, figures.source.board
-    package = write_package(
-        work, figures.program, figures.plan, board, figures.weights, options.name
-    )
+    package = write_variants(work, variants(figures), board, figures.weights, options.name)
     save_graph(annotated(figures.program, package.model_id), work / GRAPH)
+    if figures.points:
+        (work / VARIANTS).mkdir()
+    for number, point in enumerate(figures.points):
+        graph = annotated(point.program, package.model_id)
+        save_graph(graph, work / VARIANTS / f"{number}.npz")
     shutil.copyfile(figures.source.board_file, work / BOARD)
     return replace(figures, name=package.name, weights_bytes=package.weights_bytes)
+
+
+def variants(figures: Figures) -> Variants:
+    """The programs of a package."""
+    if not figures.points:
+        return one(figures.program, figures.plan)
+    points = zip(figures.options.points, figures.points, strict=True)
+    made = tuple(Variant(f.program, f.plan, f"width {p.label}") for p, f in points)
+    main = [f.program for f in figures.points].index(figures.program)
+    return Variants(made, main, "width")
 
 
 def annotated(program: Program, model_id: bytes) -> Graph:

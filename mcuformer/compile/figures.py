@@ -27,7 +27,8 @@ class Figures:
     """What is known of a compilation: of its source, of what was planned, and of what was written.
 
     `weights`: "internal" or "qspi". `tradeoffs`: --optimize, arena bytes, MACs. `name`: the prefix in
-    C, once it is written; `linked`: None where there is no ELF.
+    C, once it is written; `linked`: None where there is no ELF. `points`: of several widths each by
+    itself, in their order; the rest is then the full one's, with an arena for all.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class Figures:
     name: str = ""
     linked: Usage | None = None
     checked: r.Checked | None = None
+    points: tuple[Figures, ...] = ()
 
     @property
     def options(self) -> CompileOptions:
@@ -89,6 +91,7 @@ def build_report(f: Figures) -> r.Report:
             for mode, arena, macs in f.tradeoffs
         ),
         checked=f.checked,
+        variants=tuple(_variant(f, i, static + stack) for i in range(len(f.points))),
         diagnostics=(
             *f.diagnostics,
             *_unused_inputs(f),
@@ -96,6 +99,27 @@ def build_report(f: Figures) -> r.Report:
             *_reasons(f),
             *_failure(f),
         ),
+    )
+
+
+def _variant(f: Figures, number: int, beside_bytes: int) -> r.VariantRow:
+    """A width: what it needs beside stack and static data, and how long it takes."""
+    point = f.points[number]
+    layers = layer_rows(point.program, point.plan)
+    estimate = _estimate(point, layers)
+    assert estimate.instructions is not None
+    return r.VariantRow(
+        number=number,
+        label=f.options.points[number].label,
+        path=str(point.options.model),
+        sha256=point.source.sha256,
+        parameters=point.source.parameters,
+        macs=sum(layer.macs for layer in layers),
+        arena_bytes=point.plan.arena_bytes,
+        sram_total_bytes=point.plan.arena_bytes + beside_bytes,
+        instructions=estimate.instructions,
+        seconds=estimate.seconds,
+        sqnr_db=None if point.checked is None else point.checked.sqnr_db,
     )
 
 
@@ -191,7 +215,12 @@ def _reasons(f: Figures) -> list[Diagnostic]:
         why = "--no-check" if not f.options.check else "compile runs the code, analyze writes none"
         reasons.append(r.unknown("checked", why))
     if f.board.clock is None:
-        reasons.append(r.unknown("estimate.seconds", "the board file states no clock"))
+        places = ["estimate", *(f"variants.{i}" for i in range(len(f.points)))]
+        reasons += [r.unknown(f"{p}.seconds", "the board file states no clock") for p in places]
+    for i, point in enumerate(f.points):
+        if point.checked is None or point.checked.sqnr_db is None:
+            why = "the code of this width was not run, or has no error that can be told"
+            reasons.append(r.unknown(f"variants.{i}.sqnr_db", why))
     for kind, values in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):
         for i, value in enumerate(values):
             if _tensor(f.graph, value, "", ()).scale is None:

@@ -12,12 +12,21 @@ InputMode = Literal["resident", "bands", "flash"]
 OutputMode = Literal["resident", "lines"]
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An operating point: the file of a width, and what it is called."""
+
+    label: str
+    model: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileOptions:
     """`calibration_method` None is the default of quant; sizes in bytes; None is no limit.
 
     `check`: run what was emitted. `accept_sqnr`: least dB of the outputs against the ONNX file.
-    `name` is the prefix of all names in C, None: the model file's.
+    `name` is the prefix of all names in C, None: the model file's. `points`: several widths over one
+    set of weights, `model` the full one of them.
     """
 
     model: Path
@@ -41,6 +50,7 @@ class CompileOptions:
     name: str | None = None
     emit_only: bool = False
     save_temps: bool = False
+    points: tuple[Point, ...] = ()
 
     def for_report(self) -> dict[str, Any]:
         """The options as JSON, without paths of the model and the board (they stand elsewhere)."""
@@ -58,9 +68,13 @@ class CompileOptions:
             "accept_sqnr",
             "name",
         )
-        return {name: getattr(self, name) for name in names} | {
-            "calibration": str(self.calibration) if self.calibration else None,
-            "mean": list(self.mean) if self.mean else None,
-            "std": list(self.std) if self.std else None,
-            "input_shapes": {k: list(v) for k, v in self.input_shapes.items()},
-        }
+        return (
+            {name: getattr(self, name) for name in names}
+            | {
+                "calibration": str(self.calibration) if self.calibration else None,
+                "mean": list(self.mean) if self.mean else None,
+                "std": list(self.std) if self.std else None,
+                "input_shapes": {k: list(v) for k, v in self.input_shapes.items()},
+            }
+            | ({"operating_points": [p.label for p in self.points]} if self.points else {})
+        )

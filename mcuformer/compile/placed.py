@@ -37,13 +37,13 @@ def scheduled(found: Measured, progress: Progress) -> tuple[Graph, Figures]:
         found = found.narrower()
 
 
-def placed(source: Source, graph: Graph, evidence: Evidence) -> Figures:
+def placed(source: Source, graph: Graph, evidence: Evidence, state_bytes: int = 0) -> Figures:
     """The program that `--optimize` and the limits mean, proved by the checker; where nothing fits,
-    the smallest one and `error`."""
+    the smallest one and `error`. `state_bytes`: what else the arena holds."""
     options, board = source.options, source.board
     graph = by_lines(graph) if options.output_mode == "lines" else graph
     static = static_estimate(graph)
-    beside = static + board.stack_bytes
+    beside = static + board.stack_bytes + state_bytes
     arenas = arenas_of(board, beside)
     limit = None if options.ram is None else options.ram - beside
     trade = curve(graph, options.input_mode, CostBook(costs_of(board.core)))

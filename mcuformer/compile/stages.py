@@ -61,6 +61,10 @@ def plan_model(
     options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
 ) -> Figures:
     """The stages up to the placed program; where it does not fit, the smallest and `error`."""
+    if options.points:
+        from mcuformer.compile.points import plan_points
+
+        return plan_points(options, progress)
     from mcuformer.compile.placed import scheduled
     from mcuformer.compile.quantise import measured
     from mcuformer.compile.source import read_source
@@ -112,6 +116,10 @@ def _checked(figures: Figures, work: Path, progress: Progress) -> Figures:
     progress("checking what was written")
     report = schema.to_dict(build_report(figures))
     package = CompiledPackage(work, report, load_graph(work / GRAPH), source.board)
+    if figures.points:
+        from mcuformer.compile.points import checked_points
+
+        return checked_points(figures, package)
     file = OnnxFile(source.options.model, source.raw)
     found = check_emitted(package, figures.evidence, file, source.options.accept_sqnr)
     return replace(

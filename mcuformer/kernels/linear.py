@@ -43,7 +43,8 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
     bits = op.attrs.get("weight_bits", 8)
     chunks = chunk_lengths(op, kp)
     padded = pad_segments(weights, segments)
-    arrays = [CArray("w", "int8_t", pack_weights(padded, bits, groups), CACHE_LINE, "weights")]
+    packed = pack_weights(padded, bits, groups)
+    arrays = [CArray("w", "int8_t", packed, CACHE_LINE, "weights", kp * bits // 2)]
     arrays.append(CArray("post", "int32_t", pack_post(op, graph, padded, chunks)))
     table = graph.const(op.operand(7))
     out = graph.type(op.outputs[0]).dtype

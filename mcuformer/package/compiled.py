@@ -16,23 +16,64 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 GRAPH = "graph.npz"
+VARIANTS = "variants"  # folder of the graphs of several programs over the same weights
 BOARD = "board.toml"
 ELF = "build/firmware.elf"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPackage:
-    """`report` as in report.json; `graph` is the integer graph that the C was made from."""
+    """`report` as in report.json; `graph` is the integer graph that the C was made from.
+
+    `variant`: of several programs over the same weights the number of the one that this is about;
+    None: the one after init, or the only one.
+    """
 
     directory: Path
     report: dict[str, Any]
     graph: Graph
     board: Board
+    variant: int | None = None
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """In the order of the ONNX file."""
         return outputs_of(self.graph)
+
+
+def variant_of(package: CompiledPackage, label: str) -> CompiledPackage:
+    """The program of a width as `compile --operating-points` named it: its graph, and a report in which
+    model, estimate and layers are its own. UsageError where there is none."""
+    found = {row["label"]: row for row in package.report.get("variants", ())}
+    row = found.get(label) or next((r for k, r in found.items() if _same(k, label)), None)
+    if row is None:
+        known = ", ".join(found)
+        raise UsageError(
+            f"the package has no width {label}",
+            f"it has {known}" if known else "compile --operating-points makes several",
+        )
+    return numbered(package, row["number"])
+
+
+def numbered(package: CompiledPackage, number: int) -> CompiledPackage:
+    """The same by its number in C."""
+    from mcuformer.ir.store import load_graph
+
+    row = package.report["variants"][number]
+    own = {"path": row["path"], "sha256": row["sha256"], "macs": row["macs"]}
+    report = package.report | {
+        "model": package.report["model"] | own,
+        "estimate": {"instructions": row["instructions"], "seconds": row["seconds"]},
+    }
+    graph = load_graph(package.directory / VARIANTS / f"{number}.npz")
+    return CompiledPackage(package.directory, report, graph, package.board, number)
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def open_package(directory: Path) -> CompiledPackage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,14 @@ def codec_of(package: CompiledPackage) -> InputCodec:
     return InputCodec.of(package.graph)
 
 
+class _How(TypedDict):
+    """What all emulators take."""
+
+    trace: bool
+    timeout_s: float
+    variant: int | None
+
+
 class Executor:
     """Runs device integers of one package in one emulator; what it builds lives as long as it does.
 
@@ -89,13 +97,14 @@ class Executor:
 
         program, board, trace = self.program(), self._package.board, self._trace
         limit_s = self._timeout_s or self._default_limit_s(len(images))
+        how: _How = {"trace": trace, "timeout_s": limit_s, "variant": self._package.variant}
         if self._emulator == "host":
-            return host_runner.run(program, images, trace=trace, timeout_s=limit_s)
+            return host_runner.run(program, images, **how)
         if self._emulator == "qemu":
-            return qemu_runner.run(program, images, trace=trace, core=board.core, timeout_s=limit_s)
+            return qemu_runner.run(program, images, core=board.core, **how)
         if self._emulator == "renode":
-            return renode_runner.run(program, board, images, trace=trace, timeout_s=limit_s)
-        return unicorn_runner.run(program, board, images, trace=trace, timeout_s=limit_s)
+            return renode_runner.run(program, board, images, **how)
+        return unicorn_runner.run(program, board, images, **how)
 
     def _default_limit_s(self, inputs: int) -> float:
         from mcuformer.targets.limits import default_limit_s

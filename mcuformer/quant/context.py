@@ -22,6 +22,7 @@ from mcuformer.operators.outline import STAGE, nominal
 from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.policy import has_multiples
+from mcuformer.quant.refine import Rounding, alone
 from mcuformer.quant.trace import Trace
 
 
@@ -38,8 +39,9 @@ class Context:
         bits: Mapping[str, int] | None = None,
         stats: CalibrationStats | None = None,
         sample_count: int = 0,
+        rounding: Rounding = alone,
     ) -> None:
-        self.graph, self.plan, self.bits = graph, plan, bits or {}
+        self.graph, self.plan, self.bits, self.rounding = graph, plan, bits or {}, rounding
         self._stats = stats
         activations = {n for n, v in graph.values.items() if not v.is_const}
         stage = STAGE if stats is None else "int"

@@ -11,12 +11,13 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import layout_of
 from mcuformer.operators.verify import verify
 from mcuformer.quant.assign import assign, typed
-from mcuformer.quant.assignment import Formats, InputFormat, per_input
+from mcuformer.quant.assignment import Assignment, Formats, InputFormat, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
 from mcuformer.quant.lowering import LOWER
 from mcuformer.quant.pixels import regrid_pixels, regridded
 from mcuformer.quant.policy import Mode
+from mcuformer.quant.refine import Rounding
 from mcuformer.quant.rewrites import prepare
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.quant.stored import given, restored
@@ -41,14 +42,39 @@ def lower(
     `bits`: 4 or 8 per weighted operation of stats.graph by name (quant/weight_bits.py); 8 elsewhere.
     A network trained under rounding brings its numbers, where all bits are those it was trained with.
     """
-    formats = per_input(stats.graph, input_format)
-    pixels = [n for n, fmt in zip(stats.graph.inputs, formats, strict=True) if fmt is not None]
-    stats = regrid_pixels(stats, pixels)
-    check_supported(stats.graph)
+    stats = ready(stats, input_format)
     layers = [op.name for op in stats.graph.ops if op.kind in PRODUCERS]
     trained = given(graph, activations, bits or {}, layers)
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
     ctx = Context(stats.graph, plan, bits, stats, 0 if trained else _sample_count(stats))
+    return _with_inputs(ctx, graph, activations, input_format)
+
+
+def ready(stats: CalibrationStats, input_format: Formats) -> CalibrationStats:
+    """Statistics on which `assign` works, with pixels as `input_format` has them."""
+    formats = per_input(stats.graph, input_format)
+    pixels = [n for n, fmt in zip(stats.graph.inputs, formats, strict=True) if fmt is not None]
+    stats = regrid_pixels(stats, pixels)
+    check_supported(stats.graph)
+    return stats
+
+
+def lower_by_plan(
+    graph: Graph,
+    stats: CalibrationStats,
+    plan: Assignment,
+    activations: Mode,
+    input_format: Formats,
+    bits: Mapping[str, int],
+    rounding: Rounding,
+) -> Graph:
+    """`lower` of `ready` statistics, with grids and rounded weights from elsewhere."""
+    ctx = Context(stats.graph, plan, bits, stats, _sample_count(stats), rounding)
+    return _with_inputs(ctx, graph, activations, input_format)
+
+
+def _with_inputs(ctx: Context, graph: Graph, activations: Mode, input_format: Formats) -> Graph:
+    formats = per_input(ctx.graph, input_format)
     inputs = tuple(_input_meta(ctx, i, fmt) for i, fmt in enumerate(formats))
     return verify(_lowered(ctx, {**graph.meta, "inputs": inputs, "activations": activations}))
 

@@ -181,7 +181,7 @@ def _common_zero(ctx: Context, x: str) -> int:
 
 def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.IntWeights:
     if ctx.trace is None or layer.depthwise:
-        return refine.plain(layer.w, layer.bias, bits)
+        return ctx.rounding(op.name, layer.w, layer.bias, bits, None)
     window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}
     targets = _targets(ctx, op, ctx.trace)
     if layer.groups > 1:
@@ -189,7 +189,8 @@ def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.Int
         columns = x.reshape(len(x), -1, layer.groups, ctx.shape(op.inputs[1])[2])
         apart = [columns[:, :, g].reshape(len(x), -1) for g in range(layer.groups)]
         return refine.fitted_apart(layer.w, apart, targets, bits)
-    return refine.fitted(layer.w, ctx.trace.input_rows(op, window), targets, bits)
+    seen = refine.Seen(ctx.trace.input_rows(op, window), targets)
+    return ctx.rounding(op.name, layer.w, layer.bias, bits, seen)
 
 
 def _targets(ctx: Context, op: Op, trace: Trace) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,35 @@ class IntWeights:
     w: NDArray[np.float64]
     scale: NDArray[np.float64]
     bias: NDArray[np.float64]
+
+
+class Rounding(Protocol):
+    """How the weights of layers by name become integers, where a network is not lowered for itself."""
+
+    def __call__(
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+    ) -> IntWeights:
+        """Of real w[K, N] per step of the input and bias (N,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What arrives at a layer, and the reals y[R, N] that it should give."""
+
+    rows: InputRows
+    y: NDArray
+
+
+def alone(name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None) -> IntWeights:
+    """For this network by itself."""
+    return plain(w, bias, bits) if seen is None else fitted(w, seen.rows, seen.y, bits)
+
+
+def taken(w: NDArray, scale: NDArray, bias: NDArray, seen: Seen | None) -> IntWeights:
+    """Integers w[K, N] as they are, with the bias that suits what was seen."""
+    if seen is not None:
+        bias = seen.y.mean(axis=0, dtype=np.float64) - seen.rows.mean @ (w * scale)
+    return IntWeights(w, scale, bias)
 
 
 def plain(w: NDArray, bias: NDArray, bits: int) -> IntWeights:

@@ -135,6 +135,27 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRow:
+    """A width: one of several programs over the same weights, by its number in C.
+
+    `arena_bytes` of its own plan, `sram_total_bytes` as if it were alone. `sqnr_db`: of its worst
+    output against its ONNX file; all its bytes are the interpreter's.
+    """
+
+    number: int
+    label: str
+    path: str
+    sha256: str
+    parameters: int
+    macs: int
+    arena_bytes: int
+    sram_total_bytes: int
+    instructions: int
+    seconds: float | None
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     schema_version: int = SCHEMA_VERSION
     tool: Tool
@@ -149,6 +170,7 @@ class Report:
     tradeoffs: tuple[TradeOff, ...] = ()
     checked: Checked | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    variants: tuple[VariantRow, ...] = ()
 
 
 def to_dict(report: Report) -> dict[str, Any]:

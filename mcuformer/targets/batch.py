@@ -12,10 +12,14 @@ from mcuformer.targets.faults import FirmwareError
 from mcuformer.targets.result import Inference, LayerBytes, Tile, assemble
 
 INPUTS, OUTPUTS, COUNTS, TRACE = "inputs.bin", "outputs.bin", "counts.bin", "trace.bin"
+VARIANT = "variant.bin"
 
 
-def write_inputs(folder: Path, inputs: Sequence[bytes]) -> None:
+def write_inputs(folder: Path, inputs: Sequence[bytes], variant: int | None = None) -> None:
+    """`variant`: which of several programs runs; None: the one after init."""
     (folder / INPUTS).write_bytes(b"".join(inputs))
+    number = 0 if variant is None else variant + 1
+    (folder / VARIANT).write_bytes(number.to_bytes(4, "little"))
 
 
 def read_inferences(

@@ -140,6 +140,12 @@ class Client:
             raise FirmwareError("the device contradicts itself about the sizes of its tensors")
         return info
 
+    def choose(self, variant: int | None) -> None:
+        """Which of several programs the next runs are of; None leaves it. FirmwareError where the
+        device has no such one."""
+        if variant is not None:
+            self._ask(frames.VARIANT, variant)
+
     def run(self, info: DeviceInfo, image: bytes) -> DeviceRun:
         """One inference; `image` is what the device may ask for: all inputs, one behind the other.
 

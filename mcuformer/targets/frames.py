@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 SYNC = b"\xc5\x4d"
 MAX_BODY = 1024
-INFO, RUN, DATA, OUTPUT, LAYERS, QUIT, TENSORS, TAKEN = 1, 2, 3, 4, 5, 6, 7, 8
+INFO, RUN, DATA, OUTPUT, LAYERS, QUIT, TENSORS, TAKEN, VARIANT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 ANSWER = 0x80  # the bit that makes a request's type its answer's
 DONE, READ, WRITE, REFUSED = RUN | ANSWER, DATA | ANSWER, TAKEN | ANSWER, 0x8F
 _HEAD = struct.Struct("<BBHI")  # type, sequence, length of argument and body, argument

@@ -74,7 +74,7 @@ def host_compiler() -> str:
 
 def run(
     program: Path, inputs: Sequence[bytes], *, trace: bool = False, processes: int | None = None,
-    timeout_s: float = DEFAULT_S,
+    timeout_s: float = DEFAULT_S, variant: int | None = None,
 ) -> RunResult:  # fmt: skip
     """Inputs are shared out evenly to as many processes as there are cores (or `processes`).
 
@@ -83,7 +83,7 @@ def run(
     count = max(1, min(processes or len(os.sched_getaffinity(0)), len(inputs)))
     size = -(-len(inputs) // count) if inputs else 0
     parts = [inputs[i : i + size] for i in range(0, len(inputs), size)] if inputs else []
-    results = _run_parts(program, parts, trace, timeout_s)
+    results = _run_parts(program, parts, trace, timeout_s, variant)
     why = dict.fromkeys(("instructions", "io_instructions", "layers"), _WHY)
     why |= dict.fromkeys(
         ("sram_high_water_bytes", "stack_high_water_bytes"), "the host has no SRAM to measure"
@@ -92,7 +92,11 @@ def run(
 
 
 def _run_parts(
-    program: Path, parts: Sequence[Sequence[bytes]], trace: bool, timeout_s: float
+    program: Path,
+    parts: Sequence[Sequence[bytes]],
+    trace: bool,
+    timeout_s: float,
+    variant: int | None,
 ) -> list[list[Inference]]:
     """A process for each of `parts`, all at once."""
     until = time.monotonic() + timeout_s
@@ -100,7 +104,7 @@ def _run_parts(
         names = [stack.enter_context(TemporaryDirectory(prefix="mcuformer-")) for _ in parts]
         folders = [Path(name) for name in names]
         for folder, part in zip(folders, parts, strict=True):
-            write_inputs(folder, part)
+            write_inputs(folder, part, variant)
         argv = [str(program.resolve())]
         started = [stack.enter_context(child(argv, folder)) for folder in folders]
         for process in started:

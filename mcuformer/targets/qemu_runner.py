@@ -26,6 +26,7 @@ def run(
     trace: bool = False,
     core: str,
     timeout_s: float = DEFAULT_S,
+    variant: int | None = None,
 ) -> RunResult:
     """`elf` from build_firmware(..., qemu=True); `trace` needs trace=True there too.
 
@@ -33,7 +34,7 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="mcuformer-") as name:
         folder = Path(name)
-        write_inputs(folder, inputs)
+        write_inputs(folder, inputs, variant)
         _qemu(elf, core, folder, timeout_s)
         inferences = read_inferences(folder, len(inputs), trace, _instructions)
     why = dict.fromkeys(("sram_high_water_bytes", "stack_high_water_bytes"), _WHY)

@@ -43,7 +43,7 @@ _QUADSPI = ("if at == 8: value = 2", "if at == 0x20: value = 0x18BA20")
 
 def run(
     elf: Path, board: Board, inputs: Sequence[bytes], *, trace: bool = False,
-    timeout_s: float = DEFAULT_S,
+    timeout_s: float = DEFAULT_S, variant: int | None = None,
 ) -> RunResult:  # fmt: skip
     """Each input is the whole image as bytes. An access that the board lacks is an error, and so is a
     run of more than `timeout_s`."""
@@ -61,6 +61,7 @@ def run(
                 raise UsageError(
                     "an image in flash cannot be given to Renode", "use unicorn or qemu"
                 )
+            client.choose(variant)
             results = [Inference(client.run(info, image).output) for image in inputs]
             client.quit()
         _check_log(folder / "renode.log", board)

@@ -21,7 +21,7 @@ _NAMES: Mapping[int, str] = {
     frames.INFO | 0x80: "INFO", frames.DONE: "DONE",
     frames.WRITE: "WRITE", frames.TAKEN: "TAKEN",
     frames.READ: "READ", frames.OUTPUT | 0x80: "OUTPUT", frames.LAYERS | 0x80: "LAYERS",
-    frames.TENSORS | 0x80: "TENSORS",
+    frames.TENSORS | 0x80: "TENSORS", frames.VARIANT: "VARIANT?", frames.VARIANT | 0x80: "VARIANT",
     frames.REFUSED: "REFUSED",
 }  # fmt: skip
 
@@ -34,6 +34,7 @@ def run(
     model_id: str | None = None,
     progress: Callable[[int], None] = lambda done: None,
     timeout_s: float | None = None,
+    variant: int | None = None,
 ) -> RunResult:
     """Run inputs on the device at `port`; the counts are cycles of its DWT counter.
 
@@ -56,6 +57,7 @@ def run(
             raise UsageError(
                 f"an input has {len(inputs[0]):,} B, the device takes {info.input_bytes:,} B"
             )
+        client.choose(variant)
         results = []
         for image in inputs:
             done = client.run(info, image)

@@ -29,16 +29,19 @@ def run(
     dead: Collection[str] = (),
     seed: int = 0,
     timeout_s: float = DEFAULT_S,
+    variant: int | None = None,
 ) -> RunResult:
     """Each input is what one inference reads: all inputs, lines in order, one behind the other.
 
     `trace` needs an ELF built with trace=True. `dead` names ready bits that never come, `seed`
-    draws the noise that RAM holds at first. FirmwareError when the firmware complains, faults,
-    writes a byte of RAM that belongs to nothing, or has not ended after `timeout_s`.
+    draws the noise that RAM holds at first, `variant` says which of several programs runs.
+    FirmwareError when the firmware complains, faults, writes a byte of RAM that belongs to
+    nothing, or has not ended after `timeout_s`.
     """
     device = EmulatedDevice(
         read_elf(elf), board, trace=trace, dead=dead, seed=seed, timeout_s=timeout_s
     )
+    device.client.choose(variant)
     inferences = tuple(device.infer(image) for image in inputs)
     device.client.quit()
     device.check_memory()

@@ -39,7 +39,9 @@ def make_device(
         baud, key = uart.baud, package.graph.meta["model_id"]
 
         def on_board(images: Sequence[bytes]) -> list[bytes]:
-            result = serial_device.run(target, baud, images, model_id=key, timeout_s=timeout_s)
+            result = serial_device.run(
+                target, baud, images, model_id=key, timeout_s=timeout_s, variant=package.variant
+            )
             return [i.output for i in result.inferences]
 
         yield on_board

@@ -29,6 +29,7 @@ enum {
     MCF_E_READ_NULL = -1003,   /* bands: lines are pulled through read */
     MCF_E_IMAGE_NULL = -1004,  /* flash: ctx is where the image lies */
     MCF_E_WRITE_NULL = -1005,  /* outputs leave through write */
+    MCF_E_VARIANT = -1006,     /* no such width or task, or the arena has not been through init */
 };
 
 /* Input 0 is `lines` lines of `line_bytes`; a sequence counts its tokens as lines. */
@@ -48,6 +49,10 @@ typedef struct {
         int (*invoke_lines)(void *arena, mcf_read_lines_t read, void *ctx, mcf_write_lines_t write, void *write_ctx);
     };
     const void *(*output)(void *arena, unsigned i); /* NULL for one that leaves by lines */
+    /* Widths, or tasks, over the same weights: 0 and NULL where there is one. set_variant says which one input, invoke
+     * and output are of, until it or init is called again. */
+    unsigned variants;
+    int (*set_variant)(void *arena, unsigned k);
 } mcf_model_t;
 
 /* Hooks: empty unless the build asks for them. */

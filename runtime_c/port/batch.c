@@ -12,6 +12,7 @@ static struct {
     int inputs, outputs, counts, trace;
     uint32_t offset;  /* of the current inference's inputs */
     uint32_t results; /* of its outputs */
+    uint32_t variant; /* 1 + which one runs; 0: the one after init */
 } batch;
 
 static int read_lines(void *ctx, uint8_t *to, unsigned first, unsigned count) {
@@ -58,6 +59,7 @@ static int infer(const mcf_firmware_t *firmware) {
     int bands = model->input_mode == MCF_INPUT_BANDS;
     void *ctx = bands ? (void *)(uintptr_t)model : 0;
     int status = model->init(firmware->arena);
+    if (!status && batch.variant) status = model->set_variant(firmware->arena, batch.variant - 1);
     if (!status) status = read_inputs(firmware);
     if (status) return status;
     if (model->input_mode == MCF_INPUT_FLASH) {
@@ -98,6 +100,11 @@ int main(void) {
     if (batch.inputs < 0 || batch.outputs < 0 || batch.counts < 0 || batch.trace < 0) mcf_stop((uint32_t)OPEN_FAILED);
     int32_t size = mcf_file_size(batch.inputs);
     int status = size < 0 ? READ_FAILED : 0;
+    if (!status && firmware->model->variants) {
+        int chosen = mcf_file_open("variant.bin", 0);
+        if (chosen < 0) mcf_stop((uint32_t)OPEN_FAILED);
+        if (mcf_file_read_at(chosen, 0, &batch.variant, sizeof batch.variant)) status = READ_FAILED;
+    }
     for (; !status && (int32_t)(batch.offset + input_bytes) <= size; batch.offset += input_bytes) {
         status = infer(firmware);
         if (!status) status = record(firmware);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files in, files out: how QEMU and the host run many inferences in one go.
  * inputs.bin holds all inputs of one inference, then those of the next; outputs.bin gets all outputs of each, counts.bin
- * a record of each,
+ * a record of each, variant.bin says 1 + which of several programs runs (0: the one after init),
  * trace.bin (MCF_TRACING) every finished tile: layer, first row, count, row bytes as uint32, then the rows. */
 #ifndef MCF_BATCH_H
 #define MCF_BATCH_H

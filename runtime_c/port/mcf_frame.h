@@ -20,6 +20,7 @@ enum {
     MCF_QUIT = 0x06,
     MCF_TENSORS = 0x07,
     MCF_TAKEN = 0x08,
+    MCF_VARIANT = 0x09,
     /* from the device: the answers have bit 7 */
     MCF_DONE = 0x82,
     MCF_READ = 0x83,

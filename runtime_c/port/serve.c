@@ -20,6 +20,7 @@ static struct {
     uint32_t last_run; /* 0: none yet */
     int32_t status;
     uint8_t sequence; /* of our own requests */
+    uint8_t variant;  /* 1 + which one the next runs are of; 0: the one after init */
 } serve;
 
 /* Once: READ asks for `count` bytes of the inputs from `offset` on, WRITE tells so many of the outputs; 1 when the right
@@ -91,6 +92,7 @@ MCF_COLD static int32_t infer(const mcf_firmware_t *firmware) {
     const mcf_model_t *model = firmware->model;
     mcf_profile_begin(firmware->layer_cycles, model->layers);
     int32_t status = model->init(firmware->arena);
+    if (!status && serve.variant) status = model->set_variant(firmware->arena, serve.variant - 1u);
     if (!status) status = fetch_inputs(firmware);
     if (status) return status;
     int bands = model->input_mode == MCF_INPUT_BANDS;
@@ -183,6 +185,14 @@ MCF_COLD static void handle(const mcf_frame_t *request) {
     case MCF_TENSORS:
         send_part(request, model->tensor_bytes, request->argument,
                   4u * (model->inputs + (1u + model->output_mode) * model->outputs));
+        break;
+    case MCF_VARIANT:
+        if (request->argument >= model->variants) {
+            refuse(request);
+            break;
+        }
+        serve.variant = (uint8_t)(request->argument + 1u);
+        mcf_frame_send(MCF_VARIANT | 0x80, request->sequence, request->argument, 0, 0);
         break;
     case MCF_QUIT:
         mcf_stop(request->argument);

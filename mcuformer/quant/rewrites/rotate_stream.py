@@ -19,13 +19,23 @@ from mcuformer.quant.classes import changes_channels
 from mcuformer.quant.rewrites.edit import Rewrite
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
-_SEED = 0
+Blocks = tuple[tuple[int, int], ...]  # (channels, seed) of each; meta["stream_blocks"]
 
 
-@lru_cache(8)
-def rotation(size: int) -> NDArray[np.float64]:
+def basis(graph: Graph, size: int) -> NDArray[np.float64]:
+    """Q of a stream of `size` channels: one rotation, or one per block where meta says so."""
+    blocks: Blocks = graph.meta.get("stream_blocks", ((size, 0),))
+    q, at = np.zeros((size, size)), 0
+    for channels, seed in blocks:
+        q[at : at + channels, at : at + channels] = rotation(channels, seed)
+        at += channels
+    return q
+
+
+@lru_cache(32)
+def rotation(size: int, seed: int = 0) -> NDArray[np.float64]:
     """A fixed random orthogonal Q with 1 Q = 1 (rows are vectors)."""
-    q = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(size, size)))[0]
+    q = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
     ones = np.ones(size) / np.sqrt(size)
     mirror = ones @ q - ones
     length = float(mirror @ mirror)
@@ -50,7 +60,10 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
 
     For every connected residual stream that only linear layers and patch embeddings write, and
     only LayerNorms without gamma in front of linear layers (or linear layers themselves) read.
+    Slices of one network are rotated in blocks, which a slice takes whole (quant/slices); without
+    any blocks nothing is rotated.
     """
+    blocks: Blocks | None = graph.meta.get("stream_blocks")
     edit = Rewrite(graph)
     seen: set[str] = set()
     webs: list[Web] = []
@@ -59,7 +72,8 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
         if op.kind == "layernorm" and start not in seen:
             web = _web(edit, start)
             seen |= web.values
-            if web.ok and not web.values & {*given, *graph.inputs, *graph.outputs}:
+            fits = blocks is None or graph.type(start).shape[-1] == sum(n for n, _ in blocks)
+            if web.ok and fits and not web.values & {*given, *graph.inputs, *graph.outputs}:
                 webs.append(web)
     rotated = tuple(sorted(name for web in webs for name in web.values))
     if not graph.shapes_only:  # numbers change, and nothing else
@@ -149,7 +163,7 @@ def _rotated(edit: Rewrite, op: Op, web: Web) -> Op:
     if name in web.readers:
         data = edit.b.values[str(inputs[1])].data
         assert data is not None
-        turned = partial(_read, data)
+        turned = partial(_read, edit.graph, data)
         inputs[1] = edit.const(f"{inputs[1]}.turned", data.shape, turned)
     written = range(1, 4) if name in web.writers else range(len(inputs) * (name in web.moves))
     for i in written:
@@ -162,12 +176,12 @@ def _turn_written(edit: Rewrite, inputs: list[str | None], i: int) -> None:
     name = inputs[i]
     data = None if name is None else edit.b.values[name].data
     if data is not None:
-        inputs[i] = edit.const(f"{name}.turned", data.shape, partial(_written, data))
+        inputs[i] = edit.const(f"{name}.turned", data.shape, partial(_written, edit.graph, data))
 
 
-def _read(w: NDArray) -> NDArray:
-    return rotation(len(w)).T @ w
+def _read(graph: Graph, w: NDArray) -> NDArray:
+    return basis(graph, len(w)).T @ w
 
 
-def _written(w: NDArray) -> NDArray:
-    return w @ rotation(w.shape[-1])
+def _written(graph: Graph, w: NDArray) -> NDArray:
+    return w @ basis(graph, w.shape[-1])

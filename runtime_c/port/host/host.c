@@ -6,7 +6,7 @@
 #include "mcf_batch.h"
 #include "mcf_port.h"
 
-enum { FILES = 4 };
+enum { FILES = 5 };
 static FILE *files[FILES];
 
 int mcf_file_open(const char *name, int for_writing) {

@@ -1,0 +1,90 @@
+"""The programs of a package: one, or several over the same weights, which one chooses at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcuformer.codegen.blob import Blob, blob_of
+from mcuformer.codegen.constants import matrices, pack
+from mcuformer.memory.model import MemoryPlan
+from mcuformer.program.program import Program
+
+STATE_BYTES = 8  # of the arena, behind all plans: which program runs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """A placed program; `label` says what it is to a reader ("" where there is one)."""
+
+    program: Program
+    plan: MemoryPlan
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variants:
+    """In the order in which they are numbered; `main` is chosen after init. `kind`: the word that names
+    them in C: "width"."""
+
+    all: tuple[Variant, ...]
+    main: int = 0
+    kind: str = ""
+
+    @property
+    def several(self) -> bool:
+        return len(self.all) > 1
+
+    @property
+    def first(self) -> Variant:
+        """That of `main`."""
+        return self.all[self.main]
+
+    @property
+    def layers(self) -> int:
+        return max(len(v.program.layers) for v in self.all)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of the first region, with the state."""
+        most = max(v.plan.arenas[0].used_bytes for v in self.all)
+        return self.state_at + STATE_BYTES if self.several else most
+
+    @property
+    def state_at(self) -> int:
+        """Where in the arena the state lies."""
+        return -(-max(v.plan.arenas[0].used_bytes for v in self.all) // 8) * 8
+
+    @property
+    def arena1_bytes(self) -> int:
+        """Of the other regions."""
+        return max(sum(u.used_bytes for u in v.plan.arenas[1:]) for v in self.all)
+
+    def blob(self) -> Blob:
+        """What they share; nothing where there is one."""
+        if not self.several:
+            return Blob()
+        arrays = [
+            array
+            for v in self.all
+            for param in v.program.params.values()
+            for array in pack(param, v.program).arrays
+            if array.group_bytes
+        ]
+        return blob_of(matrices(self._widest().graph), arrays)
+
+    def _widest(self) -> Program:
+        return max((v.program for v in self.all), key=_weights)
+
+
+def one(program: Program, plan: MemoryPlan) -> Variants:
+    return Variants((Variant(program, plan),))
+
+
+def _weights(program: Program) -> int:
+    return sum(layer.weights_bytes for layer in program.layers)
+
+
+def words(variants: Variants) -> Sequence[str]:
+    """What tells the names in C of one from those of another."""
+    return [f"v{i}" if variants.several else "" for i in range(len(variants.all))]

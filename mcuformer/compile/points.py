@@ -1,0 +1,152 @@
+"""Several widths over one set of weights (`--operating-points`): planned one by one, rounded together.
+
+docs/adr/0013. Each width has a source, an integer graph, a program, a plan and evidence of its own,
+and goes through the stages like any model; `Figures.points` has them all. The package is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcuformer.codegen.variants import STATE_BYTES
+from mcuformer.compile.figures import Figures
+from mcuformer.compile.flash_room import weights_room
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.placed import placed
+from mcuformer.compile.quantise import Measured, measured
+from mcuformer.compile.source import Source, read_source
+from mcuformer.errors import Diagnostic, McuformerError, UsageError
+from mcuformer.frontend.load import imported
+from mcuformer.ir.graph import Graph
+from mcuformer.memory.model import ArenaUse, MemoryPlan
+from mcuformer.package.compiled import CompiledPackage, numbered
+from mcuformer.proof import Evidence, check_emitted
+from mcuformer.proof.reference import OnnxFile
+from mcuformer.quant.lower import outline_of
+from mcuformer.quant.policy import Mode
+from mcuformer.quant.slices import Slice, lower_together, with_blocks
+from mcuformer.quant.weight_bits import choose_bits
+from mcuformer.util.progress import Progress
+
+
+def plan_points(options: CompileOptions, progress: Progress) -> Figures:
+    """The figures of the full width, with those of all; UsageError where files are no slices of it."""
+    if options.activations == "auto":
+        raise UsageError("--activations auto measures one network", "give 8 or 16 with widths")
+    progress("reading the models")
+    sources = [read_source(replace(options, model=p.model, points=())) for p in options.points]
+    full = max(range(len(sources)), key=lambda i: sources[i].parameters)
+    names = [p.model.stem for p in options.points]
+    graphs = [imported(s.raw).replace(name=n) for s, n in zip(sources, names, strict=True)]
+    graphs, places = with_blocks(graphs, full)
+    found = [measured(s, g, True, progress) for s, g in zip(sources, graphs, strict=True)]
+    progress("rounding the weights for all widths")
+    slices = [Slice(f.graph, f.widening.stats, at) for f, at in zip(found, places, strict=True)]
+    mode: Mode = "16" if options.activations == "16" else "8"
+    bits, notes = _bits(options, found[full], mode)
+    ints = lower_together(slices, full, mode, found[full].formats, bits)
+    _check_ends(ints, names)
+    progress("scheduling")
+    points = [
+        placed(s, g, _evidence(f), STATE_BYTES)
+        for s, g, f in zip(sources, ints, found, strict=True)
+    ]
+    return _joined(options, points, full, notes)
+
+
+def _bits(
+    options: CompileOptions, full: Measured, mode: Mode
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """As for the full width alone."""
+    stats = full.widening.stats
+    pixels = [n for n, f in zip(stats.graph.inputs, full.formats, strict=True) if f is not None]
+
+    def room(constant_bytes: int) -> int | None:
+        return weights_room(options, full.source.board, constant_bytes)
+
+    outline = outline_of(stats.graph, mode, pixels)
+    chosen = choose_bits(stats, options.weight_bits, room, outline)
+    return dict(chosen.bits), chosen.notes
+
+
+def _evidence(found: Measured) -> Evidence:
+    stats = found.widening.stats
+    return Evidence(stats.graph, stats.samples, found.doubts)
+
+
+def _check_ends(graphs: Sequence[Graph], names: Sequence[str]) -> None:
+    """Inputs and outputs are the caller's: they have the same places whatever the width."""
+    ends = [_ends(g) for g in graphs]
+    for name, own in zip(names, ends, strict=True):
+        if own != ends[0]:
+            raise UsageError(
+                f"{name} takes or gives something else than {names[0]}: {own} and {ends[0]}",
+                "files of one training have the same inputs and outputs",
+            )
+
+
+def _ends(graph: Graph) -> list[str]:
+    return [str(graph.type(n)) for n in (*graph.inputs, *graph.outputs)]
+
+
+def _joined(
+    options: CompileOptions, points: Sequence[Figures], full: int, notes: Sequence[str]
+) -> Figures:
+    """The figures of the package, whose arena is the largest with the state."""
+    main, source = points[full], points[full].source
+    error = next((p.error for p in points if p.error is not None), None)
+    said = [
+        Diagnostic(severity="warning", code="weight-bits", where=None, message=n) for n in notes
+    ]
+    found = {d.message: d for p in points for d in p.diagnostics}
+    return replace(
+        main,
+        source=replace(source, options=replace(options, model=source.options.model)),
+        plan=_common(points, full),
+        points=tuple(points),
+        error=error,
+        tradeoffs=(),
+        diagnostics=(*found.values(), *said),
+    )
+
+
+def _common(points: Sequence[Figures], full: int) -> MemoryPlan:
+    """The full width's plan in an arena for all of them."""
+    plan = points[full].plan
+    used = [max(sizes) for sizes in zip(*(_used(p.plan) for p in points), strict=True)]
+    used[0] = -(-used[0] // 8) * 8 + STATE_BYTES
+    arenas = tuple(ArenaUse(a.arena, n) for a, n in zip(plan.arenas, used, strict=True))
+    return replace(plan, arenas=arenas)
+
+
+def _used(plan: MemoryPlan) -> list[int]:
+    return [use.used_bytes for use in plan.arenas]
+
+
+def checked_points(figures: Figures, package: CompiledPackage) -> Figures:
+    """The figures with what the check of each width found."""
+    points, diagnostics, main = list[Figures](), list(figures.diagnostics), None
+    for number, (label, point) in enumerate(
+        zip(figures.options.points, figures.points, strict=True)
+    ):
+        source: Source = point.source
+        file = OnnxFile(source.options.model, source.raw)
+        try:
+            found = check_emitted(
+                numbered(package, number), point.evidence, file, figures.options.accept_sqnr
+            )
+        except McuformerError as error:
+            error.message = f"width {label.label}: {error.message}"
+            error.args = (error.message,)
+            raise
+        points.append(replace(point, checked=found.checked))
+        diagnostics += [
+            d
+            if d.where is None or d.code == "unknown"
+            else replace(d, where=f"{label.label}:{d.where}")
+            for d in found.diagnostics
+        ]
+        if point.program is figures.program:
+            main = found.checked
+    return replace(figures, points=tuple(points), checked=main, diagnostics=tuple(diagnostics))
