@@ -89,3 +89,8 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Give up when the program has run this long.  [default: from the estimate, 30 or more]",
 )
+width_option = click.option(
+    "--width",
+    metavar="R",
+    help="One of the package's operating points.  [default: the full one, of validate all]",
+)

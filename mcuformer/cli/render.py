@@ -21,6 +21,7 @@ def as_text(report: Document) -> str:
         _sram(report),
         _flash(report),
         _time(report),
+        _variants(report),
         _tradeoffs(report),
         _checked(report),
     ]
@@ -133,6 +134,24 @@ def _time(report: Document) -> str:
     seconds = estimate["seconds"]
     time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
     return f"estimate {count(estimate['instructions'])} instructions, {time}"
+
+
+def _variants(report: Document) -> str:
+    """Widths over one set of weights."""
+    rows = [
+        [
+            v["label"],
+            count(v["arena_bytes"]),
+            count(v["sram_total_bytes"]),
+            count(v["macs"]),
+            count(v["instructions"]),
+            "-" if v["seconds"] is None else f"{v['seconds'] * 1000:,.1f}",
+            "-" if v["sqnr_db"] is None else f"{v['sqnr_db']:.1f}",
+        ]
+        for v in report.get("variants", ())
+    ]
+    header = ["width", "arena", "SRAM bytes", "MAC", "instructions", "ms", "dB"]
+    return table(header, rows) if rows else ""
 
 
 def _checked(report: Document) -> str:

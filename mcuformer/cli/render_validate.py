@@ -24,7 +24,8 @@ def as_text(document: dict[str, Any]) -> str:
         ["rmse", _number(found.get("rmse"), "", 5), ""],
         ["bits against the interpreter", equal, f"{exact['samples']} samples"],
     ]  # fmt: skip
-    head = f"{printable(document['model'])} for {document['board']}, run in {document['emulator']}"
+    width = f"width {document['width']}: " if "width" in document else ""
+    head = f"{width}{printable(document['model'])} for {document['board']}, run in {document['emulator']}"
     parts = [head, table(["", "", ""], rows)]
     if len(document["outputs"]) > 1:
         parts.append(_outputs(document["outputs"]))

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import ProgressLine, print_json
-from mcuformer.cli.params import directory_argument, emulator_option, json_option, timeout_option
+from mcuformer.cli.params import (
+    directory_argument,
+    emulator_option,
+    json_option,
+    timeout_option,
+    width_option,
+)
 
 
 @click.command("run")
@@ -24,6 +30,7 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 @click.option("--raw", is_flag=True, help="The input holds the firmware's own integers.")
 @emulator_option
 @timeout_option
+@width_option
 @click.option(
     "--output",
     "output_file",
@@ -34,14 +41,16 @@ from mcuformer.cli.params import directory_argument, emulator_option, json_optio
 @json_option
 def command(
     directory: str, inputs: tuple[str, ...], raw: bool, emulator: str, output_file: Path | None,
-    as_json: bool, timeout_s: float | None,
+    as_json: bool, timeout_s: float | None, width: str | None,
 ) -> None:  # fmt: skip
     """Run the compiled model in DIR on one sample."""
     from mcuformer.cli.render_run import as_text
-    from mcuformer.package.compiled import open_package
+    from mcuformer.package.compiled import open_package, variant_of
     from mcuformer.package.execution import check_output_file, run_once, save_outputs
 
     package = open_package(Path(directory))
+    if width is not None:
+        package = variant_of(package, width)
     if output_file is not None:
         check_output_file(package, output_file)
     with ProgressLine() as progress:

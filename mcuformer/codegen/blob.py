@@ -29,7 +29,7 @@ class At:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class Stretch:
     """Groups [G, group_bytes] of adjoining matrices, from byte `offset` on."""
 
     offset: int
@@ -41,7 +41,7 @@ class Blob:
     """`data`: all bytes; nothing where a program has its weights alone."""
 
     data: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Stretch, ...] = ()
 
     def find(self, array: CArray) -> At | None:
         """Where a packed matrix lies as a slice; None where it does not."""
@@ -83,7 +83,7 @@ def _joined(matrices: Sequence[CArray]) -> Blob:
     for width, same in groupby(_runs(matrices), key=lambda pair: pair[0]):
         run = [m for _, m in same]
         groups = np.concatenate([m.data.view(np.int8).reshape(-1, width[1]) for m in run])
-        runs.append(Run(offset, groups))
+        runs.append(Stretch(offset, groups))
         flat = groups.reshape(-1)
         parts.append(np.pad(flat, (0, -flat.size % CACHE_LINE)))
         offset += parts[-1].size

@@ -189,7 +189,7 @@ def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.Int
         columns = x.reshape(len(x), -1, layer.groups, ctx.shape(op.inputs[1])[2])
         apart = [columns[:, :, g].reshape(len(x), -1) for g in range(layer.groups)]
         return refine.fitted_apart(layer.w, apart, targets, bits)
-    seen = refine.Seen(ctx.trace.input_rows(op, window), targets)
+    seen = refine.Arrived(ctx.trace.input_rows(op, window), targets)
     return ctx.rounding(op.name, layer.w, layer.bias, bits, seen)
 
 

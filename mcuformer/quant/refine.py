@@ -103,25 +103,25 @@ class Rounding(Protocol):
     """How the weights of layers by name become integers, where a network is not lowered for itself."""
 
     def __call__(
-        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None
     ) -> IntWeights:
         """Of real w[K, N] per step of the input and bias (N,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Arrived:
     """What arrives at a layer, and the reals y[R, N] that it should give."""
 
     rows: InputRows
     y: NDArray
 
 
-def alone(name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None) -> IntWeights:
+def alone(name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None) -> IntWeights:
     """For this network by itself."""
     return plain(w, bias, bits) if seen is None else fitted(w, seen.rows, seen.y, bits)
 
 
-def taken(w: NDArray, scale: NDArray, bias: NDArray, seen: Seen | None) -> IntWeights:
+def taken(w: NDArray, scale: NDArray, bias: NDArray, seen: Arrived | None) -> IntWeights:
     """Integers w[K, N] as they are, with the bias that suits what was seen."""
     if seen is not None:
         bias = seen.y.mean(axis=0, dtype=np.float64) - seen.rows.mean @ (w * scale)

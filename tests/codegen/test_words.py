@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcuformer.codegen.constants import WORDS_PER_LINE, Constants, CWords, outside, words
+from mcuformer.codegen.constants import WORDS_PER_LINE, CWords, outside, words
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "<i4", ">i4"])
@@ -28,6 +28,6 @@ def test_the_largest_constants_go_with_the_weights(room: int, moved: str) -> Non
     """Where the internal flash has no room for all of them; weights lie there in any case."""
     sizes = (("w", 500, "weights"), ("a", 30, "const"), ("b", 10, "const"), ("c", 30, "const"))
     arrays = tuple(array(*row) for row in sizes)
-    found = outside(Constants(arrays, (), {}, {}, 570), room)
+    found = outside(arrays, room)
     assert len(found) == 1 + len(moved) and "w" in found
     assert sum(a.size_bytes for a in arrays if a.name not in found) <= room

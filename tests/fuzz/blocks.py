@@ -47,9 +47,9 @@ def excited(d: Draw, x: str) -> str | None:
     if not small(wide, h, w) or wide * wide > MOST_WEIGHTS:
         return None
     x = _excite(d, x) if d.chance(70) else x
-    y = d.node("Relu", [_pointwise(d, x, wide)], (1, wide, h, w))
+    y = d.node("Relu", [pointwise(d, x, wide)], (1, wide, h, w))
     y = _excite(d, y) if d.chance(40) else y
-    y = _depthwise(d, y, side, d.one_of((1, 1, 2)))
+    y = depthwise(d, y, side, d.one_of((1, 1, 2)))
     y = d.node("HardSwish", [y], d.shapes[y]) if d.chance(70) else y
     return _excite(d, y)
 
@@ -57,5 +57,5 @@ def excited(d: Draw, x: str) -> str | None:
 def _excite(d: Draw, x: str) -> str:
     c = d.shapes[x][1]
     mean = d.node("GlobalAveragePool", [x], (1, c, 1, 1))
-    gate = d.node("Sigmoid", [_pointwise(d, mean, c)], (1, c, 1, 1))
+    gate = d.node("Sigmoid", [pointwise(d, mean, c)], (1, c, 1, 1))
     return d.node("Mul", [x, gate], d.shapes[x])

@@ -19,12 +19,12 @@ from mcuformer.quant.classes import changes_channels
 from mcuformer.quant.rewrites.edit import Rewrite
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 
-Blocks = tuple[tuple[int, int], ...]  # (channels, seed) of each; meta["stream_blocks"]
+StreamBlocks = tuple[tuple[int, int], ...]  # (channels, seed) of each; meta["stream_blocks"]
 
 
 def basis(graph: Graph, size: int) -> NDArray[np.float64]:
     """Q of a stream of `size` channels: one rotation, or one per block where meta says so."""
-    blocks: Blocks = graph.meta.get("stream_blocks", ((size, 0),))
+    blocks: StreamBlocks = graph.meta.get("stream_blocks", ((size, 0),))
     q, at = np.zeros((size, size)), 0
     for channels, seed in blocks:
         q[at : at + channels, at : at + channels] = rotation(channels, seed)
@@ -63,7 +63,7 @@ def rotate_stream(graph: Graph, given: Collection[str] = ()) -> Graph:
     Slices of one network are rotated in blocks, which a slice takes whole (quant/slices); without
     any blocks nothing is rotated.
     """
-    blocks: Blocks | None = graph.meta.get("stream_blocks")
+    blocks: StreamBlocks | None = graph.meta.get("stream_blocks")
     edit = Rewrite(graph)
     seen: set[str] = set()
     webs: list[Web] = []

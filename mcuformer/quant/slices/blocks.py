@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from mcuformer.ir.graph import Graph
 from mcuformer.quant.rewrites import prepare
-from mcuformer.quant.rewrites.rotate_stream import Blocks
-from mcuformer.quant.slices.match import Places, places_of, stacks_of
+from mcuformer.quant.rewrites.rotate_stream import StreamBlocks
+from mcuformer.quant.slices.match import SlicePlaces, places_of, stacks_of
 
 Interval = tuple[int, int]
 
 
-def with_blocks(graphs: Sequence[Graph], full: int) -> tuple[list[Graph], list[Places]]:
+def with_blocks(graphs: Sequence[Graph], full: int) -> tuple[list[Graph], list[SlicePlaces]]:
     """The canonical `graphs` with meta["stream_blocks"], and where the layers of each lie in those
     of the `full`-th; UsageError where they are no slices of it."""
     plain = [prepare(_with(g, ())) for g in graphs]
@@ -22,11 +22,11 @@ def with_blocks(graphs: Sequence[Graph], full: int) -> tuple[list[Graph], list[P
     return [_with(g, b) for g, b in zip(graphs, _blocks(intervals), strict=True)], places
 
 
-def _with(graph: Graph, blocks: Blocks) -> Graph:
+def _with(graph: Graph, blocks: StreamBlocks) -> Graph:
     return graph.replace(meta={**graph.meta, "stream_blocks": blocks})
 
 
-def _interval(graph: Graph, places: Places) -> Interval | None:
+def _interval(graph: Graph, places: SlicePlaces) -> Interval | None:
     """The channels of the full stream that a width has: what its writers write; None where these
     disagree."""
     writers = [
@@ -40,7 +40,7 @@ def _interval(graph: Graph, places: Places) -> Interval | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _blocks(intervals: Sequence[Interval | None]) -> list[Blocks]:
+def _blocks(intervals: Sequence[Interval | None]) -> list[StreamBlocks]:
     """Per width; the seed of a block is its first channel in the full stream."""
     known = [i for i in intervals if i is not None]
     if len(known) < len(intervals):

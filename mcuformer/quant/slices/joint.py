@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.quant.gptq import feedback, gptq, round_weights, searched, weight_scale
-from mcuformer.quant.refine import IntWeights, Seen, alone, taken
-from mcuformer.quant.slices.match import Placed, Places
+from mcuformer.quant.refine import Arrived, IntWeights, alone, taken
+from mcuformer.quant.slices.match import Placed, SlicePlaces
 
 _SPARE = 2.0  # times the least step of a row at which its bias fits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class WidthShare:
     """What one width knows of a stack: where its rows and columns lie, `steps` of its outputs per step
     of the profile [N], the moments xx[K, K] of its integer inputs (None: no data), and its biases."""
 
@@ -46,11 +46,11 @@ class Part:
 class Recorder:
     """A Rounding for one width alone, which keeps what `joint` has to know of each layer."""
 
-    places: Places
+    places: SlicePlaces
     seen: dict[str, tuple[NDArray | None, NDArray, NDArray]] = field(default_factory=dict)
 
     def __call__(
-        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None
     ) -> IntWeights:
         found = alone(name, w, bias, bits, seen)
         self.seen[name] = None if seen is None else seen.rows.seen, found.bias, w
@@ -69,12 +69,12 @@ class Codes:
 class Taker:
     """A Rounding for one width, with its slices of what all have in common. `steps` [N] by layer."""
 
-    places: Places
+    places: SlicePlaces
     codes: Sequence[Codes]
     steps: dict[str, NDArray]
 
     def __call__(
-        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None
     ) -> IntWeights:
         place, codes = self.places[name], self.codes[self.places[name].stack]
         rows = slice(place.row, place.row + w.shape[1])
@@ -82,7 +82,7 @@ class Taker:
         return taken(own, codes.scale[rows] * self.steps[name], bias, seen)
 
 
-def round_jointly(w: NDArray, parts: Sequence[Part], bits: int, unit: int) -> Codes:
+def round_jointly(w: NDArray, parts: Sequence[WidthShare], bits: int, unit: int) -> Codes:
     """Of w[K, N] per step of the profile. `unit`: what an integer counts in the kernel's sums."""
     codes, scales = np.zeros_like(w), np.ones(w.shape[1])
     least = _least(w.shape[1], parts, unit)
@@ -101,7 +101,7 @@ def round_jointly(w: NDArray, parts: Sequence[Part], bits: int, unit: int) -> Co
     return Codes(codes, scales)
 
 
-def _least(count: int, parts: Sequence[Part], unit: int) -> NDArray[np.float64]:
+def _least(count: int, parts: Sequence[WidthShare], unit: int) -> NDArray[np.float64]:
     """Of each row's scale, so that the biases of all widths fit (lower_linear's `_rounded`)."""
     least = np.zeros(count)
     for part in parts:
@@ -110,7 +110,9 @@ def _least(count: int, parts: Sequence[Part], unit: int) -> NDArray[np.float64]:
     return least
 
 
-def _classes(count: int, parts: Sequence[Part]) -> Iterator[tuple[NDArray[np.intp], list[Part]]]:
+def _classes(
+    count: int, parts: Sequence[WidthShare]
+) -> Iterator[tuple[NDArray[np.intp], list[WidthShare]]]:
     """Rows that take part in the same widths, and these."""
     takes = np.zeros((count, len(parts)), bool)
     for i, part in enumerate(parts):
@@ -120,7 +122,7 @@ def _classes(count: int, parts: Sequence[Part]) -> Iterator[tuple[NDArray[np.int
         yield rows, [part for part, own in zip(parts, which, strict=True) if own]
 
 
-def _moments(w: NDArray, parts: Sequence[Part]) -> NDArray[np.float64] | None:
+def _moments(w: NDArray, parts: Sequence[WidthShare]) -> NDArray[np.float64] | None:
     total = np.zeros((len(w), len(w)))
     for part in parts:
         if part.xx is None:

@@ -36,7 +36,7 @@ class Placed:
     factor: NDArray[np.float64]
 
 
-Places = Mapping[str, Placed]  # by operation
+SlicePlaces = Mapping[str, Placed]  # by operation
 
 
 def stacks_of(graph: Graph) -> list[list[Op]]:
@@ -56,7 +56,7 @@ def matrix(graph: Graph, ops: Sequence[Op]) -> NDArray[np.float64]:
     return np.concatenate(flat, axis=1).astype(np.float64)
 
 
-def places_of(full: Graph, narrow: Graph) -> Places:
+def places_of(full: Graph, narrow: Graph) -> SlicePlaces:
     """Where each layer of `narrow` lies in `full`; both prepared (quant/rewrites) and not rotated.
 
     UsageError where one is no slice.

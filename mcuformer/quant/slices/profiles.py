@@ -17,7 +17,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.attention_grids import is_direct
-from mcuformer.quant.slices.match import Places, stacks_of
+from mcuformer.quant.slices.match import SlicePlaces, stacks_of
 from mcuformer.util.names import printable
 
 
@@ -27,7 +27,7 @@ class Width:
 
     graph: Graph
     plan: Assignment
-    places: Places
+    places: SlicePlaces
 
 
 def share_profiles(widths: Sequence[Width], full: int) -> list[NDArray[np.float64]]:

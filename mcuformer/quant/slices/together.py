@@ -15,9 +15,10 @@ from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.lower import lower_by_plan, ready
 from mcuformer.quant.lower_linear import UNITS
 from mcuformer.quant.policy import Mode
-from mcuformer.quant.slices.joint import Codes, Part, Recorder, Taker, round_jointly, steps_of
-from mcuformer.quant.slices.match import Places, matrix, stacks_of
+from mcuformer.quant.slices.joint import Codes, Recorder, Taker, WidthShare, round_jointly, steps_of
+from mcuformer.quant.slices.match import SlicePlaces, matrix, stacks_of
 from mcuformer.quant.slices.profiles import Width, share_profiles
+from mcuformer.quant.slices.tables import snap_tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +27,7 @@ class Slice:
 
     graph: Graph
     stats: CalibrationStats
-    places: Places
+    places: SlicePlaces
 
 
 def lower_together(
@@ -41,6 +42,8 @@ def lower_together(
     stats = [ready(s.stats, formats) for s in slices]
     plans = [assign(s, activations, formats) for s in stats]
     widths = [Width(s.graph, p, one.places) for s, p, one in zip(stats, plans, slices, strict=True)]
+    for width in widths:
+        snap_tables(width.graph, width.plan)
     profiles = share_profiles(widths, full)
     named = [_bits(w.graph, widths[full].graph, bits) for w in widths]
     recorders = [Recorder(w.places) for w in widths]
@@ -106,10 +109,10 @@ def _codes(
 
 def _part(
     width: Width, ops: Sequence[Op], recorder: Recorder, steps: Mapping[str, NDArray]
-) -> Part:
+) -> WidthShare:
     place = width.places[ops[0].name]
     xx, _, w = recorder.seen[ops[-1].name]  # of all rows: a query may be asked of one alone
-    return Part(
+    return WidthShare(
         place.row,
         place.column,
         np.concatenate([steps[op.name] for op in ops]),

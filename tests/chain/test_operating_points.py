@@ -1,0 +1,133 @@
+"""Widths over one blob: interpreter == host C (sanitized) == Unicorn, each equal to itself compiled alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from util_slimmable import Slimmable, slimmable_data, slimmable_files
+
+from mcuformer.cli import invoke
+from mcuformer.codegen.package import write_package
+from mcuformer.compile.emitted import written
+from mcuformer.compile.options import CompileOptions, Point
+from mcuformer.compile.points import plan_points
+from mcuformer.memory.check import check
+from mcuformer.memory.simulate import simulate
+from mcuformer.operators.interpreter import run_int
+from mcuformer.package.compiled import numbered, open_package, variant_of
+from mcuformer.package.execution import Executor
+from mcuformer.targets import host_runner
+
+LABELS = ("0.25", "0.5", "0.75", "1")
+CASES = (
+    (Slimmable(), "balanced", "8"),
+    (Slimmable(blocks=2, pool="token", seed=1), "speed", "8"),
+    (Slimmable(width=48, heads=3, seed=2), "ram", "4"),
+)
+
+
+def options(folder: Path, net: Slimmable, **choices: object) -> CompileOptions:
+    files = slimmable_files(folder, net)
+    return CompileOptions(
+        model=files[-1],
+        board="stm32f746",
+        calibration=slimmable_data(folder / "data.npz"),
+        points=tuple(map(Point, LABELS, files)),
+        **choices,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(("net", "optimize", "weight_bits"), CASES)
+def test_every_width_is_its_own_graph(
+    tmp_path: Path, net: Slimmable, optimize: str, weight_bits: str
+) -> None:
+    made = plan_points(
+        options(tmp_path, net, optimize=optimize, weight_bits=weight_bits), lambda *_: None
+    )
+    rng = np.random.default_rng(0)
+    for point in made.points:
+        check(point.program, point.plan)
+        simulate(point.program, point.plan)
+    package = tmp_path / "package"
+    package.mkdir()
+    written(made, package)
+    program = host_runner.build_host(package, sanitize=True, build=tmp_path / "objects")
+    for number, point in enumerate(made.points):
+        graph = point.graph
+        x = rng.integers(0, 256, graph.type(graph.inputs[0]).shape).astype(np.uint8)
+        wanted = run_int(graph, (x,))[graph.outputs[0]].tobytes()
+        together = host_runner.run(program, [x.tobytes()], variant=number)
+        assert together.inferences[0].output == wanted
+        alone = tmp_path / f"alone{number}"
+        alone.mkdir()
+        write_package(alone, point.program, point.plan, point.board)
+        single = host_runner.build_host(alone, build=tmp_path / "objects")
+        assert host_runner.run(single, [x.tobytes()]).inferences[0].output == wanted
+
+
+def test_compile_run_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slimmable_files(tmp_path, Slimmable())
+    data = slimmable_data(tmp_path / "data.npz")
+    package = tmp_path / "package"
+    args = ["compile", str(tmp_path), "--operating-points", ",".join(LABELS), "--board", "stm32f746",
+            "--calibration", str(data), "-o", str(package), "--accept-sqnr", "0"]  # fmt: skip
+    assert invoke(args) == 0
+    assert "instructions" in capsys.readouterr().out
+    report = json.loads((package / "report.json").read_text())
+    rows = report["variants"]
+    assert [row["label"] for row in rows] == list(LABELS)
+    assert report["memory"]["arena_bytes"] == max(row["arena_bytes"] for row in rows) + 8
+    costs = [row["instructions"] for row in rows]
+    assert costs == sorted(costs)
+    opened = open_package(package)
+    x = np.random.default_rng(2).integers(0, 256, (8, 8, 1)).astype(np.uint8)
+    for number, label in enumerate(LABELS):
+        own = variant_of(opened, label)
+        assert own.variant == number
+        wanted = run_int(own.graph, (x[None],))[own.graph.outputs[0]].tobytes()
+        for emulator in ("unicorn", "host"):
+            with Executor(own, emulator) as executor:
+                assert executor.run([x.tobytes()]).inferences[0].output == wanted
+    full = run_int(numbered(opened, 3).graph, (x[None],))
+    with Executor(opened, "unicorn") as executor:
+        got = executor.run([x.tobytes()]).inferences[0].output
+    assert got == full[opened.graph.outputs[0]].tobytes()
+    assert (
+        invoke(["validate", str(package), "--data", str(data), "--emulator", "host", "--json"]) == 0
+    )
+    widths = json.loads(capsys.readouterr().out)["widths"]
+    assert [w["width"] for w in widths] == list(LABELS)
+    assert all(w["bit_exact"]["equal"] for w in widths)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    (
+        (["--operating-points", "0.5"], "two or more"),
+        (["--operating-points", "0.5,2"], "'2' is no width"),
+        (["--operating-points", "0.5,0.75,1"], "2 files for 3"),
+        ([], "one model at a time"),
+    ),
+)
+def test_bad_points(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    files = slimmable_files(tmp_path, Slimmable(), (0.5, 1))
+    args = ["compile", *map(str, files), "--board", "host", "-o", str(tmp_path / "out"), *change]
+    assert invoke(args) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_networks_are_no_slices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").mkdir()
+    ours = slimmable_files(tmp_path, Slimmable(), (0.5, 1))
+    theirs = slimmable_files(tmp_path / "other", Slimmable(seed=9), (0.5, 1))
+    data = slimmable_data(tmp_path / "data.npz")
+    args = ["compile", str(ours[0]), str(theirs[1]), "--operating-points", "0.5,1", "--board", "host",
+            "--calibration", str(data), "-o", str(tmp_path / "out")]  # fmt: skip
+    assert invoke(args) == 2
+    assert "is no slice" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
