@@ -31,6 +31,7 @@ from mcuformer.util.names import printable
 COMMANDS: Mapping[str, str] = {
     "search": "Find a network within the chip's limits; train, compile and check it.",
     "train": "Train one network, or continue.",
+    "adapt": "Train few numbers per task on a frozen network.",
     "export": "Write a trained network as ONNX.",
     "compile": "Compile an ONNX model to C, firmware and a report.",
     "analyze": "Print the figures of compile with no toolchain and no data.",

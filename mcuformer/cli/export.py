@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mcuformer.errors import UsageError
+
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
@@ -18,13 +20,35 @@ import click
     metavar="X.npz",
     help="Also write training images for compile --calibration.",
 )
+@click.option(
+    "--test",
+    type=click.Path(path_type=Path),
+    metavar="X.npz",
+    help="Of `adapt`: also write test images and their classes for validate --data.",
+)
+@click.option("--fold", is_flag=True, help="Of `adapt`: adapters go into the layers behind them.")
 @click.option("--dynamo", is_flag=True, help="torch's newer exporter (needs onnxscript).")
-def command(directory: Path, output: Path, calibration: Path | None, dynamo: bool) -> None:
-    """Write the network that `train` left in DIR as ONNX, mean and std in its metadata."""
+def command(
+    directory: Path,
+    output: Path,
+    calibration: Path | None,
+    test: Path | None,
+    fold: bool,
+    dynamo: bool,
+) -> None:
+    """Write the network that `train` or `adapt` left in DIR as ONNX, mean and std in its metadata."""
     from mcuformer.cli.need_torch import need_torch
 
     need_torch()
+    from mcuformer.search.adapt import ADAPTATION, export_adapted
     from mcuformer.search.train_one import export_one
 
-    export_one(directory, output, calibration, dynamo)
+    if (directory / ADAPTATION).is_file():
+        export_adapted(directory, output, calibration, test, dynamo, fold)
+    elif fold or test:
+        raise UsageError(
+            f"{directory} holds no adaptation", "--fold and --test go with NAME of mcuformer adapt"
+        )
+    else:
+        export_one(directory, output, calibration, dynamo)
     print(f"written to {output}")

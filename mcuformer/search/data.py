@@ -75,7 +75,8 @@ class Data:
 
 
 def load(spec: str, seed: int = 0) -> Data:
-    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size]; validation is cut off."""
+    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size], or the luminance of one of
+    them as grey:...; validation is cut off."""
     source, classes, mirror = _source(spec)
     whole = source("train")
     held = stratified(whole.y, VALIDATION_SHARE, seed)
@@ -113,6 +114,9 @@ _Source = Callable[[str], Images]
 def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
     """How to read a part, the classes, and whether mirroring keeps them."""
     kind, _, rest = spec.partition(":")
+    if kind == "grey":
+        coloured, names, mirror = _source(rest)
+        return lambda part: _grey_images(coloured(part)), names, mirror
     if kind == "digits" and not rest:
         return _digits, _DIGITS, False
     if kind == "fashion-mnist":
@@ -134,8 +138,20 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
         pixels = int(size) if size else 32 if kind == "cifar10" else 64
         return lambda part: _folder(root / part, names, pixels), names, True
     raise UsageError(
-        f"unknown data {spec}", "digits, fashion-mnist, cifar10:PATH or imagefolder:PATH[,size]"
+        f"unknown data {spec}",
+        "digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size], or grey: and one of them",
     )
+
+
+def grey(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB [N, 3, H, W] as luminance (ITU-R BT.601) [N, 1, H, W]."""
+    weights = np.array([299, 587, 114], np.uint32)[:, None, None]
+    parts = [(p * weights).sum(axis=1, dtype=np.uint32) for p in np.array_split(x, 64)]
+    return ((np.concatenate(parts) + 500) // 1000).astype(np.uint8)[:, None]
+
+
+def _grey_images(images: Images) -> Images:
+    return images if images.x.shape[1] == 1 else Images(grey(images.x), images.y)
 
 
 def _digits(part: str) -> Images:

@@ -1,0 +1,188 @@
+"""`adapt`: one frozen network, a few trained numbers per task; and what `export` reads of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mcuformer.errors import UsageError
+from mcuformer.files.atomic import atomic_file
+from mcuformer.files.kept import making_sense_of, read_json
+from mcuformer.search import data as sources
+from mcuformer.search.adapters import Adapted, folded, with_head
+from mcuformer.search.backbone import Backbone, load_backbone
+from mcuformer.search.checkpoint import load_finished, weights_sha256
+from mcuformer.search.data import Data
+from mcuformer.search.finish import calibration, export
+from mcuformer.search.fitted import fitted, fitted_images
+from mcuformer.search.net import Network
+from mcuformer.search.train import Recipe, Trainer, accuracy
+
+ADAPTATION = "adapt.json"
+_WHAT = "not what mcuformer adapt writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`full`: all weights are trained, for comparison; `rank` and `attention_only` say nothing then."""
+
+    rank: int = 16
+    attention_only: bool = False
+    full: bool = False
+
+
+def adapt(
+    base: Path,
+    tasks: Mapping[str, str],
+    output: Path,
+    method: Method,
+    recipe: Recipe,
+    threads: int,
+    until: int | None,
+    say: Callable[..., None],
+) -> list[dict[str, Any]]:
+    """Each task of {name: data} by itself into `output`/name, so that others change nothing of it."""
+    torch.set_num_threads(threads)
+    backbone = load_backbone(base)
+    if method.rank >= backbone.network.arch.dim:
+        raise UsageError(
+            f"rank {method.rank} is no less than the network's width {backbone.network.arch.dim}",
+            "16 is enough for most tasks",
+        )
+    return [
+        _adapt_one(base, backbone, name, spec, output / name, method, recipe, until, say)
+        for name, spec in tasks.items()
+    ]
+
+
+def _adapt_one(
+    base: Path, backbone: Backbone, name: str, spec: str, directory: Path, method: Method,
+    recipe: Recipe, until: int | None, say: Callable[..., None],
+) -> dict[str, Any]:  # fmt: skip
+    asked = {
+        "base_sha256": weights_sha256(backbone.network),
+        "data": spec,
+        "recipe": asdict(recipe),
+        **asdict(method),
+    }
+    _refuse_another(directory, asked)
+    data = _data_of(spec, recipe.seed, backbone)
+    model = task_model(backbone, len(data.classes), method, recipe.seed)
+    network = model.network if isinstance(model, Adapted) else model
+    assert isinstance(network, Network)
+    trainer = Trainer(model, data, recipe, directory)
+
+    def report(done: int, total: int, loss: float, more: object) -> None:
+        say(f"adapting to {name} (loss {loss:.3f})", done, total)
+
+    place = os.path.relpath(base.resolve(), directory.resolve())  # both may be moved together
+    document = {"task": name, "base": place, **asked, "classes": list(data.classes)}
+    _write(directory, document)
+    trainer.run(report, until)
+    whole, head = (
+        backbone.network.arch.parameters,
+        sum(p.numel() for p in network.head.parameters()),
+    )
+    trained = sum(p.numel() for p in model.parameters())
+    document |= {
+        "epochs": trainer.finished,
+        "backbone": whole,
+        "trained": trained,
+        "head": head,
+        "share": round(100 * trained / whole, 3),
+        "validation": accuracy(network.eval(), data, data.validation, trainer.device),
+        "weights_sha256": weights_sha256(model),
+    }
+    _write(directory, document)
+    return document
+
+
+def task_model(backbone: Backbone, classes: int, method: Method, seed: int) -> nn.Module:
+    """Before its training; every draw comes from `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    if method.full:
+        return with_head(deepcopy(backbone.network), classes, generator)
+    return Adapted(backbone.network, classes, method.rank, method.attention_only, generator)
+
+
+def adapted_network(directory: Path) -> tuple[Network, Data]:
+    """What `adapt` left in `directory`: the network with its adapters, and the data as it takes them."""
+    info = read_json(directory / ADAPTATION, dict, "adapt again", _WHAT)
+    with making_sense_of(directory / ADAPTATION, "adapt again", _WHAT):
+        base = Path(os.path.normpath(directory.resolve() / str(info["base"])))
+        method = Method(*(info[n] for n in ("rank", "attention_only", "full")))
+        classes, seed, spec = len(info["classes"]), int(info["recipe"]["seed"]), str(info["data"])
+        wanted = str(info["base_sha256"])
+    backbone = load_backbone(base)
+    if weights_sha256(backbone.network) != wanted:
+        raise UsageError(
+            f"{base} is not the network that {directory} was adapted from",
+            "bring its weights back, or adapt again",
+        )
+    model = task_model(backbone, classes, method, seed)
+    load_finished(model, directory / "last.pt")
+    network = model.network if isinstance(model, Adapted) else model
+    assert isinstance(network, Network)
+    return network.eval(), _data_of(spec, seed, backbone)
+
+
+def export_adapted(
+    directory: Path,
+    model: Path,
+    calibrate: Path | None,
+    test: Path | None,
+    dynamo: bool,
+    fold: bool,
+) -> None:
+    """ONNX with the adapters beside the layers, or with `fold` inside of them: the backbone's own nodes.
+
+    `calibrate`, `test`: .npz of training images, and of test images with their classes.
+    """
+    network, data = adapted_network(directory)
+    export(folded(network) if fold else network, data, model, dynamo)
+    if calibrate is not None:
+        calibration(data, calibrate)
+    if test is not None:
+        info = read_json(directory / ADAPTATION, dict, "adapt again", _WHAT)
+        images = fitted_images(sources.load_test(str(info["data"])), network.arch.image)
+        np.savez_compressed(test, x=images.x, y=images.y, classes=np.array(data.classes))
+
+
+def _data_of(spec: str, seed: int, backbone: Backbone) -> Data:
+    data = sources.load(spec, seed)
+    return fitted(data, backbone.network.arch.image, backbone.mean, backbone.std)
+
+
+def _refuse_another(directory: Path, asked: dict[str, Any]) -> None:
+    """A folder holds one adaptation."""
+    path = directory / ADAPTATION
+    if not path.is_file():
+        return
+    kept = read_json(path, dict, "remove the folder", _WHAT)
+    other = [key for key, value in asked.items() if kept.get(key) != value]
+    if other:
+        raise UsageError(
+            f"{directory} holds an adaptation of another {' and '.join(other)}",
+            "choose another -o, or give what that one was given",
+        )
+
+
+def _write(directory: Path, document: dict[str, Any]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic_file(directory / ADAPTATION) as part:
+        part.write_text(json.dumps(document, indent=1))
+
+
+def recipe_of(epochs: int, batch: int, lr: float, protocol: str, seed: int) -> Recipe:
+    """The paper's: AdamW, no decay, a tenth of the epochs to warm up, then a cosine."""
+    plain = Recipe(epochs=epochs, batch=batch, lr=lr, protocol=protocol, seed=seed)
+    return replace(plain, weight_decay=0.0, warmup_epochs=epochs / 10)

@@ -1,0 +1,65 @@
+"""What is adapted: the trained network of a folder, with the normalisation of its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from mcuformer.errors import UsageError
+from mcuformer.files.kept import making_sense_of, read_json
+from mcuformer.search.arch import Arch
+from mcuformer.search.checkpoint import load_finished
+from mcuformer.search.net import Network
+from mcuformer.search.products import MODEL
+from mcuformer.search.teacher import INFO, trained_network
+
+SEARCH = "search.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backbone:
+    """`mean` and `std` per channel over 0..1, as the network was trained with."""
+
+    network: Network
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def load_backbone(directory: Path) -> Backbone:
+    """Of a finished `train`, or what a `search` found, before any training with rounding."""
+    if (directory / INFO).is_file():
+        network, info = trained_network(directory)
+        with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
+            return Backbone(network, _numbers(info["mean"]), _numbers(info["std"]))
+    if (directory / SEARCH).is_file():
+        return _found(directory)
+    raise UsageError(
+        f"{directory} holds no network", "give the folder of a finished mcuformer train or search"
+    )
+
+
+def _found(directory: Path) -> Backbone:
+    network: Network = read_json(
+        directory / SEARCH,
+        lambda table: Network(Arch.from_dict(table["arch"])),
+        "restore the file, or search again",
+        "not what mcuformer search writes",
+    )
+    load_finished(network, directory / f"finetune-{network.arch.key()}" / "last.pt")
+    model = directory / MODEL
+    if not model.is_file():
+        raise UsageError(
+            f"{model} does not exist, whose metadata has mean and std",
+            "search again: it is made anew",
+        )
+    with making_sense_of(model, "search again: it is made anew"):
+        notes = {p.key: p.value for p in onnx.load(model).metadata_props}
+        mean, std = (_numbers(notes[f"mcuformer.{n}"].split(",")) for n in ("mean", "std"))
+    return Backbone(network.eval(), mean, std)
+
+
+def _numbers(values: list[Any]) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)

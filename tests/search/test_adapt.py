@@ -1,0 +1,188 @@
+"""ARC: what is trained, what stays, how it goes on, and that folding gives the plain network back."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+
+from click.testing import CliRunner
+from test_train import small_data
+
+from mcuformer.cli import cli
+from mcuformer.cli import export as export_command
+from mcuformer.cli.adapt import parse_tasks
+from mcuformer.errors import UsageError
+from mcuformer.search import data as sources
+from mcuformer.search.adapt import Method, adapt, adapted_network, export_adapted, recipe_of
+from mcuformer.search.adapters import Adapted, adapters_of, folded
+from mcuformer.search.backbone import load_backbone
+from mcuformer.search.data import Data, Images
+from mcuformer.search.finish import export
+from mcuformer.search.fitted import fitted
+from mcuformer.search.net import Network, initialise
+from mcuformer.search.space import load_space
+from mcuformer.search.train import Recipe
+from mcuformer.search.train_one import train_one
+
+ARCH = replace(
+    load_space("tiny").with_choices(patch=(8,)).smallest(), dim=32, hidden=(48, 64), heads=2
+)
+CASES = {
+    "dense": {},
+    "low rank": {"rank_qkv": 0.5, "rank_fc1": 0.25},
+    "class token": {"pool": "cls"},
+}
+
+
+def drawn(case, attention_only=False):
+    """An adapted network none of whose numbers is what it starts as."""
+    base, generator = Network(replace(ARCH, **CASES[case])), torch.Generator().manual_seed(0)
+    initialise(base, generator)
+    stir(base, generator)  # equal tensors would be shared by nodes of their own
+    model = Adapted(base.eval(), 7, 6, attention_only, generator)
+    stir(model, generator)
+    return base, model.eval()
+
+
+@torch.no_grad()
+def stir(module, generator):
+    for p in module.parameters():
+        p.add_(0.05 * torch.randn(p.shape, generator=generator))
+
+
+@pytest.mark.parametrize("attention_only", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_folding_changes_nothing_but_the_nodes(tmp_path, case, attention_only):
+    base, model = drawn(case, attention_only)
+    x = torch.randn(8, 1, 24, 24, generator=torch.Generator().manual_seed(1))
+    plain = folded(model.network)
+    with torch.no_grad():
+        assert (model(x) - plain(x)).abs().max() < 1e-5
+        assert (model(x) - base(x)[:, :7]).abs().max() > 1e-2
+    data = small_data(16)
+    for name, network in (("base", base), ("folded", plain), ("beside", model.network)):
+        export(network, data, tmp_path / f"{name}.onnx")
+    nodes = {
+        p.stem: Counter(n.op_type for n in onnx.load(p).graph.node) for p in tmp_path.glob("*.onnx")
+    }
+    assert nodes["folded"] == nodes["base"]
+    assert nodes["beside"] != nodes["base"]
+
+
+def test_a_matrix_is_shared_by_all_blocks_and_nothing_else_is_trained():
+    _, model = drawn("dense")
+    assert len({id(a.down) for a in adapters_of(model.network)}) == 2
+    dim, rank, depth = ARCH.dim, 6, ARCH.depth
+    assert model.trained == 2 * dim * rank + 2 * depth * (rank + dim) + 7 * (dim + 1)
+    before = {n: p.clone() for n, p in model.network.named_parameters()}
+    model.train()
+    assert not model.network.norm.training and all(a.training for a in adapters_of(model.network))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    model(torch.randn(4, 1, 24, 24)).square().sum().backward()
+    optimizer.step()
+    moved = {n for n, p in model.network.named_parameters() if not torch.equal(p, before[n])}
+    assert moved and all("adapter" in n or "head" in n for n in moved)
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "load", lambda spec, seed=0: small_data(64))
+    monkeypatch.setattr(sources, "load_test", lambda spec: small_data(20).validation)
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps(ARCH.as_dict()))
+    train_one(arch, "small", tmp_path / "base", Recipe(epochs=1, batch=32), 1, None, quiet)
+    return tmp_path / "base"
+
+
+def quiet(*_):
+    pass
+
+
+def asked(epochs=2):
+    return recipe_of(epochs, 32, 1e-2, "none", 0)
+
+
+def test_stopped_and_resumed_equals_unbroken(base, tmp_path):
+    tasks, method = {"a": "small", "b": "small"}, Method(rank=4)
+    whole = adapt(base, tasks, tmp_path / "one", method, asked(), 1, None, quiet)
+    adapt(base, tasks, tmp_path / "two", method, asked(), 1, 1, quiet)
+    resumed = adapt(base, tasks, tmp_path / "two", method, asked(), 1, None, quiet)
+    alone = adapt(base, {"b": "small"}, tmp_path / "three", method, asked(), 1, None, quiet)
+    shas = [[d["weights_sha256"] for d in found] for found in (whole, resumed, alone)]
+    assert shas[0] == shas[1] and shas[2] == shas[0][1:]
+    assert whole[0]["trained"] < 0.2 * whole[0]["backbone"]
+    assert (tmp_path / "one/a/last.pt").stat().st_size < 60_000  # the backbone is not in it
+
+
+def test_what_was_adapted_otherwise_is_refused(base, tmp_path):
+    adapt(base, {"a": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    with pytest.raises(UsageError, match="another rank"):
+        adapt(base, {"a": "small"}, tmp_path, Method(rank=6), asked(1), 1, None, quiet)
+    with pytest.raises(UsageError, match="no less than the network's width"):
+        adapt(base, {"c": "small"}, tmp_path, Method(rank=32), asked(1), 1, None, quiet)
+    train_one(base.parent / "arch.json", "small", base, Recipe(epochs=1, batch=32), 1, None, quiet)
+    info = json.loads((tmp_path / "a/adapt.json").read_text())
+    (tmp_path / "a/adapt.json").write_text(json.dumps(info | {"base_sha256": "0" * 64}))
+    with pytest.raises(UsageError, match="is not the network"):
+        adapted_network(tmp_path / "a")
+
+
+def test_all_weights_for_comparison(base, tmp_path):
+    (found,) = adapt(base, {"a": "small"}, tmp_path, Method(full=True), asked(), 1, None, quiet)
+    assert found["trained"] == found["backbone"]
+    network, _ = adapted_network(tmp_path / "a")
+    assert not [*adapters_of(network)]
+
+
+def test_export_of_a_folder(base, tmp_path):
+    adapt(base, {"a": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    made = [tmp_path / n for n in ("m.onnx", "c.npz", "t.npz")]
+    export_adapted(tmp_path / "a", *made, dynamo=False, fold=True)
+    assert np.load(made[1])["x"].shape == (64, 1, 24, 24)
+    assert [*np.load(made[2])["classes"]] == [*"0123456789"]
+    notes = {p.key: p.value for p in onnx.load(made[0]).metadata_props}
+    kept = load_backbone(base)
+    assert notes["mcuformer.mean"] == f"{kept.mean[0]:.6f}"
+    refused = CliRunner().invoke(export_command.command, [str(base), "--fold", "-o", str(made[0])])
+    assert (
+        isinstance(refused.exception, UsageError) and "no adaptation" in refused.exception.message
+    )
+
+
+@pytest.mark.parametrize("tasks", [["digits"], ["a/b=digits"], ["a="], ["a=digits", "a=digits"]])
+def test_names_of_tasks(tasks, tmp_path):
+    given = [w for t in tasks for w in ("--task", t)]
+    found = CliRunner().invoke(cli, ["adapt", "--base", str(tmp_path), "-o", "x", *given])
+    assert isinstance(found.exception, UsageError)
+    assert parse_tasks(("a=grey:digits", "b=c=d")) == {"a": "grey:digits", "b": "c=d"}
+
+
+def test_a_folder_without_a_network(tmp_path):
+    with pytest.raises(UsageError, match="holds no network"):
+        load_backbone(tmp_path)
+
+
+def test_images_are_made_as_the_network_takes_them():
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (5, 1, 8, 8)).astype(np.uint8), np.arange(5))
+    data = Data("d", images, images, tuple("01234"), (0.5,), (0.2,), False)
+    found = fitted(data, (12, 10, 3), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
+    assert found.train.x.shape == (5, 3, 12, 10) and found.mean == (0.1, 0.2, 0.3)
+    assert np.array_equal(found.train.x[:, 0], found.train.x[:, 2])
+    back = fitted(found, (12, 10, 1), (0.5,), (0.2,))
+    assert np.array_equal(back.train.x, found.train.x[:, :1])
+    four = replace(data, train=Images(np.zeros((1, 4, 8, 8), np.uint8), np.zeros(1, np.int64)))
+    with pytest.raises(UsageError, match="channels"):
+        fitted(four, (8, 8, 3), (0.5,), (0.2,))
+
+
+def test_grey_is_luminance():
+    x = np.zeros((3, 3, 1, 1), np.uint8)
+    x[0, 0], x[1, 1], x[2] = 255, 255, 255
+    assert sources.grey(x).ravel().tolist() == [76, 150, 255]
+    assert sources.load("grey:digits").train.x.shape[1] == 1
