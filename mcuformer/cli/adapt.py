@@ -19,8 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
     "--base",
     required=True,
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The folder of a finished `train` or `search`, whose network stays as it is.",
+    metavar="DIR|MODEL",
+    help="The folder of a finished `train` or `search`, or an ONNX file of a plain ViT with mean pooling, whose "
+    "network stays as it is.",
 )
 @click.option(
     "--task",

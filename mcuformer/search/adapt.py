@@ -25,9 +25,11 @@ from mcuformer.search.data import Data
 from mcuformer.search.finish import calibration, export
 from mcuformer.search.fitted import fitted, fitted_images
 from mcuformer.search.net import Network
+from mcuformer.search.products import DATA, MODEL
 from mcuformer.search.train import Recipe, Trainer, accuracy
 
 ADAPTATION = "adapt.json"
+FOLDED = "folded.onnx"
 _WHAT = "not what mcuformer adapt writes"
 
 
@@ -102,8 +104,17 @@ def _adapt_one(
         "validation": accuracy(network.eval(), data, data.validation, trainer.device),
         "weights_sha256": weights_sha256(model),
     }
+    if trainer.finished == recipe.epochs:
+        _export(network, data, directory)
     _write(directory, document)
     return document
+
+
+def _export(network: Network, data: Data, directory: Path) -> None:
+    """What `compile --adapters` takes."""
+    export(network, data, directory / MODEL)
+    export(folded(network), data, directory / FOLDED)
+    calibration(data, directory / DATA)
 
 
 def task_model(backbone: Backbone, classes: int, method: Method, seed: int) -> nn.Module:

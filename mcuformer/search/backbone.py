@@ -13,6 +13,7 @@ from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import load_finished
 from mcuformer.search.net import Network
+from mcuformer.search.plain_vit import read_plain_vit
 from mcuformer.search.products import MODEL
 from mcuformer.search.teacher import INFO, trained_network
 
@@ -29,7 +30,10 @@ class Backbone:
 
 
 def load_backbone(directory: Path) -> Backbone:
-    """Of a finished `train`, or what a `search` found, before any training with rounding."""
+    """Of a finished `train`, what a `search` found (before any training with rounding), or a plain ViT in
+    an ONNX file that notes mean and std as `export` does."""
+    if directory.is_file():
+        return _from_file(directory)
     if (directory / INFO).is_file():
         network, info = trained_network(directory)
         with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
@@ -37,8 +41,21 @@ def load_backbone(directory: Path) -> Backbone:
     if (directory / SEARCH).is_file():
         return _found(directory)
     raise UsageError(
-        f"{directory} holds no network", "give the folder of a finished mcuformer train or search"
+        f"{directory} holds no network",
+        "give the folder of a finished mcuformer train or search, or an ONNX file",
     )
+
+
+def _from_file(path: Path) -> Backbone:
+    found = read_plain_vit(path)
+    notes = [found.notes.get(f"mcuformer.{n}") for n in ("mean", "std")]
+    if None in notes:
+        raise UsageError(
+            f"{path} does not say how its images are normalised",
+            "metadata mcuformer.mean and mcuformer.std, numbers per channel with commas, say it",
+        )
+    mean, std = (_numbers(str(n).split(",")) for n in notes)
+    return Backbone(found.network, mean, std)
 
 
 def _found(directory: Path) -> Backbone:

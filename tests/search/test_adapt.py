@@ -25,6 +25,7 @@ from mcuformer.search.data import Data, Images
 from mcuformer.search.finish import export
 from mcuformer.search.fitted import fitted
 from mcuformer.search.net import Network, initialise
+from mcuformer.search.plain_vit import read_plain_vit
 from mcuformer.search.space import load_space
 from mcuformer.search.train import Recipe
 from mcuformer.search.train_one import train_one
@@ -160,6 +161,20 @@ def test_names_of_tasks(tasks, tmp_path):
     found = CliRunner().invoke(cli, ["adapt", "--base", str(tmp_path), "-o", "x", *given])
     assert isinstance(found.exception, UsageError)
     assert parse_tasks(("a=grey:digits", "b=c=d")) == {"a": "grey:digits", "b": "c=d"}
+
+
+def test_a_plain_vit_in_a_file_is_a_base(tmp_path):
+    base, _ = drawn("dense")
+    export(base, small_data(16), tmp_path / "base.onnx")
+    assert "mcuformer.mean" in read_plain_vit(tmp_path / "base.onnx").notes
+    found = load_backbone(tmp_path / "base.onnx")
+    assert found.network.arch == base.arch and found.mean == (0.4,)
+    x = torch.randn(2, 1, 24, 24, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert (found.network(x) - base(x)).abs().max() < 1e-4
+    export(drawn("class token")[0], small_data(16), tmp_path / "other.onnx")
+    with pytest.raises(UsageError, match="no plain ViT"):
+        load_backbone(tmp_path / "other.onnx")
 
 
 def test_a_folder_without_a_network(tmp_path):
