@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from mcuformer.cli.console import ProgressLine, cpu_line, print_json, warn
-from mcuformer.cli.model_options import model_options, points_of, read_options
+from mcuformer.cli.model_options import model_options, points_of, read_options, tasks_of
 from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
+from mcuformer.errors import UsageError
 from mcuformer.files.atomic import check_file
 
 
@@ -21,6 +22,19 @@ from mcuformer.files.atomic import check_file
     metavar="R,R,..",
     help="Widths over one set of weights: MODEL.onnx ... are their files in this order, or MODEL is the "
     "folder that holds width-R.onnx of each.",
+)
+@click.option(
+    "--adapters",
+    metavar="A,B,..",
+    help="Tasks of one network: MODEL is the folder that adapt wrote, or MODEL.onnx ... are their files, each "
+    "with samples to calibrate with beside it (.npz).",
+)
+@click.option(
+    "--adapter-mode",
+    type=click.Choice(["fold", "runtime"]),
+    default="runtime",
+    show_default=True,
+    help="runtime: the network once, each task's numbers beside it; fold: each task a network of its own.",
 )
 @click.option(
     "-o",
@@ -67,13 +81,21 @@ def command(
     verbose: bool,
     no_check: bool,
     operating_points: str | None,
+    adapters: str | None,
+    adapter_mode: str,
     **values: Any,
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
     if report_file is not None:
         check_file(report_file)
     others = values.pop("others")
-    values["points"] = points_of(values["model"], others, operating_points)
+    if adapters and operating_points:
+        raise UsageError("--adapters and --operating-points are two packages", "give one of them")
+    if adapters:
+        values["points"] = tasks_of(values["model"], others, adapters, adapter_mode)
+        values["adapter_mode"] = adapter_mode
+    else:
+        values["points"] = points_of(values["model"], others, operating_points)
     if values["points"]:
         values["model"] = values["points"][-1].model
     options = read_options({**values, "check": not no_check})

@@ -138,6 +138,39 @@ def points_of(model: Path, others: tuple[Path, ...], text: str | None) -> tuple[
     return tuple(map(Point, labels, files))
 
 
+def tasks_of(model: Path, others: tuple[Path, ...], text: str, mode: str) -> tuple[Point, ...]:
+    """The files of `--adapters` a,b,..: in the folder of `adapt`, or given one by one, each with its
+    samples beside it."""
+    from mcuformer.compile.options import Point
+
+    labels = [part.strip() for part in text.split(",")]
+    if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(_is_name, labels)):
+        raise UsageError(
+            f"--adapters {text} are not two or more different names", "--adapters digits,fashion"
+        )
+    if model.is_dir() and not others:
+        file = "folded.onnx" if mode == "fold" else "model.onnx"
+        return tuple(
+            Point(n, model / n / file, _if_there(model / n / "calibration.npz")) for n in labels
+        )
+    files = [model, *others]
+    if len(files) != len(labels):
+        raise UsageError(
+            f"{len(files)} files for {len(labels)} tasks",
+            "give one file for each, in the same order, or the folder that mcuformer adapt wrote",
+        )
+    pairs = zip(labels, files, strict=True)
+    return tuple(Point(n, f, _if_there(f.with_suffix(".npz"))) for n, f in pairs)
+
+
+def _is_name(text: str) -> bool:
+    return text.replace("-", "_").isidentifier() or text.isalnum()
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
 def _check_labels(labels: list[str]) -> None:
     for label in labels:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -165,8 +166,9 @@ def _variants(variants: Variants, printed: Sequence[Printed], symbols: Symbols) 
 
 
 def _grids(program: Program) -> list[dict[str, str]]:
-    """Scale and zero point of every output, as macros."""
-    return [grid_macros(program.graph.type(tensor.value)) for tensor in program.outputs]
+    """Scale and zero point of every output, and how many numbers it has, as macros."""
+    types = [program.graph.type(tensor.value) for tensor in program.outputs]
+    return [{**grid_macros(t), "COUNT": str(math.prod(t.shape))} for t in types]
 
 
 def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols)
         "sizes": list(commented(sizes)),
         "inputs": [_port(port, printer) for port in inputs],
         "outputs": [_port(port, printer) for port in outputs],
-        "labels": labels(program),
+        "labels": labels(program) if _same_classes(variants) else None,
         "resident": program.inputs[0].buffer is not None,
         "invoke_args": lambda arena: (
             f"void *{arena}",
@@ -196,6 +198,11 @@ def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols)
         "leaving": [port.index for port in outputs if port.tensor.buffer is None],
         "input_mode_macro": MODE_MACROS[program.input_mode],
     }
+
+
+def _same_classes(variants: Variants) -> bool:
+    """Tasks have classes of their own, whose names no table of one would tell."""
+    return len({repr(labels(v.program)) for v in variants.all}) == 1
 
 
 def _write_note(outputs: Sequence[TensorPort]) -> str:

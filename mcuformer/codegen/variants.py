@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcuformer.codegen.blob import Blob, blob_of
 from mcuformer.codegen.constants import matrices, pack
+from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
 
@@ -25,7 +26,7 @@ class Variant:
 @dataclass(frozen=True, slots=True, eq=False)
 class Variants:
     """In the order in which they are numbered; `main` is chosen after init. `kind`: the word that names
-    them in C: "width"."""
+    them in C: "width" or "task"."""
 
     all: tuple[Variant, ...]
     main: int = 0
@@ -53,7 +54,8 @@ class Variants:
     @property
     def state_at(self) -> int:
         """Where in the arena the state lies."""
-        return -(-max(v.plan.arenas[0].used_bytes for v in self.all) // 8) * 8
+        used = max(v.plan.arenas[0].used_bytes for v in self.all)
+        return -(-(used + overhang([v.program.graph for v in self.all])) // 8) * 8
 
     @property
     def arena1_bytes(self) -> int:
@@ -61,8 +63,9 @@ class Variants:
         return max(sum(u.used_bytes for u in v.plan.arenas[1:]) for v in self.all)
 
     def blob(self) -> Blob:
-        """What they share; nothing where there is one."""
-        if not self.several:
+        """The matrices of which they share slices: those of widths. Tasks share whole ones, and equal
+        arrays are stored once anyway."""
+        if not self.several or self.kind != "width":
             return Blob()
         arrays = [
             array
@@ -75,6 +78,12 @@ class Variants:
 
     def _widest(self) -> Program:
         return max((v.program for v in self.all), key=_weights)
+
+
+def overhang(graphs: Sequence[Graph]) -> int:
+    """Bytes that whoever reads as many outputs as the largest program has reads behind those of another."""
+    sizes = [sum(g.type(n).size_bytes for n in g.outputs) for g in graphs]
+    return max(sizes) - min(sizes)
 
 
 def one(program: Program, plan: MemoryPlan) -> Variants:

@@ -39,9 +39,10 @@ def variants(figures: Figures) -> Variants:
     if not figures.points:
         return one(figures.program, figures.plan)
     points = zip(figures.options.points, figures.points, strict=True)
-    made = tuple(Variant(f.program, f.plan, f"width {p.label}") for p, f in points)
+    kind = figures.options.kind
+    made = tuple(Variant(f.program, f.plan, f"{kind} {p.label}") for p, f in points)
     main = [f.program for f in figures.points].index(figures.program)
-    return Variants(made, main, "width")
+    return Variants(made, main, kind)
 
 
 def annotated(program: Program, model_id: bytes) -> Graph:

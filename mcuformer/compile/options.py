@@ -10,14 +10,16 @@ from typing import Any, Literal
 Optimize = Literal["balanced", "ram", "speed"]
 InputMode = Literal["resident", "bands", "flash"]
 OutputMode = Literal["resident", "lines"]
+AdapterMode = Literal["fold", "runtime"]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An operating point: the file of a width, and what it is called."""
+    """The file of a width or a task, and what it is called. `calibration`: the task's own samples."""
 
     label: str
     model: Path
+    calibration: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class CompileOptions:
 
     `check`: run what was emitted. `accept_sqnr`: least dB of the outputs against the ONNX file.
     `name` is the prefix of all names in C, None: the model file's. `points`: several widths over one
-    set of weights, `model` the full one of them.
+    set of weights, `model` the full one of them; or tasks of one network, where `adapter_mode` says how.
     """
 
     model: Path
@@ -51,6 +53,16 @@ class CompileOptions:
     emit_only: bool = False
     save_temps: bool = False
     points: tuple[Point, ...] = ()
+    adapter_mode: AdapterMode | None = None
+
+    @property
+    def kind(self) -> Literal["width", "task"]:
+        """What `points` are."""
+        return "task" if self.adapter_mode else "width"
+
+    @property
+    def runtime_adapters(self) -> bool:
+        return self.adapter_mode == "runtime"
 
     def for_report(self) -> dict[str, Any]:
         """The options as JSON, without paths of the model and the board (they stand elsewhere)."""
@@ -76,5 +88,11 @@ class CompileOptions:
                 "std": list(self.std) if self.std else None,
                 "input_shapes": {k: list(v) for k, v in self.input_shapes.items()},
             }
-            | ({"operating_points": [p.label for p in self.points]} if self.points else {})
+            | self._points_for_report()
         )
+
+    def _points_for_report(self) -> dict[str, Any]:
+        labels = [p.label for p in self.points]
+        if self.adapter_mode:
+            return {"adapters": labels, "adapter_mode": self.adapter_mode}
+        return {"operating_points": labels} if labels else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mcuformer.codegen.variants import STATE_BYTES
+from mcuformer.codegen.variants import STATE_BYTES, overhang
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.flash_room import weights_room
 from mcuformer.compile.options import CompileOptions
@@ -49,10 +49,10 @@ def plan_points(options: CompileOptions, progress: Progress) -> Figures:
     _check_ends(ints, names)
     progress("scheduling")
     points = [
-        placed(s, g, _evidence(f), STATE_BYTES)
+        placed(s, g, evidence_of(f), STATE_BYTES)
         for s, g, f in zip(sources, ints, found, strict=True)
     ]
-    return _joined(options, points, full, notes)
+    return joined_points(options, points, full, notes)
 
 
 def _bits(
@@ -70,7 +70,7 @@ def _bits(
     return dict(chosen.bits), chosen.notes
 
 
-def _evidence(found: Measured) -> Evidence:
+def evidence_of(found: Measured) -> Evidence:
     stats = found.widening.stats
     return Evidence(stats.graph, stats.samples, found.doubts)
 
@@ -90,7 +90,7 @@ def _ends(graph: Graph) -> list[str]:
     return [str(graph.type(n)) for n in (*graph.inputs, *graph.outputs)]
 
 
-def _joined(
+def joined_points(
     options: CompileOptions, points: Sequence[Figures], full: int, notes: Sequence[str]
 ) -> Figures:
     """The figures of the package, whose arena is the largest with the state."""
@@ -115,7 +115,7 @@ def _common(points: Sequence[Figures], full: int) -> MemoryPlan:
     """The full width's plan in an arena for all of them."""
     plan = points[full].plan
     used = [max(sizes) for sizes in zip(*(_used(p.plan) for p in points), strict=True)]
-    used[0] = -(-used[0] // 8) * 8 + STATE_BYTES
+    used[0] = -(-(used[0] + overhang([p.program.graph for p in points])) // 8) * 8 + STATE_BYTES
     arenas = tuple(ArenaUse(a.arena, n) for a, n in zip(plan.arenas, used, strict=True))
     return replace(plan, arenas=arenas)
 
@@ -137,7 +137,7 @@ def checked_points(figures: Figures, package: CompiledPackage) -> Figures:
                 numbered(package, number), point.evidence, file, figures.options.accept_sqnr
             )
         except McuformerError as error:
-            error.message = f"width {label.label}: {error.message}"
+            error.message = f"{figures.options.kind} {label.label}: {error.message}"
             error.args = (error.message,)
             raise
         points.append(replace(point, checked=found.checked))

@@ -69,8 +69,8 @@ def solve(
     room = _room(acc_bound, unit)
     most_steps = 2.0 ** (room - _ROUNDED) / chunks
     if residual is None and most_steps >= 2 ** np.iinfo(DTYPES[dtype]).bits + np.abs(zero).max():
-        ratio = np.minimum(ratio, most_steps)
-    free = -1 - math.log2(max(float(ratio.max()), 1e-30)) - 1e-9
+        ratio = np.clip(ratio, -most_steps, most_steps)
+    free = -1 - math.log2(max(float(np.abs(ratio).max()), 1e-30)) - 1e-9
     least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
     acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
     shift = min(most, math.floor(free + acc_shift))
@@ -106,7 +106,7 @@ def _constants(
     unit: int,
 ) -> Epilogue:
     exact = ratio * 2.0 ** (32 + shift - acc_shift)
-    mult = unit * np.minimum(np.rint(exact / unit), LIMIT // unit)
+    mult = unit * np.clip(np.rint(exact / unit), -(LIMIT // unit), LIMIT // unit)
     offset = np.broadcast_to(np.rint(zero * 2.0**shift), mult.shape) + 2.0 ** (shift - 1)
     rmult: NDArray | None = None
     res: NDArray | None = None
@@ -143,7 +143,7 @@ def _bound(
 ) -> float:
     """Largest |t| of any input; infinite where the accumulator leaves int32."""
     scaled = acc_bound.astype(np.float64) * 2.0**done.acc_shift
-    t = chunks * (scaled * done.mult / 2.0**32 + 1) + np.abs(done.offset.astype(np.float64))
+    t = chunks * (scaled * np.abs(done.mult) / 2.0**32 + 1) + np.abs(done.offset.astype(np.float64))
     if residual is not None and done.rmult is not None:
         reach = 32768 if done.res is not None else residual.reach
         t = t + reach * np.abs(done.rmult.astype(np.float64))

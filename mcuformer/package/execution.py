@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
@@ -92,7 +93,16 @@ class Executor:
         self._folder.cleanup()
 
     def run(self, images: Sequence[bytes]) -> RunResult:
-        """Per sample the bytes of all inputs, one after the other; the outputs come alike."""
+        """Per sample the bytes of all inputs, one after the other; the outputs come alike. A task with fewer
+        outputs than the one after init gives as many bytes; the last of them are not its own."""
+        result = self._run(images)
+        own = sum(o.type.size_bytes for o in self._package.outputs)
+        if self._package.variant is None:
+            return result
+        inferences = tuple(replace(i, output=i.output[:own]) for i in result.inferences)
+        return replace(result, inferences=inferences)
+
+    def _run(self, images: Sequence[bytes]) -> RunResult:
         from mcuformer.targets import host_runner, qemu_runner, renode_runner, unicorn_runner
 
         program, board, trace = self.program(), self._package.board, self._trace

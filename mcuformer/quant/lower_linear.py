@@ -90,8 +90,8 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     acc_scale, w_int, bias = _rounded(weights, scale, unit)
     if table and dtype == "int16":
         sums = largest_sums(w_int, bias, layer.reach, [w_int.shape[1]])
-        furthest = float(sums.max()) * float(acc_scale.max())  # since channels share their shifts
-        table = table.within(furthest, least_scale(acc_scale, sums, unit))
+        furthest = float(sums.max()) * float(np.abs(acc_scale).max())  # since channels share their shifts
+        table = table.within(furthest, least_scale(np.abs(acc_scale), sums, unit))
         scale = np.asarray(table.scale)
     zero = np.asarray(table.zero) if table else qparams.zero_point
     bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
@@ -212,7 +212,8 @@ def _rounded(
     """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits, and
     leaves room for the shift up that the layer's coarsest channel may want."""
     least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-26), scale * 2.0**-40)
-    acc_scale = np.maximum(weights.scale, least)
+    acc_scale = np.maximum(np.abs(weights.scale), least)
+    acc_scale = np.where(weights.scale < 0, -acc_scale, acc_scale)
     w = np.rint(weights.w * (weights.scale / acc_scale))
     bias = np.rint(weights.bias / acc_scale).astype(np.int32)
     return acc_scale, np.ascontiguousarray(w.T).astype(np.int8), bias
@@ -227,7 +228,7 @@ def _fine_zero(
     """
     zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
     kept = np.where(np.abs(zero) < max(_FAR_OUT, 8.0 * 2**index_bits), np.rint(zero), 0.0)
-    steps = np.where(ratio > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
+    steps = np.where(np.abs(ratio) > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
     return bias + steps.astype(np.int32), zero - steps * ratio
 
 

@@ -155,7 +155,8 @@ def _one_scale(op: Op) -> str:
 
 
 def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
-    if any(n in graph.outputs or n in graph.inputs for n in members):
+    ends = {*graph.outputs, *graph.inputs, *graph.meta.get("even", ())}
+    if not ends.isdisjoint(members):
         return "tensor"
     tables = any(
         op.attrs.get("fn") is not None and clamp_bounds(op.attrs["fn"]) is None

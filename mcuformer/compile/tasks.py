@@ -1,0 +1,77 @@
+"""Several tasks of one network (`--adapters`): one package, whose program a caller chooses (docs/adr/0014).
+
+`runtime`: the files have their adapters beside the layers, and all that is no adapter and no head is
+common to them (quant/tasks.py). `fold`: the files have them inside of the layers; each is lowered for itself
+and brings weights of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcuformer.codegen.variants import STATE_BYTES, overhang
+from mcuformer.compile.figures import Figures
+from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.placed import placed
+from mcuformer.compile.points import evidence_of, joined_points
+from mcuformer.compile.quantise import Measured, measured, quantised
+from mcuformer.compile.source import read_source
+from mcuformer.errors import UsageError
+from mcuformer.frontend.load import imported
+from mcuformer.ir.graph import Graph
+from mcuformer.quant.policy import Mode
+from mcuformer.quant.tasks import Task, lower_tasks
+from mcuformer.util.progress import Progress
+
+
+def plan_tasks(options: CompileOptions, progress: Progress) -> Figures:
+    """The figures of the task with most outputs, with those of all."""
+    if options.activations == "auto" or options.weight_bits != "8":
+        raise UsageError(
+            "tasks have 8-bit weights, and activations of one kind",
+            "leave --weight-bits away, and give --activations 8 or 16",
+        )
+    progress("reading the models")
+    own = [
+        replace(options, model=p.model, calibration=p.calibration or options.calibration, points=())
+        for p in options.points
+    ]
+    sources = [read_source(o) for o in own]
+    graphs = [
+        imported(s.raw).replace(name=p.label) for s, p in zip(sources, options.points, strict=True)
+    ]
+    found = [measured(s, g, True, progress) for s, g in zip(sources, graphs, strict=True)]
+    _check_inputs(found)
+    progress("rounding the weights for all tasks")
+    ints = _shared(options, found) if options.runtime_adapters else [quantised(f)[0] for f in found]
+    progress("scheduling")
+    room = STATE_BYTES + overhang(ints)
+    points = [
+        placed(s, g, evidence_of(f), room) for s, g, f in zip(sources, ints, found, strict=True)
+    ]
+    main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))
+    return joined_points(options, points, main, ())
+
+
+def _shared(options: CompileOptions, found: Sequence[Measured]) -> list[Graph]:
+    mode: Mode = "16" if options.activations == "16" else "8"
+    tasks = [Task(f.graph, f.widening.stats) for f in found]
+    return lower_tasks(tasks, mode, found[0].formats)
+
+
+def _check_inputs(found: Sequence[Measured]) -> None:
+    """A caller fills one input, whatever the task."""
+    first = found[0]
+    for other in found[1:]:
+        types = [[str(f.graph.type(n)) for n in f.graph.inputs] for f in (first, other)]
+        if types[0] != types[1] or first.formats != other.formats:
+            raise UsageError(
+                f"{other.graph.name} takes other inputs than {first.graph.name}, or normalises them "
+                "otherwise",
+                "tasks of one network take images of one size, mean and std",
+            )
+
+
+def _output_bytes(graph: Graph) -> int:
+    return sum(graph.type(n).size_bytes for n in graph.outputs)
