@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcuformer.codegen.constants import Constants
 from mcuformer.codegen.lines import call as call_lines
@@ -30,12 +30,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """`arena1` is the C name of the static arena in the board's other regions."""
+    """`arena1` is the C name of the static arena in the board's other regions. `own`: where in the table
+    `own` stand the structs in which tasks with one body differ."""
 
     program: Program
     constants: Constants
     slots: Mapping[str, Slot]
     arena1: str
+    own: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
         yield from self._steps(self.program.steps, 1, -1)
@@ -68,13 +70,18 @@ class Printer:
             return
         args = [self._arg(a) for a in call.args]
         if call.params is not None:
-            args.insert(0, f"&{self.constants.struct_names[call.params]}")
+            args.insert(0, self._struct(call.params))
         yield from call_lines(pad, call.kernel, args)
         if call.trace is not None:
             index, span, first = call.trace
             where = self._addr(Addr(span.buffer, span.start))
             rest = (span.stride, span.row_bytes, _expr(first), _expr(span.rows))
             yield from call_lines(pad, "MCF_TRACE", [str(index), where, *map(str, rest)])
+
+    def _struct(self, key: str) -> str:
+        if key in self.own:
+            return f"own[{self.own[key]}]"
+        return f"&{self.constants.struct_names[key]}"
 
     def _exchange(self, call: Call, pad: str) -> Iterator[str]:
         """A callback fills lines of the arena, or takes them."""

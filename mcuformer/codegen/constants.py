@@ -60,14 +60,17 @@ class Constants:
 class Store:
     """Arrays in flash, in order, of one program or of several; equal ones are stored once.
 
-    `blob`: the matrices that several programs share, under the C name `blob_name`.
+    `blob`: the matrices that several programs share, under the C name `blob_name`. `shares_structs`:
+    structs that are equal are one, too.
     """
 
     blob: Blob = field(default_factory=Blob)
     blob_name: str = ""
+    shares_structs: bool = False
     arrays: list[CWords] = field(default_factory=list)
     weights_bytes: int = 0
     _names: dict[tuple[bytes, int, str], str] = field(default_factory=dict)
+    _structs: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.blob.data.size:
@@ -85,6 +88,12 @@ class Store:
                 CWords(name, size, max(4, array.align), array.role, comment, words(array.data))
             )
         return self._names[key]
+
+    def known(self, struct: CStruct) -> str:
+        """The C name of an equal struct that came before, or its own."""
+        if not self.shares_structs:
+            return struct.name
+        return self._structs.setdefault((struct.ctype, struct.fields), struct.name)
 
 
 def words(data: NDArray) -> tuple[str, ...]:
@@ -125,7 +134,10 @@ def collect(program: Program, symbols: Symbols, store: Store) -> Constants:
         fields = tuple(
             (f, _field(f, v, local, packed)) for f, v in {**packed.fields, **changed}.items()
         )
-        structs.append(CStruct(names[key], packed.ctype, _title(param, program), fields))
+        struct = CStruct(names[key], packed.ctype, _title(param, program), fields)
+        names[key] = store.known(struct)
+        if names[key] == struct.name:
+            structs.append(struct)
     bare = symbols.table(same(program.constants), BARE)
     for value, name in bare.items():
         data = program.graph.values[value].data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcuformer import __version__
@@ -23,7 +23,7 @@ from mcuformer.codegen.lines import commented, numbers
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
-from mcuformer.codegen.variants import Variant, Variants, words
+from mcuformer.codegen.variants import Variants, words
 from mcuformer.operators.flash_bytes import CODE_BYTES
 from mcuformer.operators.table import kernel_of
 from mcuformer.program.program import IoTensor, Program
@@ -61,11 +61,8 @@ class Sources:
 def generate(variants: Variants, board: Board, weights: str, name: str) -> Sources:
     """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
     symbols = Symbols(name)
-    store = Store(variants.blob(), symbols.inner("weights", OWN))
-    printed = [
-        _printed(variant, Symbols(name, word), store, symbols)
-        for variant, word in zip(variants.all, words(variants), strict=True)
-    ]
+    store = Store(variants.blob(), symbols.inner("weights", OWN), variants.kind == "task")
+    printed = _all_printed(variants, name, store)
     program = variants.first.program
     digest = _model_id(store, printed)
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
@@ -77,7 +74,9 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
         **_variants(variants, printed, symbols),
         **_data(store, printed, weights, _room_bytes(variants, printed, board)),
         "headers": sorted({*(h for p in printed for h in p.headers), *HEADERS}),
-        "offsets": list(commented([row for p in printed for row in _offsets(p.printer)])),
+        "offsets": list(
+            commented([row for p in printed if p.leads for row in _offsets(p.printer)])
+        ),
         "id": list(numbers((f"0x{b:02x}" for b in digest), 16)),
         "words_per_line": WORDS_PER_LINE,
         "pulls": pulls,
@@ -92,23 +91,40 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Printed:
-    """A variant in C."""
+    """A variant in C. `own`: names of the structs in which it differs from others with its body;
+    `leads`: the body is printed under its name."""
 
     printer: Printer
     constants: Constants
     body: tuple[str, ...]
     symbols: Symbols
+    own: tuple[str, ...] = ()
+    leads: bool = True
 
     @property
     def headers(self) -> set[str]:
         return {kernel_of(p.op).header for p in self.printer.program.params.values()}
 
 
-def _printed(variant: Variant, symbols: Symbols, store: Store, common: Symbols) -> Printed:
-    program, arena1 = variant.program, common.inner("arena1", OWN)
-    constants = collect(program, symbols, store)
-    printer = Printer(program, constants, slots(program, variant.plan, symbols), arena1)
-    return Printed(printer, constants, tuple(printer.lines()), symbols)
+def _all_printed(variants: Variants, name: str, store: Store) -> list[Printed]:
+    """Each with its body, or that of its leader: then `own` has the structs that are not the leader's."""
+    symbols = [Symbols(name, word) for word in words(variants)]
+    arena1 = Symbols(name).inner("arena1", OWN)
+    constants = [collect(v.program, s, store) for v, s in zip(variants.all, symbols, strict=True)]
+    found: list[Printed] = []
+    leaders = variants.leaders()
+    for i, (variant, leader) in enumerate(zip(variants.all, leaders, strict=True)):
+        alike = [c.struct_names for c, j in zip(constants, leaders, strict=True) if j == leader]
+        keys = [k for k in constants[i].struct_names if len({names[k] for names in alike}) > 1]
+        own = tuple(constants[i].struct_names[k] for k in keys)
+        if leader < i:
+            found.append(replace(found[leader], constants=constants[i], own=own, leads=False))
+            continue
+        table = {key: number for number, key in enumerate(keys)}
+        places = slots(variant.program, variant.plan, symbols[i])
+        printer = Printer(variant.program, constants[i], places, arena1, table)
+        found.append(Printed(printer, constants[i], tuple(printer.lines()), symbols[i], own))
+    return [replace(p, symbols=s) for p, s in zip(found, symbols, strict=True)]
 
 
 def _offsets(printer: Printer) -> list[tuple[str, str]]:
@@ -143,8 +159,10 @@ def _memory(variants: Variants, board: Board) -> dict[str, Any]:
 
 def _variants(variants: Variants, printed: Sequence[Printed], symbols: Symbols) -> dict[str, Any]:
     """What templates/model.c.j2 needs of each program, and of the choice between them."""
+    leaders = variants.leaders()
     return {
         "kind": variants.kind,
+        "owns": any(p.own for p in printed),
         "main": variants.main,
         "state": symbols.inner("state", OWN),
         "state_at": variants.state_at,
@@ -152,7 +170,10 @@ def _variants(variants: Variants, printed: Sequence[Printed], symbols: Symbols) 
             {
                 "label": c_comment(v.label),
                 "body": p.body,
-                "run": p.symbols.inner("run", OWN),
+                "run": printed[leader].symbols.inner("run", OWN),
+                "leads": p.leads,
+                "own": p.own,
+                "own_name": p.symbols.inner("structs", OWN),
                 "arena_bytes": v.plan.arenas[0].used_bytes,
                 "outputs": _grids(v.program),
                 "places": [
@@ -160,7 +181,7 @@ def _variants(variants: Variants, printed: Sequence[Printed], symbols: Symbols) 
                     for tensors in (v.program.inputs, v.program.outputs)
                 ],
             }
-            for v, p in zip(variants.all, printed, strict=True)
+            for v, p, leader in zip(variants.all, printed, leaders, strict=True)
         ],
     }
 
@@ -176,6 +197,7 @@ def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols)
     inputs, outputs = ports(program, symbols.macro)
     sizes = [(f"{p.macros['BYTES']},", f"{p.role} {p.index}") for p in inputs + outputs]
     writes = program.output_mode == "lines"
+    own = ("const void *const *own",) if any(p.own for p in printed) else ()
     if writes:
         sizes += [_line_bytes(port) for port in outputs]
     return {
@@ -189,7 +211,7 @@ def _interface(variants: Variants, printed: Sequence[Printed], symbols: Symbols)
             *READ_ARGS,
             *(WRITE_ARGS if writes else ()),
         ),
-        "run_args": ("uint8_t *const arena", *READ_ARGS, *(WRITE_ARGS if writes else ())),
+        "run_args": ("uint8_t *const arena", *READ_ARGS, *(WRITE_ARGS if writes else ()), *own),
         "run_names": ", ".join(
             ("arena", "read", "ctx", *(("write", "write_ctx") if writes else ()))
         ),
@@ -281,6 +303,7 @@ def _model_id(store: Store, printed: Sequence[Printed]) -> bytes:
         digest.update(f"{a.name}:{a.size_bytes}\n".encode())
         digest.update("\n".join(a.lines).encode())
     for p in printed:
+        digest.update(repr(p.own).encode() if p.own else b"")
         for s in p.constants.structs:
             digest.update(repr((s.name, s.fields)).encode())
         digest.update("\n".join(p.body).encode())

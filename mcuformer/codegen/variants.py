@@ -41,6 +41,13 @@ class Variants:
         """That of `main`."""
         return self.all[self.main]
 
+    def leaders(self) -> list[int]:
+        """For each the first one that runs the same steps on the same places: tasks differ in constants."""
+        if self.kind != "task":
+            return [*range(len(self.all))]
+        keys = [_course(v) for v in self.all]
+        return [keys.index(key) for key in keys]
+
     @property
     def layers(self) -> int:
         return max(len(v.program.layers) for v in self.all)
@@ -92,6 +99,15 @@ def one(program: Program, plan: MemoryPlan) -> Variants:
 
 def _weights(program: Program) -> int:
     return sum(layer.weights_bytes for layer in program.layers)
+
+
+def _course(variant: Variant) -> tuple[object, ...]:
+    """All of a program but its numbers."""
+    program, plan = variant.program, variant.plan
+    sizes = [(k, b.size_bytes) for k, b in program.buffers.items()]
+    places = [(k, p.arena, p.offset) for k, p in sorted(plan.placements.items())]
+    ends = [(t.value, t.buffer, t.offset) for t in (*program.inputs, *program.outputs)]
+    return repr(program.steps), repr(sizes), repr(places), repr(ends), repr(program.layers)
 
 
 def words(variants: Variants) -> Sequence[str]:
