@@ -222,7 +222,10 @@ def _same(first: Graph, one: Op, graph: Graph, other: Op) -> bool:
         return False
     for mine, theirs in zip(one.inputs, other.inputs, strict=True):
         a, b = first.const(mine), graph.const(theirs)
-        if (a is None) != (b is None) or (a is not None and not np.array_equal(a, b)):
+        if a is None or b is None:
+            if a is not b:
+                return False
+        elif not np.array_equal(a, b):
             return False
     return True
 
