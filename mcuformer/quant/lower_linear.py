@@ -90,7 +90,9 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     acc_scale, w_int, bias = _rounded(weights, scale, unit)
     if table and dtype == "int16":
         sums = largest_sums(w_int, bias, layer.reach, [w_int.shape[1]])
-        furthest = float(sums.max()) * float(np.abs(acc_scale).max())  # since channels share their shifts
+        furthest = float(sums.max()) * float(
+            np.abs(acc_scale).max()
+        )  # since channels share their shifts
         table = table.within(furthest, least_scale(np.abs(acc_scale), sums, unit))
         scale = np.asarray(table.scale)
     zero = np.asarray(table.zero) if table else qparams.zero_point
