@@ -94,6 +94,5 @@ def widened(em: TaskEmitter, region: Region, source: Loc) -> Loc:
 
 def _widens(em: TaskEmitter, region: Region, target: Loc) -> bool:
     """Whether an input with narrower rows lies where the target is written."""
-    read = {n for op in region.ops for n in activations(em.graph, op)}
-    places = (em.where[n] for n in read if n in em.where)
+    places = (em.where[n] for op in region.ops for n in op.inputs if n in em.where)
     return any(x.buffer == target.buffer and x.stride < target.stride for x in places)
