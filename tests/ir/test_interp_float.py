@@ -116,6 +116,7 @@ def test_activation_functions() -> None:
         "quick_gelu": x / (1 + np.exp(-1.702 * x)), "relu": np.maximum(x, 0),
         "relu6": np.clip(x, 0, 6), "tanh": np.tanh(x), "sigmoid": sig, "silu": x * sig,
         "hardsigmoid": np.clip(x / 6 + 0.5, 0, 1), "hardswish": x * np.clip(x / 6 + 0.5, 0, 1),
+        "hardswish_plus(-0.4)": x * np.clip(x / 6 + 0.5, 0, 1) - 0.4,
         "hardsigmoid(0.2, 0.4)": np.clip(0.2 * x + 0.4, 0, 1), "clip(-1.0, inf)": np.clip(x, -1, 99),
         "celu(0.7)": np.where(x < 0, 0.7 * (np.exp(x / 0.7) - 1), x),
         "selu(1.6, 1.05)": 1.05 * np.where(x < 0, 1.6 * (np.exp(x) - 1), x),
