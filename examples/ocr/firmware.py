@@ -128,14 +128,19 @@ def sizes(elf: Path, board: Board) -> dict[str, int]:
 
 
 def made(work: Path, board_name: str = "stm32f746", anew: bool = False) -> Path:
-    """The firmware, compiled where it is not there."""
+    """The firmware; networks are compiled where they are not there for this board."""
     work.mkdir(parents=True, exist_ok=True)
-    parts = []
+    board, parts = load_board(board_name), []
     for make in (compile_reader, compile_direction):
         out = work / make.__name__.removeprefix("compile_")
-        there = (out / "report.json").is_file() and not anew
+        there = not anew and _board_of(out) == board.name
         parts.append(out if there else make(work, board_name))
-    return link(work, parts[0], parts[1], load_board(board_name))
+    return link(work, parts[0], parts[1], board)
+
+
+def _board_of(package: Path) -> str | None:
+    report = package / "report.json"
+    return json.loads(report.read_text())["board"]["name"] if report.is_file() else None
 
 
 def estimated_seconds(work: Path) -> float:
