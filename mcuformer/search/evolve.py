@@ -116,6 +116,16 @@ def middle(space: Space) -> Stretches:
     return found
 
 
+def scattered(space: Space, random: Random) -> Stretches:
+    """As many choices of every list as `middle` takes, from anywhere: what an evolution is held against."""
+    found = {}
+    for name, (first, behind) in middle(space).items():
+        size = behind - first
+        start = random.randrange(len(space.choices[name]) - size + 1)
+        found[name] = start, start + size
+    return found
+
+
 def stretched(space: Space, stretches: Mapping[str, tuple[int, int]]) -> Space:
     return space.with_choices(**{n: space.choices[n][a:b] for n, (a, b) in stretches.items()})
 

@@ -14,6 +14,7 @@ from mcuformer.search.evolve import (
     evolve,
     middle,
     quality,
+    scattered,
     slope,
     stretched,
     told,
@@ -70,6 +71,13 @@ def test_a_space_begins_in_the_middle_and_keeps_short_lists():
     begun = stretched(SPACE, stretches)
     assert begun.choices["dim"] == (24, 32, 48) and begun.ratio == (2.0, 3.0)
     assert "stem" not in dimensions(SPACE)
+
+
+def test_random_spaces_are_as_large_as_the_first():
+    spaces = [scattered(SPACE, Random(i)) for i in range(20)]
+    sizes = {n: b - a for n, (a, b) in middle(SPACE).items()}
+    assert all({n: b - a for n, (a, b) in s.items()} == sizes for s in spaces)
+    assert {s["dim"][0] for s in spaces} == {0, 1, 2}
 
 
 def test_it_moves_to_where_networks_are_good(tmp_path):
