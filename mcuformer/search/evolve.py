@@ -8,8 +8,9 @@ one supernet; dimensions move under a linear fit, for about three rounds. The se
 released. So these are a reconstruction: error Q = (mean of N random legal networks + mean of their best) / 2;
 per dimension Q = w x + b over the subspaces of one choice each; a step of -round(w / tau) choices, where the
 authors' form would round down. Axes are normalised, 0 the first choice of the list and 1 the last. tau is
-twice the standard error that w has by chance, so that noise moves nothing. One supernet of all lists serves
-every round, where S3 trains anew: qualities of rounds compare, and a round takes seconds.
+four times the standard error that w has by chance: a step takes two of them, which noise seldom has. One
+supernet of all lists serves every round, where S3 trains anew: qualities of rounds compare, and a round takes
+seconds.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SUBNETS, DRAWS = 48, 480  # legal networks of a round, and the draws in which th
 LEAST = 12  # legal networks, below which a round moves to where more are legal
 TOP = 1 / 4  # share of a group that is its top tier
 MOST_STEPS = 2
+CHANCE = 4  # standard errors in tau: rounded, a step takes two
 ILLEGAL_ERROR = 100.0  # percent, of a network just beyond a limit, where few keep them
 
 Stretches = dict[
@@ -205,7 +207,7 @@ def slope(points: Sequence[tuple[float, float]]) -> Slope:
     spread = float(n @ off**2)
     w = float(n @ (off * y)) / spread
     chance = float(np.std([e for _, e in points])) / spread**0.5
-    return Slope(w, 2 * chance)
+    return Slope(w, CHANCE * chance)
 
 
 def _moved(entry: Mapping[str, Any], space: Space) -> Stretches:
