@@ -68,7 +68,7 @@ def slimmable_files(
     for ratio in ratios:
         last = ratio not in (min(ratios), 1)
         files.append(folder / f"width-{ratio:g}.onnx")
-        onnx.save(_model(net, sliced(weights, ratio, last), round(net.width * ratio)), files[-1])
+        onnx.save(model_of(net, sliced(weights, ratio, last), round(net.width * ratio)), files[-1])
     return files
 
 
@@ -80,7 +80,7 @@ def slimmable_data(path: Path, count: int = 24, seed: int = 1) -> Path:
     return path
 
 
-def _model(net: Slimmable, w: Mapping[str, NDArray], e: int) -> onnx.ModelProto:
+def model_of(net: Slimmable, w: Mapping[str, NDArray], e: int) -> onnx.ModelProto:
     """Attention's scale is a product on q, so that it is folded into q's weights: (E / heads)^-0.5 of
     the full width, whatever `e`."""
     nodes: list[onnx.NodeProto] = []

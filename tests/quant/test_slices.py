@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from util_slimmable import Slimmable, slimmable_files
+from util_slimmable import Slimmable, model_of, sliced, slimmable_files, weights_of
 
 from mcuformer.errors import UsageError
 from mcuformer.frontend.load import load_model
@@ -45,15 +46,22 @@ def together(made: list[Graph]) -> tuple[list[Graph], list[Slice]]:
 
 @pytest.mark.parametrize("pool", ("mean", "token"))
 def test_layers_are_found_with_the_factors_of_their_roles(tmp_path: Path, pool: str) -> None:
-    """Half of the last 3 E / 2 rows of qkv: its q are rows of the full k, without q's scale."""
+    """The last 3 E / 2 rows of qkv: its q are rows of the full k and v. Here its q is twice theirs."""
     net = Slimmable(pool=pool)
-    half, full = (prepare(g) for g in graphs(tmp_path, net)[1:4:2])
+    weights = sliced(weights_of(net), 0.5, last=True)
+    for part in ("0.qkv.w", "0.qkv.b"):
+        weights[part][: net.width // 2] *= 2
+    onnx.save(model_of(net, weights, net.width // 2), tmp_path / "half.onnx")
+    full, half = (
+        prepare(g.replace(meta={**g.meta, "stream_blocks": ()}))
+        for g in (graphs(tmp_path, net)[FULL], load_model(tmp_path / "half.onnx"))
+    )
     places = places_of(full, half)
     stack = next(s for s in stacks_of(half) if len(s) == 3)
     q, k, v = (places[op.name] for op in stack)
     assert (q.row, k.row, v.row) == (48, 64, 80)
     assert {q.column, k.column, v.column} == {16}
-    np.testing.assert_allclose(q.factor, 0.25, rtol=1e-5)  # 16 channels a head
+    np.testing.assert_allclose(q.factor, 2, rtol=1e-5)
     np.testing.assert_allclose(k.factor, 1, rtol=1e-5)
 
 
