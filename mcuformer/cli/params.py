@@ -91,6 +91,9 @@ timeout_option = click.option(
 )
 width_option = click.option(
     "--width",
-    metavar="R",
-    help="One of the package's operating points.  [default: the full one, of validate all]",
+    "--task",
+    "width",
+    metavar="R|NAME",
+    help="One of the package's operating points, or of its tasks.  [default: the full width, of validate all; "
+    "the task with most outputs]",
 )

@@ -137,7 +137,7 @@ def _time(report: Document) -> str:
 
 
 def _variants(report: Document) -> str:
-    """Widths over one set of weights."""
+    """Widths, or tasks, over one set of weights."""
     rows = [
         [
             v["label"],
@@ -150,7 +150,8 @@ def _variants(report: Document) -> str:
         ]
         for v in report.get("variants", ())
     ]
-    header = ["width", "arena", "SRAM bytes", "MAC", "instructions", "ms", "dB"]
+    kind = "task" if "adapters" in report["options"] else "width"
+    header = [kind, "arena", "SRAM bytes", "MAC", "instructions", "ms", "dB"]
     return table(header, rows) if rows else ""
 
 

@@ -21,7 +21,7 @@ from mcuformer.errors import UsageError
 from mcuformer.frontend.load import imported
 from mcuformer.ir.graph import Graph
 from mcuformer.quant.policy import Mode
-from mcuformer.quant.tasks import Task, lower_tasks
+from mcuformer.quant.tasks import AdaptedTask, lower_tasks
 from mcuformer.util.progress import Progress
 
 
@@ -56,7 +56,7 @@ def plan_tasks(options: CompileOptions, progress: Progress) -> Figures:
 
 def _shared(options: CompileOptions, found: Sequence[Measured]) -> list[Graph]:
     mode: Mode = "16" if options.activations == "16" else "8"
-    tasks = [Task(f.graph, f.widening.stats) for f in found]
+    tasks = [AdaptedTask(f.graph, f.widening.stats) for f in found]
     return lower_tasks(tasks, mode, found[0].formats)
 
 

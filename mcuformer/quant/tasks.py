@@ -24,7 +24,7 @@ from mcuformer.quant.gptq import feedback, full_scale, gptq, round_weights, weig
 from mcuformer.quant.held_out import Groups
 from mcuformer.quant.lower import lower_by_plan, ready
 from mcuformer.quant.policy import Mode
-from mcuformer.quant.refine import IntWeights, Seen, alone, taken
+from mcuformer.quant.refine import Arrived, IntWeights, alone, taken
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.util.names import printable
 
@@ -33,19 +33,19 @@ _HINT = "tasks are what `mcuformer adapt` made of one network, exported without 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Task:
+class AdaptedTask:
     """A canonical graph and its statistics over the task's own samples."""
 
     graph: Graph
     stats: CalibrationStats
 
 
-def lower_tasks(tasks: Sequence[Task], activations: Mode, formats: Formats) -> list[Graph]:
+def lower_tasks(tasks: Sequence[AdaptedTask], activations: Mode, formats: Formats) -> list[Graph]:
     """One integer graph per task. UsageError where they are not adaptations of one network."""
     stats = [ready(t.stats, formats) for t in tasks]
     own = own_layers([s.graph for s in stats])
     even = adapter_values(stats[0].graph)
-    common = joined([s.values for s in stats])
+    common = together([s.values for s in stats])
     known = [replace(s, graph=_even(s.graph, even), values=common_to(s, common)) for s in stats]
     roomy = {name: with_room(v) for name, v in known[0].values.items()}
     plan = assign(replace(known[0], values=roomy), activations, formats)
@@ -53,7 +53,7 @@ def lower_tasks(tasks: Sequence[Task], activations: Mode, formats: Formats) -> l
 
 
 def lower_onto(
-    tasks: Sequence[Task],
+    tasks: Sequence[AdaptedTask],
     known: Sequence[CalibrationStats],
     plan: Assignment,
     own: Collection[str],
@@ -61,7 +61,7 @@ def lower_onto(
     formats: Formats,
 ) -> list[Graph]:
     """On the grids of `plan`: each for itself first, to see what arrives, then with what all have in common."""
-    recorders = [Recorder() for _ in tasks]
+    recorders = [Arrivals() for _ in tasks]
     for task, stats, record in zip(tasks, known, recorders, strict=True):
         lower_by_plan(task.graph, stats, plan, activations, formats, {}, record)
     shared = {
@@ -69,7 +69,7 @@ def lower_onto(
         for name in recorders[0].seen
         if name not in own
     }
-    taker = Taker(shared, frozenset(own) - set(_ends(known[0].graph)))
+    taker = SharedRounding(shared, frozenset(own) - set(_ends(known[0].graph)))
     return [
         lower_by_plan(task.graph, stats, plan, activations, formats, {}, taker)
         for task, stats in zip(tasks, known, strict=True)
@@ -112,7 +112,7 @@ def adapter_values(graph: Graph) -> frozenset[str]:
     return frozenset(str(n) for down, _ in adapters(graph) for n in (down.inputs[0], *down.outputs))
 
 
-def joined(tables: Sequence[Mapping[str, ValueStats]]) -> dict[str, ValueStats]:
+def together(tables: Sequence[Mapping[str, ValueStats]]) -> dict[str, ValueStats]:
     """Of all tasks' samples together; of values of other widths (logits) as the first task has them."""
     return {name: _joined([t[name] for t in tables]) for name in tables[0]}
 
@@ -140,22 +140,22 @@ def with_room(value: ValueStats) -> ValueStats:
 
 
 @dataclass(slots=True)
-class Recorder:
+class Arrivals:
     """A Rounding for one task alone, which keeps what arrives at each layer."""
 
-    seen: dict[str, tuple[NDArray, NDArray, int, Seen | None]] = field(default_factory=dict)
+    seen: dict[str, tuple[NDArray, NDArray, int, Arrived | None]] = field(default_factory=dict)
 
     def __call__(
-        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None
     ) -> IntWeights:
         found = alone(name, w, bias, bits, seen)
-        brief = None if seen is None else Seen(seen.rows, seen.y.mean(axis=0, dtype=np.float64))
+        brief = None if seen is None else Arrived(seen.rows, seen.y.mean(axis=0, dtype=np.float64))
         self.seen[name] = w, bias, bits, brief
         return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taker:
+class SharedRounding:
     """A Rounding that gives each layer of the network what was found for all tasks; `even` layers are
     rounded so that one matrix times any factors per output has one set of codes."""
 
@@ -163,7 +163,7 @@ class Taker:
     even: Collection[str]
 
     def __call__(
-        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Seen | None
+        self, name: str, w: NDArray, bias: NDArray, bits: int, seen: Arrived | None
     ) -> IntWeights:
         if name in self.shared:
             return self.shared[name]
@@ -182,7 +182,7 @@ def even_codes(w: NDArray, bits: int) -> tuple[NDArray[np.float64], NDArray[np.f
     return round_weights(w * sign, scale, bits), scale * sign
 
 
-def _rounded_together(parts: Sequence[tuple[NDArray, NDArray, int, Seen | None]]) -> IntWeights:
+def _rounded_together(parts: Sequence[tuple[NDArray, NDArray, int, Arrived | None]]) -> IntWeights:
     """One set of integers for what all tasks see at a layer, and one bias: the mean of those that suit each."""
     w, bias, bits, _ = parts[0]
     seen = [s for *_, s in parts if s is not None]

@@ -29,7 +29,7 @@ from mcuformer.search.products import DATA, MODEL
 from mcuformer.search.train import Recipe, Trainer, accuracy
 
 ADAPTATION = "adapt.json"
-FOLDED = "folded.onnx"
+FOLDED_MODEL = "folded.onnx"
 _WHAT = "not what mcuformer adapt writes"
 
 
@@ -113,7 +113,7 @@ def _adapt_one(
 def _export(network: Network, data: Data, directory: Path) -> None:
     """What `compile --adapters` takes."""
     export(network, data, directory / MODEL)
-    export(folded(network), data, directory / FOLDED)
+    export(folded(network), data, directory / FOLDED_MODEL)
     calibration(data, directory / DATA)
 
 

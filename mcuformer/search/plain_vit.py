@@ -36,14 +36,14 @@ _CLOSE = 1e-3  # of the largest logit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class PlainVit:
     """A network, and the metadata of its file."""
 
     network: Network
     notes: dict[str, str]
 
 
-def read_plain_vit(path: Path) -> Found:
+def read_plain_vit(path: Path) -> PlainVit:
     """UsageError where the file is another kind of network."""
     graph = load_model(path, {})
     kinds = tuple(op.kind for op in graph.ops)
@@ -57,7 +57,7 @@ def read_plain_vit(path: Path) -> Found:
     with torch.no_grad():
         _fill(network, graph, parts)
         _refuse_others(network, graph, path)
-    return Found(network, dict(graph.meta.get("metadata_props", {})))
+    return PlainVit(network, dict(graph.meta.get("metadata_props", {})))
 
 
 def _arch(graph: Graph, parts: Sequence[Sequence[Op]], path: Path) -> Arch:

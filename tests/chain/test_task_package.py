@@ -45,7 +45,9 @@ def test_each_task_is_its_integer_graph(folder, tmp_path, mode):
     text = (tmp_path / "out/model.h").read_text()
     assert re.search(r"int \w+_set_task\(void \*arena, unsigned k\);", text)
     runs = len(
-        re.findall(r"^static int \w+__run__own\(", (tmp_path / "out/model.c").read_text(), re.MULTILINE)
+        re.findall(
+            r"^static int \w+__run__own\(", (tmp_path / "out/model.c").read_text(), re.MULTILINE
+        )
     )
     assert runs == 2 or mode == "fold"
     for i, classes in enumerate(CLASSES):

@@ -13,7 +13,7 @@ from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import to_canonical
 from mcuformer.operators.interpreter import run_int
 from mcuformer.quant import InputFormat, calibrate
-from mcuformer.quant.tasks import Task, adapters, even_codes, lower_tasks, own_layers
+from mcuformer.quant.tasks import AdaptedTask, adapters, even_codes, lower_tasks, own_layers
 
 FORMAT = InputFormat(MEAN, STD)
 
@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     tasks = []
     for i in range(3):
         graph = load_model(folder / f"t{i}/model.onnx", {}).replace(name=f"t{i}")
-        tasks.append(Task(graph, calibrate(graph, reals(folder, i)[1])))
+        tasks.append(AdaptedTask(graph, calibrate(graph, reals(folder, i)[1])))
     return folder, tasks, lower_tasks(tasks, "8", FORMAT)
 
 
