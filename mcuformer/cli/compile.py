@@ -37,6 +37,12 @@ from mcuformer.files.atomic import check_file
     help="runtime: the network once, each task's numbers beside it; fold: each task a network of its own.",
 )
 @click.option(
+    "--onto",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A package of --adapter-mode runtime, to which the one task of --adapters is added; -o is the new one.",
+)
+@click.option(
     "-o",
     "--output",
     required=True,
@@ -91,8 +97,11 @@ def command(
     others = values.pop("others")
     if adapters and operating_points:
         raise UsageError("--adapters and --operating-points are two packages", "give one of them")
+    if values["onto"] and not (adapters and adapter_mode == "runtime"):
+        raise UsageError("--onto adds a task at run time", "name it: --adapters NAME")
     if adapters:
-        values["points"] = tasks_of(values["model"], others, adapters, adapter_mode)
+        least = 1 if values["onto"] else 2
+        values["points"] = tasks_of(values["model"], others, adapters, adapter_mode, least)
         values["adapter_mode"] = adapter_mode
     else:
         values["points"] = points_of(values["model"], others, operating_points)

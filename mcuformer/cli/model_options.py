@@ -138,16 +138,17 @@ def points_of(model: Path, others: tuple[Path, ...], text: str | None) -> tuple[
     return tuple(map(Point, labels, files))
 
 
-def tasks_of(model: Path, others: tuple[Path, ...], text: str, mode: str) -> tuple[Point, ...]:
+def tasks_of(
+    model: Path, others: tuple[Path, ...], text: str, mode: str, least: int = 2
+) -> tuple[Point, ...]:
     """The files of `--adapters` a,b,..: in the folder of `adapt`, or given one by one, each with its
-    samples beside it."""
+    samples beside it; `least` of them or more."""
     from mcuformer.compile.options import Point
 
     labels = [part.strip() for part in text.split(",")]
-    if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(_is_name, labels)):
-        raise UsageError(
-            f"--adapters {text} are not two or more different names", "--adapters digits,fashion"
-        )
+    if len(labels) < least or len(set(labels)) < len(labels) or not all(map(_is_name, labels)):
+        count = "two or more different names" if least > 1 else "names"
+        raise UsageError(f"--adapters {text} are not {count}", "--adapters digits,fashion")
     if model.is_dir() and not others:
         file = "folded.onnx" if mode == "fold" else "model.onnx"
         return tuple(

@@ -28,7 +28,8 @@ class Figures:
 
     `weights`: "internal" or "qspi". `tradeoffs`: --optimize, arena bytes, MACs. `name`: the prefix in
     C, once it is written; `linked`: None where there is no ELF. `points`: of several widths each by
-    itself, in their order; the rest is then the full one's, with an arena for all.
+    itself, in their order; the rest is then the full one's, with an arena for all. `lowered`: of a task,
+    the int graph before any way rewrote it, on which a further task builds.
     """
 
     source: Source
@@ -45,6 +46,7 @@ class Figures:
     linked: Usage | None = None
     checked: r.Checked | None = None
     points: tuple[Figures, ...] = ()
+    lowered: Graph | None = None
 
     @property
     def options(self) -> CompileOptions:

@@ -28,7 +28,8 @@ class CompileOptions:
 
     `check`: run what was emitted. `accept_sqnr`: least dB of the outputs against the ONNX file.
     `name` is the prefix of all names in C, None: the model file's. `points`: several widths over one
-    set of weights, `model` the full one of them; or tasks of one network, where `adapter_mode` says how.
+    set of weights, `model` the full one of them; or tasks of one network, where `adapter_mode` says how. `onto`:
+    a package whose tasks and network stay as they are, and to which `points` adds one.
     """
 
     model: Path
@@ -54,6 +55,7 @@ class CompileOptions:
     save_temps: bool = False
     points: tuple[Point, ...] = ()
     adapter_mode: AdapterMode | None = None
+    onto: Path | None = None
 
     @property
     def kind(self) -> Literal["width", "task"]:

@@ -61,6 +61,10 @@ def plan_model(
     options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
 ) -> Figures:
     """The stages up to the placed program; where it does not fit, the smallest and `error`."""
+    if options.onto:
+        from mcuformer.compile.further import plan_further
+
+        return plan_further(options, progress)
     if options.adapter_mode:
         from mcuformer.compile.tasks import plan_tasks
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mcuformer.codegen.variants import STATE_BYTES, overhang
 from mcuformer.compile.figures import Figures
-from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.placed import placed
 from mcuformer.compile.points import evidence_of, joined_points
 from mcuformer.compile.quantise import Measured, measured, quantised
@@ -32,24 +32,43 @@ def plan_tasks(options: CompileOptions, progress: Progress) -> Figures:
             "tasks have 8-bit weights, and activations of one kind",
             "leave --weight-bits away, and give --activations 8 or 16",
         )
-    progress("reading the models")
-    own = [
-        replace(options, model=p.model, calibration=p.calibration or options.calibration, points=())
-        for p in options.points
-    ]
-    sources = [read_source(o) for o in own]
-    graphs = [
-        imported(s.raw).replace(name=p.label) for s, p in zip(sources, options.points, strict=True)
-    ]
-    found = [measured(s, g, True, progress) for s, g in zip(sources, graphs, strict=True)]
-    _check_inputs(found)
+    found = measured_tasks(options, options.points, progress)
     progress("rounding the weights for all tasks")
     ints = _shared(options, found) if options.runtime_adapters else [quantised(f)[0] for f in found]
     progress("scheduling")
-    room = STATE_BYTES + overhang(ints)
-    points = [
-        placed(s, g, evidence_of(f), room) for s, g, f in zip(sources, ints, found, strict=True)
+    return placed_tasks(options, found, ints)
+
+
+def measured_tasks(
+    options: CompileOptions, points: Sequence[Point], progress: Progress
+) -> list[Measured]:
+    """Each on its own samples. UsageError where they take other inputs."""
+    progress("reading the models")
+    own = [
+        replace(
+            options,
+            model=p.model,
+            calibration=p.calibration or options.calibration,
+            points=(),
+            adapter_mode=None,
+            onto=None,
+        )
+        for p in points
     ]
+    sources = [read_source(o) for o in own]
+    graphs = [imported(s.raw).replace(name=p.label) for s, p in zip(sources, points, strict=True)]
+    found = [measured(s, g, True, progress) for s, g in zip(sources, graphs, strict=True)]
+    _check_inputs(found)
+    return found
+
+
+def placed_tasks(
+    options: CompileOptions, found: Sequence[Measured], ints: Sequence[Graph]
+) -> Figures:
+    """The programs of all tasks, and their package."""
+    room = STATE_BYTES + overhang(ints)
+    pairs = zip(found, ints, strict=True)
+    points = [replace(placed(f.source, g, evidence_of(f), room), lowered=g) for f, g in pairs]
     main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))
     return joined_points(options, points, main, ())
 

@@ -26,8 +26,10 @@ from mcuformer.quant.lower import lower_by_plan, ready
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.refine import Arrived, IntWeights, alone, taken
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
+from mcuformer.quant.stored import stored
 from mcuformer.util.names import printable
 
+GRIDS = "task_grids"  # in the meta of an integer graph: the assignment as text (quant/stored.py)
 ROOM = 1.05  # times the range of all tasks' samples together
 _HINT = "tasks are what `mcuformer adapt` made of one network, exported without --fold"
 
@@ -46,10 +48,14 @@ def lower_tasks(tasks: Sequence[AdaptedTask], activations: Mode, formats: Format
     own = own_layers([s.graph for s in stats])
     even = adapter_values(stats[0].graph)
     common = together([s.values for s in stats])
-    known = [replace(s, graph=_even(s.graph, even), values=common_to(s, common)) for s in stats]
+    known = [replace(s, graph=evened(s.graph, even), values=common_to(s, common)) for s in stats]
     roomy = {name: with_room(v) for name, v in known[0].values.items()}
     plan = assign(replace(known[0], values=roomy), activations, formats)
-    return lower_onto(tasks, known, plan, own, activations, formats)
+    made = lower_onto(tasks, known, plan, own, activations, formats)
+    if activations != "8":
+        return made
+    text = stored(plan, 8)
+    return [g.replace(meta={**g.meta, GRIDS: text}) for g in made]
 
 
 def lower_onto(
@@ -69,7 +75,7 @@ def lower_onto(
         for name in recorders[0].seen
         if name not in own
     }
-    taker = SharedRounding(shared, frozenset(own) - set(_ends(known[0].graph)))
+    taker = SharedRounding(shared, frozenset(own) - set(ends_of(known[0].graph)))
     return [
         lower_by_plan(task.graph, stats, plan, activations, formats, {}, taker)
         for task, stats in zip(tasks, known, strict=True)
@@ -80,7 +86,7 @@ def own_layers(graphs: Sequence[Graph]) -> frozenset[str]:
     """Operations whose numbers are the task's: adapters and what writes the outputs. UsageError where
     anything else differs."""
     first = graphs[0]
-    allowed = {op.name for pair in adapters(first) for op in pair} | set(_ends(first))
+    allowed = {op.name for pair in adapters(first) for op in pair} | set(ends_of(first))
     for graph in graphs[1:]:
         if [(op.kind, op.name, op.inputs[:1]) for op in graph.ops] != [
             (op.kind, op.name, op.inputs[:1]) for op in first.ops
@@ -200,11 +206,11 @@ def _rounded_together(parts: Sequence[tuple[NDArray, NDArray, int, Arrived | Non
     return IntWeights(codes, scale, np.mean(biases, axis=0))
 
 
-def _even(graph: Graph, names: Collection[str]) -> Graph:
+def evened(graph: Graph, names: Collection[str]) -> Graph:
     return graph.replace(meta={**graph.meta, "even": tuple(sorted(names))})
 
 
-def _ends(graph: Graph) -> list[str]:
+def ends_of(graph: Graph) -> list[str]:
     """The layers whose sums are outputs, or become one by moves."""
     producers, found = graph.producers(), []
     for name in graph.outputs:

@@ -30,6 +30,7 @@ from mcuformer.search.train import Recipe, Trainer, accuracy
 
 ADAPTATION = "adapt.json"
 FOLDED_MODEL = "folded.onnx"
+_JUDGED = 1000  # images by which `compile --onto` judges a task
 _WHAT = "not what mcuformer adapt writes"
 
 
@@ -115,6 +116,8 @@ def _export(network: Network, data: Data, directory: Path) -> None:
     export(network, data, directory / MODEL)
     export(folded(network), data, directory / FOLDED_MODEL)
     calibration(data, directory / DATA)
+    some = data.validation.take(np.arange(min(_JUDGED, len(data.validation))))
+    np.savez_compressed(directory / "validation.npz", x=some.x, y=some.y)
 
 
 def task_model(backbone: Backbone, classes: int, method: Method, seed: int) -> nn.Module:

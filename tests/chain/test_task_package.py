@@ -11,10 +11,13 @@ pytest.importorskip("torch", reason="the extra `search` (torch) is not installed
 from util_tasks import CLASSES, write_tasks
 
 from mcuformer.cli.model_options import tasks_of
+from mcuformer.codegen.variants import STATE_BYTES
+from mcuformer.compile import further
+from mcuformer.compile.further import plan_further
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
 from mcuformer.compile.tasks import plan_tasks
-from mcuformer.errors import UsageError
+from mcuformer.errors import UsageError, ValidationError
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package, variant_of
 from mcuformer.package.execution import Executor
@@ -42,6 +45,8 @@ def folder(tmp_path_factory):
 def test_each_task_is_its_integer_graph(folder, tmp_path, mode):
     compile_model(options(folder, "t0,t1,t2", mode), tmp_path / "out", quiet)
     package = open_package(tmp_path / "out")
+    least = max(row["arena_bytes"] for row in package.report["variants"]) + STATE_BYTES
+    assert package.report["memory"]["arena_bytes"] >= least
     text = (tmp_path / "out/model.h").read_text()
     assert re.search(r"int \w+_set_task\(void \*arena, unsigned k\);", text)
     runs = len(
@@ -70,6 +75,42 @@ def test_a_further_task_brings_its_own_numbers_alone(folder, tmp_path):
         for n in ("two", "three")
     ]
     assert weights[1] - weights[0] < 0.3 * weights[0]
+
+
+def test_a_task_is_added_to_a_package(folder, tmp_path):
+    two, three = tmp_path / "two", tmp_path / "three"
+    compile_model(options(folder, "t0,t1", "runtime", emit_only=True, check=False), two, quiet)
+    more = {"onto": two, "emit_only": True, "check": False}
+    new = tasks_of(folder, (), "t2", "runtime", 1)
+    asked = CompileOptions(
+        model=new[0].model, board="stm32f746", points=new, adapter_mode="runtime", **more
+    )
+    compile_model(asked, three, quiet)
+    before, after = ((p / "weights.c").read_text() for p in (two, three))
+    arrays = re.findall(r"\w+\[\d+\][^;]*;", before)
+    assert len(arrays) > 20 and all(a in after for a in arrays)
+    package = open_package(three)
+    for name in ("t0", "t1", "t2"):
+        own = variant_of(package, name)
+        x = np.load(folder / f"{name}/calibration.npz")["x"][:4].transpose(0, 2, 3, 1)
+        wanted = run_int(own.graph, [x])[own.graph.outputs[0]].reshape(4, -1)
+        with Executor(own, "host") as executor:
+            found = executor.run([np.ascontiguousarray(one).tobytes() for one in x])
+        assert [i.output for i in found.inferences] == [row.tobytes() for row in wanted]
+    with pytest.raises(UsageError, match="is not one new task"):
+        again = CompileOptions(
+            model=new[0].model, board="stm32f746", points=new, adapter_mode="runtime",
+            **(more | {"onto": three}),
+        )  # fmt: skip
+        plan_further(again, quiet)
+    labels = np.load(folder / "t2/calibration.npz")
+    np.savez(folder / "t2/validation.npz", x=labels["x"], y=np.full(len(labels["x"]), 99))
+    plan_further(asked, quiet)  # nothing is right, and nothing is lost
+    percents = iter((70.0, 71.5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(further, "_percent", lambda *_: next(percents))
+        with pytest.raises(ValidationError, match="more than 1 point is lost"):
+            plan_further(asked, quiet)
 
 
 def test_what_does_not_go_together_is_refused(folder):
