@@ -107,7 +107,8 @@ def _course(variant: Variant) -> tuple[object, ...]:
     sizes = [(k, b.size_bytes) for k, b in program.buffers.items()]
     places = [(k, p.arena, p.offset) for k, p in sorted(plan.placements.items())]
     ends = [(t.value, t.buffer, t.offset) for t in (*program.inputs, *program.outputs)]
-    return repr(program.steps), repr(sizes), repr(places), repr(ends), repr(program.layers)
+    said = [(layer.name, layer.shape, layer.schedule) for layer in program.layers]
+    return tuple(map(repr, (program.steps, sizes, places, ends, said)))
 
 
 def words(variants: Variants) -> Sequence[str]:

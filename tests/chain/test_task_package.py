@@ -43,7 +43,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("mode", ["runtime", "fold"])
 def test_each_task_is_its_integer_graph(folder, tmp_path, mode):
-    compile_model(options(folder, "t0,t1,t2", mode), tmp_path / "out", quiet)
+    result = compile_model(options(folder, "t0,t1,t2", mode), tmp_path / "out", quiet)
+    assert "<h2>Tasks</h2>" in result.page() and "<td>t2</td>" in result.page()
     package = open_package(tmp_path / "out")
     least = max(row["arena_bytes"] for row in package.report["variants"]) + STATE_BYTES
     assert package.report["memory"]["arena_bytes"] >= least
