@@ -10,9 +10,10 @@ import onnx
 
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of, read_json
-from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import load_finished
+from mcuformer.search.families import arch_of
 from mcuformer.search.net import Network
+from mcuformer.search.networks import AnyNetwork, network_of
 from mcuformer.search.plain_vit import read_plain_vit
 from mcuformer.search.products import MODEL
 from mcuformer.search.teacher import INFO, trained_network
@@ -37,7 +38,9 @@ def load_backbone(directory: Path) -> Backbone:
     if (directory / INFO).is_file():
         network, info = trained_network(directory)
         with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
-            return Backbone(network, _numbers(info["mean"]), _numbers(info["std"]))
+            return Backbone(
+                _plain(network, directory), _numbers(info["mean"]), _numbers(info["std"])
+            )
     if (directory / SEARCH).is_file():
         return _found(directory)
     raise UsageError(
@@ -58,12 +61,25 @@ def _from_file(path: Path) -> Backbone:
     return Backbone(found.network, mean, std)
 
 
+def _plain(network: AnyNetwork, directory: Path) -> Network:
+    """UsageError where it has no blocks of a ViT, to which adapters go."""
+    if not isinstance(network, Network):
+        raise UsageError(
+            f"{directory} holds a network of the family {network.arch.family}",
+            "adapters are for the blocks of plain ViTs (family vit)",
+        )
+    return network
+
+
 def _found(directory: Path) -> Backbone:
-    network: Network = read_json(
-        directory / SEARCH,
-        lambda table: Network(Arch.from_dict(table["arch"])),
-        "restore the file, or search again",
-        "not what mcuformer search writes",
+    network = _plain(
+        read_json(
+            directory / SEARCH,
+            lambda table: network_of(arch_of(table["arch"])),
+            "restore the file, or search again",
+            "not what mcuformer search writes",
+        ),
+        directory,
     )
     load_finished(network, directory / f"finetune-{network.arch.key()}" / "last.pt")
     model = directory / MODEL

@@ -20,7 +20,8 @@ from mcuformer.errors import UsageError
 from mcuformer.frontend.load import load_model
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.interp_float import eval_steps
-from mcuformer.search.arch import PATCH, Arch
+from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import PATCH
 from mcuformer.search.net import Block, Network
 
 _FORM = (

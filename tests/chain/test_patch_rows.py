@@ -131,12 +131,18 @@ def lies_over_what_it_reads(graph: Graph) -> bool:
     [
         Stage((8, 8), 8, 0, 2, "tokens", True, 33),  # wider than what it consumes
         Stage((8, 8), 8, 0, 2, "tokens", True, 16, kept=True),  # of rows that are read again
-        Stage((8, 8), 8, 0, 2, "quads", True, 33),
     ],
 )
 def test_nothing_is_laid_over_what_is_still_read(tmp_path: Path, stage: Stage) -> None:
     graph = lowered(stage)
     assert not lies_over_what_it_reads(graph)
+    follow(proved(graph, -1, 0), tmp_path, ("host",))
+
+
+def test_wider_rows_lie_over_joined_quads(tmp_path: Path) -> None:
+    """Row i is made of row i, the last one first: 33 bytes over 32."""
+    graph = lowered(Stage((8, 8), 8, 0, 2, "quads", True, 33))
+    assert lies_over_what_it_reads(graph)
     follow(proved(graph, -1, 0), tmp_path, ("host",))
 
 

@@ -60,7 +60,7 @@ def test_constants_of_channels_move_grids_and_no_integers() -> None:
     x = np.random.default_rng(1).normal(size=(16, 4, 4, 4)).astype(np.float32)
     stats = calibrate(_block(), (x,))
     plan = assign(stats, "8", None)
-    source, scaled, moved = (plan.qparams[n] for n in ("relu", "mul", "add"))
+    source, scaled, moved = (plan.qparams[n] for n in ("relu", "mul.rows", "add.rows"))
     factor = np.array([0.5, -2.0, 1.5, -0.1])
     np.testing.assert_allclose(scaled.scale, source.scale * np.abs(factor), rtol=1e-6)
     np.testing.assert_allclose(moved.scale, scaled.scale)
