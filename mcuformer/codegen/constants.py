@@ -12,10 +12,14 @@ from mcuformer.codegen.blob import Blob
 from mcuformer.codegen.symbols import BARE, Symbols, same
 from mcuformer.ir.graph import Graph
 from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
+from mcuformer.operators.flash_bytes import CODE_BYTES
 from mcuformer.operators.table import INT_OPS, kernel_of
 from mcuformer.program.program import Param, Program
+from mcuformer.targets.board import Board
 
 WORDS_PER_LINE = 8
+_CALL_BYTES = 96  # of a call in generated code: six or seven arguments and the loop around it
+_POINTER_BYTES = 4
 # Fields that are const void *: an array goes in as it is (a test reads the runtime's headers)
 UNTYPED = frozenset(
     {
@@ -162,6 +166,14 @@ def matrices(graph: Graph) -> Iterator[CArray]:
         if INT_OPS[op.kind].weights is not None:
             packed = kernel_of(op).pack(op, graph)
             yield from (array for array in packed.arrays if array.group_bytes)
+
+
+def room_bytes(board: Board, constants: Sequence[Constants], calls: int) -> int:
+    """What code and structs leave of the internal flash; more than enough where nothing is built."""
+    if not board.has_firmware:
+        return 1 << 40
+    structs = sum(1 + len(s.fields) for c in constants for s in c.structs)
+    return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs * _POINTER_BYTES
 
 
 def outside(arrays: Sequence[CWords], room_bytes: int) -> frozenset[str]:

@@ -17,6 +17,7 @@ from mcuformer.codegen.constants import (
     Store,
     collect,
     outside,
+    room_bytes,
 )
 from mcuformer.codegen.interface import TensorPort, grid_macros, labels, ports
 from mcuformer.codegen.lines import commented, numbers
@@ -24,7 +25,6 @@ from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.codegen.variants import Variants, words
-from mcuformer.operators.flash_bytes import CODE_BYTES
 from mcuformer.operators.table import kernel_of
 from mcuformer.program.program import IoTensor, Program
 from mcuformer.targets.board import Board
@@ -36,8 +36,6 @@ MODE_MACROS: Mapping[str, str] = {
     "bands": "MCF_INPUT_BANDS",
     "flash": "MCF_INPUT_FLASH",
 }
-_CALL_BYTES = 96  # of a call in generated code: six or seven arguments and the loop around it
-_POINTER_BYTES = 4
 READ_ARGS = ("mcf_read_lines_t read", "void *ctx")
 WRITE_ARGS = ("mcf_write_lines_t write", "void *write_ctx")
 INVOKE_NOTES: Mapping[str, str] = {
@@ -67,12 +65,13 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     digest = _model_id(store, printed)
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
     writes = program.output_mode == "lines"
+    calls = sum(len(list(v.program.calls())) for v in variants.all)
     fields = {
         **_names(program, symbols),
         **_memory(variants, board),
         **_interface(variants, printed, symbols),
         **_variants(variants, printed, symbols),
-        **_data(store, printed, weights, _room_bytes(variants, printed, board)),
+        **_data(store, printed, weights, room_bytes(board, [p.constants for p in printed], calls)),
         "headers": sorted({*(h for p in printed for h in p.headers), *HEADERS}),
         "offsets": list(
             commented([row for p in printed if p.leads for row in _offsets(p.printer)])
@@ -261,19 +260,8 @@ def _address(printer: Printer, tensor: IoTensor) -> str:
     return f"{base} + {slot.name}{offset}"
 
 
-def _room_bytes(variants: Variants, printed: Sequence[Printed], board: Board) -> int:
-    """What code and structs leave of the internal flash; more than enough where nothing is built."""
-    if not board.has_firmware:
-        return 1 << 40
-    structs = sum(1 + len(s.fields) for p in printed for s in p.constants.structs)
-    calls = sum(len(list(v.program.calls())) for v in variants.all)
-    return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs * _POINTER_BYTES
-
-
-def _data(
-    store: Store, printed: Sequence[Printed], weights: str, room_bytes: int
-) -> dict[str, Any]:
-    away = outside(store.arrays, room_bytes if weights == "qspi" else 1 << 40)
+def _data(store: Store, printed: Sequence[Printed], weights: str, room: int) -> dict[str, Any]:
+    away = outside(store.arrays, room if weights == "qspi" else 1 << 40)
     return {
         "structs": [
             {"name": s.name, "ctype": s.ctype, "comment": s.comment, "fields": s.fields}

@@ -16,7 +16,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xf7b83a34u
+#if MCF_RUNTIME_VERSION != 0x88250b2cu
 /* All models of a program come from the same mcuformer. */
 #error "tiny was generated with another version of the runtime"
 #endif
