@@ -12,7 +12,7 @@ def check_supported(graph: Graph) -> Graph:
     if all(op.kind in ("reshape", "slice") for op in graph.ops):
         names = ", ".join(graph.meta.get("output_names", graph.outputs))
         raise UnsupportedModelError(
-            f"the model computes nothing: {names} only selects from its inputs"
+            f"the model computes nothing: its outputs ({names}) only select from its inputs"
         )
     problems = [
         f"{op.kind} {_where(op)}: {reason}" for op in graph.ops if (reason := refusal(graph, op))
