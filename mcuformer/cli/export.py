@@ -27,6 +27,12 @@ from mcuformer.errors import UsageError
     help="Of `adapt`: also write test images and their classes for validate --data.",
 )
 @click.option("--fold", is_flag=True, help="Of `adapt`: adapters go into the layers behind them.")
+@click.option(
+    "--ratio",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="R",
+    help="A width of a slimmable training, as a plain network.",
+)
 @click.option("--dynamo", is_flag=True, help="torch's newer exporter (needs onnxscript).")
 def command(
     directory: Path,
@@ -34,6 +40,7 @@ def command(
     calibration: Path | None,
     test: Path | None,
     fold: bool,
+    ratio: float | None,
     dynamo: bool,
 ) -> None:
     """Write the network that `train` or `adapt` left in DIR as ONNX, mean and std in its metadata."""
@@ -44,11 +51,15 @@ def command(
     from mcuformer.search.train_one import export_one
 
     if (directory / ADAPTATION).is_file():
+        if ratio is not None:
+            raise UsageError(
+                f"{directory} holds an adaptation", "--ratio goes with the folder of train --slimmable"
+            )
         export_adapted(directory, output, calibration, test, dynamo, fold)
     elif fold or test:
         raise UsageError(
             f"{directory} holds no adaptation", "--fold and --test go with NAME of mcuformer adapt"
         )
     else:
-        export_one(directory, output, calibration, dynamo)
+        export_one(directory, output, calibration, dynamo, ratio)
     print(f"written to {output}")

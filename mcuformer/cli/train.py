@@ -72,6 +72,23 @@ from mcuformer.cli.params import json_option
     show_default=True,
     help="Of --qat, and then of compile.",
 )
+@click.option(
+    "--slimmable",
+    is_flag=True,
+    help="A network whose slices are networks of other widths (Scala), for compile --operating-points.",
+)
+@click.option(
+    "--ratios",
+    default="0.25:1:0.25",
+    show_default=True,
+    metavar="LEAST:1:STEP",
+    help="Widths of --slimmable.",
+)
+@click.option(
+    "--nested",
+    is_flag=True,
+    help="With --slimmable every width is the first channels; else only the least and the full one.",
+)
 @click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
 @click.option(
     "--until",
@@ -97,6 +114,9 @@ def command(
     refit: bool,
     qat: bool,
     weight_bits: str,
+    slimmable: bool,
+    ratios: str,
+    nested: bool,
     amp: bool,
     until: int | None,
     as_json: bool,
@@ -105,6 +125,7 @@ def command(
     from mcuformer.cli.need_torch import need_torch
 
     need_torch()
+    from mcuformer.search.slimmable import Widths, parse_ratios
     from mcuformer.search.train import Recipe
     from mcuformer.search.train_one import train_one
 
@@ -132,6 +153,7 @@ def command(
             int(weight_bits),
             start,
             refit,
+            Widths(parse_ratios(ratios), nested) if slimmable else None,
         )
     if as_json:
         print_json(document)

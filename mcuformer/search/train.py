@@ -167,6 +167,9 @@ class Trainer:
             self.average[name] = t.detach()  # one copy in the last file
 
     def _epoch(self, epoch: int, report: Reporter | None) -> None:
+        begin = getattr(self.loss, "begin_epoch", None)  # of a loss that has a schedule
+        if begin is not None:
+            begin(epoch)
         recipe, steps = self.recipe, self.steps_per_epoch
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         order = np.random.Generator(np.random.PCG64([recipe.seed, epoch])).permutation(

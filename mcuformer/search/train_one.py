@@ -22,6 +22,7 @@ from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import initialise
 from mcuformer.search.networks import network_of
 from mcuformer.search.qat import qat_recipe, train_rounded
+from mcuformer.search.slimmable import ScaleCoordination, Widths, arch_of, at_width
 from mcuformer.search.teacher import INFO, RANGES, ROUNDED_WEIGHTS, load_teacher, trained_network
 from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distilled_loss, plain_loss
 
@@ -63,12 +64,18 @@ def train_one(
     weight_bits: int = 8,
     start: Path | None = None,
     refit: bool = False,
+    widths: Widths | None = None,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process.
 
     `start`: the folder (or last.pt) of a finished training of the same network, whose weights are
-    the first; `refit`: on the validation images too.
+    the first; `refit`: on the validation images too. `widths`: a network whose slices are networks.
     """
+    if widths is not None and (qat or teacher):
+        raise UsageError(
+            "a slimmable training has its own teachers and no rounding",
+            "leave --teacher and --qat away",
+        )
     torch.set_num_threads(threads)
     together = join_group()
     data = sources.load(data_name, recipe.seed)
@@ -82,7 +89,11 @@ def train_one(
         load_finished(network, start / "last.pt" if start.is_dir() else start)
     taught = load_teacher(teacher, data, device_of()) if teacher else None
     loss = distilled_loss(taught) if taught else plain_loss
-    trainer = Trainer(network, data, recipe, output, loss, fused=True)
+    if widths is not None:
+        for ratio in widths.ratios:
+            arch_of(arch, ratio)  # before hours of training
+        loss = ScaleCoordination(widths, recipe.epochs)
+    trainer = Trainer(network, data, recipe, output, loss, fused=widths is None)
 
     def report(done: int, total: int, loss: float, more: object) -> None:
         say(f"training (loss {loss:.3f})", done, total)
@@ -113,6 +124,9 @@ def train_one(
             "start": str(start) if start else None,
             "refit": refit,
             "qat": rounded,
+            "slimmable": None
+            if widths is None
+            else _slimmable(network, widths, data, trainer.device),
             "weights_sha256": weights_sha256(network),
         }
         (output / INFO).write_text(json.dumps(document, indent=1))
@@ -122,9 +136,35 @@ def train_one(
     return document
 
 
-def export_one(directory: Path, model: Path, calibrate: Path | None, dynamo: bool) -> None:
-    """The averaged weights of a training directory as ONNX; `calibrate`: training images beside."""
+def _slimmable(
+    network: Network, widths: Widths, data: sources.Data, device: torch.device
+) -> dict[str, Any]:
+    """What train.json says of the widths; accuracies in percent of the validation images."""
+    found = {
+        f"{ratio:g}": accuracy(
+            at_width(network, widths, ratio).to(device).eval(), data, data.validation, device
+        )
+        for ratio in widths.ratios
+    }
+    return {"ratios": list(widths.ratios), "nested": widths.nested, "validation": found}
+
+
+def widths_of(info: dict[str, Any], directory: Path) -> Widths:
+    """Of a slimmable training; UsageError for another one."""
+    found = info.get("slimmable")
+    if not found:
+        raise UsageError(f"{directory} is no slimmable training", "train --slimmable makes one")
+    return Widths(tuple(map(float, found["ratios"])), bool(found["nested"]))
+
+
+def export_one(
+    directory: Path, model: Path, calibrate: Path | None, dynamo: bool, ratio: float | None = None
+) -> None:
+    """The averaged weights of a training directory as ONNX; `calibrate`: training images beside.
+    `ratio`: a width of a slimmable training, as a plain network."""
     network, info = trained_network(directory)
+    if ratio is not None:
+        network = at_width(network, widths_of(info, directory), ratio)
     with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
         name, seed = str(info["data"]), int(info["recipe"]["seed"])
     data = sources.load(name, seed)
