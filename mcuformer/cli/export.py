@@ -53,7 +53,8 @@ def command(
     if (directory / ADAPTATION).is_file():
         if ratio is not None:
             raise UsageError(
-                f"{directory} holds an adaptation", "--ratio goes with the folder of train --slimmable"
+                f"{directory} holds an adaptation",
+                "--ratio goes with the folder of train --slimmable",
             )
         export_adapted(directory, output, calibration, test, dynamo, fold)
     elif fold or test:

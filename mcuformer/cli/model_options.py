@@ -130,6 +130,7 @@ def points_of(model: Path, others: tuple[Path, ...], text: str | None) -> tuple[
     files = [model, *others]
     if model.is_dir() and not others:
         files = [model / f"width-{label}.onnx" for label in labels]
+        _export_missing(model, labels, files)
     if len(files) != len(labels):
         raise UsageError(
             f"{len(files)} files for {len(labels)} operating points",
@@ -170,6 +171,20 @@ def _is_name(text: str) -> bool:
 
 def _if_there(path: Path) -> Path | None:
     return path if path.is_file() else None
+
+
+def _export_missing(folder: Path, labels: list[str], files: list[Path]) -> None:
+    """Of a folder that `train --slimmable` left: the files that are not there yet."""
+    missing = [(label, f) for label, f in zip(labels, files, strict=True) if not f.exists()]
+    if not missing or not (folder / "last.pt").is_file():
+        return
+    from mcuformer.cli.need_torch import need_torch
+
+    need_torch()
+    from mcuformer.search.train_one import export_one
+
+    for label, file in missing:
+        export_one(folder, file, None, dynamo=False, ratio=float(label))
 
 
 def _check_labels(labels: list[str]) -> None:

@@ -9,6 +9,7 @@ full network's at every width.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -86,7 +87,9 @@ def arch_of(full: Arch, ratio: float) -> Arch:
     return replace(full, dim=int(dim), head_dim=int(dim) // full.heads, hidden=hidden)
 
 
-def cut(weights: dict[str, Tensor], shapes: dict[str, torch.Size], last: bool) -> dict[str, Tensor]:
+def cut(
+    weights: Mapping[str, Tensor], shapes: dict[str, torch.Size], last: bool
+) -> dict[str, Tensor]:
     """Views of the full weights in the shapes of a narrower network."""
     found = {}
     for name, shape in shapes.items():
@@ -101,7 +104,7 @@ def skeleton(full: Arch, ratio: float) -> Network:
     """The code of a width, with the softmax's scale of the full one."""
     made = Network(arch_of(full, ratio))
     for block in made.blocks:
-        block.attn.scale = full.head_dim**-0.5  # type: ignore[union-attr, assignment]
+        block.attn.scale = full.head_dim**-0.5  # type: ignore[union-attr]
     return made
 
 
@@ -152,7 +155,7 @@ class ScaleCoordination:
         return loss.detach()
 
     def _answers(
-        self, model: nn.Module, weights: dict[str, Tensor], ratio: float, x: Tensor
+        self, model: nn.Module, weights: Mapping[str, Tensor], ratio: float, x: Tensor
     ) -> Tensor:
         assert isinstance(model, Network)
         if ratio not in self._skeletons:
