@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mcuformer.errors import UsageError
-from mcuformer.search.arch import PATCH, Arch
+from mcuformer.search.arch import Arch
+from mcuformer.search.architecture import PATCH, Architecture
 from mcuformer.search.net import Network
 
 _WARMUP_SHARE = 10  # of all epochs one in so many at most trains the full width alone
@@ -67,7 +68,7 @@ class Widths:
         return [self.ratios[-1], *(random.choice(h) for h in halves if h), self.ratios[0]]
 
 
-def arch_of(full: Arch, ratio: float) -> Arch:
+def arch_at(full: Arch, ratio: float) -> Arch:
     """The network at a width; UsageError where its heads would not be whole."""
     dim = full.dim * ratio
     if (
@@ -102,14 +103,26 @@ def cut(
 
 def skeleton(full: Arch, ratio: float) -> Network:
     """The code of a width, with the softmax's scale of the full one."""
-    made = Network(arch_of(full, ratio))
+    made = Network(arch_at(full, ratio))
     for block in made.blocks:
         block.attn.scale = full.head_dim**-0.5  # type: ignore[union-attr]
     return made
 
 
-def at_width(network: Network, widths: Widths, ratio: float) -> Network:
+def check_slimmable(arch: Architecture, widths: Widths) -> None:
+    """UsageError before hours of training where not every width of the network is one."""
+    if not isinstance(arch, Arch):
+        raise UsageError(
+            f"slices of a network of the family {arch.family} are no networks",
+            "--slimmable is for plain ViTs (family vit)",
+        )
+    for ratio in widths.ratios:
+        arch_at(arch, ratio)
+
+
+def at_width(network: nn.Module, widths: Widths, ratio: float) -> Network:
     """A plain network with a copy of the weights of a width; UsageError where it is none of them."""
+    assert isinstance(network, Network)  # check_slimmable
     if ratio not in widths.ratios:
         known = ", ".join(f"{r:g}" for r in widths.ratios)
         raise UsageError(f"the network was not trained at width {ratio:g}", f"it has {known}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of, read_json
@@ -22,7 +23,7 @@ from mcuformer.search.finish import calibration, export
 from mcuformer.search.net import initialise
 from mcuformer.search.networks import network_of
 from mcuformer.search.qat import qat_recipe, train_rounded
-from mcuformer.search.slimmable import ScaleCoordination, Widths, arch_of, at_width
+from mcuformer.search.slimmable import ScaleCoordination, Widths, at_width, check_slimmable
 from mcuformer.search.teacher import INFO, RANGES, ROUNDED_WEIGHTS, load_teacher, trained_network
 from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distilled_loss, plain_loss
 
@@ -90,8 +91,7 @@ def train_one(
     taught = load_teacher(teacher, data, device_of()) if teacher else None
     loss = distilled_loss(taught) if taught else plain_loss
     if widths is not None:
-        for ratio in widths.ratios:
-            arch_of(arch, ratio)  # before hours of training
+        check_slimmable(arch, widths)
         loss = ScaleCoordination(widths, recipe.epochs)
     trainer = Trainer(network, data, recipe, output, loss, fused=widths is None)
 
@@ -137,7 +137,7 @@ def train_one(
 
 
 def _slimmable(
-    network: Network, widths: Widths, data: sources.Data, device: torch.device
+    network: nn.Module, widths: Widths, data: sources.Data, device: torch.device
 ) -> dict[str, Any]:
     """What train.json says of the widths; accuracies in percent of the validation images."""
     found = {

@@ -14,7 +14,7 @@ from mcuformer.search.net import Network, initialise
 from mcuformer.search.slimmable import (
     ScaleCoordination,
     Widths,
-    arch_of,
+    arch_at,
     at_width,
     parse_ratios,
 )
@@ -106,6 +106,6 @@ def test_a_width_computes_what_its_slices_do() -> None:
 
 def test_widths_that_have_no_heads_are_refused() -> None:
     with pytest.raises(UsageError, match="equal heads"):
-        arch_of(ARCH, 0.3)
+        arch_at(ARCH, 0.3)
     with pytest.raises(UsageError, match="not trained at width"):
         at_width(network(), FOUR, 0.4)
