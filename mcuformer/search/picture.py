@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mcuformer.search.explore import Candidate, pareto
-from mcuformer.search.families import arch_of
 from mcuformer.search.space import Space
 
 PICTURES = ("pareto.png", "evolution.png")
@@ -104,6 +103,4 @@ def page(document: dict[str, Any], directory: Path) -> str:
     )
     drawn = [p for name in PICTURES if (p := directory / name).is_file()]
     images = [base64.b64encode(p.read_bytes()).decode() for p in drawn]
-    return environment.get_template("search.html.j2").render(
-        document=document, images=images, brief=lambda table: arch_of(table).brief
-    )
+    return environment.get_template("search.html.j2").render(document=document, images=images)

@@ -90,6 +90,7 @@ def _rank(search: SearchTask, evaluate: Evaluator, log: _Log) -> None:
         log.add(
             "subnets",
             {
+                "brief": arch.brief,
                 "arch": arch.as_dict(),
                 "supernet": evaluate(arch),
                 "alone": _alone(search, arch),

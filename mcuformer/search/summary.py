@@ -63,6 +63,7 @@ def pareto_rows(
             **_totals(c.cost),
             "instructions": c.cost.instructions,
             "compiled": c.number == best.number,
+            "brief": c.arch.brief,
             "arch": c.arch.as_dict(),
         }
         for c in sorted(front, key=lambda c: (c.cost.sram_total_bytes, -c.accuracy, c.number))

@@ -141,5 +141,5 @@ def document(name: str) -> dict[str, Any]:
     return {
         "accuracy": accuracy, "qat": None, "sram_total_bytes": 1, "sram_high_water_bytes": 1,
         "flash_total_bytes": 1, "instructions": 1, "candidates": 1, "legal_share": 1.0,
-        "pareto": [row], "study": None, "arch": arch, "data": name, "model": name,
+        "pareto": [row, {**row, "brief": name}], "study": None, "arch": arch, "data": name, "model": name,
     }  # fmt: skip

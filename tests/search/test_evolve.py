@@ -5,6 +5,9 @@ from random import Random
 
 import pytest
 
+pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+pytest.importorskip("optuna", reason="the extra `search` (optuna) is not installed")
+
 from mcuformer.errors import UsageError
 from mcuformer.search.evolve import (
     ILLEGAL_ERROR,
@@ -19,9 +22,11 @@ from mcuformer.search.evolve import (
     stretched,
     told,
 )
-from mcuformer.search.explore import Judge
-from mcuformer.search.figures import Illegal
+from mcuformer.search.explore import Candidate, Judge
+from mcuformer.search.figures import Illegal, NetworkCost
+from mcuformer.search.picture import PICTURES, draw, page
 from mcuformer.search.space import load_space
+from mcuformer.search.summary import text
 
 SPACE = load_space("tiny").with_choices(
     patch=(8, 6), dim=(16, 24, 32, 48, 64), depth=(1, 2, 3, 4), ratio=(1.0, 2.0, 3.0, 4.0)
@@ -132,3 +137,34 @@ def test_a_log_of_another_space_is_refused(tmp_path):
     log.write_text(json.dumps([{"stretches": {}}]))
     with pytest.raises(UsageError, match=r"log\.json"):
         evolve(Free(SPACE), worth, 1, 0, log)
+
+
+def test_it_is_drawn_and_told(tmp_path):
+    """search.html of a hierarchical network: errors by round, what moved, and what the network is."""
+    pytest.importorskip("matplotlib", reason="the extra `search` (matplotlib) is not installed")
+    space = load_space("s3")
+    cost = NetworkCost(4096, 100, 2048, 1000, 500, 10**6)
+    _, history = evolve(Free(space), lambda arch: arch.stages[0].dim, 3, 0, tmp_path / "log.json")
+    best = Candidate(0, space.largest(), 90.0, cost)
+    draw([best], best, history, space, 24 << 10, tmp_path)
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in PICTURES)
+    row = {
+        "accuracy": 90.0,
+        "compiled": True,
+        "arch": best.arch.as_dict(),
+        "brief": best.arch.brief,
+    }
+    row |= {"sram_total_bytes": 6244, "flash_total_bytes": 2, "instructions": 1}
+    percents = ("int8", "float", "emulator", "validation", "nearest_neighbour")
+    document = {
+        "arch": best.arch.as_dict(), "parameters": best.arch.parameters, "pareto": [row], "study": None,
+        "accuracy": {**dict.fromkeys(percents, 90.0), "emulator_samples": 60}, "qat": None,
+        "sram_total_bytes": 6244, "sram_high_water_bytes": 5000, "flash_total_bytes": 2,
+        "instructions": 1, "candidates": 1, "legal_share": 1.0, "bit_exact": True, "model": "m",
+        "build_dir": "b", "evolution": told(history, space),
+    }  # fmt: skip
+    html = page(document, tmp_path)
+    assert "How the space evolved" in html and html.count("data:image/png") == 2
+    assert "<td>dim0</td><td>grew</td>" in html and best.arch.brief in html
+    lines = text(document)
+    assert "dim0 grew: 24/32 to 32/40" in lines and "windows: 3 stages, patch 2 (12/2)" in lines
