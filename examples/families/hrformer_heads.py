@@ -67,31 +67,45 @@ class KeyPoints(nn.Module):
         return self.maps(xs[0])
 
 
+class Mixed(nn.Module):
+    """All branches at the size of the first, side by side and mixed, [N, `channels`, H, W]."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.channels = sum(sizes.channels(i) for i in range(len(sizes.heads)))
+        self.layers = nn.Sequential(*convolution(self.channels, self.channels, 1), nn.ReLU())
+
+    def forward(self, xs: list[Tensor]) -> Tensor:
+        size = list(xs[0].shape[2:])
+        rest = [functional.interpolate(x, size=size, mode="bilinear") for x in xs[1:]]
+        return self.layers(torch.cat([xs[0], *rest], 1))
+
+
 class Mask(nn.Module):
     """Scores of `count` classes for every pixel of the first branch, which sees all others."""
 
     def __init__(self, sizes: Sizes, count: int) -> None:
         super().__init__()
-        total = sum(sizes.channels(i) for i in range(len(sizes.heads)))
-        self.mix = nn.Sequential(*convolution(total, total, 1), nn.ReLU())
-        self.maps = nn.Conv2d(total, count, 1)
+        self.mix = Mixed(sizes)
+        self.maps = nn.Conv2d(self.mix.channels, count, 1)
 
     def forward(self, xs: list[Tensor]) -> Tensor:
-        size = list(xs[0].shape[2:])
-        rest = [functional.interpolate(x, size=size, mode="bilinear") for x in xs[1:]]
-        return self.maps(self.mix(torch.cat([xs[0], *rest], 1)))
+        return self.maps(self.mix(xs))
 
 
 class Dense(nn.Module):
-    """A score of the mask for every pixel of the image, and `count` maps of key points."""
+    """A score of the mask for every pixel of the image, and `count` maps of key points, from one mixture."""
 
     def __init__(self, sizes: Sizes, count: int) -> None:
         super().__init__()
-        self.mask, self.points = Mask(sizes, 1), KeyPoints(sizes, count)
+        self.mix = Mixed(sizes)
+        self.mask = nn.Conv2d(self.mix.channels, 1, 1)
+        self.points = nn.Conv2d(self.mix.channels, count, 1)
 
     def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor]:
-        mask = functional.interpolate(self.mask(xs), scale_factor=4.0, mode="bilinear")
-        return mask, self.points(xs)
+        x = self.mix(xs)
+        mask = functional.interpolate(self.mask(x), scale_factor=4.0, mode="bilinear")
+        return mask, self.points(x)
 
 
 class Classes(nn.Module):

@@ -31,7 +31,7 @@ from training import Log, export, fit
 NAME = "digits_hrformer"
 SIZES = Sizes(8, (1, 2, 4), (1, 1), blocks=1, stem=8)
 MEAN, STD = 0.47, 0.25
-MAPS = 20.0  # the weight of the key points' loss
+MAPS = 200.0  # the weight of the key points' loss
 TESTED, CALIBRATED = 1000, 128
 TEST_SEED = 1000
 
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of an epoch")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--start", type=Path, help="weights to start from (a state of --work)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
@@ -76,6 +77,8 @@ def main() -> None:
     np.savez_compressed(args.work / "digits_calibration.npz", x=in_bytes(seen))
 
     model = HRFormer(SIZES, "dense", len(POINTS)).to(memory_format=torch.channels_last)
+    if args.start:
+        model.load_state_dict(torch.load(args.start, weights_only=True)["model"])
     log = Log(args.out / f"{NAME}.log")
     log(f"{NAME}: {sum(p.numel() for p in model.parameters()):,} parameters, seed {args.seed}")
 
