@@ -151,3 +151,10 @@ def test_quit_prints_exit_and_sleeps(firmware: Callable) -> None:
     client = Client(port)
     client.quit(3)
     assert client.lines[-1] == "@exit 3" and port.asleep
+
+
+def test_a_model_of_one_width_has_no_other(firmware: Callable) -> None:
+    client = Client(device(firmware))
+    client.choose(None)
+    with pytest.raises(FirmwareError, match="refuses request 9"):
+        client.choose(0)
