@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from torch import nn
 
+from mcuformer.cli import invoke
 from mcuformer.errors import UsageError
 from mcuformer.search.arch import Arch
 from mcuformer.search.net import Network, initialise
@@ -109,3 +112,25 @@ def test_widths_that_have_no_heads_are_refused() -> None:
         arch_at(ARCH, 0.3)
     with pytest.raises(UsageError, match="not trained at width"):
         at_width(network(), FOUR, 0.4)
+
+
+def test_a_training_leaves_files_that_compile_together(tmp_path: Path) -> None:
+    """One epoch of digits, from the command line to the package's report."""
+    arch = {**ARCH.as_dict(), "pool": "mean", "hidden": [64]}
+    (tmp_path / "arch.json").write_text(json.dumps(arch))
+    run, package = tmp_path / "run", tmp_path / "package"
+    args = ["train", str(tmp_path / "arch.json"), "--data", "digits", "-o", str(run), "--epochs", "1",
+            "--slimmable", "--ratios", "0.5:1:0.25", "--threads", "1"]  # fmt: skip
+    assert invoke(args) == 0
+    info = json.loads((run / "train.json").read_text())["slimmable"]
+    assert info["ratios"] == [0.5, 0.75, 1.0] and set(info["validation"]) == {"0.5", "0.75", "1"}
+    data = tmp_path / "data.npz"
+    half = ["export", str(run), "--ratio", "0.5", "-o", str(tmp_path / "half.onnx")]
+    assert invoke([*half, "--calibration", str(data)]) == 0
+    args = ["compile", str(run), "--operating-points", "0.5,0.75,1", "--board", "host", "-o",
+            str(package), "--calibration", str(data), "--accept-sqnr", "0"]  # fmt: skip
+    assert invoke(args) == 0
+    report = json.loads((package / "report.json").read_text())
+    assert [v["label"] for v in report["variants"]] == ["0.5", "0.75", "1"]
+    assert invoke(["export", str(run), "--ratio", "0.6", "-o", str(tmp_path / "x.onnx")]) == 2
+    assert not (tmp_path / "x.onnx").exists()
