@@ -1,5 +1,8 @@
 """A small network with adapters for three tasks of other classes, as files with samples beside them."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -13,20 +16,22 @@ CLASSES = (5, 8, 5)  # the first and the last run the same steps
 MEAN, STD = (0.4, 0.5, 0.45), (0.25, 0.2, 0.3)
 
 
-def write_tasks(folder, dim=16, depth=2, rank=4, seed=0):
+def write_tasks(
+    folder, dim=16, depth=2, rank=4, seed=0, side=16, heads=2, mlp=2, classes_of=CLASSES
+):
     """model.onnx, folded.onnx and calibration.npz in t0, t1, t2."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     arch = Arch(
-        image=(16, 16, 3), classes=4, stem="patch", patch=4, pool="mean", relative=False, dim=dim,
-        heads=2, head_dim=dim // 2, hidden=(2 * dim,) * depth,
+        image=(side, side, 3), classes=4, stem="patch", patch=4, pool="mean", relative=False, dim=dim,
+        heads=heads, head_dim=dim // heads, hidden=(mlp * dim,) * depth,
     )  # fmt: skip
     base = Network(arch).eval()
     initialise(base, generator)
     stir(base, generator)
-    for i, classes in enumerate(CLASSES):
+    for i, classes in enumerate(classes_of):
         model = Adapted(base, classes, rank, False, generator)
         stir(model, generator)
-        x = (rng.integers(0, 256, (24, 3, 16, 16)) * (0.4 + 0.3 * i)).astype(np.uint8)
+        x = (rng.integers(0, 256, (24, 3, side, side)) * (0.4 + 0.3 * i)).astype(np.uint8)
         images = Images(x, np.arange(24) % classes)
         data = Data("t", images, images, tuple(map(str, range(classes))), MEAN, STD, False)
         (folder / f"t{i}").mkdir(parents=True)
@@ -40,3 +45,10 @@ def stir(module, generator):
     """No number is what it starts as."""
     for p in module.parameters():
         p.add_(0.05 * torch.randn(p.shape, generator=generator))
+
+
+if __name__ == "__main__":
+    place, dim, depth, rank = sys.argv[1:]
+    write_tasks(
+        Path(place), int(dim), int(depth), int(rank), 0, 32, int(dim) // 32, 4, (10, 10, 10)
+    )

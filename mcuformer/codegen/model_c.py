@@ -113,13 +113,18 @@ def _all_printed(variants: Variants, name: str, store: Store) -> list[Printed]:
     found: list[Printed] = []
     leaders = variants.leaders()
     for i, (variant, leader) in enumerate(zip(variants.all, leaders, strict=True)):
-        alike = [c.struct_names for c, j in zip(constants, leaders, strict=True) if j == leader]
-        keys = [k for k in constants[i].struct_names if len({names[k] for names in alike}) > 1]
-        own = tuple(constants[i].struct_names[k] for k in keys)
+        alike = [
+            [*c.struct_names.values()]
+            for c, j in zip(constants, leaders, strict=True)
+            if j == leader
+        ]
+        keys = [*constants[i].struct_names]
+        apart = [n for n in range(len(keys)) if len({names[n] for names in alike}) > 1]
+        own = tuple(constants[i].struct_names[keys[n]] for n in apart)
         if leader < i:
             found.append(replace(found[leader], constants=constants[i], own=own, leads=False))
             continue
-        table = {key: number for number, key in enumerate(keys)}
+        table = {keys[n]: number for number, n in enumerate(apart)}
         places = slots(variant.program, variant.plan, symbols[i])
         printer = Printer(variant.program, constants[i], places, arena1, table)
         found.append(Printed(printer, constants[i], tuple(printer.lines()), symbols[i], own))

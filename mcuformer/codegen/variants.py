@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mcuformer.codegen.blob import Blob, blob_of
 from mcuformer.codegen.constants import matrices, pack
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import MemoryPlan
+from mcuformer.program.calls import Loop, Step
 from mcuformer.program.program import Program
 
 STATE_BYTES = 8  # of the arena, behind all plans: which program runs
@@ -108,7 +109,17 @@ def _course(variant: Variant) -> tuple[object, ...]:
     places = [(k, p.arena, p.offset) for k, p in sorted(plan.placements.items())]
     ends = [(t.value, t.buffer, t.offset) for t in (*program.inputs, *program.outputs)]
     said = [(layer.name, layer.shape, layer.schedule) for layer in program.layers]
-    return tuple(map(repr, (program.steps, sizes, places, ends, said)))
+    order = {
+        key: str(i) for i, key in enumerate(program.params)
+    }  # keys tell choices of numbers, too
+    steps = [_numbered(step, order) for step in program.steps]
+    return tuple(map(repr, (steps, sizes, places, ends, said)))
+
+
+def _numbered(step: Step, order: Mapping[str, str]) -> Step:
+    if isinstance(step, Loop):
+        return replace(step, body=tuple(_numbered(inner, order) for inner in step.body))
+    return step if step.params is None else replace(step, params=order[step.params])
 
 
 def words(variants: Variants) -> Sequence[str]:

@@ -13,7 +13,7 @@ from mcuformer.compile.flash_room import linked_error
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.store import save_graph
-from mcuformer.package.compiled import BOARD, GRAPH, LOWERED_FILE, VARIANTS
+from mcuformer.package.compiled import BOARD, GRAPH, TASK_GRAPH, VARIANTS
 from mcuformer.program.program import Program
 from mcuformer.targets.elf import read_elf, usage
 from mcuformer.targets.elf_checks import elf_problems
@@ -31,7 +31,7 @@ def written(figures: Figures, work: Path) -> Figures:
         graph = annotated(point.program, package.model_id)
         save_graph(graph, work / VARIANTS / f"{number}.npz")
         if point.lowered is not None:
-            save_graph(point.lowered, work / VARIANTS / LOWERED_FILE.format(number))
+            save_graph(point.lowered, work / VARIANTS / TASK_GRAPH.format(number))
     shutil.copyfile(figures.source.board_file, work / BOARD)
     return replace(figures, name=package.name, weights_bytes=package.weights_bytes)
 

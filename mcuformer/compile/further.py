@@ -21,7 +21,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.store import load_graph
 from mcuformer.operators.interpreter import run_int
-from mcuformer.package.compiled import LOWERED_FILE, VARIANTS, CompiledPackage, open_package
+from mcuformer.package.compiled import TASK_GRAPH, VARIANTS, CompiledPackage, open_package
 from mcuformer.quant import lower
 from mcuformer.quant.further_task import lower_further
 from mcuformer.quant.tasks import AdaptedTask
@@ -46,7 +46,7 @@ def plan_further(options: CompileOptions, progress: Progress) -> Figures:
                 "bring that file back",
             )
     folder = package.directory / VARIANTS
-    ints = [load_graph(folder / LOWERED_FILE.format(row["number"])) for row in rows]
+    ints = [load_graph(folder / TASK_GRAPH.format(row["number"])) for row in rows]
     progress("rounding the adapters")
     known, new = (AdaptedTask(f.graph, f.widening.stats) for f in (found[0], found[-1]))
     made = lower_further(new, known, ints[0], found[-1].formats)

