@@ -61,19 +61,26 @@ def test_fashion(tmp_path: Path, name: str) -> None:
 
 
 def test_digits(tmp_path: Path) -> None:
-    """A mask by lines and key points, on photographs that the training has not seen."""
+    """A mask by lines and key points, on photographs unlike those of the training: as right as the float
+    model, which is less so here than on its own test images (docs/families.md)."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("sklearn")
+    pytest.importorskip("onnxruntime")
     sys.path.append(str(EXAMPLES / "families"))
+    from check_digits import by_onnx, together
     from digits import compose, in_bytes, mean_iou, pck, sources
 
     rng = torch.Generator().manual_seed(0)
     calibration, shown = (compose(sources(None, part), n, rng) for part, n in PARTS)
     np.savez(tmp_path / "calibration.npz", x=in_bytes(calibration))
-    package = compiled(
-        tmp_path, "digits_hrformer", tmp_path / "calibration.npz", output_mode="lines"
+    name = "digits_hrformer"
+    package = compiled(tmp_path, name, tmp_path / "calibration.npz", output_mode="lines")
+    found = together(in_unicorn(package, in_bytes(shown)))
+    floats = by_onnx(package, EXAMPLES / f"{name}.onnx", in_bytes(shown))
+    assert np.mean((found[0] > 0) == (floats[0] > 0)) >= 0.98
+    ours, theirs = (
+        (mean_iou(mask, shown.mask), pck(maps, shown.points, shown.side))
+        for mask, maps in (map(torch.from_numpy, pair) for pair in (found, floats))
     )
-    found = in_unicorn(package, in_bytes(shown))
-    mask, maps = (torch.from_numpy(np.concatenate(y)).float() for y in zip(*found, strict=True))
-    assert mean_iou(mask, shown.mask) >= 80
-    assert pck(maps, shown.points, shown.side) >= 80
+    assert ours[0] >= max(70, theirs[0] - 2)
+    assert ours[1] >= max(70, theirs[1] - 5), "five of the hundred points"
