@@ -126,7 +126,9 @@ def trials(graph: Graph) -> list[Choice]:
     return [s.choice(i) for s in sheets for i in (0, len(s.peak) - 1)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(f, marks=pytest.mark.long) if f == "three levels" else f for f in FORMS]
+)
 def test_every_byte_is_the_interpreters(tmp_path: Path, form: str) -> None:
     """The smallest and the largest choice of every way."""
     for i, choice in enumerate(trials(lowered(form))):
@@ -153,7 +155,7 @@ def test_rows_that_need_a_mean_alone(tmp_path: Path) -> None:
 
 def test_rows_that_leave_by_lines(tmp_path: Path) -> None:
     """The modulation's target is a window, no buffer of its own."""
-    graph = by_lines(lowered("two levels", "r"))
+    graph = by_lines(lowered("one level", "r"))
     for i, choice in enumerate(trials(graph)):
         made = run_so(graph, choice)
         check(made.program, made.plan)

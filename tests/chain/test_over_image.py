@@ -103,7 +103,7 @@ def test_a_layer_over_rows_that_are_copied(tmp_path: Path, goal: str) -> None:
     fr = skeleton(graph, "bands")
     assert [r.name for r in fr.regions if r.over and not r.in_lines] == ["mix"]
     made = scheduled(graph, "bands", goal)
-    assert made.plan.arena_bytes < 1.9 * SIZE[0] * SIZE[1] * 128
+    assert goal == "speed" or made.plan.arena_bytes < 1.25 * SIZE[0] * SIZE[1] * 128
     follow(made, tmp_path, ("host", "unicorn"))
 
 

@@ -9,7 +9,7 @@ from chain import draw_inputs, joined
 from util_models import VitConfig, images, vit
 
 from mcuformer import quant
-from mcuformer.codegen.constants import collect
+from mcuformer.codegen.constants import Store, collect
 from mcuformer.codegen.package import write_package
 from mcuformer.codegen.symbols import Symbols
 from mcuformer.memory.model import arenas_of
@@ -65,8 +65,9 @@ def test_panels_and_stack_lie_in_dtcm(built: Built) -> None:
 
 def test_weights_begin_at_cache_lines(built: Built) -> None:
     made, elf = built
-    arrays = collect(made.program, Symbols(model_identifier(made.program.name))).arrays
-    weights = [a for a in arrays if a.role == "weights" and a.align > 4]
+    store = Store()
+    collect(made.program, Symbols(model_identifier(made.program.name)), store)
+    weights = [a for a in store.arrays if a.role == "weights" and a.align > 4]
     assert len(weights) > 10
     assert {elf.address(a.name) % 32 for a in weights} == {0}
     assert all(0x90000000 <= elf.address(a.name) < 0x91000000 for a in weights)

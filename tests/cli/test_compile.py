@@ -23,7 +23,7 @@ Files = dict[str, Path]
 Compiling = Callable[..., list[str]]
 CONTRACT = {
     "schema_version", "tool", "model", "board", "options", "memory", "flash", "fits", "layers",
-    "estimate", "tradeoffs", "checked", "diagnostics",
+    "estimate", "tradeoffs", "checked", "diagnostics", "variants",
 }  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def test_a_failing_draw_is_shrunk_and_printed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lower_linear, "_integers", wrong)
     machine = Machine()
     for index in range(20):
-        drawn, outcome = one(8, index, "plan", machine)
+        drawn, outcome = one(7, index, "plan", machine)
         if outcome.result == "failed" and len(drawn.model.graph.node) > 6:
             break
     assert outcome.stage == "values"
