@@ -5,27 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mcuformer import __version__
-from mcuformer.codegen.calls import Printer, slots
+from mcuformer.codegen.calls import Printer
 from mcuformer.codegen.constants import (
     WORDS_PER_LINE,
-    Constants,
     CWords,
     Store,
-    collect,
     outside,
     room_bytes,
 )
 from mcuformer.codegen.interface import TensorPort, grid_macros, labels, ports
 from mcuformer.codegen.lines import commented, numbers
+from mcuformer.codegen.printed import Printed, all_printed
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
-from mcuformer.codegen.variants import Variants, words
-from mcuformer.operators.table import kernel_of
+from mcuformer.codegen.variants import Variants
 from mcuformer.program.program import IoTensor, Program
 from mcuformer.targets.board import Board
 from mcuformer.util.names import c_comment
@@ -60,7 +58,7 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
     symbols = Symbols(name)
     store = Store(variants.blob(), symbols.inner("weights", OWN), variants.kind == "task")
-    printed = _all_printed(variants, name, store)
+    printed = all_printed(variants, name, store)
     program = variants.first.program
     digest = _model_id(store, printed)
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
@@ -86,49 +84,6 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     header = render("model.h.j2", **fields)
     files |= {"model.h": header, f"{name}.h": header}
     return Sources(name, files, digest, store.weights_bytes, fields)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Printed:
-    """A variant in C. `own`: names of the structs in which it differs from others with its body;
-    `leads`: the body is printed under its name."""
-
-    printer: Printer
-    constants: Constants
-    body: tuple[str, ...]
-    symbols: Symbols
-    own: tuple[str, ...] = ()
-    leads: bool = True
-
-    @property
-    def headers(self) -> set[str]:
-        return {kernel_of(p.op).header for p in self.printer.program.params.values()}
-
-
-def _all_printed(variants: Variants, name: str, store: Store) -> list[Printed]:
-    """Each with its body, or that of its leader: then `own` has the structs that are not the leader's."""
-    symbols = [Symbols(name, word) for word in words(variants)]
-    arena1 = Symbols(name).inner("arena1", OWN)
-    constants = [collect(v.program, s, store) for v, s in zip(variants.all, symbols, strict=True)]
-    found: list[Printed] = []
-    leaders = variants.leaders()
-    for i, (variant, leader) in enumerate(zip(variants.all, leaders, strict=True)):
-        alike = [
-            [*c.struct_names.values()]
-            for c, j in zip(constants, leaders, strict=True)
-            if j == leader
-        ]
-        keys = [*constants[i].struct_names]
-        apart = [n for n in range(len(keys)) if len({names[n] for names in alike}) > 1]
-        own = tuple(constants[i].struct_names[keys[n]] for n in apart)
-        if leader < i:
-            found.append(replace(found[leader], constants=constants[i], own=own, leads=False))
-            continue
-        table = {keys[n]: number for number, n in enumerate(apart)}
-        places = slots(variant.program, variant.plan, symbols[i])
-        printer = Printer(variant.program, constants[i], places, arena1, table)
-        found.append(Printed(printer, constants[i], tuple(printer.lines()), symbols[i], own))
-    return [replace(p, symbols=s) for p, s in zip(found, symbols, strict=True)]
 
 
 def _offsets(printer: Printer) -> list[tuple[str, str]]:
