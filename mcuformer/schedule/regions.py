@@ -88,11 +88,10 @@ class Choice:
 def recomputed(graph: Graph) -> set[str]:
     """Values that only feed q, k and v, or patches: made per tile where they are read, not kept.
 
-    A linear layer that adds a residual, or that several others read (the latent of a low-rank
-    attention, also where it stands for K and V), ends the walk: recomputing those would repeat real
-    work, and so would any linear layer before patches, which several tiles may read. So do K and V
-    that no head can have its share of, and a row that is repeated. A view of channels is none either:
-    it lies where its source lies. Tokens seen as an image belong to what makes them.
+    A linear layer that adds a residual, or that several others read (the latent of a low-rank attention, also
+    where it stands for K and V), ends the walk: recomputing those would repeat real work, and so would any linear
+    layer before patches, which several tiles may read. So do K and V that no head can have its share of, and a row
+    that is repeated. A view of channels is none: it lies in its source. Tokens seen as an image belong to their maker.
     """
     consumers = graph.consumers()
     producers = graph.producers()
@@ -197,12 +196,13 @@ def _join(graph: Graph, whole: set[str], found: Modulation) -> None:
         else:
             target = user.outputs[0]
     op = producers.get(found.enters)
-    if op is None or op.kind not in TOKENWISE or INT_OPS[op.kind].weights:
+    norm = op is not None and op.kind in TOKENWISE and not INT_OPS[op.kind].weights
+    if not norm or found.enters in graph.outputs:
         return
-    if found.enters in graph.outputs:
-        return
-    inside = {o.name for o in closure(graph, target, whole - {found.enters}, producers)}
-    if inside.issuperset(u.name for u in consumers[found.enters]):
+    inside = closure(graph, target, whole - {found.enters}, producers)
+    if any(o.kind == ATTENTION for o in inside):
+        whole.add(found.enters)  # a norm of what an attention makes is in that one's region
+    elif {o.name for o in inside}.issuperset(u.name for u in consumers[found.enters]):
         whole.discard(found.enters)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import follow
+from chain import follow, scheduled
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
@@ -161,6 +161,17 @@ def test_rows_that_leave_by_lines(tmp_path: Path) -> None:
         check(made.program, made.plan)
         (tmp_path / str(i)).mkdir()
         follow(made, tmp_path / str(i), ("host",))
+
+
+def test_a_norm_of_an_attention_alone(tmp_path: Path) -> None:
+    """An attention's region ends with what the modulation reads."""
+    text = model(*FORMS["one level"]).replace("r = add(s, y)", "r = add(x, y)")
+    rows = "float32[28x8]"
+    made = f"v = linear(x, u) {{}} : {rows}\ns = attention(v, v, v) {{'heads': 2, 'scale': 0.5}} : {rows}"
+    graph = parse_graph(text.replace(f"s = linear(x, u) {{}} : {rows}", made))
+    samples = np.random.default_rng(3).normal(size=(4, 1, 28, 8)).astype(np.float32)
+    found = scheduled(quant.lower(graph, quant.calibrate(graph, samples)), "resident", "ram")
+    follow(found, tmp_path, ("host",))
 
 
 @pytest.mark.parametrize("form", ["two levels", "three levels"])
