@@ -96,7 +96,7 @@ def test_a_wrong_offset_in_the_plan(compiled: Compile, monkeypatch: pytest.Monke
         name = next(n for n in table if n.startswith("k"))
         return {**table, name: replace(table[name], offset=table[name].offset - 8)}
 
-    monkeypatch.setattr("mcuformer.codegen.model_c.slots", wrong)
+    monkeypatch.setattr("mcuformer.codegen.printed.slots", wrong)
     with pytest.raises(ValidationError, match="is the first that differs"):
         compiled()
 
