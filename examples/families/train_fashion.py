@@ -28,28 +28,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training import Log, export, fit, read_idx
 
+from mcuformer.search.data import FASHION_CLASSES
+
 SIZE = 28
-CLASSES = (
-    "T-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "boot",
-)
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "focalnet": lambda: focalnet.FocalNet(
-        focalnet.Shape(2, (24, 48), (1, 3), normalize=True), len(CLASSES), channels=1
+        focalnet.Shape(2, (24, 48), (1, 3), normalize=True), len(FASHION_CLASSES), channels=1
     ),
     "twins": lambda: twins.Twins(
-        twins.Shape((2, 2), (24, 48), (1, 3), (1, 3), (2, 1)), len(CLASSES), channels=1
+        twins.Shape((2, 2), (24, 48), (1, 3), (1, 3), (2, 1)), len(FASHION_CLASSES), channels=1
     ),
     "swin": lambda: swin.Swin(
-        swin.Shape(2, (24, 48), (2, 3), (1, 3), (7, 7), ratio=2), SIZE, len(CLASSES), channels=1
+        swin.Shape(2, (24, 48), (2, 3), (1, 3), (7, 7), ratio=2),
+        SIZE,
+        len(FASHION_CLASSES),
+        channels=1,
     ),
 }
 
@@ -112,7 +105,7 @@ def main() -> None:
     notes = {
         "mcuformer.mean": f"{mean:.6f}",
         "mcuformer.std": f"{std:.6f}",
-        "mcuformer.classes": ",".join(CLASSES),
+        "mcuformer.classes": ",".join(FASHION_CLASSES),
         "accuracy": f"{percent:.2f} % of the 10,000 Fashion-MNIST test images",
     }
     image = torch.zeros(1, 1, SIZE, SIZE)

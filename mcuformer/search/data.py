@@ -21,7 +21,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 DATA_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 DIGITS_SIZE = 24
 _DIGITS = tuple("0123456789")
-_FASHION_CLASSES = (
+FASHION_CLASSES = (
     "T-shirt",
     "trouser",
     "pullover",
@@ -126,7 +126,7 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
                 f"no Fashion-MNIST at {folder}",
                 "apt-get install dataset-fashion-mnist, or fashion-mnist:PATH",
             )
-        return lambda part: _idx(folder, part), _FASHION_CLASSES, True
+        return lambda part: _idx(folder, part), FASHION_CLASSES, True
     if kind in ("cifar10", "imagefolder") and rest:
         path, _, size = rest.partition(",")
         if size and not size.isdigit():

@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import follow, scheduled, signal_db
+from util_functions import NUMBERS
 
 from mcuformer import quant
 from mcuformer.ir.functions import FUNCTIONS, named
 from mcuformer.ir.text import parse_graph
 from mcuformer.operators.verify import verify
 
-NUMBERS = {
-    "low": -0.7,
-    "high": 1.3,
-    "alpha": 0.3,
-    "beta": 0.4,
-    "gamma": 1.2,
-    "exponent": 1.5,
-    "offset": -0.4,
-}
 GRAPH = """
 graph g float
 meta input_layouts = ('tokens',)

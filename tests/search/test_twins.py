@@ -9,22 +9,13 @@ pytest.importorskip("torch", reason="the extra `search` (torch) is not installed
 
 import torch
 from util_float_rows import CASES, arrays
+from util_functions import NUMBERS
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir import functions
 from mcuformer.ir.functions import FUNCTIONS, named
 from mcuformer.ir.optable import FLOAT_OPS
 from mcuformer.search.twins import TWINS, function, twin
-
-NUMBERS = {
-    "low": -0.7,
-    "high": 1.3,
-    "alpha": 0.3,
-    "beta": 0.4,
-    "gamma": 1.2,
-    "exponent": 1.5,
-    "offset": -0.4,
-}
 
 
 def test_every_row_is_held_against_its_twin() -> None:
