@@ -131,8 +131,3 @@ def _pairs(network: Network, places: nn.ModuleList) -> Iterator[tuple[Block, Ada
 
 def _adapted(norm: nn.Module, adapter: Adapter) -> Any:
     return nn.Sequential(OrderedDict(norm=norm, adapter=adapter))
-
-
-def adapters_of(network: Network) -> Iterator[Adapter]:
-    """Of every place, block by block."""
-    yield from (m for m in network.modules() if isinstance(m, Adapter))

@@ -19,7 +19,7 @@ from mcuformer.cli.adapt import parse_tasks
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, export_adapted, recipe_of
-from mcuformer.search.adapters import Adapted, adapters_of, folded
+from mcuformer.search.adapters import Adapted, Adapter, folded
 from mcuformer.search.backbone import load_backbone
 from mcuformer.search.data import Data, Images
 from mcuformer.search.finish import export
@@ -29,6 +29,12 @@ from mcuformer.search.plain_vit import read_plain_vit
 from mcuformer.search.space import load_space
 from mcuformer.search.train import Recipe
 from mcuformer.search.train_one import train_one
+
+
+def adapters_of(network: Network) -> list[Adapter]:
+    """Of every place, block by block."""
+    return [m for m in network.modules() if isinstance(m, Adapter)]
+
 
 ARCH = replace(
     load_space("tiny").with_choices(patch=(8,)).smallest(), dim=32, hidden=(48, 64), heads=2
@@ -138,7 +144,7 @@ def test_all_weights_for_comparison(base, tmp_path):
     (found,) = adapt(base, {"a": "small"}, tmp_path, Method(full=True), asked(), 1, None, quiet)
     assert found["trained"] == found["backbone"]
     network, _ = adapted_network(tmp_path / "a")
-    assert not [*adapters_of(network)]
+    assert not adapters_of(network)
 
 
 def test_export_of_a_folder(base, tmp_path):
