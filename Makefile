@@ -11,7 +11,7 @@ SUBJECTS_SINCE := 2278681
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ocr test test-long lint golden bench fuzz setup-demo setup-ocr setup-test
+.PHONY: help demo demo-widths demo-tasks demo-ocr test test-long lint golden bench fuzz setup-demo setup-tasks setup-ocr setup-test
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -20,6 +20,15 @@ demo: setup-demo  ## compile the example for stm32f746 and run it on real images
 	$(MCUFORMER) compile examples/fashion_vit.onnx --board stm32f746 \
 	    --calibration examples/fashion_calibration.npz -o build/demo
 	$(PY) examples/02_classify.py build/demo
+
+demo-widths: setup-demo  ## compile one slimmable network at three widths for stm32f746 and run them all in Unicorn
+	$(MCUFORMER) compile examples/digits_widths --operating-points 0.25,0.5,1 --board stm32f746 \
+	    --calibration examples/digits_widths/calibration.npz -o build/widths --name eye
+	$(PY) examples/03_widths.py build/widths
+
+demo-tasks: setup-tasks  ## compile one network with the adapters of two tasks for stm32f746 and run both in Unicorn
+	$(MCUFORMER) compile examples/cifar10_tasks --adapters digits,fashion --board stm32f746 -o build/tasks --name eye
+	$(PY) examples/04_tasks.py build/tasks
 
 demo-ocr: setup-ocr  ## compile PP-OCRv4 for stm32f746 and let the emulated chip read a line of text (TEXT=...)
 	$(PY) examples/ocr/demo.py $(if $(TEXT),"$(TEXT)")
@@ -45,12 +54,15 @@ golden: setup-test  ## write the golden files anew after a change that is meant
 bench: setup-test  ## print the kernels' measured figures beside their limits and CMSIS-NN's (under 5 minutes)
 	$(PY) tests/bench/kernel_table.py
 
-fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain (LEVEL=plan: no C; PLANTED=1: planted faults; RAW=1: raw nodes)
+fuzz: setup-test  ## follow COUNT graphs drawn from SEED through the whole chain (LEVEL=plan: no C; PLANTED=1: planted faults; RAW=1: raw nodes; FAMILIES=1: widths and tasks)
 	PYTHONPATH=tests $(PY) -m fuzz --count $(COUNT) --seed $(SEED) --first $(FIRST) --level $(LEVEL) \
-	    $(if $(PLANTED),--planted) $(if $(RAW),--raw)
+	    $(if $(PLANTED),--planted) $(if $(RAW),--raw) $(if $(FAMILIES),--families)
 
 setup-demo:
 	@scripts/setup.sh demo
+
+setup-tasks:
+	@scripts/setup.sh tasks
 
 setup-ocr:
 	@scripts/setup.sh ocr

@@ -15,12 +15,14 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mcuformer.cli.adapt import parse_tasks
 from mcuformer.files.atomic import atomic_file
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, recipe_of
+from mcuformer.search.data import Images
 from mcuformer.search.fitted import fitted_images
 from mcuformer.search.train import accuracy, device_of
 
@@ -53,10 +55,17 @@ def _trained(
     (found,) = adapt(args.base, {name: spec}, folder, method, recipe, args.threads, None, _quiet)
     network, data = adapted_network(folder / name)
     device = device_of()
-    test = fitted_images(sources.load_test(spec), network.arch.image)
+    test = fitted_images(_spread_out(sources.load_test(spec), args.images), network.arch.image)
     percent = accuracy(network.to(device), data, test, device)
     kept = {key: found[key] for key in ("task", "trained", "head", "share", "validation")}
     return {"seed": seed, "kind": kind, **kept, "test": percent, "images": len(test)}
+
+
+def _spread_out(images: Images, count: int) -> Images:
+    """`count` of them, as many of every class as there are in all, always the same ones; 0: all."""
+    if not count or count >= len(images):
+        return images
+    return images.take(np.flatnonzero(sources.stratified(images.y, count / len(images), seed=0)))
 
 
 def _quiet(*_: object) -> None:
@@ -99,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full-lr", type=float, default=RATES[1][1])
     parser.add_argument("--protocol", default="baseline")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=0, help="test images of a task, 0 for all")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

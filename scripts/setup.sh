@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing: a virtual environment, the package, and (as root, on Debian) tools.
 #   scripts/setup.sh demo    what the demo needs: package, Unicorn, a cross compiler
+#   scripts/setup.sh tasks   the same, and what writes a task's ONNX file (torch)
 #   scripts/setup.sh ocr     the same, the trained files of rapidocr-onnxruntime and a font
 #   scripts/setup.sh test    everything that a test can use
 # Says what it could not install; nothing is fetched twice.
@@ -47,6 +48,7 @@ fi
 install arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 case $what in
 demo) extras=emulate,validate ;;
+tasks) extras=emulate,validate,search ;;
 ocr)
     extras=emulate,validate,ocr
     install_font
@@ -63,7 +65,7 @@ test)
     [ -d /usr/lib/postgresql ] || install no-such-command postgresql
     ;;
 *)
-    echo "setup: demo, ocr or test, not $what" >&2
+    echo "setup: demo, tasks, ocr or test, not $what" >&2
     exit 2
     ;;
 esac

@@ -22,6 +22,7 @@ CACHES = {
     "codegen.runtime.runtime_version": "one number; the runtime's files come with the package",
     "ir.placeholders._typed": "zero-stride views by type and shape, at most 2^14: they cost no memory",
     "quant.rewrites.rotate_stream.rotation": "a fixed matrix by width and seed, the last 32; only read",
+    "search.data._folder": "the last two folders of images, which a training and its test read again; only read",
     "search.mixer_graphs.bias_saved": "a number by mixer and grid, at most 2^12",
     "search.mixer_graphs.row_orders": "rows by mixer and grid, at most 2^12; only read",
     "targets.board_file.shipped_boards": "frozen boards; their files come with the package",

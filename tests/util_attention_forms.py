@@ -50,6 +50,8 @@ C = np.float32
 WEIGHTS = {f"w{p}": RAND(E, E, seed=ord(p)) for p in "qkvz"} | SHAPES
 HIDDEN = np.triu(np.ones((T, T), bool), 1)
 NO_KEY = HIDDEN | (np.arange(T) == 2)[:, None]  # row 2 sees nothing
+FAR_ROWS = np.where(HIDDEN, C(-1e9), 300 * np.arange(T, dtype=np.float32)[:, None] + RAND(T, T))
+FAR_ROWS[1] = [-1e9, *[-1e4] * (T - 1)]
 FORMS: dict[str, tuple[list[NodeProto], dict, set[str]]] = {
     "scores alone": ([*SCORES, N("Relu", "s", "y")], {}, {"matmul"}),
     "probabilities alone": ([*SCORES, N("Softmax", "s", "y")], {}, {"matmul", "softmax"}),
@@ -114,6 +116,9 @@ FORMS: dict[str, tuple[list[NodeProto], dict, set[str]]] = {
     "a row that sees no key, which all weighs alike": (
         [*SCORES, N("Where", "hidden low s", "a"), N("Softmax", "a", "p"), *VALUES],
         {"hidden": NO_KEY, "low": C(-1e9)}, {"attention"}),
+    "rows that begin far from 0, one that hides less": (
+        [*SCORES, N("Add", "s mask", "a"), N("Softmax", "a", "p"), *VALUES],
+        {"mask": FAR_ROWS}, {"attention"}),
     "a row that sees no key, which is 0": (
         [*SCORES, N("Where", "hidden low s", "a"), N("Softmax", "a", "p1"), N("IsNaN", "p1", "nan"),
          N("Where", "nan zero p1", "p"), *VALUES],

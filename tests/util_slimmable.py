@@ -61,12 +61,16 @@ def sliced(
 
 
 def slimmable_files(
-    folder: Path, net: Slimmable = Slimmable(), ratios: Sequence[float] = (0.25, 0.5, 0.75, 1)
+    folder: Path,
+    net: Slimmable = Slimmable(),
+    ratios: Sequence[float] = (0.25, 0.5, 0.75, 1),
+    nested: bool = False,
 ) -> list[Path]:
-    """width-R.onnx of each: the smallest and the full one are first slices, the others last ones."""
+    """width-R.onnx of each: the smallest and the full one are first slices, the others last ones;
+    `nested`: all first."""
     weights, files = weights_of(net), []
     for ratio in ratios:
-        last = ratio not in (min(ratios), 1)
+        last = not nested and ratio not in (min(ratios), 1)
         files.append(folder / f"width-{ratio:g}.onnx")
         onnx.save(model_of(net, sliced(weights, ratio, last), round(net.width * ratio)), files[-1])
     return files

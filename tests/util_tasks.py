@@ -17,7 +17,16 @@ MEAN, STD = (0.4, 0.5, 0.45), (0.25, 0.2, 0.3)
 
 
 def write_tasks(
-    folder, dim=16, depth=2, rank=4, seed=0, side=16, heads=2, mlp=2, classes_of=CLASSES
+    folder,
+    dim=16,
+    depth=2,
+    rank=4,
+    seed=0,
+    side=16,
+    heads=2,
+    mlp=2,
+    classes_of=CLASSES,
+    attention_only=False,
 ):
     """model.onnx, folded.onnx and calibration.npz in t0, t1, t2."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
@@ -29,7 +38,7 @@ def write_tasks(
     initialise(base, generator)
     stir(base, generator)
     for i, classes in enumerate(classes_of):
-        model = Adapted(base, classes, rank, False, generator)
+        model = Adapted(base, classes, rank, attention_only, generator)
         stir(model, generator)
         x = (rng.integers(0, 256, (24, 3, side, side)) * (0.4 + 0.3 * i)).astype(np.uint8)
         images = Images(x, np.arange(24) % classes)

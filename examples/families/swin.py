@@ -22,7 +22,8 @@ HIDDEN = -100.0  # added to the score of a key of another part of the image
 @dataclass(frozen=True)
 class Shape:
     """`patch` pixels to a token; `depths` blocks of `dims` channels with `heads` heads and windows of
-    `windows` tokens a side in the stages. Where a window is the whole image, nothing is shifted."""
+    `windows` tokens a side in the stages. Where a window is the whole image, nothing is shifted. `stem`
+    channels come before the tokens, by 3x3 convolutions that overlap; 0: patches are cut apart."""
 
     patch: int
     dims: tuple[int, ...]
@@ -30,6 +31,7 @@ class Shape:
     heads: tuple[int, ...]
     windows: tuple[int, ...]
     ratio: int = 4
+    stem: int = 0
 
 
 class WindowAttention(nn.Module):
@@ -111,12 +113,27 @@ class Merging(nn.Module):
         return self.reduction(self.norm(torch.cat(corners, -1)))
 
 
+def patch_embedding(shape: Shape, channels: int) -> nn.Module:
+    """Images [batch, channels, H, W] to [batch, dim, H/patch, W/patch]."""
+    dim, patch = shape.dims[0], shape.patch
+    if not shape.stem:
+        return nn.Conv2d(channels, dim, patch, patch)
+    if patch != 2:
+        raise ValueError(f"a stem makes tokens of 2x2 pixels, not of {patch}x{patch}")
+    return nn.Sequential(
+        nn.Conv2d(channels, shape.stem, 3, padding=1, bias=False),
+        nn.BatchNorm2d(shape.stem),
+        nn.ReLU(),
+        nn.Conv2d(shape.stem, dim, 3, stride=2, padding=1),
+    )
+
+
 class Swin(nn.Module):
     """Images [batch, channels, size, size] to [batch, classes]."""
 
     def __init__(self, shape: Shape, size: int, classes: int = 1000, channels: int = 3) -> None:
         super().__init__()
-        self.patch_embed = nn.Conv2d(channels, shape.dims[0], shape.patch, shape.patch)
+        self.patch_embed = patch_embedding(shape, channels)
         self.embed_norm = nn.LayerNorm(shape.dims[0])
         side, before = size // shape.patch, 0
         self.stages = nn.ModuleList()

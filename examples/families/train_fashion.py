@@ -1,4 +1,4 @@
-"""Trains a small FocalNet, Twins-PCPVT or Swin on Fashion-MNIST, in 10 to 20 minutes of one CPU core.
+"""Trains a small FocalNet, Twins-PCPVT or Swin on Fashion-MNIST, in 10 to 40 minutes of one CPU core.
 
 Writes into --out:
   fashion_FAMILY.onnx     the trained network, float16 weights, mean and std in its metadata
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
         twins.Shape((2, 2), (24, 48), (1, 3), (1, 3), (2, 1)), len(FASHION_CLASSES), channels=1
     ),
     "swin": lambda: swin.Swin(
-        swin.Shape(2, (24, 48), (2, 3), (1, 3), (7, 7), ratio=2),
+        swin.Shape(2, (24, 48), (2, 3), (1, 3), (7, 7), ratio=2, stem=12),
         SIZE,
         len(FASHION_CLASSES),
         channels=1,

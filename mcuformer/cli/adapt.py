@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import ProgressLine, print_json, table
-from mcuformer.cli.params import json_option
+from mcuformer.cli.params import json_option, protocol_option
 from mcuformer.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR|MODEL",
-    help="The folder of a finished `train` or `search`, or an ONNX file of a plain ViT with mean pooling, whose "
+    help="The folder of a finished `train` or `search`, or an ONNX file of a plain ViT, whose "
     "network stays as it is.",
 )
 @click.option(
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
     required=True,
     multiple=True,
     metavar="NAME=DATA",
-    help="DATA as train takes it, or grey:DATA; images are made as the network takes them.",
+    help="DATA as train takes it, grey:DATA or few:N:DATA; images are made as the network takes them.",
 )
 @click.option(
     "-o",
@@ -47,12 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 @click.option(
     "--lr", type=click.FloatRange(min=0, min_open=True), help="[default: 0.01; 0.001 with --full]"
 )
-@click.option(
-    "--protocol",
-    type=click.Choice(["none", "baseline", "cutmix", "modern"]),
-    default="baseline",
-    show_default=True,
-)
+@protocol_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option(

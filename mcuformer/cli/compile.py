@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import click
 
 from mcuformer.cli.console import ProgressLine, cpu_line, print_json, warn
 from mcuformer.cli.model_options import model_options, points_of, read_options, tasks_of
-from mcuformer.cli.params import Parsed, json_option, parse_decibels, verbose_option
+from mcuformer.cli.params import (
+    Parsed,
+    json_option,
+    parse_decibels,
+    parse_percent,
+    parse_radius,
+    verbose_option,
+)
 from mcuformer.errors import UsageError
 from mcuformer.files.atomic import check_file
 
@@ -78,6 +86,23 @@ from mcuformer.files.atomic import check_file
     "--save-temps", is_flag=True,
     help="Keep object files and the linker map, and in stages/ what every stage made, as text.",
 )  # fmt: skip
+@click.option(
+    "--localize-attention",
+    "radius",
+    type=Parsed("radius", parse_radius),
+    metavar="RADIUS|auto",
+    help="Let heads see only patches within RADIUS lines and columns, as many heads as --max-loss allows; "
+    "auto chooses a radius for every head.",
+)
+@click.option(
+    "--max-loss",
+    type=Parsed("percent", parse_percent),
+    default=0.5,
+    show_default=True,
+    metavar="PERCENT",
+    help="What --localize-attention may lose: points of top-1 where the calibration samples have labels, else "
+    "samples that are told otherwise.",
+)
 @json_option
 @verbose_option
 def command(
@@ -89,6 +114,8 @@ def command(
     operating_points: str | None,
     adapters: str | None,
     adapter_mode: str,
+    radius: int | None,
+    max_loss: float,
     **values: Any,
 ) -> None:
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
@@ -108,10 +135,18 @@ def command(
     if values["points"]:
         values["model"] = values["points"][-1].model
     options = read_options({**values, "check": not no_check})
+    if radius is not None and options.points:
+        raise UsageError("--localize-attention is for one network, not for several in a package")
     from mcuformer.cli.render import as_text, layer_table, write_report
     from mcuformer.compile.stages import compile_model
 
     with ProgressLine() as progress:
+        if radius is not None:
+            from mcuformer.locality.localise import localise
+
+            options = replace(
+                options, localisation=localise(options, radius or None, max_loss, progress)
+            )
         result = compile_model(options, output, progress)
     warn(result.diagnostics)
     if report_file is not None:

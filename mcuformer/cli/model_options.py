@@ -14,6 +14,8 @@ from mcuformer.errors import UsageError
 if TYPE_CHECKING:
     from mcuformer.compile.options import CompileOptions, Point
 
+_TASK_FILE = ("model.onnx", "folded.onnx")
+
 _OPTIONS = (
     click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path)),
     board_option,
@@ -151,9 +153,12 @@ def tasks_of(
         count = "two or more different names" if least > 1 else "names"
         raise UsageError(f"--adapters {text} are not {count}", "--adapters digits,fashion")
     if model.is_dir() and not others:
-        file = "folded.onnx" if mode == "fold" else "model.onnx"
+        fold = mode == "fold"
+        for name in labels:
+            _export_task(model / name, model / name / _TASK_FILE[fold], fold)
         return tuple(
-            Point(n, model / n / file, _if_there(model / n / "calibration.npz")) for n in labels
+            Point(n, model / n / _TASK_FILE[fold], _if_there(model / n / "calibration.npz"))
+            for n in labels
         )
     files = [model, *others]
     if len(files) != len(labels):
@@ -185,6 +190,18 @@ def _export_missing(folder: Path, labels: list[str], files: list[Path]) -> None:
 
     for label, file in missing:
         export_one(folder, file, None, dynamo=False, ratio=float(label))
+
+
+def _export_task(folder: Path, file: Path, fold: bool) -> None:
+    """Where `adapt` left trained numbers, and the file is not there: the network lies elsewhere, once."""
+    if file.exists() or not (folder / "last.pt").is_file():
+        return
+    from mcuformer.cli.need_torch import need_torch
+
+    need_torch()
+    from mcuformer.search.adapt import export_model
+
+    export_model(folder, file, fold=fold)
 
 
 def _check_labels(labels: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mcuformer.errors import UsageError
+from mcuformer.search.protocol import checked_protocol
 from mcuformer.util.sizes import parse_count, parse_floats, parse_size
 
 
@@ -55,6 +56,23 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
+def parse_radius(text: str) -> int:
+    """'2'; 'auto' is 0."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or not 0 < int(text) < 256:
+        raise UsageError(f"'{text[:60]}' is no radius in patches, such as 2, and not auto")
+    return int(text)
+
+
+def parse_percent(text: str) -> float:
+    """'0.5', with or without '%'."""
+    values = parse_floats(text.removesuffix("%"))
+    if len(values) != 1 or not 0 <= values[0] <= 100:
+        raise UsageError(f"'{text[:60]}' is no percentage such as 0.5")
+    return values[0]
+
+
 SIZE = Parsed("size", parse_size)
 COUNT = Parsed("count", parse_count)
 SECONDS = Parsed("seconds", parse_seconds)
@@ -67,6 +85,14 @@ board_option = click.option(
     required=True,
     metavar="NAME|FILE.toml",
     help="A board's name (mcuformer boards list) or a board file.",
+)
+protocol_option = click.option(
+    "--protocol",
+    default="baseline",
+    show_default=True,
+    metavar="P",
+    type=Parsed("protocol", checked_protocol),
+    help="Augmentation: none, baseline, cutmix, modern; with parts, as in baseline+autoaugment or modern-mixup.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."

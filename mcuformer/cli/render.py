@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcuformer.cli.console import count, table
+from mcuformer.cli.render_attention import localisation_table
 from mcuformer.files.atomic import atomic_file
 from mcuformer.util.names import printable
 
@@ -22,6 +23,7 @@ def as_text(report: Document) -> str:
         _flash(report),
         _time(report),
         _variants(report),
+        localisation_table(report),
         _tradeoffs(report),
         _checked(report),
     ]

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from mcuformer.cli.console import ProgressLine, note, print_json
-from mcuformer.cli.params import COUNT, SIZE, json_option
+from mcuformer.cli.params import COUNT, SIZE, json_option, protocol_option
 from mcuformer.errors import Interrupted, UsageError
 from mcuformer.util.interrupts import is_interruption
 
@@ -45,13 +45,7 @@ _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
     show_default=True,
     help="Epochs and candidates; never seconds.",
 )
-@click.option(
-    "--protocol",
-    type=click.Choice(["none", "baseline", "cutmix", "modern"]),
-    default="baseline",
-    show_default=True,
-    help="Augmentation in training.",
-)
+@protocol_option
 @click.option(
     "--objectives",
     default="accuracy",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import ProgressLine, note, print_json
-from mcuformer.cli.params import json_option
+from mcuformer.cli.params import json_option, protocol_option
 
 
 @click.command("train")
@@ -37,11 +37,13 @@ from mcuformer.cli.params import json_option
     show_default=True,
     help="muon reaches more in short schedules.",
 )
+@protocol_option
 @click.option(
-    "--protocol",
-    type=click.Choice(["none", "baseline", "cutmix", "modern"]),
-    default="baseline",
+    "--label-smoothing",
+    type=click.FloatRange(0, 0.5),
+    default=0.1,
     show_default=True,
+    help="Share of the labels' weight that all classes have alike.",
 )
 @click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -89,6 +91,12 @@ from mcuformer.cli.params import json_option
     is_flag=True,
     help="With --slimmable every width is the first channels; else only the least and the full one.",
 )
+@click.option(
+    "--localize",
+    type=click.Path(path_type=Path),
+    metavar="REPORT.json",
+    help="With --from, for at most 2 epochs: heads see what compile --localize-attention chose in this report.",
+)
 @click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
 @click.option(
     "--until",
@@ -106,6 +114,7 @@ def command(
     lr: float,
     optimizer: str,
     protocol: str,
+    label_smoothing: float,
     ema: float,
     seed: int,
     threads: int,
@@ -117,6 +126,7 @@ def command(
     slimmable: bool,
     ratios: str,
     nested: bool,
+    localize: Path | None,
     amp: bool,
     until: int | None,
     as_json: bool,
@@ -135,6 +145,7 @@ def command(
         lr=lr,
         optimizer=optimizer,
         protocol=protocol,
+        smoothing=label_smoothing,
         ema=ema,
         seed=seed,
         amp=amp,
@@ -154,6 +165,7 @@ def command(
             start,
             refit,
             Widths(parse_ratios(ratios), nested) if slimmable else None,
+            localize,
         )
     if as_json:
         print_json(document)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from mcuformer.codegen.blob import Blob, blob_of
 from mcuformer.codegen.constants import matrices, pack
 from mcuformer.ir.graph import Graph
@@ -103,7 +105,7 @@ def _weights(program: Program) -> int:
 
 
 def _course(variant: Variant) -> tuple[object, ...]:
-    """All of a program but its numbers."""
+    """All of a program but the numbers in its structs. A bare array is named in the steps themselves."""
     program, plan = variant.program, variant.plan
     sizes = [(k, b.size_bytes) for k, b in program.buffers.items()]
     places = [(k, p.arena, p.offset) for k, p in sorted(plan.placements.items())]
@@ -113,7 +115,8 @@ def _course(variant: Variant) -> tuple[object, ...]:
         key: str(i) for i, key in enumerate(program.params)
     }  # keys tell choices of numbers, too
     steps = [_numbered(step, order) for step in program.steps]
-    return tuple(map(repr, (steps, sizes, places, ends, said)))
+    bare = [np.asarray(program.graph.const(name)).tobytes() for name in program.constants]
+    return (*map(repr, (steps, sizes, places, ends, said)), *bare)
 
 
 def _numbered(step: Step, order: Mapping[str, str]) -> Step:

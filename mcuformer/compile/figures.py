@@ -9,6 +9,7 @@ import numpy as np
 
 from mcuformer import __version__
 from mcuformer.compile.leaving import whole_outputs
+from mcuformer.compile.localised import report_of
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.source import Source
 from mcuformer.errors import Diagnostic, McuformerError
@@ -29,7 +30,8 @@ class Figures:
     `weights`: "internal" or "qspi". `tradeoffs`: --optimize, arena bytes, MACs. `name`: the prefix in
     C, once it is written; `linked`: None where there is no ELF. `points`: of several widths each by
     itself, in their order; the rest is then the full one's, with an arena for all. `lowered`: of a task,
-    the int graph before any way rewrote it, on which a further task builds.
+    the int graph before any way rewrote it, on which a further task builds. `percent`: of the calibration
+    samples, where these have labels, those that the checked program classes right.
     """
 
     source: Source
@@ -47,6 +49,7 @@ class Figures:
     checked: r.Checked | None = None
     points: tuple[Figures, ...] = ()
     lowered: Graph | None = None
+    percent: float | None = None
 
     @property
     def options(self) -> CompileOptions:
@@ -74,7 +77,7 @@ def build_report(f: Figures) -> r.Report:
         static_bytes=static,
         stack_bytes=stack,
     )
-    flash = _flash(f)
+    flash, chosen = _flash(f), f.options.localisation
     full = [u for u in (*memory.regions, *flash.regions) if (u.used_bytes or 0) > u.size_bytes]
     return r.Report(
         tool=r.Tool(name="mcuformer", version=__version__),
@@ -93,6 +96,7 @@ def build_report(f: Figures) -> r.Report:
             for mode, arena, macs in f.tradeoffs
         ),
         checked=f.checked,
+        localisation=() if chosen is None else report_of(chosen, f.graph, layers),
         variants=tuple(_variant(f, i, static + stack) for i in range(len(f.points))),
         diagnostics=(
             *f.diagnostics,
@@ -122,6 +126,7 @@ def _variant(f: Figures, number: int, beside_bytes: int) -> r.VariantRow:
         instructions=estimate.instructions,
         seconds=estimate.seconds,
         sqnr_db=None if point.checked is None else point.checked.sqnr_db,
+        accuracy_percent=point.percent,
     )
 
 
@@ -223,6 +228,9 @@ def _reasons(f: Figures) -> list[Diagnostic]:
         if point.checked is None or point.checked.sqnr_db is None:
             why = "the code of this width was not run, or has no error that can be told"
             reasons.append(r.unknown(f"variants.{i}.sqnr_db", why))
+        if point.percent is None:
+            why = "--no-check" if point.checked is None else "the calibration data have no labels"
+            reasons.append(r.unknown(f"variants.{i}.accuracy_percent", why))
     for kind, values in (("inputs", f.graph.inputs), ("outputs", f.graph.outputs)):
         for i, value in enumerate(values):
             if _tensor(f.graph, value, "", ()).scale is None:

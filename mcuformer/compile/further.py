@@ -51,9 +51,8 @@ def plan_further(options: CompileOptions, progress: Progress) -> Figures:
     known, new = (AdaptedTask(f.graph, f.widening.stats) for f in (found[0], found[-1]))
     made = lower_further(new, known, ints[0], found[-1].formats)
     _refuse_loss(points[-1], found[-1], made)
-    progress("scheduling")
     joined = CompileOptions(**{**_fields(options), "points": tuple(points), "onto": None})
-    return placed_tasks(joined, found, [*ints, made])
+    return placed_tasks(joined, found, [*ints, made], (), progress)
 
 
 def _fields(options: CompileOptions) -> dict[str, Any]:
@@ -62,6 +61,11 @@ def _fields(options: CompileOptions) -> dict[str, Any]:
 
 def _check_package(package: CompiledPackage, options: CompileOptions) -> None:
     report = package.report
+    if options.weight_bits != "8":
+        raise UsageError(
+            "--onto keeps the network's weights as they are, in the bits that they have",
+            "leave --weight-bits away, or compile all tasks anew without --onto",
+        )
     if report["options"].get("adapter_mode") != "runtime":
         raise UsageError(
             f"{package.directory} has no tasks over one network",

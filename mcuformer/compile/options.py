@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mcuformer.compile.localised import Localisation
 
 Optimize = Literal["balanced", "ram", "speed"]
 InputMode = Literal["resident", "bands", "flash"]
@@ -30,6 +33,7 @@ class CompileOptions:
     `name` is the prefix of all names in C, None: the model file's. `points`: several widths over one
     set of weights, `model` the full one of them; or tasks of one network, where `adapter_mode` says how. `onto`:
     a package whose tasks and network stay as they are, and to which `points` adds one.
+    `localisation`: the heads that see near patches alone.
     """
 
     model: Path
@@ -56,6 +60,7 @@ class CompileOptions:
     points: tuple[Point, ...] = ()
     adapter_mode: AdapterMode | None = None
     onto: Path | None = None
+    localisation: Localisation | None = None
 
     @property
     def kind(self) -> Literal["width", "task"]:

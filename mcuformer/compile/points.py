@@ -11,22 +11,21 @@ from dataclasses import replace
 
 from mcuformer.codegen.variants import STATE_BYTES, overhang
 from mcuformer.compile.figures import Figures
-from mcuformer.compile.flash_room import weights_room
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.placed import placed
 from mcuformer.compile.quantise import Measured, measured
 from mcuformer.compile.source import Source, read_source
+from mcuformer.compile.variant_bits import width_bits
 from mcuformer.errors import Diagnostic, McuformerError, UsageError
 from mcuformer.frontend.load import imported
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import ArenaUse, MemoryPlan
 from mcuformer.package.compiled import CompiledPackage, numbered
 from mcuformer.proof import Evidence, check_emitted
+from mcuformer.proof.labelled import labelled_percent
 from mcuformer.proof.reference import OnnxFile
-from mcuformer.quant.lower import outline_of
 from mcuformer.quant.policy import Mode
-from mcuformer.quant.slices import Slice, lower_together, with_blocks
-from mcuformer.quant.weight_bits import choose_bits
+from mcuformer.quant.slices import Slice, SlicePlaces, lower_together, with_blocks
 from mcuformer.util.progress import Progress
 
 
@@ -40,39 +39,38 @@ def plan_points(options: CompileOptions, progress: Progress) -> Figures:
     names = [p.model.stem for p in options.points]
     graphs = [imported(s.raw).replace(name=n) for s, n in zip(sources, names, strict=True)]
     graphs, places = with_blocks(graphs, full)
+    _check_apart(places, names)
     found = [measured(s, g, True, progress) for s, g in zip(sources, graphs, strict=True)]
     progress("rounding the weights for all widths")
     slices = [Slice(f.graph, f.widening.stats, at) for f, at in zip(found, places, strict=True)]
     mode: Mode = "16" if options.activations == "16" else "8"
-    bits, notes = _bits(options, found[full], mode)
-    ints = lower_together(slices, full, mode, found[full].formats, bits)
+    chosen = width_bits(options, found, full, mode)
+    ints = lower_together(slices, full, mode, found[full].formats, chosen.bits)
     _check_ends(ints, names)
     progress("scheduling")
     points = [
         placed(s, g, evidence_of(f), STATE_BYTES)
         for s, g, f in zip(sources, ints, found, strict=True)
     ]
-    return joined_points(options, points, full, notes)
-
-
-def _bits(
-    options: CompileOptions, full: Measured, mode: Mode
-) -> tuple[dict[str, int], tuple[str, ...]]:
-    """As for the full width alone."""
-    stats = full.widening.stats
-    pixels = [n for n, f in zip(stats.graph.inputs, full.formats, strict=True) if f is not None]
-
-    def room(constant_bytes: int) -> int | None:
-        return weights_room(options, full.source.board, constant_bytes)
-
-    outline = outline_of(stats.graph, mode, pixels)
-    chosen = choose_bits(stats, options.weight_bits, room, outline)
-    return dict(chosen.bits), chosen.notes
+    return joined_points(options, points, full, chosen.notes)
 
 
 def evidence_of(found: Measured) -> Evidence:
     stats = found.widening.stats
-    return Evidence(stats.graph, stats.samples, found.doubts)
+    return Evidence(stats.graph, stats.samples, found.doubts, stats.labels)
+
+
+def _check_apart(places: Sequence[SlicePlaces], names: Sequence[str]) -> None:
+    """A width is compiled once: a file that was given twice is a mistake."""
+    found: dict[tuple[object, ...], str] = {}
+    for at, name in zip(places, names, strict=True):
+        key = tuple((p.stack, p.row, p.column, len(p.factor)) for p in at.values())
+        if key in found:
+            raise UsageError(
+                f"{found[key]} and {name} are the same slices of the full network",
+                "give each operating point a file of its own width",
+            )
+        found[key] = name
 
 
 def _check_ends(graphs: Sequence[Graph], names: Sequence[str]) -> None:
@@ -140,7 +138,9 @@ def checked_points(figures: Figures, package: CompiledPackage) -> Figures:
             error.message = f"{figures.options.kind} {label.label}: {error.message}"
             error.args = (error.message,)
             raise
-        points.append(replace(point, checked=found.checked))
+        macs = sum(layer.macs for layer in point.program.layers)
+        percent = labelled_percent(point.graph, point.evidence, macs)
+        points.append(replace(point, checked=found.checked, percent=percent))
         diagnostics += [
             d
             if d.where is None or d.code == "unknown"

@@ -89,7 +89,7 @@ def quantised(found: Measured) -> tuple[Graph, Evidence]:
     chosen = choose_bits(stats, options.weight_bits, room, outline)
     made = lower(found.graph, stats, mode, found.formats, chosen.bits)
     notes = (*found.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide))
-    return made, Evidence(stats.graph, stats.samples, notes)
+    return made, Evidence(stats.graph, stats.samples, notes, stats.labels)
 
 
 def _wide_notes(choice: Widening) -> list[Diagnostic]:
@@ -125,13 +125,15 @@ def statistics(
     data = load_dataset(options.calibration, codec.inputs)
     most = max(16, min(_MOST_SAMPLES, int(_MOST_MACS / max(1, _macs(graph)))))
     most = max(16, min(most, _MOST_BYTES // _sample_bytes(graph)))
-    loaded = codec.typed(data.take(data.spread(most)))
+    spread = data.spread(most)
+    loaded = codec.typed(data.take(spread))
     given = zip(codec.inputs, loaded, known, strict=True)
     doubts = calibration_doubts([_input_samples(graph, i, *one) for i, one in enumerate(given)])
     progress("calibrating")
     stats = calibrate(graph, codec.to_float(loaded), options.calibration_method or "mse")
     progress("quantising")
-    return replace(stats, doubts=tuple(doubts))
+    labels = None if data.labels is None else data.labels[spread]
+    return replace(stats, doubts=tuple(doubts), labels=labels)
 
 
 def _sample_bytes(graph: Graph) -> int:

@@ -73,6 +73,7 @@ def plan_model(
         from mcuformer.compile.points import plan_points
 
         return plan_points(options, progress)
+    from mcuformer.compile.localised import localised
     from mcuformer.compile.placed import scheduled
     from mcuformer.compile.quantise import measured
     from mcuformer.compile.source import read_source
@@ -83,6 +84,7 @@ def plan_model(
     source = read_source(options)
     temps.graph("onnx", source.raw)
     float_graph = imported(source.raw).replace(name=options.model.stem)
+    float_graph = localised(float_graph, options.localisation)
     temps.graph("float", float_graph)
     found = measured(source, float_graph, needs_data, progress)
     temps.graph("prepared", found.prepared)

@@ -17,6 +17,7 @@ from mcuformer.compile.placed import placed
 from mcuformer.compile.points import evidence_of, joined_points
 from mcuformer.compile.quantise import Measured, measured, quantised
 from mcuformer.compile.source import read_source
+from mcuformer.compile.variant_bits import task_bits
 from mcuformer.errors import UsageError
 from mcuformer.frontend.load import imported
 from mcuformer.ir.graph import Graph
@@ -27,16 +28,25 @@ from mcuformer.util.progress import Progress
 
 def plan_tasks(options: CompileOptions, progress: Progress) -> Figures:
     """The figures of the task with most outputs, with those of all."""
-    if options.activations == "auto" or options.weight_bits != "8":
+    if options.activations == "auto":
         raise UsageError(
-            "tasks have 8-bit weights, and activations of one kind",
-            "leave --weight-bits away, and give --activations 8 or 16",
+            "--activations auto measures one network, and tasks share their grids",
+            "give --activations 8 or 16",
+        )
+    if options.weight_bits == "auto" and not options.runtime_adapters:
+        raise UsageError(
+            "--weight-bits auto knows what tasks share; folded ones share nothing",
+            "give --weight-bits 4, or --adapter-mode runtime",
         )
     found = measured_tasks(options, options.points, progress)
     progress("rounding the weights for all tasks")
-    ints = _shared(options, found) if options.runtime_adapters else [quantised(f)[0] for f in found]
-    progress("scheduling")
-    return placed_tasks(options, found, ints)
+    if not options.runtime_adapters:
+        return placed_tasks(options, found, [quantised(f)[0] for f in found], (), progress)
+    mode: Mode = "16" if options.activations == "16" else "8"
+    chosen = task_bits(options, found, mode)
+    tasks = [AdaptedTask(f.graph, f.widening.stats) for f in found]
+    ints = lower_tasks(tasks, mode, found[0].formats, chosen.bits)
+    return placed_tasks(options, found, ints, chosen.notes, progress)
 
 
 def measured_tasks(
@@ -63,20 +73,19 @@ def measured_tasks(
 
 
 def placed_tasks(
-    options: CompileOptions, found: Sequence[Measured], ints: Sequence[Graph]
+    options: CompileOptions,
+    found: Sequence[Measured],
+    ints: Sequence[Graph],
+    notes: Sequence[str],
+    progress: Progress,
 ) -> Figures:
-    """The programs of all tasks, and their package."""
+    """The programs of all tasks, and their package; `notes` on the bits of weights."""
+    progress("scheduling")
     room = STATE_BYTES + overhang(ints)
     pairs = zip(found, ints, strict=True)
     points = [replace(placed(f.source, g, evidence_of(f), room), lowered=g) for f, g in pairs]
     main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))
-    return joined_points(options, points, main, ())
-
-
-def _shared(options: CompileOptions, found: Sequence[Measured]) -> list[Graph]:
-    mode: Mode = "16" if options.activations == "16" else "8"
-    tasks = [AdaptedTask(f.graph, f.widening.stats) for f in found]
-    return lower_tasks(tasks, mode, found[0].formats)
+    return joined_points(options, points, main, notes)
 
 
 def _check_inputs(found: Sequence[Measured]) -> None:

@@ -15,6 +15,7 @@ from mcuformer.ir.functions import named
 from mcuformer.passes.edit import is_uniform
 
 Operand = View | NDArray
+_MOST_DOUBLINGS = 16
 
 
 def unary(emit: Emitter, x: View, fn: str) -> View:
@@ -26,6 +27,10 @@ def unary(emit: Emitter, x: View, fn: str) -> View:
 def scaled(x: View, factor: float) -> View:
     """A scalar factor is only noted, for attention to gather."""
     return replace(x, scale=x.scale * factor)
+
+
+def times(x: Operand, factor: float) -> Operand:
+    return scaled(x, factor) if isinstance(x, View) else np.asarray(x * factor)
 
 
 def add(emit: Emitter, a: Operand, b: Operand) -> View:
@@ -185,7 +190,7 @@ def power(emit: Emitter, a: Operand, b: Operand) -> View:
 
 
 def larger(emit: Emitter, a: Operand, b: Operand) -> Operand:
-    """max(a, b) = b + relu(a - b); of one constant bound it is a function."""
+    """max(a, b), exactly: numbers that are equal stay so. Of one constant bound it is a function."""
     if not isinstance(a, View):
         a, b = b, a
     if not isinstance(a, View):
@@ -193,8 +198,36 @@ def larger(emit: Emitter, a: Operand, b: Operand) -> Operand:
         return np.asarray(np.maximum(a, b))
     if isinstance(b, np.ndarray) and is_uniform(b):
         return unary(emit, grown(a, b.shape), named("clip", float(b.flat[0]), math.inf))
-    minus = scaled(b, -1.0) if isinstance(b, View) else -b
-    return add(emit, unary(emit, add(emit, a, minus), "relu"), b)
+    if isinstance(b, View):
+        return _larger_view(emit, a, b)
+    a = emit.ordered(_outside(emit, grown(a, b.shape)))
+    assert isinstance(a.base, Tensor)
+    least = float(np.finfo(np.float32).min)  # -inf bounds nothing, and neither does this
+    operand = emit.const(
+        "const", in_base_order(a, np.maximum(b.astype(np.float64) / a.scale, least))
+    )
+    return replace(a, base=emit.op("max", [a.base.name, operand]))
+
+
+def _larger_view(emit: Emitter, a: View, b: View) -> View:
+    if _is_same(a, b):
+        return a
+    if a.scale != b.scale:
+        a, b = emit.unscaled(a), emit.unscaled(b)
+    a, b = _outside(emit, a), _outside(emit, b)
+    return _binary(emit, "max", a, b, a.scale)
+
+
+def _is_same(a: View, b: View) -> bool:
+    one = a.base is b.base or (isinstance(a.base, Tensor) and a.base == b.base)
+    return one and (a.scale, a.fill) == (b.scale, b.fill) and np.array_equal(a.index, b.index)
+
+
+def _outside(emit: Emitter, x: View) -> View:
+    """Of max(s x, s y), s stays outside where it turns nothing, rounds nothing and leaves no number
+    that is beyond all grids."""
+    part, exponent = math.frexp(x.scale)
+    return x if part == 0.5 and abs(exponent) <= _MOST_DOUBLINGS else emit.unscaled(x)
 
 
 def in_base_order(view: View, const: NDArray) -> NDArray:

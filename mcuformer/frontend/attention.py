@@ -19,8 +19,8 @@ from mcuformer.frontend.emit import Emitter
 from mcuformer.frontend.views import Probs, Scores, Tensor, Unsupported, View
 
 LOWEST_BIAS = -1e4  # stands for -inf: exp() of it is 0 beside any score
-_SWALLOWING = -1e12  # float32 has steps of 65536 there,
-_SWALLOWED = -1e7  # and of 1 from here on
+_SWALLOWED = -1e7  # from here on float32 has steps of 1 and more, which leave nothing of a score
+_FAR = 64.0  # a row that lies as far out is moved back: the integers' scores reach +-176
 
 
 class NotFused(Unsupported):
@@ -86,12 +86,12 @@ def _over_keys(emit: Emitter, view: View, axis: int) -> View | None:
     keys = moved.reshape(-1, moved.shape[-1])
     _, m, n = scores.shape
     if moved.shape[-1] == n and (np.diff(keys) == 1).all() and (keys[:, 0] % n == 0).all():
-        return View(_probs(scores, view.scale, swap=False), view.index)
+        return View(_probs(emit, scores, view.scale, swap=False), view.index)
     if moved.shape[-1] == m and (m == 1 or (np.diff(keys) == n).all()):
         # transposed scores: the queries are operand b
         b, rest = np.divmod(view.index, m * n)
         row, col = np.divmod(rest, n)
-        return View(_probs(scores, view.scale, swap=True), b * m * n + col * m + row)
+        return View(_probs(emit, scores, view.scale, swap=True), b * m * n + col * m + row)
     return None
 
 
@@ -111,12 +111,15 @@ def without_rows(emit: Emitter, p: View, hidden: NDArray[np.bool_]) -> View:
     return replace(p, base=replace(probs, kept=rows[..., 0]))
 
 
-def _probs(scores: Scores, scale: float, swap: bool) -> Probs:
+def _probs(emit: Emitter, scores: Scores, scale: float, swap: bool) -> Probs:
     a, b, bias, shape = scores.a, scores.b, scores.bias, scores.shape
     if swap:
         a, b, shape = b, a, (shape[0], shape[2], shape[1])
         bias = None if bias is None else bias.transpose(0, 2, 1)
-    bias = None if bias is None else bias * scale
+    if bias is not None:
+        bias, swallowed = _rows_from_their_top(bias * scale)
+        if swallowed.any():
+            a = arithmetic.multiply(emit, a, np.where(swallowed, 0.0, 1.0)[..., None])
     return Probs(Scores(a, b, scores.scale * scale, bias, shape, scores.origin), shape)
 
 
@@ -213,7 +216,9 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
     """[1 or heads or windows*heads, Tq, Tk], or None when it shifts whole rows only."""
     if bias is None:
         return None
-    bias = _without_shifts(bias)
+    bias = np.where(
+        np.isneginf(bias).all(axis=-1, keepdims=True), 0.0, np.maximum(bias, LOWEST_BIAS)
+    )
     if not bias.any():  # the same for all keys: softmax does not see it
         return None
     count, heads = order.shape
@@ -225,9 +230,12 @@ def _bias(bias: NDArray | None, order: NDArray) -> NDArray | None:
     return table.reshape(-1, *bias.shape[1:])
 
 
-def _without_shifts(bias: NDArray) -> NDArray:
-    """Rows of one number are rows of 0 to a softmax; but where that hides all keys so far down that
-    float32 leaves nothing of the scores beside it, all weigh the same."""
-    same = (bias == bias[..., :1]).all(axis=-1, keepdims=True)
-    shifted = np.where(bias < _SWALLOWED, _SWALLOWING, 0.0)
-    return np.where(same, shifted, np.maximum(bias, LOWEST_BIAS))
+def _rows_from_their_top(bias: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+    """bias[B, Tq, Tk] with rows of one number, and those far out, moved to 0, which a softmax does not see;
+    and the rows [B, Tq] that hide so far down that float32 leaves nothing of the scores beside it: what
+    they hide least weighs the same."""
+    top = bias.max(axis=-1, keepdims=True)
+    same = (bias == top).all(axis=-1, keepdims=True)
+    moved = np.where(np.isneginf(top), 0.0, top)
+    swallowed = moved[..., 0] < _SWALLOWED
+    return np.where(same | (np.abs(moved) > _FAR), bias - moved, bias), swallowed

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mcuformer.frontend import arithmetic, attention, products
 from mcuformer.frontend.arithmetic import Operand
 from mcuformer.frontend.emit import Emitter
-from mcuformer.frontend.views import Probs, View
+from mcuformer.frontend.views import OwnFault, Probs, View
 
 
 def where(emit: Emitter, mask: NDArray, a: Operand, b: Operand) -> Operand:
@@ -41,6 +41,16 @@ def _filled(emit: Emitter, mask: NDArray[np.bool_], a: NDArray, b: View) -> View
             return attention.without_rows(emit, b, wide[..., 0])
     kept = arithmetic.multiply(emit, b, np.where(mask, 0.0, 1.0))
     return arithmetic.add(emit, kept, np.where(mask, a, 0.0))
+
+
+def trilu(emit: Emitter, x: View, k: NDArray | None, upper: bool) -> Operand:
+    """Numbers on one side of diagonal `k` of the last two axes, 0 on the other."""
+    if k is not None and k.size != 1:
+        raise OwnFault(f"looked for the number of one diagonal, found {k.size} numbers")
+    rows, columns = x.shape[-2:]
+    diagonal = 0 if k is None else max(min(int(k.reshape(-1)[0]), columns), -rows)
+    lower = np.tri(rows, columns, diagonal - 1 if upper else diagonal, dtype=np.bool_)
+    return where(emit, ~lower if upper else lower, x, np.zeros((), np.float32))
 
 
 def is_nan(x: View) -> NDArray[np.bool_]:

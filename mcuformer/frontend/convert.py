@@ -31,9 +31,10 @@ Bound = dict[str, Operand | None]
 MAX_LISTED = 40
 # Their result is a tensor of its own, whatever they read: behind them all is known again.
 _MAKES = frozenset((
-    "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Unary",
+    "Conv", "ConvTranspose", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Unary",
     "MaxPool", "AveragePool", "GlobalMaxPool", "ArgMax",
 ))  # fmt: skip
+_PRODUCTS = ("MatMul", "Gemm")  # likewise, by a constant matrix
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ def _results(emit: Emitter, op: Op, env: Bound, refused: _Refused) -> list[Opera
         if blamed:
             refused.add(op, str(reason))
         return _opaque(emit, op, args, blamed and HANDLERS.get(op.kind) is None)
-    if not opaque or op.kind in _MAKES or (op.kind == "MatMul" and _has_constant(args)):
+    if not opaque or op.kind in _MAKES or (op.kind in _PRODUCTS and _has_constant(args[:2])):
         return results
     return _opaque(emit, op, args, apart=op.kind in joining.MOVED_NODES and _all_apart(args))
 

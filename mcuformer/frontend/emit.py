@@ -27,7 +27,7 @@ from mcuformer.ir.types import TensorType
 from mcuformer.operators.moves import MOST_ROWS
 
 Grid = tuple[float, int, str]  # of a QDQ file: scale, zero point, stored type
-_KEPT = ("add", "mul", "unary", "softmax", "reshape", "slice", "gather")
+_KEPT = ("add", "mul", "max", "unary", "softmax", "reshape", "slice", "gather")
 
 
 class Emitter:
@@ -153,7 +153,7 @@ class Emitter:
             attrs = {"axis": 1, "start": int(cols[0]), "stop": int(cols[-1]) + 1}
             return self.op("slice", [x.name], attrs, "channels")
         producer = self.made.get(x.name)
-        if producer is not None and producer.kind in ("linear", "add", "mul", "unary"):
+        if producer is not None and producer.kind in ("linear", "add", "mul", "max", "unary"):
             chosen = self._columns_of(producer, cols)
             if chosen is not None:
                 return chosen

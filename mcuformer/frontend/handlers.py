@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import partial, reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcuformer.frontend import (
     arithmetic,
@@ -20,6 +19,7 @@ from mcuformer.frontend import (
     convolutions,
     einsum,
     layers,
+    matrices,
     pooling,
     reductions,
     statistics,
@@ -37,37 +37,9 @@ from mcuformer.ir.onnx_ops.nn import per_channel
 Handler = Callable[[Emitter, Op, Operands], Operand]
 
 
-def _matmul(emit: Emitter, op: Op, args: Operands) -> Operand:
-    a, b = both(args)
-    left = isinstance(a, np.ndarray)
-    if isinstance(a, View) and isinstance(b, View):
-        return attention.product(emit, a, b)
-    scales = file_scales(emit, op, 0 if left else 1, -2 if left else -1)
-    return _product(emit, a, b, scales)
-
-
-def _product(emit: Emitter, a: Operand, b: Operand, scales: NDArray | None = None) -> Operand:
-    """MatMul of anything; `scales` per output channel of a constant operand."""
-    if isinstance(a, View) and isinstance(b, View):
-        return attention.product(emit, a, b)
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.asarray(a @ b)
-    if isinstance(a, np.ndarray) and isinstance(b, View) and math.prod(a.shape[:-2]) > 1:
-        return attention.constant_query(emit, a, b)
-    if isinstance(a, View) and isinstance(b, np.ndarray) and math.prod(b.shape[:-2]) > 1:
-        return attention.constant_query(emit, np.swapaxes(b, -1, -2), a.transposed()).transposed()
-    return layers.matmul(emit, a, b, scales)
-
-
 def _einsum(emit: Emitter, op: Op, args: Operands) -> Operand:
     given = [a for a in args if a is not None]
-    return einsum.einsum(emit, op.attrs["equation"], given, _product)
-
-
-def _gemm(emit: Emitter, op: Op, args: Operands) -> Operand:
-    c = args[2] if len(args) > 2 else None
-    scales = file_scales(emit, op, 1, -2 if op.attrs.get("transB", 0) else -1)
-    return layers.gemm(emit, activation(args, 0), wanted(args, 1), c, op.attrs, scales)
+    return einsum.einsum(emit, op.attrs["equation"], given, matrices.product)
 
 
 def _sub(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -180,12 +152,8 @@ def _log_sum_exp(emit: Emitter, op: Op, args: Operands) -> Operand:
 def _extreme(emit: Emitter, op: Op, args: Operands) -> Operand:
     """The largest of several; the least is the largest of -x."""
     sign = 1.0 if op.kind == "Max" else -1.0
-    parts = [_times(a, sign) for a in args if a is not None]
-    return _times(reduce(partial(arithmetic.larger, emit), parts), sign)
-
-
-def _times(x: Operand, factor: float) -> Operand:
-    return arithmetic.scaled(x, factor) if isinstance(x, View) else np.asarray(x * factor)
+    parts = [arithmetic.times(a, sign) for a in args if a is not None]
+    return arithmetic.times(reduce(partial(arithmetic.larger, emit), parts), sign)
 
 
 def _global_pool(emit: Emitter, op: Op, args: Operands) -> Operand:
@@ -264,9 +232,9 @@ def _cast(emit: Emitter, op: Op, args: Operands) -> Operand:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "MatMul": _matmul, "Einsum": _einsum, "Attention": attention_node.attention_of,
+    "MatMul": matrices.matmul, "Einsum": _einsum, "Attention": attention_node.attention_of,
     "RotaryEmbedding": attention_node.rotary,
-    "Gemm": _gemm, "Conv": _conv, "ConvTranspose": _conv_transpose, "Col2Im": _col2im,
+    "Gemm": matrices.gemm, "Conv": _conv, "ConvTranspose": _conv_transpose, "Col2Im": _col2im,
     "LayerNormalization": _layernorm,
     "RMSNormalization": _layernorm, "SimplifiedLayerNormalization": _layernorm,
     "BatchNormalization": _batchnorm, "Softmax": _softmax,
@@ -289,6 +257,8 @@ HANDLERS: Mapping[str, Handler] = {
     "ReduceMean": _reduce_mean, "ReduceSum": _reduce_sum, "GlobalAveragePool": _global_pool,
     "AveragePool": lambda e, op, args: pooling.pool(e, "avgpool", activation(args, 0), op.attrs),
     "MaxPool": _max_pool, "GlobalMaxPool": _global_max_pool, "ReduceMax": _reduce_max, "ReduceMin": _reduce_min,
+    "Trilu": lambda e, op, args: choices.trilu(
+        e, activation(args, 0), constant(args, 1), bool(op.attrs.get("upper", 1))),
     "PRelu": _prelu, "Cast": _cast, "ArgMax": _argmax,
     "Where": lambda e, op, args: choices.where(e, wanted(args, 0), *both(args[1:])),
     "IsNaN": lambda e, op, args: choices.is_nan(activation(args, 0)),

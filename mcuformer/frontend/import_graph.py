@@ -20,6 +20,7 @@ from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend import names
 from mcuformer.frontend.branches import MOST_NESTED, Branch
 from mcuformer.frontend.names import shown
+from mcuformer.frontend.narrow import with_narrow_types
 from mcuformer.frontend.older import modern
 from mcuformer.frontend.proto import DOMAINS, NAMESAKES, opset_of, weight_tensors
 from mcuformer.frontend.tensors import dtype_of, read_tensor
@@ -47,6 +48,7 @@ def import_graph(model: ModelProto, folder: Path | None) -> Graph:
     for info in inputs:
         values[info.name] = Value(info.name, TensorType((-1,), _element_type(info)))
     nodes, made = _nodes(graph.node, folder, opset)
+    nodes = with_narrow_types(nodes, graph)
     values |= {name: _constant(name, data) for name, data in made.items()}
     ops = _ordered(_with_finite_weights(nodes, values), set(values))
     for op in ops:

@@ -17,13 +17,14 @@ from mcuformer.ir.graph import Op
 from mcuformer.ir.onnx_ops.base import wrapped
 from mcuformer.ir.optable import ONNX
 
+_SCATTERS = ("ScatterND", "ScatterElements")
 MOVED_NODES = frozenset(row.name for row in ONNX.values() if row.use == "moved")
 
 
-def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> list[View]:
+def move(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> Sequence[Operand]:
     if op.kind == "Concat":
         return [concat(emit, [a for a in args if a is not None], op.attrs["axis"])]
-    if op.kind == "ScatterND":
+    if op.kind in _SCATTERS:
         return [_scattered(emit, op, args)]
     x, rest = args[0], list(args[1:])
     if not isinstance(x, View) or any(isinstance(a, View) for a in rest):
@@ -58,19 +59,24 @@ def _padding(
     return x, [rest[0], np.asarray(-1), *rest[2:]]
 
 
-def _scattered(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> View:
+def _scattered(emit: Emitter, op: Op, args: Sequence[Operand | None]) -> Operand:
     """Elements of one tensor in some places of another."""
     given, at, news = args
+    assert given is not None and news is not None
     if isinstance(at, View) or op.attrs.get("reduction", "none") != "none":
         raise OwnFault(
             "looked for elements that take constant places, found places that depend on the model's input, "
             "or elements that are added: Add of a padded tensor works"
         )
+    if not math.prod(news.shape):
+        return given
     old, new = (x if isinstance(x, View) else emit.constant(np.asarray(x)) for x in (given, news))
     table = np.arange(old.index.size).reshape(old.shape)
     numbers = old.index.size + np.arange(new.index.size).reshape(new.shape)
-    (where,) = ONNX["ScatterND"].evaluate(op.attrs, [table, np.asarray(at), numbers], 1)
+    (where,) = ONNX[op.kind].evaluate(op.attrs, [table, np.asarray(at), numbers], 1)
     if (where >= old.index.size).all():
+        if isinstance(news, np.ndarray):
+            return news.reshape(-1)[where - old.index.size]
         return new.with_index(new.index.reshape(-1)[where - old.index.size])
     parts = [x.with_index(x.index.reshape(-1)) for x in (old, new)]
     both = concat(emit, list(parts), 0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 
@@ -45,11 +46,25 @@ def parse_model(data: bytes, name: str) -> ModelProto:
         model.ParseFromString(data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise UnsupportedModelError(f"{name} is no ONNX model: {error}") from error
+    model = _without_functions(model, name)
     if any(isinstance(text, bytes) for text in _texts(model)):  # protobuf's sign of bad UTF-8
         raise UnsupportedModelError(f"{name} is no ONNX model: a name in it is not UTF-8")
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise UnsupportedModelError(f"{name} is no ONNX model: it holds no graph")
     return model
+
+
+def _without_functions(model: ModelProto, name: str) -> ModelProto:
+    """With the nodes of the file's own functions (as torch 2.1 to 2.4 writes modules) where they are called."""
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"{name}: its functions cannot be written out: {str(error).splitlines()[0]}",
+            "inline them (onnx.inliner), or export with the TorchScript exporter",
+        ) from error
 
 
 def _texts(model: ModelProto) -> Iterator[str | bytes]:

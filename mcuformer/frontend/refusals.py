@@ -21,12 +21,15 @@ _BY_REASON: Mapping[str, tuple[str, ...]] = {
     "looked for positions that are constants, found a value that depends on the model's input": (
         "CumSum", "Range",
     ),
+    "looked for a mask of constants, or for Where(x > 0, x, a*x), found another comparison that depends on "
+    "the model's input: Max, Min, Clip and PRelu work": (
+        "Less", "Greater", "LessOrEqual", "GreaterOrEqual",
+    ),
     "looked for a mask of constants, found a comparison that depends on the model's input": (
-        "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor", "Not",
-        "Trilu", "IsInf",
+        "Equal", "And", "Or", "Xor", "Not", "IsInf",
     ),
     "looked for a shape or an index that is constant, found one that depends on the model's input": (
-        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ScatterElements", "ReduceProd",
+        "ConstantOfShape", "Shape", "Size", "NonZero", "Mod", "ReduceProd",
     ),
     "looked for constants: what a TopK of activations chooses depends on the model's input; end the model "
     "before it and choose on the host, or take ArgMax": ("TopK",),
@@ -56,8 +59,8 @@ _HINTS: Mapping[str, str] = {
     "model (onnxruntime's quantize_static with quant_format=QuantFormat.QDQ)",
     "dynamic": "this file is quantised dynamically, with scales that are computed on the device: "
     "bring the float model with --calibration, or a QDQ model (onnxruntime's quantize_static)",
-    "packed": "the weights are packed for another runtime: bring the float model; --weight-bits 4 "
-    "packs them here",
+    "packed": "bring the float model, and --weight-bits 4 packs it here, or quantise to DequantizeLinear "
+    "with a block_size (quant_format=QDQ) instead",
     "fused": "these operators are an optimiser's: bring the model as it was exported with opset 20 or less, "
     "before onnxruntime's graph optimisations, or saved at their basic level (ORT_ENABLE_BASIC)",
     "flow": "an If is followed where shapes alone decide it; other branches and loops must be gone before: "

@@ -22,7 +22,9 @@ _TYPES: Mapping[int, tuple[str, str]] = {
     TensorProto.INT32: ("<i4", "int32"), TensorProto.INT64: ("<i8", "int64"),
     TensorProto.UINT32: ("<u4", "int64"), TensorProto.UINT64: ("<u8", "int64"),
     TensorProto.BOOL: ("?", "bool"),
+    TensorProto.INT4: ("u1", "int8"), TensorProto.UINT4: ("u1", "uint8"),
 }  # fmt: skip
+NIBBLES = frozenset((TensorProto.INT4, TensorProto.UINT4))  # two a byte, the first one low
 _FIELDS = ("float_data", "double_data", "int32_data", "int64_data", "uint64_data")
 
 
@@ -41,10 +43,20 @@ def read_tensor(proto: TensorProto, folder: Path | None) -> NDArray:
     if any(d < 0 for d in shape):
         raise UnsupportedModelError(f"{where}: negative dimension in shape {list(shape)}")
     stored, wanted = _TYPES[proto.data_type]
-    flat = _stored_values(proto, math.prod(shape), np.dtype(stored), folder, where)
+    size, packed = math.prod(shape), proto.data_type in NIBBLES
+    count = (size + 1) // 2 if packed else size
+    flat = _stored_values(proto, count, np.dtype(stored), folder, where)
+    if packed:
+        flat = _unpacked(flat, proto.data_type == TensorProto.INT4)[:size]
     if proto.data_type == TensorProto.BFLOAT16:
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     return flat.astype(wanted, copy=False).reshape(shape)
+
+
+def _unpacked(packed: NDArray, signed: bool) -> NDArray:
+    """The nibbles of bytes, as int8 of -8..7 or as uint8 of 0..15."""
+    nibbles = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)
+    return ((nibbles ^ 8).astype(np.int8) - 8).astype(np.int8) if signed else nibbles
 
 
 def _known() -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,14 @@ def _constants(
     arrays = [a if a is None else _int32(a) for a in (mult, offset, rmult)]
     assert arrays[0] is not None and arrays[1] is not None
     return Epilogue(shift, acc_shift, arrays[0], arrays[1], arrays[2], res)
+
+
+def one_offset(end: Epilogue) -> tuple[Epilogue, NDArray[np.float64]]:
+    """With the least of its offsets for all rows, offset (1,), and by how many steps of y each row's own is
+    above it: for biases to hold. What `solve` proved holds, since no row's offset grows."""
+    least = end.offset[np.abs(end.offset.astype(np.int64)).argmin()]
+    rest = (end.offset.astype(np.float64) - float(least)) * 2.0**-end.shift
+    return replace(end, offset=np.array([least], np.int32)), rest
 
 
 def zero_share(zero: NDArray, reach: int, mult: NDArray) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_linear import INT32_MAX, Args, checked, exact_matmul, hi, saturate
 from mcuformer.ir.int_ops_norm import bit_length
+from mcuformer.ir.neighbours import seen_by_heads
 from mcuformer.ir.types import TensorType
 
 EXP_ENTRIES = 2048
@@ -39,8 +40,12 @@ def wide_steps(acc: NDArray, m: NDArray | int, pre_shift: int) -> NDArray[np.int
     return hi(checked(acc << pre_shift, "scores"), m)
 
 
-def probabilities(steps: NDArray, p_shift: int) -> NDArray:
-    """p[..., T] of int16 scores[..., T]: exp(score - max) in at most 15 bits."""
+def probabilities(steps: NDArray, p_shift: int, seen: NDArray | None = None) -> NDArray:
+    """p[..., T] of int16 scores[..., T]: exp(score - max) in at most 15 bits; where not `seen`, 0."""
+    if seen is not None:
+        top = np.where(seen, steps, -(1 << 40)).max(axis=-1, keepdims=True)
+        index = np.clip(top - steps, 0, EXP_ENTRIES - 1)
+        return np.where(seen, EXP[index].astype(np.int64) >> p_shift, 0)
     index = np.minimum(steps.max(axis=-1, keepdims=True) - steps, EXP_ENTRIES - 1)
     return EXP[index].astype(np.int64) >> p_shift
 
@@ -108,14 +113,16 @@ def attention_weights(op: Op, args: Args) -> tuple[NDArray, NDArray]:
     attrs = op.attrs
     acc, vh, bias = sums(op, args)
     steps = score_steps(acc, per_head(attrs["m"]), attrs["pre_shift"], bias)
-    return probabilities(steps, attrs["p_shift"]), vh
+    seen = seen_by_heads(attrs, steps.shape[-1])
+    return probabilities(steps, attrs["p_shift"], seen), vh
 
 
 def q_attention(op: Op, args: Args, out: TensorType) -> NDArray:
     """q[Tq,h*d], k[Tk,h*d], v[Tk,h*dv], bias int16[1|h|n*h,Tq/n,Tk/n]? -> y[Tq,h*dv].
 
     With attr kv_heads = 1, k[Tk,d] and v[Tk,dv] serve all heads (absorbed weights). With attr
-    windows = n the rows are n groups of equal length and attention stays inside a group.
+    windows = n the rows are n groups of equal length and attention stays inside a group; with radii
+    and grid heads see near patches alone (ir/neighbours.py).
     """
     attrs = op.attrs
     p, vh = attention_weights(op, args)

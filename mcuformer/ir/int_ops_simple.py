@@ -25,6 +25,17 @@ def q_add(op: Op, args: Args, out: TensorType) -> NDArray:
     return saturate(t >> op.attrs["shift"], out.dtype)
 
 
+def q_max(op: Op, args: Args, out: TensorType) -> NDArray:
+    """The larger of sat((a*ma[c] + oa[c]) >> shift) and the same of b; inputs (a, b, ma, mb, oa, ob),
+    or a and b alone, which are on the grid of y."""
+    a, b, *rest = (np.asarray(arg, np.int64) for arg in args)
+    if not rest:
+        return np.maximum(a, b).astype(out.dtype)
+    ma, mb, oa, ob = rest
+    terms = [checked(x * m + o, f"{op.name}: t") for x, m, o in ((a, ma, oa), (b, mb, ob))]
+    return saturate(np.maximum(*terms) >> op.attrs["shift"], out.dtype)
+
+
 def q_requant(op: Op, args: Args, out: TensorType) -> NDArray:
     """sat((a*ma[c] + offset[c]) >> shift); inputs (a, ma, offset)."""
     a, ma, offset = (np.asarray(arg, np.int64) for arg in args)

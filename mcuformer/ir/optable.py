@@ -72,9 +72,11 @@ CANONICAL: Mapping[str, FloatOp] = {
                 " ".join(map(str, FUNCTIONS.values()))),
         FloatOp("add", ("a", "b"), (), shapes.binary, evaluate.add, _REPEATED),
         FloatOp("mul", ("a", "b"), (), shapes.binary, evaluate.mul, _REPEATED),
+        FloatOp("max", ("a", "b"), (), shapes.binary, evaluate.larger, _REPEATED),
         FloatOp("attention", ("q", "k", "v", "bias?"), ("heads", "scale"), shapes.attention,
                 evaluate.attention,
-                "windows (default 1): rows are windows * T, attention stays inside a window"),
+                "windows (default 1): rows are windows * T, attention stays inside a window; radii, grid: of "
+                "heads that see near patches alone (ir/neighbours.py)"),
         FloatOp("matmul", ("a", "b"), ("a", "b", "y", "sizes", "scale"), shapes.matmul, evaluate.matmul,
                 "batched, of two activations, in the layouts a, b and y (ir/product.py)"),
         FloatOp("concat", ("x...",), ("axis",), shapes.concat, evaluate.concat,

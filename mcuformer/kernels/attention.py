@@ -26,6 +26,7 @@ SOURCES = (
     "mcf_attention_expand.c",
     "mcf_attention_softmax.c",
     "mcf_attention_asm.c",
+    "mcf_attention_near.c",
     "mcf_exp.c",
 )
 KEEP_ROWS = 16  # query rows at a time where K and V stay expanded
@@ -36,7 +37,7 @@ class AttentionShape:
     """Queries, keys, heads, channels of a head of q and k, and of v; their types."""
 
     tq: int
-    tk: int
+    tk: Count
     heads: int
     d: int
     dv: int
@@ -253,5 +254,8 @@ def merges(op: Op, graph: Values, together: bool) -> tuple[int, ...]:
 def figures(op: Op, graph: Values, rows: Count, panel: Count, merge: Count) -> tuple[Count, Count]:
     """(scratch bytes, instructions) of calls for all heads."""
     s = shape_of(op, graph)
-    how = layout(op, s, panel, merge)
+    return figures_of(op, s, layout(op, s, panel, merge), rows)
+
+
+def figures_of(op: Op, s: AttentionShape, how: Layout, rows: Count) -> tuple[Count, Count]:
     return _scratch(s, how, rows), _instructions(op, s, how, rows)

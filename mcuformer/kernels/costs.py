@@ -78,6 +78,8 @@ CORTEX_M7 = CostSet(
     "cortex-m7",
     {
         "add": Rate((12, 12, 12), 2, (12, 12, 12), row=35, narrowing=18.6, narrow=_ADD_BYTES),
+        "max": Rate((15, 15, 15), 2, (14, 14, 14), row=30),
+        "larger": Rate((2, 4, 4), 2, (1.55, 3, 3), row=15, rest=8),
         "requant": Rate((9, 9, 9), row=24),
         "mul": Rate((15, 15, 15), 2, (13, 13, 13), row=42, narrow=_MUL_BYTES, gate=_GATE_BYTES),
         "unary": Rate((4.25, 11, 7), row=30, narrowing=13),

@@ -1,4 +1,4 @@
-"""Sums, products, tables, means, softmax (runtime_c/include/mcf_elementwise.h)."""
+"""Sums, products, the larger of two, tables, means, softmax (runtime_c/include/mcf_elementwise.h)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SOURCES = (
     "mcf_add.c",
     "mcf_column.c",
     "mcf_elementwise_dsp.c",
+    "mcf_max.c",
     "mcf_unary.c",
     "mcf_mean.c",
     "mcf_argmax.c",
@@ -88,6 +89,17 @@ def pack_add(op: Op, graph: Values, names: Sequence[str]) -> KernelData:
     fields |= types(op, graph, *names) | {"shift": shift, "narrow": int(narrow)}
     fields.setdefault("b_type", 0)
     return KernelData("mcf_add_t", fields, columns(channels, *parts))
+
+
+def pack_max(op: Op, graph: Values) -> KernelData:
+    """Without `post` where all is on one grid."""
+    channels, same = channels_of(op, graph), len(op.inputs) == 2
+    fields: dict[str, int | str] = {"post": "NULL" if same else "post", "channels": channels}
+    fields |= types(op, graph, "a", "b") | {"shift": int(op.attrs.get("shift", 0))}
+    if same:
+        return KernelData("mcf_max_t", fields)
+    ma, mb, oa, ob = (constant(graph, n) for n in op.inputs[2:])
+    return KernelData("mcf_max_t", fields, columns(channels, ma, oa, mb, ob))
 
 
 def is_gate(a: Sequence[int], b: Sequence[int]) -> bool:
@@ -172,7 +184,7 @@ def instructions(
     op: Op, graph: Values, rows: int, *, rate_of: str, costs: CostSet, **_: Any
 ) -> int:
     """By the rate of that name; of a mean, one mcf_mean_partial."""
-    rate = costs.rates[rate_of]
+    rate = costs.rates["larger" if rate_of == "max" and len(op.inputs) == 2 else rate_of]
     loop = _loop(op, graph, rate)
     if loop is not None:
         channels = channels_of(op, graph)
@@ -187,6 +199,6 @@ def instructions(
     each = by_type[0 if names == {"int8"} else 1 if names == {"int16"} else 2]
     if narrowing is not None and y == "int8" and graph.type(str(read[0])).dtype == "int16":
         each = narrowing
-    channels = max(graph.type(str(n)).shape[-1] for n in operands)
+    channels = max(prod(graph.type(str(n)).shape[1:]) for n in operands)
     rest = rate.rest * (channels % 4)
     return int(rows * (channels * each + rest + rate.row) + rate.call * channels + 24)

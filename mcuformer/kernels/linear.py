@@ -66,6 +66,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
         "segments": segments,
         "segment": segment,
         "segment_stride": stride,
+        "offset": offset_of(op, graph),
         "clamp_min": int(op.attrs.get("clamp_min", info.min)),
         "clamp_max": int(op.attrs.get("clamp_max", info.max)),
         "x_type": TYPES[graph.type(str(op.inputs[0])).dtype],
@@ -105,7 +106,7 @@ def pack_weights(w: NDArray, bits: int, groups: int = 1) -> NDArray[np.int8]:
 
 
 def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDArray[np.int32]:
-    """Per 4 channels: each chunk's bias - x_zp * sum(w), then 4 (mult, offset)[, then 4 rmult]."""
+    """Per 4 channels: each chunk's bias - x_zp * sum(w), then 4 mult[, then 4 rmult]."""
     n, groups = padded.shape[0], op.attrs.get("groups", 1)
     four_bit = op.attrs.get("weight_bits", 8) == 4
     scale = 16 if four_bit else 1  # nibbles are expanded to 16 * w
@@ -115,14 +116,20 @@ def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDAr
     bias[:, 0] += constant(graph, op.inputs[2])
     mult = constant(graph, op.inputs[3]).astype(np.int64)
     assert not (mult % scale).any(), f"{op.name}: mult must be a multiple of 16 for int4 weights"
-    offset = np.broadcast_to(constant(graph, op.inputs[4]), n)
     parts = [by_four(bias * scale, groups).transpose(0, 2, 1)]
-    parts.append(by_four(np.stack([mult // scale, offset], axis=1), groups))
+    parts.append(by_four(mult // scale, groups))
     rmult = graph.const(op.operand(6))
     if rmult is not None:
         parts.append(by_four(np.broadcast_to(rmult, n), groups))
     blocks = [p.reshape(p.shape[0], -1) for p in parts]
     return np.concatenate(blocks, axis=1).astype(np.int32).reshape(-1)
+
+
+def offset_of(op: Op, graph: Values) -> int:
+    """The one offset of all output channels."""
+    offset = constant(graph, op.inputs[4])
+    assert (offset == offset.flat[0]).all(), f"{op.name}: one offset for all channels"
+    return int(offset.flat[0])
 
 
 def by_four(a: NDArray, groups: int = 1) -> NDArray:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 DEPTH = 4  # loops of mcf_walk
 # Instructions of mcf_walk: an innermost loop; of its rows a byte, two bytes; another row, a word and a byte of it.
 _LOOP, _ONE, _TWO, _ROW, _WORD, _BYTE = 58, 2.9, 3.5, 19, 4.25, 5
-# Of mcf_transpose: a call, its lines by 4 and by 2, a line of tiles, one more that overlaps; a tile of 4 lines, of 2
-# and of 2 that y has by themselves.
-_CALL, _LINES, _TILES, _OVERLAP, _FOUR, _PAIR, _DENSE = 32, 57, 25, 19, 29, 15.3, 11.4
+# Of mcf_transpose: a call, its lines by 4 and by 2, a line of tiles, one more that overlaps; a tile of 4 lines, of 2,
+# and of 2 and of 6 that y has by themselves.
+_CALL, _LINES, _TILES, _OVERLAP, _FOUR, _PAIR, _DENSE, _SIX = 32, 57, 25, 19, 27, 15.3, 11.4, 38.3
 
 Nest = tuple[tuple[int, int, int], ...]
 """(count, step in x, step in y) of every loop, in rows, the longest loop innermost."""
@@ -63,6 +63,8 @@ def transpose_instructions(loops: Nest) -> int:
     fours, rest = divmod(lines, 4)
     pairs, (tiles, odd) = (rest + 1) // 2, divmod(places, 4)
     each = fours * _FOUR + pairs * (_DENSE if step == 2 else _PAIR)
+    if lines == step == 6:
+        fours, pairs, each = 1, 0, _SIX
     row = (fours + pairs) * (_TILES + (_OVERLAP if odd else 0)) + tiles * each
     calls = _CALL + _LINES * ((fours > 0) + pairs)
     return round(calls + int(np.prod([n for n, *_ in outer])) * row)

@@ -16,7 +16,7 @@ from mcuformer.ir.graph import Graph, Op
 
 Places = NDArray[np.float64]  # [rows, 2]: line and column over the image's size, nan: no patch
 _GRIDS = ("conv2d", "maxpool", "avgpool", "resize")
-_ROW_WISE = ("linear", "layernorm", "groupnorm", "power", "unary", "add", "mul", "softmax")
+_ROW_WISE = ("linear", "layernorm", "groupnorm", "power", "unary", "add", "mul", "max", "softmax")
 
 
 def positions(graph: Graph) -> Mapping[str, Places]:

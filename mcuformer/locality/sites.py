@@ -12,6 +12,7 @@ from mcuformer.ir.float_ops.arithmetic import attention_weights as float_weights
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_attention import attention_weights as int_weights
 from mcuformer.ir.interp_float import arguments
+from mcuformer.ir.neighbours import seen_by_heads
 from mcuformer.ir.product import arranged, sizes_of
 from mcuformer.locality.positions import Places
 
@@ -93,7 +94,8 @@ def weights(graph: Graph, site: Site, env: Mapping[str, NDArray]) -> NDArray:
         q, k, v, bias = [*arguments(graph, op, env), None][:4]
         if op.kind == "attention":
             assert q is not None and k is not None
-            return float_weights(q, k, bias, site.heads, op.attrs["scale"], site.windows)
+            seen = seen_by_heads(op.attrs, site.keys)
+            return float_weights(q, k, bias, site.heads, op.attrs["scale"], site.windows, seen)
         p, _ = int_weights(op, [q, k, v, bias])
         p = p if p.ndim == 5 else p[:, None]
     total = p.sum(axis=-1, keepdims=True)

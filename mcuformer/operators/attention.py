@@ -7,8 +7,10 @@ from typing import Any
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.int_ops_attention import q_attention
+from mcuformer.ir.neighbours import PATCH_GRID, RADII, seen_by_heads
 from mcuformer.ir.optable import CANONICAL, Shape
-from mcuformer.kernels import attention
+from mcuformer.kernels import near_attention
+from mcuformer.kernels.attention import weight_bytes_read
 from mcuformer.operators.row import Cost, IntOp, Kernel, Lowering, TypeOf, named
 
 
@@ -27,7 +29,9 @@ def _keys(op: Op, type_of: TypeOf) -> int:
 
 def _macs(op: Op, type_of: TypeOf) -> int:
     q, y, heads = type_of(str(op.inputs[0])).shape, type_of(op.outputs[0]).shape, op.attrs["heads"]
-    return int(q[0] * _keys(op, type_of) * heads * (q[1] // heads + y[1] // heads))
+    seen = seen_by_heads(op.attrs, q[0])
+    pairs = q[0] * _keys(op, type_of) * heads if seen is None else int(seen.sum())
+    return int(pairs * (q[1] // heads + y[1] // heads))
 
 
 def _nominal(op: Op, wide: bool, type_of: TypeOf) -> dict[str, Any]:
@@ -57,11 +61,11 @@ ROWS = (
             one_scale="in",
         )},
         kernel=Kernel(
-            "mcf_attention", "mcf_attention.h", attention.pack, ("q", "k", "v"), ("k", "v"),
-            attention.scratch_bytes, attention.weight_bytes_read, "attention",
+            "mcf_attention", "mcf_attention.h", near_attention.pack, ("q", "k", "v"), ("k", "v"),
+            near_attention.scratch_bytes, weight_bytes_read, "attention",
         ),
-        cost=Cost("attention", attention.instructions, frozenset({
-            "heads", "kv_heads", "windows", "pre_shift", "p_shift", "k_zp",
+        cost=Cost("attention", near_attention.instructions, frozenset({
+            "heads", "kv_heads", "windows", "pre_shift", "p_shift", "k_zp", RADII, PATCH_GRID,
         })),
         numbers=frozenset({"m", "o_mant", "o_exp", "pre_shift", "p_shift", "k_zp", "v_zp", "zp"}),
         nominal=_nominal,

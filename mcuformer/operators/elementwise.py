@@ -1,4 +1,4 @@
-"""Sums, products, tables, means, softmax and argmax."""
+"""Sums, products, the larger of two, tables, means, softmax and argmax."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ _ADD = Kernel("mcf_add", HEADER, partial(kernels.pack_add, names=("a", "b")), ("
               column=kernels.is_column)  # fmt: skip
 _MUL = Kernel("mcf_mul", HEADER, kernels.pack_mul, ("a", "b"), scratch_bytes=kernels.gate_factors,
               column=kernels.is_column)  # fmt: skip
+_LARGER = Kernel("mcf_max", HEADER, kernels.pack_max, ("a", "b"), column=kernels.is_column)
 _REQUANT = Kernel("mcf_requant", HEADER, partial(kernels.pack_add, names=("a",)), ("a",))
 _UNARY = Kernel("mcf_unary", HEADER, kernels.pack_unary, ("x",))
 _SOFTMAX = Kernel("mcf_softmax", HEADER, kernels.pack_softmax, ("x",),
@@ -90,8 +91,9 @@ _MEAN = Kernel("mcf_mean_partial", HEADER, kernels.pack_mean, ("x",), sums=Sums(
 _PLAIN: Mapping[str, Any] = {"nominal": as_it_is, "macs": none}
 _SUM = Lowering("lower_simple.lower_add", _grows, ("Add", "Sub", "Sum", "Mean", "Where", "Col2Im"))
 _PRODUCT = Lowering(
-    "lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow", "RotaryEmbedding")
+    "lower_simple.lower_mul", _grows, ("Mul", "Div", "Neg", "Pow", "Trilu", "RotaryEmbedding")
 )
+_EXTREME = Lowering("lower_extreme.lower_max", _grows, ("Max", "Min"))
 _UNARY_OPS = (*SPELLINGS, "LogSoftmax", "PRelu", "Erf", "Clip", "Max", "Min")
 _TABLE = Lowering("lower_simple.lower_unary", onnx=_UNARY_OPS, one_scale="both")
 _INDEX = Lowering("lower_simple.lower_argmax", _odd_index, ("ArgMax", "ArgMin"), one_scale="in")
@@ -104,6 +106,9 @@ ROWS = (
           {"mul": _PRODUCT}, _MUL, _cost("mul"),
           frozenset({"a_zp", "b_zp", "shift", "acc_shift"}), counted="b", cut=True, broadcast=True,
           **_PLAIN),
+    IntOp("q_max", named("a:-1", "b:-1", "ma?:0", "mb?:0", "oa?:0", "ob?:0"), "rows", _repeated,
+          evaluate.q_max, {"max": _EXTREME}, _LARGER, _cost("max"), frozenset({"shift"}),
+          counted=None, cut=True, broadcast=True, **_PLAIN),
     IntOp("q_requant", named("a:-1", "ma:0", "offset:0"), "rows", same, evaluate.q_requant,
           {"requant": Lowering("lower_simple.lower_requant",
           onnx=("QuantizeLinear", "DequantizeLinear")), "add": _SUM, "mul": _PRODUCT},

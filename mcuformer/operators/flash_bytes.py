@@ -24,7 +24,7 @@ from mcuformer.util.speed import record
 
 CODE_BYTES = 44 * 1024  # start-up, port, kernels and their tables: no firmware here needs more
 _STRUCT_BYTES = 96  # of a layer's numbers, in which its arrays are named
-_PER_CHANNEL = ("bias", "mult", "offset", "rmult")
+_PER_CHANNEL = ("bias", "mult", "rmult")
 
 
 @record(frozen=True, slots=True)

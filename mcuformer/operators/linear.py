@@ -33,12 +33,18 @@ _COST_ATTRS = frozenset({
 })  # fmt: skip
 
 
+def _of_channels(s: Sequence[Shape | None], n: int) -> None:
+    """bias, mult and rmult of each channel, one offset of all."""
+    per_channel(s, n, 2, 3, 6)
+    want(s[4] == (1,), f"operand 4 is {s[4]}, wants (1,)")
+
+
 def _linear(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     x, w = first(s), s[1]
     want(w is not None and len(w) == 2, f"wants w[N, K], has {w}")
     assert w is not None
     want(x[-1] == w[1] * attrs.get("groups", 1), f"x has {x[-1]} channels, w[N, K] is {w}")
-    per_channel(s, w[0], 2, 3, 4, 6)
+    _of_channels(s, w[0])
     return (*x[:-1], w[0])
 
 
@@ -50,7 +56,7 @@ def _conv2d(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     want(w is not None and w[1] == k, f"w is {w}, wants [N, {k}]")
     assert w is not None
     want(w[0] % groups == 0, f"{groups} groups do not divide {w[0]} output channels")
-    per_channel(s, w[0], 2, 3, 4, 6)
+    _of_channels(s, w[0])
     return (*window_grid(attrs, x), w[0])
 
 
@@ -63,7 +69,7 @@ def _depthwise(attrs: Mapping[str, Any], s: Sequence[Shape | None]) -> Shape:
     x, w = first(s), s[1]
     taps = attrs["kernel"][0] * attrs["kernel"][1]
     want(w == (x[-1], taps), f"w is {w}, wants {(x[-1], taps)}")
-    per_channel(s, x[-1], 2, 3, 4, 6)
+    _of_channels(s, x[-1])
     return (*window_grid(attrs, x), x[-1])
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 from mcuformer.ir.graph import Graph
 from mcuformer.passes.absorb_affine import absorb_affine
+from mcuformer.passes.cancel_terms import cancel_terms
 from mcuformer.passes.clip_after_pair import clip_after_pair
 from mcuformer.passes.dedupe import dedupe
 from mcuformer.passes.drop_qdq import drop_qdq
@@ -32,11 +33,13 @@ from mcuformer.passes.gate_residual import gate_residual
 from mcuformer.passes.gather_first import gather_first
 from mcuformer.passes.joined_axes import joined_axes
 from mcuformer.passes.lift_normalisation import lift_normalisation
+from mcuformer.passes.near_patches import near_patches
 from mcuformer.passes.note_weight_scales import note_weight_scales
 from mcuformer.passes.offset_into_function import offset_into_function
 from mcuformer.passes.pointwise_conv import pointwise_conv
 from mcuformer.passes.push_slice import push_slice
 from mcuformer.passes.scale_into_sum import scale_into_sum
+from mcuformer.passes.slopes_of_choice import slopes_of_choice
 from mcuformer.passes.split_linear import split_linear
 from mcuformer.passes.split_position import split_position
 from mcuformer.passes.spread_qdq import spread_qdq
@@ -52,6 +55,7 @@ ONNX_PASSES: tuple[Pass, ...] = (
     drop_qdq,  # before the fusions, whose chains the pairs interrupt
     factor_norm_scale,  # before fuse_layernorm, which looks for the difference
     fuse_layernorm,  # before activations, which would take its Sqrt apart
+    slopes_of_choice,  # before fuse_activations, which takes one slope for a function
     fuse_activations,
 )
 FLOAT_PASSES: tuple[Pass, ...] = (
@@ -60,6 +64,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     lift_normalisation,  # before the folds, which would take a part of it into the stem
     split_position,  # class token + its position become one constant
     gate_residual,  # before the folds, which would take its constants apart
+    cancel_terms,  # while sums are sums: the folds take their constants and factors into layers
     scale_into_sum,  # before fold_affine, which takes the scales in
     fold_affine,  # biases, LayerScale, BatchNorm into the layer before them
     absorb_affine,  # what is left into the layer behind
@@ -69,6 +74,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     fold_affine,  # factors of q, k or v alone
     gather_first,  # after split_linear, so that q, k, v share one gather
     push_slice,
+    near_patches,  # after push_slice: a bias that it cut down to one query means no radius
     dedupe,  # push_slice leaves equal selections behind
     spread_qdq,  # when values are final
     tidy_names,  # last: names follow what the operators became

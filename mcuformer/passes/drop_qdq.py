@@ -20,6 +20,7 @@ _NEVER_NEGATIVE = frozenset((
     "Relu", "Softmax", "Sigmoid", "HardSigmoid", "Sqrt", "Exp", "Abs", "Softplus", "ReduceL1", "ReduceL2",
     "ReduceSumSquare",
 ))  # fmt: skip
+_NARROW = "looked for activations of 8 or 16 bits, found 4: weights may have 4"
 _LAYERS = frozenset(("Conv", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization"))
 _MOVES = frozenset(  # cubic resizing overshoots
     row.name for row in ONNX.values() if row.use == "moved" and row.name != "Resize"
@@ -35,10 +36,15 @@ def drop_qdq(graph: Graph) -> Graph:
     activations: dict[str, Params] = {}
     same: dict[str, str] = {}
     kept: list[Op] = []
+    refused = False
     for op in graph.ops:
         op = op.replace(inputs=tuple(same.get(i or "", i) for i in op.inputs))
         kept.append(op)
         source = made.get(op.inputs[0] or "") if op.kind == "DequantizeLinear" else None
+        if "bits" in (op if source is None else source).attrs:
+            kept[-1] = op.replace(attrs={"error": _NARROW, **op.attrs})
+            refused = True
+            continue
         if (
             source is None
             or source.kind != "QuantizeLinear"
@@ -55,7 +61,7 @@ def drop_qdq(graph: Graph) -> Graph:
             activations.setdefault(x, params)
             same[op.outputs[0]] = x
             kept.pop()
-    if not activations:
+    if not activations and not refused:
         return graph
     outputs = tuple(same.get(o, o) for o in graph.outputs)
     meta = {**graph.meta, "qdq": activations}

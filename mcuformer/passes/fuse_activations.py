@@ -6,7 +6,7 @@ function, so erf and tanh GELUs, x*sigmoid(x), clipped ramps are found in whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,13 @@ QDQ_TOLERANCE = 5e-2  # quantize_static rounds the constants 1.414 and 0.5 to 8 
 MAX_CHAIN = 12  # the longest spelling met has 9 operators
 CHAINABLE = frozenset((
     "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Sqrt", "Reciprocal", "Clip", "Min", "Max", "Identity", "Cast",
-    *SPELLINGS,
+    "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Where", *SPELLINGS,
 ))  # fmt: skip
+_CHOOSING = frozenset(("Where", "Add", "Sub", "Mul"))  # that may end a function of two branches
+_BRANCH: Mapping[str, Callable[[float], float]] = {  # its number from what it makes of -12
+    "leaky_relu": lambda y: y / SAMPLED_AT[0],
+    "elu": lambda y: y / np.expm1(SAMPLED_AT[0]),
+}
 _TARGETS: Mapping[str, NDArray] = {
     name: row.evaluate(SAMPLED_AT) for name, row in FUNCTIONS.items() if row.plain
 }
@@ -38,6 +43,7 @@ def fuse_activations(graph: Graph) -> Graph:
     for op in graph.ops:
         samples = _derive(graph, op, known)
         match = _exact(graph, op, _match(graph, op, samples)) or _with_numbers(graph, op)
+        match = match or _of_two_branches(graph, op, samples)
         if match is not None:
             root, fn = match
             chain = _chain(made, op, root)
@@ -87,7 +93,7 @@ def _derive(graph: Graph, op: Op, known: Mapping[str, RootSamples]) -> RootSampl
     result: RootSamples = {}
     for root in roots[:MAX_CHAIN]:
         arrays = [o[root] if isinstance(o, dict) else o for o in operands]
-        attrs = {**op.attrs, "to": "float64"} if op.kind == "Cast" else op.attrs
+        attrs = {**op.attrs, "to": _widest(op)} if op.kind == "Cast" else op.attrs
         try:
             result[root] = ONNX_STAGE[op.kind].evaluate(attrs, arrays, 1)[0]
         except KERNEL_ERRORS:
@@ -95,17 +101,45 @@ def _derive(graph: Graph, op: Op, known: Mapping[str, RootSamples]) -> RootSampl
     return result
 
 
+def _widest(op: Op) -> str:
+    """What stands for the type that a Cast gives: integers would cut samples off, as they cut values off."""
+    return "float64" if str(op.attrs["to"]).startswith("float") else str(op.attrs["to"])
+
+
 def _match(graph: Graph, op: Op, samples: RootSamples) -> tuple[str, str] | None:
     """The root and the function nearest to the samples, if it is near enough."""
     shape = graph.type(op.outputs[0]).shape
     limit = QDQ_TOLERANCE if "qdq" in graph.meta else TOLERANCE
     for root, values in samples.items():
-        if graph.type(root).shape != shape or not np.isfinite(values).all():
+        if graph.type(root).shape != shape or not _are_numbers(values):
             continue
         errors = {fn: _distance(values, target) for fn, target in _TARGETS.items()}
         fn = min(errors, key=lambda name: errors[name])
         if errors[fn] < limit:
             return root, fn
+    return None
+
+
+def _are_numbers(values: NDArray) -> bool:
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all())
+
+
+def _of_two_branches(graph: Graph, op: Op, samples: RootSamples) -> tuple[str, str] | None:
+    """A leaky ReLU or an ELU whose number is anything: Where(x > 0, x, a*x)."""
+    if op.kind not in _CHOOSING or "qdq" in graph.meta:
+        return None
+    for root, values in samples.items():
+        if graph.type(root).shape != graph.type(op.outputs[0]).shape or not _are_numbers(values):
+            continue
+        above = SAMPLED_AT > 0
+        if _distance(values[above], SAMPLED_AT[above]) >= TOLERANCE:
+            continue
+        for fn, number in _BRANCH.items():
+            alpha = float(f"{number(float(values[0])):.6g}")
+            if fn == "leaky_relu" and alpha == 1:
+                continue  # x + 1e-6: one branch
+            if _distance(values, FUNCTIONS[fn].evaluate(SAMPLED_AT, alpha)) < TOLERANCE:
+                return root, named(fn, alpha)
     return None
 
 

@@ -13,7 +13,7 @@ from mcuformer.ir.graph import Graph, Op, distinct, same_ops
 from mcuformer.passes.edit import Edit, is_row_selection
 
 WORTH_IT = 0.75  # push only where at most this share of the rows stays
-_TOKEN_WISE = ("linear", "layernorm", "unary", "add", "mul", "softmax", "slice", "attention")
+_TOKEN_WISE = ("linear", "layernorm", "unary", "add", "mul", "max", "softmax", "slice", "attention")
 
 
 def push_slice(graph: Graph) -> Graph:
@@ -142,7 +142,7 @@ def _on_rows(edit: Edit, made: Mapping[str, Op], op: Op, rows: list[int], out: s
         return [_selection(op.name, name, [r - start for r in rows], out, op.origin)]
     new: list[Op] = []
     inputs = list(op.inputs)
-    first = {"add": (0, 1), "mul": (0, 1)}.get(op.kind, (0,))
+    first = (0, 1) if op.kind in ("add", "mul", "max") else (0,)
     for i in first:
         inputs[i] = _rows_of(edit, made, new, op, str(inputs[i]), rows)
     bias = edit.data(op.operand(3)) if op.kind == "attention" else None

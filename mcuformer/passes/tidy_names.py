@@ -43,7 +43,7 @@ def tidy_names(graph: Graph) -> Graph:
 
 def _operand(op: Op, i: int) -> str:
     operands = CANONICAL[op.kind].operands
-    return "const" if op.kind in ("add", "mul", "concat") else operands[i].rstrip("?.")
+    return "const" if op.kind in ("add", "mul", "max", "concat") else operands[i].rstrip("?.")
 
 
 def _renamed(value: Value, name: str) -> Value:

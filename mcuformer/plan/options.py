@@ -21,22 +21,22 @@ from mcuformer.schedule.build import Skeleton, emit_region
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.regions import JOINS, MEANS, PICKS, VIEWS, Choice, Region
+from mcuformer.schedule.squeezes import gates_its_mean
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.channel_tiles import channel_choices
 from mcuformer.schedule.ways.conv import IN_PLACE, schedules_of, strip_choices
 from mcuformer.schedule.ways.embed import line_choices
 from mcuformer.schedule.ways.over_image import OVER_IMAGE, lies_over_image
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
-from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, sweep_choices
+from mcuformer.schedule.ways.ring import ring_choices
+from mcuformer.schedule.ways.sweeps import KEPT_IMAGE, SWEEPS, SWEEPS_IN_PLACE, sweep_choices
 from mcuformer.schedule.window_maps import window_map
 from mcuformer.util.speed import record
 
 # Into how many tiles the rows are cut: equal ones, so that no short last tile pays for a whole panel.
 CUTS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 99)
 SMALL_TILES = (8, 16)
-BUDGETS = (
-    0, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152, 65536,
-)  # fmt: skip
+BUDGETS = (0, *(512 * n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)))
 
 Found = tuple[Counts, Counts, Counts]  # (peak, cost, read), each [tiles, budgets]
 
@@ -68,8 +68,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One way of a region, emitted and not yet measured. `sheet` makes what is found of the (peak,
-    cost, read) of every measurement."""
+    """One way of a region, not yet measured; `sheet` makes what is found of every (peak, cost, read)."""
 
     measurements: tuple[Measurement, ...]
     sheet: Callable[..., Sheet]
@@ -154,6 +153,8 @@ def exact_trials(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial
         keys = fr.emitter.values[str(attention.inputs[1])].type.shape[0]
         yield _kept(book, fr, region, _tiles(keys), _tiles(_queries(fr, region)))
         yield _tiled(book, fr, region, Choice("heads"), _tiles(keys), BUDGETS[2:])
+        for ring in ring_choices(fr.emitter, region):
+            yield _windows(book, fr, region, ring, ring.tile)
     elif region.modulates:
         yield from _modulation(book, fr, region)
     elif op.kind in VIEWS | JOINS | PICKS or lies_over_image(fr.emitter, region):
@@ -183,8 +184,7 @@ def _images(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
     heights = strip_choices(em, region)
     for n in heights:
         for schedule in schedules_of(region):
-            choice = Choice(schedule, lines=n)
-            yield _strips(book, fr, region, choice, n > heights[-1])
+            yield _strips(book, fr, region, Choice(schedule, lines=n), n > heights[-1])
 
 
 def _queries(fr: Skeleton, region: Region) -> int:
@@ -215,16 +215,17 @@ def _windows(book: CostBook, fr: Skeleton, region: Region, choice: Choice, tile:
 
 
 def _modulation(book: CostBook, fr: Skeleton, region: Region) -> Iterator[Trial]:
-    """Whole images or tiles of channels, each under every tile of rows and every budget, and two sweeps
-    of strips. Where one tile has all rows there is no loop, so that lives are exact."""
+    """Whole images or tiles of channels under every tile of rows (one has no loop: lives are exact), and sweeps."""
     *tiles, rows = _tiles(fr.emitter.values[region.target].type.shape[0])
-    channels = channel_choices(fr.emitter, region)
+    squeezes = gates_its_mean(region.ops)
+    channels = [] if squeezes else channel_choices(fr.emitter, region)
     for way in (Choice("whole images"), *(Choice("channels", channels=n) for n in channels)):
         if tiles:
             yield _tiled(book, fr, region, way, tiles, BUDGETS)
         yield _windows(book, fr, region, replace(way, tile=rows, query_tile=rows), rows)
+    kept = (KEPT_IMAGE,) if squeezes else ()
     for lines in sweep_choices(fr.fresh(), region)[1:]:
-        for schedule in (SWEEPS, SWEEPS_IN_PLACE):
+        for schedule in (*kept, SWEEPS, SWEEPS_IN_PLACE):
             yield _windows(book, fr, region, Choice(schedule, tile=1, lines=lines))
 
 

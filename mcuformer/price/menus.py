@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.kernels import attention, linear_cost
+from mcuformer.kernels import linear_cost
+from mcuformer.kernels import near_attention as attention
 from mcuformer.kernels.shapes import Values
 from mcuformer.util.speed import keep
 

@@ -32,6 +32,17 @@ def output_sqnr(
     return found
 
 
+def in_file_shapes(
+    graph: Graph, outputs: Sequence[NDArray], wanted: Sequence[NDArray]
+) -> list[NDArray]:
+    """`outputs` [n, ...] of a float graph in the order and shapes that the file's have in `wanted`."""
+    rows = zip(graph.outputs, orders(graph), outputs, wanted, strict=True)
+    return [
+        in_file_order(order, y, len(graph.type(n).shape)).reshape(w.shape)
+        for n, order, y, w in rows
+    ]
+
+
 def float_fault(
     file: OnnxFile,
     prepared: Graph,

@@ -23,12 +23,14 @@ class Evidence:
     """What quantisation knew: `prepared` is the float graph that was lowered.
 
     `samples`: per input real numbers [n, ...] in the graph's layout, None where there were no data.
-    `diagnostics`: what is to be said about them and about the bits of weights and activations.
+    `diagnostics`: what is to be said about them and about the bits of weights and activations. `labels`:
+    the samples' classes [n], None where the data have none.
     """
 
     prepared: Graph
     samples: tuple[NDArray[np.float32], ...] | None
     diagnostics: tuple[Diagnostic, ...] = ()
+    labels: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

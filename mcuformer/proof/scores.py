@@ -21,6 +21,7 @@ from mcuformer.ir.int_ops_attention import (
     sums,
     wide_steps,
 )
+from mcuformer.ir.neighbours import seen_by_heads
 
 _STEP = EXP_RANGE / EXP_ENTRIES
 LARGEST_SCORE = 32767 * _STEP
@@ -71,11 +72,12 @@ def _saturation(op: Op, args: list[NDArray | None]) -> Saturation | None:
     largest = int(np.abs(wide).max())
     if largest <= np.iinfo(np.int16).max:
         return None
-    right, found = (_shares(s) for s in (wide, score_steps(acc, m, pre_shift, bias)))
+    seen = seen_by_heads(op.attrs, wide.shape[-1])
+    right, found = (_shares(s, seen) for s in (wide, score_steps(acc, m, pre_shift, bias)))
     moved = np.abs(right - found).sum(axis=-1) / 2 > _MOVED
     return Saturation(op.name, largest * _STEP, float(moved.mean())) if moved.any() else None
 
 
-def _shares(steps: NDArray) -> NDArray[np.float64]:
-    p = probabilities(steps, 0).astype(np.float64)
+def _shares(steps: NDArray, seen: NDArray | None) -> NDArray[np.float64]:
+    p = probabilities(steps, 0, seen).astype(np.float64)
     return np.asarray(p / p.sum(axis=-1, keepdims=True))

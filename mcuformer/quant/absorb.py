@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from mcuformer.ir.graph import Graph, Op, fresh_name
+from mcuformer.ir.neighbours import RADII
 from mcuformer.ir.placeholders import constant
 from mcuformer.ir.types import QParams, TensorType, Value
 from mcuformer.kernels.linear_cost import weight_bits
@@ -41,8 +42,8 @@ def absorbable(graph: Graph) -> dict[str, Group]:
     producers, consumers = graph.producers(), graph.consumers()
     found = {}
     for op in graph.ops:
-        if op.attrs.get("windows", 1) > 1:
-            continue  # K and V of one window are small
+        if op.attrs.get("windows", 1) > 1 or RADII in op.attrs:
+            continue  # K and V of one window, or of a few lines of patches, are small
         if (
             op.kind != "q_attention"
             or op.attrs.get("kv_heads", op.attrs["heads"]) != op.attrs["heads"]
@@ -154,7 +155,8 @@ def _filled(
     op = op.replace(inputs=(*op.inputs, *keys, None, None, None))
     if graph.stage == STAGE:
         values[keys[0]] = constant(keys[0], "int8", shape)
-        values.update((key, constant(key, "int32", shape[:1])) for key in keys[1:])
+        values.update((key, constant(key, "int32", shape[:1])) for key in keys[1:3])
+        values[keys[3]] = constant(keys[3], "int32", (1,))
     else:
         arrays, more = constants(numbers(), out.dtype, op.attrs)
         for key, data in zip(keys, arrays, strict=True):

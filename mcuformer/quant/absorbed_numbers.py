@@ -18,6 +18,7 @@ from mcuformer.kernels.linear_cost import weight_bits
 
 INT16_MAX = 32767
 INT32_LIMIT = 2**31 - 1
+_BIAS_BITS = 22  # of what the offset of v is in a bias: P N has up to 7 more
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """The numbers of a q_linear with y = round(acc * factors + rest); |acc| <= sums."""
+    """The numbers of a q_linear with y = round(acc * factors); |acc| <= sums."""
 
     w: NDArray
     bias: NDArray
     factors: NDArray[np.float64]
-    rest: NDArray[np.float64]
     sums: int
 
 
@@ -57,9 +57,8 @@ def numbers_of_keys(graph: Graph, group: Group) -> tuple[Sum, NDArray[np.float64
     unit = np.maximum(most.max(axis=1), 1e-30) / (query_limit(graph, group) - 1)
     factors = (step[:, :, 0] / unit[:, None]).reshape(-1)
     sums = np.abs(weights).sum(axis=2, dtype=np.int64).max() * q_max
-    none = np.zeros(factors.size)
     flat = weights.reshape(-1, weights.shape[2])
-    return Sum(flat, none.astype(np.int64), factors, none, int(sums)), unit
+    return Sum(flat, np.zeros(factors.size, np.int64), factors, int(sums)), unit
 
 
 def score_multiplier(graph: Graph, group: Group) -> tuple[int, tuple[int, ...]]:
@@ -78,18 +77,34 @@ def numbers_of_values(graph: Graph, group: Group) -> Sum:
     """W_v of each head on P N, scaled as the attention's output was."""
     op, heads = group.attention, group.attention.attrs["heads"]
     bits = mixed_bits(graph, group)
-    w = np.asarray(graph.const(group.v.inputs[1]))
-    bias = np.asarray(graph.const(group.v.inputs[2]), np.int64) << bits
+    w, real, factors = _of_values(graph, group)
+    bias = np.rint(real * 2.0**bits).astype(np.int64)
     gain = np.asarray(op.attrs["o_mant"], np.float64) * 2.0 ** (
         15.0 - np.asarray(op.attrs["o_exp"])
     )
     gain = np.repeat(np.broadcast_to(gain, heads), w.shape[0] // heads)
-    shift = group.v.attrs["shift"]
-    offset = np.broadcast_to(np.asarray(graph.const(group.v.inputs[4]), np.float64), w.shape[0])
-    rest = gain * (offset - 2.0 ** (shift - 1)) * 2.0**-shift
     reach = token_range(graph, group) << bits
     sums = int((np.abs(bias) + np.abs(w.astype(np.int64)).sum(axis=1) * reach).max())
-    return Sum(w, bias, gain * _factors(group.v, graph) * 2.0**-bits, rest, sums)
+    return Sum(w, bias, gain * factors * 2.0**-bits, sums)
+
+
+def _of_values(graph: Graph, group: Group) -> tuple[NDArray, NDArray, NDArray[np.float64]]:
+    """w, bias and factors of y = acc * factors, rounded, for the layer that makes v: its offset is in the bias,
+    and a row whose steps are too fine for that has coarser ones."""
+    v, shift = group.v, group.v.attrs["shift"]
+    w, bias, factors = (
+        np.asarray(graph.const(v.inputs[1])),
+        graph.const(v.inputs[2]),
+        _factors(v, graph),
+    )
+    rest = float(np.asarray(graph.const(v.inputs[4])).flat[0]) * 2.0**-shift - 0.5
+    if not rest:
+        return w, np.asarray(bias, np.float64), factors
+    coarse = np.maximum(np.abs(factors), abs(rest) * unit_of(v) * 2.0**-_BIAS_BITS)
+    coarse = np.where(factors < 0, -coarse, coarse)
+    fewer = factors / coarse
+    w = np.rint(w * fewer[:, None]).astype(np.int8)
+    return w, np.asarray(bias, np.float64) * fewer + rest / coarse, coarse
 
 
 def p_shift(tokens: int, reach: int) -> int:
@@ -103,10 +118,11 @@ def mixed_bits(graph: Graph, group: Group) -> int:
     """Fraction bits of P N in int16, also such that W_v's sums stay below 2^31."""
     reach = token_range(graph, group)
     unit = unit_of(group.v)
-    w = unit * np.abs(np.asarray(graph.const(group.v.inputs[1]), np.int64)).sum(axis=1)
-    bias = unit * np.abs(np.asarray(graph.const(group.v.inputs[2]), np.int64))
+    rows, real, _factors_of_rows = _of_values(graph, group)
+    w = unit * np.abs(rows.astype(np.int64)).sum(axis=1)
+    bias = unit * np.abs(real)
     bits = (INT16_MAX // reach).bit_length() - 1
-    while bits > 0 and int(((bias << bits) + w * (reach << bits)).max()) > INT32_LIMIT:
+    while bits > 0 and float(((bias + w * reach) * 2.0**bits).max()) + unit > INT32_LIMIT:
         bits -= 1
     return bits
 
@@ -138,20 +154,19 @@ def constants(
 ) -> tuple[tuple[NDArray, ...], dict[str, int]]:
     """w, bias, mult, offset and the shifts."""
     unit = 16 if attrs.get("weight_bits", 8) == 4 else 1
-    factors, rest = made.factors, made.rest
-    top = float(np.abs(factors).max()), float(np.abs(rest).max())
-    acc_shift, shift = _shifts(*top, made.sums, dtype, unit)
+    factors = made.factors
+    acc_shift, shift = _shifts(float(np.abs(factors).max()), made.sums, dtype, unit)
     exact = factors * 2.0 ** (32 + shift - acc_shift)
     mult = (unit * np.floor(exact / unit + 0.5)).astype(np.int32)
-    offset = (np.floor(rest * 2.0**shift + 0.5) + (1 << (shift - 1))).astype(np.int32)
+    offset = np.array([1 << (shift - 1)], np.int32)
     arrays = made.w, made.bias.astype(np.int32), mult, offset
     return arrays, {"x_zp": 0, "shift": shift, "acc_shift": acc_shift}
 
 
-def _shifts(factor: float, rest: float, sums: int, dtype: str, unit: int) -> tuple[int, int]:
+def _shifts(factor: float, sums: int, dtype: str, unit: int) -> tuple[int, int]:
     """(acc_shift, shift): as many fraction bits as mult < 2^31 and t < 2^31 allow."""
     most_acc = max(0, (INT32_LIMIT // max(unit * sums, 1)).bit_length() - 1)
-    top = factor * sums + rest + 1
+    top = factor * sums + 1
     for shift in range(23 if dtype == "int8" else 15, 0, -1):
         if top * 2.0**shift >= 2.0**31:
             continue

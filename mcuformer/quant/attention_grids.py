@@ -12,7 +12,7 @@ from mcuformer.ir.types import QParams
 from mcuformer.quant.assignment import Assignment
 from mcuformer.quant.attention_scales import Magnitudes, exchange, snap_ratio, value_scales
 from mcuformer.quant.calibrate import CalibrationStats, ValueStats
-from mcuformer.quant.class_grids import merged, reader_weights
+from mcuformer.quant.class_grids import largest, merged, reader_weights
 
 
 def assign_operands(stats: CalibrationStats, op: Op, done: Assignment) -> None:
@@ -54,8 +54,8 @@ def _assign_shared(stats: CalibrationStats, name: str, limit: int, done: Assignm
         done.qparams[name] = _symmetric(query_stats(stats, name), limit)
         return
     policy = done.policies[name]
-    largest = max(policy.members, key=lambda n: math.prod(stats.graph.type(n).shape))
-    qparams, old = _symmetric(merged(stats, policy, largest), limit), done.qparams.get(name)
+    value = merged(stats, policy, largest(stats.graph, policy))
+    qparams, old = _symmetric(value, limit), done.qparams.get(name)
     if old is not None and float(np.max(old.scale)) > float(qparams.scale):
         qparams = old
     for n in policy.members:

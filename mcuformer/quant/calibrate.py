@@ -52,13 +52,14 @@ class ValueStats:
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationStats:
     """Statistics of the prepared `graph`; `samples` [N, ...] of every input in its layout, None if
-    synthetic. `doubts`: what speaks against the samples (inputs/doubts.py)."""
+    synthetic. `doubts`: what speaks against the samples (inputs/doubts.py). `labels`: their classes [N]."""
 
     graph: Graph
     method: str
     values: dict[str, ValueStats]
     samples: tuple[NDArray[np.float32], ...] | None = None
     doubts: tuple[Diagnostic, ...] = ()
+    labels: NDArray[np.int64] | None = None
 
     @property
     def count(self) -> int:

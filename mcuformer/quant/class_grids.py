@@ -25,7 +25,7 @@ _STREAM_MAX = 127  # largest multiple `a` of a channel's scale
 
 def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> None:
     graph = stats.graph
-    name = max(policy.members, key=lambda n: math.prod(graph.type(n).shape))
+    name = largest(graph, policy)
     value = merged(stats, policy, name)
     producers = graph.producers()
     producer = producers.get(name)
@@ -44,11 +44,16 @@ def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> N
         qparams = _int8(value, stats.method, policy, weights)
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
-    made = {op.kind for op in makers(graph, policy.members)}
+    made = {op.kind for op in makers(graph, policy.members, policy.chosen)}
     if made == {"softmax"} and (policy.dtype == "int16" or not _multiplied(graph, policy)):
         qparams = softmax_qparams(policy.dtype)
     for n in policy.members:
         done.qparams[n] = qparams
+
+
+def largest(graph: Graph, policy: Policy) -> str:
+    """The member whose rows stand for the class."""
+    return max(policy.seen, key=lambda n: math.prod(graph.type(n).shape))
 
 
 def _multiplied(graph: Graph, policy: Policy) -> bool:
@@ -65,12 +70,12 @@ def softmax_qparams(dtype: str) -> QParams:
 
 def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     """Statistics of the largest member and extremes of all; or the widest range that is given."""
-    given = [v for n in policy.members if (v := stats.values[n]).given]
+    given = [v for n in policy.seen if (v := stats.values[n]).given]
     if given:
         return max(given, key=lambda v: float((v.high - v.low).max()))
     value = stats.values[name]
     width = len(value.low)
-    others = [stats.values[n] for n in policy.members if len(stats.values[n].low) == width]
+    others = [stats.values[n] for n in policy.seen if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)
     high = np.max([v.high for v in others], axis=0)
     finest = np.min([v.finest for v in others], axis=0)
@@ -78,7 +83,7 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
         seen = [v.groups.ends for v in others if v.groups is not None]
         groups = value.groups and replace(value.groups, ends=reduce(joined_ends, seen))
         return ValueStats(low, high, value.rows, finest=finest, groups=groups)
-    others = [stats.values[n] for n in policy.members]
+    others = [stats.values[n] for n in policy.seen]
     low, high = np.minimum(low, _least(others)), np.maximum(high, -_least(others, -1.0))
     return ValueStats(low, high, _sample(value, others), finest=finest)
 

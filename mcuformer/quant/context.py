@@ -53,7 +53,14 @@ class Context:
             x = stats.some(slice(sample_count))
             pairs = zip(graph.inputs, x, strict=True)
             x_int = [self.qparams(n).quantise(a, self.dtype(n)) for n, a in pairs]
-            self.trace = Trace(graph, x, x_int)
+            usual = self._variance if sample_count < stats.count else None
+            self.trace = Trace(graph, x, x_int, usual)
+
+    def _variance(self, name: str) -> NDArray:
+        """Of a value's integers, by channel, over the sampled rows of all calibration samples."""
+        rows = self.stats.values[name].rows
+        steps = np.broadcast_to(self.qparams(name).scale, rows.shape[-1:])
+        return np.asarray(rows.var(axis=0, dtype=np.float64) / np.square(steps))
 
     @property
     def stats(self) -> CalibrationStats:

@@ -22,7 +22,7 @@ _FARTHEST = 2.0**15  # a zero point is a number of 16 bits
 def followed_grid(graph: Graph, policy: Policy, done: Assignment) -> QParams | None:
     """Of a class with free scales per channel that one such mul or add makes; None of any other, and
     where padding needs a zero that is no integer of the grid."""
-    made = makers(graph, policy.members)
+    made = makers(graph, policy.members, policy.chosen)
     if len(made) != 1 or policy.grain != "channel" or policy.dtype != "int8":
         return None
     op = made[0]

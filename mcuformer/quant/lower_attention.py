@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.graph import Op
 from mcuformer.ir.int_ops_attention import EXP, EXP_ENTRIES, EXP_PARTS, EXP_RANGE
+from mcuformer.ir.neighbours import PATCH_GRID, RADII
 from mcuformer.ir.types import QParams
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.attention_grids import attention_p_shift, is_direct, output_qparams
@@ -33,6 +34,8 @@ def lower_attention(ctx: Context, op: Op) -> None:
     attrs: dict[str, Any] = {"heads": int(op.attrs["heads"])}
     if windows > 1:
         attrs["windows"] = windows
+    if any(op.attrs.get(RADII, ())):
+        attrs |= {RADII: op.attrs[RADII], PATCH_GRID: op.attrs[PATCH_GRID]}
     asked = q if ctx.const(q) is None else Const(q, dtype, ctx.shape(q))
     operands = [asked, k, v, _bias(ctx, op)]
     emit = partial(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.epilogue import Epilogue, Residual, k_chunks, largest_sums, least_scale, solve
+from mcuformer.ir.epilogue import Epilogue, Residual, largest_sums, least_scale
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
 from mcuformer.ir.types import DTYPES
@@ -20,11 +20,11 @@ from mcuformer.quant import refine
 from mcuformer.quant.activations import end_table, table_operand, usual_bits
 from mcuformer.quant.context import Context
 from mcuformer.quant.grouped import is_depthwise
+from mcuformer.quant.row_numbers import RowTarget, rounded, solved
 from mcuformer.quant.tables import clamps
 from mcuformer.quant.trace import Trace
 
 UNITS: Mapping[int, int] = {8: 1, 4: 16}  # int4 weights count 16 times in the kernels' accumulators
-_FAR_OUT = 2.0**15
 _KINDS: Mapping[str, str] = {
     "linear": "q_linear",
     "conv2d": "q_conv2d",
@@ -71,7 +71,8 @@ def _structure(ctx: Context, op: Op) -> tuple[list[str | Const | None], dict[str
     operands: list[str | Const | None] = [
         op.inputs[0],
         Const(f"{name}.w", "int8", (n, math.prod(taps))),
-        *(Const(f"{name}.{part}", "int32", (n,)) for part in ("bias", "mult", "offset")),
+        *(Const(f"{name}.{part}", "int32", (n,)) for part in ("bias", "mult")),
+        Const(f"{name}.offset", "int32", (1,)),
         Const(f"{name}.res", "int16", ctx.shape(out)) if constant else res,
         None if res is None else Const(f"{name}.rmult", "int32", (n,)),
         table,
@@ -87,7 +88,7 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     table = end_table(op.attrs["fn"], qparams, dtype, op.name)
     unit = UNITS[bits]
     scale = np.asarray(table.scale) if table else qparams.scale
-    acc_scale, w_int, bias = _rounded(weights, scale, unit)
+    acc_scale, w_int, bias = rounded(weights, scale, unit)
     if table and dtype == "int16":
         sums = largest_sums(w_int, bias, layer.reach, [w_int.shape[1]])
         furthest = float(sums.max()) * float(
@@ -96,20 +97,17 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
         table = table.within(furthest, least_scale(np.abs(acc_scale), sums, unit))
         scale = np.asarray(table.scale)
     zero = np.asarray(table.zero) if table else qparams.zero_point
-    bias, zero = _fine_zero(acc_scale / scale, bias, zero, 0 if table is None else table.bits)
-    chunks = k_chunks(w_int, bias, layer.reach, unit)
-    end = solve(
-        acc_scale,
-        largest_sums(w_int, bias, layer.reach, chunks),
-        np.broadcast_to(scale, bias.shape),
+    target = RowTarget(
+        scale,
         zero,
-        dtype == "int16",
-        _residual(ctx, op),
-        len(chunks),
-        op.name,
-        unit,
         dtype,
+        layer.reach,
+        _residual(ctx, op),
+        0 if table is None else table.bits,
+        unit,
+        op.name,
     )
+    w_int, bias, chunks, end = solved(weights, target)
     attrs: dict[str, Any] = {"x_zp": layer.x_zp, "shift": end.shift}
     if end.acc_shift:
         attrs["acc_shift"] = end.acc_shift
@@ -187,9 +185,7 @@ def _integers(ctx: Context, op: Op, layer: WeightedSum, bits: int) -> refine.Int
     window = {**_geometry(ctx, op), **_padding(ctx, op), "x_zp": layer.x_zp}
     targets = _targets(ctx, op, ctx.trace)
     if layer.groups > 1:
-        x = ctx.trace.arriving(op, window)
-        columns = x.reshape(len(x), -1, layer.groups, ctx.shape(op.inputs[1])[2])
-        apart = [columns[:, :, g].reshape(len(x), -1) for g in range(layer.groups)]
+        apart = ctx.trace.rows_apart(op, window, layer.groups)
         return refine.fitted_apart(layer.w, apart, targets, bits)
     seen = refine.Arrived(ctx.trace.input_rows(op, window), targets)
     return ctx.rounding(op.name, layer.w, layer.bias, bits, seen)
@@ -206,32 +202,6 @@ def _targets(ctx: Context, op: Op, trace: Trace) -> NDArray[np.float32]:
         return y
     real, ints = (a.reshape(len(total), -1)[rows] for a in (trace.real[res], trace.ints[res]))
     return y + (real - ctx.qparams(res).dequantise(ints)).astype(np.float32)
-
-
-def _rounded(
-    weights: refine.IntWeights, scale: NDArray, unit: int
-) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int32]]:
-    """(accumulator scale, w[N,K], bias); tiny weights get a coarser scale, so that their bias fits, and
-    leaves room for the shift up that the layer's coarsest channel may want."""
-    least = np.maximum(np.abs(weights.bias) * (unit * 2.0**-26), scale * 2.0**-40)
-    acc_scale = np.maximum(np.abs(weights.scale), least)
-    acc_scale = np.where(weights.scale < 0, -acc_scale, acc_scale)
-    w = np.rint(weights.w * (weights.scale / acc_scale))
-    bias = np.rint(weights.bias / acc_scale).astype(np.int32)
-    return acc_scale, np.ascontiguousarray(w.T).astype(np.int8), bias
-
-
-def _fine_zero(
-    ratio: NDArray, bias: NDArray[np.int32], zero: NDArray, index_bits: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """What a zero point has between two outputs goes into the bias, whose steps are finer.
-
-    All of it does where the output is nearly constant: there it is far out, and the bias as far.
-    """
-    zero = np.broadcast_to(np.asarray(zero, np.float64), bias.shape)
-    kept = np.where(np.abs(zero) < max(_FAR_OUT, 8.0 * 2**index_bits), np.rint(zero), 0.0)
-    steps = np.where(np.abs(ratio) > 2.0**-20, np.rint((zero - kept) / ratio), 0.0)
-    return bias + steps.astype(np.int32), zero - steps * ratio
 
 
 def _residual(ctx: Context, op: Op) -> Residual | None:

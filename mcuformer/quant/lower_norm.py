@@ -104,18 +104,25 @@ def centred_input(ctx: Context, x: str) -> Centred:
 
 
 def flatness(ctx: Context, op: Op) -> Flatness:
-    """Of a group. Where the flattest row lies far below the middle, the next may lie as far below it;
-    few rows say nothing of the next, and made-up inputs neither. int8 results keep the quickest shifts."""
+    """Of a group of a row."""
     rows = ctx.stats.values[str(op.inputs[0])].rows
     parts = rows.reshape(len(rows), op.attrs["groups"], -1)
     centred = op.attrs.get("centred", True)
     spread = parts.std(axis=-1) if centred else np.sqrt((parts**2).mean(axis=-1))
+    return flatness_of(ctx, op, float(spread.min()), spread)
+
+
+def flatness_of(ctx: Context, op: Op, least: float, spread: NDArray) -> Flatness:
+    """`least`: the standard deviation that counts as seen, `spread` those of sampled groups [n, ...].
+
+    Where the flattest lies far below the middle, the next may lie as far below it; few say nothing of the
+    next, and made-up inputs neither. int8 results keep the quickest shifts."""
     eps = math.sqrt(op.attrs["eps"])
-    seen = max(math.hypot(float(spread.min()), eps), 1e-6)
+    seen = max(math.hypot(least, eps), 1e-6)
     likely = seen / _MARGIN
     if ctx.dtype(op.outputs[0]) == "int16" and ctx.stats.samples is not None:
         middle = math.hypot(float(np.median(spread)), eps)
-        tail = seen / middle if len(rows) >= _FEW_ROWS else 0.0
+        tail = seen / middle if len(spread) >= _FEW_ROWS else 0.0
         likely = min(likely, max(seen * tail, eps))
     return Flatness(seen, likely)
 

@@ -57,7 +57,7 @@ def _sum_constants(
     raise OutOfRangeError(where, "the sum does not fit int32")
 
 
-def _operands(ctx: Context, op: Op) -> list[str]:
+def operands(ctx: Context, op: Op) -> list[str]:
     """a and b: a constant comes second, and so does one number per row, which kernels take as b only,
     and one row for all, which they are fast with as b."""
 
@@ -68,13 +68,13 @@ def _operands(ctx: Context, op: Op) -> list[str]:
     return sorted(map(str, op.inputs), key=order)
 
 
-def _stored(ctx: Context, op: Op, names: list[str]) -> list[str | Const]:
+def stored(ctx: Context, op: Op, names: list[str]) -> list[str | Const]:
     """The operands as kernels read them: a constant has rows of its own, in int16."""
     const = Const(f"{op.name}.const", "int16", ctx.shape(op.outputs[0]))
     return [n if ctx.const(n) is None else const for n in names]
 
 
-def _terms(
+def terms_of(
     ctx: Context, op: Op, names: list[str]
 ) -> tuple[list[tuple[QParams, int]], dict[str, NDArray | None]]:
     """(parameters, largest magnitude) of every operand, and the data of a constant one."""
@@ -93,12 +93,12 @@ def _terms(
     return found, arrays
 
 
-def _activation(ctx: Context, op: Op) -> str:
+def activation(ctx: Context, op: Op) -> str:
     """The operand that is no constant."""
     return next(str(n) for n in op.inputs if ctx.const(n) is None)
 
 
-def _per_channel(op: Op, channels: int, *suffixes: str) -> list[Const]:
+def per_channel(op: Op, channels: int, *suffixes: str) -> list[Const]:
     return [Const(f"{op.name}.{s}", "int32", (channels,)) for s in suffixes]
 
 
@@ -106,15 +106,15 @@ def lower_add(ctx: Context, op: Op) -> None:
     """Of a constant that all rows share, only the offsets are left."""
     shared = channel_constant(ctx.graph, op)
     if shared is not None:
-        x = _activation(ctx, op)
+        x = activation(ctx, op)
         _emit_requant(ctx, op, x, ctx.int_type(x), shared)
         return
-    names, y = _operands(ctx, op), op.outputs[0]
+    names, y = operands(ctx, op), op.outputs[0]
     channels = ctx.shape(y)[-1]
 
     def numbers() -> Numbers:
         _check_mask(ctx, op)
-        terms, arrays = _terms(ctx, op, names)
+        terms, arrays = terms_of(ctx, op, names)
         narrow = _narrow(ctx, names, y)
         mults, offset, shift = _sum_constants(
             terms, ctx.qparams(y), channels, op.name, narrow=narrow
@@ -123,15 +123,15 @@ def lower_add(ctx: Context, op: Op) -> None:
             arrays[f"{op.name}.{suffix}"] = data
         return {"shift": shift}, arrays
 
-    consts = _per_channel(op, channels, "ma", "mb", "offset")
-    ctx.emit("q_add", op, [*_stored(ctx, op, names), *consts], {}, numbers)
+    consts = per_channel(op, channels, "ma", "mb", "offset")
+    ctx.emit("q_add", op, [*stored(ctx, op, names), *consts], {}, numbers)
 
 
 def _check_mask(ctx: Context, op: Op) -> None:
     """A mask hides what lies no further above the numbers that count than it goes down."""
     if not op.attrs.get("masks"):
         return
-    stats = ctx.stats.values[_activation(ctx, op)]
+    stats = ctx.stats.values[activation(ctx, op)]
     apart = float(stats.high.max() - stats.low.min())
     if apart > MOST_APART:
         raise UnsupportedModelError(
@@ -177,24 +177,26 @@ def lower_mul(ctx: Context, op: Op) -> None:
     """By a constant that all rows share: x with another scale in every channel."""
     shared = channel_constant(ctx.graph, op)
     if shared is not None:
-        x = _activation(ctx, op)
+        x = activation(ctx, op)
         t = ctx.raw_type(x, ctx.dtype(x), lambda: _rescaled(ctx.qparams(x), shared))
         _emit_requant(ctx, op, x, t, 0.0)
         return
-    names = _operands(ctx, op)
+    names = operands(ctx, op)
     channels = ctx.shape(op.outputs[0])[-1]
 
     def numbers() -> Numbers:
-        ((qa, ra), (qb, rb)), arrays = _terms(ctx, op, names)
-        za, zb = int(qa.zero_point), int(qb.zero_point)
+        ((qa, ra), (qb, rb)), arrays = terms_of(ctx, op, names)
+        za, zb = (
+            int(np.ravel(q.zero_point)[0]) for q in (qa, qb)
+        )  # channels share them (policy.py)
         scale = qa.scale * qb.scale
         found = _narrow_product(ctx, op, scale) if _narrow(ctx, names, op.outputs[0]) else None
         bound = np.full(channels, (ra + abs(za)) * (rb + abs(zb)), np.int64)
         attrs, more = found or _scaled(ctx, op, scale, bound)
         return {"a_zp": za, "b_zp": zb, **attrs}, {**arrays, **more}
 
-    consts = _per_channel(op, channels, "mult", "offset")
-    ctx.emit("q_mul", op, [*_stored(ctx, op, names), *consts], {}, numbers)
+    consts = per_channel(op, channels, "mult", "offset")
+    ctx.emit("q_mul", op, [*stored(ctx, op, names), *consts], {}, numbers)
 
 
 def _narrow(ctx: Context, names: list[str], y: str) -> bool:
@@ -236,7 +238,7 @@ def lower_mean(ctx: Context, op: Op) -> None:
         attrs, more = _scaled(ctx, op, qparams.scale / rows, bound)
         return attrs, {f"{op.name}.bias": bias, **more}
 
-    ctx.emit("q_mean", op, [x, *_per_channel(op, channels, "bias", "mult", "offset")], {}, numbers)
+    ctx.emit("q_mean", op, [x, *per_channel(op, channels, "bias", "mult", "offset")], {}, numbers)
 
 
 def _scaled(ctx: Context, op: Op, acc_scale: NDArray, bound: NDArray) -> Numbers:

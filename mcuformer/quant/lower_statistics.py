@@ -15,7 +15,15 @@ from mcuformer.ir.types import QParams, TensorType
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.class_grids import group_size
 from mcuformer.quant.context import Context
-from mcuformer.quant.lower_norm import Centred, Flatness, affine, centred_input, flatness, scalar_of
+from mcuformer.quant.lower_norm import (
+    Centred,
+    Flatness,
+    affine,
+    centred_input,
+    flatness,
+    flatness_of,
+    scalar_of,
+)
 
 _FLATTER = 4.0  # the flattest group of one sample, beside the same group of all sampled rows
 _NEXT = 2.0  # the flattest group to come, beside the flattest that was seen
@@ -112,11 +120,12 @@ def _flattest(ctx: Context, op: Op) -> Flatness:
     if count == 1:
         return flatness(ctx, op)
     parts = stats.rows.reshape(-1, op.attrs["groups"], ctx.shape(x)[-1] // op.attrs["groups"])
-    spread = _spread(op, parts[None]).min() / _FLATTER
+    spread = _spread(op, parts[None])
+    least = spread.min() / _FLATTER
     if len(parts) == count * ctx.stats.count:
-        spread = min(spread, _spread(op, parts.reshape(-1, count, *parts.shape[1:])).min() / _NEXT)
-    seen = max(math.hypot(float(spread), math.sqrt(op.attrs["eps"])), 1e-6)
-    return Flatness(seen, seen)
+        spread = _spread(op, parts.reshape(-1, count, *parts.shape[1:]))
+        least = min(least, spread.min() / _NEXT)
+    return flatness_of(ctx, op, float(least), spread)
 
 
 def _spread(op: Op, parts: np.ndarray) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import JOINED, LOWERED, MOVES
-from mcuformer.quant.classes import changes_channels, moved_values, value_classes
+from mcuformer.quant.classes import changes_channels, choices, moved_values, outshone, value_classes
 from mcuformer.quant.operands import channel_constant
 from mcuformer.quant.rewrites.fuse_epilogue import PRODUCERS
 from mcuformer.util.speed import record
@@ -28,7 +29,9 @@ Members = tuple[str, ...]
 class Policy:
     """`grain`: one scale for all channels; per channel, integer multiples of one (LayerNorm reads
     it); per channel, free. `zero`: the range has to hold real 0 (padding, ReLU). `positive`: all
-    numbers come out of ReLUs, so that real 0 is the least of them. `ceiling`: none is larger."""
+    numbers come out of ReLUs, so that real 0 is the least of them. `ceiling`: none is larger.
+    `outshone`: members of which only what is larger than another one counts; `chosen`: operations that
+    take the larger of two members."""
 
     members: tuple[str, ...]
     dtype: str
@@ -36,6 +39,13 @@ class Policy:
     zero: bool
     positive: bool
     ceiling: float
+    outshone: frozenset[str] = frozenset()
+    chosen: frozenset[str] = frozenset()
+
+    @property
+    def seen(self) -> Members:
+        """The members whose numbers the grid has to hold."""
+        return tuple(n for n in self.members if n not in self.outshone)
 
 
 def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
@@ -43,20 +53,23 @@ def policies(graph: Graph, mode: Mode) -> dict[str, Policy]:
     producers, consumers = graph.producers(), graph.consumers()
     table: dict[str, Policy] = {}
     classes = value_classes(graph)
-    wide = _asked_wide(graph, classes)
+    wide, selected = _asked_wide(graph, classes), choices(graph)
+    hidden, names = outshone(graph, selected), {op.name for op in selected}
     for members in dict.fromkeys(classes.values()):
         writers = [producers[n] for n in members if n in producers]
         readers = [op for n in members for op in consumers.get(n, ())]
         dtype = "int16" if members in wide else _dtype(graph, mode, members, writers, readers)
-        grain = _grain(graph, members, writers, readers)
         positive, ceiling, clamped = False, math.inf, False
+        chosen = frozenset(op.name for op in writers if op.name in names)
         if any(clamp_bounds(op.attrs.get("fn")) for op in writers):
-            positive, ceiling = _ends(makers(graph, members))
+            positive, ceiling = _ends(makers(graph, members, chosen))
             clamped = True
+        grain = _grain(graph, members, writers, readers, positive)
         if dtype == "int16" or (clamped and not _cut_by_saturation(positive, ceiling, grain)):
             grain = "tensor"
         zero = grain == "tensor" or positive or "conv2d" in (op.kind for op in readers)
-        policy = Policy(members, dtype, grain, zero, positive, ceiling)
+        below = frozenset(hidden.intersection(members))
+        policy = Policy(members, dtype, grain, zero, positive, ceiling, below, chosen)
         table.update((n, policy) for n in members)
     return table
 
@@ -84,13 +97,16 @@ def has_multiples(graph: Graph, policy: Policy) -> bool:
     return policy.grain == "stream" and policy.dtype == "int8" and free
 
 
-def makers(graph: Graph, members: tuple[str, ...]) -> list[Op]:
-    """The operations that compute the numbers of a class; none where some are inputs or constants."""
+def makers(graph: Graph, members: Members, chosen: AbstractSet[str]) -> list[Op]:
+    """The operations that compute the numbers of a class; none where some are inputs or constants.
+    `chosen`: see Policy."""
     producers, made = graph.producers(), list[Op]()
     for name in members:
         op = producers.get(name)
         if op is None:
             return []
+        if op.name in chosen:
+            continue
         if not moved_values(graph, op) or _may_overshoot(graph, op):
             made.append(op)
         elif op.kind in JOINED and any(graph.const(n) is not None for n in op.inputs):
@@ -154,7 +170,10 @@ def _one_scale(op: Op) -> str:
     return LOWERED[op.kind][0].one_scale if op.kind in LOWERED else ""
 
 
-def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op]) -> Grain:
+def _grain(
+    graph: Graph, members: tuple[str, ...], writers: list[Op], readers: list[Op], positive: bool
+) -> Grain:
+    """`positive`: one zero point serves all channels, as a product of activations wants it."""
     ends = {*graph.outputs, *graph.inputs, *graph.meta.get("even", ())}
     if not ends.isdisjoint(members):
         return "tensor"
@@ -171,7 +190,7 @@ def _grain(graph: Graph, members: tuple[str, ...], writers: list[Op], readers: l
         return "tensor"
     scalar_reader = any(
         _one_scale(op) in ("in", "both")
-        or (op.kind == "mul" and channel_constant(graph, op) is None)
+        or (op.kind == "mul" and channel_constant(graph, op) is None and not positive)
         for op in readers
     )
     moves = (op for op in (*writers, *readers) if op.kind in MOVES)

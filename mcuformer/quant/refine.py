@@ -14,6 +14,9 @@ from mcuformer.quant.gptq import Feedback, feedback, gptq, round_weights, search
 
 ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
+_HIDDEN = (
+    4.0  # times the variance of an input in the rows of a fit is below that of all calibration
+)
 _FEW = 4  # times the rows of a half are fewer than inputs: then their product is the smaller one
 _RIDGES = (1.0, 0.1, 0.01, 0.001)  # of the mean input variance
 
@@ -47,10 +50,12 @@ class Half:
 class InputRows:
     """Integer rows x[R, K] that arrive at a layer, and what all layers that read them share.
 
-    One half fits, the other tests; a single row does both.
+    One half fits, the other tests; a single row does both. `usual` (K,): variances in all calibration
+    samples, of which these are the rows of a few.
     """
 
-    def __init__(self, x: NDArray) -> None:
+    def __init__(self, x: NDArray, usual: NDArray | None = None) -> None:
+        self._usual = usual
         self.half = (len(x) + 1) // 2
         self.fit = Half.of(x[: self.half])
         self.test = Half.of(x[self.half :]) if self.half < len(x) else self.fit
@@ -81,9 +86,13 @@ class InputRows:
     @cached_property
     def seen(self) -> NDArray[np.float64]:
         """xx, its covariances less the fewer rows they were seen in: what moves no output of a few
-        rows moves those of the next."""
-        share = min(1.0, self._distinct / (_ROWS_PER_INPUT * len(self.xx)))
-        return share * self.xx + (1 - share) * np.diag(np.diag(self.xx))
+        rows moves those of the next. An input that hardly moves in them and does in others counts with
+        its usual variance, else its weight would be free."""
+        share, own = min(1.0, self._distinct / (_ROWS_PER_INPUT * len(self.xx))), np.diag(self.xx)
+        found = share * self.xx + (1 - share) * np.diag(own)
+        if self._usual is not None and np.any(self._usual > _HIDDEN * own):
+            found += np.diag(np.where(self._usual > _HIDDEN * own, self._usual - own, 0.0))
+        return found
 
     @cached_property
     def feedback(self) -> Feedback:
@@ -156,10 +165,10 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
     return IntWeights(q, scale, y_mean - rows.mean @ (q * scale))
 
 
-def fitted_apart(w: NDArray, x: Sequence[NDArray], y: NDArray, bits: int) -> IntWeights:
-    """The same of w[K,N] in groups: N / groups outputs see the rows x[g][R,K] of their group."""
-    ws, ys = (np.split(a, len(x), axis=1) for a in (w, y))
-    parts = [fitted(wg, InputRows(xg), yg, bits) for wg, xg, yg in zip(ws, x, ys, strict=True)]
+def fitted_apart(w: NDArray, rows: Sequence[InputRows], y: NDArray, bits: int) -> IntWeights:
+    """The same of w[K,N] in groups: N / groups outputs see the rows [R,K] of their group."""
+    ws, ys = (np.split(a, len(rows), axis=1) for a in (w, y))
+    parts = [fitted(wg, of, yg, bits) for wg, of, yg in zip(ws, rows, ys, strict=True)]
     return IntWeights(
         np.concatenate([p.w for p in parts], axis=1),
         np.concatenate([p.scale for p in parts]),

@@ -42,8 +42,14 @@ class AdaptedTask:
     stats: CalibrationStats
 
 
-def lower_tasks(tasks: Sequence[AdaptedTask], activations: Mode, formats: Formats) -> list[Graph]:
-    """One integer graph per task. UsageError where they are not adaptations of one network."""
+def lower_tasks(
+    tasks: Sequence[AdaptedTask],
+    activations: Mode,
+    formats: Formats,
+    bits: Mapping[str, int] | None = None,
+) -> list[Graph]:
+    """One integer graph per task; `bits` of the network's layers by name, 8 where it says nothing.
+    UsageError where they are not adaptations of one network."""
     stats = [ready(t.stats, formats) for t in tasks]
     own = own_layers([s.graph for s in stats])
     even = adapter_values(stats[0].graph)
@@ -51,7 +57,7 @@ def lower_tasks(tasks: Sequence[AdaptedTask], activations: Mode, formats: Format
     known = [replace(s, graph=evened(s.graph, even), values=common_to(s, common)) for s in stats]
     roomy = {name: with_room(v) for name, v in known[0].values.items()}
     plan = assign(replace(known[0], values=roomy), activations, formats)
-    made = lower_onto(tasks, known, plan, own, activations, formats)
+    made = lower_onto(tasks, known, plan, own, activations, formats, bits or {})
     if activations != "8":
         return made
     text = stored(plan, 8)
@@ -65,11 +71,12 @@ def lower_onto(
     own: Collection[str],
     activations: Mode,
     formats: Formats,
+    bits: Mapping[str, int],
 ) -> list[Graph]:
     """On the grids of `plan`: each for itself first, to see what arrives, then with what all have in common."""
     recorders = [Arrivals() for _ in tasks]
     for task, stats, record in zip(tasks, known, recorders, strict=True):
-        lower_by_plan(task.graph, stats, plan, activations, formats, {}, record)
+        lower_by_plan(task.graph, stats, plan, activations, formats, bits, record)
     shared = {
         name: _rounded_together([r.seen[name] for r in recorders])
         for name in recorders[0].seen
@@ -77,7 +84,7 @@ def lower_onto(
     }
     taker = SharedRounding(shared, frozenset(own) - set(ends_of(known[0].graph)))
     return [
-        lower_by_plan(task.graph, stats, plan, activations, formats, {}, taker)
+        lower_by_plan(task.graph, stats, plan, activations, formats, bits, taker)
         for task, stats in zip(tasks, known, strict=True)
     ]
 

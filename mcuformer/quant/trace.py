@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,19 @@ from mcuformer.quant import refine
 
 
 class Trace:
-    """Float and integer activations of the refinement samples, operation by operation."""
+    """Float and integer activations of the refinement samples, operation by operation.
 
-    def __init__(self, graph: Graph, x: Sequence[NDArray], x_int: Sequence[NDArray]) -> None:
-        self._graph = graph
+    `usual`: the variances (C,) of a value's integers in all calibration samples, where those are more.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        x: Sequence[NDArray],
+        x_int: Sequence[NDArray],
+        usual: Callable[[str], NDArray] | None = None,
+    ) -> None:
+        self._graph, self._usual = graph, usual
         self._sums: dict[str, NDArray] = {}
         self._rows: tuple[Any, refine.InputRows] | None = None
         reals = [np.asarray(a, np.float32) for a in x]
@@ -34,10 +43,33 @@ class Trace:
         key = (op.inputs[0], op.kind == "linear", tuple(window.items()))
         if self._rows is None or self._rows[0] != key:
             self._rows = None  # before the next ones take their memory
-            self._rows = key, refine.InputRows(self.arriving(op, window))
+            x = self._arriving(op, window)
+            self._rows = key, refine.InputRows(x, self._usually(op, x.shape[1], 1))
         return self._rows[1]
 
-    def arriving(self, op: Op, window: Mapping[str, Any]) -> NDArray[np.float32]:
+    def rows_apart(self, op: Op, window: Mapping[str, Any], groups: int) -> list[refine.InputRows]:
+        """The same of each group's channels: K / groups inputs."""
+        x = self._arriving(op, window)
+        channels = self.ints[str(op.inputs[0])].shape[-1]
+        columns = x.reshape(len(x), -1, groups, channels // groups)
+        usual = self._usually(op, x.shape[1], groups)
+        return [
+            refine.InputRows(
+                columns[:, :, g].reshape(len(x), -1), None if usual is None else usual[g]
+            )
+            for g in range(groups)
+        ]
+
+    def _usually(self, op: Op, inputs: int, groups: int) -> NDArray | None:
+        """Variances of a layer's inputs (K,), or [groups, K / groups]."""
+        if self._usual is None:
+            return None
+        of_channel = self._usual(str(op.inputs[0]))
+        parts = of_channel.reshape(groups, -1)
+        usual = np.tile(parts, (1, inputs // of_channel.size))
+        return usual[0] if groups == 1 else usual
+
+    def _arriving(self, op: Op, window: Mapping[str, Any]) -> NDArray[np.float32]:
         """The rows [R, K] that a layer reads, less x_zp."""
         x = self.ints[str(op.inputs[0])]
         if op.kind != "linear":

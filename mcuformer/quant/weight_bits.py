@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuformer.ir.graph import Graph, Op
@@ -23,11 +23,18 @@ class WeightBits:
 
 
 def choose_bits(
-    stats: CalibrationStats, wanted: str, room: Callable[[int], int | None], outline: Graph
+    stats: CalibrationStats,
+    wanted: str,
+    room: Callable[[int], int | None],
+    outline: Graph,
+    keeps: Collection[str] = (),
+    others: Sequence[CalibrationStats] = (),
+    tied: Iterable[Sequence[str]] = (),
 ) -> WeightBits:
     """`wanted` "8", "4" or "auto"; `room(bytes of constants)` is the flash left for weight matrices
     (None: no limit), which "auto" keeps to while it can. `outline`: of the int graph at 8 bits
-    (quant/lower.py), whose layers have their names from the float graph."""
+    (quant/lower.py), whose layers have their names from the float graph. `keeps`: layers that keep 8 bits;
+    `others`: what else the same layers do, which counts as much; `tied`: layers that have the same bits."""
     graph = stats.graph
     if wanted == "8":
         return WeightBits({})
@@ -39,14 +46,31 @@ def choose_bits(
         return WeightBits({})
     if "qdq" in graph.meta:
         return WeightBits({}, ("the QDQ model brings int8 weights: they keep their 8 bits",))
-    able = [op for op in layers if not is_depthwise(graph, op)]
+    deep = [op for op in layers if is_depthwise(graph, op)]
     notes = tuple(f"{op.name} keeps 8-bit weights: depthwise convolutions have no int4 kernel"
-                  for op in layers if op not in able)  # fmt: skip
+                  for op in deep)  # fmt: skip
+    able = [op for op in layers if op not in deep and op.name not in keeps]
     if wanted == "4":
         return WeightBits({op.name: 4 for op in able}, notes)
-    cost = sensitivities(stats, able, {op.name: layer_macs(graph, op) for op in layers})
-    chosen = cheapest(saved_bytes(outline), able, cost, excess)
+    macs = {op.name: layer_macs(graph, op) for op in layers}
+    costs = [sensitivities(s, _named(s.graph, able), macs) for s in (stats, *others)]
+    cost = {op.name: sum(c[op.name] for c in costs) for op in able}
+    saved, follow = saved_bytes(outline), dict[str, Sequence[str]]()
+    for first, *rest in tied:
+        follow[first] = [name for name in rest if name in cost]
+        for name in follow[first]:
+            saved[first] = saved.get(first, 0) + saved.pop(name, 0)
+            cost[first] += cost[name]
+    behind = {name for rest in follow.values() for name in rest}
+    leading = cheapest(saved, [op for op in able if op.name not in behind], cost, excess)
+    names = {n for op in leading for n in (op.name, *follow.get(op.name, ()))}
+    chosen = [op for op in able if op.name in names]
     return WeightBits({op.name: 4 for op in chosen}, (*notes, _how(stats, chosen, layers)))
+
+
+def _named(graph: Graph, like: Sequence[Op]) -> list[Op]:
+    names = {op.name for op in like}
+    return [op for op in graph.ops if op.name in names]
 
 
 def _how(stats: CalibrationStats, chosen: Sequence[Op], layers: Sequence[Op]) -> str:

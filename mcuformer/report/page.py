@@ -17,6 +17,7 @@ from mcuformer.program.running import RegionRun
 from mcuformer.report.pictures import order_picture, strip_pictures
 from mcuformer.report.schema import LayerRow, Report
 from mcuformer.report.timeline import Timeline
+from mcuformer.report.width_curve import width_curve
 
 KB = 1024
 
@@ -44,6 +45,7 @@ def page(report: Report, time: Timeline, runs: Sequence[RegionRun] = ()) -> str:
         peak_bytes=time.moments[time.peak].live_bytes if time.moments else None,
         order=order_picture(runs),
         strips=strip_pictures(runs),
+        curve=width_curve(report.variants) if "operating_points" in report.options else None,
         rows=[_row(layer, report.layers) for layer in report.layers],
         reasons={d.where: d.message for d in report.diagnostics if d.code == "unknown"},
         remarks=[d for d in report.diagnostics if d.code != "unknown"],

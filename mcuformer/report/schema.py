@@ -139,7 +139,8 @@ class VariantRow:
     """A width: one of several programs over the same weights, by its number in C.
 
     `arena_bytes` of its own plan, `sram_total_bytes` as if it were alone. `sqnr_db`: of its worst
-    output against its ONNX file; all its bytes are the interpreter's.
+    output against its ONNX file; all its bytes are the interpreter's. `accuracy_percent`: of the calibration
+    samples, where these have labels.
     """
 
     number: int
@@ -153,6 +154,43 @@ class VariantRow:
     instructions: int
     seconds: float | None
     sqnr_db: float | None = None
+    accuracy_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossPoint:
+    """So many heads see near patches alone, and what that loses, in percent."""
+
+    heads: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalisedLayer:
+    """An attention. Per head: its radius (0: it sees all), and the share of the outputs' variance that it
+    costs `alone`. `_whole`: if every head saw all keys."""
+
+    layer: str
+    radii: tuple[int, ...]
+    alone: tuple[float, ...]
+    schedule: str
+    kv_bytes: int
+    kv_bytes_whole: int
+    instructions: int
+    instructions_whole: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalisationRow:
+    """`--localize-attention`: `loss` of all its heads, in percent of `measure`; `curve`: what was tried."""
+
+    radius: str
+    max_loss: float
+    measure: str
+    samples: int
+    loss: float
+    curve: tuple[LossPoint, ...]
+    layers: tuple[LocalisedLayer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +209,7 @@ class Report:
     checked: Checked | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     variants: tuple[VariantRow, ...] = ()
+    localisation: tuple[LocalisationRow, ...] = ()  # one where it was asked for
 
 
 def to_dict(report: Report) -> dict[str, Any]:

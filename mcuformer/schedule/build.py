@@ -18,6 +18,7 @@ from mcuformer.schedule.patch_views import by_patches
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import VIEWS, Choice, Region, split
 from mcuformer.schedule.storage import Storage
+from mcuformer.schedule.sweeping import swept
 from mcuformer.schedule.tasks import Steps
 from mcuformer.schedule.ways.absorbed import absorbed, absorbed_together
 from mcuformer.schedule.ways.channel_tiles import by_channels
@@ -31,8 +32,9 @@ from mcuformer.schedule.ways.mean import mean
 from mcuformer.schedule.ways.modulate import whole_images
 from mcuformer.schedule.ways.over_image import lies_over_image, over_image
 from mcuformer.schedule.ways.patch_rows import patches_of_rows
+from mcuformer.schedule.ways.ring import RING, ring_of_lines
 from mcuformer.schedule.ways.rows import tokenwise
-from mcuformer.schedule.ways.sweeps import SWEEPS, SWEEPS_IN_PLACE, in_sweeps
+from mcuformer.schedule.ways.sweeps import KEPT_IMAGE, SWEEPS, SWEEPS_IN_PLACE, in_sweeps
 from mcuformer.schedule.ways.window_map import by_window_map
 from mcuformer.schedule.ways.window_tiles import window_by_tiles
 from mcuformer.schedule.ways.windows import windowed
@@ -46,9 +48,11 @@ ATTENTIONS: Mapping[str, Way] = {  # by Choice.schedule
     "windows": windowed,
     "window tiles": window_by_tiles,
     "window map": by_window_map,
+    RING: ring_of_lines,
 }
 MODULATIONS: Mapping[str, Way] = {  # by Choice.schedule
     "whole images": whole_images,
+    KEPT_IMAGE: in_sweeps,
     "channels": by_channels,
     SWEEPS: in_sweeps,
     SWEEPS_IN_PLACE: in_sweeps,
@@ -96,7 +100,7 @@ def skeleton(graph: Graph, mode: str, like: Skeleton | None = None) -> Skeleton:
     source, graph = graph, copies_first(split_column_views(graph))
     if like is None:
         graph = in_best_order(graph, mode)
-        regions = tuple(cut(graph, split(graph), mode))
+        regions = tuple(cut(graph, split(graph, swept(graph, mode)), mode))
     else:
         regions = tuple(cut_like(graph, split(graph), like.regions))
         graph = _in_order_of(graph, regions)

@@ -12,7 +12,7 @@ Only shapes decide, so networks of equal shapes are cut alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Graph, Op
@@ -53,6 +53,18 @@ def cut(graph: Graph, regions: Sequence[Region], mode: str) -> list[Region]:
     for part, by_lines in parts:
         found += next(made).regions(limit) if by_lines else part
     return found
+
+
+def least(
+    graph: Graph, regions: Sequence[Region], needs: Needs, names: Collection[str] | None = None
+) -> int:
+    """The most that any run needs where it is cut best; `names`: operations, only of runs with one of them."""
+    parts = [part for part, by_lines in _parts(graph, regions, needs.counts) if by_lines]
+    wanted = [
+        part for part in parts
+        if names is None or any(op.name in names for region in part for op in region.ops)
+    ]  # fmt: skip
+    return max((_Run(graph, part, needs).least() for part in wanted), default=0)
 
 
 def cut_like(graph: Graph, regions: Sequence[Region], like: Sequence[Region]) -> list[Region]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mcuformer.ir.graph import Op
+from mcuformer.ir.neighbours import PATCH_GRID
 from mcuformer.ir.types import Value
+from mcuformer.kernels.near_attention import FUNCTION, is_near
 from mcuformer.operators.row import Kernel
 from mcuformer.operators.table import kernel_of, read_places, read_whole
 from mcuformer.program.buffers import Span
@@ -100,20 +102,27 @@ class TaskEmitter(State):
         heads: int,
         bias_row: Expr | None = None,
         first_byte: int = 0,
+        held: int = 0,
     ) -> Task:
         """`rows` query rows of heads head0.. ; locations point at head0's first channel.
 
         `bias_row` is the first query row's place in the bias, where it is not the row itself;
-        `first_byte`: where the result stands in a row of all heads.
+        `first_byte`: where the result stands in a row of all heads; `held`: of near heads, the lines of
+        the grid that k and v hold, where those are not all.
         """
         job = Job(op, rows.full, rows.total, heads)
         self.made.append(job)
         tk = Expr(self.values[op.inputs[1] or ""].type.shape[0] // op.attrs.get("windows", 1))
         first = rows.first if bias_row is None else bias_row
+        parts: list[Part] = [head0, heads, q, k, v, y, first, rows.count]
+        if is_near(op):
+            lines, columns = op.attrs[PATCH_GRID]
+            parts.append(held or lines)
+            tk = Expr(held * columns) if held else tk
         return Task(
-            "",
+            FUNCTION if is_near(op) else "",
             self.layer_ids[op.name],
-            (head0, heads, q, k, v, y, first, rows.count, SCRATCH),
+            (*parts, SCRATCH),
             q.span(rows.count) + k.span(tk) + v.span(tk),
             y.span(rows.count),
             job,

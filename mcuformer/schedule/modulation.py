@@ -51,7 +51,7 @@ def _around(graph: Graph, mean: Op) -> Modulation | None:
         if op.kind not in TOKENWISE or graph.type(op.outputs[0]).shape[0] == 1:
             continue
         enters, ops = _between(graph, op, mean)
-        if _is_closed(graph, ops, op):
+        if is_closed(graph, ops, op):
             convolved = any(o.kind == "q_dwconv2d" for o in ops)
             inner = frozenset(o.outputs[0] for o in ops if o is not op)
             return Modulation(enters, inner, op.outputs[0]) if convolved else None
@@ -79,7 +79,8 @@ def _between(graph: Graph, last: Op, mean: Op) -> tuple[str, list[Op]]:
     return waiting.pop(), ops
 
 
-def _is_closed(graph: Graph, ops: list[Op], last: Op) -> bool:
+def is_closed(graph: Graph, ops: list[Op], last: Op) -> bool:
+    """Whether nothing else reads what `ops` make, but for what the last one makes."""
     consumers, names = graph.consumers(), {o.name for o in ops}
     values = [o.outputs[0] for o in ops if o is not last]
     users = (u.name for v in values for u in consumers[v])

@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.line_outputs import leaving
 from mcuformer.operators.table import INT_OPS, kinds
-from mcuformer.schedule.images import has_lines, image_operand, joins_channels, reads_by_bands
+from mcuformer.schedule.images import (
+    LINES,
+    has_lines,
+    image_operand,
+    joins_channels,
+    reads_by_bands,
+)
 from mcuformer.schedule.regions import Region
 from mcuformer.schedule.ways.flow import LineGraph, line_graph, wants_copy
+from mcuformer.schedule.ways.homes import found_homes, shift
 from mcuformer.schedule.ways.over import trails
 from mcuformer.schedule.ways.over_image import can_lie_over, channels_bytes
 from mcuformer.schedule.ways.strips import Flow, Strips
@@ -188,32 +196,57 @@ class Needs:
         return size, size // seen.flow.heights[k]
 
     def _windows(self, seen: LineGraph) -> int:
-        """Of all images that are not whole: what is kept, and the most that a step adds at a time."""
+        """Of all images that are not whole: what is kept, and the most that a step adds at a time. What is
+        written over the lines that it is made of (ways/homes.py) adds none."""
         flow = seen.flow
         found = flow.scales()
         assert found is not None
         scale, _ = found
         made = flow.reaches(0)
-        kept, adds = 0, [0] * len(flow.heights)
+        mixed = any(op is not None and op.kind not in LINES for op in seen.ops)
+        homes = (
+            found_homes(
+                self.graph, seen, lambda k: flow.overlap(k, made), partial(self._whole, seen)
+            )
+            if mixed
+            else {}
+        )
+        kept, adds, ends = 0, [0] * len(flow.heights), _last_readers(flow, homes)
         for k in range(len(flow.heights) - 1):
-            name, (size, line) = seen.names[k], self._bytes(seen, k)
-            if name in seen.also:
+            op = seen.ops[k]
+            if k in homes:
+                kept += shift(self.graph, seen.names[k], op) if op and op.kind in LINES else 0
                 continue
-            if seen.ops[k] is None and name != self.pulled and seen.copies.get(name) != k:
+            if self._whole(seen, k):
                 continue
+            size, line = self._bytes(seen, k)
             keeps = min(size, flow.overlap(k, made) * line)
             adds[k] = min(size - keeps, math.ceil(scale[k]) * line)
             kept += keeps
-        return kept + _most(flow, adds)
+        return kept + _most(flow, adds, ends)
+
+    def _whole(self, seen: LineGraph, k: int) -> bool:
+        """Whether all lines of image k lie somewhere."""
+        name = seen.names[k]
+        if k == len(seen.names) - 1 or name in seen.also:
+            return True
+        return seen.ops[k] is None and name != self.pulled and seen.copies.get(name) != k
 
 
-def _most(flow: Flow, adds: Sequence[int]) -> int:
+def _last_readers(flow: Flow, homes: Mapping[int, int]) -> list[int]:
+    """What reads a window last, where other images lie in it."""
+    found = [max((r for r, _ in readers), default=k) for k, readers in enumerate(flow.readers)]
+    for k in sorted(homes, reverse=True):
+        found[homes[k]] = max(found[homes[k]], found[k])
+    return found
+
+
+def _most(flow: Flow, adds: Sequence[int], ends: Sequence[int]) -> int:
     """The most new lines that exist at a time: from where they are made to where they are read last."""
     change = [0] * (len(adds) + 2)
     for k, size in enumerate(adds[:-1]):
-        users = [r for r, _ in flow.readers[k]]
-        change[k if k >= flow.sources else users[0]] += size
-        change[users[-1] + 1] -= size
+        change[k if k >= flow.sources else flow.readers[k][0][0]] += size
+        change[ends[k] + 1] -= size
     return max(accumulate(change))
 
 

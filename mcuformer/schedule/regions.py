@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.operators.table import INT_OPS, kinds, operand, read_whole
 from mcuformer.schedule.columns import can_cut
+from mcuformer.schedule.meetings import meeting
 from mcuformer.schedule.modulation import Modulation, modulations
 from mcuformer.schedule.patch_views import patch_views
+from mcuformer.schedule.squeezes import sweep
 from mcuformer.schedule.window_maps import inner_values, window_map
 from mcuformer.util.speed import record
 
@@ -153,8 +155,8 @@ def residual(graph: Graph, op: Op) -> str | None:
     return None if name is None or graph.values[name].is_const else name
 
 
-def materialised(graph: Graph) -> set[str]:
-    """Values with a buffer of their own (the outputs of attention may still be fused by a schedule)."""
+def materialised(graph: Graph, swept: Sequence[Modulation] = ()) -> set[str]:
+    """Values with a buffer of their own, but for those of `swept` (an attention's may still be fused by a schedule)."""
     consumers = graph.consumers()
     feeders = recomputed(graph)
     patched = _before_patches(graph, feeders)
@@ -178,6 +180,8 @@ def materialised(graph: Graph) -> set[str]:
             whole.difference_update(inner_values(graph, found))
     for modulation in modulations(graph):
         _join(graph, whole, modulation)
+    sweep(graph, whole, swept)
+    whole -= meeting(graph, whole)
     _separate_means(graph, whole)
     _separate_parallel_attentions(graph, whole)
     return whole
@@ -273,15 +277,11 @@ def closure(graph: Graph, target: str, whole: set[str], producers: Mapping[str, 
     return sorted(wanted.values(), key=lambda op: places[op.name])
 
 
-def split(graph: Graph) -> list[Region]:
+def split(graph: Graph, swept: Sequence[Modulation] = ()) -> list[Region]:
     """The regions in an order that respects every dependence (the graph's own)."""
-    whole = materialised(graph)
-    producers = graph.producers()
+    whole, producers = materialised(graph, swept), graph.producers()
     regions = []
-    for op in graph.ops:
-        target = op.outputs[0]
-        if target not in whole:
-            continue
+    for target in (op.outputs[0] for op in graph.ops if op.outputs[0] in whole):
         ops = closure(graph, target, whole, producers)
         attention = next((o for o in ops if o.kind == ATTENTION), None)
         regions.append(Region(target, tuple(ops), attention))

@@ -21,8 +21,10 @@ from mcuformer.schedule.regions import (
     activations,
     repeated,
 )
+from mcuformer.schedule.squeezes import gates_its_mean
 from mcuformer.schedule.ways import join
 from mcuformer.schedule.ways.embed import may_overwrite
+from mcuformer.schedule.ways.modulate import line_operations
 from mcuformer.schedule.ways.over import trailing
 from mcuformer.schedule.ways.over_image import place_over_image
 from mcuformer.schedule.ways.patch_rows import may_lie_over, reads_patches, sources
@@ -178,7 +180,7 @@ class Storage:
         op, graph = region.ops[-1], self.graph
         if op.kind in PICKS:
             return self._permuted(op, index)
-        if region.in_lines:
+        if region.in_lines or gates_its_mean(region.ops):
             return self._trailing(region, index, last)
         found = region.attention and window_map(graph, region.attention)
         if not (found or all(self._by_rows(region, o) for o in region.ops)):
@@ -249,6 +251,8 @@ class Storage:
         """The place of an input that dies here, where a strip region's target may be written line by line."""
         if by_patches(self.graph, region.ops[-1]) or reads_patches(self.em, region):
             return None
+        if region.modulates:
+            region = replace(region, ops=line_operations(self.graph, region.ops))
         read = [n for o in region.ops for n in activations(self.graph, o) if n in self.em.where]
         dying = [n for n in dict.fromkeys(read) if self._dies_whole(n, index, last)]
         if region.over:

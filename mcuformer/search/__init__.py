@@ -15,8 +15,8 @@ asked for (`qat.py`, `fake_quant.py`, `twins.py`), exported, compiled and checke
 (`finish.py`). Each stage leaves a file and starts from what it finds; a damaged one is refused by name.
 `study.py` measures how far all this can be trusted.
 
-A trained network (`backbone.py`, `plain_vit.py`) serves further tasks by adapters (`adapters.py`, `adapt.py`), whose
-images `fitted.py` makes as it takes them.
+A trained network (`backbone.py`, `plain_vit.py`, `vit_outline.py`) serves further tasks by adapters
+(`adapters.py`, `adapt.py`), whose images `fitted.py` makes as it takes them.
 
 Modules that need torch or optuna import them at the top and are imported lazily by the commands.
 """

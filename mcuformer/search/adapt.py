@@ -22,7 +22,7 @@ from mcuformer.search.adapters import Adapted, folded, with_head
 from mcuformer.search.backbone import Backbone, load_backbone
 from mcuformer.search.checkpoint import load_finished, weights_sha256
 from mcuformer.search.data import Data
-from mcuformer.search.finish import calibration, export
+from mcuformer.search.finish import Normalised, calibration, export, save_arrays
 from mcuformer.search.fitted import fitted, fitted_images
 from mcuformer.search.net import Network
 from mcuformer.search.products import DATA, MODEL
@@ -30,6 +30,7 @@ from mcuformer.search.train import Recipe, Trainer, accuracy
 
 ADAPTATION = "adapt.json"
 FOLDED_MODEL = "folded.onnx"
+VALIDATION = "validation.npz"
 _JUDGED = 1000  # images by which `compile --onto` judges a task
 _WHAT = "not what mcuformer adapt writes"
 
@@ -91,11 +92,10 @@ def _adapt_one(
     document = {"task": name, "base": place, **asked, "classes": list(data.classes)}
     _write(directory, document)
     trainer.run(report, until)
-    whole, head = (
-        backbone.network.arch.parameters,
-        sum(p.numel() for p in network.head.parameters()),
+    whole, head, trained = (
+        sum(p.numel() for p in part.parameters())
+        for part in (backbone.network, network.head, model)
     )
-    trained = sum(p.numel() for p in model.parameters())
     document |= {
         "epochs": trainer.finished,
         "backbone": whole,
@@ -117,7 +117,7 @@ def _export(network: Network, data: Data, directory: Path) -> None:
     export(folded(network), data, directory / FOLDED_MODEL)
     calibration(data, directory / DATA)
     some = data.validation.take(np.arange(min(_JUDGED, len(data.validation))))
-    np.savez_compressed(directory / "validation.npz", x=some.x, y=some.y)
+    save_arrays(directory / VALIDATION, x=some.x, y=some.y)
 
 
 def task_model(backbone: Backbone, classes: int, method: Method, seed: int) -> nn.Module:
@@ -130,11 +130,28 @@ def task_model(backbone: Backbone, classes: int, method: Method, seed: int) -> n
 
 def adapted_network(directory: Path) -> tuple[Network, Data]:
     """What `adapt` left in `directory`: the network with its adapters, and the data as it takes them."""
+    kept = _kept(directory)
+    return kept.network, _data_of(kept.spec, kept.seed, kept.backbone)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What a finished adaptation's folder says; `spec` and `seed` of its data."""
+
+    network: Network
+    backbone: Backbone
+    classes: tuple[str, ...]
+    spec: str
+    seed: int
+
+
+def _kept(directory: Path) -> _Kept:
     info = read_json(directory / ADAPTATION, dict, "adapt again", _WHAT)
     with making_sense_of(directory / ADAPTATION, "adapt again", _WHAT):
         base = Path(os.path.normpath(directory.resolve() / str(info["base"])))
         method = Method(*(info[n] for n in ("rank", "attention_only", "full")))
-        classes, seed, spec = len(info["classes"]), int(info["recipe"]["seed"]), str(info["data"])
+        classes = tuple(map(str, info["classes"]))
+        seed, spec = int(info["recipe"]["seed"]), str(info["data"])
         wanted = str(info["base_sha256"])
     backbone = load_backbone(base)
     if weights_sha256(backbone.network) != wanted:
@@ -142,11 +159,19 @@ def adapted_network(directory: Path) -> tuple[Network, Data]:
             f"{base} is not the network that {directory} was adapted from",
             "bring its weights back, or adapt again",
         )
-    model = task_model(backbone, classes, method, seed)
+    model = task_model(backbone, len(classes), method, seed)
     load_finished(model, directory / "last.pt")
     network = model.network if isinstance(model, Adapted) else model
     assert isinstance(network, Network)
-    return network.eval(), _data_of(spec, seed, backbone)
+    return _Kept(network.eval(), backbone, classes, spec, seed)
+
+
+def export_model(directory: Path, model: Path, dynamo: bool = False, fold: bool = False) -> None:
+    """ONNX with the adapters beside the layers, or with `fold` inside of them: the backbone's own nodes.
+    No image of the task is asked for."""
+    kept = _kept(directory)
+    about = Normalised(kept.backbone.mean, kept.backbone.std, kept.classes)
+    export(folded(kept.network) if fold else kept.network, about, model, dynamo)
 
 
 def export_adapted(
@@ -157,18 +182,17 @@ def export_adapted(
     dynamo: bool,
     fold: bool,
 ) -> None:
-    """ONNX with the adapters beside the layers, or with `fold` inside of them: the backbone's own nodes.
-
-    `calibrate`, `test`: .npz of training images, and of test images with their classes.
-    """
+    """`calibrate`, `test`: .npz of training images, and of test images with their classes."""
+    export_model(directory, model, dynamo, fold)
+    if calibrate is None and test is None:
+        return
     network, data = adapted_network(directory)
-    export(folded(network) if fold else network, data, model, dynamo)
     if calibrate is not None:
         calibration(data, calibrate)
     if test is not None:
         info = read_json(directory / ADAPTATION, dict, "adapt again", _WHAT)
         images = fitted_images(sources.load_test(str(info["data"])), network.arch.image)
-        np.savez_compressed(test, x=images.x, y=images.y, classes=np.array(data.classes))
+        save_arrays(test, x=images.x, y=images.y, classes=np.array(data.classes))
 
 
 def _data_of(spec: str, seed: int, backbone: Backbone) -> Data:

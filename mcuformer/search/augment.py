@@ -1,5 +1,4 @@
-"""What happens to a batch before a step: protocols `baseline` and `modern` (arXiv 2605.16390), and
-`cutmix`: the baseline with CutMix for half of the batches, which costs nothing and suits small images.
+"""What happens to a batch before a step, by the parts of a protocol (`protocol.py`).
 
 Every draw comes from torch's default generator, which the trainer seeds from seed, epoch and step.
 """
@@ -8,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Protocol = Literal["none", "baseline", "cutmix", "modern"]
+from mcuformer.search.protocol import parts_of
+
 DRAWN_AT_ONCE = 32  # kornia draws one auto-augment policy per call
 
 
@@ -22,30 +22,33 @@ DRAWN_AT_ONCE = 32  # kornia draws one auto-augment policy per call
 class Augment:
     """`images(x)` before the normalisation, [B,C,H,W] in 0..1; `mix` after it, with soft labels."""
 
-    protocol: Protocol
+    protocol: str
     mirror: bool
     classes: int
     smoothing: float = 0.0
 
     def images(self, x: Tensor) -> Tensor:
-        if self.protocol == "none":
-            return x
-        if self.protocol == "modern":
+        parts = parts_of(self.protocol)
+        if "autoaugment" in parts:
             return torch.cat([_policy(part, self.mirror) for part in x.split(DRAWN_AT_ONCE)])
+        if "geometry" not in parts:
+            return x
         if self.mirror:  # photographs: whole pixels, nothing is blurred
             return moved(x, mirror=True, shift=0.125, turn=0.0, zoom=0.0, whole=True)
         return moved(x, mirror=False)
 
     def mix(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """CutMix for half of the batches, MixUp for the others (modern only); label smoothing."""
+        """CutMix for half of the batches, MixUp for the others, where the protocol has them; label smoothing."""
         soft = F.one_hot(y, self.classes).to(x.dtype)
         soft = soft * (1 - self.smoothing) + self.smoothing / self.classes
-        if self.protocol not in ("cutmix", "modern"):
+        parts = parts_of(self.protocol)
+        if not parts & {"cutmix", "mixup"}:
             return x, soft
         other = torch.randperm(len(x)).to(x.device)
-        if torch.rand(()) < 0.5:
+        first = bool(torch.rand(()) < 0.5)
+        if first and "cutmix" in parts:
             x, share = cutmix(x, x[other])
-        elif self.protocol == "cutmix":
+        elif first or "mixup" not in parts:
             return x, soft
         else:
             share = float(torch.distributions.Beta(0.8, 0.8).sample())

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ class Data:
 
 
 def load(spec: str, seed: int = 0) -> Data:
-    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size], or the luminance of one of
-    them as grey:...; validation is cut off."""
+    """digits | fashion-mnist | cifar10:PATH | imagefolder:PATH[,size], the luminance of one of
+    them as grey:..., or about N of its training images as few:N:...; validation is cut off."""
     source, classes, mirror = _source(spec)
     whole = source("train")
     held = stratified(whole.y, VALIDATION_SHARE, seed)
@@ -117,6 +118,22 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
     if kind == "grey":
         coloured, names, mirror = _source(rest)
         return lambda part: _grey_images(coloured(part)), names, mirror
+    if kind == "few":
+        count, _, of = rest.partition(":")
+        if not count.isdecimal() or not int(count):
+            raise UsageError(f"{spec} does not say how many images", "few:N:DATA")
+        every, names, mirror = _source(of)
+        least = 4 * len(names)  # one of four is for validation (VALIDATION_SHARE, rounded)
+        if int(count) < least:
+            raise UsageError(
+                f"{spec} leaves a class without images to train on or to validate on",
+                f"few:{least}:{of} or more",
+            )
+        return (
+            lambda part: _few(every(part), int(count) if part == "train" else None),
+            names,
+            mirror,
+        )
     if kind == "digits" and not rest:
         return _digits, _DIGITS, False
     if kind == "fashion-mnist":
@@ -139,7 +156,7 @@ def _source(spec: str) -> tuple[_Source, tuple[str, ...], bool]:
         return lambda part: _folder(root / part, names, pixels), names, True
     raise UsageError(
         f"unknown data {spec}",
-        "digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size], or grey: and one of them",
+        "digits, fashion-mnist, cifar10:PATH, imagefolder:PATH[,size], grey:DATA or few:N:DATA",
     )
 
 
@@ -148,6 +165,13 @@ def grey(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     weights = np.array([299, 587, 114], np.uint32)[:, None, None]
     parts = [(p * weights).sum(axis=1, dtype=np.uint32) for p in np.array_split(x, 64)]
     return ((np.concatenate(parts) + 500) // 1000).astype(np.uint8)[:, None]
+
+
+def _few(images: Images, count: int | None) -> Images:
+    """As many of every class, always the same ones; None or more than there are: all."""
+    if count is None or count >= len(images):
+        return images
+    return images.take(np.flatnonzero(stratified(images.y, count / len(images), seed=0)))
 
 
 def _grey_images(images: Images) -> Images:
@@ -185,8 +209,12 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes)
 
 
-def _folder(root: Path, classes: Iterable[str], size: int) -> Images:
-    """Images as RGB; others than `size` squared are resized by the short side and cut centrally."""
+@lru_cache(maxsize=2)
+def _folder(root: Path, classes: tuple[str, ...], size: int) -> Images:
+    """Images as RGB; others than `size` squared are resized by the short side and cut centrally.
+
+    Kept while the process lives: decoding 50,000 files takes longer than a training's epoch of some networks.
+    """
     paths, y = [], []
     for label, name in enumerate(classes):
         if not (root / name).is_dir():

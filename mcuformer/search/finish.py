@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from mcuformer.compile.options import CompileOptions
+from mcuformer.files.atomic import atomic_file
 from mcuformer.quant.stored import notes_of
 from mcuformer.search.data import Data, Images
 from mcuformer.search.figures import Planner
@@ -38,8 +40,21 @@ class Outcome:
     report: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """What a file says of its images, where there are none."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+
 def export(
-    network: AnyNetwork, data: Data, path: Path, dynamo: bool = False, rounded: str | None = None
+    network: AnyNetwork,
+    data: Data | Normalised,
+    path: Path,
+    dynamo: bool = False,
+    rounded: str | None = None,
 ) -> None:
     """ONNX by either of torch's exporters; mean, std and classes go into the metadata.
 
@@ -50,11 +65,6 @@ def export(
     network = network.cpu().eval()
     x = torch.zeros(1, c, h, w)
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
-    if dynamo:
-        torch.onnx.export(network, (x,), str(path), dynamo=True, external_data=False, **names)
-    else:
-        torch.onnx.export(network, (x,), str(path), dynamo=False, opset_version=OPSET, **names)
-    proto = onnx.load(path)
     notes = {
         "mcuformer.mean": ",".join(f"{v:.6f}" for v in data.mean),
         "mcuformer.std": ",".join(f"{v:.6f}" for v in data.std),
@@ -62,14 +72,27 @@ def export(
     }
     if rounded and not dynamo:
         notes |= notes_of(rounded)
-    onnx.helper.set_model_props(proto, notes)
-    onnx.save(proto, path)
+    with atomic_file(path) as part:
+        if dynamo:
+            torch.onnx.export(network, (x,), str(part), dynamo=True, external_data=False, **names)
+        else:
+            torch.onnx.export(network, (x,), str(part), dynamo=False, opset_version=OPSET, **names)
+        proto = onnx.load(part)
+        onnx.helper.set_model_props(proto, notes)
+        onnx.save(proto, part)
+
+
+def save_arrays(path: Path, **arrays: NDArray) -> None:
+    """An .npz, whole or not at all."""
+    with atomic_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def calibration(data: Data, path: Path) -> None:
     """Training images, evenly spread."""
     index = np.linspace(0, len(data.train) - 1, min(CALIBRATION_IMAGES, len(data.train)))
-    np.savez_compressed(path, x=data.train.x[index.round().astype(np.int64)])
+    some = data.train.take(index.round().astype(np.int64))
+    save_arrays(path, x=some.x, y=some.y)
 
 
 def compile_found(

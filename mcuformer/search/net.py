@@ -25,7 +25,8 @@ def linear(k: int, n: int, rank: int) -> nn.Module:
 
 
 class Attention(nn.Module):
-    """Heads of their own width; q, k and v share one down-projection where `rank` is not 0."""
+    """Heads of their own width; q, k and v share one down-projection where `rank` is not 0. `near`: a
+    mask [heads, T, T] that is added to the scores (near.py)."""
 
     def __init__(self, arch: Arch, block: int) -> None:
         super().__init__()
@@ -34,6 +35,8 @@ class Attention(nn.Module):
         self.qkv = linear(arch.dim, 3 * arch.inner, rank.qkv)
         self.proj = linear(arch.inner, arch.dim, rank.proj)
         self.places: Tensor
+        self.near: Tensor | None
+        self.register_buffer("near", None, persistent=False)
         self.relative: nn.Parameter | None = None
         if arch.relative:
             self.relative = nn.Parameter(torch.zeros(arch.heads, relative_entries(arch)))
@@ -43,9 +46,15 @@ class Attention(nn.Module):
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.training and self.relative is None:  # fused: no [T, T] in memory; eval exports
+            near = None if self.near is None else self.near[None]
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=near, scale=self.scale)
+            return self.proj(y.transpose(1, 2).reshape(batch, tokens, -1))
         scores = (q @ k.transpose(-2, -1)) * self.scale
         if self.relative is not None:
             scores = scores + self.relative[:, self.places]
+        if self.near is not None:
+            scores = scores + self.near
         y = scores.softmax(dim=-1) @ v
         return self.proj(y.transpose(1, 2).reshape(batch, tokens, -1))
 

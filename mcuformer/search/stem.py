@@ -26,11 +26,22 @@ def made_of(arch: Architecture, stem: nn.Module, x: Tensor) -> Tensor:
 
 def convolutions(arch: Architecture) -> nn.Sequential:
     """3x3 convolutions, each with a batch norm that the compiler folds, ReLU between them."""
+    return _chain(arch, normed=True)
+
+
+def folded_convolutions(arch: Architecture) -> nn.Sequential:
+    """The same where the norms are folded: the convolutions have biases."""
+    return _chain(arch, normed=False)
+
+
+def _chain(arch: Architecture, normed: bool) -> nn.Sequential:
     chain, before = nn.Sequential(), arch.image[2]
     for i, (width, stride) in enumerate(arch.convolutions):
         if i:
             chain.add_module(f"relu{i - 1}", nn.ReLU())
-        chain.add_module(f"conv{i}", nn.Conv2d(before, width, 3, stride, padding=1, bias=False))
-        chain.add_module(f"norm{i}", nn.BatchNorm2d(width))
+        conv = nn.Conv2d(before, width, 3, stride, padding=1, bias=not normed)
+        chain.add_module(f"conv{i}", conv)
+        if normed:
+            chain.add_module(f"norm{i}", nn.BatchNorm2d(width))
         before = width
     return chain

@@ -15,6 +15,7 @@ from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search.checkpoint import AGAIN, load_finished, read_saved
 from mcuformer.search.data import Data
 from mcuformer.search.families import arch_of
+from mcuformer.search.near import localise_network
 from mcuformer.search.networks import AnyNetwork, network_of
 from mcuformer.search.train import compiled
 
@@ -55,6 +56,9 @@ def trained_network(directory: Path) -> tuple[AnyNetwork, dict[str, Any]]:
             network.load_state_dict(state)
         return network.eval(), info
     load_finished(network, directory / "last.pt")
+    if info.get("localized"):
+        with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
+            localise_network(network, info["localized"])
     return network.eval(), info
 
 

@@ -197,7 +197,7 @@ class Trainer:
         name = f"{recipe.seed}/{epoch}/{step}"
         torch.manual_seed(_number(f"{name}/{self.rank}"))
         augment = Augment(
-            recipe.protocol,  # type: ignore[arg-type]
+            recipe.protocol,
             self.data.mirror,
             len(self.data.classes),
             recipe.smoothing,

@@ -14,12 +14,14 @@ import torch.distributed as dist
 from torch import nn
 
 from mcuformer.errors import UsageError
+from mcuformer.files.atomic import atomic_file
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.architecture import Architecture
 from mcuformer.search.checkpoint import load_finished, save_atomically, weights_sha256
 from mcuformer.search.families import arch_of, check_rounded
 from mcuformer.search.finish import calibration, export
+from mcuformer.search.near import MOST_EPOCHS, localise_network, read_radii
 from mcuformer.search.net import initialise
 from mcuformer.search.networks import network_of
 from mcuformer.search.qat import qat_recipe, train_rounded
@@ -66,16 +68,24 @@ def train_one(
     start: Path | None = None,
     refit: bool = False,
     widths: Widths | None = None,
+    localize: Path | None = None,
 ) -> dict[str, Any]:
     """Train to the end of the recipe or to epoch `until`; empty on all but the first process.
 
     `start`: the folder (or last.pt) of a finished training of the same network, whose weights are
     the first; `refit`: on the validation images too. `widths`: a network whose slices are networks.
+    `localize`: the report of a compilation whose near heads the network gets used to.
     """
     if widths is not None and (qat or teacher):
         raise UsageError(
             "a slimmable training has its own teachers and no rounding",
             "leave --teacher and --qat away",
+        )
+    radii = read_radii(localize) if localize else None
+    if radii and (start is None or qat or widths or recipe.epochs > MOST_EPOCHS):
+        raise UsageError(
+            f"--localize goes on from a finished training, for at most {MOST_EPOCHS} epochs in float",
+            f"--from DIR --epochs {MOST_EPOCHS}, without --qat and --slimmable",
         )
     torch.set_num_threads(threads)
     together = join_group()
@@ -88,6 +98,8 @@ def train_one(
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     if start:
         load_finished(network, start / "last.pt" if start.is_dir() else start)
+    if radii:
+        localise_network(network, radii)
     taught = load_teacher(teacher, data, device_of()) if teacher else None
     loss = distilled_loss(taught) if taught else plain_loss
     if widths is not None:
@@ -124,12 +136,14 @@ def train_one(
             "start": str(start) if start else None,
             "refit": refit,
             "qat": rounded,
+            "localized": radii,
             "slimmable": None
             if widths is None
             else _slimmable(network, widths, data, trainer.device),
             "weights_sha256": weights_sha256(network),
         }
-        (output / INFO).write_text(json.dumps(document, indent=1))
+        with atomic_file(output / INFO) as part:
+            part.write_text(json.dumps(document, indent=1))
     if together:
         dist.barrier()
         dist.destroy_process_group()

@@ -7,6 +7,7 @@ search has is REFUSED.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from mcuformer.errors import McuformerError
 from mcuformer.ir.function_row import NO_TWIN
 from mcuformer.ir.functions import FUNCTIONS, split
+from mcuformer.ir.neighbours import seen_by_heads
 from mcuformer.ir.optable import FLOAT_OPS
 
 Attrs = Mapping[str, Any]
@@ -98,6 +100,9 @@ def _attention(attrs: Attrs, args: TorchArgs) -> Tensor:
     if bias is not None:
         every = len(bias) > heads  # one for every window
         scores = scores + (bias.reshape(windows, heads, *bias.shape[1:]) if every else bias)
+    seen = seen_by_heads(attrs, k.shape[-2])
+    if seen is not None:
+        scores = scores.masked_fill(~torch.from_numpy(seen).to(scores.device), -math.inf)
     return (scores.softmax(dim=-1) @ v).transpose(-2, -3).flatten(-4, -3).flatten(-2)
 
 
@@ -119,6 +124,7 @@ TWINS: Mapping[str, Twin | None] = {
     "unary": lambda attrs, args: function(attrs["fn"])(_need(args, 0)),
     "add": lambda attrs, args: _need(args, 0) + _need(args, 1),
     "mul": lambda attrs, args: _need(args, 0) * _need(args, 1),
+    "max": lambda attrs, args: torch.maximum(_need(args, 0), _need(args, 1)),
     "attention": _attention,
     "concat": _concat,
     "slice": _slice,

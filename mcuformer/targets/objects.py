@@ -93,10 +93,13 @@ def shared_cache() -> Path | None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all."""
+    """Whole or not at all. Nobody writes into an object: a second name is enough where there are such."""
     work = target.with_suffix(f".{os.getpid()}.copy")
     try:
-        shutil.copyfile(source, work)
+        try:
+            os.link(source, work)
+        except OSError:
+            shutil.copyfile(source, work)
         work.replace(target)
     finally:
         work.unlink(missing_ok=True)
@@ -105,8 +108,10 @@ def _copy(source: Path, target: Path) -> None:
 def _tidy(folder: Path) -> None:
     """Where there are too many objects, those go that were not used for longest."""
     with suppress(OSError):
-        found = list(folder.glob("*.o"))
-        if len(found) > _MOST_KEPT:
+        with os.scandir(folder) as entries:  # thousands: no Path for each
+            names = [e.name for e in entries if e.name.endswith(".o")]
+        if len(names) > _MOST_KEPT:
+            found = [folder / n for n in names]
             found.sort(key=lambda p: p.stat().st_mtime)
             for path in found[: len(found) // 2]:
                 path.unlink(missing_ok=True)

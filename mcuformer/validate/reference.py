@@ -39,8 +39,8 @@ class FloatReference:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own for a bad file
-            first = str(error).splitlines()[0][:300]
-            raise UnsupportedModelError(f"onnxruntime does not load {path}: {first}") from error
+            raise _refused("load", path, error) from error
+        self._path = path
         self._inputs = self._session.get_inputs()
         self._shapes = tuple(shapes)
         self.version: str = ort.__version__
@@ -67,5 +67,13 @@ class FloatReference:
         shapes = [(count, *s[1:]) if self.batch > 1 else s for s in self._shapes]
         rows = zip(self._inputs, samples, shapes, strict=True)
         feeds = {i.name: x.reshape(s).astype(_TYPES.get(i.type, x.dtype)) for i, x, s in rows}
-        found = self._session.run(None, feeds)
+        try:
+            found = self._session.run(None, feeds)
+        except Exception as error:  # of a file whose tensors do not fit each other
+            raise _refused("run", self._path, error) from error
         return [np.asarray(y).reshape(count, -1) for y in found]
+
+
+def _refused(what: str, path: Path, error: Exception) -> UnsupportedModelError:
+    first = str(error).splitlines()[0][:300]
+    return UnsupportedModelError(f"onnxruntime does not {what} {path}: {first}")

@@ -45,6 +45,20 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
                    const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
                    int32_t row0, int32_t rows, void *scratch);
 
+/* Attention of rows that lie on a grid, some of whose heads see near keys alone (mcuformer/ir/neighbours.py). */
+typedef struct {
+    mcf_attention_t all; /* no bias, no shared keys */
+    const uint8_t *near; /* per head: lines and columns that a query sees on every side; 0: all keys */
+    int32_t columns, lines;
+    int32_t leading; /* rows before the grid, which see all keys and are seen by all queries */
+} mcf_attention_near_t;
+
+/* The same; k and v hold the leading rows, then `held` lines of the grid, line y being the (y mod held)th. Where
+ * `held` is less than `lines`, there is neither a leading row nor a head that sees all. */
+void mcf_attention_near(const mcf_attention_near_t *p, int32_t head0, int32_t heads, const void *q, int32_t q_stride,
+                        const void *k, int32_t k_stride, const void *v, int32_t v_stride, void *y, int32_t y_stride,
+                        int32_t row0, int32_t rows, int32_t held, void *scratch);
+
 /* round(32767 exp(-(i + 1/2) 11/2048)); the last entry is 0 */
 extern const uint16_t mcf_exp[2048];
 

@@ -12,8 +12,8 @@ typedef void mcf_dot_label_t(void); /* a place inside mcf_dot, never called from
 /* mcf_dot copies it to its stack frame and knows the offsets. */
 typedef struct {
     const void *w, *pair, *pair_end;
-    const int32_t *post; /* at the first group's biases */
-    const void *w_end;
+    const int32_t *post;     /* at the first group's biases */
+    int32_t offset;          /* of every sum, once scaled */
     uint32_t entry;          /* address in one of the unrolled loops over K */
     mcf_dot_label_t *finish; /* what becomes of the sums of a group */
     uint32_t shift;          /* sums: bytes from a group's biases to the next's; scaled: from biases to multipliers */
@@ -29,6 +29,7 @@ typedef struct {
     mcf_dot_label_t *after_up;                       /* then on to this finish */
     uint32_t row_entry;                              /* depthwise: address in the unrolled loop over a kernel row, */
     int32_t row_step;                                /* and bytes from the end of a row of x to the next */
+    const void *w_end;
 } mcf_dot_t;
 
 /* Every pair of rows against every group of channels between w and w_end. */

@@ -13,6 +13,14 @@ typedef struct {
     uint8_t a_type, b_type, y_type, shift, narrow;
 } mcf_add_t;
 
+/* y = the larger of sat((a*ma + oa) >> shift) and sat((b*mb + ob) >> shift), per channel. y may be a or b. `post` NULL: all is
+ * on one grid, y = the larger of a and b. */
+typedef struct {
+    const int32_t *post; /* per channel: ma, oa, mb, ob */
+    int32_t channels;
+    uint8_t a_type, b_type, y_type, shift;
+} mcf_max_t;
+
 /* y = sat((hi(((a - a_zp) * (b - b_zp) << acc_shift) * mult) + offset) >> shift). `narrow`: all is int8, acc_shift MCF_MUL_UP,
  * shift MCF_MUL_SHIFT, mult even and 255 * mult / 2 an int32. */
 typedef struct {
@@ -61,8 +69,12 @@ void mcf_requant(const mcf_add_t *p, const void *a, int32_t a_stride, void *y, i
 /* scratch: 8 bytes a channel where b is one row for all (b_stride 0) of a narrow product, else unused */
 void mcf_mul(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
              int32_t y_stride, int32_t rows, void *scratch);
+void mcf_max(const mcf_max_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+             int32_t y_stride, int32_t rows);
 /* The same where b has one number per row, for all its channels. */
 void mcf_add_column(const mcf_add_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
+                    int32_t y_stride, int32_t rows);
+void mcf_max_column(const mcf_max_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
                     int32_t y_stride, int32_t rows);
 void mcf_mul_column(const mcf_mul_t *p, const void *a, int32_t a_stride, const void *b, int32_t b_stride, void *y,
                     int32_t y_stride, int32_t rows, void *scratch);

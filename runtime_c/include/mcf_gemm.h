@@ -32,7 +32,7 @@ typedef struct {
 
 static inline int32_t mcf_post_words(const mcf_linear_t *p) /* per group of 4 channels */
 {
-    return 4 * p->chunks + (p->res_type == MCF_NONE ? 8 : 12);
+    return 4 * p->chunks + (p->res_type == MCF_NONE ? 4 : 8);
 }
 
 #if MCF_DSP

@@ -13,13 +13,13 @@ enum { MCF_TABLE_INTERVALS = 12 }; /* bits of the interval in an index of table_
  * panel 0: weights are expanded in the loop, slower and with a scratch of two rows. */
 typedef struct {
     const int8_t *weights;    /* [ceil(n/4)][kp/4][4 channels][4], 4-byte aligned; weight_bits 4: see docs/kernels.md */
-    const int32_t *post;      /* per 4 channels: chunks x 4 biases, 4 x (mult, offset), with res: 4 rmult */
+    const int32_t *post;      /* per 4 channels: chunks x 4 biases, 4 mult, with res: 4 rmult */
     const void *table;        /* int8 y: 2^table_bits entries; int16: 2^MCF_TABLE_INTERVALS + 1; or NULL */
     const uint16_t *chunk_kp; /* lengths of the K chunks where their sums are scaled apart, or NULL */
     int32_t n, kp, panel, tile;
     int32_t w_stride; /* positions from 4 channels to the next 4: kp, or more in a slice of a wider layer's weights */
     int32_t segments, segment, segment_stride;
-    int32_t clamp_min, clamp_max;
+    int32_t offset, clamp_min, clamp_max;
     uint8_t x_type, y_type, res_type; /* MCF_S8...; res_type MCF_NONE: no residual */
     uint8_t weight_bits, chunks, shift, acc_shift, table_bits;
 } mcf_linear_t;

@@ -17,18 +17,11 @@ typedef struct {
     int fresh; /* K and V are not in 16 bits yet */
 } rows_t;
 
-/* Parts of the scratch; pairs of every head, the last one being one row twice when `odd`. */
-typedef struct {
-    int32_t pairs, odd, tk4, d4;
-    uint32_t *scores, *q, *k, *v;
-    mcf_norm_t *norm;
-} block_t;
-
-static uint32_t *scores_of(const block_t *b, int32_t h, int32_t pair) {
+static uint32_t *scores_of(const mcf_block_t *b, int32_t h, int32_t pair) {
     return b->scores + (h * b->pairs + pair) * b->tk4;
 }
 
-PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
+PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const mcf_block_t *b) {
     uint32_t *out = b->q;
     for (int32_t h = 0; h < r->heads; h++) {
         const uint8_t *row = r->q + h * p->q_head;
@@ -37,7 +30,7 @@ PART static void expand_queries(const mcf_attention_t *p, const rows_t *r, const
     }
 }
 
-PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
+PART static void score(const mcf_attention_t *p, const rows_t *r, const mcf_block_t *b) {
     const uint32_t zero = (uint16_t)-p->k_zp * 0x10001u;
     const int32_t q_head = b->pairs * b->d4, head = b->pairs * b->tk4, words = 2 * b->d4, step = p->keep ? words : 0;
     const int32_t *m = p->head + 3 * r->head;
@@ -61,7 +54,7 @@ PART static void score(const mcf_attention_t *p, const rows_t *r, const block_t 
 }
 
 /* Straight from int8 keys: nothing is shared, so pair by pair. */
-PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
+PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const mcf_block_t *b) {
     const int32_t full = p->tk >> 1;
     const uint32_t *q = b->q;
     for (int32_t i = 0; i < r->heads * b->pairs; i++, q += b->d4) {
@@ -84,7 +77,7 @@ PART static void score_directly(const mcf_attention_t *p, const rows_t *r, const
     }
 }
 
-PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
+PART static void softmax(const mcf_attention_t *p, const rows_t *r, const mcf_block_t *b) {
     mcf_norm_t *norm = b->norm;
     for (int32_t h = 0; h < r->heads; h++) {
         for (int32_t i = 0; i < b->pairs; i++, norm += 2) {
@@ -94,41 +87,7 @@ PART static void softmax(const mcf_attention_t *p, const rows_t *r, const block_
     }
 }
 
-/* Channels that do not fill a word, pair by pair by way of the stack. */
-static void weigh_rest(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel,
-                       int32_t bytes) {
-    uint8_t *y = args->y;
-    const int32_t y_stride = args->y_stride, rows = 2 * b->pairs - b->odd;
-    for (int32_t i = 0; i < rows; i += 2, p += b->tk4, args->norm += 2, y += 2 * y_stride) {
-        uint32_t out[4];
-        args->y = out;
-        args->y_stride = 8;
-        args->pairs = 1;
-        (type == MCF_S16 ? mcf_weigh16 : mcf_weigh8)(p, panel, args);
-        __builtin_memcpy(y, out, (size_t)bytes);
-        if (i + 1 < rows) __builtin_memcpy(y + y_stride, out + 2, (size_t)bytes);
-    }
-    args->y_stride = y_stride;
-}
-
-/* Four channels of all pairs of a head. */
-static inline void weigh_four(const block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel) {
-    void (*const run)(const uint32_t *, const uint32_t *, const mcf_weigh_t *) =
-        type == MCF_S16 ? mcf_weigh16 : mcf_weigh8;
-    const int32_t full = b->pairs - b->odd, y_stride = args->y_stride;
-    args->pairs = full;
-    if (full) run(p, panel, args);
-    if (b->odd) { /* both rows of the last pair land on one */
-        args->norm += 2 * full;
-        args->y = (uint8_t *)args->y + (ptrdiff_t)2 * full * y_stride;
-        args->y_stride = 0;
-        args->pairs = 1;
-        run(p + full * b->tk4, panel, args);
-        args->y_stride = y_stride;
-    }
-}
-
-PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t *b) {
+PART static void weigh(const mcf_attention_t *p, const rows_t *r, const mcf_block_t *b) {
     const int32_t steps = (p->tk + 1) >> 1, step = p->keep ? 2 * b->tk4 : 0, type = p->y_type;
     const int32_t v_size = 4 * mcf_size(p->v_type), y_size = mcf_size(type), head = b->pairs * b->tk4;
     const uint32_t zero = (uint16_t)-p->v_zp * 0x10001u;
@@ -143,17 +102,17 @@ PART static void weigh(const mcf_attention_t *p, const rows_t *r, const block_t 
             args.norm = b->norm + 2 * h * b->pairs;
             args.y = y + h * p->y_head;
             if (left >= 4)
-                weigh_four(b, &args, b->scores + h * head, type, panel);
+                mcf_weigh_four(b, &args, b->scores + h * head, type, panel);
             else
-                weigh_rest(b, &args, b->scores + h * head, type, panel, left * y_size);
+                mcf_weigh_rest(b, &args, b->scores + h * head, type, panel, left * y_size);
         }
     }
 }
 
 /* The scratch holds `rows` query rows of `merge` heads; `count` of them are there. */
-static block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, void *scratch) {
+static mcf_block_t layout(const mcf_attention_t *p, int32_t rows, int32_t count, void *scratch) {
     const int32_t pairs = ((rows + 1) >> 1) * p->merge;
-    block_t b = {(count + 1) >> 1, count & 1, (p->tk + 3) & ~3, (p->d + 3) & ~3, scratch, NULL, NULL, NULL, NULL};
+    mcf_block_t b = {(count + 1) >> 1, count & 1, (p->tk + 3) & ~3, (p->d + 3) & ~3, scratch, NULL, NULL, NULL, NULL};
     b.norm = (mcf_norm_t *)(b.scores + pairs * b.tk4);
     b.q = (uint32_t *)(b.norm + 2 * pairs);
     b.k = b.q + pairs * b.d4;
@@ -167,7 +126,7 @@ void mcf_attention(const mcf_attention_t *p, int32_t head0, int32_t heads, const
     const int32_t step = p->block < rows ? p->block : rows;
     for (int32_t h = 0; h < heads; h += p->merge) {
         for (int32_t i = 0; i < rows; i += step) {
-            const block_t b = layout(p, step, rows - i < step ? rows - i : step, scratch);
+            const mcf_block_t b = layout(p, step, rows - i < step ? rows - i : step, scratch);
             const rows_t r = {
                 (const uint8_t *)q + (ptrdiff_t)i * q_stride + h * p->q_head,
                 (const uint8_t *)k + h * p->k_head,

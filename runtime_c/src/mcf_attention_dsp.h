@@ -70,4 +70,46 @@ typedef struct {
 void mcf_weigh8(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args);
 void mcf_weigh16(const uint32_t *p, const uint32_t *v, const mcf_weigh_t *args);
 
+/* Parts of the scratch; pairs of every head, the last one being one row twice when `odd`. */
+typedef struct {
+    int32_t pairs, odd, tk4, d4;
+    uint32_t *scores, *q, *k, *v;
+    mcf_norm_t *norm;
+} mcf_block_t;
+
+/* Channels that do not fill a word, pair by pair by way of the stack. */
+static inline void mcf_weigh_rest(const mcf_block_t *b, mcf_weigh_t *args, const uint32_t *p, int type, uint32_t *panel,
+                                  int32_t bytes) {
+    uint8_t *y = args->y;
+    const int32_t y_stride = args->y_stride, rows = 2 * b->pairs - b->odd;
+    for (int32_t i = 0; i < rows; i += 2, p += b->tk4, args->norm += 2, y += 2 * y_stride) {
+        uint32_t out[4];
+        args->y = out;
+        args->y_stride = 8;
+        args->pairs = 1;
+        (type == MCF_S16 ? mcf_weigh16 : mcf_weigh8)(p, panel, args);
+        __builtin_memcpy(y, out, (size_t)bytes);
+        if (i + 1 < rows) __builtin_memcpy(y + y_stride, out + 2, (size_t)bytes);
+    }
+    args->y_stride = y_stride;
+}
+
+/* Four channels of all pairs of a head. */
+static inline void mcf_weigh_four(const mcf_block_t *b, mcf_weigh_t *args, const uint32_t *p, int type,
+                                  uint32_t *panel) {
+    void (*const run)(const uint32_t *, const uint32_t *, const mcf_weigh_t *) =
+        type == MCF_S16 ? mcf_weigh16 : mcf_weigh8;
+    const int32_t full = b->pairs - b->odd, y_stride = args->y_stride;
+    args->pairs = full;
+    if (full) run(p, panel, args);
+    if (b->odd) { /* both rows of the last pair land on one */
+        args->norm += 2 * full;
+        args->y = (uint8_t *)args->y + (ptrdiff_t)2 * full * y_stride;
+        args->y_stride = 0;
+        args->pairs = 1;
+        run(p + full * b->tk4, panel, args);
+        args->y_stride = y_stride;
+    }
+}
+
 #endif

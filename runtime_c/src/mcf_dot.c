@@ -91,7 +91,7 @@ __asm(SECTION(dot) LABEL(
              "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
              "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
              "ldm r0!, {r1-r8}\n stm r12!, {r1-r8}\n"
-             "ldm r0, {r1-r2}\n stm r12, {r1-r2}\n"
+             "ldm r0, {r1-r3}\n stm r12, {r1-r3}\n"
              "ldr r0, " W "\n"
              "ldr r1, " POST "\n"
              "b 1f\n" LABEL(

@@ -17,12 +17,12 @@
 #define LIMIT(r, low, high)                                                                                            \
     "cmp " r ", " low "\n it lt\n movlt " r ", " low "\n cmp " r ", " high "\n it gt\n movgt " r ", " high "\n"
 
-/* t = hi(sum * mult) + offset */
+/* t = hi(sum * mult) + offset; POST and the offset lie side by side */
 #define SCALE_TWO(a0, a1, b0, b1)                                                                                      \
-    "ldm r1!, {r2, r3, r12, lr}\n"                                                                                     \
-    "smmla " a0 ", " a0 ", r2, r3\n smmla " a1 ", " a1 ", r2, r3\n"                                                    \
-    "smmla " b0 ", " b0 ", r12, lr\n smmla " b1 ", " b1 ", r12, lr\n"
-#define SCALE "ldr r1, " POST "\n" SCALE_TWO("r4", "r8", "r5", "r9") SCALE_TWO("r6", "r10", "r7", "r11")
+    "ldm r1!, {r2, r3}\n"                                                                                              \
+    "smmla " a0 ", " a0 ", r2, r12\n smmla " a1 ", " a1 ", r2, r12\n"                                                  \
+    "smmla " b0 ", " b0 ", r3, r12\n smmla " b1 ", " b1 ", r3, r12\n"
+#define SCALE "ldrd r1, r12, " POST "\n" SCALE_TWO("r4", "r8", "r5", "r9") SCALE_TWO("r6", "r10", "r7", "r11")
 #define DOWN "ldr r12, " SHIFT "\n" EACH(SHIFT_BY, "asr")
 
 /* t += res * rmult; the weight pointer waits in the frame */
@@ -113,13 +113,12 @@ FINISH_AS(mcf_dot_add_sums,
           "ldr r1, " POST "\n sub r1, #16\n ldrd r2, r3, " Y "\n" ADD_TWO("r2", "0", "r4", "r5")
               ADD_TWO("r2", "8", "r6", "r7") ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)
 
-#define SCALED_TWO(a0, a1, b0, b1)                                                                                     \
-    "ldm r1!, {r2, r3, r12, lr}\n"                                                                                     \
-    "smmul " a0 ", " a0 ", r2\n smmul " a1 ", " a1 ", r2\n"                                                            \
-    "smmul " b0 ", " b0 ", r12\n smmul " b1 ", " b1 ", r12\n"
+#define SCALED_BOTH(row0, row1, mult) "smmul " row0 ", " row0 ", " mult "\n smmul " row1 ", " row1 ", " mult "\n"
 #define SCALED                                                                                                         \
-    "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n" SCALED_TWO("r4", "r8", "r5", "r9")                         \
-        SCALED_TWO("r6", "r10", "r7", "r11") "ldr r12, " CLAMP "\n add r1, r12\n ldrd r2, r3, " Y "\n"
+    "ldr r1, " POST "\n ldr r12, " SHIFT "\n add r1, r12\n"                                                            \
+    "ldm r1!, {r2, r3, r12, lr}\n" SCALED_BOTH("r4", "r8", "r2") SCALED_BOTH("r5", "r9", "r3")                         \
+        SCALED_BOTH("r6", "r10", "r12") SCALED_BOTH("r7", "r11", "lr") "ldr r12, " CLAMP                               \
+                                                                       "\n add r1, r12\n ldrd r2, r3, " Y "\n"
 FINISH_AS(mcf_dot_scaled, SCALED STORE_SUMS)
 FINISH_AS(mcf_dot_add_scaled, SCALED ADD_TWO("r2", "0", "r4", "r5") ADD_TWO("r2", "8", "r6", "r7")
                                   ADD_TWO("r3", "0", "r8", "r9") ADD_TWO("r3", "8", "r10", "r11") STORE_SUMS)

@@ -12,7 +12,6 @@
 #define PAIR "[sp, #4]"
 #define PAIR_END "[sp, #8]"
 #define POST "[sp, #12]"
-#define W_END "[sp, #16]"
 #define ENTRY "[sp, #20]"
 #define FINISH "[sp, #24]"
 #define SHIFT "[sp, #28]"
@@ -31,11 +30,13 @@
 #define AFTER_UP "[sp, #92]"
 #define ROW_ENTRY "[sp, #96]"
 #define ROW_STEP "[sp, #100]"
-#define SAVED "[sp, #104]"
-#define FRAME_BYTES "108"
+#define W_END "[sp, #104]"
+#define SAVED "[sp, #108]"
+#define FRAME_BYTES "112"
+_Static_assert(offsetof(mcf_dot_t, offset) == 16 && offsetof(mcf_dot_t, w_end) == 104, "frame of mcf_dot");
 _Static_assert(offsetof(mcf_dot_t, y) == 32 && offsetof(mcf_dot_t, pairs) == 72, "frame of mcf_dot");
 _Static_assert(offsetof(mcf_dot_t, table) == 48 && offsetof(mcf_dot_t, w_skip) == 68, "frame of mcf_dot");
-_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 104, "frame of mcf_dot");
+_Static_assert(offsetof(mcf_dot_t, post_back) == 88 && sizeof(mcf_dot_t) == 108, "frame of mcf_dot");
 
 #define SECTION(name) ".syntax unified\n.thumb\n.section .text.mcf_hot." #name ",\"ax\",%progbits\n.balign 4\n"
 #define LABEL(name) ".global " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"

@@ -29,7 +29,7 @@ static void sums(const call_t *k, int32_t oy, int32_t ox, int32_t group, int32_t
                 const int32_t v = in ? mcf_load(k->x, at, core->x_type) : mcf_load(p->pad, 4 * group + c, core->x_type);
                 acc += (uint32_t)(v * w[(ky * p->kernel_w + kx) * 4 + c]);
             }
-        t[c] = mcf_hi((int32_t)(acc << core->acc_shift), post[4 + 2 * c]);
+        t[c] = mcf_hi((int32_t)(acc << core->acc_shift), post[4 + c]);
     }
 }
 

@@ -13,8 +13,8 @@ static int32_t look_up(const mcf_linear_t *p, int32_t index) {
 void mcf_gemm_finish(const mcf_linear_t *p, const int32_t *t, int32_t n0, int32_t count, const void *res, void *y) {
     const int32_t *post = p->post + n0 / 4 * mcf_post_words(p) + 4 * p->chunks;
     for (int32_t c = 0; c < count; c++) {
-        int32_t v = t[c] + post[2 * c + 1];
-        if (p->res_type != MCF_NONE) v += mcf_load(res, n0 + c, p->res_type) * post[8 + c];
+        int32_t v = t[c] + p->offset;
+        if (p->res_type != MCF_NONE) v += mcf_load(res, n0 + c, p->res_type) * post[4 + c];
         v >>= p->shift;
         v = p->table ? look_up(p, v) : mcf_clamp(v, p->clamp_min, p->clamp_max);
         mcf_store(y, n0 + c, p->y_type, v);
@@ -68,7 +68,7 @@ static int32_t scaled(const mcf_gemm_t *g, int32_t row, int32_t group, int32_t c
     for (int32_t j = 0, k = 0; j < p->chunks; j++) {
         const int32_t n = p->chunk_kp ? p->chunk_kp[j] : g->kn;
         const uint32_t acc = (uint32_t)post[4 * j + c] + dot(g, row, group, c, k, n);
-        t += mcf_hi((int32_t)(acc << p->acc_shift), post[4 * p->chunks + 2 * c]);
+        t += mcf_hi((int32_t)(acc << p->acc_shift), post[4 * p->chunks + c]);
         k += n;
     }
     return t;

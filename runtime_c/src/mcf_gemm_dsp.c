@@ -104,6 +104,7 @@ static void expand(const mcf_gemm_t *g) {
 }
 
 void mcf_gemm_epilogue(const mcf_linear_t *p, mcf_dot_t *d) {
+    d->offset = p->offset;
     d->shift = p->shift;
     d->table = p->table;
     d->acc_shift = p->acc_shift;
@@ -152,7 +153,7 @@ static void output_group(const mcf_gemm_t *g, int32_t pair, int32_t group, int32
         const int32_t kn = p->chunk_kp ? p->chunk_kp[j] : g->kn;
         sums(g, pair, group, k, kn, post + 4 * j, acc);
         for (int32_t i = 0; i < 8; i++) {
-            const int32_t part = mcf_hi((int32_t)((uint32_t)acc[i >> 2][i & 3] << p->acc_shift), mult[(i & 3) * 2]);
+            const int32_t part = mcf_hi((int32_t)((uint32_t)acc[i >> 2][i & 3] << p->acc_shift), mult[i & 3]);
             t[i >> 2][i & 3] = j ? t[i >> 2][i & 3] + part : part;
         }
         k += kn;

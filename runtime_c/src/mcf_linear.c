@@ -66,7 +66,7 @@ void mcf_linear_finish(const mcf_linear_t *p, const void *sums, const void *res,
             const int32_t count = p->n - n0 < 4 ? p->n - n0 : 4;
             int32_t t[4];
             for (int32_t c = 0; c < count; c++)
-                t[c] = mcf_hi((int32_t)((uint32_t)acc[n0 + c] << p->acc_shift), post[2 * c]);
+                t[c] = mcf_hi((int32_t)((uint32_t)acc[n0 + c] << p->acc_shift), post[c]);
             mcf_gemm_finish(p, t, n0, count, res_row, (uint8_t *)y + row * y_stride);
         }
     }

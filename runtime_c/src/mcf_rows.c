@@ -147,6 +147,11 @@ INLINE void fours(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, 
     put(y += y_step, upper(o, p), 4);
 }
 
+INLINE void sixes(uint8_t *y, const uint8_t *x, int32_t x_line, int32_t y_step, uint32_t odds) {
+    fours(y, x, x_line, y_step, odds);
+    pairs(y + 4, x + 4 * x_line, x_line, y_step, odds);
+}
+
 typedef struct {
     int32_t n1, x1, y1, n0, x0, y0, x_line, places, y_step;
 } loops_t;
@@ -195,6 +200,10 @@ void mcf_transpose(const void *x, int32_t first, void *y, int32_t n1, int32_t x1
     const loops_t loops = {n1, x1, y1, n0, x0, y0, x_line, places, y_step};
     const uint8_t *from = (const uint8_t *)x + first;
     const int32_t most = lines & ~3, two = lines & 2, odd_line = lines - 2;
+    if (lines == 6 && y_step == 6) {
+        every(&loops, y, from, 6, 6, 6, sixes);
+        return;
+    }
     if (most) four_lines(&loops, y, from, most);
     if (two) two_lines(&loops, (uint8_t *)y + most, from + most * x_line, 2);
     if (lines & 1) two_lines(&loops, (uint8_t *)y + odd_line, from + odd_line * x_line, 2);

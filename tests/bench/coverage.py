@@ -13,13 +13,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from coverage_follow import EMULATION, RUNS, Row, Stage, followed
 from coverage_list import EXPORTERS, Model, models, versions
-from coverage_table import page, summary
+from coverage_table import page, rows_of, summary
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "coverage.md"
@@ -27,6 +27,7 @@ PAGE = HERE.parents[1] / "docs" / "coverage.md"
 
 def main() -> int:
     args = _arguments()
+    args.commit = _commit()
     listed = models()
     unknown = set(args.only) - {word for m in listed for word in _words(m)}
     if unknown:
@@ -47,11 +48,20 @@ def main() -> int:
     print("\n".join(summary(rows)))
     whole = not (args.only or args.exporter or args.limit)
     if args.page or whole:
-        command = f"python tests/bench/{Path(__file__).name} --python PATH"
-        found = _versions(args.work) or versions()
-        text = page(rows, command, time.strftime("%Y-%m-%d"), found)
-        (args.page or PAGE).write_text(text, encoding="utf-8")
+        _write(args.page or PAGE, rows, _versions(args.work) or versions())
     return 0
+
+
+def _write(to: Path, rows: Sequence[Row], found: Mapping[str, str]) -> None:
+    """Rows that were not measured now stay as they are in the file, with their commit."""
+    stay = rows_of(to.read_text(encoding="utf-8")) if to.exists() else []
+    known = {(row.name, row.exporter): row for row in (*stay, *rows)}
+    listed = [(m.name, exporter) for exporter in EXPORTERS for m in models()]
+    command = f"python tests/bench/{Path(__file__).name} --python PATH --unicorn"
+    text = page(
+        [known[key] for key in listed if key in known], command, time.strftime("%Y-%m-%d"), found
+    )
+    to.write_text(text, encoding="utf-8")
 
 
 def _words(model: Model) -> tuple[str, ...]:
@@ -121,7 +131,7 @@ def _files(model: Model, folder: Path) -> tuple[bool, bool]:
 def _row(model: Model, exporter: str, folder: Path, args: argparse.Namespace) -> Row | None:
     """That of --work, unless --again or it lacks what is wanted; None: not exported yet."""
     path, file = folder / f"{model.name}.json", folder / f"{model.name}.onnx"
-    start = Row(model.source, model.family, model.name, exporter)
+    start = Row(model.source, model.family, model.name, exporter, commit=args.commit)
     if not file.exists():
         text = file.with_suffix(".txt")
         if not text.exists():
@@ -151,6 +161,14 @@ def _line(row: Row) -> str:
         f"{row.exporter:11} {row.family:14} {row.name:24} {row.result:9} {bits:8} {numbers:10} "
         f"{(row.sram or 0) // 1024:5} KB {row.seconds:5.1f} s {words}"
     )
+
+
+def _commit() -> str:
+    argv = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def _versions(work: Path) -> dict[str, str] | None:

@@ -59,6 +59,7 @@ class Row:
     db: float | None = None
     ort_db: float | None = None
     seconds: float = 0.0
+    commit: str = ""  # of mcuformer, as git calls it
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -106,7 +107,7 @@ def _follow(
         try:
             figures = planned(model, work)
         except BaseException as error:  # noqa: BLE001, its row says what it was
-            _failed(row, error).write(path)
+            _failed(row, error, _runs_elsewhere(model, others)).write(path)
             return
         report = build_report(figures)
         row = replace(
@@ -134,14 +135,23 @@ def planned(model: Path, work: Path, activations: Literal["8", "auto", "16"] = "
     return figures
 
 
-def _failed(row: Row, error: BaseException) -> Row:
-    """A bug has where it was raised, too."""
+def _runs_elsewhere(model: Path, x: NDArray) -> bool:
+    try:
+        sqnr.of_file(model, x[:1])
+    except Exception:  # noqa: BLE001, onnxruntime fails with anything
+        return False
+    return True
+
+
+def _failed(row: Row, error: BaseException, elsewhere: bool) -> Row:
+    """A bug has where it was raised, too. `elsewhere`: whether onnxruntime runs the file."""
     failure = classify(error)
     message = failure.message
     if not isinstance(error, McuformerError):
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno} {last.name}"
         message = f"{type(error).__name__}: {error} ({where})"
+    message = message if elsewhere else f"(onnxruntime does not run it either) {message}"
     return replace(row, result=f"exit {failure.exit_code}", message=message)
 
 
@@ -168,17 +178,13 @@ def _bits_in_unicorn(row: Row, f: Figures, model: Path, work: Path, root: Path, 
     return replace(row, unicorn=_compared(f, x[1], run))
 
 
-def _our_db(row: Row, f: Figures, model: Path, work: Path, root: Path, x: Samples) -> Row:
-    return replace(row, db=sqnr.centred_db(sqnr.of_file(model, x[1]), sqnr.ours(f.graph, x[1])))
-
-
-def _ort_db(row: Row, f: Figures, model: Path, work: Path, root: Path, x: Samples) -> Row:
-    """None where onnxruntime does not quantise or run the file."""
-    try:
-        got = sqnr.of_file(sqnr.quantised(model, x[0], work / "qdq.onnx"), x[1])
-    except Exception:  # noqa: BLE001, onnxruntime fails with anything
+def _sqnr(row: Row, f: Figures, model: Path, work: Path, root: Path, x: Samples) -> Row:
+    """Beside onnxruntime's, whose numbers are kept beside the model: they are the same for every commit."""
+    known = sqnr.reference(model, *x, model.with_suffix(".npz"))
+    row = replace(row, db=sqnr.centred_db(known.exact, sqnr.ours(f.graph, x[1])))
+    if known.quantised is None:
         return row
-    return replace(row, ort_db=sqnr.centred_db(sqnr.of_file(model, x[1]), got))
+    return replace(row, ort_db=sqnr.centred_db(known.exact, known.quantised))
 
 
 def _package(f: Figures, work: Path) -> Path:
@@ -207,7 +213,7 @@ def _compared(f: Figures, x: NDArray, run) -> str:  # type: ignore[no-untyped-de
 
 
 Stage = Callable[[Row, Figures, Path, Path, Path, Samples], Row]
-RUNS: tuple[Stage, ...] = (_bits_on_host, _our_db, _ort_db)
+RUNS: tuple[Stage, ...] = (_bits_on_host, _sqnr)
 EMULATION: Stage = _bits_in_unicorn
 
 

@@ -145,7 +145,11 @@ def _moved() -> Iterator[Row]:
         "resize by nearest, 8x8 to 16x16, C=32", "resize, nearest",
         test_walks.counted(copies, row, BUILD) / (len(copies) * row), "alone",
     )  # fmt: skip
-    for name in ("96 channels in two groups", "128 channels in four groups"):
+    for name in (
+        "96 channels in two groups",
+        "128 channels in four groups",
+        "240 channels in six groups",
+    ):
         turned, _ = test_walks.TURNED[name]
         count = test_walks.counted(turned, 1, BUILD)
         yield Row(f"shuffle of {name}", "shuffle", count / len(turned), "alone")

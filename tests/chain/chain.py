@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer import quant
 from mcuformer.codegen.package import write_package
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.interp_float import eval_steps
+from mcuformer.ir.text import parse_graph
 from mcuformer.memory.check import check
 from mcuformer.memory.model import Arena
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
+from mcuformer.operators.verify import verify
 from mcuformer.plan.fit import Schedule, build
+from mcuformer.quant.policy import Mode
 from mcuformer.targets import host_runner, qemu_runner, unicorn_runner
 from mcuformer.targets.board import Board
 from mcuformer.targets.board_file import load_board
@@ -70,6 +74,25 @@ def follow(
         if result.sram_high_water_bytes is not None:
             total = made.plan.arena_bytes + target.stack_bytes + 4096
             assert result.sram_high_water_bytes <= total
+
+
+def follow_quantised(text: str, mode: Mode, work: Path, everywhere: bool) -> None:
+    """A float graph of one input, quantised on 40 seeded samples of which one judges it, through the chain as the
+    smallest and as the fastest schedule: on the host, and the smallest one in Unicorn and QEMU where `everywhere`."""
+    graph = verify(parse_graph(text).pruned())
+    shape, onnx_shape = graph.type("x").shape, graph.meta["input_shapes"][0]
+    samples = np.random.default_rng(1).normal(size=(40, *onnx_shape[1:])).astype(np.float32)
+    stats = quant.calibrate(graph, samples)
+    lowered = quant.lower(graph, stats, mode)
+    assert stats.samples is not None
+    assert signal_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (
+        35 if mode == "16" else 25
+    )
+    emulators = ("host", "unicorn", "qemu") if everywhere else ("host",)
+    for optimize in ("ram", "speed"):
+        (work / optimize).mkdir()
+        follow(scheduled(lowered, "resident", optimize), work / optimize, emulators)
+        emulators = ("host",)
 
 
 def run(name: str, package: Path, objects: Path, board, image: bytes) -> RunResult:  # type: ignore[no-untyped-def]

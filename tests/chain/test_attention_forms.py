@@ -16,7 +16,8 @@ CHOSEN = (
     "softmax over heads", "a temperature and a bias", "talking heads, MatMul", "talking heads, Conv",
     "a gate between two attentions", "a computed bias", "linear attention", "channel attention",
     "constant keys and values", "a mask of mixed scores", "a row that sees no key, which is 0",
-    "probabilities under a mask",
+    "probabilities under a mask", "rows that begin far from 0, one that hides less",
+    "a row that sees no key, which all weighs alike",
 )  # fmt: skip
 EVERYWHERE = ("host", "unicorn", "qemu")
 

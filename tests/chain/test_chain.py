@@ -86,7 +86,7 @@ WIDTHS = st.builds(
 )
 
 
-@settings(max_examples=12, **QUIET)
+@settings(max_examples=6, **QUIET)
 @given(configs(), MODES, GOALS, WIDTHS)
 def test_host_equals_the_interpreter(
     config: VitConfig, mode: str, goal: str, width: Widths

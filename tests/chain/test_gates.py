@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import follow, scheduled, signal_db
+from chain import follow, follow_quantised, scheduled, signal_db
+from util_long import few
 
 from mcuformer import quant
 from mcuformer.ir.text import parse_graph
 from mcuformer.operators.verify import verify
+from mcuformer.quant.policy import Mode
 
 EVERYWHERE = ("host", "unicorn", "qemu")
 TOKENS = """
@@ -151,22 +154,34 @@ IN_FULL = {
 }
 
 
-@pytest.mark.parametrize("mode", ["8", "mixed", "16"])
+@pytest.mark.parametrize("mode", few(["8", "mixed", "16"], "8"))
 @pytest.mark.parametrize("name", [*GATES, *IMAGES])
-def test_gates(tmp_path: Path, name: str, mode: str) -> None:
+def test_gates(tmp_path: Path, name: str, mode: Mode) -> None:
     text = TOKENS + GATES[name] if name in GATES else IMAGE + IMAGES[name]
-    graph = verify(parse_graph(f"{text}\noutput e").pruned())
-    shape, onnx_shape = graph.type("x").shape, graph.meta["input_shapes"][0]
-    samples = np.random.default_rng(1).normal(size=(40, *onnx_shape[1:])).astype(np.float32)
-    stats = quant.calibrate(graph, samples)
-    lowered = quant.lower(graph, stats, mode)  # type: ignore[arg-type]
-    assert stats.samples is not None
-    assert signal_db(graph, lowered, stats.samples[0].reshape(-1, *shape)) > (
-        35 if mode == "16" else 25
-    )
-    emulators = EVERYWHERE if mode == "8" and name in IN_FULL else EVERYWHERE[:1]
-    for optimize in ("ram", "speed"):
-        work = tmp_path / optimize
-        work.mkdir()
-        follow(scheduled(lowered, "resident", optimize), work, emulators)
-        emulators = EVERYWHERE[:1]
+    follow_quantised(f"{text}\noutput e", mode, tmp_path, mode == "8" and name in IN_FULL)
+
+
+@pytest.mark.parametrize("order", ["p, row", "row, p"])
+def test_channels_of_a_relu_keep_their_scales_through_a_gate(tmp_path: Path, order: str) -> None:
+    """Squeeze-and-excite behind a depthwise layer: channels whose ranges lie a hundred times apart."""
+    spread = np.geomspace(0.1, 10, 12).astype(np.float32)
+    relu = "p = unary(a) {'fn': 'relu'} : float32[20x12]"
+    tokens = TOKENS.replace("m = mean(a)", f"{relu}\nm = mean(p)")
+    text = f"""{tokens}
+g = mul({order}) {{}} : float32[20x12]
+e = linear(g, v) {{}} : float32[20x12]
+output e"""
+    graph = verify(parse_graph(text).pruned())
+    factors = {"w": spread, "few": 1 / spread[:, None], "v": 1 / spread[:, None]}
+    values = dict(graph.values)
+    for name, factor in factors.items():
+        data = values[name].data
+        assert data is not None
+        values[name] = replace(values[name], data=(data * factor).astype(np.float32))
+    graph = graph.replace(values=values)
+    samples = np.random.default_rng(0).normal(size=(32, 20, 12)).astype(np.float32)
+    lowered = quant.lower(graph, quant.calibrate(graph, samples))
+    grid = lowered.type("p").qparams
+    assert grid is not None and grid.scale.shape == (12,) and (grid.zero_point == -128).all()
+    assert signal_db(graph, lowered, samples) > 33
+    follow(scheduled(lowered, "resident", "balanced"), tmp_path, EVERYWHERE[:2])

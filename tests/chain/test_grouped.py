@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import follow, scheduled, signal_db
+from util_long import few
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
@@ -83,7 +84,7 @@ def lowered_of(
 
 
 @pytest.mark.parametrize(("activations", "bits"), [("8", 8), ("16", 8), ("8", 4)])
-@pytest.mark.parametrize("mode", ["bands", "resident", "flash"])
+@pytest.mark.parametrize("mode", few(["bands", "resident", "flash"], "bands"))
 @pytest.mark.parametrize("name", MODELS)
 def test_grouped_convolutions(
     name: str, mode: str, activations: quant.policy.Mode, bits: int, tmp_path: Path

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chain import follow, scheduled
+from util_long import few
+from util_ways import measured, modulating, run_so
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.text import parse_graph
 from mcuformer.memory.check import check
-from mcuformer.memory.lifetimes import stretches
-from mcuformer.memory.model import Arena
-from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.line_outputs import by_lines
 from mcuformer.plan import options
-from mcuformer.plan.assemble import assemble
-from mcuformer.plan.bind import Binding
-from mcuformer.plan.fit import Schedule, curve
+from mcuformer.plan.fit import curve
 from mcuformer.price.book import CostBook
-from mcuformer.price.measure import steps_instructions
 from mcuformer.schedule.regions import Choice
 from mcuformer.schedule.ways.channel_tiles import Channels, channel_choices
 from mcuformer.schedule.ways.modulate import single_rows
@@ -78,6 +73,7 @@ FORMS = {  # lines, across, channels, levels, first kernel
     "an image below its kernels": (3, 4, 8, 3, 3),
     "channels in no fours": (6, 5, 10, 2, 3),
 }
+SHORT = ("channels in no fours",)
 
 
 def model(lines: int, across: int, c: int, levels: int, kernel: int) -> str:
@@ -105,19 +101,6 @@ def lowered(form: str, output: str = "o", sums: bool = True) -> Graph:
     return quant.lower(graph, quant.calibrate(graph, samples))
 
 
-def run_so(graph: Graph, chosen: Choice) -> Schedule:
-    """The smallest schedule, but its modulation runs so."""
-    trade = curve(graph, "resident", CostBook())
-    point = trade.points[-1]
-    choices = [
-        chosen if region.modulates else choice
-        for region, choice in zip(trade.exact.regions, point.choices, strict=True)
-    ]
-    program = assemble(trade.skeleton(())[1], choices, trade.book)[0]
-    placed = plan(program, [Arena("sram", 0x20000000, 300_000)])
-    return Schedule(graph, program, placed, point, trade.points)
-
-
 def trials(graph: Graph) -> list[Choice]:
     trade = curve(graph, "resident", CostBook())
     (region,) = (r for r in trade.exact.regions if r.modulates)
@@ -126,13 +109,11 @@ def trials(graph: Graph) -> list[Choice]:
     return [s.choice(i) for s in sheets for i in (0, len(s.peak) - 1)]
 
 
-@pytest.mark.parametrize(
-    "form", [pytest.param(f, marks=pytest.mark.long) if f == "three levels" else f for f in FORMS]
-)
+@pytest.mark.parametrize("form", few(FORMS, *SHORT))
 def test_every_byte_is_the_interpreters(tmp_path: Path, form: str) -> None:
     """The smallest and the largest choice of every way."""
     for i, choice in enumerate(trials(lowered(form))):
-        made = run_so(lowered(form), choice)
+        made = run_so(lowered(form), modulating(choice))
         check(made.program, made.plan)
         simulate(made.program, made.plan)
         (tmp_path / str(i)).mkdir()
@@ -147,17 +128,18 @@ def test_rows_that_need_a_mean_alone(tmp_path: Path) -> None:
     (region,) = (r for r in skeleton.regions if r.modulates)
     assert sweep_choices(skeleton.fresh(), region) == []
     for i, choice in enumerate(trials(graph)):
-        made = run_so(graph, choice)
+        made = run_so(graph, modulating(choice))
         check(made.program, made.plan)
         (tmp_path / str(i)).mkdir()
         follow(made, tmp_path / str(i), ("host",))
 
 
+@pytest.mark.long
 def test_rows_that_leave_by_lines(tmp_path: Path) -> None:
     """The modulation's target is a window, no buffer of its own."""
     graph = by_lines(lowered("one level", "r"))
     for i, choice in enumerate(trials(graph)):
-        made = run_so(graph, choice)
+        made = run_so(graph, modulating(choice))
         check(made.program, made.plan)
         (tmp_path / str(i)).mkdir()
         follow(made, tmp_path / str(i), ("host",))
@@ -174,7 +156,7 @@ def test_a_norm_of_an_attention_alone(tmp_path: Path) -> None:
     follow(found, tmp_path, ("host",))
 
 
-@pytest.mark.parametrize("form", ["two levels", "three levels"])
+@pytest.mark.parametrize("form", few(["two levels", "three levels"], "two levels"))
 def test_what_is_measured_is_what_is_bound(form: str) -> None:
     """Peak by the planner's own lifetimes, instructions call by call; a modulator that has only some of
     its columns is measured whole."""
@@ -185,15 +167,9 @@ def test_what_is_measured_is_what_is_bound(form: str) -> None:
     for sheet in made:
         for i in range(0, len(sheet.peak), 7):
             choice = sheet.choice(i)
-            em, steps, outside = options._emit(skeleton, region, choice)
-            calls = Binding(em, book).region(steps, choice.budget)
-            assert steps_instructions(calls) == sheet.cost[i]
-            change = [0] * 999
-            for name, stairs in stretches(calls).items():
-                for live in stairs if name not in outside else ():
-                    change[live.first] += -(-(live.hi - live.lo) // 8) * 8
-                    change[live.last + 1] -= -(-(live.hi - live.lo) // 8) * 8
-            over = sheet.peak[i] - max(accumulate(change))
+            peak, instructions = measured(skeleton, region, choice, book)
+            assert instructions == sheet.cost[i]
+            over = sheet.peak[i] - peak
             assert 0 <= over <= (8 if choice.channels else 0), choice
 
 

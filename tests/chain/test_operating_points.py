@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from util_called import switch
 from util_slimmable import Slimmable, slimmable_data, slimmable_files
 
 from mcuformer.cli import invoke
 from mcuformer.codegen.package import write_package
+from mcuformer.compile import emitted
 from mcuformer.compile.emitted import written
 from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.points import plan_points
+from mcuformer.compile.stages import compile_model
 from mcuformer.memory.check import check
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
@@ -21,6 +25,7 @@ from mcuformer.package.compiled import numbered, open_package, variant_of
 from mcuformer.package.execution import Executor
 from mcuformer.targets import host_runner
 
+MOST_SWITCH = 1000  # instructions
 LABELS = ("0.25", "0.5", "0.75", "1")
 CASES = (
     (Slimmable(), "balanced", "8"),
@@ -98,9 +103,27 @@ def test_compile_run_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (
         invoke(["validate", str(package), "--data", str(data), "--emulator", "host", "--json"]) == 0
     )
+    *switches, (refused, _) = switch(package, len(LABELS))
+    assert refused != 0
+    assert all(status == 0 and count < MOST_SWITCH for status, count in switches)
     widths = json.loads(capsys.readouterr().out)["widths"]
     assert [w["width"] for w in widths] == list(LABELS)
     assert all(w["bit_exact"]["equal"] for w in widths)
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="no qemu-system-arm")
+def test_lines_of_pixels_in_qemu(tmp_path: Path) -> None:
+    """Each width pulls its own lines; the same binary in QEMU and in Unicorn."""
+    asked = options(tmp_path, Slimmable(), input_mode="bands", accept_sqnr=0.0)
+    compile_model(asked, tmp_path / "package", lambda *_: None)
+    opened = open_package(tmp_path / "package")
+    x = np.random.default_rng(3).integers(0, 256, (8, 8, 1)).astype(np.uint8)
+    for label in LABELS:
+        own = variant_of(opened, label)
+        wanted = run_int(own.graph, (x[None],))[own.graph.outputs[0]].tobytes()
+        for emulator in ("qemu", "unicorn"):
+            with Executor(own, emulator) as executor:
+                assert executor.run([x.tobytes()]).inferences[0].output == wanted
 
 
 @pytest.mark.parametrize(
@@ -121,6 +144,30 @@ def test_bad_points(
     assert message in capsys.readouterr().err
 
 
+def test_a_file_is_not_two_widths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = slimmable_files(tmp_path, Slimmable(), (0.5, 1))
+    again = tmp_path / "again.onnx"
+    again.write_bytes(files[1].read_bytes())
+    data = slimmable_data(tmp_path / "data.npz")
+    args = ["compile", *map(str, (files[0], again, files[1])), "--operating-points", "0.5,0.75,1", "--board",
+            "host", "--calibration", str(data), "-o", str(tmp_path / "out")]  # fmt: skip
+    assert invoke(args) == 2
+    assert "again and width-1 are the same slices" in capsys.readouterr().err
+
+
+def test_what_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = options(tmp_path, Slimmable(), emit_only=True, check=False)
+    monkeypatch.setattr(emitted, "save_graph", broken)
+    place = tmp_path / "place"
+    place.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        compile_model(asked, place / "package", lambda *_: None)
+    assert not [*place.iterdir()]
+
+
 def test_other_networks_are_no_slices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "other").mkdir()
     ours = slimmable_files(tmp_path, Slimmable(), (0.5, 1))
@@ -131,3 +178,19 @@ def test_other_networks_are_no_slices(tmp_path: Path, capsys: pytest.CaptureFixt
     assert invoke(args) == 2
     assert "is no slice" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_of_one_matrix_give_up_bits_together(tmp_path: Path) -> None:
+    """And as few as the numbers of all widths leave room for."""
+    found = []
+    for flash in (100_000, 81_000):
+        asked = options(tmp_path, Slimmable(width=48, heads=3), weight_bits="auto", flash=flash)
+        graphs = [p.graph for p in plan_points(asked, lambda *_: None).points]
+        bits = [
+            {op.name: op.attrs.get("weight_bits", 8) for op in g.ops if "x_zp" in op.attrs}
+            for g in graphs
+        ]
+        assert all(list(b.values()) == list(bits[0].values()) for b in bits)
+        assert all(len({b[name] for name in "qkv"}) == 1 for b in bits)
+        found.append(list(bits[0].values()).count(4))
+    assert found[0] == 0 < found[1] < len(bits[0]) - 1

@@ -29,7 +29,7 @@ def test_everywhere_the_same_bits(tmp_path: Path, linear: bool) -> None:
     follow(scheduled(graph, "bands", "ram"), tmp_path, ("host", "unicorn", "qemu"))
 
 
-@settings(max_examples=8, **QUIET)
+@settings(max_examples=4, **QUIET)
 @given(drawn_branches(), MODES, GOALS, WIDTHS)
 def test_host_equals_the_interpreter(drawn: Branches, mode: str, goal: str, width: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,15 @@ from chain import follow, scheduled
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from util_patches import Stage, lowered, run_as
+from util_ways import measured
 
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.lifetimes import stretches
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan import options
-from mcuformer.plan.bind import Binding
 from mcuformer.plan.fit import Schedule
 from mcuformer.price.book import CostBook
-from mcuformer.price.measure import steps_instructions
-from mcuformer.schedule.build import Skeleton, skeleton
+from mcuformer.schedule.build import skeleton
 from mcuformer.schedule.patch_views import patch_views
 from mcuformer.schedule.regions import Choice, recomputed
 from mcuformer.schedule.ways.patch_rows import patch_row_choices, reads_patches
@@ -72,7 +69,7 @@ BUDGETS = st.sampled_from((0, 600, 65536))
 WIDTHS = st.sampled_from(("8", "8", "mixed", "16"))
 
 
-@settings(max_examples=10, **QUIET)
+@settings(max_examples=5, **QUIET)
 @given(stages(), PICKS, BUDGETS, WIDTHS)
 def test_host_equals_the_interpreter(stage: Stage, pick: int, budget: int, width: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -158,16 +155,5 @@ def test_what_is_measured_is_what_is_bound() -> None:
                 for i in range(0, len(sheet.peak), 7):
                     choice = sheet.choice(i)
                     if choice.schedule == "patches":
-                        found = bound(fr, region, choice, book)
+                        found = measured(fr, region, choice, book)
                         assert found == (sheet.peak[i], sheet.cost[i]), (region.name, choice)
-
-
-def bound(fr: Skeleton, region, choice: Choice, book: CostBook) -> tuple[int, int]:  # type: ignore[no-untyped-def]
-    em, steps, outside = options._emit(fr, region, choice)
-    calls = Binding(em, book).region(steps, choice.budget)
-    change = [0] * 999
-    for name, stairs in stretches(calls).items():
-        for live in stairs if name not in outside else ():
-            change[live.first] += -(-(live.hi - live.lo) // 8) * 8
-            change[live.last + 1] -= -(-(live.hi - live.lo) // 8) * 8
-    return max(accumulate(change)), steps_instructions(calls)

@@ -66,6 +66,7 @@ def agreement(work: Path, file: Path, board: str, images: tuple[NDArray, NDArray
     return float((ours.argmax(-1) == expected.argmax(-1)).mean())
 
 
+@pytest.mark.long
 def test_direction_classifier(tmp_path: Path) -> None:
     """Opset 11, weights in Constant nodes, "-1" and "?" as axes; it fits the STM32F746."""
     images = turned(lines(1, 24, 48, 192)), turned(lines(SEED, LINES, 48, 192))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import follow, scheduled, signal_db
+from util_long import few
 
 from mcuformer import quant
 from mcuformer.ir.text import parse_graph
@@ -32,7 +33,7 @@ output OUT
 """
 
 
-@pytest.mark.parametrize("activations", ["8", "mixed", "16"])
+@pytest.mark.parametrize("activations", few(["8", "mixed", "16"], "8"))
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("out", ["e", "f"])
 def test_values_and_bits(tmp_path: Path, activations: str, groups: int, out: str) -> None:
@@ -78,7 +79,7 @@ output y
 """
 
 
-@pytest.mark.parametrize("activations", ["8", "mixed", "16"])
+@pytest.mark.parametrize("activations", few(["8", "mixed", "16"], "8"))
 @pytest.mark.parametrize("text", [COSINE, UNIT], ids=["attention", "output"])
 def test_unit_vectors(tmp_path: Path, activations: str, text: str) -> None:
     """Cosine attention with a temperature per head, and a unit vector that leaves the model."""

@@ -37,7 +37,7 @@ def placed(stem: Stem, width: str, mode: str, lines: int, budget: int) -> Schedu
 WIDTHS = st.sampled_from(("8", "8", "mixed", "16"))
 
 
-@settings(max_examples=8, **QUIET)
+@settings(max_examples=4, **QUIET)
 @given(stems(), MODES, LINES, BUDGETS, WIDTHS)
 def test_host_equals_the_interpreter(
     stem: Stem, mode: str, lines: int, budget: int, width: str

@@ -56,7 +56,7 @@ def test_the_choosers_schedules(tmp_path: Path, goal: str) -> None:
     follow(scheduled(graph, "bands", goal), tmp_path, ("host", "unicorn"))
 
 
-@settings(max_examples=8, **QUIET)
+@settings(max_examples=4, **QUIET)
 @given(drawn_blocks(), MODES, LINES, BUDGETS, WIDTHS)
 def test_host_equals_the_interpreter(
     blocks: Blocks, mode: str, lines: int, budget: int, width: str

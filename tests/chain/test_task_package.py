@@ -2,27 +2,33 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
+from util_called import switch
 from util_tasks import CLASSES, write_tasks
 
 from mcuformer.cli.model_options import tasks_of
 from mcuformer.codegen.variants import STATE_BYTES
-from mcuformer.compile import further
+from mcuformer.compile import emitted, further
 from mcuformer.compile.further import plan_further
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
 from mcuformer.compile.tasks import measured_tasks, plan_tasks
+from mcuformer.compile.variant_bits import task_bits
 from mcuformer.errors import UsageError, ValidationError
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package, variant_of
 from mcuformer.package.execution import Executor
 from mcuformer.quant.further_task import lower_further
 from mcuformer.quant.tasks import GRIDS, AdaptedTask, lower_tasks
+
+LONG = pytest.mark.long
 
 
 def quiet(*_):
@@ -43,11 +49,17 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("mode", ["runtime", "fold"])
-def test_each_task_is_its_integer_graph(folder, tmp_path, mode):
-    result = compile_model(options(folder, "t0,t1,t2", mode), tmp_path / "out", quiet)
+@pytest.mark.parametrize(
+    ("mode", "bits"), [("runtime", "8"), ("fold", "8"), pytest.param("runtime", "4", marks=LONG)]
+)
+def test_each_task_is_its_integer_graph(folder, tmp_path, mode, bits):
+    asked = options(folder, "t0,t1,t2", mode, weight_bits=bits)
+    result = compile_model(asked, tmp_path / "out", quiet)
     assert "<h2>Tasks</h2>" in result.page() and "<td>t2</td>" in result.page()
     package = open_package(tmp_path / "out")
+    of_layers = {layer["name"]: layer["weight_bits"] for layer in package.report["layers"]}
+    assert {of_layers["blocks.0.attn.q"], of_layers["blocks.1.fc2"]} == {int(bits)}
+    assert of_layers["head"] == 8
     least = max(row["arena_bytes"] for row in package.report["variants"]) + STATE_BYTES
     assert package.report["memory"]["arena_bytes"] >= least
     text = (tmp_path / "out/model.h").read_text()
@@ -58,12 +70,20 @@ def test_each_task_is_its_integer_graph(folder, tmp_path, mode):
         )
     )
     assert runs == 2 or mode == "fold"
+    switches = switch(tmp_path / "out", len(CLASSES))
+    assert [status == 0 for status, _ in switches] == [True, True, True, False]
+    assert max(count for _, count in switches) < 1000
     for i, classes in enumerate(CLASSES):
         own = variant_of(package, f"t{i}")
         assert re.search(rf"_TASK_{i}_OUTPUT_0_COUNT {classes}\n", text)
         x = np.load(folder / f"t{i}/calibration.npz")["x"][:4].transpose(0, 2, 3, 1)
         wanted = run_int(own.graph, [x])[own.graph.outputs[0]].reshape(4, -1)
-        for emulator in ("host", "unicorn"):
+        qemu = (
+            ("qemu",)
+            if (mode, bits) == ("runtime", "8") and shutil.which("qemu-system-arm")
+            else ()
+        )
+        for emulator in ("host", "unicorn", *qemu):
             with Executor(own, emulator) as executor:
                 found = executor.run([np.ascontiguousarray(one).tobytes() for one in x])
             bytes_of = [i.output for i in found.inferences]
@@ -88,6 +108,11 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
     asked = CompileOptions(
         model=new[0].model, board="stm32f746", points=new, adapter_mode="runtime", **more
     )
+    kept = {p: p.read_bytes() for p in two.rglob("*") if p.is_file()}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(emitted, "save_graph", lambda *_: 1 // 0)  # half is written
+        compile_model(asked, three, quiet)
+    assert not three.exists() and all(p.read_bytes() == b for p, b in kept.items())
     compile_model(asked, three, quiet)
     before, after = ((p / "weights.c").read_text() for p in (two, three))
     arrays = re.findall(r"\w+\[\d+\][^;]*;", before)
@@ -106,6 +131,8 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
             **(more | {"onto": three}),
         )  # fmt: skip
         plan_further(again, quiet)
+    with pytest.raises(UsageError, match="keeps the network's weights as they are"):
+        plan_further(replace(asked, weight_bits="4"), quiet)
     labels = np.load(folder / "t2/calibration.npz")
     np.savez(folder / "t2/validation.npz", x=labels["x"], y=np.full(len(labels["x"]), 99))
     plan_further(asked, quiet)  # nothing is right, and nothing is lost
@@ -129,5 +156,20 @@ def test_what_does_not_go_together_is_refused(folder):
     bare = kept.replace(meta={k: v for k, v in kept.meta.items() if k != GRIDS})
     with pytest.raises(UsageError, match="keeps no grids"):
         lower_further(tasks[1], tasks[0], bare, found[0].formats)
-    with pytest.raises(UsageError, match="8-bit weights"):
+    with pytest.raises(UsageError, match="auto measures one network"):
         plan_tasks(options(folder, "t0,t1", "runtime", activations="auto"), quiet)
+    with pytest.raises(UsageError, match="folded ones share nothing"):
+        plan_tasks(options(folder, "t0,t1", "fold", weight_bits="auto"), quiet)
+
+
+def test_as_few_layers_give_up_bits_as_the_flash_of_all_tasks_asks(folder):
+    points, found = tasks_of(folder, (), "t0,t1,t2", "runtime"), []
+    ready = measured_tasks(options(folder, "t0,t1,t2", "runtime"), points, quiet)
+    layers = {op.name for op in ready[0].graph.ops if op.kind in ("conv2d", "linear")}
+    shared = {name for name in layers if "adapter" not in name and name != "head"}
+    for flash in (None, 72_000, 66_500, 62_000):
+        asked = options(folder, "t0,t1,t2", "runtime", weight_bits="auto", flash=flash)
+        three, one = (set(task_bits(asked, some, "8").bits) for some in (ready, ready[:1]))
+        assert len(one) <= len(three) and three <= shared
+        found.append(len(three))
+    assert found[:2] == [0, 0] and 0 < found[2] < found[3] == len(shared)

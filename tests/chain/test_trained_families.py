@@ -51,6 +51,7 @@ def in_unicorn(package: CompiledPackage, pixels: NDArray[np.uint8]) -> list[list
     return [[y for _, y in output_values(package, i.output)] for i in result.inferences]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(p.stem for p in EXAMPLES.glob("fashion_*.onnx")))
 def test_fashion(tmp_path: Path, name: str) -> None:
     package = compiled(tmp_path, name, EXAMPLES / "fashion_calibration.npz")
@@ -60,6 +61,7 @@ def test_fashion(tmp_path: Path, name: str) -> None:
     assert right >= 17
 
 
+@pytest.mark.long
 def test_digits(tmp_path: Path) -> None:
     """A mask by lines and key points, on photographs unlike those of the training: as right as the float
     model, which is less so here than on its own test images (docs/families.md)."""

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from pathlib import Path
 
 import pytest
 from chain import follow, scheduled
-from test_window_tiles import windows_run
+from util_ways import attending, measured, run_so
 from util_windows import samples, swin
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.lifetimes import stretches
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan import options
-from mcuformer.plan.bind import Binding
 from mcuformer.plan.fit import curve
 from mcuformer.price.book import CostBook
-from mcuformer.price.measure import steps_instructions
 from mcuformer.schedule.build import way_of
 from mcuformer.schedule.regions import Choice
 from mcuformer.schedule.ways.window_map import by_window_map
@@ -44,7 +40,7 @@ def test_padded_windows_through_the_chain(tmp_path: Path, bias: str, norm: bool)
 
 @pytest.mark.parametrize("tile", [2, 4, 6])
 def test_every_tile(tmp_path: Path, tile: int) -> None:
-    made = windows_run(padded(shifts=(0,)), Choice("window map", tile, tile, 2048))
+    made = run_so(padded(shifts=(0,)), attending(Choice("window map", tile, tile, 2048)))
     check(made.program, made.plan)
     simulate(made.program, made.plan)
     follow(made, tmp_path, ("host",))
@@ -59,15 +55,7 @@ def test_what_is_measured_is_what_is_bound() -> None:
     ways = {way_of(skeleton.emitter, region, choice) for _, _, choice in found}
     assert ways == {by_window_map}
     for peak, cost, choice in found:
-        em, steps, outside = options._emit(skeleton, region, choice)
-        calls = Binding(em, book).region(steps, choice.budget)
-        assert steps_instructions(calls) == cost
-        change = [0] * 999
-        for name, stairs in stretches(calls).items():
-            for live in stairs if name not in outside else ():
-                change[live.first] += -(-(live.hi - live.lo) // 8) * 8
-                change[live.last + 1] -= -(-(live.hi - live.lo) // 8) * 8
-        assert max(accumulate(change)) == peak
+        assert measured(skeleton, region, choice, book) == (peak, cost)
 
 
 def test_no_second_copy_of_the_stream() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,15 @@ from chain import follow
 from hypothesis import given
 from hypothesis import strategies as st
 from test_windows import windowed_model
+from util_ways import attending, measured, run_so
 
 from mcuformer import quant
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.lifetimes import stretches
-from mcuformer.memory.model import Arena
-from mcuformer.memory.placement import plan
 from mcuformer.memory.simulate import simulate
 from mcuformer.plan import options
-from mcuformer.plan.assemble import assemble
-from mcuformer.plan.bind import Binding
-from mcuformer.plan.fit import Schedule, curve
+from mcuformer.plan.fit import curve
 from mcuformer.price.book import CostBook
-from mcuformer.price.measure import steps_instructions
 from mcuformer.schedule.regions import Choice
 from mcuformer.schedule.ways.window_tiles import pieces
 
@@ -43,24 +37,11 @@ def lowered(bias: int) -> Graph:
     return quant.lower(graph, quant.calibrate(graph, samples))
 
 
-def windows_run(graph: Graph, chosen: Choice) -> Schedule:
-    """The smallest schedule, but its windows run so."""
-    trade = curve(graph, "resident", CostBook())
-    point = trade.points[-1]
-    choices = [
-        chosen if region.attention is not None else choice
-        for region, choice in zip(trade.exact.regions, point.choices, strict=True)
-    ]
-    program = assemble(trade.skeleton(())[1], choices, trade.book)[0]
-    placed = plan(program, [Arena("sram", 0x20000000, 300_000)])
-    return Schedule(graph, program, placed, point, trade.points)
-
-
 @pytest.mark.parametrize("bias", [0, 1, 2, 8])  # none, shared, of a head, of a head in a window
 @pytest.mark.parametrize("tile", [2, 4, 6])
 def test_every_byte_is_the_interpreters(tmp_path: Path, bias: int, tile: int) -> None:
     choice = Choice("window tiles", tile, tile, 0 if tile == 2 else 2048)
-    made = windows_run(lowered(bias), choice)
+    made = run_so(lowered(bias), attending(choice))
     check(made.program, made.plan)
     simulate(made.program, made.plan)
     follow(made, tmp_path, ("host", "unicorn") if bias == 8 and tile == 6 else ("host",))
@@ -77,22 +58,14 @@ def test_what_is_measured_is_what_is_bound() -> None:
     tiles = [f for f in found if f[2].schedule == "window tiles"]
     assert {choice.tile for _, _, choice in tiles} == {2, 4, 6}
     for peak, cost, choice in tiles:
-        em, steps, outside = options._emit(skeleton, region, choice)
-        calls = Binding(em, book).region(steps, choice.budget)
-        assert steps_instructions(calls) == cost
-        change = [0] * 999
-        for name, stairs in stretches(calls).items():
-            for live in stairs if name not in outside else ():
-                change[live.first] += -(-(live.hi - live.lo) // 8) * 8
-                change[live.last + 1] -= -(-(live.hi - live.lo) // 8) * 8
-        assert max(accumulate(change)) == peak
+        assert measured(skeleton, region, choice, book) == (peak, cost)
 
 
 def test_fewer_bytes_than_whole_windows() -> None:
     """K and V of nine rows and tiles of two, where q, K, V and the output were nine rows each."""
     graph = lowered(0)
     whole, tiles = (
-        windows_run(graph, choice).plan.arena_bytes
+        run_so(graph, attending(choice)).plan.arena_bytes
         for choice in (Choice("windows"), Choice("window tiles", 2, 2))
     )
     assert tiles < whole

@@ -23,7 +23,7 @@ Files = dict[str, Path]
 Compiling = Callable[..., list[str]]
 CONTRACT = {
     "schema_version", "tool", "model", "board", "options", "memory", "flash", "fits", "layers",
-    "estimate", "tradeoffs", "checked", "diagnostics", "variants",
+    "estimate", "tradeoffs", "checked", "diagnostics", "variants", "localisation",
 }  # fmt: skip
 
 
@@ -235,6 +235,7 @@ def test_hostile_names_in_the_model(
     assert "\x1b" not in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc")
 def test_package_builds_without_python(compiling: Compiling, tmp_path: Path) -> None:

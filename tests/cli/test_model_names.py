@@ -89,6 +89,7 @@ def named(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
     return compiled
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 @pytest.mark.parametrize("generator", ["Unix Makefiles", "Ninja"])
 def test_models_of_all_names_in_one_project(

@@ -63,7 +63,9 @@ int main(void) {
 """
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [m if m == "bands" else pytest.param(m, marks=pytest.mark.long) for m in MODES]
+)
 def test_several_tensors_and_error_codes(mode: str, tmp_path: Path) -> None:
     """Sanitized, with -Wall -Wextra -Werror: what invoke wants and what it says where that is missing."""
     made = with_extra(small(mode=mode))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from packages import (
     STRICT,
     Small,
@@ -71,6 +72,7 @@ def made() -> Small:
     return Small(built.graph, replace(built.program, name="map"), built.plan)
 
 
+@pytest.mark.long
 def test_a_program_that_takes_lines(tmp_path: Path) -> None:
     """Sanitized: without a function it says so, what the function answers ends it, lines come in order."""
     small = made()

@@ -92,6 +92,7 @@ def compiled(folder: Path, work: Path) -> dict[str, list[Path]]:
     return objects
 
 
+@pytest.mark.long
 def test_as_objects(pair: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, expected = pair
     objects = [o for part in compiled(folder, tmp_path).values() for o in part]
@@ -99,6 +100,7 @@ def test_as_objects(pair: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert run(tmp_path / "app").split() == expected
 
 
+@pytest.mark.long
 def test_as_archives(pair: tuple[Path, list[str]], tmp_path: Path) -> None:
     """The archives of `make library`; any order of the models."""
     folder, expected = pair
@@ -112,6 +114,7 @@ def test_as_archives(pair: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert run(tmp_path / "app").split() == expected
 
 
+@pytest.mark.long
 @needs_cmake
 def test_as_subdirectories(pair: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, expected = pair
@@ -120,6 +123,7 @@ def test_as_subdirectories(pair: tuple[Path, list[str]], tmp_path: Path) -> None
     assert run(tmp_path / "app").split() == expected
 
 
+@pytest.mark.long
 @needs_cmake
 @needs_gcc
 def test_as_subdirectories_cross_compiled(tmp_path: Path) -> None:

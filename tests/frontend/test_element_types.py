@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from build import load, model, node, rand
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper, save
 
+from mcuformer.errors import UnsupportedModelError
 from mcuformer.frontend.load import load_raw
 from mcuformer.ir.interp_float import run_float, run_onnx
 from mcuformer.validate.reference import FloatReference
@@ -112,3 +113,62 @@ def test_weights_in_constant_nodes_are_parameters(tmp_path: Path) -> None:
     ]
     graph = load(tmp_path, model([*constants, *LAYERS], {}, IMAGE))
     assert graph.meta["parameters"] == WEIGHTS["w"].size + WEIGHTS["b"].size + WEIGHTS["u"].size
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.UINT4])
+def test_four_bit_weights_in_blocks(tmp_path: Path, kind: int, raw: bool) -> None:
+    """DequantizeLinear with a scale and a zero point for 4 inputs of a channel, as QAT and GPTQ tools write them."""
+    low = -8 if kind == TensorProto.INT4 else 0
+    rng = np.random.default_rng(3)
+    q, zero = rng.integers(low, low + 16, (8, 5)), rng.integers(low, low + 16, (2, 5))
+    scale = rng.uniform(0.01, 0.05, (2, 5)).astype(np.float32)
+    proto = model(
+        [node("DequantizeLinear", "q s z", "w", axis=0, block_size=4), node("MatMul", "x w", "y")],
+        {"s": scale}, (1, 3, 8), opset=21,
+    )  # fmt: skip
+    for name, data in (("q", q), ("z", zero)):
+        made = helper.make_tensor(name, kind, data.shape, data.reshape(-1).tolist())
+        if raw:
+            made.raw_data = bytes(made.int32_data)
+            made.ClearField("int32_data")
+        proto.graph.initializer.append(made)
+    graph = load(tmp_path, proto)
+    real = (q - zero.repeat(4, 0)) * scale.repeat(4, 0)
+    x = rand(1, 3, 8, seed=9)
+    np.testing.assert_allclose(run_float(graph, [x])[graph.outputs[0]], x[0] @ real, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block"), [((3, 5), 4), ((4, 5), 4), ((1, 5), 4), ((5,), 4), ((2, 5), -4), ((4,), 0)]
+)
+def test_scales_that_fit_no_weight_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], block: int
+) -> None:
+    attrs = {"axis": 0, "block_size": block} if block else {"axis": 1}
+    proto = model(
+        [node("DequantizeLinear", "q s", "w", **attrs), node("MatMul", "x w", "y")],
+        {"s": np.full(shape, 0.1, np.float32), "q": np.ones((8, 5), np.int8)}, (1, 3, 8), opset=21,
+    )  # fmt: skip
+    with pytest.raises(UnsupportedModelError, match="looked for a scale and a zero point of shape"):
+        load(tmp_path, proto)
+
+
+def test_one_block_may_be_longer_than_all(tmp_path: Path) -> None:
+    proto = model(
+        [node("DequantizeLinear", "q s", "w", axis=0, block_size=2**40), node("MatMul", "x w", "y")],
+        {"s": np.full((1, 5), 0.5, np.float32), "q": np.ones((8, 5), np.int8)}, (1, 3, 8), opset=21,
+    )  # fmt: skip
+    x = rand(1, 3, 8, seed=9)
+    graph = load(tmp_path, proto)
+    made = run_float(graph, [x])[graph.outputs[0]]
+    np.testing.assert_allclose(made, x[0].sum(1, keepdims=True).repeat(5, 1) * 0.5, atol=1e-5)
+
+
+def test_a_file_that_onnxruntime_loads_and_does_not_run(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    proto = model([node("MatMul", "x w", "y")], {"w": rand(7, 5)}, ("a", "b", "c"))
+    save(proto, tmp_path / "model.onnx")
+    reference = FloatReference(tmp_path / "model.onnx", [(1, 3, 8)])
+    with pytest.raises(UnsupportedModelError, match="does not run"):
+        reference.run([rand(1, 3, 8)])

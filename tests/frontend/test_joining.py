@@ -181,3 +181,31 @@ def test_elements_that_are_added_are_refused(tmp_path: Path) -> None:
     weights = {"w": build.rand(6, 5), "at": PLACES, "c": build.rand(1, 3, 2)}
     with pytest.raises(UnsupportedModelError, match="that are added"):
         check(tmp_path, nodes, weights, [1, 3, 6])
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("news", ["constants", "elements"])
+def test_elements_take_constant_places(tmp_path: Path, axis: int, news: str) -> None:
+    rng = np.random.default_rng(axis)
+    shape = (1, 3, 6) if axis == 1 else (1, 5, 2)
+    places = np.argsort(rng.random((1, 5, 6)), axis=axis).take(range(shape[axis]), axis=axis)
+    weights = {"w": build.rand(6, 6), "i": places, "u": build.rand(*shape),
+               "first": np.array([0]), "last": np.array([shape[axis]]), "axes": np.array([axis])}  # fmt: skip
+    parts = [
+        build.node("MatMul", "x w", "a"),
+        build.node("Slice", "a first last axes", "part"),
+        build.node("Relu", "a", "r"),
+    ]
+    read = "u" if news == "constants" else "part"
+    last = build.node("ScatterElements", f"r i {read}", "y", axis=axis)
+    check(tmp_path, [*parts, last], weights, [1, 5, 6])
+
+
+@pytest.mark.parametrize("kind", ["ScatterElements", "ScatterND"])
+def test_no_elements_take_no_places(tmp_path: Path, kind: str) -> None:
+    shape = (1, 0, 6) if kind == "ScatterElements" else (0, 6)
+    places = np.zeros(shape if kind == "ScatterElements" else (0, 2), np.int64)
+    attrs = {"axis": 1} if kind == "ScatterElements" else {}
+    weights = {"w": build.rand(6, 6), "i": places, "u": np.zeros(shape, np.float32)}
+    nodes = [build.node("MatMul", "x w", "a"), build.node(kind, "a i u", "y", **attrs)]
+    assert kinds(check(tmp_path, nodes, weights, [1, 5, 6])) == ["linear"]

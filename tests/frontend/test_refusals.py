@@ -24,7 +24,7 @@ def refusal(tmp_path: Path, nodes: list[NodeProto], **weights: np.ndarray) -> Un
     "kind, reason, hint",
     [
         ("Sign", "part of no activation known here", "mcuformer ops"),
-        ("Trilu", "looked for a mask of constants", "--input-shape"),
+        ("IsInf", "looked for a mask of constants", "--input-shape"),
         ("NonZero", "looked for a shape or an index that is constant", "--input-shape"),
         ("Det", "this operator is not supported", "mcuformer ops"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 from fuzz.graph import MOST_WEIGHTS, Draw, small
 from fuzz.layers import LEAST_NORM, layernorm, linear, unit
 from fuzz.moves import image, tokens
+from mcuformer.ir.neighbours import visible
 
 MOST_SCORES = 40000
 
@@ -79,6 +80,25 @@ def self_attention(d: Draw, x: str) -> str | None:
         q, k, v = (linear(d, n, width) for _ in range(3))
         q = layernorm(d, q)
     return _projected(d, x, attend(d, q, k, v, heads))
+
+
+def near(d: Draw, x: str) -> str | None:
+    """Heads that see near patches alone, behind rows that see all: compiled as bands, and as rings."""
+    t = d.shapes[x][1]
+    sides = [
+        (h, (t - lead) // h) for lead in (0, 0, 1, 2) for h in range(3, t) if (t - lead) % h == 0
+    ]
+    grid = d.one_of(sides) if sides else None
+    heads, size = heads_of(d, t)
+    if grid is None or heads * t * t > MOST_SCORES:
+        return None
+    least, most = int(d.chance(80)), d.one_of((1, 1, 2, 3))
+    radii = [d.number(least, most) for _ in range(heads)]
+    hidden = ~np.stack([visible(t, grid, r) for r in radii])[None]
+    mask = d.const(np.where(hidden, d.one_of((-1e9, -np.inf)), 0.0))
+    n = layernorm(d, x) if d.chance(70) else x
+    q, k, v = (linear(d, n, heads * size) for _ in range(3))
+    return _projected(d, x, attend(d, q, k, v, heads, bias=mask))
 
 
 def cross_attention(d: Draw, x: str) -> str | None:

@@ -54,8 +54,26 @@ def excited(d: Draw, x: str) -> str | None:
     return _excite(d, y)
 
 
-def _excite(d: Draw, x: str) -> str:
+def squeezed(d: Draw, x: str) -> str | None:
+    """Wide, depthwise, gated by its mean, narrow (EfficientNet): what two sweeps can make without the wide image."""
+    _, c, h, w = d.shapes[x]
+    wide, stride = c * d.number(2, 6), d.one_of((1, 1, 2))
+    if not small(wide, h, w) or wide * wide > MOST_WEIGHTS:
+        return None
+    y = d.node("HardSwish", [pointwise(d, x, wide)], (1, wide, h, w))
+    y = depthwise(d, y, d.one_of((3, 3, 5)), stride)
+    y = d.node("Relu", [y], d.shapes[y]) if d.chance(70) else y
+    y = _excite(d, y, d.number(1, 4))
+    y = pointwise(d, y, c if stride == 1 else d.number(1, 2 * c))
+    return d.node("Add", [x, y], d.shapes[y]) if stride == 1 and d.chance(70) else y
+
+
+def _excite(d: Draw, x: str, ratio: int = 0) -> str:
+    """`ratio`: by which the gate is narrower inside; 0: it has no inside."""
     c = d.shapes[x][1]
     mean = d.node("GlobalAveragePool", [x], (1, c, 1, 1))
+    if ratio:
+        inside = max(1, c // ratio)
+        mean = d.node("Relu", [pointwise(d, mean, inside)], (1, inside, 1, 1))
     gate = d.node("Sigmoid", [pointwise(d, mean, c)], (1, c, 1, 1))
     return d.node("Mul", [x, gate], d.shapes[x])

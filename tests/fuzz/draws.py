@@ -28,10 +28,11 @@ class Ways(NamedTuple):
     images: tuple[Make, ...] = ()
 
 
+_JOINED = Ways((layers.both, layers.constant, layers.gate), (layers.both, layers.constant))
 WAYS: Mapping[str, Ways] = {
     "conv2d": Ways((images.token_conv, images.row_conv), (
         images.conv, images.depthwise, images.grouped, images.normed, images.residual,
-        images.patches, images.dilated, images.transposed, blocks.inverted, blocks.excited)),
+        images.patches, images.dilated, images.transposed, blocks.inverted, blocks.excited, blocks.squeezed)),
     "linear": Ways((layers.linear, layers.mlp, layers.mixer, layers.flat_linear), (moves.tokens,)),
     "layernorm": Ways((layers.layernorm, layers.head_norm, layers.spelled_norm, layers.l2_norm),
                       (images.channel_norm,)),
@@ -39,10 +40,12 @@ WAYS: Mapping[str, Ways] = {
     "rms": Ways((), (images.response_norm, images.by_deviation)),
     "power": Ways((layers.quotient,), (images.response_norm,)),
     "unary": Ways((layers.function,), (layers.function,)),
-    "add": Ways((layers.both, layers.constant, layers.gate), (layers.both, layers.constant)),
+    "add": _JOINED,
+    "max": _JOINED,
     "mul": Ways((layers.gate, layers.constant), (layers.gate, layers.constant)),
     "attention": Ways((attention.self_attention, attention.cross_attention, attention.windows,
-                       attention.windows, attention.windows, attention.windows, attention.reduced, attention.pooled)),
+                       attention.windows, attention.windows, attention.windows, attention.reduced, attention.pooled,
+                       attention.near, attention.near)),
     "matmul": Ways((attention.product, attention.product, attention.einsum)),
     "concat": Ways((moves.join, moves.one_row), (moves.join, moves.merged)),
     "slice": Ways((moves.cut, moves.halves), (moves.cut, moves.halves)),
@@ -60,6 +63,8 @@ WAYS: Mapping[str, Ways] = {
 _UNDRAWN = sorted(CANONICAL.keys() - WAYS.keys())
 if _UNDRAWN:
     raise LookupError(f"operators that are never drawn: {', '.join(_UNDRAWN)}")
+
+_OFFERED = list(dict.fromkeys(WAYS.values()))  # rows that share their ways are one choice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +126,7 @@ _MOVES = ("Slice", "Reshape", "Split", "Transpose", "Concat", "Gather", "SpaceTo
 
 
 def _operator(d: Draw) -> str | None:
-    ways = d.one_of(list(WAYS.values()))
+    ways = d.one_of(_OFFERED)
     offered = [(3, w) for w in ways.tokens] + [(4, w) for w in ways.images]
     rank, make = d.one_of(offered)
     x = d.pick(rank, lambda s: small(*s))

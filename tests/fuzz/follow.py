@@ -111,7 +111,7 @@ def _compare_bits(
 ) -> None:  # fmt: skip
     """Of noise and of one sample; in Unicorn of noise."""
     outcome.stage = "host"
-    sets = [_noise(graph), tuple(x[0] for x in ints)]
+    sets = [noise(graph), tuple(x[0] for x in ints)]
     runs = [run_int(graph, x) for x in sets]
     package = machine.package(work, figures)
     machine.compare("host", package, figures, sets, runs)
@@ -163,7 +163,7 @@ def _compare_values(
         raise Mismatch("; ".join(said))
 
 
-def _noise(graph: Graph) -> tuple[NDArray, ...]:
+def noise(graph: Graph) -> tuple[NDArray, ...]:
     """Any bytes are a legal input: noise of each input's own type, its extremes among it."""
     rng = np.random.default_rng(20240229)
     types = [graph.type(name) for name in graph.inputs]

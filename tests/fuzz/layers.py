@@ -169,12 +169,12 @@ def spelled_gelu(d: Draw, x: str) -> str:
 
 
 def constant(d: Draw, x: str) -> str:
-    """Add, Sub, Mul or Div with a constant that is repeated along some axes."""
+    """Add, Mul, Max or Div with a constant that is repeated along some axes."""
     shape = d.shapes[x]
     kept = [s if d.chance(50) else 1 for s in shape[1:]]
     if d.chance(40):  # per channel
         kept = [1] * (len(kept) - 1) + [shape[-1]] if len(shape) == 3 else [shape[1], 1, 1]
-    kind = d.one_of(("Add", "Mul", "Sub", "Div"))
+    kind = d.one_of(("Add", "Mul", "Max", "Div"))
     data = d.random(*kept)
     return d.node(kind, [x, d.const(np.sign(data) + data if kind == "Div" else data)], shape)
 
@@ -184,7 +184,7 @@ def both(d: Draw, x: str) -> str | None:
     other = d.pick(len(d.shapes[x]), lambda s: s == d.shapes[x])
     if other in (None, x):
         return None
-    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum", "Sum", "Sum", "Sum"))
+    kind = d.one_of(("Add", "Add", "Sub", "Mul", "Sum", "Sum", "Max", "Min"))
     return d.node(kind, [x, str(other)], d.shapes[x])
 
 
@@ -192,14 +192,14 @@ _KEPT = ((0,), (1,), (0, 1), (1, 2), (0, 1, 2))  # axes behind the batch that ar
 
 
 def gate(d: Draw, x: str) -> str:
-    """Add or Mul with a row, a column or a number: one made for it, or any that there is."""
+    """Add, Mul or Max with a row, a column or a number: one made for it, or any that there is."""
     shape = d.shapes[x]
     narrow = [(1, *(1 if i in kept else s for i, s in enumerate(shape[1:]))) for kept in _KEPT]
     other = d.pick(len(shape), lambda s: s != shape and s in narrow)
     if other is None or d.chance(70):
         other = (_token_gate if len(shape) == 3 else _image_gate)(d, x)
     operands = [x, other] if d.chance(50) else [other, x]
-    return d.node(d.one_of(("Mul", "Mul", "Add")), operands, shape)
+    return d.node(d.one_of(("Mul", "Max", "Add")), operands, shape)
 
 
 def _token_gate(d: Draw, x: str) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuzz.errors import Mismatch
-from mcuformer.codegen.package import write_package
+from mcuformer.codegen.package import write_package, write_variants
+from mcuformer.compile.emitted import variants
 from mcuformer.compile.figures import Figures
 from mcuformer.targets import host_runner, unicorn_runner
 from mcuformer.targets.firmware import build_firmware
@@ -33,14 +34,23 @@ class Machine:
         write_package(folder, figures.program, figures.plan, figures.board, figures.weights)
         return folder
 
+    def variants(self, work: Path, figures: Figures) -> Path:
+        """Of several programs."""
+        folder = work / "package"
+        folder.mkdir()
+        write_variants(folder, variants(figures), figures.board, figures.weights, None)
+        return folder
+
     def compare(
         self, emulator: str, package: Path, figures: Figures,
         inputs: Sequence[tuple[NDArray, ...]], values: Sequence[Mapping[str, NDArray]],
+        variant: int | None = None,
     ) -> None:  # fmt: skip
-        """Mismatch where a traced row or an output is not the interpreter's."""
+        """Mismatch where a traced row or an output is not the interpreter's. `figures`: of the program
+        that runs, number `variant` of several."""
         images = [joined(x) for x in inputs]
         try:
-            result = self._run(emulator, package, figures, images)
+            result = self._run(emulator, package, figures, images, variant)
         finally:
             self._tidy()
         meanings = [(t.value, t.first_byte) for t in figures.program.traces]
@@ -52,17 +62,20 @@ class Machine:
             wrong = [name for name, same in equal.items() if not same]
             if wrong:
                 raise Mismatch(f"bits differ first at {wrong[0]}")
-            if inference.output != joined([expected[n] for n in figures.program.graph.outputs]):
+            wanted = joined([expected[n] for n in figures.program.graph.outputs])
+            found = inference.output  # as many bytes as the largest of several programs gives
+            if (found if variant is None else found[: len(wanted)]) != wanted:
                 raise Mismatch("bits of an output differ")
 
     def _run(
-        self, emulator: str, package: Path, figures: Figures, images: Sequence[bytes]
-    ) -> RunResult:
+        self, emulator: str, package: Path, figures: Figures, images: Sequence[bytes],
+        variant: int | None,
+    ) -> RunResult:  # fmt: skip
         if emulator == "host":
             program = host_runner.build_host(package, trace=True, sanitize=True, build=self._build)
-            return host_runner.run(program, images, trace=True, processes=1)
+            return host_runner.run(program, images, trace=True, processes=1, variant=variant)
         elf = build_firmware(package, figures.board, trace=True, build=self._build)
-        return unicorn_runner.run(elf, figures.board, images, trace=True)
+        return unicorn_runner.run(elf, figures.board, images, trace=True, variant=variant)
 
     def _tidy(self) -> None:
         """What belongs to one model goes; kernels stay."""

@@ -148,6 +148,22 @@ def where(r: Raw, x: str) -> str:
     return r.node("Where", [mask, *([other, x] if r.chance(50) else [x, other])])
 
 
+def branches(r: Raw, x: str) -> str:
+    """A leaky ReLU, an ELU, a ReLU spelled as a choice between two functions of x."""
+    zero, slope = r.const(0.0), r.one_of((0.1, 0.01, 0.5, 1.3))
+    above = r.chance(60)
+    mask = r.node("Greater" if above else "Less", [x, zero])
+    way = r.number(0, 3)
+    below = zero
+    if way == 1:
+        many = r.normal(*r.shapes[x][-1:]) if r.chance(40) else r.const(slope)
+        below = r.node("Mul", [x, many])
+    elif way > 1:
+        less = r.node("Sub", [r.node("Exp", [r.node("Min", [x, zero])]), r.const(1.0)])
+        below = r.node("Mul", [less, r.const(slope)])
+    return r.node("Where", [mask, x, below] if above else [mask, below, x])
+
+
 def gelu(r: Raw, x: str) -> str:
     """Spelled, and its middle values are values like others: somebody may read them."""
     half, root = r.const(0.5), r.const(np.sqrt(2.0))

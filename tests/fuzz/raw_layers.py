@@ -68,12 +68,26 @@ def gemm(r: Raw, x: str) -> str:
     if r.rank(x) != 2:
         x = r.node("Flatten", [x], axis=1)
     (m, k), n = r.shapes[x], r.number(1, 24)
+    if r.chance(25):
+        return _gemm_of_constant(r, x, n)
     attrs: dict[str, Any] = {"transB": 1} if r.chance(60) else {}
     attrs |= {"alpha": 0.5} if r.chance(20) else {}
     attrs |= {"beta": 2.0} if r.chance(20) else {}
     w = r.normal(*((n, k) if "transB" in attrs else (k, n)), scale=k**-0.5)
     c = r.one_of([(n,), (1, n), (), (m, 1), (m, n)])
     return r.node("Gemm", [x, w, *([r.normal(*c)] if r.chance(80) else [])], **attrs)
+
+
+def _gemm_of_constant(r: Raw, x: str, n: int) -> str:
+    """The constant matrix stands first: rows of x, or its columns, are mixed."""
+    turned = r.chance(50)
+    k, columns = r.shapes[x][::-1] if turned else r.shapes[x]
+    attrs: dict[str, Any] = {"transB": 1} if turned else {}
+    attrs |= {"transA": 1} if r.chance(50) else {}
+    attrs |= {"alpha": 0.5} if r.chance(20) else {}
+    a = r.normal(*((k, n) if "transA" in attrs else (n, k)), scale=k**-0.5)
+    c = r.one_of([(columns,), (1, columns), (), (n, 1), (n, columns)])
+    return r.node("Gemm", [a, x, *([r.normal(*c)] if r.chance(80) else [])], **attrs)
 
 
 def conv(r: Raw, x: str) -> str:

@@ -124,6 +124,27 @@ def gather_elements(r: Raw, x: str) -> str:
     return r.node("GatherElements", [x, r.const(index)], axis=at)
 
 
+def scatter_elements(r: Raw, x: str) -> str:
+    """Constants, or elements of x itself, in constant places, no place twice."""
+    at, shape = r.axis(x), list(r.shapes[x])
+    size = shape[at]
+    shape[at] = r.number(1, size)
+    rng = np.random.default_rng([r.number(0, 99), *shape])
+    index = np.argsort(rng.random(r.shapes[x]), axis=at).take(range(shape[at]), axis=at)
+    news = r.normal(*shape)
+    if r.chance(60):
+        news = r.node("Slice", [x, r.ints(0), r.ints(shape[at]), r.ints(at)])
+        x = r.node("Relu", [x]) if r.chance(50) else x
+    return r.node("ScatterElements", [x, r.const(index.astype(np.int64)), news], axis=at)
+
+
+def trilu(r: Raw, x: str) -> str:
+    if r.opset < 14:
+        return transpose(r, x)
+    k = [r.const(np.asarray(r.number(0, 6) - 3, np.int64))] if r.chance(50) else []
+    return r.node("Trilu", [x, *k], upper=r.number(0, 1))
+
+
 def tile(r: Raw, x: str) -> str:
     if r.chance(50):
         return r.node("Tile", [x, r.ints(*(r.one_of((1, 1, 2)) for _ in r.shapes[x]))])

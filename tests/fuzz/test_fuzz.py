@@ -24,6 +24,7 @@ from fuzz.raw_follow import onnx_differs
 from fuzz.run import GRAPHS, RAW, Kind, explained, one
 from fuzz.script import script
 from fuzz.shrink import shrunk
+from fuzz.variants import draw_family, follow_family
 from mcuformer.quant import lower_linear
 
 SEED = 20261128
@@ -44,6 +45,23 @@ def assert_right(index: int, machine: Machine, level: Level = "host", kind: Kind
 @pytest.mark.parametrize("index", range(20))
 def test_draws(machine: Machine, index: int) -> None:
     assert_right(index, machine)
+
+
+@pytest.mark.parametrize("index", [2, 7])
+def test_families(machine: Machine, index: int) -> None:
+    """Widths of 4-bit weights; tasks of 16-bit activations."""
+    family = draw_family(Choices.fresh(SEED, index))
+    if family.kind == "task":
+        pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+    assert follow_family(family, "host", machine) == ""
+
+
+@pytest.mark.long
+def test_more_families(machine: Machine) -> None:
+    pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
+    for index in range(100, 130):
+        family = draw_family(Choices.fresh(SEED, index))
+        assert follow_family(family, "host" if index % 5 else "all", machine) == "", family
 
 
 @pytest.mark.long
@@ -104,6 +122,7 @@ def test_the_simplest_draw() -> None:
     assert drawn.modes == Modes()
 
 
+@pytest.mark.long
 def test_a_failing_draw_is_shrunk_and_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that rounds weights to 3 bits: found by values, shrunk to few nodes, a script."""
     right = lower_linear._integers
@@ -151,7 +170,13 @@ def test_counts_complain() -> None:
     assert set(drawn_names()) <= set(counts.onnx)
 
 
-@pytest.mark.parametrize("name", ["saturation at -127", "padding with 0 instead of the zero point"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "padding with 0 instead of the zero point",
+        pytest.param("saturation at -127", marks=pytest.mark.long),
+    ],
+)
 def test_planted_faults_are_found(machine: Machine, name: str, tmp_path: Path) -> None:
     """One of the C and one of the compiler; `make fuzz PLANTED=1` finds all."""
     fault = next(f for f in FAULTS if f.name == name)

@@ -26,7 +26,7 @@ _OTHERS = tuple(
     if name not in (M7.split(maxsplit=1)[0], M0.split(maxsplit=1)[0])
 )
 BUILDS = (M7, M0, *_OTHERS)  # of every core one; -O3 is how the firmware is built
-FEW = 8  # times fewer draws
+SOME, FEW = 4, 8  # times fewer draws
 SETS = {n: row.costs for n, row in CORES.items() if row.costs is not None}
 every_set = pytest.mark.parametrize(("core", "costs"), SETS.items(), ids=SETS)
 """Counts of instructions are held to the cost set of each core that has one."""
@@ -47,12 +47,14 @@ def sweep(*first: str) -> pytest.MarkDecorator:
 
 
 def drawn(count: int, *first: str, **strategies: SearchStrategy) -> Callable[[Callable], Callable]:
-    """A property of `where` and of what is drawn: `count` draws on each of `first`, an eighth of them
-    on every other core, and in the long tests `count` there too."""
-    rest = [b for b in BUILDS if b not in first]
-    cases = [pytest.param(b, count, id=b) for b in first]
-    cases += [pytest.param(b, count // FEW, id=f"{b}, few") for b in rest]
-    cases += [pytest.param(b, count, id=b, marks=pytest.mark.long) for b in rest]
+    """A property of `where` and of what is drawn: `count` draws on the host, a fourth of them on every other of
+    `first`, an eighth on every other core, and in the long tests `count` everywhere."""
+    rest = [b for b in (*first, *BUILDS) if b != HOST]
+    cases = [pytest.param(HOST, count, id=HOST)] if HOST in first else []
+    for b in dict.fromkeys(rest):
+        few = count // (SOME if b in first else FEW)
+        cases.append(pytest.param(b, few, id=f"{b}, few"))
+        cases.append(pytest.param(b, count, id=b, marks=pytest.mark.long))
 
     def decorate(body: Callable[..., None]) -> Callable:
         @pytest.mark.parametrize(("where", "examples"), cases)

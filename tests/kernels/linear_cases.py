@@ -145,7 +145,7 @@ def layer(
         mult = mult // 16 * 16
     if spec.clamp:
         attrs |= {"clamp_min": -17, "clamp_max": 101}
-    offset = rng.integers(-(2**20), 2**20, n).astype(np.int32) >> max(0, 12 - spec.shift)
+    offset = rng.integers(-(2**20), 2**20, 1).astype(np.int32) >> max(0, 12 - spec.shift)
     inputs: list[str | None] = [
         builder.const("w", w),
         builder.const("bias", bias),

@@ -67,8 +67,12 @@ ONE = [
     for types in product(TYPES, TYPES)
 ]
 TWO = [
-    ("q_add", types, column) for types in product(TYPES, TYPES, TYPES) for column in (False, True)
+    (kind, types, column)
+    for kind in ("q_add", "q_max")
+    for types in product(TYPES, TYPES, TYPES)
+    for column in (False, True)
 ]
+SAME = [("larger", (t, t, t), column) for t in TYPES for column in (False, True)]
 MUL = [
     ("q_mul", ("int8", *types), column)
     for types in product(TYPES, TYPES)
@@ -77,7 +81,7 @@ MUL = [
 ARGMAX = [("q_argmax", (t, "int16"), False) for t in TYPES]
 
 
-@pytest.mark.parametrize(("kind", "types", "column"), [*ONE, *TWO, *MUL, *ARGMAX])
+@pytest.mark.parametrize(("kind", "types", "column"), [*ONE, *TWO, *SAME, *MUL, *ARGMAX])
 @every_set
 def test_rows(core: str, costs: CostSet, kind: str, types: tuple[str, ...], column: bool) -> None:
     case = row_case(kind, types, column)

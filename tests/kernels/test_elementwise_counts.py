@@ -30,7 +30,8 @@ def counted(case: Case, function: str) -> int:
 
 
 def joined_case(kind: str, shapes: tuple[tuple[int, int], ...], types: tuple[str, ...]) -> Case:
-    """A sum or product as the lowering makes it; `types` of a, b and the result."""
+    """A sum, a product or the larger of two as the lowering makes it; `types` of a, b and the result.
+    `larger`: all on one grid."""
     rng = np.random.default_rng(0)
     xs = [fill(rng, s, t, "random") for s, t in zip(shapes, types, strict=False)]
     channels, narrow = shapes[0][1], types == ("int8",) * 3
@@ -39,8 +40,10 @@ def joined_case(kind: str, shapes: tuple[tuple[int, int], ...], types: tuple[str
     if kind == "q_mul" and narrow:
         attrs |= {"shift": elementwise.MUL_SHIFT, "acc_shift": elementwise.MUL_UP}
         limit = 2**18
-    rest = [np.abs(numbers(rng, limit, channels)) & ~1 for _ in range(2 + (kind == "q_add"))]
+    count = {"q_max": 4, "q_add": 3, "larger": 0}.get(kind, 2)
+    rest = [np.abs(numbers(rng, limit, channels)) & ~1 for _ in range(count)]
     out = TensorType(max(shapes), types[2])
+    kind = "q_max" if kind == "larger" else kind
     return make(kind, [*xs, *rest], [False, False, *(True for _ in rest)], out, attrs)
 
 
@@ -97,9 +100,10 @@ def test_column_instructions(kind: str, types: tuple[str, str]) -> None:
     )
 
 
-def test_unary_instructions_to_bytes() -> None:
+@pytest.mark.parametrize("shape", [(16, 192), (16, 12, 16)], ids=("rows", "lines of an image"))
+def test_unary_instructions_to_bytes(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
-    x, table = (fill(rng, shape, "int16", "random") for shape in ((16, 192), (4097,)))
+    x, table = (fill(rng, s, "int16", "random") for s in (shape, (4097,)))
     case = make("q_unary", [x, table], [False, True], TensorType(x.shape, "int8"), {})
     count = counted(case, "mcf_unary")
     assert instructions_of(case.op, CORTEX_M7)(case.op, case.graph, 16) == pytest.approx(

@@ -125,7 +125,7 @@ TURNED = {
     "58 channels in two groups": (order((49, 2, 58), (0, 2, 1)), 2.0),
     "256 channels in two groups": (order((49, 2, 128), (0, 2, 1)), 1.7),
     "128 channels in four groups": (order((49, 4, 32), (0, 2, 1)), 2.0),
-    "240 channels in six groups": (order((49, 6, 40), (0, 2, 1)), 2.2),
+    "240 channels in six groups": (order((49, 6, 40), (0, 2, 1)), 1.8),
     "pixels of 24 channels to planes": (order((64, 24), (1, 0)), 2.2),
     "pixels of 62 channels to planes": (order((196, 62), (1, 0)), 2.0),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,18 +18,19 @@ DATA = str(EXAMPLES / "fashion_calibration.npz")
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
-    """The JSON document and the page of one run."""
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str, str]:
+    """The JSON document, the page and the console's table of one run."""
     report = tmp_path_factory.mktemp("attention") / "out.html"
     words = ["attention", MODEL, "--data", DATA, "--limit", "12", "--image", "3"]
     file = report.with_suffix(".json")
-    assert invoke([*words, "--report", str(file)]) == 0
+    with redirect_stdout(StringIO()) as console:
+        assert invoke([*words, "--report", str(file)]) == 0
     document = json.loads(file.read_text(encoding="utf-8"))
-    return document, page(document)
+    return document, page(document), console.getvalue()
 
 
-def test_every_head_has_its_figures_twice(printed: tuple[dict, str]) -> None:
-    document, _ = printed
+def test_every_head_has_its_figures_twice(printed: tuple[dict, str, str]) -> None:
+    document = printed[0]
     assert document["samples"] == 12 and document["layers"]
     for layer in document["layers"]:
         assert layer["why"] is None
@@ -38,18 +41,17 @@ def test_every_head_has_its_figures_twice(printed: tuple[dict, str]) -> None:
             assert ints["distance"] == pytest.approx(ours["distance"], abs=0.03)
 
 
-def test_the_page_shows_heads_by_layer(printed: tuple[dict, str]) -> None:
-    document, text = printed
+def test_the_page_shows_heads_by_layer(printed: tuple[dict, str, str]) -> None:
+    document, text, _ = printed
     heads = sum(len(layer["heads"]) for layer in document["layers"])
     assert text.count("<td style=") == 2 * heads and text.count("<svg") == heads
     assert "<script" not in text
     assert shade(0) != shade(1)
 
 
-def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["attention", MODEL, "--data", DATA, "--limit", "2"]) == 0
-    out = capsys.readouterr().out
-    assert "2 of" in out and "within 1" in out and "heads: distance" in out
+def test_the_table(printed: tuple[dict, str, str]) -> None:
+    out = printed[2]
+    assert "12 of" in out and "within 1" in out and "heads: distance" in out
 
 
 def test_an_image_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

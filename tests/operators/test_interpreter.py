@@ -169,6 +169,10 @@ def test_add_requant_mul_mean() -> None:
     assert np.array_equal(
         run("q_add", x, [y, ma, mb, offset], (7, 5), "int8", shift=9), np.clip(t, -128, 127)
     )
+    terms = [x.astype(int) * ma + offset >> 9, y.astype(int) * mb - offset >> 9]
+    got = run("q_max", x, [y, ma, mb, offset, -offset], (7, 5), "int8", shift=9)
+    assert np.array_equal(got, np.clip(np.maximum(*terms), -128, 127))
+    assert np.array_equal(run("q_max", x, [y], (7, 5), "int8"), np.maximum(x, y))
     t = x.astype(int) * ma + offset >> 9
     assert np.array_equal(run("q_requant", x, [ma, offset], (7, 5), "int16", shift=9), t)
     mult = i32(2**28, 2**30, 5)

@@ -28,7 +28,7 @@ input x: int8[4x3]
 const w: int8[2x3] = 1
 const bias: int32[2] = 0
 const mult: int32[2] = 1073741824
-const offset: int32[2] = 0
+const offset: int32[1] = 0
 y = q_linear(x, w, bias, mult, offset) {'x_zp': 0, 'shift': 3} : int8[4x2]
 output y
 """
@@ -51,6 +51,7 @@ def test_operands_by_name() -> None:
     [
         ("w: int8[2x3]", "w: int8[2x4]", "x has 3 channels"),
         ("bias: int32[2]", "bias: int32[3]", r"operand 2 is \(3,\), wants \(2,\)"),
+        ("offset: int32[1]", "offset: int32[2]", r"operand 4 is \(2,\), wants \(1,\)"),
         (": int8[4x2]", ": int8[4x3]", r"result is \(4, 3\), the rule says \(4, 2\)"),
         ("q_linear(x, w, bias, mult, offset)", "q_linear(x, w, bias, mult)", "offset is missing"),
         ("q_linear(", "q_linaer(", "no operator of stage int"),

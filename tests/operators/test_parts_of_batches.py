@@ -47,7 +47,7 @@ def wide_layer(rows: int, n: int) -> Graph:
         "w": np.ones((n, n), np.int8),
         "bias": np.zeros(n, np.int32),
         "mult": np.full(n, 1 << 20, np.int32),
-        "offset": np.zeros(n, np.int32),
+        "offset": np.zeros(1, np.int32),
     }
     values = {k: Value(k, TensorType(a.shape, str(a.dtype)), a) for k, a in arrays.items()}
     values |= {k: Value(k, TensorType((rows, n), "int8")) for k in ("x", "y")}

@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from mcuformer.memory.check import check
 from mcuformer.memory.model import UNLIMITED, Arena
 from mcuformer.plan.fit import curve, fit, place
@@ -19,6 +21,7 @@ def weights_read(schedule):
     return sum(work.weight_bytes_read for _, work in call_work(schedule.program))
 
 
+@pytest.mark.long
 def test_ram_reads_fewer_weights_in_the_same_bytes():
     random, space = Random("reads"), load_space("imagenet")
     fewer = 0

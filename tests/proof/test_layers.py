@@ -85,6 +85,7 @@ def faults(
     return compare_layers(right, ints, inputs, run_int(ints, fed)).faults
 
 
+@pytest.mark.long
 def test_noise_of_many_layers_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert faults(120, "mixed", attention=True) == []
     assert faults(120, "mixed", attention=True, method="minmax") == []

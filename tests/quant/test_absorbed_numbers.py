@@ -7,6 +7,7 @@ import pytest
 from util_models import VitConfig, images, vit
 
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.types import TensorType, Value
 from mcuformer.quant import calibrate, lower
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.quant.absorbed_numbers import (
@@ -82,8 +83,33 @@ def test_constants_are_the_factors_as_finely_as_32_bits_allow(lowered: tuple[Gra
         (_, _, mult, offset), shifts = constants(made, dtype, {"weight_bits": bits})
         scale = 2.0 ** (shifts["acc_shift"] - 32 - shifts["shift"])
         assert mult * scale == pytest.approx(made.factors, abs=float(made.factors.max()) / 2**24)
-        rest = (offset - (1 << (shifts["shift"] - 1))) * 2.0 ** -shifts["shift"]
-        assert rest == pytest.approx(made.rest, abs=2.0 ** -shifts["shift"])
+        assert offset.tolist() == [1 << (shifts["shift"] - 1)]
+
+
+@pytest.mark.parametrize("zero", [37, -128])
+def test_a_zero_point_of_v_comes_through_the_gain(lowered: tuple[Graph, Group], zero: int) -> None:
+    """All of it lies in biases, also of a row whose own steps are too fine for that."""
+    graph, group = lowered
+    shift, (name, multipliers) = group.v.attrs["shift"], (group.v.inputs[4], group.v.inputs[3])
+    fine = np.array(graph.const(multipliers))
+    fine[1] = 16
+
+    def with_zero(z: int) -> tuple[np.ndarray, np.ndarray]:
+        offset = np.array([(z << shift) + (1 << (shift - 1))], np.int32)
+        values = dict(graph.values)
+        for key, data in ((name, offset), (multipliers, fine)):
+            values[key] = Value(key, TensorType(data.shape, "int32"), data)
+        made = numbers_of_values(graph.replace(values=values), group)
+        assert made.sums * (16 if group.v.attrs.get("weight_bits") == 4 else 1) < 2**31
+        return made.bias * made.factors, made.w * made.factors[:, None]
+
+    (before, rows), (after, same) = with_zero(0), with_zero(zero)
+    gain = np.asarray(group.attention.attrs["o_mant"]) * 2.0 ** (
+        15.0 - np.asarray(group.attention.attrs["o_exp"])
+    )
+    per_head = np.repeat(np.broadcast_to(gain, CFG.heads), CFG.width // CFG.heads)
+    assert after - before == pytest.approx(zero * per_head, rel=1e-3)
+    assert same == pytest.approx(rows, abs=float(np.abs(rows).max()) * 1e-3)
 
 
 def test_the_output_of_the_values_layer_is_that_of_the_attention(

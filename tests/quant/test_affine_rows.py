@@ -34,6 +34,16 @@ y = mean(r) {} : float32[1x3]
 output y
 """
 )
+LARGER = (
+    IMAGE
+    + """
+const k: float32[1x1x3x3] = rand(3)
+a = conv2d(x, k) {'group': 1, 'pads': (0, 0, 0, 0), 'strides': (1, 1)} : float32[4x5x3]
+m = max(a, MORE) {} : float32[4x5x3]
+y = max(m, c) {} : float32[4x5x3]
+output y
+"""
+)
 OF_ONE_PIXEL = """
 graph g float
 meta input_layouts = ('NHWC',)
@@ -57,7 +67,7 @@ def results(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_same_numbers() -> None:
-    for text in (SCALED, READ_AS_ROWS):
+    for text in (SCALED, READ_AS_ROWS, LARGER.replace("MORE", "x")):
         before, after = results(text)
         np.testing.assert_array_equal(before, after)
 
@@ -65,6 +75,20 @@ def test_the_same_numbers() -> None:
 def test_operations_are_on_rows() -> None:
     made = affine_rows(parse_graph(SCALED), {})
     assert {made.type(o.outputs[0]).shape for o in made.ops if o.kind != "reshape"} == {(20, 3)}
+
+
+def test_the_larger_of_two_grids_is_of_rows() -> None:
+    """Operands that share the grid of the result need no numbers per channel."""
+    made = affine_rows(parse_graph(LARGER.replace("MORE", "x")), {})
+    shapes = {op.kind: made.type(op.outputs[0]).shape for op in made.ops if op.kind != "reshape"}
+    assert shapes == {"conv2d": (4, 5, 3), "max": (20, 3)}
+    two = LARGER.replace("MORE", "b").replace("a = conv", "b = conv2d(x, k) {'group': 1, 'pads': "
+        "(0, 0, 0, 0), 'strides': (1, 1)} : float32[4x5x3]\na = conv")  # fmt: skip
+    made = affine_rows(parse_graph(two), {})
+    assert [made.type(op.outputs[0]).shape for op in made.ops if op.kind == "max"] == [
+        (4, 5, 3),
+        (20, 3),
+    ]
 
 
 def test_a_reader_of_rows_gets_them() -> None:

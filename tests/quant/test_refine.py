@@ -133,7 +133,7 @@ def test_the_groups_of_a_convolution_are_fitted_each_by_itself() -> None:
     x, w = correlated(400, 12, 4), rng.normal(size=(4, 6))
     apart = np.split(x, 3, axis=1)
     y = np.concatenate([xg @ wg for xg, wg in zip(apart, np.split(w, 3, axis=1), strict=True)], 1)
-    made = fitted_apart(w, apart, y.astype("f4"), 8)
+    made = fitted_apart(w, [InputRows(xg) for xg in apart], y.astype("f4"), 8)
     for g in range(3):
         outs = slice(2 * g, 2 * g + 2)
         alone = fitted(w[:, outs], InputRows(apart[g]), y[:, outs].astype("f4"), 8)
@@ -151,3 +151,19 @@ def test_few_rows_are_solved_by_rows() -> None:
     for ridge in (0.3, 300.0):
         by_inputs = _ridge(rows.xx, xy, ridge, None)
         np.testing.assert_allclose(_ridge(rows.xx, xy, ridge, rows.factor()), by_inputs, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_input_that_hardly_moves_in_the_fit_keeps_its_weight(bits: int) -> None:
+    """A gate that is shut in all rows of the fit, and open in other calibration samples."""
+    x, w = correlated(400, 16, 5), np.random.default_rng(6).normal(size=(16, 40))
+    seen, usual = x.copy(), x.var(axis=0, dtype=np.float64)
+    seen[:, 3] = 0.25
+    made = fitted(w, InputRows(seen, usual), (seen @ w).astype("f4"), bits)
+    free = fitted(w, InputRows(seen), (seen @ w).astype("f4"), bits)
+
+    def missed(found: IntWeights) -> float:
+        return float(np.square(x @ (found.w * found.scale) + found.bias - x @ w).mean())
+
+    assert missed(made) < missed(plain(w, np.zeros(40), bits))
+    assert missed(made) < missed(free) / 2

@@ -14,7 +14,7 @@ from mcuformer.report.schema import from_dict, problems, sram_total, to_dict, un
 
 CONTRACT = {
     "": "schema_version tool model board options memory flash fits layers estimate tradeoffs "
-    "checked diagnostics variants",
+    "checked diagnostics variants localisation",
     "tool": "name version",
     "model": "path sha256 opset parameters macs inputs outputs",
     "board": "name sram_bytes flash_bytes",

@@ -15,6 +15,7 @@ from mcuformer.schedule.images import has_lines, line_counts
 from mcuformer.schedule.needs import Needs
 from mcuformer.schedule.regions import split
 from mcuformer.schedule.ways.flow import line_graph
+from mcuformer.schedule.ways.homes import found_homes, shift
 from mcuformer.schedule.ways.over import trails
 from mcuformer.schedule.ways.strips import Strips
 
@@ -90,6 +91,34 @@ def test_a_need_counts_windows_and_what_lives_beside() -> None:
     for region in made[1:-1]:
         need = needs.of_region(region.ops)
         assert need is not None and need[1] < 24 * 24 * 8 + 8 * 24 * 32
+
+
+def test_a_depthwise_layer_adds_no_line_to_those_that_it_reads() -> None:
+    """The FFN keeps two lines of its 32 channels and makes a third; the result lies over what was read, a
+    pixel before it. Beside them: the stream, which the target overwrites, and one line of the norm."""
+    graph = outlined("ffn")
+    ops = [op for op in graph.ops if op.name.startswith("blocks.0.ffn")]
+    while ops[0].kind == "reshape" or ops[-1].kind == "reshape":
+        ops = ops[1:] if ops[0].kind == "reshape" else ops[:-1]
+    counts = line_counts(graph.ops, graph)
+    seen = line_graph(graph, ops, (), counts)
+    made = seen.flow.reaches(0)
+    last = len(seen.names) - 1
+    homes = found_homes(
+        graph,
+        seen,
+        lambda k: seen.flow.overlap(k, made),
+        lambda k: seen.ops[k] is None or k == last,
+    )
+    (deep,) = (k for k, op in enumerate(seen.ops) if op is not None and op.kind == "q_dwconv2d")
+    (wide,) = (k for k, op in enumerate(seen.ops) if op is not None and op.name.endswith("fc1"))
+    assert homes[deep] == wide
+    line, op = 24 * 32, seen.ops[deep]
+    assert op is not None and shift(graph, seen.names[deep], op) == 32
+    needs = Needs.of(graph, split(graph), counts, "bands")
+    need = needs.of_region(ops)
+    assert need is not None
+    assert need[1] - needs.alive[needs.places[ops[0].name]] in range(3 * line + 32, 4 * line)
 
 
 def test_rows_without_lines_are_no_region_across_a_view() -> None:

@@ -16,6 +16,7 @@ from test_train import small_data
 from mcuformer.cli import cli
 from mcuformer.cli import export as export_command
 from mcuformer.cli.adapt import parse_tasks
+from mcuformer.cli.model_options import tasks_of
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, export_adapted, recipe_of
@@ -25,7 +26,6 @@ from mcuformer.search.data import Data, Images
 from mcuformer.search.finish import export
 from mcuformer.search.fitted import fitted
 from mcuformer.search.net import Network, initialise
-from mcuformer.search.plain_vit import read_plain_vit
 from mcuformer.search.space import load_space
 from mcuformer.search.train import Recipe
 from mcuformer.search.train_one import train_one
@@ -127,6 +127,25 @@ def test_stopped_and_resumed_equals_unbroken(base, tmp_path):
     assert (tmp_path / "one/a/last.pt").stat().st_size < 60_000  # the backbone is not in it
 
 
+def test_what_breaks_off_leaves_no_half_file(base, tmp_path, monkeypatch):
+    saved = onnx.save
+
+    def half(proto, path):
+        path.write_bytes(proto.SerializeToString()[:999])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx, "save", half)
+    tasks, place = {"a": "small"}, tmp_path / "tasks"
+    with pytest.raises(KeyboardInterrupt):
+        adapt(base, tasks, place, Method(rank=4), asked(1), 1, None, quiet)
+    assert sorted(p.name for p in (place / "a").iterdir()) == ["adapt.json", "last.pt"]
+    monkeypatch.setattr(onnx, "save", saved)
+    adapt(base, tasks, place, Method(rank=4), asked(1), 1, None, quiet)
+    assert {"model.onnx", "folded.onnx", "calibration.npz"} < {
+        p.name for p in (place / "a").iterdir()
+    }
+
+
 def test_what_was_adapted_otherwise_is_refused(base, tmp_path):
     adapt(base, {"a": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
     with pytest.raises(UsageError, match="another rank"):
@@ -162,26 +181,26 @@ def test_export_of_a_folder(base, tmp_path):
     )
 
 
+def test_compile_exports_what_is_missing_without_the_data(base, tmp_path, monkeypatch):
+    """A folder may hold trained numbers alone; the network is where it was adapted from."""
+    adapt(base, {"a": "small", "b": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    made = [tmp_path / n / f for n in "ab" for f in ("model.onnx", "folded.onnx")]
+    before = [path.read_bytes() for path in made]
+    for path in made:
+        path.unlink()
+    monkeypatch.setattr(sources, "load", None)  # no image is asked for
+    for mode in ("runtime", "fold"):
+        points = tasks_of(tmp_path, (), "a,b", mode)
+        assert [p.model.parent.name for p in points] == ["a", "b"]
+    assert [path.read_bytes() for path in made] == before
+
+
 @pytest.mark.parametrize("tasks", [["digits"], ["a/b=digits"], ["a="], ["a=digits", "a=digits"]])
 def test_names_of_tasks(tasks, tmp_path):
     given = [w for t in tasks for w in ("--task", t)]
     found = CliRunner().invoke(cli, ["adapt", "--base", str(tmp_path), "-o", "x", *given])
     assert isinstance(found.exception, UsageError)
     assert parse_tasks(("a=grey:digits", "b=c=d")) == {"a": "grey:digits", "b": "c=d"}
-
-
-def test_a_plain_vit_in_a_file_is_a_base(tmp_path):
-    base, _ = drawn("dense")
-    export(base, small_data(16), tmp_path / "base.onnx")
-    assert "mcuformer.mean" in read_plain_vit(tmp_path / "base.onnx").notes
-    found = load_backbone(tmp_path / "base.onnx")
-    assert found.network.arch == base.arch and found.mean == (0.4,)
-    x = torch.randn(2, 1, 24, 24, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        assert (found.network(x) - base(x)).abs().max() < 1e-4
-    export(drawn("class token")[0], small_data(16), tmp_path / "other.onnx")
-    with pytest.raises(UsageError, match="no plain ViT"):
-        load_backbone(tmp_path / "other.onnx")
 
 
 def test_a_folder_without_a_network(tmp_path):
@@ -201,6 +220,19 @@ def test_images_are_made_as_the_network_takes_them():
     four = replace(data, train=Images(np.zeros((1, 4, 8, 8), np.uint8), np.zeros(1, np.int64)))
     with pytest.raises(UsageError, match="channels"):
         fitted(four, (8, 8, 3), (0.5,), (0.2,))
+
+
+def test_few_images_are_some_of_every_class_and_the_test_part_is_whole():
+    few, every = sources.load("few:200:digits"), sources.load("digits")
+    assert abs(len(few.train) + len(few.validation) - 200) < 6
+    assert set(few.train.y) == set(every.train.y)
+    assert len(sources.load_test("few:200:digits")) == len(sources.load_test("digits"))
+    assert len(sources.load("few:9999:grey:digits").train) == len(every.train)
+    with pytest.raises(UsageError, match="how many"):
+        sources.load("few:many:digits")
+    with pytest.raises(UsageError, match="leaves a class without"):
+        sources.load("few:12:digits")
+    assert set(sources.load("few:40:digits").validation.y) == set(every.train.y)
 
 
 def test_grey_is_luminance():

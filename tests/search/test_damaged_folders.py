@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="the extra `search` (torch) is not installed
 pytest.importorskip("optuna", reason="the extra `search` (optuna) is not installed")
 pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
 
+
 from mcuformer.cli import invoke
 from mcuformer.search.storage import check_local
 
@@ -30,6 +31,8 @@ _WORDS = (
     "--ram", "8k", "--budget", "small", "--threads", "1", "--supernet-epochs", "1",
     "--finetune-epochs", "1", "--candidates", "4", "--qat", "--study", "--json",
 )  # fmt: skip
+pytestmark = pytest.mark.long  # a search of all stages comes first
+
 # what `--resume` reads, in the order of the stages; all else is written anew by the last stage
 READ = (
     "settings.json", "legal_share.json", "supernet/last.pt", "evolution.json", "space.json",

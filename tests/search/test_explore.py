@@ -15,6 +15,8 @@ pytest.importorskip("optuna", reason="the extra `search` (optuna) is not install
 
 import itertools
 
+from util_long import few
+
 from mcuformer.errors import DoesNotFitError
 from mcuformer.search.explore import (
     Judge,
@@ -69,7 +71,7 @@ def test_only_legal_networks_are_tried_and_none_twice(tmp_path):
     assert all(a.accuracy < b.accuracy for a, b in itertools.pairwise(front))
 
 
-@pytest.mark.parametrize("last", [1, 7, 9, 13, 19])  # 7, 13 and 19 begin a generation
+@pytest.mark.parametrize("last", few([1, 7, 9, 13, 19]))  # 7, 13 and 19 begin a generation
 def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path, last):
     whole = explore(judge(), worth, storage(tmp_path), 20, seed=3, population=6)
 
@@ -93,6 +95,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path, last):
     assert winner(resumed).arch == winner(whole).arch
 
 
+@pytest.mark.long
 def test_later_generations_are_better_than_chance(tmp_path):
     shared = judge()
     found = explore(shared, worth, storage(tmp_path), 40, seed=0, population=8)
@@ -102,6 +105,7 @@ def test_later_generations_are_better_than_chance(tmp_path):
     assert sum(late) / 20 > sum(c.accuracy for c in chance) / 40 + 1
 
 
+@pytest.mark.long
 def test_a_pareto_search_keeps_both_objectives(tmp_path):
     found = explore(
         judge(), worth, storage(tmp_path), 16, population=6, objectives=("accuracy", "sram")
@@ -158,7 +162,7 @@ def test_every_hopeless_limit_is_named_with_its_smallest_figure(limits, where):
 WORKER = """
     import sys, time
     from mcuformer.search.explore import explore
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = {folders!r}
     from test_explore import judge, worth
 
     def slow(arch):
@@ -214,7 +218,8 @@ def test_three_workers_on_postgresql_one_killed(tmp_path, postgresql):
     from optuna.trial import TrialState
 
     script = tmp_path / "worker.py"
-    script.write_text(textwrap.dedent(WORKER.format(tests=str(Path(__file__).parent))))
+    here = Path(__file__).parent
+    script.write_text(textwrap.dedent(WORKER.format(folders=[str(here), str(here.parent)])))
     explore(judge(), worth, postgresql, 1, seed=5, population=6, alone=False)  # makes the tables
     workers = [subprocess.Popen([sys.executable, str(script), postgresql]) for _ in range(3)]
     study = optuna.load_study(study_name="search", storage=postgresql)

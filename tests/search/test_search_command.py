@@ -56,11 +56,13 @@ def test_help_does_not_load_torch():
     )
 
 
+@pytest.mark.long
 def test_a_hopeless_limit_exits_4_at_once_and_names_the_least(tmp_path, space):
     code, _, error = search("--ram", "2k", "--space", space, "-o", tmp_path / "o")
     assert code == 4 and "the smallest network needs" in error
 
 
+@pytest.mark.long
 def test_another_search_is_not_overwritten(tmp_path, space):
     words = ("--space", space, "-o", tmp_path / "o")
     assert search("--ram", "1k", *words)[0] == 4
@@ -119,6 +121,7 @@ def limited(size):
     return apply
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_message_and_the_search_goes_on_later(tmp_path, space):
     words = ("--ram", "8k", "--space", space, "--budget", "small", "--threads", "1")
     run = subprocess.run(
@@ -155,6 +158,7 @@ def wait_for(path, process, seconds=300):
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_small_search_from_space_to_emulator(tmp_path, space):
     """What CI runs of the search: every stage once, the study as well."""
     words = (

@@ -114,6 +114,7 @@ def test_widths_that_have_no_heads_are_refused() -> None:
         at_width(network(), FOUR, 0.4)
 
 
+@pytest.mark.long
 def test_a_training_leaves_files_that_compile_together(tmp_path: Path) -> None:
     """One epoch of digits, from the command line to the package's report."""
     arch = {**ARCH.as_dict(), "pool": "mean", "hidden": [64]}

@@ -22,6 +22,7 @@ from mcuformer.search.augment import Augment, cutmix
 from mcuformer.search.checkpoint import weights_sha256
 from mcuformer.search.data import Data, Images
 from mcuformer.search.net import Network, initialise
+from mcuformer.search.protocol import parts_of
 from mcuformer.search.space import load_space
 from mcuformer.search.supernet import Supernet
 from mcuformer.search.teacher import trained_network
@@ -96,6 +97,22 @@ def test_modern_labels_stay_distributions():
     assert x.shape == (40, 3, 32, 32) and x.min() >= 0 and x.max() <= 1
     mixed, y = augment.mix(x, torch.arange(40) % 10)
     assert mixed.shape == x.shape and torch.allclose(y.sum(1), torch.ones(40))
+
+
+def test_a_protocol_takes_parts_and_loses_them():
+    torch.manual_seed(0)
+    x, y = torch.rand(8, 3, 16, 16), torch.arange(8)
+    plain = Augment("baseline-geometry", True, 10)
+    assert plain.images(x) is x and plain.mix(x, y)[0] is x
+    cut, mixed = Augment("baseline+cutmix", True, 10), Augment("modern-cutmix", True, 10)
+    for augment, whole in ((cut, True), (mixed, False)):
+        changed = [z for z, _ in (augment.mix(x, y) for _ in range(8)) if z is not x]
+        assert 0 < len(changed) < 8, augment.protocol
+        # a box of another image has that image's pixels, a mixture of two has neither's
+        assert all(np.isin(z.numpy(), x.numpy()).all() == whole for z in changed), augment.protocol
+    for wrong in ("cutmux", "baseline+", "baseline+blur", "modern-"):
+        with pytest.raises(UsageError, match="protocol"):
+            parts_of(wrong)
 
 
 @pytest.fixture
@@ -251,6 +268,7 @@ def test_a_damaged_rounded_network_is_named(tmp_path, arch_file):
         trained_network(tmp_path / "a")
 
 
+@pytest.mark.long
 def test_trainings_are_averaged(tmp_path, arch_file):
     pytest.importorskip("sklearn", reason="the extra `search` (scikit-learn) is not installed")
     for seed in (0, 1):

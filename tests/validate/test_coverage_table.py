@@ -14,9 +14,13 @@ sys.path.append(str(BENCH))  # last: coverage.py there is not the package of tha
 pytest.importorskip("onnxruntime")
 
 import coverage_follow
+import coverage_sqnr
+import numpy as np
+import onnx
 from coverage_follow import Row, followed
 from coverage_list import models, versions
-from coverage_table import page, summary
+from coverage_table import page, rows_of, summary
+from onnx import TensorProto, helper
 
 START = Row("timm", "vit", "vit_gap", "dynamo")
 
@@ -30,16 +34,50 @@ def test_list_is_long_and_names_are_unique() -> None:
 
 def test_page_says_result_bits_and_words_of_every_model() -> None:
     ok = Row(
-        "timm", "vit", "vit", "dynamo", "ok", "", "host", 2048, 7, "equal", "equal", 21.5, 20.0
-    )
+        "timm", "vit", "vit", "dynamo", "ok", "", "host", 2048, 7, "equal", "equal", 21.5, 20.0,
+        commit="1234567",
+    )  # fmt: skip
     refused = Row("timm", "swin", "swinv2", "dynamo", "exit 3", "ReduceL2 'x':\n no norm")
     text = page([ok, refused], "command", "2026-01-01", {"torch": "2"})
-    assert "| timm | vit | vit | dynamo | ok | equal | equal | 21.5 | 20.0 | 2 | host |" in text
+    assert (
+        "| timm | vit | vit | dynamo | ok | equal | equal | 21.5 | 20.0 | 2 | host | 1234567 |"
+        in text
+    )
     assert "- swinv2 (dynamo), exit 3: ReduceL2 'x': no norm" in text
     assert "dynamo: 2 models; 1 ok, 1 exit 3; 1 with all bits equal" in "\n".join(
         summary([ok, refused])
     )
+    assert "of commit 1234567: 1 rows; in Unicorn 1 of 1 with all bits equal" in text
     assert "median +1.5 dB" in text
+
+
+def test_rows_that_were_not_measured_again_come_from_the_page() -> None:
+    ok = Row("timm", "vit", "vit", "dynamo", "ok", "", "host", 2048, None, "equal", "", 21.5, None)
+    old = Row("timm", "swin", "swinv2", "dynamo", "exit 3", "Foo 'x' (a): b", commit="1234567")
+    assert rows_of(page([ok, old], "command", "2026-01-01", {})) == [ok, old]
+
+
+def test_numbers_of_onnxruntime_are_kept_with_the_file(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4]) for n in "xy"]
+    model = helper.make_model(
+        helper.make_graph(nodes, "relu", ends[:1], ends[1:]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
+    path, kept = tmp_path / "m.onnx", tmp_path / "m.npz"
+    onnx.save(model, path)
+    calibration, x = coverage_sqnr.samples((4,))
+    first = coverage_sqnr.reference(path, calibration, x, kept)
+    np.testing.assert_array_equal(first.exact[0][:, 0], np.maximum(x, 0))
+    written = kept.stat().st_mtime_ns
+    again = coverage_sqnr.reference(path, calibration, x, kept)
+    assert kept.stat().st_mtime_ns == written
+    np.testing.assert_array_equal(again.exact[0], first.exact[0])
+    assert (again.quantised is None) == (first.quantised is None)
+    model.graph.node[0].op_type = "Neg"
+    onnx.save(model, path)
+    other = coverage_sqnr.reference(path, calibration, x, kept)
+    np.testing.assert_array_equal(other.exact[0][:, 0], -x)
 
 
 @pytest.mark.parametrize(

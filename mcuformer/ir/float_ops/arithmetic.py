@@ -70,25 +70,38 @@ def normalised(
 
 
 def attended(
-    q: NDArray, k: NDArray, v: NDArray, bias: NDArray | None, heads: int, scale: float, windows: int
+    q: NDArray,
+    k: NDArray,
+    v: NDArray,
+    bias: NDArray | None,
+    heads: int,
+    scale: float,
+    windows: int,
+    seen: NDArray | None = None,
 ) -> NDArray:
-    """Rows [..., windows * T, heads * d] attend to the keys of their window."""
-    p = attention_weights(q, k, bias, heads, scale, windows)
+    """Rows [..., windows * T, heads * d] attend to the keys of their window, or to those `seen`."""
+    p = attention_weights(q, k, bias, heads, scale, windows, seen)
     y = np.moveaxis(p @ by_window(v, heads, windows), -3, -2)
     return y.reshape(*y.shape[:-4], y.shape[-4] * y.shape[-3], -1)
 
 
 def attention_weights(
-    q: NDArray, k: NDArray, bias: NDArray | None, heads: int, scale: float, windows: int
+    q: NDArray,
+    k: NDArray,
+    bias: NDArray | None,
+    heads: int,
+    scale: float,
+    windows: int,
+    seen: NDArray | None = None,
 ) -> NDArray:
-    """Probabilities [..., windows, heads, queries, keys]."""
+    """Probabilities [..., windows, heads, queries, keys]; `seen` [heads, queries, keys]: 0 elsewhere."""
     q, k = (by_window(x, heads, windows) for x in (q, k))
     scores = q @ np.swapaxes(k, -1, -2)
     scores *= np.float32(scale)
     if bias is not None:
         every = bias.shape[0] > heads  # one for every window
         scores = scores + (bias.reshape(windows, heads, *bias.shape[1:]) if every else bias)
-    return softmax(scores)
+    return softmax(scores if seen is None else np.where(seen, scores, np.float32(-np.inf)))
 
 
 def by_window(x: NDArray, heads: int, windows: int) -> NDArray:

@@ -16,6 +16,7 @@ from mcuformer.ir import product as products
 from mcuformer.ir.float_ops.arithmetic import attended, convolved, normalised, windows
 from mcuformer.ir.float_ops.arithmetic import softmax as softmax_of
 from mcuformer.ir.functions import function
+from mcuformer.ir.neighbours import seen_by_heads
 
 Attrs = Mapping[str, Any]
 Args = Sequence[NDArray | None]
@@ -115,9 +116,14 @@ def mul(attrs: Attrs, args: Args) -> NDArray:
     return need(args, 0) * need(args, 1)
 
 
+def larger(attrs: Attrs, args: Args) -> NDArray:
+    return np.maximum(need(args, 0), need(args, 1))
+
+
 def attention(attrs: Attrs, args: Args) -> NDArray:
     q, k, v, bias = need(args, 0), need(args, 1), need(args, 2), optional(args, 3)
-    return attended(q, k, v, bias, attrs["heads"], attrs["scale"], attrs.get("windows", 1))
+    windows, seen = attrs.get("windows", 1), seen_by_heads(attrs, k.shape[-2])
+    return attended(q, k, v, bias, attrs["heads"], attrs["scale"], windows, seen)
 
 
 def matmul(attrs: Attrs, args: Args) -> NDArray:

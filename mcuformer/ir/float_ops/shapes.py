@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcuformer.ir import product
+from mcuformer.ir.neighbours import contradiction
 
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
@@ -114,6 +115,8 @@ def attention(attrs: Mapping[str, Any], s: Shapes) -> Shape:
     if len(s) > 3 and s[3] is not None:
         q, k = tq // windows, tk // windows
         _want(s[3] in ((1, q, k), (h, q, k), (windows * h, q, k)), f"bias is {s[3]}")
+    wrong = contradiction(attrs, tq, tk, len(s) > 3 and s[3] is not None)
+    _want(wrong is None, str(wrong))
     return (tq, vd)
 
 

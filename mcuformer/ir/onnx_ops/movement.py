@@ -247,7 +247,7 @@ ROWS = (
     _moved("Expand", expand, _expanded), _moved("Tile", tile, _tiled),
     _moved("Pad", pad, _padded, "with zeros"), _moved("DepthToSpace", depth_to_space),
     _moved("SpaceToDepth", space_to_depth),
-    OnnxOp("Trilu", "folded", by_zeros(trilu), FIRST, trilu),
+    OnnxOp("Trilu", "compiled", by_zeros(trilu), FIRST, trilu, "constant k"),
     OnnxOp("ScatterND", "moved", same_shape, FIRST, scatter_nd, "constant indices"),
-    OnnxOp("ScatterElements", "folded", same_shape, FIRST, scatter_elements),
+    OnnxOp("ScatterElements", "moved", same_shape, FIRST, scatter_elements, "constant indices"),
 )  # fmt: skip

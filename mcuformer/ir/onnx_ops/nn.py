@@ -169,7 +169,8 @@ def _normalised(op: Op, types: Types, data: Args) -> list[Shape]:
 ROWS = (
     OnnxOp("MatMul", "compiled", _product, FIRST, matmul,
            "by a constant matrix, or of two activations"),
-    OnnxOp("Gemm", "compiled", _gemm, FIRST, gemm, "constant B"),
+    OnnxOp("Gemm", "compiled", _gemm, FIRST, gemm,
+           "by a constant matrix, or of two activations"),
     OnnxOp("Conv", "compiled", _conv, FIRST, conv, "2-D, constant weights"),
     OnnxOp("BatchNormalization", "compiled", _and_vectors, FIRST, batch_norm,
            "folded into the layer beside it; training_mode=1 on constants"),

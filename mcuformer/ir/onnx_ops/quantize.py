@@ -20,16 +20,26 @@ from mcuformer.ir.onnx_ops.base import (
 
 def _along(param: NDArray, x: NDArray, attrs: Attrs) -> NDArray:
     """Scale or zero point, shaped to broadcast against x."""
-    if param.size == 1 and param.ndim <= 1:
-        return param.reshape(())
     axis = attrs.get("axis", 1)
     block = attrs.get("block_size", 0)
     if block:
-        grown = np.repeat(param, block, axis)
+        wanted = list(x.shape)
+        wanted[axis] = -(-wanted[axis] // block)
+        _expect(block > 0 and list(param.shape) == wanted, param, f"{wanted} (block_size {block})")
+        grown = np.repeat(param, min(block, x.shape[axis]), axis)
         return grown[(slice(None),) * (axis % x.ndim) + (slice(x.shape[axis]),)]
+    if param.size == 1 and param.ndim <= 1:
+        return param.reshape(())
+    _expect(param.size == x.shape[axis], param, f"[] or [{x.shape[axis]}] (axis {axis})")
     shape = [1] * x.ndim
     shape[axis] = -1
     return param.reshape(shape)
+
+
+def _expect(fits: bool, param: NDArray, wanted: str) -> None:
+    if not fits:
+        found = list(param.shape)
+        raise ValueError(f"looked for a scale and a zero point of shape {wanted}, found {found}")
 
 
 def quantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
@@ -38,10 +48,11 @@ def quantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:
     if attrs.get("output_dtype") is not None:
         dtype = np.dtype(attrs["output_dtype"])
     info = np.iinfo(dtype)
+    least, most = (int(end) >> 8 - attrs.get("bits", 8) for end in (info.min, info.max))
     q = np.rint(x / _along(scale, x, attrs))
     if zero is not None:
         q = q + _along(zero, x, attrs).astype(np.float64)
-    return (np.clip(q, info.min, info.max).astype(dtype),)
+    return (np.clip(q, least, most).astype(dtype),)
 
 
 def dequantize(attrs: Attrs, args: Args, n_out: int) -> tuple[NDArray, ...]:

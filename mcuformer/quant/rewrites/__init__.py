@@ -24,6 +24,7 @@ from mcuformer.passes.dedupe import dedupe
 from mcuformer.quant.rewrites.add_before_reshape import add_before_reshape
 from mcuformer.quant.rewrites.affine_rows import affine_rows
 from mcuformer.quant.rewrites.average_pool import average_pool
+from mcuformer.quant.rewrites.columns_first import columns_first
 from mcuformer.quant.rewrites.finish_rows import finish_rows
 from mcuformer.quant.rewrites.fold_layernorm_affine import fold_layernorm_affine
 from mcuformer.quant.rewrites.free_norms import free_norms
@@ -63,4 +64,5 @@ def _rewritten(graph: Graph, given: Mapping[str, tuple[float, int, str]]) -> Gra
     graph = affine_rows(graph, given)  # what no layer has taken in
     graph = rotate_stream(graph, given)  # after FUSE_EPILOGUE: the residual sums are inputs there
     graph = free_norms(graph, given)  # for the norms whose stream could not be rotated
+    graph = columns_first(graph)  # moves alone: grids stay as they are
     return own_outputs(graph)  # last: the others ask who else reads a value

@@ -10,7 +10,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.quant.rewrites.edit import Rewrite
 
 Order = tuple[int, ...]
-ROW_WISE = ("linear", "layernorm", "unary", "add", "mul", "requant")
+ROW_WISE = ("linear", "layernorm", "unary", "add", "mul", "max", "requant")
 
 
 def stay_in_windows(graph: Graph) -> Graph:

@@ -13,7 +13,15 @@
 """
 
 from mcuformer.quant.slices.blocks import with_blocks
-from mcuformer.quant.slices.match import Placed, places_of
+from mcuformer.quant.slices.match import Placed, SlicePlaces, places_of, stacks_of
 from mcuformer.quant.slices.together import Slice, lower_together
 
-__all__ = ["Placed", "Slice", "lower_together", "places_of", "with_blocks"]
+__all__ = [
+    "Placed",
+    "Slice",
+    "SlicePlaces",
+    "lower_together",
+    "places_of",
+    "stacks_of",
+    "with_blocks",
+]

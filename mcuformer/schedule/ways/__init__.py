@@ -4,7 +4,7 @@ A way writes tasks that end with the region's target rows. All are bit-identical
 graph except `absorbed`, which quant/absorb.py rewrites into a graph of its own.
 
     rows.py       row-wise operations in tiles of rows; backwards, where they widen over what they read
-    kept.py       attention, K and V of all heads exist whole
+    kept.py       attention, K and V of all heads exist whole; ring.py: of near heads a few lines of them
     heads.py      attention, one head's K and V at a time
     absorbed.py   attention against the tokens themselves, no K and no V
     windows.py    attention inside windows of rows, all of a window at once

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 
 from mcuformer.ir.graph import Op
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.images import KnownValues
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.regions import CONVOLUTIONS, MEANS, VIEWS, Choice, Region
 from mcuformer.schedule.tasks import Steps
@@ -36,11 +37,17 @@ def ends(em: TaskEmitter, ops: Sequence[Op]) -> Iterator[str]:
             yield op.outputs[0]
 
 
-def single_rows(em: TaskEmitter, ops: Sequence[Op]) -> list[str]:
+def line_operations(graph: KnownValues, ops: Sequence[Op]) -> tuple[Op, ...]:
+    """Without the means, and what is made of them before it meets the rows: a sweep of lines."""
+    rows = single_rows(graph, ops)
+    return tuple(op for op in ops if op.outputs[0] not in rows)
+
+
+def single_rows(graph: KnownValues, ops: Sequence[Op]) -> list[str]:
     """The means, and what is made of them before they meet the rows."""
     found: list[str] = []
     for op in ops:
-        after = any(n in found for n in op.inputs) and em.type(op.outputs[0]).shape[0] == 1
+        after = any(n in found for n in op.inputs) and graph.type(op.outputs[0]).shape[0] == 1
         if op.kind in MEANS or after:
             found.append(op.outputs[0])
     return found

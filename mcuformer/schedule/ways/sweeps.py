@@ -4,6 +4,9 @@ No image exists whole. The first sweep makes every line of the last context and 
 sums. The second makes the contexts again, now with the mean at hand, and carries each strip on to the
 target, which is written over the rows that entered: the convolutions run ahead by their halo, and
 what is wanted of a row itself (gates, queries) is made of it again just before it is overwritten.
+
+Of a squeeze (schedule/squeezes.py) the same, where it is too wide to be kept; where there is room, the
+first sweep keeps the image that the mean is of, and the second begins with it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from mcuformer.ir.types import Value
 from mcuformer.operators.table import INT_OPS
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
+from mcuformer.schedule.images import line_counts
 from mcuformer.schedule.places import Loc, Rows
 from mcuformer.schedule.regions import (
     CONVOLUTIONS,
@@ -35,6 +39,7 @@ from mcuformer.schedule.ways.strips import Strips, line_choices
 from mcuformer.schedule.ways.windows_of_lines import Windows
 
 SWEEPS, SWEEPS_IN_PLACE = "sweeps", "sweeps in place"  # how lines are kept, as in conv.py
+KEPT_IMAGE = "kept image"  # with lines in place
 
 
 def sweep_choices(em: TaskEmitter, region: Region) -> list[int]:
@@ -55,34 +60,47 @@ def in_sweeps(em: TaskEmitter, region: Region, target: Loc, choice: Choice) -> S
             steps += _mean(em, piece, at, choice)
         else:
             steps += run(em, iter([piece]), choice)
-    seen = line_graph(em, _last_sweep(em, region))
+    if choice.schedule == KEPT_IMAGE:
+        rows = {region.target, *single_rows(em, region.ops), *em.where}
+        *_, piece = pieces(region.ops, rows)
+        seen = line_graph(em, piece.ops, counts=line_counts(region.ops, em))
+    else:
+        seen = line_graph(em, _last_sweep(em, region))
     strips = Strips.of(seen.flow, choice.lines)
-    windows = Windows(em, seen, strips, choice.schedule == SWEEPS_IN_PLACE)
+    windows = Windows(em, seen, strips, choice.schedule != SWEEPS)
     made = StripSteps(em, seen, strips, target, windows)
     return steps + in_strips(made, region.name)
 
 
 def _mean(em: TaskEmitter, piece: Region, target: Loc, choice: Choice) -> Steps:
-    """Strips of what a mean is of, each added to its sums and forgotten."""
+    """Strips of what a mean is of, each added to its sums and forgotten, or kept."""
     *ops, mean = piece.ops
+    views: list[Op] = []
     while ops[-1].kind in VIEWS:
-        ops.pop()
+        views.append(ops.pop())
     seen = line_graph(em, ops)
     strips, value = Strips.of(seen.flow, choice.lines), seen.names[-1]
     lines = strips.most(len(strips.limits) - 1)
     per_line = em.type(value).shape[0] // seen.flow.heights[-1]
-    strip = em.rows_buffer(value, lines * per_line, f"{value}.lines")
+    kept = choice.schedule == KEPT_IMAGE
+    if kept:
+        strip = em.where[value] = em.rows_buffer(value, em.type(value).shape[0])
+        run(em, (Region(o.outputs[0], (o,)) for o in reversed(views)), choice)
+    else:
+        strip = em.rows_buffer(value, lines * per_line, f"{value}.lines")
     sums = RunningSums.of(em, mean, target)
-    windows = Windows(em, seen, strips, choice.schedule == SWEEPS_IN_PLACE)
-    made = _Summed(em, seen, strips, strip, windows, sums=sums)
+    windows = Windows(em, seen, strips, choice.schedule != SWEEPS)
+    made = _Summed(em, seen, strips, strip, windows, sums=sums, kept=kept)
     return [sums.start(), *in_strips(made, mean.name), sums.finish()]
 
 
 @dataclass(slots=True)
 class _Summed(StripSteps):
-    """Steps whose last lines are added to sums, and lie where those of the step before lay."""
+    """Steps whose last lines are added to sums; they lie where those of the step before lay, unless they
+    are `kept`."""
 
     sums: RunningSums | None = None
+    kept: bool = False
 
     def step(self, i: int, moved: Expr) -> Iterator[Task]:
         yield from StripSteps.step(self, i, moved)
@@ -93,11 +111,12 @@ class _Summed(StripSteps):
             size, per = t.size_bytes // t.shape[0], t.shape[0] // self.images.flow.heights[-1]
             count, line = (end - first) * per, Expr(first) + moved * self.strips.per_period[-1]
             x = Loc(self.target.start, size, size, self.target.buffer)
+            x = x.at(line * per) if self.kept else x
             yield self.sums.add(x, Rows(line * per, Expr(count), count, count))
 
     def output(self, k: int, i: int, line: Expr, count: int) -> tuple[Loc, Rows]:
         y, rows = StripSteps.output(self, k, i, line, count)
-        return self.target if self.windows.is_whole(k) else y, rows
+        return self.target if self.windows.is_whole(k) and not self.kept else y, rows
 
 
 def _last_sweep(em: TaskEmitter, region: Region) -> list[Op]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from mcuformer.ir.graph import Op
 from mcuformer.kernels import elementwise
-from mcuformer.operators.table import INT_OPS, kernel_of, operand
+from mcuformer.operators.table import INT_OPS
 from mcuformer.program.buffers import Span
 from mcuformer.program.expressions import Expr
 from mcuformer.schedule.emit import TaskEmitter
@@ -22,6 +22,7 @@ from mcuformer.schedule.images import LINES
 from mcuformer.schedule.places import Loc
 from mcuformer.schedule.tasks import Task
 from mcuformer.schedule.ways.flow import LineGraph
+from mcuformer.schedule.ways.homes import found_homes, shift
 from mcuformer.schedule.ways.strips import Strips
 
 
@@ -42,7 +43,7 @@ class Windows:
 
     def __post_init__(self) -> None:
         if self.in_place:
-            self._find_homes()
+            self.homes = found_homes(self.em, self.images, self.strips.overlap, self.is_whole)
         for k in range(len(self.images.names)):
             own = not self.is_whole(k) and k not in self.homes
             self.at.append(self._window(k) if own else None)
@@ -67,7 +68,9 @@ class Windows:
             (self.strips.made(k, i)[1] - self.top(k, i) for i in self._used(k)),
             default=0,
         )
-        front = max((self._shift(r, op) for r, op in self._inside(k)), default=0)
+        front = max(
+            (shift(self.em, self.images.names[r], op) for r, op in self._inside(k)), default=0
+        )
         loc = self._buffer(k, lines, "lines", front)
         return Loc(Expr(front), loc.stride, loc.row_bytes, loc.buffer)
 
@@ -89,15 +92,6 @@ class Windows:
         found = [(r, self.images.ops[r]) for r, j in self.homes.items() if j == k]
         return [(r, op) for r, op in found if op is not None and op.kind in LINES]
 
-    def _shift(self, k: int, op: Op) -> int:
-        """Bytes before the first pixel that an output pixel reads, where it is written."""
-        pixel = self.em.values[self.images.names[k]].type.shape[-1]
-        size = self.em.values[self.images.names[k]].type.size_bytes
-        count = 1
-        for n in self.em.values[self.images.names[k]].type.shape:
-            count *= n
-        return int(op.attrs.get("pads", (0, 0))[1]) * pixel * (size // count)
-
     def top(self, k: int, i: int) -> int:
         """The line of image k at the top of its window in step i."""
         return self.strips.top_kept(k, i) if self._inside(k) else self.strips.top(k, i)
@@ -106,33 +100,6 @@ class Windows:
         """Whether any step reads lines of image k again: near its end none may be left to read."""
         kept = (self.strips.kept(k, i) for i in range(1, self.strips.steps))
         return any(end > first for first, end in kept)
-
-    def _find_homes(self) -> None:
-        for k, op in enumerate(self.images.ops[:-1]):
-            if op is None or self.strips.overlap(k):
-                continue
-            for j, readers in enumerate(self.images.flow.readers[:k]):
-                alone = all(r == k for r, _ in readers) and not self.is_whole(j)
-                if alone and len(readers) == 1 and self._may_lie_in(k, op, j):
-                    self.homes[k] = j
-                    break
-
-    def _may_lie_in(self, k: int, op: Op, j: int) -> bool:
-        """Whether image k may be written over image j, which only `op` reads."""
-        if self.line_bytes(k) != self.line_bytes(j):
-            return False
-        types = [self.em.values[self.images.names[n]].type for n in (k, j)]
-        if types[0].dtype != types[1].dtype or types[0].shape[-1] != types[1].shape[-1]:
-            return False
-        if op.kind in LINES:
-            return (
-                op.kind == "q_dwconv2d"
-                and tuple(op.attrs["strides"]) == (1, 1)
-                and j not in self.homes
-            )
-        names = [n for n in op.inputs if n is not None and self.images.at.get(n) == j]
-        again = [operand(op, n) for n in kernel_of(op).again]
-        return not self.strips.overlap(j) and len(names) == 1 and names[0] not in again
 
     def place(self, k: int, i: int) -> Loc:
         """Where the first line of image k is that step i makes."""
@@ -149,7 +116,8 @@ class Windows:
         window, read = self.at[j], INT_OPS[op.kind].lines(op, self.em).reads_from(first)
         assert window is not None
         at = window.at(read - self.top(j, i))
-        return Loc(at.start + -self._shift(k, op), at.stride, at.row_bytes, at.buffer)
+        front = shift(self.em, self.images.names[k], op)
+        return Loc(at.start + -front, at.stride, at.row_bytes, at.buffer)
 
     def lines(self, k: int, line: int, i: int) -> Loc:
         """From line `line` on of an image that is not whole, in step i."""

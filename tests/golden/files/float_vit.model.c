@@ -43,7 +43,7 @@ enum {
 };
 
 const uint8_t float_vit_id[16] = {
-    0x05, 0xa9, 0x8e, 0x2c, 0x43, 0x8e, 0xea, 0xd8, 0x97, 0xde, 0x13, 0x86, 0x81, 0x0e, 0x3b, 0x32,
+    0x48, 0x59, 0xba, 0xbb, 0xc1, 0x4d, 0x5e, 0xbb, 0x2d, 0xa9, 0x77, 0x5e, 0x9b, 0x3e, 0xef, 0x1c,
 };
 
 /* patch -> add [4x8] */
@@ -60,6 +60,7 @@ static const mcf_linear_t float_vit__patch = {
     .segments = 4,
     .segment = 4,
     .segment_stride = 8,
+    .offset = 128,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 1,
@@ -105,6 +106,7 @@ static const mcf_linear_t float_vit__k = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
+    .offset = 4,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -131,6 +133,7 @@ static const mcf_linear_t float_vit__v = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
+    .offset = 4,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -157,6 +160,7 @@ static const mcf_linear_t float_vit__q = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
+    .offset = 4,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -215,6 +219,7 @@ static const mcf_linear_t float_vit__proj = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
+    .offset = 1442,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -260,6 +265,7 @@ static const mcf_linear_t float_vit__fc1 = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 8,
+    .offset = 4,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -286,6 +292,7 @@ static const mcf_linear_t float_vit__fc2 = {
     .segments = 1,
     .segment = 16,
     .segment_stride = 16,
+    .offset = 399,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 0,
@@ -342,6 +349,7 @@ static const mcf_linear_t float_vit__logits = {
     .segments = 1,
     .segment = 8,
     .segment_stride = 16,
+    .offset = -484,
     .clamp_min = -128,
     .clamp_max = 127,
     .x_type = 2,

@@ -16,7 +16,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0x88250b2cu
+#if MCF_RUNTIME_VERSION != 0x54cfda88u
 /* All models of a program come from the same mcuformer. */
 #error "tiny was generated with another version of the runtime"
 #endif
@@ -73,7 +73,7 @@
 #define TINY_OUTPUT_0_BYTES 3
 #define TINY_OUTPUT_0_LINES 1
 #define TINY_OUTPUT_0_LINE_BYTES 3
-#define TINY_OUTPUT_0_SCALE 0.00774701436f
+#define TINY_OUTPUT_0_SCALE 0.0077470153f
 #define TINY_OUTPUT_0_ZERO_POINT -61
 #define TINY_OUTPUT_NAME TINY_OUTPUT_0_NAME
 #define TINY_OUTPUT_TYPE TINY_OUTPUT_0_TYPE

@@ -1,0 +1,53 @@
+"""The trained widths in examples/: rounded together each is nearly what it is by itself, and as right as in float."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mcuformer.compile.options import CompileOptions, Point
+from mcuformer.compile.points import plan_points
+from mcuformer.compile.stages import plan_model
+from mcuformer.ir.graph import Graph
+from mcuformer.operators.interpreter import run_int
+from mcuformer.validate.metrics import sqnr_db
+from mcuformer.validate.reference import FloatReference
+
+pytest.importorskip("onnxruntime")
+FOLDER = Path(__file__).parents[2] / "examples" / "digits_widths"
+LABELS = ("0.25", "0.5", "1")
+MOST_DB, MOST_POINTS = 1.0, 0.5
+
+
+def reals(graph: Graph, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+    name = graph.outputs[0]
+    qparams = graph.type(name).qparams
+    assert qparams is not None
+    found = run_int(graph, (x.transpose(0, 2, 3, 1),))[name]
+    return qparams.dequantise(found).reshape(len(x), -1)
+
+
+@pytest.mark.long
+def test_widths_lose_little_by_sharing() -> None:
+    files = [FOLDER / f"width-{label}.onnx" for label in LABELS]
+    common = {"board": "stm32f746", "calibration": FOLDER / "calibration.npz"}
+    points = tuple(map(Point, LABELS, files))
+    made = plan_points(CompileOptions(model=files[-1], points=points, **common), lambda *_: None)
+    with np.load(FOLDER / "test.npz") as data:
+        x, y = data["x"], data["y"]
+    props = made.graph.meta["metadata_props"]
+    mean, std = (float(props[f"mcuformer.{n}"]) for n in ("mean", "std"))
+    pixels = ((x / 255 - mean) / std).astype(np.float32)
+    for file, point in zip(files, made.points, strict=True):
+        wanted = FloatReference(file, [(1, 1, 24, 24)], threads=1).run([pixels])[0]
+        wanted = wanted.reshape(len(x), -1)
+        together = reals(point.graph, x)
+        alone = plan_model(CompileOptions(model=file, **common), lambda *_: None, needs_data=True)
+        own = sqnr_db(wanted, reals(alone.graph, x))
+        shared = sqnr_db(wanted, together)
+        assert own is not None and shared is not None and shared > own - MOST_DB
+        right = [100 * float((z.argmax(axis=1) == y).mean()) for z in (together, wanted)]
+        assert right[0] >= right[1] - MOST_POINTS and right[1] > 97
