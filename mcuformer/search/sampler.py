@@ -9,7 +9,7 @@ enter a population (all three seen on Optuna 5.0.0, which constraints.txt pins).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -34,7 +34,7 @@ class LegalSampler(NSGAIISampler):
     """`legal(genes)` decides; every draw comes from `seed` and the count of trials before it.
 
     One worker counts finished trials, so that a killed and resumed search draws the same networks;
-    several count all trials, so that no two of them draw the same.
+    several count all trials and claim what they draw, so that no two of them try the same network.
     """
 
     def __init__(self, space: Space, legal: Legal, seed: int, population: int, alone: bool) -> None:
@@ -54,17 +54,28 @@ class LegalSampler(NSGAIISampler):
         # By number: Optuna's order is another one for the first trial of a generation than for the
         # next, which read what it kept; that trial may be drawn again after a kill.
         parents = sorted(self.get_parent_population(study, generation), key=lambda t: t.number)
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        if self.alone:
-            others = [t for t in others if t.state == TrialState.COMPLETE]
+        others = self._others(study, trial)
         count = len(others) if self.alone else trial.number
-        random = Random(f"{self.seed}/{count}")
-        taken = {tuple(t.system_attrs[GENES]) for t in others if GENES in t.system_attrs}
+        random, taken = Random(f"{self.seed}/{count}"), _claims(others)
         genes = self._draw(random, parents, study.directions, taken)
-        # At once and in one piece: other workers read it while the trial still gets its parameters.
+        self._claim(study, trial, genes)
+        # Two that draw the same at once cannot know who was first: whoever sees it draws again, and at
+        # least the one that claims last sees it.
+        while not self.alone and self.space.canonical(genes) in _claims(self._others(study, trial)):
+            taken |= _claims(self._others(study, trial)) | {self.space.canonical(genes)}
+            genes = self._draw(random, parents, study.directions, taken)
+            self._claim(study, trial, genes)
+        return dict(zip(self.space.names, genes, strict=True))
+
+    def _others(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """All other trials, as the storage has them now; a lone worker's that are complete."""
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        return [t for t in others if t.state == TrialState.COMPLETE] if self.alone else others
+
+    def _claim(self, study: Study, trial: FrozenTrial, genes: Genes) -> None:
+        """At once and in one piece: other workers read it while the trial still gets its parameters."""
         claimed = list(self.space.canonical(genes))
         study._storage.set_trial_system_attr(trial._trial_id, GENES, claimed)  # noqa: SLF001, no public way
-        return dict(zip(self.space.names, genes, strict=True))
 
     def _draw(
         self,
@@ -109,6 +120,10 @@ class LegalSampler(NSGAIISampler):
         signs = [1 if d == StudyDirection.MAXIMIZE else -1 for d in directions]
         better = [s * (y - x) for s, x, y in zip(signs, a.values, b.values, strict=True)]
         return b if min(better) >= 0 and max(better) > 0 else a
+
+
+def _claims(trials: Iterable[FrozenTrial]) -> set[Genes]:
+    return {tuple(t.system_attrs[GENES]) for t in trials if GENES in t.system_attrs}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -95,6 +95,33 @@ def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path, last):
     assert winner(resumed).arch == winner(whole).arch
 
 
+def test_workers_that_draw_the_same_at_once_try_two_networks(tmp_path):
+    from mcuformer.search.explore import open_study
+    from mcuformer.search.sampler import GENES, LegalSampler, suggested
+
+    own = judge()
+    study = open_study(own, storage(tmp_path), 5, 6, False, ("accuracy",), "search")
+    other = study.ask()  # of a worker that has drawn nothing yet
+
+    class Raced(LegalSampler):
+        """The other worker draws the same between this one's look at the claims and its own claim."""
+
+        lost: tuple[int, ...] = ()
+
+        def _claim(self, study, trial, genes):
+            if not self.lost:
+                self.lost = self.space.canonical(genes)
+                study._storage.set_trial_system_attr(other._trial_id, GENES, list(self.lost))
+            super()._claim(study, trial, genes)
+
+    study.sampler = sampler = Raced(own.space, own.legal, 5, 6, alone=False)
+    mine = study.ask()
+    genes = suggested(own.space, mine)
+    claims = [tuple(t.system_attrs[GENES]) for t in study.get_trials()]
+    assert sampler.lost == claims[other.number] != claims[mine.number]
+    assert own.space.canonical(genes) == claims[mine.number] and own.legal(genes)
+
+
 @pytest.mark.long
 def test_later_generations_are_better_than_chance(tmp_path):
     shared = judge()
