@@ -73,6 +73,7 @@ def _trained(
         lr=args.lr,
         optimizer="muon",
         protocol=args.protocol,
+        amp=args.amp,
         seed=seed,
     )
     widths = None if ratio is not None else Widths(ratios, method == "nested")
@@ -144,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--protocol", default="baseline")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 where the processor has it")
     for name, value in {
         "side": 32, "channels": 3, "classes": 10, "patch": 4, "dim": 96, "heads": 3, "depth": 8, "mlp": 4,
     }.items():  # fmt: skip

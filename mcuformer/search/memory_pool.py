@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-_TRIM, _MMAP = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of glibc's mallopt
+_TRIM, _MMAP, _ARENAS = -1, -3, -8  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of glibc
 
 
 def keep_freed_memory() -> None:
@@ -15,3 +15,4 @@ def keep_freed_memory() -> None:
         return
     mallopt(_MMAP, 1 << 30)
     mallopt(_TRIM, (1 << 31) - 1)
+    mallopt(_ARENAS, 1)

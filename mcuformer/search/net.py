@@ -46,7 +46,9 @@ class Attention(nn.Module):
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        if self.training and self.relative is None:  # fused: no [T, T] in memory; eval exports
+        # Fused: no [T, T] in memory. Eval exports; a CPU's fused backward is slow in bfloat16.
+        lowered = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if self.training and self.relative is None and not lowered:
             near = None if self.near is None else self.near[None]
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=near, scale=self.scale)
             return self.proj(y.transpose(1, 2).reshape(batch, tokens, -1))

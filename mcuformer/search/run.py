@@ -182,6 +182,7 @@ class Search(SearchTask):
             self.watched,
             self.device,
             fused=True,
+            threads=self.settings.threads,
         )
         trainer.run(self.training("fine-tuning"))
         network.eval()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcuformer.search.architecture import Architecture
+from mcuformer.search.replicas import Replicas, total
 from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space
 
@@ -21,16 +22,43 @@ LABEL_SHARE = 0.3  # share of the labels in the loss of a distilled network
 
 
 class Sandwich:
-    """A loss for Trainer; `teacher` answers for the largest network beside the labels."""
+    """A loss for Trainer; `teacher` answers for the largest network beside the labels. `threads` take
+    each a part of the batch behind the stem, whose BatchNorms see the whole."""
 
-    def __init__(self, teacher: nn.Module | None = None) -> None:
+    def __init__(self, teacher: nn.Module | None = None, threads: int = 1) -> None:
         self.teacher = teacher.eval() if teacher else None
+        self.threads = threads
+        self._replicas: Replicas | None = None
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
         assert isinstance(model, SharedWeights)
-        largest, *others = sample(model.space, random)
-        whole = model.embed(x, largest)
+        networks = sample(model.space, random)
+        whole = model.embed(x, networks[0])
         tokens = whole.detach().requires_grad_()
+        if self.threads == 1 or x.device.type != "cpu":
+            loss = self._backward(model, networks, x, tokens, y)
+            whole.backward(tokens.grad)
+            return loss
+        if self._replicas is None or self._replicas.models[0] is not model:
+            self._replicas = Replicas(model, self.threads)
+        chunks, shares = self._replicas.parts(x, tokens.detach(), y)
+        leaves = [c[1].requires_grad_() for c in chunks]
+
+        def part(own: nn.Module, i: int) -> Tensor:
+            return self._backward(own, networks, chunks[i][0], leaves[i], chunks[i][2])
+
+        losses = self._replicas.run(part, len(chunks))
+        self._replicas.gather(shares)
+        grads = [t.grad * s for t, s in zip(leaves, shares, strict=True) if t.grad is not None]
+        whole.backward(torch.cat(grads))
+        return total(losses, shares)
+
+    def _backward(
+        self, model: nn.Module, networks: list[Architecture], x: Tensor, tokens: Tensor, y: Tensor
+    ) -> Tensor:
+        """Of all networks into the weights and the tokens; the largest one's loss."""
+        assert isinstance(model, SharedWeights)
+        largest, *others = networks
         logits = model.encode(tokens, largest)
         loss = F.cross_entropy(logits, y)
         if self.teacher is not None:
@@ -43,7 +71,6 @@ class Sandwich:
             own = model.encode(tokens, arch)
             taught, told = F.cross_entropy(own, answers), F.cross_entropy(own, y)
             ((1 - LABEL_SHARE) * taught + LABEL_SHARE * told).backward()
-        whole.backward(tokens.grad)
         return loss.detach()
 
 

@@ -25,7 +25,7 @@ class SharedWeights(nn.Module, Generic[_A, _N]):
         super().__init__()
         self.space, self.plain = space, plain
         self.weights = nn.ParameterDict()
-        self._skeletons: OrderedDict[Architecture, _N] = OrderedDict()
+        self._skeletons: OrderedDict[tuple[Architecture, torch.device], _N] = OrderedDict()
 
     def _add(self, name: str, *shape: int) -> None:
         if name not in self.weights:
@@ -62,13 +62,13 @@ class SharedWeights(nn.Module, Generic[_A, _N]):
 
     def _skeleton(self, arch: _A) -> _N:
         """The code of a subnet; its own weights are never read."""
-        made = self._skeletons.pop(arch, None)
+        key = arch, next(iter(self.weights.values())).device
+        made = self._skeletons.pop(key, None)
         if made is None:
-            made = self.plain(arch)
-            for p in made.parameters():
-                p.requires_grad_(False)
-        made.to(next(iter(self.weights.values())).device).train(self.training)
-        self._skeletons[arch] = made
+            made = self.plain(arch).requires_grad_(False).to(key[1])
+        if made.training != self.training:
+            made.train(self.training)
+        self._skeletons[key] = made
         if len(self._skeletons) > _SKELETONS:
             self._skeletons.popitem(last=False)
         return made

@@ -145,7 +145,7 @@ class ScaleCoordination:
     widths: Widths
     epochs: int
     epoch: int = 0
-    _skeletons: dict[float, Network] = field(default_factory=dict)
+    _skeletons: dict[tuple[nn.Module, float], Network] = field(default_factory=dict)
 
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -171,10 +171,14 @@ class ScaleCoordination:
         self, model: nn.Module, weights: Mapping[str, Tensor], ratio: float, x: Tensor
     ) -> Tensor:
         assert isinstance(model, Network)
-        if ratio not in self._skeletons:
+        key = (
+            model,
+            ratio,
+        )  # a replica's thread has skeletons of its own: a call changes their weights
+        if key not in self._skeletons:
             made = skeleton(model.arch, ratio).requires_grad_(False)
-            self._skeletons[ratio] = made.to(x.device)
-        made = self._skeletons[ratio].train(model.training)
+            self._skeletons[key] = made.to(x.device)
+        made = self._skeletons[key].train(model.training)
         shapes = {n: p.shape for n, p in made.named_parameters()}
         parts = cut(weights, shapes, self.widths.is_last(ratio))
         answers: Tensor = functional_call(made, parts, (x,))

@@ -119,7 +119,8 @@ def _alone(search: SearchTask, arch: Architecture) -> float:
     initialise(network, torch.Generator().manual_seed(search.settings.seed))
     recipe = replace(search.budget.finetune, epochs=search.budget.study.epochs)
     at = search.directory / "study" / arch.key()
-    Trainer(network, search.data, recipe, at, device=search.device).run()
+    threads = search.settings.threads
+    Trainer(network, search.data, recipe, at, device=search.device, threads=threads).run()
     return accuracy(network.eval(), search.data, search.data.validation, search.device)
 
 

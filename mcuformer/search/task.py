@@ -99,7 +99,7 @@ class SearchTask:
             self.data,
             self.budget.supernet,
             self.directory / "supernet",
-            Sandwich(self.teacher),
+            Sandwich(self.teacher, self.settings.threads),
             after_epoch=lambda m, e: model.factorise() if e == epochs // 4 else None,
             device=self.device,
         )

@@ -28,6 +28,7 @@ from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_a
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.optimizers import optimizers_of
+from mcuformer.search.replicas import InParts, Replicas, splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Trainer:
     """Trains `model` under `recipe`; `directory` keeps last.pt. `finished` counts whole epochs.
 
     `fused`: on a GPU the loss gets the model compiled by torch.compile; for models of one shape.
+    `threads`: on a CPU, each takes a part of every batch, where the model lets a batch be parted.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Trainer:
         after_epoch: Callable[[nn.Module, int], None] | None = None,
         device: torch.device | None = None,
         fused: bool = False,
+        threads: int = 1,
     ) -> None:
         self.device = device or device_of()
         keep_freed_memory()
@@ -136,6 +139,9 @@ class Trainer:
             torch.set_float32_matmul_precision("high")
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.called = compiled(self.model, self.device) if fused else self.model
+        self.called_loss: Loss = loss
+        if threads > 1 and self.device.type == "cpu" and splits(self.model):
+            self.called_loss = InParts(loss, Replicas(self.model, threads))
         self.after_epoch = after_epoch
         self.images = torch.as_tensor(data.train.x, device=self.device)  # all of them stay there
         self.labels = torch.as_tensor(data.train.y, device=self.device)
@@ -212,7 +218,7 @@ class Trainer:
                 group["lr"] = rate * group["factor"]
             optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.amp):
-            loss = self.loss(self.called, x, y, Random(name))
+            loss = self.called_loss(self.called, x, y, Random(name))
         self._reduce()
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)

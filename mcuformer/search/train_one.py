@@ -105,7 +105,7 @@ def train_one(
     if widths is not None:
         check_slimmable(arch, widths)
         loss = ScaleCoordination(widths, recipe.epochs)
-    trainer = Trainer(network, data, recipe, output, loss, fused=widths is None)
+    trainer = Trainer(network, data, recipe, output, loss, fused=widths is None, threads=threads)
 
     def report(done: int, total: int, loss: float, more: object) -> None:
         say(f"training (loss {loss:.3f})", done, total)

@@ -1,0 +1,107 @@
+"""A batch in parts, each through a copy of the model in a thread of its own.
+
+Torch's threads share one operator, and the matrices of networks that fit a microcontroller are too
+small to share: two of them are no faster than one. Here each thread takes a part of the batch
+forward and backward by itself. Copies share the model's weights and buffers and have gradients of
+their own, which are added in the order of the parts, so that the same number of parts gives the same
+bits. What looks at a whole batch (BatchNorm in training, a generator of random numbers) cannot be
+in a part.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+_T = TypeVar("_T")
+Loss = Callable[[nn.Module, Tensor, Tensor, Random], Tensor]
+
+
+class Replicas:
+    """`model` and `count` - 1 copies of it, for as many threads; a CPU's."""
+
+    def __init__(self, model: nn.Module, count: int) -> None:
+        self.models = [model, *(replica(model) for _ in range(count - 1))]
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def run(self, work: Callable[[nn.Module, int], _T], parts: int) -> list[_T]:
+        """`work` of a copy and the number of its part, for each part, under the caller's autocast."""
+        lowered, training = torch.is_autocast_enabled("cpu"), self.models[0].training
+        for model in self.models:
+            if model.training != training:
+                model.train(training)
+
+        def one(part: int) -> _T:
+            with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+                return work(self.models[part], part)
+
+        return list(self._pool.map(one, range(parts)))
+
+    @torch.no_grad()
+    def gather(self, shares: Sequence[float]) -> None:
+        """The model's gradients: those of the parts, each times its share of the batch."""
+        whole = list(self.models[0].parameters())
+        for part, share in enumerate(shares):
+            own = [p.grad for p in self.models[part].parameters()]
+            torch._foreach_mul_([g for g in own if g is not None], share)
+            if part == 0:
+                continue
+            both = [(p.grad, g) for p, g in zip(whole, own, strict=True)
+                    if p.grad is not None and g is not None]  # fmt: skip
+            if both:
+                torch._foreach_add_([a for a, _ in both], [b for _, b in both])
+            for p, g in zip(whole, own, strict=True):
+                p.grad = g if p.grad is None else p.grad
+            for p in self.models[part].parameters():
+                p.grad = None
+
+    def parts(self, *batches: Tensor) -> tuple[list[tuple[Tensor, ...]], list[float]]:
+        """Of tensors [n, ...] their rows for each copy, and the share of the rows that these are."""
+        rows = len(batches[0])
+        chunks = list(zip(*(b.chunk(len(self.models)) for b in batches), strict=True))
+        return chunks, [len(c[0]) / rows for c in chunks]
+
+
+def replica(model: nn.Module) -> nn.Module:
+    """The same model with the same weights and buffers in memory, and gradients of its own."""
+    memo: dict[int, object] = {id(b): b for b in model.buffers()}
+    for p in model.parameters():
+        memo[id(p)] = nn.Parameter(p.detach(), requires_grad=p.requires_grad)
+    return copy.deepcopy(model, memo)
+
+
+class InParts:
+    """A loss that is a mean over the images of a batch, part by part."""
+
+    def __init__(self, loss: Loss, replicas: Replicas) -> None:
+        self.loss, self.replicas = loss, replicas
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
+        chunks, shares = self.replicas.parts(x, y)
+        state = random.getstate()
+
+        def one(own: nn.Module, part: int) -> Tensor:
+            drawn = Random()
+            drawn.setstate(state)
+            images, labels = chunks[part]
+            return self.loss(own, images, labels, drawn)
+
+        losses = self.replicas.run(one, len(chunks))
+        self.replicas.gather(shares)
+        return total(losses, shares)
+
+
+def total(losses: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    return torch.stack([v * s for v, s in zip(losses, shares, strict=True)]).sum()
+
+
+def splits(model: nn.Module) -> bool:
+    """Whether a batch's parts give what the batch gives: nothing kept of a batch, nothing drawn."""
+    kept = set(model.state_dict()) - {n for n, _ in model.named_parameters()}
+    return not kept and not any(isinstance(m, nn.Dropout) for m in model.modules())
