@@ -100,7 +100,13 @@ _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
     "[default: with --budget large]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="CPU threads; in training each takes a part of every batch.",
+)
 @click.option("--amp", is_flag=True, help="Train in bfloat16 where the device has it.")
 @click.option("--storage", metavar="URL", help="An Optuna storage that several workers share.")
 @click.option(

@@ -47,7 +47,13 @@ from mcuformer.cli.params import json_option, protocol_option
 )
 @click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="CPU threads; in training each takes a part of every batch.",
+)
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path),

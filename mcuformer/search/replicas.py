@@ -14,13 +14,19 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 _T = TypeVar("_T")
-Loss = Callable[[nn.Module, Tensor, Tensor, Random], Tensor]
+
+
+class Loss(Protocol):
+    """Runs forward and backward on one batch of normalised images and soft labels; the loss,
+    detached and still on its device: reading it would wait for the device."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor: ...
 
 
 class Replicas:

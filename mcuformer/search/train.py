@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_a
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.optimizers import optimizers_of
-from mcuformer.search.replicas import InParts, Replicas, splits
+from mcuformer.search.replicas import InParts, Loss, Replicas, splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,6 @@ class Recipe:
     optimizer: str = "adamw"
     amp: bool = False
     seed: int = 0
-
-
-class Loss(Protocol):
-    """Runs forward and backward on one batch of normalised images and soft labels; the loss,
-    detached and still on its device: reading it would wait for the device."""
-
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor: ...
 
 
 TOLD = 8  # steps between two reports: each waits for the device
