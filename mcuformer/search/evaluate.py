@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mcuformer.search.architecture import Architecture
 from mcuformer.search.data import Data, Images
+from mcuformer.search.replicas import operator_threads
 from mcuformer.search.shared import SharedWeights
 from mcuformer.search.train import normalised
 
@@ -26,9 +27,10 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, arch: Architecture) -> float:
         hits = 0
-        for i, tokens in enumerate(self._embedded(arch)):
-            logits = self.supernet.encode(tokens, arch)
-            hits += int((logits.argmax(1) == self.labels[i * _BATCH : (i + 1) * _BATCH]).sum())
+        with operator_threads(1):
+            for i, tokens in enumerate(self._embedded(arch)):
+                logits = self.supernet.encode(tokens, arch)
+                hits += int((logits.argmax(1) == self.labels[i * _BATCH : (i + 1) * _BATCH]).sum())
         return 100 * hits / len(self.images)
 
     def _embedded(self, arch: Architecture) -> list[Tensor]:

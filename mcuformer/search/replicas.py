@@ -11,8 +11,9 @@ in a part.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from random import Random
 from typing import Protocol, TypeVar
 
@@ -72,6 +73,17 @@ class Replicas:
         rows = len(batches[0])
         chunks = list(zip(*(b.chunk(len(self.models)) for b in batches), strict=True))
         return chunks, [len(c[0]) / rows for c in chunks]
+
+
+@contextmanager
+def operator_threads(count: int) -> Iterator[None]:
+    """So many threads for one operator of torch meanwhile: those that wait spin, on cores that parts need."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def replica(model: nn.Module) -> nn.Module:

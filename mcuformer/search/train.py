@@ -27,7 +27,7 @@ from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_a
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.optimizers import optimizers_of
-from mcuformer.search.replicas import InParts, Loss, Replicas, splits
+from mcuformer.search.replicas import InParts, Loss, Replicas, operator_threads, splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,10 @@ class Trainer:
 
     def run(self, report: Reporter | None = None, until: int | None = None) -> nn.Module:
         """Train the epochs that are missing; the model holds the averaged weights at the end."""
-        for epoch in range(self.finished, min(until or self.recipe.epochs, self.recipe.epochs)):
-            self._epoch(epoch, report)
+        parted = isinstance(self.called_loss, InParts) or getattr(self.loss, "threads", 1) > 1
+        with operator_threads(1 if parted else torch.get_num_threads()):
+            for epoch in range(self.finished, min(until or self.recipe.epochs, self.recipe.epochs)):
+                self._epoch(epoch, report)
         return self.model
 
     @torch.no_grad()
