@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,20 @@ class Replicas:
                 return work(self.models[part], part)
 
         return list(self._pool.map(one, range(parts)))
+
+    def behind_stem(self, whole: Tensor, work: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+        """The loss of a batch whose `whole` tokens [n, ...] one stem has made: `work` of a copy, its
+        tokens and its rows of `batches` goes backward into both; then the stem does."""
+        tokens, *rest = zip(*self.parts(whole.detach(), *batches)[0], strict=True)
+        shares = [len(t) / len(whole) for t in tokens]
+        leaves = [t.requires_grad_() for t in tokens]
+        losses = self.run(
+            lambda own, part: work(own, leaves[part], *(r[part] for r in rest)), len(leaves)
+        )
+        self.gather(shares)
+        grads = [t.grad * s for t, s in zip(leaves, shares, strict=True) if t.grad is not None]
+        whole.backward(torch.cat(grads))
+        return total(losses, shares)
 
     @torch.no_grad()
     def gather(self, shares: Sequence[float]) -> None:
@@ -95,31 +109,58 @@ def replica(model: nn.Module) -> nn.Module:
 
 
 class InParts:
-    """A loss that is a mean over the images of a batch, part by part."""
+    """A loss that is a mean over the images of a batch, part by part; a stem that looks at the whole
+    batch sees it."""
 
     def __init__(self, loss: Loss, replicas: Replicas) -> None:
         self.loss, self.replicas = loss, replicas
+        self.behind_stem = not splits_whole(replicas.models[0])
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, random: Random) -> Tensor:
-        chunks, shares = self.replicas.parts(x, y)
         state = random.getstate()
 
-        def one(own: nn.Module, part: int) -> Tensor:
+        def one(own: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
             drawn = Random()
             drawn.setstate(state)
-            images, labels = chunks[part]
             return self.loss(own, images, labels, drawn)
 
-        losses = self.replicas.run(one, len(chunks))
+        if self.behind_stem:
+            return self.replicas.behind_stem(
+                cast(Any, model).embed(x),
+                lambda own, tokens, *part: one(_Behind(own, tokens), *part),
+                x,
+                y,
+            )
+        chunks, shares = self.replicas.parts(x, y)
+        losses = self.replicas.run(lambda own, part: one(own, *chunks[part]), len(chunks))
         self.replicas.gather(shares)
         return total(losses, shares)
+
+
+class _Behind(nn.Module):
+    """A network whose stem has seen its images: the logits of their tokens."""
+
+    def __init__(self, network: nn.Module, tokens: Tensor) -> None:
+        super().__init__()
+        self.network, self.tokens = network, tokens
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = cast(Any, self.network).encode(self.tokens)
+        return logits
 
 
 def total(losses: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     return torch.stack([v * s for v, s in zip(losses, shares, strict=True)]).sum()
 
 
-def splits(model: nn.Module) -> bool:
-    """Whether a batch's parts give what the batch gives: nothing kept of a batch, nothing drawn."""
+def splits_whole(model: nn.Module, but: str = "") -> bool:
+    """Whether a batch's parts give what the batch gives: nothing kept of a batch, nothing drawn, but in
+    the submodule `but`."""
     kept = set(model.state_dict()) - {n for n, _ in model.named_parameters()}
-    return not kept and not any(isinstance(m, nn.Dropout) for m in model.modules())
+    kept |= {n for n, m in model.named_modules() if isinstance(m, nn.Dropout)}
+    return not {n for n in kept if not but or not n.startswith(f"{but}.")}
+
+
+def splits_behind_stem(model: nn.Module) -> bool:
+    """Of a network that makes tokens (`embed`) and logits of them (`encode`)."""
+    return hasattr(model, "embed") and hasattr(model, "encode") and splits_whole(model, "stem")

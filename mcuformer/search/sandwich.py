@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcuformer.search.architecture import Architecture
-from mcuformer.search.replicas import Replicas, total
+from mcuformer.search.replicas import Replicas
 from mcuformer.search.shared import SharedWeights
 from mcuformer.search.space import Space
 
@@ -34,24 +34,18 @@ class Sandwich:
         assert isinstance(model, SharedWeights)
         networks = sample(model.space, random)
         whole = model.embed(x, networks[0])
-        tokens = whole.detach().requires_grad_()
         if self.threads == 1 or x.device.type != "cpu":
+            tokens = whole.detach().requires_grad_()
             loss = self._backward(model, networks, x, tokens, y)
             whole.backward(tokens.grad)
             return loss
         if self._replicas is None or self._replicas.models[0] is not model:
             self._replicas = Replicas(model, self.threads)
-        chunks, shares = self._replicas.parts(x, tokens.detach(), y)
-        leaves = [c[1].requires_grad_() for c in chunks]
 
-        def part(own: nn.Module, i: int) -> Tensor:
-            return self._backward(own, networks, chunks[i][0], leaves[i], chunks[i][2])
+        def part(own: nn.Module, tokens: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return self._backward(own, networks, x, tokens, y)
 
-        losses = self._replicas.run(part, len(chunks))
-        self._replicas.gather(shares)
-        grads = [t.grad * s for t, s in zip(leaves, shares, strict=True) if t.grad is not None]
-        whole.backward(torch.cat(grads))
-        return total(losses, shares)
+        return self._replicas.behind_stem(whole, part, x, y)
 
     def _backward(
         self, model: nn.Module, networks: list[Architecture], x: Tensor, tokens: Tensor, y: Tensor

@@ -27,7 +27,14 @@ from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_a
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.optimizers import optimizers_of
-from mcuformer.search.replicas import InParts, Loss, Replicas, operator_threads, splits
+from mcuformer.search.replicas import (
+    InParts,
+    Loss,
+    Replicas,
+    operator_threads,
+    splits_behind_stem,
+    splits_whole,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,8 @@ class Trainer:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.called = compiled(self.model, self.device) if fused else self.model
         self.called_loss: Loss = loss
-        if threads > 1 and self.device.type == "cpu" and splits(self.model):
+        splits = splits_whole(self.model) or splits_behind_stem(self.model)
+        if threads > 1 and self.device.type == "cpu" and splits:
             self.called_loss = InParts(loss, Replicas(self.model, threads))
         self.after_epoch = after_epoch
         self.images = torch.as_tensor(data.train.x, device=self.device)  # all of them stay there

@@ -1,5 +1,6 @@
 """A batch in parts, by threads: the gradients of the whole batch, the same bits every time."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from mcuformer.search.arch import Arch
 from mcuformer.search.net import Network, initialise
 from mcuformer.search.networks import supernet_of
-from mcuformer.search.replicas import InParts, Replicas, replica, splits
+from mcuformer.search.replicas import InParts, Replicas, replica, splits_behind_stem, splits_whole
 from mcuformer.search.sandwich import Sandwich, sample
 from mcuformer.search.slimmable import ScaleCoordination, Widths
 from mcuformer.search.space import load_space
@@ -115,10 +116,26 @@ def test_threads_work_under_the_callers_autocast_and_mode():
     assert seen == [(False, True, 1)] * 2 + [(True, False, 1)] * 2
 
 
+def test_a_stem_sees_the_whole_batch_and_the_rest_is_parted():
+    arch = replace(VIT, stem="8/2", patch=4)
+    x, y = batch(8)
+    found, statistics = [], []
+    for count in (1, 2):
+        model = Network(arch).train()
+        initialise(model, torch.Generator().manual_seed(0))
+        assert splits_behind_stem(model) and not splits_whole(model)
+        loss = InParts(plain_loss, Replicas(model, count)) if count > 1 else plain_loss
+        found.append(backward(model, loss, x, y)[1])
+        statistics.append(dict(model.named_buffers()))
+    assert_close(found[1], found[0])
+    assert any("running" in n for n in statistics[0])
+    assert all(torch.equal(b, statistics[1][n]) for n, b in statistics[0].items())
+
+
 def test_what_looks_at_a_whole_batch_is_not_parted():
-    assert splits(network())
-    assert not splits(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
-    assert not splits(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1)))
+    assert splits_whole(network())
+    assert not splits_whole(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
+    assert not splits_whole(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1)))
 
 
 def test_a_training_in_parts_learns_what_the_whole_learns(tmp_path):
