@@ -25,7 +25,7 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, pixels_of
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
-from mcuformer.quant.lower import outline_of
+from mcuformer.quant.lower import measured_outline
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.weight_bits import choose_bits
@@ -83,8 +83,7 @@ def quantised(found: Measured) -> tuple[Graph, Evidence]:
     """The int graph, and what it was made from."""
     options, stats, wide = found.source.options, found.widening.stats, found.widening
     mode: Mode = "16" if options.activations == "16" else "8"
-    pixels = [n for n, f in zip(stats.graph.inputs, found.formats, strict=True) if f is not None]
-    outline = outline_of(stats.graph, mode, pixels)
+    outline = measured_outline(stats, mode, found.formats)
     room = partial(weights_room, options, found.source.board)
     chosen = choose_bits(stats, options.weight_bits, room, outline)
     made = lower(found.graph, stats, mode, found.formats, chosen.bits)

@@ -6,7 +6,7 @@
    few numbers reach, `held_out.py` leaves room for samples to come, `finest.py` says which steps are
    too fine to mean anything.
 3. The grid of every value, which is why a layer reads and writes what it does:
-   - `classes.py`: values that moves carry over (slices, joins, reshapes) are one class with one grid.
+   - `classes.py`: what moves carry over (slices, joins) has one grid; `fine_parts.py` copies what needs two.
    - `policy.py` says from who writes and who reads a class what its grid may be. Type: int8, or int16
      by `--activations` (`wide_values.py` measures for auto), for indices, and for what is one row
      anyway. Grain: one scale where the values are the caller's or a table's, or a reader cannot tell

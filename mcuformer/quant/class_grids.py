@@ -25,23 +25,19 @@ _STREAM_MAX = 127  # largest multiple `a` of a channel's scale
 
 def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> None:
     graph = stats.graph
-    name = largest(graph, policy)
-    value = merged(stats, policy, name)
     producers = graph.producers()
-    producer = producers.get(name)
+    producer = producers.get(largest(graph, policy))
     followed = followed_grid(graph, policy, done)
     if followed is not None:
         qparams = followed
     elif any(n in producers and producers[n].kind == "argmax" for n in policy.members):
         qparams = QParams(np.asarray(1.0), np.asarray(0.0))  # an index is the number itself
     elif policy.dtype == "int16":
-        qparams = _int16(value)
-    elif has_multiples(graph, policy):
-        qparams, multiples = _stream(value, stats.method, policy.positive)
-        done.multiples.update(dict.fromkeys(policy.members, multiples))
+        qparams = _int16(merged(stats, policy, largest(graph, policy)))
     else:
-        weights = reader_weights(graph, name) if policy.grain == "tensor" else None
-        qparams = _int8(value, stats.method, policy, weights)
+        qparams, multiples = narrow_grid(stats, policy)
+        if multiples is not None:
+            done.multiples.update(dict.fromkeys(policy.members, multiples))
     if producer is not None and producer.kind == "layernorm" and len(producer.inputs) == 1:
         qparams = replace(qparams, scale=snap_scale(graph, producer, qparams.scale))
     made = {op.kind for op in makers(graph, policy.members, policy.chosen)}
@@ -49,6 +45,18 @@ def assign_class(stats: CalibrationStats, policy: Policy, done: Assignment) -> N
         qparams = softmax_qparams(policy.dtype)
     for n in policy.members:
         done.qparams[n] = qparams
+
+
+def narrow_grid(
+    stats: CalibrationStats, policy: Policy
+) -> tuple[QParams, NDArray[np.int64] | None]:
+    """Of 8 bits, from the range of all members; multiples of a stream's channels (C,)."""
+    graph, name = stats.graph, largest(stats.graph, policy)
+    value = merged(stats, policy, name)
+    if has_multiples(graph, policy):
+        return _stream(value, stats.method, policy.positive)
+    weights = reader_weights(graph, name) if policy.grain == "tensor" else None
+    return _int8(value, stats.method, policy, weights), None
 
 
 def largest(graph: Graph, policy: Policy) -> str:

@@ -14,6 +14,7 @@ from mcuformer.quant.assign import assign, typed
 from mcuformer.quant.assignment import Assignment, Formats, InputFormat, per_input
 from mcuformer.quant.calibrate import CalibrationStats
 from mcuformer.quant.context import Context
+from mcuformer.quant.fine_parts import regrid_fine_parts
 from mcuformer.quant.lowering import LOWER
 from mcuformer.quant.pixels import regrid_pixels, regridded
 from mcuformer.quant.policy import Mode
@@ -45,6 +46,7 @@ def lower(
     stats = ready(stats, input_format)
     layers = [op.name for op in stats.graph.ops if op.kind in PRODUCERS]
     trained = given(graph, activations, bits or {}, layers)
+    stats = stats if trained else regrid_fine_parts(stats, activations)
     plan = restored(stats.graph, trained) if trained else assign(stats, activations, input_format)
     ctx = Context(stats.graph, plan, bits, stats, 0 if trained else _sample_count(stats))
     return _with_inputs(ctx, graph, activations, input_format)
@@ -101,6 +103,14 @@ def outline_of(
     prepared, _ = regridded(prepared, pixels)
     check_supported(prepared)
     return _lowered(Context(prepared, typed(prepared, activations, pixels), bits), graph.meta)
+
+
+def measured_outline(stats: CalibrationStats, activations: Mode, formats: Formats) -> Graph:
+    """`outline_of` with the copies that `lower` puts in front of joins where samples ask for them."""
+    raw = per_input(stats.graph, formats)
+    pixels = [n for n, fmt in zip(stats.graph.inputs, raw, strict=True) if fmt is not None]
+    graph = regrid_fine_parts(ready(stats, formats), activations).graph
+    return _lowered(Context(graph, typed(graph, activations, pixels)), stats.graph.meta)
 
 
 def _lowered(ctx: Context, meta: Mapping[str, Any]) -> Graph:

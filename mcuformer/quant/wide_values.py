@@ -21,10 +21,10 @@ from mcuformer.operators.interpreter import run_int
 from mcuformer.quant.assign import assign
 from mcuformer.quant.assignment import Assignment, Formats
 from mcuformer.quant.calibrate import CalibrationStats, collect
+from mcuformer.quant.fine_parts import ENOUGH_DB
 from mcuformer.quant.lower import lower
 from mcuformer.quant.policy import Policy
 
-ENOUGH_DB = 27.0  # of the outputs less their means
 _MOST = 64  # samples that trials take
 _PARTS = 4
 _TRIAL_SAMPLES = 4
