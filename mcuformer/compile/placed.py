@@ -27,14 +27,15 @@ from mcuformer.util.progress import Progress
 
 def scheduled(found: Measured, progress: Progress) -> tuple[Graph, Figures]:
     """The int graph and its program; where that does not fit, with fewer values of 16 bits while
-    `--activations auto` gave some."""
+    `--activations auto` gave some, then without copies in front of joins."""
     while True:
         graph, evidence = quantised(found)
         progress("scheduling")
         figures = placed(found.source, graph, evidence)
-        if figures.error is None or not found.widening.wide:
+        smaller = None if figures.error is None else found.narrower()
+        if smaller is None:
             return graph, figures
-        found = found.narrower()
+        found = smaller
 
 
 def placed(source: Source, graph: Graph, evidence: Evidence, state_bytes: int = 0) -> Figures:

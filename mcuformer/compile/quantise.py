@@ -25,7 +25,8 @@ from mcuformer.ir.graph import Graph
 from mcuformer.ir.layout import is_image, pixels_of
 from mcuformer.proof.samples import Evidence
 from mcuformer.quant import CalibrationStats, InputFormat, calibrate, lower, synthetic_stats
-from mcuformer.quant.lower import measured_outline
+from mcuformer.quant.fine_parts import ONE_GRID, on_one_grid, regrid_fine_parts
+from mcuformer.quant.lower import measured_outline, ready
 from mcuformer.quant.pixels import takes_pixels
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.weight_bits import choose_bits
@@ -60,9 +61,20 @@ class Measured:
         """The float graph that is lowered."""
         return self.widening.stats.graph
 
-    def narrower(self) -> Measured:
-        """With half of the values that are wide."""
-        return replace(self, widening=self.widening.narrower())
+    @property
+    def mode(self) -> Mode:
+        return "16" if self.source.options.activations == "16" else "8"
+
+    def narrower(self) -> Measured | None:
+        """What takes less: half of the values that are wide, then no copies for what reads a join's parts;
+        None where nothing is left to give up."""
+        wide = self.widening
+        if wide.wide:
+            return replace(self, widening=wide.narrower())
+        known = ready(wide.stats, self.formats)
+        if regrid_fine_parts(known, self.mode) is known:
+            return None
+        return replace(self, widening=replace(wide, stats=on_one_grid(wide.stats)))
 
 
 def measured(source: Source, graph: Graph, needs_data: bool, progress: Progress) -> Measured:
@@ -82,13 +94,23 @@ def measured(source: Source, graph: Graph, needs_data: bool, progress: Progress)
 def quantised(found: Measured) -> tuple[Graph, Evidence]:
     """The int graph, and what it was made from."""
     options, stats, wide = found.source.options, found.widening.stats, found.widening
-    mode: Mode = "16" if options.activations == "16" else "8"
-    outline = measured_outline(stats, mode, found.formats)
+    outline = measured_outline(stats, found.mode, found.formats)
     room = partial(weights_room, options, found.source.board)
     chosen = choose_bits(stats, options.weight_bits, room, outline)
-    made = lower(found.graph, stats, mode, found.formats, chosen.bits)
-    notes = (*found.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide))
+    made = lower(found.graph, stats, found.mode, found.formats, chosen.bits)
+    notes = (*found.doubts, *map(_bits_note, chosen.notes), *_wide_notes(wide), *_grid_notes(stats))
     return made, Evidence(stats.graph, stats.samples, notes, stats.labels)
+
+
+def _grid_notes(stats: CalibrationStats) -> list[Diagnostic]:
+    """That there was no room for copies."""
+    if not stats.graph.meta.get(ONE_GRID):
+        return []
+    message = "parts of a Concat or Pad share its coarse grid with all their readers: there is no room for copies"
+    hint = "more --ram or --max-instructions, or look at the dB of `mcuformer validate --per-layer`"
+    return [
+        Diagnostic(severity="warning", code="join-grids", where=None, message=message, hint=hint)
+    ]
 
 
 def _wide_notes(choice: Widening) -> list[Diagnostic]:

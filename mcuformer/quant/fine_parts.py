@@ -23,6 +23,7 @@ from mcuformer.quant.class_grids import narrow_grid
 from mcuformer.quant.policy import Mode, Policy, policies
 from mcuformer.quant.rewrites.edit import Rewrite
 
+ONE_GRID = "one_grid"  # in a graph's meta: there is no room for copies
 ENOUGH_DB = 27.0  # of the outputs less their means
 _LEAST_DB = ENOUGH_DB + 3.01  # of one value: half of the noise that this allows
 _A_BIT = 2.0  # the least by which a copy has to be finer
@@ -35,14 +36,24 @@ def regrid_fine_parts(stats: CalibrationStats, mode: Mode) -> CalibrationStats:
     x alone would have half of the noise which outputs may have, and its own grid is a bit finer at least.
     QDQ files keep their grids; nothing changes without samples, whose ranges can be compared."""
     graph = stats.graph
-    if stats.samples is None or not any(op.kind in JOINED for op in graph.ops):
+    if stats.samples is None or graph.meta.get(ONE_GRID):
         return stats
     given = graph.meta.get("qdq", {})
     cuts = set[_Edge]()
     for policy in dict.fromkeys(policies(graph, mode).values()):
-        if policy.dtype == "int8" and given.keys().isdisjoint(policy.members):
+        if (
+            policy.dtype == "int8"
+            and len(policy.members) > 1
+            and given.keys().isdisjoint(policy.members)
+        ):
             cuts |= _Class.of(stats, policy).cuts()
     return _regridded(stats, cuts) if cuts else stats
+
+
+def on_one_grid(stats: CalibrationStats) -> CalibrationStats:
+    """Of which `regrid_fine_parts` changes nothing."""
+    graph = stats.graph.replace(meta={**stats.graph.meta, ONE_GRID: True})
+    return replace(stats, graph=graph)
 
 
 def _regridded(stats: CalibrationStats, cuts: AbstractSet[_Edge]) -> CalibrationStats:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from mcuformer.cli import invoke
 
@@ -30,3 +35,40 @@ def test_another_input_mode_is_named(
     args = ["analyze", str(files["model"]), "--board", "stm32f746", "--ram", "1k"]
     assert invoke(args) == 4
     assert re.search(r"hint: (--ram \d+|--input-mode \w+) fits", capsys.readouterr().err)
+
+
+def test_what_does_not_fit_goes_without_copies_in_front_of_joins(tmp_path: Path) -> None:
+    """x lies within 1, z within 100, and both are joined; x is read by a layer of its own as well."""
+    rng = np.random.default_rng(0)
+    weights = {"u": rng.normal(size=(24, 6)), "w": rng.normal(size=(12, 6))}
+    nodes = [
+        helper.make_node("Concat", ["x", "z"], ["j"], axis=2),
+        helper.make_node("MatMul", ["j", "u"], ["a"]),
+        helper.make_node("MatMul", ["x", "w"], ["b"]),
+    ]
+    rows = {n: [1, 16, 12 if n in "xz" else 6] for n in "xzab"}
+    infos = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in rows.items()}
+    stored = [numpy_helper.from_array(v.astype(np.float32), n) for n, v in weights.items()]
+    ends = [[infos[n] for n in names] for names in ("xz", "ab")]
+    graph = helper.make_graph(nodes, "g", *ends, stored)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "m.onnx")
+    x, z = rng.uniform(-1, 1, (2, 16, 16, 12)).astype(np.float32)
+    np.savez(tmp_path / "c.npz", x=x, z=100 * z)
+
+    def made(name: str, *more: str) -> dict[str, Any]:
+        args = ["compile", str(tmp_path / "m.onnx"), "--board", "stm32f746", "--emit-only"]
+        args += ["--no-check", "--calibration", str(tmp_path / "c.npz"), *more]
+        assert invoke([*args, "-o", str(tmp_path / name)]) == 0
+        return json.loads((tmp_path / name / "report.json").read_text())  # type: ignore[no-any-return]
+
+    def copies(report: dict[str, Any]) -> int:
+        return [row["op"] for row in report["layers"]].count("q_requant")
+
+    free = made("free", "--optimize", "speed")
+    limit = free["estimate"]["instructions"] - 1
+    bound = made("bound", "--max-instructions", str(limit))
+    assert (copies(free), copies(bound)) == (1, 0)
+    assert bound["estimate"]["instructions"] <= limit
+    codes = [[d["code"] for d in report["diagnostics"]] for report in (free, bound)]
+    assert "join-grids" not in codes[0] and "join-grids" in codes[1]

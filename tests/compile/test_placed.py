@@ -19,12 +19,8 @@ class Measured:
     wide: int
     source: str = "source"
 
-    @property
-    def widening(self) -> Any:
-        return SimpleNamespace(wide=(0,) * self.wide)
-
-    def narrower(self) -> Measured:
-        return Measured(self.wide // 2)
+    def narrower(self) -> Measured | None:
+        return Measured(self.wide // 2) if self.wide else None
 
 
 @pytest.mark.parametrize(("room", "tried"), [(9, [6]), (2, [6, 3, 1]), (-1, [6, 3, 1, 0])])
