@@ -79,6 +79,7 @@ class _Class:
     joins: Sequence[Op]
     beside: Mapping[str, Sequence[tuple[str, _Edge]]]
     wanted: _Members
+    ends: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict)
     spans: dict[_Members, float] = field(default_factory=dict)
     steps: dict[_Members, float] = field(default_factory=dict)
     moving: dict[str, float] = field(default_factory=dict)
@@ -107,22 +108,23 @@ class _Class:
         if not self.joins or not spans or self._span(frozenset(self.beside)) < _A_BIT * min(spans):
             return set()
         cuts = {(op.name, n) for op in self.joins for n in self._operands(op)}
+        shares = self._shares(cuts)
         for op in reversed(self.joins):
-            cuts = self._fewer(op, cuts)
+            cuts -= self._spared(op, cuts, shares)
         return cuts
 
     def _operands(self, op: Op) -> list[str]:
         return [n for n in dict.fromkeys(map(str, op.inputs)) if n in self.beside]
 
-    def _fewer(self, op: Op, cuts: set[_Edge]) -> set[_Edge]:
-        """Without the copies that `op` can do without. Operands that share a grid go together."""
-        shares = self._shares(cuts)
+    def _spared(self, op: Op, cuts: AbstractSet[_Edge], shares: dict[str, _Members]) -> set[_Edge]:
+        """The copies that `op` can do without; `shares` follows. Operands that share a grid go together."""
+        spared = set[_Edge]()
         for name in self._operands(op):
             part, rest = shares[name], shares[op.outputs[0]]
-            if (op.name, name) in cuts and not self._loses(part, rest, shares):
-                cuts = cuts - {(op.name, n) for n in part}
+            if (op.name, name) in cuts - spared and not self._loses(part, rest, shares):
+                spared |= {(op.name, n) for n in part}
                 shares |= dict.fromkeys(part | rest, part | rest)
-        return cuts
+        return spared
 
     def _shares(self, cuts: AbstractSet[_Edge]) -> dict[str, _Members]:
         """By value, all that has one grid with it where `cuts` part the class."""
@@ -170,10 +172,13 @@ class _Class:
         return self.spans[members]
 
     def _ends(self, name: str) -> tuple[NDArray, NDArray]:
-        value = self.stats.values[name]
-        if self.policy.grain != "tensor":
-            return value.low, value.high
-        return np.minimum(value.low.min(), 0.0), np.maximum(value.high.max(), 0.0)
+        if name not in self.ends:
+            value = self.stats.values[name]
+            low, high = value.low, value.high
+            if self.policy.grain == "tensor":
+                low, high = np.minimum(low.min(), 0.0), np.maximum(high.max(), 0.0)
+            self.ends[name] = low, high
+        return self.ends[name]
 
     def _step(self, members: _Members) -> float:
         """Of the grid that they would get, likewise."""
