@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from mcuformer.errors import DoesNotFitError
@@ -21,11 +21,14 @@ from mcuformer.price.measure import steps_instructions
 from mcuformer.program.program import Program
 from mcuformer.quant.absorb import absorb, absorbable
 from mcuformer.schedule.build import Skeleton, skeleton
+from mcuformer.schedule.regions import Choice
+from mcuformer.util.speed import keep
 
 # CPU cycles for a byte of weights from a QSPI flash (two of its clocks, a third of the CPU's).
 READ_PRICE = 6
 GAPS = 0.02  # of the arena, between its buffers, are not worth another placement
 TIGHTER = 4  # placements with less beside the peak
+_KEPT = 4  # placements
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +37,8 @@ class Curve:
 
     `thrifty`: its points where reading weights has a price, made when they are asked for.
     `exact` is the skeleton of the outline of `graph`, where choices were made; `skeletons` keeps those of
-    `graph` itself by the attentions that are absorbed.
+    `graph` itself by the attentions that are absorbed, `placed` the last placements: what several modes
+    choose is placed once.
     """
 
     graph: Graph
@@ -45,6 +49,7 @@ class Curve:
     thrifty: Callable[[], Sequence[CurvePoint]]
     keys: tuple[object, ...] = ()  # of regions, equal for equal shapes
     skeletons: dict[tuple[str, ...], tuple[Graph, Skeleton]] = field(default_factory=dict)
+    placed: dict[object, Fit] = field(default_factory=dict)
 
     def skeleton(self, absorbed: tuple[str, ...]) -> tuple[Graph, Skeleton]:
         """The graph with these attentions absorbed, and its skeleton."""
@@ -197,10 +202,15 @@ def fit(
 
 
 def _placed(trade: Curve, regions: Sequence[Arena], point: CurvePoint) -> Fit:
-    graph, fr = trade.skeleton(_absorbed(trade.exact, point))
-    same = repeats(fr, trade.keys, point.choices)
-    program, own = sketch(fr, point.choices, trade.book, same.kept)
-    return Fit(graph, fr, point, program, plan(program, regions), same, own)
+    key = (*regions, point.options, point.places)
+    if key in trade.placed:
+        return replace(trade.placed[key], point=point)
+    choices = point.choices
+    graph, fr = trade.skeleton(_absorbed(trade.exact, choices))
+    same = repeats(fr, trade.keys, choices)
+    program, own = sketch(fr, choices, trade.book, same.kept)
+    found = Fit(graph, fr, point, program, plan(program, regions), same, own)
+    return keep(trade.placed, key, found, _KEPT)
 
 
 def _denser(trade: Curve, regions: Sequence[Arena], found: Fit, most: int | None) -> Fit:
@@ -224,9 +234,9 @@ def _denser(trade: Curve, regions: Sequence[Arena], found: Fit, most: int | None
     return best
 
 
-def _absorbed(fr: Skeleton, point: CurvePoint) -> tuple[str, ...]:
+def _absorbed(fr: Skeleton, choices: Sequence[Choice]) -> tuple[str, ...]:
     """Names of the attentions that run with absorbed weights."""
-    pairs = zip(fr.regions, point.choices, strict=True)
+    pairs = zip(fr.regions, choices, strict=True)
     return tuple(
         r.attention.name
         for r, c in pairs

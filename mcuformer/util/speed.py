@@ -29,9 +29,9 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-def keep(table: dict[K, T], key: K, value: T) -> T:
-    """`value` in a table that is emptied when it grows too large."""
-    if len(table) >= MOST_KEPT:
+def keep(table: dict[K, T], key: K, value: T, most: int = MOST_KEPT) -> T:
+    """`value` in a table that is emptied when it has `most`."""
+    if len(table) >= most:
         table.clear()
     table[key] = value
     return value
