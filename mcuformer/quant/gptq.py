@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.util.speed import together
+
 GRID: Mapping[int, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}  # by bits of a weight
 _DAMPING = 0.01  # of the mean diagonal
 _BLOCK = 64
@@ -31,20 +33,22 @@ def full_scale(w: Weights, bits: int) -> Weights:
 
 def weight_scale(w: Weights, bits: int, energy: NDArray | None = None) -> Weights:
     """Scale (N,) of w[K, N] with the least squared error; `energy` (K,) of the inputs."""
-    full = full_scale(w, bits)
+    factors = np.reshape(SHRINK[bits], (-1, 1, 1))
+    scales = factors * full_scale(w, bits)
     power = np.ones(len(w)) if energy is None else energy
-    best, least = full, np.full(w.shape[1], np.inf)
-    for shrink in SHRINK[bits]:
-        scale = full * shrink
-        error = power @ np.square(w - scale * round_weights(w, scale, bits))
-        best = np.where(error < least, scale, best)
-        least = np.minimum(error, least)
-    return best
+    errors = [power @ np.square(w - scales[some] * round_weights(w, scales[some], bits))
+              for some in together(len(scales), w.size)]  # fmt: skip
+    best = np.concatenate(errors).argmin(axis=0)
+    found: Weights = scales[best, 0, np.arange(len(best))]
+    return found
 
 
 def round_weights(w: Weights, scale: NDArray, bits: int) -> Weights:
     """Nearest integers, still as float64."""
-    return np.clip(np.rint(w / scale), *GRID[bits])
+    low, high = GRID[bits]
+    found = np.rint(w / scale)
+    np.maximum(found, low, out=found)
+    return np.minimum(found, high, out=found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,8 +73,9 @@ def feedback(hessian: NDArray) -> Feedback:
     """
     order = np.argsort(-np.diag(hessian), kind="stable")
     back = order[::-1]
-    damped = hessian[np.ix_(back, back)].astype(np.float64)
-    damped[np.diag_indices(len(order))] += _DAMPING * max(float(np.mean(np.diag(damped))), 1e-12)
+    damped = hessian[back[:, None], back].astype(np.float64)
+    diagonal = np.einsum("ii->i", damped)
+    diagonal += _DAMPING * max(float(diagonal.mean()), 1e-12)
     upper = np.linalg.cholesky(damped)[::-1, ::-1]
     return Feedback(order, np.ascontiguousarray(upper / np.diag(upper)))
 
@@ -100,15 +105,16 @@ def searched(w: Weights, hessian: NDArray, via: Feedback, bits: int) -> tuple[We
     n = w.shape[1]
     scales = (factors[:, None] * full_scale(w, bits)).reshape(-1)
     found = gptq(np.tile(w, (1, len(factors))), via, scales, bits)
-    errors = [output_error(found[:, i : i + n] * scales[i : i + n] - w, hessian)
-              for i in range(0, len(scales), n)]  # fmt: skip
-    best = np.argmin(errors, axis=0) * n + np.arange(n)
+    tried, steps = found.reshape(len(w), -1, n).swapaxes(0, 1), scales.reshape(-1, 1, n)
+    errors = [output_error(np.ascontiguousarray(tried[some] * steps[some] - w), hessian)
+              for some in together(len(factors), w.size)]  # fmt: skip
+    best = np.concatenate(errors).argmin(axis=0) * n + np.arange(n)
     return descend(w, found[:, best], scales[best], hessian, bits)
 
 
 def output_error(error: Weights, hessian: NDArray) -> Weights:
-    """Mean squared output error (N,) of a weight error [K, N]."""
-    return np.einsum("kn,kn->n", error, hessian @ error)
+    """Mean squared output error [..., N] of a weight error [..., K, N]."""
+    return np.einsum("...kn,...kn->...n", error, hessian @ error)
 
 
 def descend(

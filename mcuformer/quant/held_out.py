@@ -6,13 +6,16 @@ calibration samples are parted into groups; what all others saw is widened until
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcuformer.util.speed import together
+
 GROUPS = 8
-_FACTORS = (1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
+_FACTORS: tuple[float, ...] = (1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 _SHARES = (0.0, 0.3, 0.6, 1.0)  # of the widest channel
 _SPARE_FACTOR, _SPARE_SHARE = 1.5, 0.5
 _ROWS = 2048  # that say what a range costs
@@ -52,13 +55,16 @@ class Held:
     parts: NDArray
     worth: NDArray
 
-    def cost(self, low: NDArray, high: NDArray, levels: int) -> float:
-        """Root of the mean squared error under the ranges [G, 1, C] of the other groups."""
+    def costs(self, low: NDArray, high: NDArray, levels: int) -> list[float]:
+        """Root of the mean squared error under each of the ranges [F, G, 1, C] of the other groups."""
         steps = (high - low) / (levels - 1)
-        beyond = self.parts - np.clip(self.parts, low.astype(np.float32), high.astype(np.float32))
-        cut = np.einsum("grc,grc->gr", beyond, beyond)
+        above = np.maximum(self.parts, low.astype(np.float32))
+        beyond = self.parts - np.minimum(above, high.astype(np.float32))
+        cut = np.einsum("fgrc,fgrc->fgr", beyond, beyond)
         rounding = np.square(steps).sum(axis=-1) / 12
-        return float(np.sqrt((self.worth * (rounding + _CLIPPING * cut)).mean()))
+        errors = self.worth * (rounding + _CLIPPING * cut)
+        found: list[float] = np.sqrt(errors.reshape(len(errors), -1).mean(axis=1)).tolist()
+        return found
 
 
 def joined_ends(a: NDArray, b: NDArray) -> NDArray:
@@ -113,17 +119,19 @@ def spacious(low: NDArray, high: NDArray) -> Range:
 
 def _parts(groups: Groups, rows: NDArray) -> NDArray:
     """As many rows [G, R, C] of every group."""
-    count = len(groups.ends)
-    mine = [np.flatnonzero(groups.of_row == g) for g in range(count)]
-    each = max(1, min(_ROWS // count, *map(len, mine)))
-    return np.stack([rows[m[np.linspace(0, len(m) - 1, each).astype(int)]] for m in mine])
+    counts = np.bincount(groups.of_row, minlength=len(groups.ends))
+    each = max(1, min(_ROWS // len(counts), int(counts.min())))
+    spread = np.linspace(0, counts - 1, each).astype(int)  # [R, G]
+    mine = groups.of_row.argsort(kind="stable")
+    return rows[mine[(counts.cumsum() - counts + spread).T]]
 
 
 def _others(groups: NDArray, symmetric: bool) -> Range:
     """Extremes [G, 1, C] of all groups but one."""
-    kept = [np.delete(groups, i, axis=0) for i in range(len(groups))]
-    low = np.stack([k[:, :1].min(axis=0) for k in kept]).astype(np.float64)
-    high = np.stack([k[:, 1:].max(axis=0) for k in kept]).astype(np.float64)
+    own = np.eye(len(groups), dtype=np.bool_)[:, :, None]
+    ends = groups.astype(np.float64)
+    low = np.where(own, np.inf, ends[:, 0]).min(axis=1, keepdims=True)
+    high = np.where(own, -np.inf, ends[:, 1]).max(axis=1, keepdims=True)
     if symmetric:
         high = np.maximum(np.abs(low), np.abs(high))
         low = -high
@@ -139,12 +147,14 @@ def _worth(parts: NDArray) -> NDArray:
 
 def _cheapest(held: Held, others: Range, levels: int, positive: bool) -> tuple[float, float]:
     """(factor, share) with the least cost of what the others saw for each part."""
-    best, least = (1.0, 0.0), held.cost(*others, levels)
-    enough = _WORTH * least
+    as_they_are = best = (1.0, 0.0)
+    least = enough = np.inf
     for share in _SHARES:
         before = least
-        for factor in _FACTORS if share else _FACTORS[1:]:
-            error = held.cost(*_widened(*others, factor, share, positive), levels)
+        for factor, error in _errors(held, others, levels, positive, share):
+            if (factor, share) == as_they_are:
+                least, enough = error, _WORTH * error
+                continue
             if error >= least:
                 if factor > best[0]:
                     break
@@ -152,10 +162,22 @@ def _cheapest(held: Held, others: Range, levels: int, positive: bool) -> tuple[f
             best, least = (factor, share), error
         if share and least == before:
             break
-    return best if least < enough else (1.0, 0.0)
+    return best if least < enough else as_they_are
 
 
-def _widened(low: NDArray, high: NDArray, factor: float, share: float, positive: bool) -> Range:
+def _errors(
+    held: Held, others: Range, levels: int, positive: bool, share: float
+) -> Iterator[tuple[float, float]]:
+    """(factor, cost) of every factor in turn."""
+    for some in together(len(_FACTORS), held.parts.size):
+        factors = np.reshape(_FACTORS[some], (-1, 1, 1, 1))
+        costs = held.costs(*_widened(*others, factors, share, positive), levels)
+        yield from zip(_FACTORS[some], costs, strict=True)
+
+
+def _widened(
+    low: NDArray, high: NDArray, factor: float | NDArray, share: float, positive: bool
+) -> Range:
     """About the middle; what is never negative has room above alone."""
     width = high - low
     widest = width.max(axis=-1, keepdims=True)

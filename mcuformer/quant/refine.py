@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.quant.gptq import Feedback, feedback, gptq, round_weights, searched, weight_scale
+from mcuformer.util.speed import together
 
 ROW_LIMIT = 16384  # rows that enter the moments
 _ROWS_PER_INPUT = 2  # from here on covariances are taken as they were seen
@@ -185,8 +186,13 @@ def picked(count: int) -> slice | NDArray[np.intp]:
 
 def distinct_rows(x: NDArray) -> int:
     """Different rows of integers x[R,K]: a token that is repeated is seen once."""
-    weights = np.random.default_rng(0).integers(1 << 62, size=x.shape[1])
-    return len(np.unique(x.astype(np.int64) @ weights))  # modulo 2^64
+    sums = np.sort(x.astype(np.int64) @ _random(x.shape[1]))  # modulo 2^64
+    return 1 + int(np.count_nonzero(sums[1:] != sums[:-1])) if len(sums) else 0
+
+
+@lru_cache(maxsize=16)
+def _random(count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(1 << 62, size=count)
 
 
 def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> NDArray:
@@ -203,24 +209,29 @@ def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> 
     best, least = 0.0, 0.0
     few = _FEW * len(rows.fit.x) < len(fit_xx)
     factor = rows.fit.factor if few else None
-    for ridge in _RIDGES if rows.test is not rows.fit else ():
-        moved = _ridge(fit_xx, fit, ridge * power, factor)
-        loss = float(np.sum(moved * (test_xx @ moved - 2 * test), dtype=np.float64))
-        if loss < least:
-            best, least = ridge, loss
+    ridges: tuple[float, ...] = _RIDGES if rows.test is not rows.fit else ()
+    twice = 2 * test
+    for some in together(len(ridges), fit_xx.size):
+        moved = _ridge(fit_xx, fit, [ridge * power for ridge in ridges[some]], factor)
+        parts = moved * (test_xx @ moved - twice)
+        for ridge, part in zip(ridges[some], parts, strict=True):
+            loss = float(part.sum(dtype=np.float64))
+            if loss < least:
+                best, least = ridge, loss
     if not best:
         return np.zeros_like(both)
-    return _ridge(rows.xx, both, best * power, rows.factor() if few else None)
+    return _ridge(rows.xx, both, [best * power], rows.factor() if few else None)[0]
 
 
-def _ridge(xx: NDArray, xy: NDArray, ridge: float, factor: NDArray | None) -> NDArray:
-    """In the precision of xx[K, K] and xy[K, N]; by xx = F^T F of R < K rows, where there is such a
-    `factor` (Woodbury): R^3 steps, not K^3."""
+def _ridge(xx: NDArray, xy: NDArray, ridges: Sequence[float], factor: NDArray | None) -> NDArray:
+    """[ridges, K, N] in the precision of xx[K, K] and xy[K, N]; by xx = F^T F of R < K rows, where there
+    is such a `factor` (Woodbury): R^3 steps, not K^3."""
+    each = np.reshape(ridges, (-1, 1))
     if factor is not None:
-        small = factor @ factor.T
-        small[np.diag_indices(len(small))] += ridge
+        small = np.tile(factor @ factor.T, (len(ridges), 1, 1))
+        np.einsum("rii->ri", small)[...] += each
         inside = factor.T @ np.linalg.solve(small, factor @ xy)
-        return np.asarray((xy - inside) / ridge, xy.dtype)
-    damped = xx.copy()
-    damped[np.diag_indices(len(xx))] += ridge
+        return np.asarray((xy - inside) / each[:, None], xy.dtype)
+    damped = np.tile(xx, (len(ridges), 1, 1))
+    np.einsum("rii->ri", damped)[...] += each.astype(xx.dtype)
     return np.linalg.solve(damped, xy)

@@ -4,7 +4,8 @@
 Nothing assigns to a field of one. mypy sees a frozen dataclass and says so; at run time the fields are
 plain slots, since a frozen class stores each of them by a call of object.__setattr__.
 
-`keep`: a table that does not grow for ever. `uncollected`: no looking for cycles.
+`keep`: a table that does not grow for ever. `uncollected`: no looking for cycles. `together`: which trials
+one call makes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ else:
 
 
 MOST_KEPT = 1 << 16
+_TOGETHER = 1 << 14
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -35,6 +37,13 @@ def keep(table: dict[K, T], key: K, value: T, most: int = MOST_KEPT) -> T:
         table.clear()
     table[key] = value
     return value
+
+
+def together(trials: int, numbers: int) -> Iterator[slice]:
+    """Which of some trials, on as many `numbers` each, are made by one call: a call on few numbers costs by
+    the call, on many by their memory."""
+    count = max(1, _TOGETHER // max(1, numbers))
+    yield from (slice(first, first + count) for first in range(0, trials, count))
 
 
 @contextmanager
@@ -50,4 +59,4 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["keep", "record", "uncollected"]
+__all__ = ["keep", "record", "together", "uncollected"]

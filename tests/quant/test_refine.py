@@ -149,8 +149,9 @@ def test_few_rows_are_solved_by_rows() -> None:
     np.testing.assert_allclose(rows.factor().T @ rows.factor(), rows.xx, atol=1e-3)
     xy = rows.xx @ np.random.default_rng(7).normal(size=(300, 5))
     for ridge in (0.3, 300.0):
-        by_inputs = _ridge(rows.xx, xy, ridge, None)
-        np.testing.assert_allclose(_ridge(rows.xx, xy, ridge, rows.factor()), by_inputs, atol=1e-3)
+        by_inputs = _ridge(rows.xx, xy, [ridge], None)
+        by_rows = _ridge(rows.xx, xy, [ridge], rows.factor())
+        np.testing.assert_allclose(by_rows, by_inputs, atol=1e-3)
 
 
 @pytest.mark.parametrize("bits", [4, 8])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcuformer.program.expressions import Expr
-from mcuformer.util.speed import record
+from mcuformer.util.speed import keep, record, together
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -23,6 +23,20 @@ def test_equal_records_are_one_key_and_unequal_ones_by_identity() -> None:
     assert dataclasses.replace(Expr(1), const=2) == Expr(2)
     assert Named("a") != Named("a")
     assert not hasattr(Named("a"), "__dict__")
+
+
+def test_a_table_is_emptied_when_it_is_full() -> None:
+    table = {1: "a", 2: "b"}
+    assert keep(table, 3, "c", most=2) == "c"
+    assert table == {3: "c"}
+
+
+@pytest.mark.parametrize("numbers", [0, 1, 5000, 1 << 14, 1 << 20])
+def test_one_call_makes_as_many_trials_as_hold_few_numbers(numbers: int) -> None:
+    trials = list(range(7))
+    parts = [trials[some] for some in together(len(trials), numbers)]
+    assert sum(parts, []) == trials
+    assert all(len(part) * numbers <= 1 << 14 for part in parts) or len(parts) == len(trials)
 
 
 def test_mypy_refuses_an_assignment(tmp_path: Path) -> None:
