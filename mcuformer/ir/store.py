@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of
+from mcuformer.files.npz import save_arrays
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
 
@@ -27,7 +28,7 @@ def save_graph(graph: Graph, path: Path) -> None:
     text = json.dumps(_plain(_fields(graph), arrays), sort_keys=True, separators=(",", ":"))
     arrays["graph.json"] = np.frombuffer(text.encode(), np.uint8)
     with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        save_arrays(file, arrays)
 
 
 def load_graph(path: Path) -> Graph:

@@ -90,9 +90,7 @@ def chunk_lengths(op: Op, kp: int) -> list[int]:
 def pad_segments(w: NDArray, segments: int) -> NDArray:
     """w[N,K] with every piece of K padded by zeros to a multiple of 4."""
     n, k = w.shape
-    pieces = w.reshape(n, segments, k // segments)
-    pad = -pieces.shape[2] % 4
-    return np.pad(pieces, ((0, 0), (0, 0), (0, pad))).reshape(n, -1)
+    return _in_fours(w.reshape(n, segments, k // segments), 2).reshape(n, -1)
 
 
 def pack_weights(w: NDArray, bits: int, groups: int = 1) -> NDArray[np.int8]:
@@ -134,9 +132,13 @@ def offset_of(op: Op, graph: Values) -> int:
 
 def by_four(a: NDArray, groups: int = 1) -> NDArray:
     """a[N,...] -> [groups * ceil(N/groups/4), 4, ...], each group padded by zeros."""
-    apart = a.reshape(groups, -1, *a.shape[1:])
-    padded = np.pad(apart, ((0, 0), (0, -apart.shape[1] % 4), *((0, 0),) * (a.ndim - 1)))
-    return padded.reshape(-1, 4, *a.shape[1:])
+    return _in_fours(a.reshape(groups, -1, *a.shape[1:]), 1).reshape(-1, 4, *a.shape[1:])
+
+
+def _in_fours(a: NDArray, axis: int) -> NDArray:
+    """Padded by zeros along an axis to a multiple of 4."""
+    pad = -a.shape[axis] % 4
+    return np.pad(a, [(0, pad if i == axis else 0) for i in range(a.ndim)]) if pad else a
 
 
 def scratch_bytes(

@@ -35,7 +35,7 @@ def test_a_table_is_emptied_when_it_is_full() -> None:
 def test_one_call_makes_as_many_trials_as_hold_few_numbers(numbers: int) -> None:
     trials = list(range(7))
     parts = [trials[some] for some in together(len(trials), numbers)]
-    assert sum(parts, []) == trials
+    assert [trial for part in parts for trial in part] == trials
     assert all(len(part) * numbers <= 1 << 14 for part in parts) or len(parts) == len(trials)
 
 
