@@ -13,8 +13,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mcuformer.ir.types import TensorType, Value
+from mcuformer.ir.types import DTYPES, TensorType, Value
 from mcuformer.util.speed import record
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}  # numpy composes a name at every call
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -195,7 +197,8 @@ class Builder:
         return name
 
     def const(self, stem: str, data: NDArray) -> str:
-        return self.add_value(stem, TensorType(tuple(data.shape), str(data.dtype)), data)
+        dtype = _NAMES.get(data.dtype) or str(data.dtype)
+        return self.add_value(stem, TensorType(tuple(data.shape), dtype), data)
 
     def result(self, name: str, out: TensorType) -> str:
         """The value that an operation writes, which alone may have a reserved name."""

@@ -101,7 +101,9 @@ def accumulate(x: NDArray, w: NDArray, bias: NDArray, attrs: Mapping[str, Any]) 
     centred = x.astype(np.int32) - np.int32(attrs["x_zp"])
     flat = centred.reshape(-1, centred.shape[-1])
     groups = attrs.get("groups", 1)
-    parts = list(zip(np.split(flat, groups, axis=1), np.split(w, groups), strict=True))
+    parts = [(flat, w)]
+    if groups > 1:
+        parts = list(zip(np.split(flat, groups, axis=1), np.split(w, groups), strict=True))
     chunks = [
         np.concatenate([exact_matmul(xg[:, a:b], wg[:, a:b].T) for xg, wg in parts], axis=1)
         for a, b in split_bounds(attrs, w.shape[1])

@@ -20,6 +20,7 @@ from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.types import QParams, TensorType, Value
 
 _FORMAT = 1
+_PLAIN = (str, int, type(None), float, bool)
 
 
 def save_graph(graph: Graph, path: Path) -> None:
@@ -84,6 +85,8 @@ def _graph(fields: dict[str, Any]) -> Graph:
 
 def _plain(item: Any, arrays: dict[str, NDArray]) -> Any:
     """JSON for `item`; an array moves to `arrays`. Tuples and arrays are told apart from lists."""
+    if type(item) in _PLAIN:
+        return item
     if isinstance(item, np.ndarray):
         arrays[f"a{len(arrays)}"] = item
         return {"$array": len(arrays) - 1}
@@ -95,7 +98,7 @@ def _plain(item: Any, arrays: dict[str, NDArray]) -> Any:
         return [_plain(x, arrays) for x in item]
     if isinstance(item, dict):
         return {"$dict": [[_plain(k, arrays), _plain(v, arrays)] for k, v in item.items()]}
-    if item is None or isinstance(item, (bool, int, float, str)):
+    if isinstance(item, _PLAIN):
         return item
     raise TypeError(f"a graph cannot hold a {type(item).__name__}")
 

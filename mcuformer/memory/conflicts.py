@@ -34,16 +34,19 @@ def items(buffers: Sequence[Buffer], lives: Mapping[str, tuple[Live, ...]]) -> l
         active = [(o, j) for o, j in active if o.last >= live.first]
         for other, j in active:
             if i != j:
-                _forbid(found[i].against, j, (other.lo - live.hi, other.hi - live.lo))
-                _forbid(found[j].against, i, (live.lo - other.hi, live.hi - other.lo))
+                _forbid(found, i, j, other.lo - live.hi, other.hi - live.lo)
         active.append((live, i))
     return found
 
 
-def _forbid(against: dict[int, list[Gap]], other: int, gap: Gap) -> None:
-    gaps = against.setdefault(other, [])
-    if gap not in gaps:
-        gaps.append(gap)
+def _forbid(found: Sequence[Item], i: int, j: int, lo: int, hi: int) -> None:
+    """Both items know of it."""
+    gaps = found[i].against.get(j)
+    if gaps is None:
+        found[i].against[j], found[j].against[i] = [(lo, hi)], [(-hi, -lo)]
+    elif (lo, hi) not in gaps:
+        gaps.append((lo, hi))
+        found[j].against[i].append((-hi, -lo))
 
 
 def live_bytes(found: Sequence[Item], positions: int) -> list[int]:

@@ -82,6 +82,8 @@ def merged(stats: CalibrationStats, policy: Policy, name: str) -> ValueStats:
     if given:
         return max(given, key=lambda v: float((v.high - v.low).max()))
     value = stats.values[name]
+    if len(policy.seen) == 1 and policy.grain != "tensor":
+        return value
     width = len(value.low)
     others = [stats.values[n] for n in policy.seen if len(stats.values[n].low) == width]
     low = np.min([v.low for v in others], axis=0)

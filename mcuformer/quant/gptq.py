@@ -84,7 +84,7 @@ def gptq(w: Weights, via: Feedback, scale: NDArray, bits: int) -> Weights:
     """Integers of w[K, N]; scale (N,) or [K, N]."""
     k = len(w)
     wanted = w[via.order].astype(np.float64)
-    scales = np.broadcast_to(scale, w.shape)[via.order]
+    scales = scale[via.order] if scale.ndim > 1 else [scale] * k
     result, errors = np.empty_like(wanted), np.empty_like(wanted)
     for first in range(0, k, _BLOCK):
         last = min(first + _BLOCK, k)

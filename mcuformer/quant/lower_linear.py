@@ -88,8 +88,8 @@ def _numbers(ctx: Context, op: Op, bits: int) -> Numbers:
     table = end_table(op.attrs["fn"], qparams, dtype, op.name)
     unit = UNITS[bits]
     scale = np.asarray(table.scale) if table else qparams.scale
-    acc_scale, w_int, bias = rounded(weights, scale, unit)
     if table and dtype == "int16":
+        acc_scale, w_int, bias = rounded(weights, scale, unit)
         sums = largest_sums(w_int, bias, layer.reach, [w_int.shape[1]])
         furthest = float(sums.max()) * float(
             np.abs(acc_scale).max()
@@ -157,13 +157,14 @@ def _on_integers(
     w: NDArray, scale: NDArray, zero: NDArray, groups: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """w[K, N] on channels of steps `scale` (C,), and what an input of `zero` (C,) adds to the outputs."""
-    real, moved = [], []
-    columns = (np.split(a, groups, axis=-1) for a in (w, scale, zero))
-    for part, steps, zeros in zip(*columns, strict=True):
-        taps = len(part) // len(steps)
-        real.append(part * np.tile(steps, taps)[:, None])
-        moved.append(np.tile(zeros, taps) @ real[-1])
-    return np.concatenate(real, axis=1), np.concatenate(moved)
+    if groups > 1:
+        columns = (np.split(a, groups, axis=-1) for a in (w, scale, zero))
+        parts = [_on_integers(p, s, z, 1) for p, s, z in zip(*columns, strict=True)]
+        real, moved = zip(*parts, strict=True)
+        return np.concatenate(real, axis=1), np.concatenate(moved)
+    taps = len(w) // len(scale)
+    stepped = w * np.tile(scale, taps)[:, None]
+    return stepped, np.tile(zero, taps) @ stepped
 
 
 def _groups(ctx: Context, op: Op) -> int:

@@ -151,7 +151,7 @@ def fitted(w: NDArray, rows: InputRows, y: NDArray, bits: int) -> IntWeights:
     if rows.test is not rows.fit:
         test_xy, test_mean = rows.test.with_targets(y[rows.half :])
     y_mean = fit_mean + rows.share * (test_mean - fit_mean)
-    between = np.outer(rows.test.mean - rows.fit.mean, test_mean - fit_mean)
+    between = (rows.test.mean - rows.fit.mean)[:, None] * (test_mean - fit_mean)
     missed = (
         fit_xy - rows.fit.xx @ w,
         test_xy - rows.test.xx @ w,

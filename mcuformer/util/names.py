@@ -88,7 +88,9 @@ def unique_identifiers(texts: list[str], prefix: str = "m", longest: int = _LONG
 
 def printable(text: str, longest: int = 120) -> str:
     """One line for a terminal or a message: control characters escaped, cut in the middle."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(shown) <= longest:
         return shown
     half = (longest - 3) // 2
@@ -97,6 +99,8 @@ def printable(text: str, longest: int = 120) -> str:
 
 def c_comment(text: str, longest: int = 80) -> str:
     """Text that may stand inside a C comment: ASCII, no comment mark, no backslash, no trigraph."""
-    ascii_only = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
+    ascii_only = text
+    if not (text.isascii() and text.isprintable()) or "\\" in text:
+        ascii_only = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
     safe = ascii_only.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
     return printable(safe.replace("??", "? ?"), longest)
