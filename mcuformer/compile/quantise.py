@@ -94,7 +94,7 @@ def measured(source: Source, graph: Graph, needs_data: bool, progress: Progress)
 def quantised(found: Measured) -> tuple[Graph, Evidence]:
     """The int graph, and what it was made from."""
     options, stats, wide = found.source.options, found.widening.stats, found.widening
-    outline = measured_outline(stats, found.mode, found.formats)
+    outline = partial(measured_outline, stats, found.mode, found.formats)
     room = partial(weights_room, options, found.source.board)
     chosen = choose_bits(stats, options.weight_bits, room, outline)
     made = lower(found.graph, stats, found.mode, found.formats, chosen.bits)

@@ -4,6 +4,7 @@ up bits."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from mcuformer.compile.flash_room import weights_room
 from mcuformer.compile.options import CompileOptions
@@ -31,7 +32,7 @@ def task_bits(options: CompileOptions, found: Sequence[Measured], mode: Mode) ->
     def room(constant_bytes: int) -> int | None:
         return weights_room(options, found[0].source.board, constant_bytes + stored - counted)
 
-    return choose_bits(first, options.weight_bits, room, outlines[0], own, others)
+    return choose_bits(first, options.weight_bits, room, lambda: outlines[0], own, others)
 
 
 def width_bits(
@@ -50,7 +51,11 @@ def width_bits(
     stacks = stacks_of(ready(stats, wide.formats).graph)
     names = [[op.name for op in stack] for stack in stacks]
     return choose_bits(
-        stats, options.weight_bits, room, _outline(wide, mode), tied=[n for n in names if n]
+        stats,
+        options.weight_bits,
+        room,
+        partial(_outline, wide, mode),
+        tied=[n for n in names if n],
     )
 
 

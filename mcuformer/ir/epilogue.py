@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.errors import OutOfRangeError
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.types import ITEM_BYTES
 
 LIMIT = 2**31 - 1
 # (least, most) bits below the result. Floors nest, so they only hold what a zero point between two
@@ -68,7 +69,7 @@ def solve(
     ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
     room = _room(acc_bound, unit)
     most_steps = 2.0 ** (room - _ROUNDED) / chunks
-    if residual is None and most_steps >= 2 ** np.iinfo(DTYPES[dtype]).bits + np.abs(zero).max():
+    if residual is None and most_steps >= 2 ** (8 * ITEM_BYTES[dtype]) + np.abs(zero).max():
         ratio = np.clip(ratio, -most_steps, most_steps)
     free = -1 - math.log2(max(float(np.abs(ratio).max()), 1e-30)) - 1e-9
     least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
@@ -106,7 +107,8 @@ def _constants(
     unit: int,
 ) -> Epilogue:
     exact = ratio * 2.0 ** (32 + shift - acc_shift)
-    mult = unit * np.clip(np.rint(exact / unit), -(LIMIT // unit), LIMIT // unit)
+    most = LIMIT // unit
+    mult = unit * np.minimum(np.maximum(np.rint(exact / unit), -most), most)
     offset = np.broadcast_to(np.rint(zero * 2.0**shift), mult.shape) + 2.0 ** (shift - 1)
     rmult: NDArray | None = None
     res: NDArray | None = None
@@ -143,7 +145,7 @@ def zero_share(zero: NDArray, reach: int, mult: NDArray) -> NDArray[np.float64]:
 
 def _int32(values: NDArray) -> NDArray[np.int32]:
     """Clipped only where the bound that follows fails anyway."""
-    return np.clip(values, -LIMIT, LIMIT).astype(np.int32)
+    return np.minimum(np.maximum(values, -LIMIT), LIMIT).astype(np.int32)
 
 
 def _bound(
@@ -177,4 +179,4 @@ def largest_sums(w_int: NDArray, bias: NDArray, reach: int, chunks: list[int]) -
     sums = np.abs(w_int.astype(np.int64))
     starts = [0, *chunks[:-1]]
     parts = [sums[:, a:b].sum(axis=1) for a, b in zip(starts, chunks, strict=True)]
-    return np.max(parts, axis=0) * reach + np.abs(bias.astype(np.int64))
+    return reduce(np.maximum, parts) * reach + np.abs(bias.astype(np.int64))

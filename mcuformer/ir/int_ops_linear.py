@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES, TensorType
+from mcuformer.ir.types import DTYPES, LIMITS, TensorType
 
 Args = Sequence[NDArray | None]
 INT32_MAX = 2**31 - 1
@@ -27,8 +27,7 @@ def hi(a: NDArray, b: NDArray | int) -> NDArray:
 
 
 def saturate(value: NDArray, dtype: str) -> NDArray:
-    info = np.iinfo(DTYPES[dtype])
-    return np.clip(value, info.min, info.max).astype(DTYPES[dtype])
+    return np.clip(value, *LIMITS[dtype]).astype(DTYPES[dtype])
 
 
 def checked(value: NDArray, what: str, bits: int = 32) -> NDArray:
@@ -82,9 +81,9 @@ def epilogue(acc: NDArray, op: Op, args: Args, out: TensorType) -> NDArray:
         if out.dtype == "int8":
             return table[index]
         return between(table, index, attrs["table_bits"] - TABLE_INTERVALS)
-    info = np.iinfo(DTYPES[out.dtype])
-    low, high = attrs.get("clamp_min", info.min), attrs.get("clamp_max", info.max)
-    return np.clip(index, low, high).astype(DTYPES[out.dtype])
+    low, high = LIMITS[out.dtype]
+    index = np.maximum(index, attrs.get("clamp_min", low))
+    return np.minimum(index, attrs.get("clamp_max", high)).astype(DTYPES[out.dtype])
 
 
 def split_bounds(attrs: Mapping[str, Any], k: int) -> list[tuple[int, int]]:
@@ -109,7 +108,7 @@ def accumulate(x: NDArray, w: NDArray, bias: NDArray, attrs: Mapping[str, Any]) 
         for a, b in split_bounds(attrs, w.shape[1])
     ]
     chunks[0] = chunks[0] + bias.astype(np.int64)
-    return np.stack(chunks).reshape(len(chunks), *x.shape[:-1], w.shape[0])
+    return np.asarray(chunks).reshape(len(chunks), *x.shape[:-1], w.shape[0])
 
 
 def q_linear(op: Op, args: Args, out: TensorType) -> NDArray:

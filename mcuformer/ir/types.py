@@ -15,6 +15,12 @@ DTYPES: Mapping[str, np.dtype] = {
     name: np.dtype(name)
     for name in ("float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool")
 }
+LIMITS: Mapping[str, tuple[int, int]] = {
+    name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    for name, dtype in DTYPES.items()
+    if dtype.kind in "iu"
+}
+"""(least, largest) number of an integer type; numpy makes an object for it at every call."""
 ITEM_BYTES: Mapping[str, int] = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 
 
@@ -31,9 +37,8 @@ class QParams:
 
     def quantise(self, real: NDArray, dtype: str) -> NDArray:
         """Round half up and saturate to `dtype`."""
-        info = np.iinfo(DTYPES[dtype])
         q = np.floor(np.asarray(real, np.float64) / self.scale + self.zero_point + 0.5)
-        return np.clip(q, info.min, info.max).astype(DTYPES[dtype])
+        return np.clip(q, *LIMITS[dtype]).astype(DTYPES[dtype])
 
     def dequantise(self, q: NDArray) -> NDArray[np.float64]:
         return self.scale * (np.asarray(q, np.float64) - self.zero_point)
@@ -70,5 +75,5 @@ class Value:
 
 def grid_ends(scale: float, zero_point: int, dtype: str) -> tuple[float, float]:
     """The least and the largest real number that the type holds; others saturate there."""
-    info = np.iinfo(DTYPES[dtype])
-    return scale * (int(info.min) - zero_point), scale * (int(info.max) - zero_point)
+    low, high = LIMITS[dtype]
+    return scale * (low - zero_point), scale * (high - zero_point)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.types import LIMITS
 from mcuformer.kernels import linear_cost
 from mcuformer.kernels.base import CACHE_LINE, CArray, KernelData
 from mcuformer.kernels.shapes import (
@@ -52,7 +52,7 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
         arrays.append(CArray("table", f"{out}_t", table.astype(out)))
     if len(chunks) > 1:
         arrays.append(CArray("chunks", "uint16_t", np.array(chunks, np.uint16)))
-    info, res = np.iinfo(DTYPES[out]), op.operand(5)
+    (least, most), res = LIMITS[out], op.operand(5)
     fields: dict[str, int | str] = {
         "weights": "w",
         "post": "post",
@@ -67,8 +67,8 @@ def pack(op: Op, graph: Values, *, panel: int = 0, tile: int = 2, lines: int = 0
         "segment": segment,
         "segment_stride": stride,
         "offset": offset_of(op, graph),
-        "clamp_min": int(op.attrs.get("clamp_min", info.min)),
-        "clamp_max": int(op.attrs.get("clamp_max", info.max)),
+        "clamp_min": int(op.attrs.get("clamp_min", least)),
+        "clamp_max": int(op.attrs.get("clamp_max", most)),
         "x_type": TYPES[graph.type(str(op.inputs[0])).dtype],
         "y_type": TYPES[out],
         "res_type": NO_TYPE if res is None else TYPES[graph.type(res).dtype],

@@ -71,13 +71,13 @@ def feedback(hessian: NDArray) -> Feedback:
     knows only e_0 .. e_i: each weight in turn makes its own as small as it can. That is GPTQ (it
     works with R's inverse), for a sixth of the arithmetic.
     """
-    order = np.argsort(-np.diag(hessian), kind="stable")
+    order = (-hessian.diagonal()).argsort(kind="stable")
     back = order[::-1]
     damped = hessian[back[:, None], back].astype(np.float64)
     diagonal = np.einsum("ii->i", damped)
     diagonal += _DAMPING * max(float(diagonal.mean()), 1e-12)
     upper = np.linalg.cholesky(damped)[::-1, ::-1]
-    return Feedback(order, np.ascontiguousarray(upper / np.diag(upper)))
+    return Feedback(order, np.ascontiguousarray(upper / upper.diagonal()))
 
 
 def gptq(w: Weights, via: Feedback, scale: NDArray, bits: int) -> Weights:
@@ -124,7 +124,7 @@ def descend(
     q = q.copy()
     for _ in range(_SWEEPS):
         seen = hessian @ q
-        power, along = np.sum(q * seen, axis=0), np.sum(w * seen, axis=0)
+        power, along = (q * seen).sum(axis=0), (w * seen).sum(axis=0)
         scale = np.where((power > 0) & (along > 0), along / np.maximum(power, 1e-30), scale)
         if not _sweep(w, q, scale, hessian, bits):
             break
@@ -138,7 +138,7 @@ def _sweep(w: Weights, q: Weights, scale: Weights, hessian: NDArray, bits: int) 
         rows = slice(first, first + _BLOCK)
         own = hessian[rows, rows]
         slope = hessian[rows] @ error
-        for i, diagonal in enumerate(np.maximum(np.diag(own), 1e-30)):
+        for i, diagonal in enumerate(np.maximum(own.diagonal(), 1e-30)):
             k = first + i
             step = round_weights(q[k] * scale - slope[i] / diagonal, scale, bits) - q[k]
             if step.any():

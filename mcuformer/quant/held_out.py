@@ -6,17 +6,17 @@ calibration samples are parted into groups; what all others saw is widened until
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.util.speed import together
+from mcuformer.util.speed import at_once
 
 GROUPS = 8
-_FACTORS: tuple[float, ...] = (1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
+_FACTORS = (1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 _SHARES = (0.0, 0.3, 0.6, 1.0)  # of the widest channel
+_TRIALS = np.array([(factor, share) for share in _SHARES for factor in _FACTORS])
 _SPARE_FACTOR, _SPARE_SHARE = 1.5, 0.5
 _ROWS = 2048  # that say what a range costs
 _MARGIN = 4.0  # of one sample; of more, as many times less
@@ -147,36 +147,35 @@ def _worth(parts: NDArray) -> NDArray:
 
 def _cheapest(held: Held, others: Range, levels: int, positive: bool) -> tuple[float, float]:
     """(factor, share) with the least cost of what the others saw for each part."""
-    as_they_are = best = (1.0, 0.0)
-    least = enough = np.inf
-    for share in _SHARES:
+    known: dict[int, float] = {}
+
+    def cost(which: int) -> float:
+        if which not in known:
+            some = _TRIALS[which : which + at_once(held.parts.size)]
+            factor, share = (some[:, i, None, None, None] for i in (0, 1))
+            costs = held.costs(*_widened(*others, factor, share, positive), levels)
+            known.update(enumerate(costs, which))
+        return known[which]
+
+    best, least = 0, cost(0)  # as they are
+    enough = _WORTH * least
+    for first in range(0, len(_TRIALS), len(_FACTORS)):
         before = least
-        for factor, error in _errors(held, others, levels, positive, share):
-            if (factor, share) == as_they_are:
-                least, enough = error, _WORTH * error
-                continue
+        for which in range(max(first, 1), first + len(_FACTORS)):
+            error = cost(which)
             if error >= least:
-                if factor > best[0]:
+                if _TRIALS[which, 0] > _TRIALS[best, 0]:
                     break
                 continue
-            best, least = (factor, share), error
-        if share and least == before:
+            best, least = which, error
+        if first and least == before:
             break
-    return best if least < enough else as_they_are
-
-
-def _errors(
-    held: Held, others: Range, levels: int, positive: bool, share: float
-) -> Iterator[tuple[float, float]]:
-    """(factor, cost) of every factor in turn."""
-    for some in together(len(_FACTORS), held.parts.size):
-        factors = np.reshape(_FACTORS[some], (-1, 1, 1, 1))
-        costs = held.costs(*_widened(*others, factors, share, positive), levels)
-        yield from zip(_FACTORS[some], costs, strict=True)
+    factor, share = _TRIALS[best if least < enough else 0].tolist()
+    return factor, share
 
 
 def _widened(
-    low: NDArray, high: NDArray, factor: float | NDArray, share: float, positive: bool
+    low: NDArray, high: NDArray, factor: float | NDArray, share: float | NDArray, positive: bool
 ) -> Range:
     """About the middle; what is never negative has room above alone."""
     width = high - low

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mcuformer.ir.epilogue import Epilogue, Residual, largest_sums, least_scale
 from mcuformer.ir.functions import clamp_bounds
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES
+from mcuformer.ir.types import LIMITS
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant import refine
 from mcuformer.quant.activations import end_table, table_operand, usual_bits
@@ -138,10 +138,12 @@ def _layer(ctx: Context, op: Op) -> WeightedSum:
     w, b = ctx.const(op.inputs[1]), ctx.const(op.inputs[2])
     assert w is not None
     x = str(op.inputs[0])
-    qparams, info = ctx.qparams(x), np.iinfo(DTYPES[ctx.dtype(x)])
+    qparams, (least, most) = ctx.qparams(x), LIMITS[ctx.dtype(x)]
     depthwise, groups = is_depthwise(ctx.graph, op), _groups(ctx, op)
     channels = ctx.graph.type(x).shape[-1]
-    scale, zero = (np.broadcast_to(a, (channels,)) for a in (qparams.scale, qparams.zero_point))
+    scale, zero = (
+        a if a.ndim else np.full(channels, a) for a in (qparams.scale, qparams.zero_point)
+    )
     x_zp = _common_zero(ctx, x)
     flat = w.reshape(-1, w.shape[-1]).astype(np.float64)
     if depthwise:
@@ -150,7 +152,7 @@ def _layer(ctx: Context, op: Op) -> WeightedSum:
     else:
         real, moved = _on_integers(flat, scale, x_zp - zero, groups)
     bias = moved + (0.0 if b is None else b.astype(np.float64))
-    return WeightedSum(real, bias, x_zp, max(-info.min, info.max) + abs(x_zp), groups, depthwise)
+    return WeightedSum(real, bias, x_zp, max(-least, most) + abs(x_zp), groups, depthwise)
 
 
 def _on_integers(
@@ -215,8 +217,8 @@ def _residual(ctx: Context, op: Op) -> Residual | None:
         rows = np.broadcast_to(data.astype(np.float64), shape)
         return Residual(np.ones(()), np.zeros(()), 32768, rows)
     qparams = ctx.qparams(name)
-    info = np.iinfo(DTYPES[ctx.dtype(name)])
-    return Residual(qparams.scale, qparams.zero_point, max(-info.min, info.max))
+    least, most = LIMITS[ctx.dtype(name)]
+    return Residual(qparams.scale, qparams.zero_point, max(-least, most))
 
 
 def _is_clamped(ctx: Context, op: Op) -> bool:
@@ -260,6 +262,5 @@ def _padding(ctx: Context, op: Op) -> dict[str, Any]:
     if op.kind != "conv2d" or not any(op.attrs["pads"]):
         return {}
     x = str(op.inputs[0])
-    info = np.iinfo(DTYPES[ctx.dtype(x)])
     zero = np.broadcast_to(ctx.qparams(x).zero_point, ctx.shape(x)[-1:])
-    return {"pad_value": tuple(int(z) for z in np.clip(np.rint(zero), info.min, info.max))}
+    return {"pad_value": tuple(int(z) for z in np.clip(np.rint(zero), *LIMITS[ctx.dtype(x)]))}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuformer.errors import OutOfRangeError, UnsupportedModelError
 from mcuformer.ir.epilogue import LIMIT, solve, zero_share
 from mcuformer.ir.graph import Op
-from mcuformer.ir.types import DTYPES, QParams, TensorType
+from mcuformer.ir.types import LIMITS, QParams, TensorType
 from mcuformer.kernels.elementwise import ADD_SHIFT, MUL_SHIFT, MUL_UP, fits_gate
 from mcuformer.operators.lowering import Const, Numbers
 from mcuformer.quant.context import Context
@@ -24,8 +24,8 @@ MOST_APART = 116.0  # exp(116 - 128) is half a step of the 16 bits of a share
 
 
 def reach(dtype: str) -> int:
-    info = np.iinfo(DTYPES[dtype])
-    return max(-info.min, info.max)
+    least, most = LIMITS[dtype]
+    return max(-least, most)
 
 
 def _sum_constants(

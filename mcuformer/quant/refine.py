@@ -71,7 +71,7 @@ class InputRows:
     def xx(self) -> NDArray[np.float64]:
         """The covariance of all rows."""
         moved = self.test.mean - self.fit.mean
-        return self.joined(self.fit.xx, self.test.xx, np.outer(moved, moved))
+        return self.joined(self.fit.xx, self.test.xx, moved[:, None] * moved)
 
     def factor(self) -> NDArray[np.float64]:
         """F[R + 1, K] with xx = F^T F."""
@@ -202,7 +202,7 @@ def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> 
     Rounded inputs err in ways that the weights can partly undo; with few rows they cannot, and
     the held-out half says so. Trials in float32: a ridge bounds the condition at 1000 K.
     """
-    power = max(float(np.mean(np.diag(rows.xx))), 1e-12)
+    power = max(float(rows.xx.diagonal().mean()), 1e-12)
     fit_xx, test_xx, fit, test = (
         a.astype(np.float32) for a in (rows.fit.xx, rows.test.xx, fit, test)
     )
@@ -226,12 +226,12 @@ def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> 
 def _ridge(xx: NDArray, xy: NDArray, ridges: Sequence[float], factor: NDArray | None) -> NDArray:
     """[ridges, K, N] in the precision of xx[K, K] and xy[K, N]; by xx = F^T F of R < K rows, where there
     is such a `factor` (Woodbury): R^3 steps, not K^3."""
-    each = np.reshape(ridges, (-1, 1))
+    each = np.array(ridges)[:, None]
     if factor is not None:
-        small = np.tile(factor @ factor.T, (len(ridges), 1, 1))
+        small = (factor @ factor.T)[None].repeat(len(ridges), axis=0)
         np.einsum("rii->ri", small)[...] += each
         inside = factor.T @ np.linalg.solve(small, factor @ xy)
         return np.asarray((xy - inside) / each[:, None], xy.dtype)
-    damped = np.tile(xx, (len(ridges), 1, 1))
+    damped = xx[None].repeat(len(ridges), axis=0)
     np.einsum("rii->ri", damped)[...] += each.astype(xx.dtype)
     return np.linalg.solve(damped, xy)

@@ -53,8 +53,8 @@ def solved(
         found = solve(
             acc_scale,
             largest_sums(w, bias, target.reach, chunks),
-            np.broadcast_to(target.scale, bias.shape),
-            np.broadcast_to(kept, bias.shape),
+            target.scale,
+            np.asarray(kept),
             target.dtype == "int16",
             target.residual,
             len(chunks),

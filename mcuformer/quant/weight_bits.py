@@ -26,7 +26,7 @@ def choose_bits(
     stats: CalibrationStats,
     wanted: str,
     room: Callable[[int], int | None],
-    outline: Graph,
+    outline: Callable[[], Graph],
     keeps: Collection[str] = (),
     others: Sequence[CalibrationStats] = (),
     tied: Iterable[Sequence[str]] = (),
@@ -39,11 +39,13 @@ def choose_bits(
     if wanted == "8":
         return WeightBits({})
     layers = [op for op in graph.ops if op.kind in PRODUCERS]
-    flash = flash_bytes(outline)
-    whole, limit = flash.weights, room(flash.constants)
-    excess = 0 if limit is None else whole - limit
-    if wanted == "auto" and excess <= 0:
-        return WeightBits({})
+    if wanted == "auto":
+        shapes = outline()
+        flash = flash_bytes(shapes)
+        limit = room(flash.constants)
+        excess = 0 if limit is None else flash.weights - limit
+        if excess <= 0:
+            return WeightBits({})
     if "qdq" in graph.meta:
         return WeightBits({}, ("the QDQ model brings int8 weights: they keep their 8 bits",))
     deep = [op for op in layers if is_depthwise(graph, op)]
@@ -55,7 +57,7 @@ def choose_bits(
     macs = {op.name: layer_macs(graph, op) for op in layers}
     costs = [sensitivities(s, _named(s.graph, able), macs) for s in (stats, *others)]
     cost = {op.name: sum(c[op.name] for c in costs) for op in able}
-    saved, follow = saved_bytes(outline), dict[str, Sequence[str]]()
+    saved, follow = saved_bytes(shapes), dict[str, Sequence[str]]()
     for first, *rest in tied:
         follow[first] = [name for name in rest if name in cost]
         for name in follow[first]:

@@ -40,10 +40,15 @@ def keep(table: dict[K, T], key: K, value: T, most: int = MOST_KEPT) -> T:
 
 
 def together(trials: int, numbers: int) -> Iterator[slice]:
-    """Which of some trials, on as many `numbers` each, are made by one call: a call on few numbers costs by
-    the call, on many by their memory."""
-    count = max(1, _TOGETHER // max(1, numbers))
+    """Which of some trials, on as many `numbers` each, are made by one call."""
+    count = at_once(numbers)
     yield from (slice(first, first + count) for first in range(0, trials, count))
+
+
+def at_once(numbers: int) -> int:
+    """How many trials, on as many `numbers` each, one call makes: a call on few numbers costs by the call, on
+    many by their memory."""
+    return max(1, _TOGETHER // max(1, numbers))
 
 
 @contextmanager
@@ -59,4 +64,4 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["keep", "record", "together", "uncollected"]
+__all__ = ["at_once", "keep", "record", "together", "uncollected"]

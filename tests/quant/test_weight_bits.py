@@ -35,7 +35,7 @@ def total(stats: CalibrationStats, bits: dict[str, int]) -> int:
 
 
 def choose(stats: CalibrationStats, wanted: str, room: int | None) -> WeightBits:
-    return choose_bits(stats, wanted, lambda _: room, outline_of(stats.graph))
+    return choose_bits(stats, wanted, lambda _: room, lambda: outline_of(stats.graph))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.95, 0.8, 0.6, 0.5])
