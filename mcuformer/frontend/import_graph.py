@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -191,20 +192,34 @@ def _op(index: int, node: NodeProto, folder: Path | None, opset: int, depth: int
 
 def _breaks_schema(node: NodeProto, opset: int) -> str | None:
     """What the ONNX standard says against the node's inputs, outputs and attributes."""
-    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset):
+    schema = _schema(node.op_type, opset) if node.domain in ("", "ai.onnx") else None
+    if schema is None:
         return None
-    schema = onnx.defs.get_schema(node.op_type, opset)
+    inputs, outputs, required = schema
     given = len(node.input)
-    if not schema.min_input <= given <= schema.max_input:
-        return f"malformed: {given} inputs, want {schema.min_input} to {schema.max_input}"
-    if not schema.min_output <= len(node.output) <= schema.max_output:
+    if given not in inputs:
+        return f"malformed: {given} inputs, want {inputs.start} to {inputs.stop - 1}"
+    if len(node.output) not in outputs:
         return f"malformed: {len(node.output)} outputs"
-    missing = next((i for i in range(schema.min_input) if not node.input[i]), None)
+    missing = next((i for i in range(inputs.start) if not node.input[i]), None)
     if missing is not None:
         return f"malformed: input {missing} is missing"
-    names = {a.name for a in node.attribute}
-    lost = [n for n, a in schema.attributes.items() if a.required and n not in names]
+    names = {a.name for a in node.attribute} if required else set()
+    lost = [n for n in required if n not in names]
     return f"malformed: attribute {lost[0]} is missing" if lost else None
+
+
+@lru_cache(maxsize=1 << 10)
+def _schema(kind: str, opset: int) -> tuple[range, range, tuple[str, ...]] | None:
+    """How many inputs and outputs an operator of the ONNX standard has, and the attributes that it must have."""
+    if not onnx.defs.has(kind, opset):
+        return None
+    schema = onnx.defs.get_schema(kind, opset)
+    return (
+        range(schema.min_input, schema.max_input + 1),
+        range(schema.min_output, schema.max_output + 1),
+        tuple(n for n, a in schema.attributes.items() if a.required),
+    )
 
 
 def _module(node: NodeProto) -> str:

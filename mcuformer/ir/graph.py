@@ -9,6 +9,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from numpy.typing import NDArray
@@ -144,7 +145,7 @@ def fresh_name(stem: str, *taken: Container[str], tried: dict[str, int]) -> str:
     """
     n = tried.get(stem, 0)
     name = f"{stem}.{n}" if n else stem
-    while any(name in names for names in taken):
+    while any(map(operator.contains, taken, repeat(name))):
         n += 1
         name = f"{stem}.{n}"
     tried[stem] = n

@@ -7,6 +7,7 @@ The same graph gives the same bytes.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +86,24 @@ def _graph(fields: dict[str, Any]) -> Graph:
 
 def _plain(item: Any, arrays: dict[str, NDArray]) -> Any:
     """JSON for `item`; an array moves to `arrays`. Tuples and arrays are told apart from lists."""
-    if type(item) in _PLAIN:
-        return item
     if isinstance(item, np.ndarray):
         arrays[f"a{len(arrays)}"] = item
         return {"$array": len(arrays) - 1}
     if isinstance(item, np.generic):
         return item.item()
     if isinstance(item, tuple):
-        return {"$tuple": [_plain(x, arrays) for x in item]}
+        return {"$tuple": _all_plain(item, arrays)}
     if isinstance(item, list):
-        return [_plain(x, arrays) for x in item]
+        return _all_plain(item, arrays)
     if isinstance(item, dict):
-        return {"$dict": [[_plain(k, arrays), _plain(v, arrays)] for k, v in item.items()]}
+        return {"$dict": [_all_plain(pair, arrays) for pair in item.items()]}
     if isinstance(item, _PLAIN):
         return item
     raise TypeError(f"a graph cannot hold a {type(item).__name__}")
+
+
+def _all_plain(items: Iterable[Any], arrays: dict[str, NDArray]) -> list[Any]:
+    return [x if type(x) in _PLAIN else _plain(x, arrays) for x in items]
 
 
 def _rebuilt(item: Any, arrays: Any) -> Any:

@@ -43,9 +43,8 @@ def _check_bounds(program: Program, made: MemoryPlan) -> None:
 
 
 class _Backwards:
-    """`need[a]`: the buffer whose byte at address a a later call reads.
-
-    `busy[a]`: the buffer that the call at hand writes there.
+    """`owners[:, a]`: `need`, the buffer whose byte at address a a later call reads, and `busy`, the buffer
+    that the call at hand writes there.
     """
 
     def __init__(self, program: Program, made: MemoryPlan) -> None:
@@ -58,8 +57,8 @@ class _Backwards:
             total += use.used_bytes
         self.base = {n: origin[p.arena] + p.offset for n, p in made.placements.items()}
         slack = max((s.stride for c, _ in program.calls() for s in _all(c)), default=0)
-        self.need: Owners = np.full(total + slack, NOBODY, np.int32)
-        self.busy: Owners = np.full(total + slack, NOBODY, np.int32)
+        self.owners: Owners = np.full((2, total + slack), NOBODY, np.int32)
+        self.need = self.owners[0]
 
     def run(self) -> None:
         for output in filter(None, (t.span() for t in self.program.outputs)):
@@ -89,30 +88,34 @@ class _Backwards:
     def step(self, call: Call, env: Env) -> None:
         """From the state after the call to the one before: results are free, operands needed."""
         here = partial(self.expect, call, env)
-        for span in call.scratch:
-            here(self.need, span, (NOBODY,), "which a later call reads")
-        for span in call.writes:
-            here(self.need, span, (NOBODY, self.ids[span.buffer]), "which a later call reads")
-        touched = (*call.writes, *call.scratch)
-        for span in touched:
-            here(self.busy, span, (NOBODY, self.ids[span.buffer]), "which the same call writes")
-            self.at(self.busy, span, env)[:] = self.ids[span.buffer]
-            self.at(self.need, span, env)[:] = NOBODY
+        scratch, written = (
+            [(s, *self.at(self.owners, s, env)) for s in spans]
+            for spans in (call.scratch, call.writes)
+        )
+        for span, need, _ in scratch:
+            here(need, span, (NOBODY,), "which a later call reads")
+        for span, need, _ in written:
+            here(need, span, (NOBODY, self.ids[span.buffer]), "which a later call reads")
+        touched = written + scratch
+        for span, need, busy in touched:
+            here(busy, span, (NOBODY, self.ids[span.buffer]), "which the same call writes")
+            busy[:] = self.ids[span.buffer]
+            need[:] = NOBODY
         own = {s.buffer for s in call.writes} - {s.buffer for s in call.scratch}
         for span in call.reads:
             me = self.ids[span.buffer]
             rowwise = call.overwrites and span.buffer in own
-            here(self.busy, span, (NOBODY, me if rowwise else NOBODY), "which the same call writes")
-            here(self.need, span, (NOBODY, me), "which a later call reads")
-            self.at(self.need, span, env)[:] = me
-        for span in touched:
-            self.at(self.busy, span, env)[:] = NOBODY
+            need, busy = self.at(self.owners, span, env)
+            here(busy, span, (NOBODY, me if rowwise else NOBODY), "which the same call writes")
+            here(need, span, (NOBODY, me), "which a later call reads")
+            need[:] = me
+        for _, _, busy in touched:
+            busy[:] = NOBODY
         self.check_arguments(call, env)
 
     def expect(
-        self, call: Call, env: Env, array: Owners, span: Span, allowed: tuple[int, ...], why: str
+        self, call: Call, env: Env, held: Owners, span: Span, allowed: tuple[int, ...], why: str
     ) -> None:
-        held = self.at(array, span, env)
         wrong = held != allowed[0]
         if not wrong.any():
             return
@@ -123,15 +126,16 @@ class _Backwards:
             raise PlanError(f"{_where(call, env)}: {span.buffer} lies on bytes of {other} {why}")
 
     def at(self, array: Owners, span: Span, env: Env) -> Owners:
-        """The bytes of a span in `array`, one row per piece."""
+        """The bytes of a span in `array` [..., bytes], one row per piece."""
         start, rows = span.start.value(env), span.rows.value(env)
         end = start + (rows - 1) * span.stride + span.row_bytes
         if start < 0 or rows < 1 or end > self.program.buffers[span.buffer].size_bytes:
             raise PlanError(f"bytes {start}..{end} are outside of buffer {span.buffer}")
         low = self.base[span.buffer] + start
         if rows == 1 or span.stride <= span.row_bytes:
-            return array[low : low + end - start]
-        return array[low : low + rows * span.stride].reshape(rows, span.stride)[:, : span.row_bytes]
+            return array[..., low : low + end - start]
+        pieces = array[..., low : low + rows * span.stride]
+        return pieces.reshape(*array.shape[:-1], rows, span.stride)[..., : span.row_bytes]
 
     def check_arguments(self, call: Call, env: Env) -> None:
         """Every span begins at or after a pointer that the kernel gets, in the same buffer."""

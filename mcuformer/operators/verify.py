@@ -8,6 +8,11 @@ from mcuformer.ir.optable import FLOAT_OPS, FloatOp, ShapeError
 from mcuformer.operators.row import IntOp
 from mcuformer.operators.table import INT_OPS
 
+_REQUIRED = {
+    kind: [(i, operand.name) for i, operand in enumerate(row.operands) if not operand.optional]
+    for kind, row in INT_OPS.items()
+}
+
 
 class VerifyError(McuformerError):
     """A bug of the compiler: a pass left a graph that breaks the rules."""
@@ -74,9 +79,9 @@ def _operands(op: Op) -> None:
         return
     if len(op.inputs) > len(row.operands):
         _fail(op, f"{len(op.inputs)} operands, want {len(row.operands)}")
-    for i, operand in enumerate(row.operands):
-        if not operand.optional and (i >= len(op.inputs) or op.inputs[i] is None):
-            _fail(op, f"operand {operand.name} is missing")
+    for i, name in _REQUIRED[op.kind]:
+        if i >= len(op.inputs) or op.inputs[i] is None:
+            _fail(op, f"operand {name} is missing")
 
 
 def _fail(op: Op, reason: str) -> None:

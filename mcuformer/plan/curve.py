@@ -38,7 +38,9 @@ class CurvePoint:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        return tuple(o.choice(i) for o, i in zip(self.options, self.places, strict=True))
+        pairs = list(zip(self.options, self.places, strict=True))
+        made = {(o, i): o.choice(i) for o, i in dict.fromkeys(pairs)}  # alike regions share options
+        return tuple(map(made.__getitem__, pairs))
 
 
 def tightened(fr: Skeleton, point: CurvePoint, limit_bytes: int) -> CurvePoint:

@@ -104,7 +104,7 @@ def searched(w: Weights, hessian: NDArray, via: Feedback, bits: int) -> tuple[We
     factors = np.asarray(SHRINK[bits])
     n = w.shape[1]
     scales = (factors[:, None] * full_scale(w, bits)).reshape(-1)
-    found = gptq(np.tile(w, (1, len(factors))), via, scales, bits)
+    found = gptq(np.concatenate([w] * len(factors), axis=1), via, scales, bits)
     tried, steps = found.reshape(len(w), -1, n).swapaxes(0, 1), scales.reshape(-1, 1, n)
     errors = [output_error(np.ascontiguousarray(tried[some] * steps[some] - w), hessian)
               for some in together(len(factors), w.size)]  # fmt: skip

@@ -77,11 +77,12 @@ def groups_of(x: NDArray, of_sample: NDArray, picked: NDArray | None) -> Groups:
     """Of a batch x [N, ..., C] whose samples belong to groups `of_sample` (N,), in order; `picked`
     of its rows are sampled (None: all)."""
     rows = x.reshape(len(x), -1, x.shape[-1])
-    firsts = np.unique(of_sample, return_index=True)[1]
-    low, high = rows.min(axis=1), rows.max(axis=1)
-    ends = [np.minimum.reduceat(low, firsts), np.maximum.reduceat(high, firsts)]
-    of_row = np.repeat(of_sample, rows.shape[1])
-    return Groups(np.stack(ends, axis=1), of_row if picked is None else of_row[picked], len(x))
+    firsts = np.concatenate([[0], np.flatnonzero(of_sample[1:] != of_sample[:-1]) + 1])
+    ends = np.empty((len(firsts), 2, rows.shape[-1]), x.dtype)
+    np.minimum.reduceat(rows.min(axis=1), firsts, out=ends[:, 0])
+    np.maximum.reduceat(rows.max(axis=1), firsts, out=ends[:, 1])
+    of_row = of_sample.repeat(rows.shape[1])
+    return Groups(ends, of_row if picked is None else of_row[picked], len(x))
 
 
 def reaching(

@@ -81,7 +81,7 @@ def rounding_error(
     error = rounding.mean(axis=0) * np.square(step)
     if np.ndim(low):
         return error
-    return np.average(error, weights=weights)
+    return error.mean() if weights is None else np.average(error, weights=weights)
 
 
 def search(

@@ -255,12 +255,10 @@ def problems(report: Report) -> list[str]:
 
 def _missing(value: Any, path: str) -> Iterator[str]:
     """Paths of every None outside of options and diagnostics."""
-    if value is None:
-        yield path
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if path or key not in ("options", "diagnostics"):
-                yield from _missing(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, (list, tuple)):
-        for i, inner in enumerate(value):
-            yield from _missing(inner, f"{path}.{i}")
+    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        if inner is None or isinstance(inner, (dict, list, tuple)):
+            if not path and key in ("options", "diagnostics"):
+                continue
+            at = f"{path}.{key}" if path else key
+            yield from _missing(inner, at) if inner is not None else (at,)

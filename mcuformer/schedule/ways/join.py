@@ -37,7 +37,11 @@ def is_dense(at: Loc, rows: int) -> bool:
 
 
 def _same(a: Loc, b: Loc, rows: int) -> bool:
-    return a == replace(b, stride=a.stride if rows == 1 else b.stride)
+    if rows > 1 and a.stride != b.stride:
+        return False
+    return (a.start, a.row_bytes, a.buffer, a.constant) == (
+        b.start, b.row_bytes, b.buffer, b.constant
+    )  # fmt: skip
 
 
 def fits(em: TaskEmitter, graph: Graph, value: str, at: Loc) -> bool:
@@ -65,7 +69,7 @@ def view(em: TaskEmitter, op: Op) -> Loc | None:
         return source.columns(op.attrs["start"] * item, row_bytes)
     rows = em.values[str(op.inputs[0])].type.shape[0]
     if op.kind == "reshape" and is_dense(source, rows):
-        return replace(source, stride=row_bytes, row_bytes=row_bytes)
+        return Loc(source.start, row_bytes, row_bytes, source.buffer, source.constant)
     return None
 
 
