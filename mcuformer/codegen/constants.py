@@ -18,6 +18,7 @@ from mcuformer.program.program import Param, Program
 from mcuformer.targets.board import Board
 
 WORDS_PER_LINE = 8
+_CELL = np.frombuffer(b"0x........, ", np.uint8)
 _CALL_BYTES = 96  # of a call in generated code: six or seven arguments and the loop around it
 _POINTER_BYTES = 4
 # Fields that are const void *: an array goes in as it is (a test reads the runtime's headers)
@@ -108,7 +109,8 @@ def words(data: NDArray) -> tuple[str, ...]:
     raw = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     raw += b"\0" * (-len(raw) % 4)
     digits = np.frombuffer(raw, "<u4").byteswap().tobytes().hex().encode()
-    cells = np.tile(np.frombuffer(b"0x........, ", np.uint8), (len(digits) // 8, 1))
+    cells = np.empty((len(digits) // 8, len(_CELL)), np.uint8)
+    cells[:] = _CELL
     cells[:, 2:10] = np.frombuffer(digits, np.uint8).reshape(-1, 8)
     text, width = cells.tobytes().decode(), cells.shape[1] * WORDS_PER_LINE
     return tuple(text[i : i + width].rstrip() for i in range(0, len(text), width))

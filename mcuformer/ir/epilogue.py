@@ -66,11 +66,13 @@ def solve(
     """
     fine = residual is not None and residual.data is None and residual.reach > _NARROW
     wide = wide or fine
-    ratio = np.broadcast_to(acc_scale / scale, acc_bound.shape).astype(np.float64)
+    ratio = np.asarray(acc_scale / scale, np.float64)
+    if ratio.shape != acc_bound.shape:
+        ratio = np.broadcast_to(ratio, acc_bound.shape)
     room = _room(acc_bound, unit)
     most_steps = 2.0 ** (room - _ROUNDED) / chunks
     if residual is None and most_steps >= 2 ** (8 * ITEM_BYTES[dtype]) + np.abs(zero).max():
-        ratio = np.clip(ratio, -most_steps, most_steps)
+        ratio = np.minimum(np.maximum(ratio, -most_steps), most_steps)
     free = -1 - math.log2(max(float(np.abs(ratio).max()), 1e-30)) - 1e-9
     least, most = _WIDE_SHIFTS if wide else _SHIFTS if residual is None else _RESIDUAL_SHIFTS
     acc_shift = room if wide else min(room, max(0, math.ceil(least - free)))
@@ -109,7 +111,7 @@ def _constants(
     exact = ratio * 2.0 ** (32 + shift - acc_shift)
     most = LIMIT // unit
     mult = unit * np.minimum(np.maximum(np.rint(exact / unit), -most), most)
-    offset = np.broadcast_to(np.rint(zero * 2.0**shift), mult.shape) + 2.0 ** (shift - 1)
+    offset = np.zeros(mult.shape) + (np.rint(zero * 2.0**shift) + 2.0 ** (shift - 1))
     rmult: NDArray | None = None
     res: NDArray | None = None
     if residual is not None and residual.data is not None:

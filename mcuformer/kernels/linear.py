@@ -7,7 +7,7 @@ embedding comes as q_linear whose attrs say where a row lies: `segments` pieces 
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def pack_post(op: Op, graph: Values, padded: NDArray, chunks: list[int]) -> NDAr
     n, groups = padded.shape[0], op.attrs.get("groups", 1)
     four_bit = op.attrs.get("weight_bits", 8) == 4
     scale = 16 if four_bit else 1  # nibbles are expanded to 16 * w
-    starts = np.cumsum([0, *chunks[:-1]])
+    starts = [0, *accumulate(chunks[:-1])]
     sums = np.add.reduceat(padded.astype(np.int64), starts, axis=1)
     bias = -int(op.attrs["x_zp"]) * sums
     bias[:, 0] += constant(graph, op.inputs[2])

@@ -137,7 +137,7 @@ def _int8(value: ValueStats, method: str, policy: Policy, weights: NDArray | Non
 
 def lively(scale: NDArray) -> NDArray[np.float64]:
     """No channel finer than 1/128 of the coarsest: one that calibration never moved may move."""
-    return np.asarray(np.maximum(scale, np.max(scale) / 128), np.float64)
+    return np.asarray(np.maximum(scale, scale.max() / 128), np.float64)
 
 
 def _stream(value: ValueStats, method: str, positive: bool) -> tuple[QParams, NDArray[np.int64]]:

@@ -122,9 +122,11 @@ def _parts(groups: Groups, rows: NDArray) -> NDArray:
     """As many rows [G, R, C] of every group."""
     counts = np.bincount(groups.of_row, minlength=len(groups.ends))
     each = max(1, min(_ROWS // len(counts), int(counts.min())))
-    spread = np.linspace(0, counts - 1, each).astype(int)  # [R, G]
+    spread = np.arange(each)[:, None] * ((counts - 1) / max(1, each - 1))  # [R, G]
+    if each > 1:
+        spread[-1] = counts - 1  # exactly
     mine = groups.of_row.argsort(kind="stable")
-    return rows[mine[(counts.cumsum() - counts + spread).T]]
+    return rows[mine[(counts.cumsum() - counts + spread.astype(int)).T]]
 
 
 def _others(groups: NDArray, symmetric: bool) -> Range:

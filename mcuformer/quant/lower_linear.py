@@ -165,8 +165,10 @@ def _on_integers(
         real, moved = zip(*parts, strict=True)
         return np.concatenate(real, axis=1), np.concatenate(moved)
     taps = len(w) // len(scale)
-    stepped = w * np.tile(scale, taps)[:, None]
-    return stepped, np.tile(zero, taps) @ stepped
+    if taps > 1:
+        scale, zero = np.tile(scale, taps), np.tile(zero, taps)
+    stepped = w * scale[:, None]
+    return stepped, np.ascontiguousarray(zero) @ stepped
 
 
 def _groups(ctx: Context, op: Op) -> int:

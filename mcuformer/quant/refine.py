@@ -32,7 +32,7 @@ class Half:
 
     @staticmethod
     def of(x: NDArray) -> Half:
-        mean = x.mean(axis=0, dtype=np.float64)
+        mean = _means(x)
         centred = x - mean.astype(np.float32)
         return Half(centred, mean, (centred.T @ centred).astype(np.float64) / len(x))
 
@@ -43,9 +43,15 @@ class Half:
 
     def with_targets(self, y: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(covariance [K, N] with the reals y[R, N], their mean)."""
-        mean = y.mean(axis=0, dtype=np.float64)
+        mean = _means(y)
         centred = y - mean.astype(np.float32)
         return (self.x.T @ centred).astype(np.float64) / len(y), mean
+
+
+def _means(rows: NDArray) -> NDArray[np.float64]:
+    """Of the columns of rows [R, K]; numpy's own takes twice the time for few."""
+    total: NDArray[np.float64] = np.add.reduce(rows, axis=0, dtype=np.float64)
+    return total / len(rows)
 
 
 class InputRows:
@@ -90,7 +96,8 @@ class InputRows:
         rows moves those of the next. An input that hardly moves in them and does in others counts with
         its usual variance, else its weight would be free."""
         share, own = min(1.0, self._distinct / (_ROWS_PER_INPUT * len(self.xx))), np.diag(self.xx)
-        found = share * self.xx + (1 - share) * np.diag(own)
+        found = share * self.xx
+        np.einsum("ii->i", found)[...] += (1 - share) * own
         if self._usual is not None and np.any(self._usual > _HIDDEN * own):
             found += np.diag(np.where(self._usual > _HIDDEN * own, self._usual - own, 0.0))
         return found
