@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mcuformer.ir.types import DTYPES, TensorType, Value
 from mcuformer.util.speed import record
 
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}  # numpy composes a name at every call
+# numpy composes a name at every call
+_NAMES: Mapping[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @record(frozen=True, slots=True, eq=False)

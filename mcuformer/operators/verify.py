@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.optable import FLOAT_OPS, FloatOp, ShapeError
 from mcuformer.operators.row import IntOp
 from mcuformer.operators.table import INT_OPS
 
-_REQUIRED = {
-    kind: [(i, operand.name) for i, operand in enumerate(row.operands) if not operand.optional]
+_REQUIRED: Mapping[str, tuple[tuple[int, str], ...]] = {
+    kind: tuple((i, operand.name) for i, operand in enumerate(row.operands) if not operand.optional)
     for kind, row in INT_OPS.items()
 }
 

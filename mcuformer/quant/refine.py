@@ -199,7 +199,9 @@ def distinct_rows(x: NDArray) -> int:
 
 @lru_cache(maxsize=16)
 def _random(count: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(1 << 62, size=count)
+    made = np.random.default_rng(0).integers(1 << 62, size=count)
+    made.flags.writeable = False
+    return made
 
 
 def _correction(rows: InputRows, fit: NDArray, test: NDArray, both: NDArray) -> NDArray:
