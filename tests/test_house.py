@@ -20,7 +20,6 @@ MODULES = house.modules(ROOT)
 CACHES = {
     "codegen.render.environment": "one jinja environment; templates come with the package",
     "codegen.runtime.runtime_version": "one number; the runtime's files come with the package",
-    "files.npz._head": "a member's header by type and shape, the last 2^10",
     "frontend.import_graph._schema": "what the ONNX standard says of an operator, the last 2^10",
     "ir.placeholders._typed": "zero-stride views by type and shape, at most 2^14: they cost no memory",
     "quant.refine._random": "fixed numbers by their count, the last 16; only read",

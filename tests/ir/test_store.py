@@ -45,6 +45,27 @@ def test_round_trip(tmp_path: Path) -> None:
     assert qparams.zero_point.shape == ()
 
 
+def test_arrays_of_every_kind_and_shape(tmp_path: Path) -> None:
+    kinds = [np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.float64, np.bool_]
+    made = [np.arange(n).reshape(shape).astype(kind) for kind in kinds
+            for n, shape in ((0, (0, 3)), (1, ()), (5, (5,)), (6, (2, 3)))]  # fmt: skip
+    made.append(np.arange(6, dtype=np.int16).reshape(2, 3).T)  # columns first
+    graph = sample().replace(meta={"arrays": made})
+    save_graph(graph, tmp_path / "g")
+    for before, after in zip(made, load_graph(tmp_path / "g").meta["arrays"], strict=True):
+        assert before.dtype == after.dtype and before.shape == after.shape
+        assert np.array_equal(before, after) and after.ctypes.data % after.itemsize == 0
+    with pytest.raises(TypeError, match="arrays of object"):
+        save_graph(graph.replace(meta={"x": np.array([None])}), tmp_path / "g")
+
+
+def test_a_graph_of_another_format_is_to_be_compiled_again(tmp_path: Path) -> None:
+    text = b'{"$dict":[["format",1]]}'
+    np.savez(tmp_path / "g.npz", **{"graph.json": np.frombuffer(text, np.uint8)})
+    with pytest.raises(UsageError, match="format 1, this version reads 2"):
+        load_graph(tmp_path / "g.npz")
+
+
 def test_same_graph_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         save_graph(sample(), tmp_path / name)
