@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,10 @@ def export(
     }
     if rounded and not dynamo:
         notes |= notes_of(rounded)
-    with atomic_file(path) as part:
+    with atomic_file(path) as part, warnings.catch_warnings():
+        # A network of one image size has nothing that another input could decide otherwise.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", "Constant folding")
         if dynamo:
             torch.onnx.export(network, (x,), str(part), dynamo=True, external_data=False, **names)
         else:
