@@ -34,13 +34,14 @@ def halves(d: Draw, x: str) -> str | None:
 
 
 def join(d: Draw, x: str) -> str | None:
-    """x with another value along any axis, or with a constant token."""
+    """x with another value along any axis, or with a constant token, which is forty times as large at times."""
     shape = d.shapes[x]
     axis = d.number(1, len(shape) - 1)
     rest = shape[:axis] + shape[axis + 1 :]
     other = d.pick(len(shape), lambda s: s[:axis] + s[axis + 1 :] == rest)
     if axis == 1 and len(shape) == 3 and d.chance(30):
-        other, size = d.normal(1, 1, shape[2]), 1
+        token = d.random(1, 1, shape[2])
+        other, size = d.const(token * (40.0 if token[0, 0, 0] > 0.5 else 1.0)), 1
     else:
         assert other is not None  # x itself fits
         size = d.shapes[other][axis]
