@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,6 @@ from tiny_vit import tiny_data, tiny_vit
 FILES = Path(__file__).parent / "files"
 NEAR = 2e-4  # twice the last of the five digits that are printed
 NUMBER = r"(\d+\.\d+(?:e-?\d+)?)f?\b|\b(\d{6,})\b"
-SUM = re.compile(r"^(const .*: int32\S* starts \[)(.*)\]", re.MULTILINE)
-STEP = 1  # of a bias or multiplier: a float sum that was rounded, at another processor to the next
 ZOO = Path(__file__).parents[1] / "data" / "zoo"
 
 
@@ -38,17 +38,9 @@ def check(name: str, text: str, config: pytest.Config) -> None:
     if config.getoption("--update-golden"):
         path.write_text(text, encoding="utf-8")
     expected = path.read_text(encoding="utf-8")
-    (expected, wanted_sums), (text, sums) = sums_of(expected), sums_of(text)
     (words, wanted), (found_words, found) = numbers(expected), numbers(text)
     assert found_words == words, f"{name} changed; is it meant? make golden"
     assert found == pytest.approx(wanted, rel=NEAR), f"{name} changed; is it meant? make golden"
-    assert sums == pytest.approx(wanted_sums, rel=NEAR, abs=STEP), f"{name} changed; is it meant?"
-
-
-def sums_of(text: str) -> tuple[str, list[int]]:
-    """The text without, and apart from it, the int32 constants."""
-    found = [int(n) for _, line in SUM.findall(text) for n in line.split(", ")]
-    return SUM.sub(r"\1]", text), found
 
 
 def numbers(text: str) -> tuple[str, list[float]]:
@@ -94,15 +86,30 @@ def small(
 def test_graph_program_and_c(
     small: CompileOptions, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    name, (graph, program, code) = small.model.stem, with_one_set_of_kernels(small, tmp_path)
+    check(f"{name}.graph.txt", graph, pytestconfig)
+    check(f"{name}.program.txt", program, pytestconfig)
+    check(f"{name}.model.c", code, pytestconfig)
+
+
+def with_one_set_of_kernels(small: CompileOptions, work: Path) -> tuple[str, str, str]:
+    """`texts` by another process whose OpenBLAS takes no kernels of newer processors: these add in another
+    order, and a bias may be rounded to the next integer. Other architectures do not know the name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_CORETYPE", "Haswell")
+        with ProcessPoolExecutor(1, get_context("spawn")) as child:
+            return child.submit(texts, small, work).result()
+
+
+def texts(small: CompileOptions, work: Path) -> tuple[str, str, str]:
+    """The integer graph, the program and model.c."""
     figures = plan_model(small, lambda *_: None, needs_data=True)
-    name = small.model.stem
-    check(f"{name}.graph.txt", graph_text(figures.graph), pytestconfig)
-    check(f"{name}.program.txt", print_program(figures.program, figures.plan), pytestconfig)
     args = ["compile", str(small.model), "--board", "stm32f746", "--emit-only"]
     args += ["--input-mode", small.input_mode, "--optimize", small.optimize]
     args += ["--calibration", str(small.calibration)] if small.calibration else []
-    assert invoke([*args, "-o", str(tmp_path / "package")]) == 0
-    check(f"{name}.model.c", (tmp_path / "package" / "model.c").read_text(), pytestconfig)
+    assert invoke([*args, "-o", str(work / "package")]) == 0
+    code = (work / "package" / "model.c").read_text()
+    return graph_text(figures.graph), print_program(figures.program, figures.plan), code
 
 
 MAP = """<ir_version: 8, opset_import: ["" : 17]>
