@@ -5,9 +5,9 @@ docs/one-model-many-places.md. Resumable: run the same command again after a sto
 
 Every training is one of `mcuformer train`: DIR/SEED/scala (isolated activation), DIR/SEED/nested, and DIR/SEED/alone-R
 for each width. It goes on from its last whole epoch; what is finished is not trained again. Test images are read
-once a training is over. DIR/table.json has all figures, or the file of --rows: what is listed there, on whatever
-machine it was trained, is not trained here. The table so far is printed after each training and on --show, which
-trains nothing.
+once a training is over. Several processes may share DIR, each with --methods of its own. DIR/table.json has all
+figures, or the file of --rows: what is listed there, on whatever machine it was trained, is not trained here. The
+table so far is printed after each training and on --show, which trains nothing.
 """
 
 from __future__ import annotations
@@ -27,37 +27,47 @@ from mcuformer.search.teacher import trained_network
 from mcuformer.search.train import Recipe, accuracy, device_of
 from mcuformer.search.train_one import train_one
 
-METHODS = ("scala", "nested", "alone")
+METHODS = ("scala", "alone", "nested")  # in the order of training
+COLUMNS = ("alone", "scala", "nested")
 
 
 def main() -> None:
     args = _arguments()
     args.output.mkdir(parents=True, exist_ok=True)
     kept = args.rows or args.output / "table.json"
-    rows: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
     ratios = parse_ratios(args.ratios)
-    for seed, method, ratio in () if args.show else _trainings(args.seeds, ratios):
-        if any((r["seed"], r["method"], r["training"]) == (seed, method, ratio) for r in rows):
+    for seed, method, ratio in () if args.show else _trainings(args, ratios):
+        training = {"seed": seed, "method": method, "training": ratio}
+        if any(training.items() <= r.items() for r in _kept(kept)):
             continue
-        rows += _trained(args, ratios, seed, method, ratio)
+        found = _trained(args, ratios, seed, method, ratio)
+        # Read again: another process may have trained another method meanwhile.
+        rows = _kept(kept) + [training | row for row in found]
         with atomic_file(kept) as part:
             part.write_text(json.dumps(rows, indent=1))
         print(table(rows, ratios), flush=True)
-    print(table(rows, ratios))
+    print(table(_kept(kept), ratios))
 
 
-def _trainings(seeds: int, ratios: Iterable[float]) -> Iterable[tuple[int, str, float | None]]:
+def _kept(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return rows
+
+
+def _trainings(
+    args: argparse.Namespace, ratios: Iterable[float]
+) -> Iterable[tuple[int, str, float | None]]:
     """(seed, method, width): the first seed whole before the next one."""
-    for seed in range(seeds):
-        yield seed, "scala", None
-        yield from ((seed, "alone", ratio) for ratio in ratios)
-        yield seed, "nested", None
+    for seed in range(args.seeds):
+        for method in args.methods:
+            widths = ratios if method == "alone" else [None]
+            yield from ((seed, method, ratio) for ratio in widths)
 
 
 def _trained(
     args: argparse.Namespace, ratios: tuple[float, ...], seed: int, method: str, ratio: float | None
 ) -> list[dict[str, Any]]:
-    """Percent of the test images for each width that the training brings."""
+    """Width, percent of the test images and their number, for each width that the training brings."""
     folder = args.output / str(seed) / (method if ratio is None else f"{method}-{ratio:g}")
     folder.mkdir(parents=True, exist_ok=True)
     full = Arch(
@@ -78,8 +88,12 @@ def _trained(
     )
     widths = None if ratio is not None else Widths(ratios, method == "nested")
 
+    told = 0
+
     def say(what: str, done: int = 0, total: int = 0) -> None:
-        if total and done % max(1, total // 20) == 0:
+        nonlocal told
+        if total and done * 20 // total != told:
+            told = done * 20 // total
             print(f"seed {seed}, {folder.name}: {what}, {done} of {total} steps", flush=True)
 
     train_one(
@@ -92,8 +106,7 @@ def _trained(
     for r in (ratio,) if ratio is not None else ratios:
         one = network if widths is None else at_width(network, widths, r)
         percent = accuracy(one.to(device).eval(), data, test, device)
-        row = {"seed": seed, "method": method, "training": ratio, "width": r, "test": percent}
-        found.append(row | {"images": len(test)})
+        found.append({"width": r, "test": percent, "images": len(test)})
     return found
 
 
@@ -103,10 +116,10 @@ def table(rows: list[dict[str, Any]], ratios: Sequence[float]) -> str:
     lines = ["| width | alone % | Scala % | nested % |", "|---|---|---|---|"]
     for r in ratios:
         cells = [_spread([x["test"] for x in rows if (x["method"], x["width"]) == (m, r)])
-                 for m in ("alone", "scala", "nested")]  # fmt: skip
+                 for m in COLUMNS]  # fmt: skip
         lines.append(f"| {r:g} | {' | '.join(cells)} |")
     means = {m: _means(rows, m, len(ratios)) for m in METHODS}
-    cells = [_spread([*means[m].values()]) for m in ("alone", "scala", "nested")]
+    cells = [_spread([*means[m].values()]) for m in COLUMNS]
     lines.append(f"| mean of all | {' | '.join(cells)} |")
     gaps = [
         _spread([v - means["alone"][s] for s, v in means[m].items() if s in means["alone"]])
@@ -141,6 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ratios", default="0.25:1:0.25")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--protocol", default="baseline")

@@ -1,7 +1,6 @@
 """Training: exact resume after SIGKILL, two processes, the sandwich, the protocols."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -203,10 +202,11 @@ def test_two_processes_train_as_one(tmp_path, arch_file):
         sys.executable,
         "-m",
         "torch.distributed.run",
+        "--standalone",  # on a port that is free: a number of ours may be another connection's
+        "--local-addr",
+        "127.0.0.1",
         "--nproc-per-node",
         "2",
-        "--master-port",
-        str(29500 + os.getpid() % 500),
         "-m",
         "mcuformer",
     ]
