@@ -4,7 +4,8 @@
         --task digits=digits --task grey=grey:cifar10:PATH
 
 Every training is one of `mcuformer adapt`, in DIR/SEED/adapters/TASK and DIR/SEED/full/TASK; what is finished is
-not trained again. Test images are read once each training is over. table.json has all figures.
+not trained again. Test images are read once each training is over. table.json has all figures, or the file of
+--rows: what is listed there, on whatever machine it was trained, is not trained here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,17 @@ RATES = (
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    rows: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
-        for name, spec in parse_tasks(tuple(args.task)).items():
-            rows += [_trained(args, seed, name, spec, kind) for kind, _ in RATES]
-            with atomic_file(args.output / "table.json") as part:
-                part.write_text(json.dumps(rows, indent=1))
-            print(json.dumps(rows[-2:]), flush=True)
+    kept = args.rows or args.output / "table.json"
+    rows: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
+    args.output.mkdir(parents=True, exist_ok=True)
+    tasks = parse_tasks(tuple(args.task))
+    for seed, (name, spec), (kind, _) in product(range(args.seeds), tasks.items(), RATES):
+        if any((r["seed"], r["task"], r["kind"]) == (seed, name, kind) for r in rows):
+            continue
+        rows.append(_trained(args, seed, name, spec, kind))
+        with atomic_file(kept) as part:
+            part.write_text(json.dumps(rows, indent=1))
+        print(json.dumps(rows[-1]), flush=True)
     print(_table(rows))
 
 
@@ -50,7 +56,7 @@ def _trained(
 ) -> dict[str, Any]:
     method = Method(args.rank, args.att_only, kind == "full")
     rate = args.full_lr if kind == "full" else args.lr
-    recipe = recipe_of(args.epochs, args.batch, rate, args.protocol, seed)
+    recipe = recipe_of(args.epochs, args.batch, rate, args.protocol, seed, args.amp)
     folder = args.output / str(seed) / kind
     (found,) = adapt(args.base, {name: spec}, folder, method, recipe, args.threads, None, _quiet)
     network, data = adapted_network(folder / name)
@@ -110,6 +116,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=0, help="test images of a task, 0 for all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 where the processor has it")
+    parser.add_argument("--rows", type=Path, help="figures of finished trainings, read and written")
     return parser.parse_args()
 
 

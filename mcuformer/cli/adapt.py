@@ -50,6 +50,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 @protocol_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--amp", is_flag=True, help="bfloat16 where the device has it.")
 @click.option(
     "--until",
     type=click.IntRange(min=1),
@@ -70,6 +71,7 @@ def command(
     protocol: str,
     seed: int,
     threads: int,
+    amp: bool,
     until: int | None,
     as_json: bool,
 ) -> None:
@@ -81,7 +83,7 @@ def command(
     from mcuformer.search.adapt import Method, adapt, recipe_of
 
     method = Method(rank, att_only, full)
-    recipe = recipe_of(epochs, batch, lr or (1e-3 if full else 1e-2), protocol, seed)
+    recipe = recipe_of(epochs, batch, lr or (1e-3 if full else 1e-2), protocol, seed, amp)
     with ProgressLine() as progress:
         found = adapt(base, named, output, method, recipe, threads, until, progress)
     if as_json:
@@ -93,7 +95,7 @@ def command(
             f"{d['trained']:,}",
             f"{d['head']:,}",
             f"{d['share']:.2f} %",
-            d["epochs"],
+            str(d["epochs"]),
             f"{d['validation']:.2f} %",
         )
         for d in found

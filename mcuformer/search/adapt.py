@@ -220,7 +220,9 @@ def _write(directory: Path, document: dict[str, Any]) -> None:
         part.write_text(json.dumps(document, indent=1))
 
 
-def recipe_of(epochs: int, batch: int, lr: float, protocol: str, seed: int) -> Recipe:
+def recipe_of(
+    epochs: int, batch: int, lr: float, protocol: str, seed: int, amp: bool = False
+) -> Recipe:
     """The paper's: AdamW, no decay, a tenth of the epochs to warm up, then a cosine."""
-    plain = Recipe(epochs=epochs, batch=batch, lr=lr, protocol=protocol, seed=seed)
+    plain = Recipe(epochs=epochs, batch=batch, lr=lr, protocol=protocol, seed=seed, amp=amp)
     return replace(plain, weight_decay=0.0, warmup_epochs=epochs / 10)

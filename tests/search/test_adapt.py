@@ -127,6 +127,17 @@ def test_stopped_and_resumed_equals_unbroken(base, tmp_path):
     assert (tmp_path / "one/a/last.pt").stat().st_size < 60_000  # the backbone is not in it
 
 
+def test_what_the_command_prints(base, tmp_path):
+    given = ["--base", str(base), "--task", "a=small", "-o", str(tmp_path / "tasks"), "--rank", "4"]
+    command = ["adapt", *given, "--epochs", "1", "--batch", "32", "--threads", "1", "--amp"]
+    found = CliRunner().invoke(cli, command, catch_exceptions=False)
+    info = json.loads((tmp_path / "tasks/a/adapt.json").read_text())
+    assert info["recipe"]["amp"] and found.exit_code == 0
+    (row,) = [line.split() for line in found.output.splitlines() if line.startswith("a ")]
+    assert row[1:3] == [f"{info[n]:,}" for n in ("trained", "head")]
+    assert row[-3:] == ["1", f"{info['validation']:.2f}", "%"]
+
+
 def test_what_breaks_off_leaves_no_half_file(base, tmp_path, monkeypatch):
     saved = onnx.save
 
