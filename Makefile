@@ -34,10 +34,10 @@ demo-ocr: setup-ocr  ## compile PP-OCRv4 for stm32f746 and let the emulated chip
 	$(PY) examples/ocr/demo.py $(if $(TEXT),"$(TEXT)")
 
 test: setup-test  ## install what is missing and run the tests (under 10 minutes on 2 cores)
-	$(PY) -m pytest -n $(WORKERS) -m "not long" -rfEs
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" -rfEs
 
 test-long: setup-test  ## the minutes-long tests: emulated large models, many random ones
-	$(PY) -m pytest -n $(WORKERS) -m long -rfEs
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m long -rfEs
 
 lint: setup-test  ## ruff (rules and format), mypy, imports, clang-format, subjects of commits
 	$(VENV)/bin/ruff check .

@@ -202,7 +202,8 @@ WORKER = """
 
 @pytest.fixture
 def postgresql(tmp_path_factory):
-    """A server of its own on a free port; initdb refuses root, so it runs as user postgres."""
+    """A server of its own on a socket in its folder: no number of a port that another may have taken.
+    initdb refuses root, so it runs as user postgres."""
     homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not homes:
         pytest.skip("no PostgreSQL: apt-get install postgresql")
@@ -219,7 +220,6 @@ def postgresql(tmp_path_factory):
             line = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *line]
         subprocess.run(line, check=True, capture_output=True, cwd=folder)
 
-    port = 20000 + os.getpid() % 20000
     run("initdb", "-D", str(folder / "data"), "-U", "search", "-A", "trust")
     run(
         "pg_ctl",
@@ -229,11 +229,11 @@ def postgresql(tmp_path_factory):
         "-l",
         str(folder / "log"),
         "-o",
-        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1",
+        f"-k {folder} -c listen_addresses=''",
         "start",
     )
     try:
-        yield f"postgresql+psycopg://search@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg://search@/postgres?host={folder}"
     finally:
         run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
         shutil.rmtree(folder)
