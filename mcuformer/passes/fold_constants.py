@@ -111,7 +111,9 @@ def _bounded(types: list[TensorType], most: int) -> None:
         if t.dtype not in DTYPES:
             raise ValueError(f"element type {t.dtype} is not supported")
         if math.prod(t.shape) > most:
-            raise ValueError(f"a tensor of shape {list(t.shape)} is too large")
+            raise ValueError(
+                f"a tensor of shape {list(t.shape)} is too large: {most:,} elements are the most"
+            )
 
 
 def _supported(array: NDArray) -> NDArray:
