@@ -7,14 +7,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from mcuformer.targets.board import Board, MemoryRegion
+from mcuformer.targets.board import Board, Clock, MemoryRegion
 from mcuformer.targets.clocks import clock_tree
 from mcuformer.targets.cores import CORES
 from mcuformer.targets.families import FAMILIES, Family
 from mcuformer.targets.mpu import mpu_regions
 from mcuformer.targets.pins import pin, pin_function
+from mcuformer.targets.usarts import Usart
 
+_LINKER_WORDS = ("org", "o", "len", "l")  # ORIGIN and LENGTH in a MEMORY command
+MOST_ARENAS = 6  # MCF_ARENA5 is the last in mcf_model.h
 FLASHERS = ("st-flash", "openocd")
+_BAUD_ERROR = 0.02
 # Address ranges of the ARMv7-M map where a kind of memory can lie.
 _PLACES: Mapping[str, tuple[int, int]] = {
     "ram": (0x20000000, 0x40000000),
@@ -26,21 +30,30 @@ _PLACES: Mapping[str, tuple[int, int]] = {
 
 
 def board_problems(board: Board) -> list[str]:
-    return [
-        *_name_problems(board),
-        *_memory_problems(board),
-        *(() if board.is_host else _chip_problems(board)),
-    ]
+    """The memory protection unit is only asked about a map that is sound."""
+    memory = [*_memory_problems(board)]
+    if not board.is_host and not memory:
+        memory += _raised("memory", lambda: mpu_regions(board))
+    chip = () if board.is_host else _chip_problems(board)
+    return [*_name_problems(board), *memory, *chip]
 
 
 def _name_problems(board: Board) -> Iterator[str]:
-    """Names go into file names, linker scripts and C comments."""
-    for name in (board.name, *board.aliases):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
-            yield f"name: '{name[:60]}' is not made of at most 40 letters, digits, '.', '_', '-'"
+    """Names go into file names, linker scripts and C comments, the description onto a terminal."""
+    for key, names in (("name", (board.name,)), ("aliases", board.aliases)):
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+                yield f"{key}: {name[:60]!r} is not made of at most 40 letters, digits, '.', '_', '-'"
     for region in board.memory:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,19}", region.name):
-            yield f"memory: '{region.name[:60]}' is no name of lower-case letters, digits and '_'"
+            yield (
+                f"memory: {region.name[:60]!r} is no name of at most 20 "
+                "lower-case letters, digits and '_'"
+            )
+        elif region.name in _LINKER_WORDS:
+            yield f"memory: {region.name!r} is a word of linker scripts"
+    if not board.description.isprintable():
+        yield "description: holds a character that cannot be printed"
 
 
 def _memory_problems(board: Board) -> Iterator[str]:
@@ -62,8 +75,25 @@ def _memory_problems(board: Board) -> Iterator[str]:
         yield "memory: no region of kind flash"
     if not board.arenas or board.arenas[0].kind != "ram":
         yield "memory: the first SRAM region must be of kind ram (it holds stack and data)"
+    elif len(board.arenas) > MOST_ARENAS:
+        yield f"memory: {len(board.arenas)} SRAM regions, {MOST_ARENAS} are possible"
     elif not 512 <= board.stack_bytes <= board.arenas[0].size_bytes // 2 or board.stack_bytes % 8:
         yield f"stack_bytes: {board.stack_bytes} is not a multiple of 8 from 512 to half of the RAM"
+    else:
+        yield from _stack_problems(board)
+
+
+def _stack_problems(board: Board) -> Iterator[str]:
+    """What lies below the stack has to fault, and the stack's own RAM to answer from a reset on."""
+    first, family = board.arenas[0], FAMILIES.get(str(board.family))
+    for below in board.memory:
+        if below.end == first.base and not board.is_host:
+            yield (
+                f"memory {first.name}: holds the stack and begins where {below.name} ends, which an "
+                f"overflow would overwrite; list {below.name} first, or join them"
+            )
+    if family is not None and family.clocked(first):
+        yield f"memory {first.name}: is off after a reset and cannot hold the stack; list another first"
 
 
 def _overlaps(board: Board) -> Iterator[str]:
@@ -87,7 +117,10 @@ def _place_problems(region: MemoryRegion) -> Iterator[str]:
 def _chip_problems(board: Board) -> Iterator[str]:
     family, clock = FAMILIES.get(str(board.family)), board.clock
     if family is None:
-        yield f"family: '{board.family}' is none of {', '.join(FAMILIES)}"
+        yield (
+            f"family: {board.family!r} is none of {', '.join(FAMILIES)}, the chips that the start-up "
+            "code knows"
+        )
         return
     if family.core != board.core:
         yield f"core: {family.name} is a {family.core}, not a {board.core}"
@@ -95,9 +128,9 @@ def _chip_problems(board: Board) -> Iterator[str]:
         yield "clock: missing"
     else:
         yield from _raised("clock", lambda: clock_tree(family.name, clock))
-    yield from _raised("memory", lambda: mpu_regions(board))
     yield from _uart_problems(board, family)
     yield from _qspi_problems(board, family)
+    yield from _pin_problems(board)
     yield from _unknown("runners.emulators", board.runners.emulators, _emulators(family))
     yield from _unknown("runners.flash", board.runners.flash, FLASHERS)
     if "openocd" in board.runners.flash and not board.runners.openocd_config:
@@ -117,6 +150,29 @@ def _uart_problems(board: Board, family: Family) -> Iterator[str]:
         yield from _raised(f"uart.{key}", partial(pin, text))
         if not 0 <= function <= 15:
             yield f"uart.{key}_af: {function} is not from 0 to 15"
+    if uart.name in family.usarts and board.clock is not None and uart.baud > 0:
+        yield from _baud_problems(family.usarts[uart.name], uart.baud, family, board.clock)
+
+
+def _baud_problems(usart: Usart, baud: int, family: Family, clock: Clock) -> Iterator[str]:
+    """What the port's clock divided by a whole number of 16 bits cannot be (16 samples a bit)."""
+    try:
+        tree = clock_tree(family.name, clock)
+    except ValueError:  # said above
+        return
+    bus_hz = tree.apb1_hz if usart.bus == 1 else tree.apb2_hz
+    divider = (bus_hz + baud // 2) // baud
+    if not 16 <= divider < 1 << 16 or abs(bus_hz / divider / baud - 1) > _BAUD_ERROR:
+        yield f"uart.baud: {bus_hz:,} Hz cannot be divided to {baud:,} baud"
+
+
+def _pin_problems(board: Board) -> Iterator[str]:
+    """A pin does one thing."""
+    uart = (board.uart.tx, board.uart.rx) if board.uart else ()
+    qspi = board.qspi.pins if board.qspi else ()
+    names = [*uart, *(text.partition("/")[0] for text in qspi)]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield f"pin {name} is named {names.count(name)} times"
 
 
 def _qspi_problems(board: Board, family: Family) -> Iterator[str]:

@@ -58,9 +58,11 @@ def check_board_file(path: Path) -> list[str]:
 def read_board_file(path: Path) -> tuple[Board | None, list[str]]:
     """The board, when the file's form allows one, and every problem found."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return None, [f"not a TOML file: {error}"]
+    except RecursionError:
+        return None, ["not a TOML file: nested too deeply"]
     problems: list[str] = []
     board = _board(_Table(document, "", problems))
     if problems or board is None:

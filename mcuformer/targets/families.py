@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mcuformer.targets.board import MemoryRegion
 from mcuformer.targets.usarts import F4_F7, H7, Usart
 
 
@@ -27,12 +28,23 @@ class ClockLimits:
     cpu_per_bus: int  # the AHB runs at cpu_hz / cpu_per_bus
 
 
+@dataclass(frozen=True, slots=True)
+class ClockedRam:
+    """RAM whose clock is off after a reset: bit `enable_bit` of the family's `ram_enable`."""
+
+    base: int
+    end: int
+    enable_bit: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Addresses are bases of register blocks, `gpio_enable` the offset in RCC of the ports' clocks.
+    """Addresses are bases of register blocks, `gpio_enable` and `ram_enable` offsets in RCC, of the
+    clocks of ports and of `clocked_ram`.
 
     `clock_source`: the file of runtime_c/port that starts the clocks; families that share it share
-    the layout of RCC and PWR. `flash_acr`: bits beside the wait states. `usart_has_isr`: flags in
+    the layout of RCC and PWR. `flash_acr`: bits beside the wait states. `mpu_regions`: how many its
+    unit has. `usart_has_isr`: flags in
     ISR, not in SR. `quadspi` None: no start-up code drives a QSPI flash. `renode_usart` None: no
     platform in Renode.
     """
@@ -52,6 +64,13 @@ class Family:
     usart_has_isr: bool
     quadspi: int | None = None
     renode_usart: str | None = None
+    mpu_regions: int = 8
+    ram_enable: int | None = None
+    clocked_ram: tuple[ClockedRam, ...] = ()
+
+    def clocked(self, region: MemoryRegion) -> tuple[ClockedRam, ...]:
+        """What has to be switched on before a byte of `region` is used."""
+        return tuple(c for c in self.clocked_ram if c.base < region.end and region.base < c.end)
 
 
 _ROWS = (
@@ -80,6 +99,13 @@ _ROWS = (
         rcc=0x58024400, pwr=0x58024800, flash_interface=0x52002000,
         flash_acr=2 << 4,  # a delay
         gpio=0x58020000, gpio_enable=0xE0, usarts=H7, usart_has_isr=True,
+        mpu_regions=16, ram_enable=0xDC,
+        # SRAM1 to SRAM3 of the D2 domain, by AHB2ENR; DTCM, the AXI SRAM and SRAM4 are always on.
+        clocked_ram=(
+            ClockedRam(0x30000000, 0x30020000, 29),
+            ClockedRam(0x30020000, 0x30040000, 30),
+            ClockedRam(0x30040000, 0x30048000, 31),
+        ),
     ),
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {row.name: row for row in _ROWS}

@@ -98,16 +98,18 @@ def _qemu_sources(directory: Path) -> list[Path]:
 def qemu_board(board: Board) -> Board:
     """The board's memory where QEMU's mps2 has some: code at 0, SRAM at 0x20000000, PSRAM for QSPI.
 
-    SRAM gets 64 KB more than the board has, for the stack of the semihosting code: what a plan
-    needs is measured in Unicorn, on the board's own map.
+    Its 4 MB of SRAM hold all regions, one behind the other: one span for the MPU. The first gets
+    64 KB more than the board has, for the stack of the semihosting code: what a plan needs is
+    measured in Unicorn, on the board's own map.
     """
-    memory = [MemoryRegion("flash", "flash", 0, 4 << 20)]
+    memory = [MemoryRegion(board.flash.name, "flash", 0, 4 << 20)]
     base = 0x20000000
     for region in board.arenas:
         extra = 64 << 10 if not memory[1:] else 0
         memory.append(MemoryRegion(region.name, "ram", base, region.size_bytes + extra))
-        base += 0x200000
-    memory.append(MemoryRegion("qspi", "qspi", machine_of(board.core).psram, 16 << 20))
+        base = memory[-1].end
+    # a name that no region of a board file can have
+    memory.append(MemoryRegion("PSRAM", "qspi", machine_of(board.core).psram, 16 << 20))
     return replace(board, memory=tuple(memory), family="qemu", stack_bytes=16 << 10)
 
 

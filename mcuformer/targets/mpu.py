@@ -6,7 +6,7 @@ reaches an address that is not there. The encoding is that of MPU_RBAR and MPU_R
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mcuformer.targets.board import Board, MemoryRegion
@@ -26,7 +26,10 @@ _ATTRIBUTES: Mapping[str, int] = {
     "qspi": _READ_ONLY | _XN | _CACHED_WRITE_BACK,
     "device": _READ_WRITE | _XN | _DEVICE,
 }
-MAX_REGIONS = 8
+
+
+FEWEST_REGIONS = 8  # that a unit of ARMv7-M has
+_Span = tuple[int, int, str]  # base, end, what it holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +40,41 @@ class MpuRegion:
 
 
 def mpu_regions(board: Board) -> tuple[MpuRegion, ...]:
-    """ValueError when the board's memory cannot be described in the unit's 8 regions, or when its
+    """ValueError when the board's memory cannot be described in the unit's regions, or when its
     core has a unit of another kind, which the start-up code does not know."""
     kind = CORES[board.core].mpu
     if kind != "armv7-m":
         raise ValueError(f"a {board.core} has the MPU of {kind}, not of armv7-m")
-    spans = [(0x40000000, 0x60000000, "device")]
+    spans: list[_Span] = [(0x40000000, 0x60000000, "device")]
     family = FAMILIES.get(str(board.family))
     if board.qspi_region is not None and family is not None and family.quadspi:
         spans.append((family.quadspi, family.quadspi + 0x1000, "device"))  # QUADSPI's own registers
-    spans += [(r.base, r.end, r.kind) for r in sorted(board.memory, key=_qspi_last)]
+    spans += _joined(board.memory)
     result = [MpuRegion(_VALID, _rasr(_NO_ACCESS | _XN, 32, 0))]
     for base, end, holds in spans:
         for start, log2, disabled in cover(base, end):
             number = len(result)
             rasr = _rasr(_ATTRIBUTES[holds], log2, disabled)
             result.append(MpuRegion(start | _VALID | number, rasr, late=holds == "qspi"))
-    if len(result) > MAX_REGIONS:
-        raise ValueError(f"memory needs {len(result)} MPU regions, the unit has {MAX_REGIONS}")
+    has = family.mpu_regions if family else FEWEST_REGIONS
+    if len(result) > has:
+        raise ValueError(
+            f"the map needs {len(result)} MPU regions, the unit has {has}: let regions begin at "
+            "multiples of their size, or leave one out"
+        )
     return tuple(result)
 
 
-def _qspi_last(region: MemoryRegion) -> bool:
-    return region.kind == "qspi"
+def _joined(memory: Iterable[MemoryRegion]) -> list[_Span]:
+    """What the unit need not tell apart as one: neighbours that allow the same. QSPI comes last."""
+    spans: list[_Span] = []
+    for region in sorted(memory, key=lambda r: (r.kind == "qspi", r.base)):
+        last = spans[-1] if spans else None
+        if last and last[1] == region.base and _ATTRIBUTES[last[2]] == _ATTRIBUTES[region.kind]:
+            spans[-1] = (last[0], region.end, last[2])
+        else:
+            spans.append((region.base, region.end, region.kind))
+    return spans
 
 
 def _rasr(attributes: int, log2: int, disabled: int) -> int:

@@ -13,7 +13,7 @@ from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.targets.board import Board, Qspi
 from mcuformer.targets.clocks import clock_tree
 from mcuformer.targets.cores import CORES
-from mcuformer.targets.families import FAMILIES
+from mcuformer.targets.families import FAMILIES, Family
 from mcuformer.targets.mpu import mpu_regions
 from mcuformer.targets.pins import pin, pin_function
 
@@ -115,6 +115,7 @@ def board_header(board: Board, qspi: bool) -> str:
         "HAS_CACHES": int(CORES[board.core].cache_line_bytes > 0),
         "GPIO_BASE": f"0x{family.gpio:x}u",
         "GPIO_ENABLE": f"0x{family.rcc + family.gpio_enable:x}u",
+        **_ram_macros(board, family),
         "USART_BASE": f"0x{usart.base:x}u",
         "USART_HAS_ISR": int(family.usart_has_isr),
         "USART_ENABLE": f"0x{family.rcc + usart.enable_offset:x}u",
@@ -170,6 +171,14 @@ def _mpu_macros(board: Board) -> dict[str, object]:
     late = sum(r.late for r in regions)
     table = InitialiserRows(tuple(f"0x{r.rbar:08x}u, 0x{r.rasr:08x}u" for r in regions))
     return {"MPU_REGIONS": table, "MPU_EARLY": len(regions) - late, "MPU_LATE": late}
+
+
+def _ram_macros(board: Board, family: Family) -> dict[str, object]:
+    """The clocks of the board's RAM that a reset leaves off."""
+    bits = sum({1 << c.enable_bit for region in board.arenas for c in family.clocked(region)})
+    if not bits or family.ram_enable is None:
+        return {"RAM_CLOCKS": 0}
+    return {"RAM_CLOCKS": f"0x{bits:x}u", "RAM_ENABLE": f"0x{family.rcc + family.ram_enable:x}u"}
 
 
 def _qspi_macros(board: Board, used: bool) -> dict[str, object]:

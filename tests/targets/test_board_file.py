@@ -40,6 +40,11 @@ def test_a_file_of_ones_own_goes_by_path(tmp_path: Path) -> None:
     assert load_board(str(path)).name == "mine"
 
 
+@pytest.mark.parametrize("text", ["\ufeff" + GOOD, GOOD.replace("\n", "\r\n")])
+def test_what_editors_of_windows_write(tmp_path: Path, text: str) -> None:
+    assert problems_of(tmp_path, text) == ""
+
+
 def test_unknown_name_suggests_one() -> None:
     with pytest.raises(UsageError) as caught:
         load_board("stm32f764")
@@ -73,7 +78,17 @@ def test_missing_keys(tmp_path: Path) -> None:
         assert line in found
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"name = ", b"[[memory]]\n" * 3, b"memory = 3"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe",
+        b"name = ",
+        b"[[memory]]\n" * 3,
+        b"memory = 3",
+        b"x = " + b"[" * 5000 + b"]" * 5000,
+    ],
+)
 def test_broken_files_give_messages(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "own.toml"
     path.write_bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from mcuformer.targets.board import Board
+from mcuformer.targets.board import Board, MemoryRegion
 from mcuformer.targets.chip.clocks import clock_blocks
 from mcuformer.targets.chip.ppb import Ppb
 from mcuformer.targets.chip.quadspi import Quadspi
@@ -31,7 +31,8 @@ class Chip:
         mpu_changed: Callable[[], None],
     ) -> None:
         assert board.family is not None and board.clock is not None and board.uart is not None
-        family = FAMILIES[board.family]
+        self.family = family = FAMILIES[board.family]
+        self.memory_changed = mpu_changed
         self.rcc, power, flash = clock_blocks(family, board.clock, dead)
         self.gpios = [Gpio() for _ in range(_PORTS)]
         usart = family.usarts[board.uart.name]
@@ -59,6 +60,15 @@ class Chip:
     def write(self, address: int, value: int) -> None:
         device, offset = self._find(address)
         device.write(offset, value)
+        if device is self.rcc and offset == self.family.ram_enable:
+            self.memory_changed()
+
+    def is_clocked(self, region: MemoryRegion) -> bool:
+        """Whether a RAM answers: some are off until RCC switches them on."""
+        if self.family.ram_enable is None:
+            return True
+        enabled = self.rcc.values.get(self.family.ram_enable, 0)
+        return all(enabled >> c.enable_bit & 1 for c in self.family.clocked(region))
 
     def _find(self, address: int) -> tuple[Peripheral, int]:
         if address >= 0xE0000000:
