@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mcuformer.codegen.constants import Constants
@@ -30,13 +30,13 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """`arena1` is the C name of the static arena in the board's other regions. `own`: where in the table
+    """`arenas`: how the C calls the arena of each region, the caller's first. `own`: where in the table
     `own` stand the structs in which tasks with one body differ."""
 
     program: Program
     constants: Constants
     slots: Mapping[str, Slot]
-    arena1: str
+    arenas: Sequence[str]
     own: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
@@ -113,7 +113,7 @@ class Printer:
         return f"(const uint8_t *){base}{offset}" if offset else base
 
     def arena(self, slot: Slot) -> str:
-        return self.arena1 if slot.region else "arena"
+        return self.arenas[slot.region]
 
     def _constant(self, addr: Addr) -> str:
         return self.constants.constant_names[str(addr.constant)]

@@ -19,7 +19,7 @@ from mcuformer.codegen.constants import (
 )
 from mcuformer.codegen.interface import TensorPort, grid_macros, labels, ports
 from mcuformer.codegen.lines import commented, numbers
-from mcuformer.codegen.printed import Printed, all_printed
+from mcuformer.codegen.printed import Printed, all_printed, static_arena
 from mcuformer.codegen.render import render
 from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
@@ -66,7 +66,7 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     calls = sum(len(list(v.program.calls())) for v in variants.all)
     fields = {
         **_names(program, symbols),
-        **_memory(variants, board),
+        **_memory(variants, board, symbols),
         **_interface(variants, printed, symbols),
         **_variants(variants, printed, symbols),
         **_data(store, printed, weights, room_bytes(board, [p.constants for p in printed], calls)),
@@ -98,15 +98,17 @@ def _names(program: Program, symbols: Symbols) -> dict[str, Any]:
         "runtime_version": runtime_version(),
         "name": symbols.prefix,
         "guard": symbols.macro,
-        "arena1": symbols.inner("arena1", OWN),
         "tensor_bytes": symbols.inner("tensor_bytes", OWN),
     }
 
 
-def _memory(variants: Variants, board: Board) -> dict[str, Any]:
+def _memory(variants: Variants, board: Board, symbols: Symbols) -> dict[str, Any]:
     return {
         "arena_bytes": variants.arena_bytes,
-        "arena1_bytes": variants.arena1_bytes,
+        "static_arenas": [
+            {"number": number, "bytes": size, "name": static_arena(symbols, number)}
+            for number, size in variants.static_arenas.items()
+        ],
         "stack_bytes": board.stack_bytes,
         "stack_source": (
             f"What the board file of {c_comment(board.name, 40)} reserves for this",
@@ -216,7 +218,7 @@ def _address(printer: Printer, tensor: IoTensor) -> str:
         return "NULL"
     slot = printer.slots[tensor.buffer]
     offset = f" + {tensor.offset}" if tensor.offset else ""
-    base = "(uint8_t *)arena" if not slot.region else printer.arena1
+    base = printer.arena(slot) if slot.region else "(uint8_t *)arena"
     return f"{base} + {slot.name}{offset}"
 
 

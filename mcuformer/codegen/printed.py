@@ -28,10 +28,16 @@ class Printed:
         return {kernel_of(p.op).header for p in self.printer.program.params.values()}
 
 
+def static_arena(symbols: Symbols, number: int) -> str:
+    """The library's own array in region `number` of the board's SRAM."""
+    return symbols.inner(f"arena{number}", OWN)
+
+
 def all_printed(variants: Variants, name: str, store: Store) -> list[Printed]:
     """Each with its body, or that of its leader: then `own` has the structs that are not the leader's."""
     symbols = [Symbols(name, word) for word in words(variants)]
-    arena1 = Symbols(name).inner("arena1", OWN)
+    regions = range(1, len(variants.first.plan.arenas))
+    arenas = ("arena", *(static_arena(Symbols(name), number) for number in regions))
     constants = [collect(v.program, s, store) for v, s in zip(variants.all, symbols, strict=True)]
     found: list[Printed] = []
     leaders = variants.leaders()
@@ -49,6 +55,6 @@ def all_printed(variants: Variants, name: str, store: Store) -> list[Printed]:
             continue
         table = {keys[n]: number for number, n in enumerate(apart)}
         places = slots(variant.program, variant.plan, symbols[i])
-        printer = Printer(variant.program, constants[i], places, arena1, table)
+        printer = Printer(variant.program, constants[i], places, arenas, table)
         found.append(Printed(printer, constants[i], tuple(printer.lines()), symbols[i], own))
     return [replace(p, symbols=s) for p, s in zip(found, symbols, strict=True)]

@@ -68,9 +68,11 @@ class Variants:
         return -(-(used + overhang([v.program.graph for v in self.all])) // 8) * 8
 
     @property
-    def arena1_bytes(self) -> int:
-        """Of the other regions."""
-        return max(sum(u.used_bytes for u in v.plan.arenas[1:]) for v in self.all)
+    def static_arenas(self) -> dict[int, int]:
+        """Bytes by the region's number, of the other regions that are used."""
+        sizes = ([u.used_bytes for u in v.plan.arenas] for v in self.all)
+        most = [max(each) for each in zip(*sizes, strict=True)]
+        return {number: size for number, size in enumerate(most) if number and size}
 
     def blob(self) -> Blob:
         """The matrices of which they share slices: those of widths. Tasks share whole ones, and equal

@@ -29,7 +29,7 @@ enum {
     MCF_E_READ_NULL = -1003,   /* bands: lines are pulled through read */
     MCF_E_IMAGE_NULL = -1004,  /* flash: ctx is where the image lies */
     MCF_E_WRITE_NULL = -1005,  /* outputs leave through write */
-    MCF_E_VARIANT = -1006,     /* no such width or task, or the arena has not been through init */
+    MCF_E_VARIANT = -1006      /* no such width or task, or the arena has not been through init */
 };
 
 /* Input 0 is `lines` lines of `line_bytes`; a sequence counts its tokens as lines. */
@@ -44,7 +44,7 @@ typedef struct {
     int (*init)(void *arena);
     void *(*input)(void *arena, unsigned i); /* where to write input i; NULL for input 0 unless resident */
     /* bands: read(ctx, ...) delivers lines. flash: ctx is the image's address, read is NULL. resident: both NULL. */
-    union {
+    __extension__ union { /* nameless ones are of C11 and C++ */
         int (*invoke)(void *arena, mcf_read_lines_t read, void *ctx); /* MCF_OUTPUT_RESIDENT */
         int (*invoke_lines)(void *arena, mcf_read_lines_t read, void *ctx, mcf_write_lines_t write, void *write_ctx);
     };
@@ -75,6 +75,11 @@ void mcf_trace(unsigned layer, const void *rows, int32_t stride, int32_t row_byt
 #ifndef MCF_SECTION
 #define MCF_SECTION(name) __attribute__((section(name)))
 #endif
-#define MCF_ARENA1 MCF_SECTION(".mcf_arena1") __attribute__((aligned(8))) /* what lies in the board's other regions */
+/* What lies in the board's other SRAM regions: of the second, the third, ... */
+#define MCF_ARENA1 MCF_SECTION(".mcf_arena1") __attribute__((aligned(8)))
+#define MCF_ARENA2 MCF_SECTION(".mcf_arena2") __attribute__((aligned(8)))
+#define MCF_ARENA3 MCF_SECTION(".mcf_arena3") __attribute__((aligned(8)))
+#define MCF_ARENA4 MCF_SECTION(".mcf_arena4") __attribute__((aligned(8)))
+#define MCF_ARENA5 MCF_SECTION(".mcf_arena5") __attribute__((aligned(8)))
 
 #endif

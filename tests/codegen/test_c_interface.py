@@ -122,11 +122,16 @@ def test_what_the_header_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
-def test_the_header_is_cplusplus_too(tmp_path: Path) -> None:
+def test_the_header_is_of_every_standard(tmp_path: Path) -> None:
+    """With the warnings of a strict project, as C and as C++, from the oldest that it can be."""
     folder = package(with_extra(small()), tmp_path / "two", name="two")
-    (tmp_path / "main.cpp").write_text(
-        '#include "two.h"\nint main() { return two_init(nullptr); }\n'
-    )
-    run(
-        "g++", "-Wall", "-Wextra", "-Werror", *include_flags(folder), "-c", "main.cpp", cwd=tmp_path
-    )
+    text = '#include "two.h"\nint main(void) { return two_init(0); }\n'
+    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
+    for compiler, suffix, standards in (
+        ("gcc", "c", ("c99", "c11", "gnu17")),
+        ("g++", "cpp", ("c++98", "c++11", "c++20")),
+    ):
+        (tmp_path / f"main.{suffix}").write_text(text)
+        for standard in standards:
+            flags = (f"-std={standard}", *warnings, *include_flags(folder))
+            run(compiler, *flags, "-c", f"main.{suffix}", cwd=tmp_path)
