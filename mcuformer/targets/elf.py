@@ -126,40 +126,22 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, str], .
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Linked bytes."""
+    """Linked bytes, with those that alignment leaves between sections."""
 
     static_bytes: int  # .data and .bss
     arena_bytes: int  # all arena sections
     stack_bytes: int
-    code_bytes: int  # executable sections
-    constants_bytes: int  # read-only data in internal flash, weights included where they lie there
-    qspi_bytes: int
-    regions: dict[str, int]  # region name -> used bytes, images copied at start-up in flash too
+    regions: dict[str, int]  # region name -> bytes up to its last used one, images for RAM included
 
 
 def usage(elf: Elf, board: Board) -> Usage:
-    regions = {r.name: 0 for r in board.memory}
-    totals = dict.fromkeys(("static", "arena", "stack", "code", "constants", "qspi"), 0)
-    for section in elf.sections:
-        region = board.region_of(section.address)
-        if region is None:
-            continue
-        regions[region.name] += section.size_bytes
-        copied = section.stored and region.kind in ("ram", "ccm", "itcm")
-        if copied:
-            regions[board.flash.name] += section.size_bytes
-        totals[_use(section, region.is_sram, region.kind)] += section.size_bytes
-    return Usage(
-        totals["static"], totals["arena"], totals["stack"], totals["code"], totals["constants"],
-        totals["qspi"], regions,
-    )  # fmt: skip
-
-
-def _use(section: Section, sram: bool, kind: str) -> str:
-    if section.name.startswith(_ARENA):
-        return "arena"
-    if section.name == _STACK:
-        return "stack"
-    if section.executable:
-        return "code"
-    return "static" if sram else "qspi" if kind == "qspi" else "constants"
+    spans = [(s.address, s.end) for s in elf.sections]
+    spans += [(s.load_address, s.load_address + len(s.data)) for s in elf.segments]
+    regions = {
+        r.name: max((end - r.base for start, end in spans if start in r), default=0)
+        for r in board.memory
+    }
+    arena = sum(s.size_bytes for s in elf.sections if s.name.startswith(_ARENA))
+    stack = sum(s.size_bytes for s in elf.sections if s.name == _STACK)
+    sram = sum(regions[r.name] for r in board.arenas)
+    return Usage(sram - arena - stack, arena, stack, regions)

@@ -36,7 +36,10 @@ def plan_flash(
     """
     runner = runner or (board.runners.flash[0] if board.runners.flash else None)
     if runner is None or runner not in board.runners.flash:
-        known = ", ".join(board.runners.flash) or "none"
+        known = ", ".join(board.runners.flash)
+        if not known:
+            hint = "name st-flash or openocd in `flash` of [runners]"
+            raise UsageError(f"the board file of {board.name} names no runner that flashes", hint)
         raise UsageError(f"{board.name} is not flashed by {runner}", f"its runners: {known}")
     elf = read_elf(elf_path)
     if runner == "openocd":

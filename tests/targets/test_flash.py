@@ -40,8 +40,10 @@ def test_unknown_runner(firmware: Callable, tmp_path: Path) -> None:
     elf, board = firmware()
     with pytest.raises(UsageError, match="is not flashed by jlink"):
         plan_flash(elf, board, tmp_path, "jlink")
-    with pytest.raises(UsageError):
-        plan_flash(elf, replace(board, runners=replace(board.runners, flash=())), tmp_path)
+    bare = replace(board, runners=replace(board.runners, flash=()))
+    for runner in (None, "openocd"):
+        with pytest.raises(UsageError, match="names no runner that flashes"):
+            plan_flash(elf, bare, tmp_path, runner)
 
 
 def fake_tool(folder: Path, name: str, script: str) -> None:
