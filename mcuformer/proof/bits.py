@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcuformer.errors import McuformerError, ToolMissingError, ValidationError
+from mcuformer.errors import DoesNotFitError, McuformerError, ToolMissingError, ValidationError
 from mcuformer.ir.graph import Graph
 from mcuformer.package.compiled import ELF, CompiledPackage
 from mcuformer.package.execution import Executor
-from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.faults import FirmwareError, StackError
 from mcuformer.targets.limits import EndlessError
 from mcuformer.util.names import printable
 from mcuformer.validate.per_layer import InterpreterValues, traced_equal
@@ -38,7 +38,8 @@ def compare_bits(
     images: Sequence[bytes],
     expected: Sequence[InterpreterValues],
 ) -> None:
-    """ValidationError unless every output byte of every sample is the interpreter's.
+    """ValidationError unless every output byte of every sample is the interpreter's; DoesNotFitError
+    where the board file reserves too little stack for it.
 
     `images` are whole inputs as runners take them, `expected` the interpreter's values for each.
     """
@@ -47,6 +48,8 @@ def compare_bits(
             outputs = [i.output for i in executor.run(images).inferences]
     except (ToolMissingError, EndlessError):  # a trace would not end either
         raise
+    except StackError as error:  # the code is right, the board file is not
+        raise DoesNotFitError(error.message, error.hint) from error
     except FirmwareError as error:
         raise _differs(package, emulator, images[0], expected[0], error.message) from error
     for image, values, got in zip(images, expected, outputs, strict=True):

@@ -7,3 +7,7 @@ from mcuformer.errors import ValidationError
 
 class FirmwareError(ValidationError):
     """The firmware stopped, complained or broke a rule of its chip."""
+
+
+class StackError(FirmwareError):
+    """The firmware wants more stack than the board file reserves."""

@@ -17,8 +17,8 @@ from mcuformer.cli import invoke
 from mcuformer.codegen import calls, model_c, runtime
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
-from mcuformer.errors import ValidationError
-from mcuformer.files.paths import RUNTIME_C
+from mcuformer.errors import DoesNotFitError, ValidationError
+from mcuformer.files.paths import BOARDS, RUNTIME_C
 from mcuformer.quant import lower_linear
 from mcuformer.schedule.emit import TaskEmitter
 from mcuformer.schedule.places import Loc
@@ -39,7 +39,7 @@ def compiled(tmp_path: Path) -> Compile:
     model, data = tiny_vit(tmp_path / "tiny.onnx"), tiny_data(tmp_path / "data.npz")
 
     def run(**options: Any) -> dict[str, Any]:
-        asked = CompileOptions(model=model, board="stm32f746", calibration=data, **options)
+        asked = CompileOptions(model=model, calibration=data, **{"board": "stm32f746"} | options)
         return compile_model(asked, tmp_path / "out", lambda *_: None).report
 
     return run
@@ -50,6 +50,16 @@ def test_the_report_says_what_was_checked(compiled: Compile, emit_only: bool) ->
     found = compiled(emit_only=emit_only)["checked"]
     assert found["emulator"] == ("host" if emit_only else "unicorn")
     assert found["samples"] >= 2 and found["equal"] is True and found["sqnr_db"] > 20
+
+
+def test_a_stack_that_is_too_small_is_the_board_files(compiled: Compile, tmp_path: Path) -> None:
+    text = (BOARDS / "stm32f746g-disco.toml").read_text()
+    board = tmp_path / "little.toml"
+    board.write_text(text.replace("stack_bytes = 2048", "stack_bytes = 512"))
+    with pytest.raises(DoesNotFitError, match=r"the stack of 512 B overflows in ") as caught:
+        compiled(board=str(board))
+    assert caught.value.hint == "raise stack_bytes in the board file"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_kernel(compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from small_model import INPUT_BYTES, write_small_model
 
+from mcuformer.targets.board import MemoryRegion
 from mcuformer.targets.board_file import load_board
 from mcuformer.targets.chip.machine import Machine
 from mcuformer.targets.elf import read_elf
@@ -115,6 +117,25 @@ def test_a_wrong_set_up_is_refused(
 @pytest.fixture(scope="module")
 def shared_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_model(tmp_path_factory.mktemp("package"), F746, qspi=True)
+
+
+@pytest.mark.parametrize("switched", [True, False])
+def test_ram_of_another_domain_is_switched_on(tmp_path: Path, switched: bool) -> None:
+    h743 = load_board("stm32h743")
+    bank = MemoryRegion("sram2", "ram", 0x30020000, 128 << 10)
+    board = dataclasses.replace(h743, memory=(*h743.memory, bank))
+    extra = 'static uint8_t more[600] MCF_SECTION(".mcf_arena1");'
+    package = write_small_model(
+        tmp_path, board, extra=extra, body="*(volatile uint8_t *)(more + 599) = 1;"
+    )
+    header = package / "port" / "mcf_board.h"
+    assert "MCF_RAM_CLOCKS 0x40000000u" in header.read_text()
+    if switched:
+        run(build_firmware(package, board), board, [IMAGE])
+        return
+    header.write_text(header.read_text().replace("RAM_CLOCKS 0x40000000u", "RAM_CLOCKS 0"))
+    with pytest.raises(FirmwareError, match="at 0x30020257, sram2, whose clock is off"):
+        run(build_firmware(package, board), board, [IMAGE])
 
 
 def test_a_locked_dwt_counts_nothing(tmp_path: Path) -> None:

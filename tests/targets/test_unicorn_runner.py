@@ -122,7 +122,7 @@ __attribute__((noinline, unused)) static int recurse(int n) {
         ("((void (*)(void))0x20001001)();", "execution of .* forbidden in sram"),
         ("*(volatile int *)0x40000000 = 1;", "no peripheral is known"),
         ("((volatile uint8_t *)arena)[70000] = 1;", "written, which belongs to no section"),
-        ("sums[0] = recurse(1000);", r"below sram \(the stack overflowed\), in "),
+        ("sums[0] = recurse(1000);", r"the stack of 2,048 B overflows in "),
         ("return 7;", r"invoke failed \(status 7\)"),
     ],
 )

@@ -16,7 +16,7 @@ from mcuformer.targets.chip.counter import Code, make_counter
 from mcuformer.targets.chip.engine import Engine, EngineError
 from mcuformer.targets.chip.mpu_model import EXECUTE, READ, WRITE
 from mcuformer.targets.elf import Elf
-from mcuformer.targets.faults import FirmwareError
+from mcuformer.targets.faults import FirmwareError, StackError
 from mcuformer.targets.limits import endless
 
 Stop = Literal["waiting", "asleep"]
@@ -111,7 +111,7 @@ class Machine:
             try:
                 self.pc = self.engine.run(self.pc, self.until)
             except EngineError as error:
-                raise FirmwareError(self._fault_text(error)) from None
+                raise self._fault(error) from None
             if self.until is not None and time.monotonic() >= self.until:
                 raise endless("the firmware in Unicorn", self.limit_s, f"it is {self._at()}")
             if self.wanted_permissions != self.permissions:
@@ -173,7 +173,9 @@ class Machine:
             self.engine.stop()
 
     def _bus(self, region: MemoryRegion) -> int:
-        return (READ if self.qspi_mapped else 0) if region.kind == "qspi" else _BUS[region.kind]
+        if region.kind == "qspi":
+            return READ if self.qspi_mapped else 0
+        return _BUS[region.kind] if self.chip.is_clocked(region) else 0
 
     def _protect(self) -> None:
         for start, end, allowed in self.wanted_permissions:
@@ -183,11 +185,16 @@ class Machine:
     def _invalid(self, kind: str, address: int, size: int) -> None:
         self.fault = (kind, address, size)
 
-    def _fault_text(self, error: EngineError) -> str:
+    def _fault(self, error: EngineError) -> FirmwareError:
         at = self._at()
         if self.fault is None:
-            return f"{error} {at}"
+            return FirmwareError(f"{error} {at}")
         kind, address, size = self.fault
+        if self._overflows(address):
+            return StackError(
+                f"the stack of {self.board.stack_bytes:,} B overflows {at}",
+                "raise stack_bytes in the board file",
+            )
         region = self.board.region_of(address)
         if address < 0x1000:
             place = "a NULL pointer"
@@ -195,22 +202,27 @@ class Machine:
             place = f"outside of every memory of {self.board.name}{self._beyond(address)}"
         elif region.kind == "qspi" and not self.qspi_mapped:
             place = "QSPI, which is not memory-mapped yet"
+        elif not self.chip.is_clocked(region):
+            place = f"{region.name}, whose clock is off"
         else:
             place = f"forbidden in {region.name}"
-        return f"{kind} of {size} bytes at 0x{address:08x}, {place}, {at}"
+        return FirmwareError(f"{kind} of {size} bytes at 0x{address:08x}, {place}, {at}")
+
+    def _overflows(self, address: int) -> bool:
+        """Below the RAM that begins with the stack, and near where the stack has grown to."""
+        base = self.board.arenas[0].base
+        return base - 0x10000 <= address < base and abs(self.engine.get("sp") - address) < 0x10000
 
     def _at(self) -> str:
         pc, lr = self.engine.get("pc"), self.engine.get("lr")
         return f"in {self.elf.where(pc)} (pc 0x{pc:08x}, called from {self.elf.where(lr & ~1)})"
 
     def _beyond(self, address: int) -> str:
-        sp = self.engine.get("sp")
         for region in self.board.arenas:
             if region.end <= address < region.end + 0x100000:
                 return f", {address - region.end + 1:,} B past the end of {region.name}"
             if region.base - 0x10000 <= address < region.base:
-                grown = " (the stack overflowed)" if abs(sp - address) < 0x10000 else ""
-                return f", {region.base - address:,} B below {region.name}{grown}"
+                return f", {region.base - address:,} B below {region.name}"
         return ""
 
 
