@@ -172,7 +172,7 @@ def matrices(graph: Graph) -> Iterator[CArray]:
 
 def room_bytes(board: Board, constants: Sequence[Constants], calls: int) -> int:
     """What code and structs leave of the internal flash; more than enough where nothing is built."""
-    if not board.has_firmware:
+    if board.is_host:
         return 1 << 40
     structs = sum(1 + len(s.fields) for c in constants for s in c.structs)
     return board.flash.size_bytes - CODE_BYTES - calls * _CALL_BYTES - structs * _POINTER_BYTES

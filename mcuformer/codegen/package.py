@@ -64,13 +64,17 @@ def write_variants(
     runtime = copy_runtime(directory / "runtime")
     write_port(directory, board, _port_plan(variants, board, weights, sources))
     _copy_styles(directory)
-    chip = board.family is not None
     fields = _build_fields(directory, board, sources, runtime) | {
         "input_mode": program.input_mode,
         "output_mode": program.output_mode,
         "qspi": weights == "qspi",
     }
-    names = ["CMakeLists.txt", "Makefile", "README.md", *(["toolchain.cmake"] if chip else [])]
+    names = [
+        "CMakeLists.txt",
+        "Makefile",
+        "README.md",
+        *([] if board.is_host else ["toolchain.cmake"]),
+    ]
     for file in names:
         (directory / file).write_text(render(f"{file}.j2", **fields), encoding="utf-8")
     return Package(directory, sources.name, sources.model_id, sources.weights_bytes)
@@ -104,16 +108,17 @@ def _port_plan(variants: Variants, board: Board, weights: str, sources: Sources)
 def _build_fields(
     directory: Path, board: Board, sources: Sources, runtime: list[str]
 ) -> dict[str, Any]:
-    chip = board.family is not None
+    cross = not board.is_host
     return {
         **sources.fields,
         "target": cmake_target(sources.name),
         "board_name": board.name,
-        "chip": chip,
+        "firmware": board.has_firmware,
+        "cross": cross,
         "core": board.core,
-        "core_flags": " ".join(CORES[board.core].gcc_flags) if chip else "",
-        "compiler": "arm-none-eabi-gcc" if chip else "cc",
-        "archiver": "arm-none-eabi-ar" if chip else "ar",
+        "core_flags": " ".join(CORES[board.core].gcc_flags) if cross else "",
+        "compiler": "arm-none-eabi-gcc" if cross else "cc",
+        "archiver": "arm-none-eabi-ar" if cross else "ar",
         "runtime": [f"runtime/src/{n}" for n in runtime],
         "port": sorted(f"port/{p.name}" for p in (directory / "port").glob("*.c")),
     }

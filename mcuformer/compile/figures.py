@@ -214,7 +214,8 @@ def _reasons(f: Figures) -> list[Diagnostic]:
     """Why each None in the report is one."""
     reasons = []
     if f.linked is None:
-        why = "known after linking only"
+        own = f.board.has_firmware or f.board.is_host
+        why = "known after linking only" + ("" if own else ", which the program of the user is")
         reasons += [r.unknown(f"flash.{n}", why) for n in ("code_bytes", "total_bytes")]
         count = sum(m.kind in ("flash", "qspi") for m in f.board.memory)
         reasons += [r.unknown(f"flash.regions.{i}.used_bytes", why) for i in range(count)]

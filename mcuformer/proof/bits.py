@@ -14,6 +14,8 @@ from mcuformer.package.compiled import ELF, CompiledPackage
 from mcuformer.package.execution import Executor
 from mcuformer.targets.faults import FirmwareError, StackError
 from mcuformer.targets.limits import EndlessError
+from mcuformer.targets.qemu_runner import qemu_command
+from mcuformer.targets.toolchain import find_toolchain
 from mcuformer.util.names import printable
 from mcuformer.validate.per_layer import InterpreterValues, traced_equal
 
@@ -23,13 +25,23 @@ _HINT = (
 
 
 def emulator_for(package: CompiledPackage) -> str | None:
-    """Unicorn where it is installed and there is a firmware, else the host where a compiler is."""
+    """Unicorn where it is installed and there is a firmware; QEMU for the library of a board that has
+    none, whose assembly the host does not run; else the host where a compiler is."""
     offered = package.board.runners.emulators
     firmware = (package.directory / ELF).is_file()
     if firmware and "unicorn" in offered and importlib.util.find_spec("unicorn"):
         return "unicorn"
+    if "qemu" in offered and not package.board.has_firmware and _has_qemu():
+        return "qemu"
     compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
     return "host" if compiler and "host" in offered else None
+
+
+def _has_qemu() -> bool:
+    try:
+        return bool(qemu_command() and find_toolchain())
+    except ToolMissingError:
+        return False
 
 
 def compare_bits(

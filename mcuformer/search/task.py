@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.borrow import borrow
 from mcuformer.search.budget import Budget, budget_of, with_counts
@@ -65,9 +66,13 @@ class SearchTask:
             check_rounded(self.space.family)
         self.teacher = self._load_teacher()
         limits = Limits(settings.ram, settings.flash, settings.max_instructions)
-        self.planner = Planner(
-            load_board(settings.board), limits, settings.input_mode, settings.optimize
-        )
+        board = load_board(settings.board)
+        if "unicorn" not in board.runners.emulators:
+            raise UsageError(
+                f"a search ends with a run in unicorn, which {board.name} does not offer",
+                "search for a board with a firmware, then compile the model for this one",
+            )
+        self.planner = Planner(board, limits, settings.input_mode, settings.optimize)
 
     def _load_teacher(self) -> nn.Module | None:
         """None, too, where everything that it would teach is trained."""

@@ -38,6 +38,8 @@ class MemoryRegion:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
+    """Without a family only `cpu_hz` says something."""
+
     hse_hz: int
     hse_bypass: bool  # an external clock signal instead of a crystal
     cpu_hz: int
@@ -77,7 +79,11 @@ class Runners:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`core` names a row of cores.py, or HOST; `family` one of families.py, None for the host."""
+    """`core` names a row of cores.py, or HOST; `family` one of families.py.
+
+    `family` None: the host, or a chip whose start-up code is the user's: it gets the inference
+    library, and no firmware.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -99,7 +105,7 @@ class Board:
     @property
     def has_firmware(self) -> bool:
         """Whether an ELF with start-up code is linked for it."""
-        return not self.is_host
+        return self.family is not None
 
     @property
     def arenas(self) -> tuple[MemoryRegion, ...]:

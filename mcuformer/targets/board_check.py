@@ -32,10 +32,10 @@ _PLACES: Mapping[str, tuple[int, int]] = {
 def board_problems(board: Board) -> list[str]:
     """The memory protection unit is only asked about a map that is sound."""
     memory = [*_memory_problems(board)]
-    if not board.is_host and not memory:
+    if board.has_firmware and not memory:
         memory += _raised("memory", lambda: mpu_regions(board))
-    chip = () if board.is_host else _chip_problems(board)
-    return [*_name_problems(board), *memory, *chip]
+    chip = _chip_problems if board.has_firmware else _library_problems
+    return [*_name_problems(board), *memory, *(() if board.is_host else chip(board))]
 
 
 def _name_problems(board: Board) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _memory_problems(board: Board) -> Iterator[str]:
         if not 0 <= region.fast_bytes <= max(region.size_bytes, 0):
             yield f"memory {region.name}: fast part of {region.fast_bytes} B exceeds its size"
         if not board.is_host:
-            yield from _place_problems(region)
+            yield from _place_problems(region, board.has_firmware)
     yield from _overlaps(board)
     kinds = [region.kind for region in board.memory]
     for kind in ("flash", "qspi", "itcm"):
@@ -87,7 +87,7 @@ def _stack_problems(board: Board) -> Iterator[str]:
     """What lies below the stack has to fault, and the stack's own RAM to answer from a reset on."""
     first, family = board.arenas[0], FAMILIES.get(str(board.family))
     for below in board.memory:
-        if below.end == first.base and not board.is_host:
+        if below.end == first.base and board.has_firmware:
             yield (
                 f"memory {first.name}: holds the stack and begins where {below.name} ends, which an "
                 f"overflow would overwrite; list {below.name} first, or join them"
@@ -105,8 +105,11 @@ def _overlaps(board: Board) -> Iterator[str]:
             yield f"memory {first.name} is listed twice"
 
 
-def _place_problems(region: MemoryRegion) -> Iterator[str]:
-    low, high = _PLACES[region.kind]
+def _place_problems(region: MemoryRegion, has_firmware: bool) -> Iterator[str]:
+    """Where the start-up code knows memory; without it, where a core has any."""
+    low, high = _PLACES[region.kind] if has_firmware else (0, 0xE0000000)
+    if not has_firmware and region.base < 0x60000000 and region.end > 0x40000000:
+        yield f"memory {region.name}: lies among the peripherals, 0x40000000..0x60000000"
     if not (low <= region.base and region.end <= high):
         yield (
             f"memory {region.name}: 0x{region.base:08x}..0x{region.end:08x} is outside "
@@ -114,18 +117,40 @@ def _place_problems(region: MemoryRegion) -> Iterator[str]:
         )
 
 
+def _library_problems(board: Board) -> Iterator[str]:
+    """A chip that no start-up code here knows: the library is compiled and planned for it."""
+    yield from _core_problems(board.core)
+    for key, given in (("uart", board.uart), ("qspi", board.qspi)):
+        if given is not None:
+            yield f"{key}: is for the start-up code of a family, and the file names none"
+    if board.clock is not None and board.clock.cpu_hz <= 0:
+        yield f"clock.cpu_hz: {board.clock.cpu_hz} is not above 0"
+    qemu = ("qemu",) if CORES[board.core].qemu else ()
+    yield from _unknown("runners.emulators", board.runners.emulators, (*qemu, "host"))
+    if board.runners.flash:
+        yield "runners.flash: there is no firmware to flash without a family"
+
+
+def _core_problems(core: str) -> Iterator[str]:
+    if CORES[core].costs is None:
+        measured = ", ".join(name for name, row in CORES.items() if row.costs is not None)
+        yield f"core: what the kernels cost on a {core} is not measured, only on {measured}"
+
+
 def _chip_problems(board: Board) -> Iterator[str]:
     family, clock = FAMILIES.get(str(board.family)), board.clock
     if family is None:
         yield (
             f"family: {board.family!r} is none of {', '.join(FAMILIES)}, the chips that the start-up "
-            "code knows"
+            "code knows; leave it out for the inference library alone"
         )
         return
     if family.core != board.core:
         yield f"core: {family.name} is a {family.core}, not a {board.core}"
     if clock is None:
         yield "clock: missing"
+    elif clock.hse_hz <= 0:
+        yield "clock.hse_hz: missing, or not above 0"
     else:
         yield from _raised("clock", lambda: clock_tree(family.name, clock))
     yield from _uart_problems(board, family)

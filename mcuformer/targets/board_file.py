@@ -144,7 +144,7 @@ def _board(top: _Table) -> Board | None:
         aliases=top.strings("aliases", []),
         description=top.take("description", str, ""),
         core=core,
-        family=None if core == HOST else top.take("family", str),
+        family=None if core == HOST else top.take("family", str, None),
         stack_bytes=top.size("stack_bytes"),
         memory=_memory(top),
         clock=_clock(top.table("clock")),
@@ -182,7 +182,9 @@ def _clock(table: _Table | None) -> Clock | None:
     if table is None:
         return None
     clock = Clock(
-        table.take("hse_hz", int), table.take("hse_bypass", bool, False), table.take("cpu_hz", int)
+        table.take("hse_hz", int, 0),
+        table.take("hse_bypass", bool, False),
+        table.take("cpu_hz", int),
     )
     table.finish()
     return clock

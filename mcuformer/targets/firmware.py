@@ -33,8 +33,8 @@ def build_firmware(
     `profile` counts cycles per layer, `trace` shows every layer's rows to an emulator, `qemu` links
     for QEMU's mps2 machine instead of the board. DoesNotFitError when a region overflows.
     """
-    if not board.has_firmware:
-        raise UsageError("the host board has no firmware", "build a host program instead")
+    if board.is_host or not (board.has_firmware or qemu):
+        raise UsageError(f"{board.name} has no firmware", "build a host program instead")
     toolchain = toolchain or find_toolchain()
     build = build or directory / "build"
     build.mkdir(parents=True, exist_ok=True)

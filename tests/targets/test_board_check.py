@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mcuformer.targets.board import Board, MemoryRegion
+from mcuformer.targets.board import Board, MemoryRegion, Runners
 from mcuformer.targets.board_check import board_problems
 from mcuformer.targets.board_file import load_board
 
@@ -37,6 +37,7 @@ def with_region(board: Board, name: str, /, **changes: object) -> Board:
         (replace(F746, clock=replace(F746.clock, cpu_hz=400_000_000)), "at most, not 400,000,000"),
         (replace(F746, clock=replace(F746.clock, hse_hz=25_000_001)), "no PLL setting"),
         (replace(F746, clock=None), "clock: missing"),
+        (replace(F746, clock=replace(F746.clock, hse_hz=0)), "clock.hse_hz: missing"),
         (replace(F746, uart=None), "uart: missing"),
         (replace(F746, uart=replace(F746.uart, name="UART9")), "'UART9' is none of"),
         (replace(F746, uart=replace(F746.uart, tx="PX1")), "'PX1' is no pin"),
@@ -87,6 +88,33 @@ def test_rams_that_cannot_be_so(board: Board, message: str) -> None:
 )  # fmt: skip
 def test_maps_and_ports_of_real_chips(board: Board) -> None:
     assert board_problems(board) == []
+
+
+LIBRARY = replace(
+    F446, family=None, uart=None, runners=Runners(("qemu", "host")),
+    memory=(MemoryRegion("ram", "ram", 0x20200000, 512 << 10), MemoryRegion("nor", "flash", 0x60000000, 8 << 20)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        (LIBRARY, None),
+        (replace(LIBRARY, clock=None), None),
+        (with_region(LIBRARY, "nor", base=0), None),
+        (replace(LIBRARY, core="cortex-m33", runners=Runners(("host",))), None),
+        (replace(LIBRARY, core="cortex-m33"), "runners.emulators: 'qemu' is none of host"),
+        (replace(LIBRARY, core="cortex-m3"), "on a cortex-m3 is not measured, only on cortex-m7, "),
+        (replace(LIBRARY, uart=F446.uart), "uart: is for the start-up code of a family"),
+        (replace(LIBRARY, runners=F446.runners), "'unicorn' is none of qemu, host"),
+        (replace(LIBRARY, runners=F446.runners), "runners.flash: there is no firmware"),
+        (with_region(LIBRARY, "ram", base=0x40000000), "lies among the peripherals"),
+        (with_region(LIBRARY, "ram", base=0xDFFFF000), "is outside 0x00000000..0xe0000000"),
+    ],
+)  # fmt: skip
+def test_a_board_without_a_family(board: Board, message: str | None) -> None:
+    found = board_problems(board)
+    assert found == [] if message is None else any(message in problem for problem in found), found
 
 
 def test_overlap() -> None:

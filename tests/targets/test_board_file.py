@@ -74,8 +74,10 @@ def test_every_wrong_key_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_missing_keys(tmp_path: Path) -> None:
     found = problems_of(tmp_path, 'name = "x"\ncore = "cortex-m7"\n')
-    for line in ("family: missing", "stack_bytes: missing", "memory: missing"):
+    for line in ("stack_bytes: missing", "memory: missing"):
         assert line in found
+    found = problems_of(tmp_path, GOOD.replace('family = "stm32f7"\n', ""))
+    assert "uart: is for the start-up code of a family, and the file names none" in found
 
 
 @pytest.mark.parametrize(
