@@ -83,3 +83,14 @@ def test_it_runs_where_the_board_says(
     assert outputs == [outputs[0]] * len(runners)
     assert invoke([*arguments, "--emulator", "unicorn"]) == 2
     assert invoke(["flash", str(package)]) == 2
+
+
+def test_a_search_wants_a_firmware(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is trained."""
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    board = tmp_path / "nrf52840dk.toml"
+    board.write_text(BOARD)
+    arguments = ["search", "--ram", "8k", "--board", str(board), "-o", str(tmp_path / "search")]
+    assert invoke(arguments) == 2
+    assert "a search ends with a run in unicorn" in capsys.readouterr().err
