@@ -21,6 +21,8 @@ TASK_GRAPH = "{}.lowered.npz"  # in it: a task before any schedule rewrote it, b
 BOARD = "board.toml"
 ELF = "build/firmware.elf"
 
+_ALONE = "{} holds one program, of no widths and no tasks"
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledPackage:
@@ -44,14 +46,17 @@ class CompiledPackage:
 
 def variant_of(package: CompiledPackage, label: str) -> CompiledPackage:
     """The program of a width as `compile --operating-points` named it: its graph, and a report in which
-    model, estimate and layers are its own. UsageError where there is none."""
+    model and estimate are its own. UsageError where there is none."""
     found = {row["label"]: row for row in package.report.get("variants", ())}
     row = found.get(label) or next((r for k, r in found.items() if _same(k, label)), None)
     if row is None:
+        kind = "task" if "adapters" in package.report["options"] else "width"
         known = ", ".join(found)
         raise UsageError(
-            f"the package has no width {label}",
-            f"it has {known}" if known else "compile --operating-points makes several",
+            f"{package.directory} has no {kind} {label}"
+            if known
+            else _ALONE.format(package.directory),
+            f"it has {known}" if known else "compile --operating-points, --adapters make several",
         )
     return numbered(package, row["number"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuformer.ir.graph import Graph
+from mcuformer.ir.graph import Graph, Op
 from mcuformer.ir.interp_float import eval_steps
 from mcuformer.ir.layout import Feeds, to_canonical
 from mcuformer.operators.table import kinds
@@ -29,6 +29,11 @@ class LayerError:
     why: str | None = None
 
 
+def shown_layers(graph: Graph) -> tuple[Op, ...]:
+    """The operations that are layers of a report, in its order."""
+    return tuple(op for op in graph.ops if op.kind not in VIEWS)
+
+
 def layer_errors(
     graph: Graph, float_graph: Graph, floats: Feeds, ints: Mapping[str, NDArray]
 ) -> list[LayerError]:
@@ -36,11 +41,10 @@ def layer_errors(
 
     Ids are those of report.json: operations that move no byte are not counted.
     """
-    expected = _float_values(float_graph, floats, {op.outputs[0] for op in graph.ops})
+    wanted = {op.outputs[0] for op in graph.ops}
+    expected = _float_values(_in_basis_of(graph, float_graph), floats, wanted)
     rows: list[LayerError] = []
-    for op in graph.ops:
-        if op.kind in VIEWS:
-            continue
+    for op in shown_layers(graph):
         name, type_ = op.outputs[0], graph.type(op.outputs[0])
         if name not in expected or type_.qparams is None:
             why = "the float graph has no such value"
@@ -50,6 +54,12 @@ def layer_errors(
         error = sqnr_db(expected[name].reshape(got.shape), got)
         rows.append(LayerError(len(rows), op.name, op.kind, error))
     return rows
+
+
+def _in_basis_of(graph: Graph, float_graph: Graph) -> Graph:
+    """Of several widths each has its stream rotated in blocks that all of them share (quant/slices)."""
+    blocks = {n: graph.meta[n] for n in ("stream_blocks",) if n in graph.meta}
+    return float_graph.replace(meta={**float_graph.meta, **blocks})
 
 
 def _float_values(graph: Graph, floats: Feeds, wanted: set[str]) -> dict[str, NDArray]:

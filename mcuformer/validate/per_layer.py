@@ -23,7 +23,7 @@ from mcuformer.package.compiled import CompiledPackage
 from mcuformer.package.execution import codec_of
 from mcuformer.targets.result import Inference, LayerBytes
 from mcuformer.validate.device import Tracer
-from mcuformer.validate.layers import LayerError, layer_errors
+from mcuformer.validate.layers import LayerError, layer_errors, shown_layers
 from mcuformer.validate.run import interpreter_samples
 
 InterpreterValues = Mapping[str, NDArray]  # of the interpreter: [samples, ...]
@@ -37,7 +37,7 @@ def per_layer(
     limit: int | None,
     differing: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """One row per layer of report.json: `sqnr_db` and `equal`, null where it shows no layers.
+    """One row per layer, as in report.json: `sqnr_db` and `equal`, null where it shows no layers.
 
     `differing` are the samples that `validate` found; ValidationError where the tracing build, which
     is another program, computes other outputs than that.
@@ -99,14 +99,13 @@ def first_difference(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
 def _rows(
     package: CompiledPackage, equal: Mapping[str, bool], errors: Mapping[str, LayerError]
 ) -> list[dict[str, Any]]:
-    outputs = {op.name: op.outputs[0] for op in package.graph.ops}
     rows = []
-    for layer in package.report["layers"]:
-        same = equal.get(outputs[layer["name"]])
-        error = errors.get(layer["name"]) if same is not None else None
+    for number, op in enumerate(shown_layers(package.graph)):
+        same = equal.get(op.outputs[0])
+        error = errors.get(op.name) if same is not None else None
         rows.append(
             {
-                "id": layer["id"], "name": layer["name"], "op": layer["op"],
+                "id": number, "name": op.name, "op": op.kind,
                 "sqnr_db": error.sqnr_db if error else None,
                 "equal": same,
             }

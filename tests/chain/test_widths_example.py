@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mcuformer.cli import invoke
 from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.points import plan_points
 from mcuformer.compile.stages import plan_model
 from mcuformer.ir.graph import Graph
 from mcuformer.operators.interpreter import run_int
+from mcuformer.package.compiled import numbered, open_package
 from mcuformer.validate.metrics import sqnr_db
 from mcuformer.validate.reference import FloatReference
 
@@ -51,3 +54,29 @@ def test_widths_lose_little_by_sharing() -> None:
         assert own is not None and shared is not None and shared > own - MOST_DB
         right = [100 * float((z.argmax(axis=1) == y).mean()) for z in (together, wanted)]
         assert right[0] >= right[1] - MOST_POINTS and right[1] > 97
+
+
+def test_layers_of_every_width_are_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Widths are scheduled apart, so one may have layers that another has not; and each stream is
+    compared with the float one in the basis in which the widths share it."""
+    package, data = tmp_path / "package", str(FOLDER / "calibration.npz")
+    args = ["compile", str(FOLDER), "--operating-points", ",".join(LABELS), "--board", "host",
+            "--optimize", "ram", "--calibration", data, "-o", str(package), "--no-check"]  # fmt: skip
+    assert invoke(args) == 0
+    opened = open_package(package)
+    names = [{op.name for op in numbered(opened, k).graph.ops} for k in range(len(LABELS))]
+    assert any(own != names[-1] for own in names)  # else this shows nothing
+    capsys.readouterr()
+    asked = ["validate", str(package), "--data", data, "--emulator", "host", "--limit", "3"]
+    assert invoke([*asked, "--per-layer", "--json"]) == 0
+    for width in json.loads(capsys.readouterr().out)["widths"]:
+        rows = width["layers"]
+        assert all(row["equal"] for row in rows)
+        measured = [row["sqnr_db"] for row in rows if row["sqnr_db"] is not None]
+        assert len(measured) > len(rows) // 2 and min(measured) > 20, (width["width"], measured)
+    assert invoke([*asked, "--per-layer", "--width", "0.5"]) == 0
+    assert "blocks.0.attn.q" in capsys.readouterr().out
+    assert invoke([*asked, "--width", "0.6"]) == 2
+    assert f"{package} has no width 0.6" in capsys.readouterr().err
