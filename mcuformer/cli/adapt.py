@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from mcuformer.cli.console import ProgressLine, print_json, table
-from mcuformer.cli.params import json_option, protocol_option
+from mcuformer.cli.continued import SAME_COMMAND, continued
+from mcuformer.cli.params import FiniteFloat, json_option, protocol_option, useless_with
 from mcuformer.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -44,9 +45,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 @click.option("--full", is_flag=True, help="Train all weights instead, for comparison.")
 @click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True), help="[default: 0.01; 0.001 with --full]"
-)
+@click.option("--lr", type=FiniteFloat(0, min_open=True), help="[default: 0.01; 0.001 with --full]")
 @protocol_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
@@ -78,13 +77,14 @@ def command(
     """Train adapters (ARC) and a head per task on a network that stays frozen."""
     from mcuformer.cli.need_torch import need_torch
 
+    useless_with("--full", full, ("rank", "att_only"))
     named = parse_tasks(tasks)
     need_torch()
     from mcuformer.search.adapt import Method, adapt, recipe_of
 
     method = Method(rank, att_only, full)
     recipe = recipe_of(epochs, batch, lr or (1e-3 if full else 1e-2), protocol, seed, amp)
-    with ProgressLine() as progress:
+    with ProgressLine() as progress, continued(output, SAME_COMMAND):
         found = adapt(base, named, output, method, recipe, threads, until, progress)
     if as_json:
         print_json({"tasks": found})

@@ -12,6 +12,7 @@ from mcuformer.cli.console import ProgressLine, cpu_line, print_json, warn
 from mcuformer.cli.model_options import model_options, points_of, read_options, tasks_of
 from mcuformer.cli.params import (
     Parsed,
+    belong_to,
     json_option,
     parse_decibels,
     parse_percent,
@@ -121,6 +122,8 @@ def command(
     """Compile MODEL.onnx to a C package, a firmware image and a report."""
     if report_file is not None:
         check_file(report_file)
+    belong_to("--localize-attention", radius is not None, ("max_loss",))
+    belong_to("--adapters", adapters is not None, ("adapter_mode",))
     others = values.pop("others")
     if adapters and operating_points:
         raise UsageError("--adapters and --operating-points are two packages", "give one of them")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from mcuformer.cli.params import FiniteFloat
 from mcuformer.errors import UsageError
+from mcuformer.files.atomic import check_file
 
 
 @click.command("export")
@@ -29,7 +31,7 @@ from mcuformer.errors import UsageError
 @click.option("--fold", is_flag=True, help="Of `adapt`: adapters go into the layers behind them.")
 @click.option(
     "--ratio",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteFloat(0, 1, min_open=True),
     metavar="R",
     help="A width of a slimmable training, as a plain network.",
 )
@@ -46,6 +48,10 @@ def command(
     """Write the network that `train` or `adapt` left in DIR as ONNX, mean and std in its metadata."""
     from mcuformer.cli.need_torch import need_torch
 
+    data = [path for path in (calibration, test) if path is not None]
+    files = [check_file(path) for path in (output, *data)]
+    if len(set(files)) < len(files):
+        raise UsageError(f"{data[-1]} would be two files in one", "give each a name of its own")
     need_torch()
     from mcuformer.search.adapt import ADAPTATION, export_adapted
     from mcuformer.search.train_one import export_one
@@ -63,4 +69,4 @@ def command(
         )
     else:
         export_one(directory, output, calibration, dynamo, ratio)
-    print(f"written to {output}")
+    print("\n".join([f"written to {output}", *(f"images in {path}" for path in data)]))

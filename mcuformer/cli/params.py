@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mcuformer.errors import UsageError
 from mcuformer.search.protocol import checked_protocol
@@ -23,6 +25,37 @@ class Parsed(click.ParamType):
             return self.parse(value) if isinstance(value, str) else value
         except UsageError as error:
             self.fail(error.message, param, ctx)
+
+
+class FiniteFloat(click.FloatRange):
+    """A number within bounds: NaN is within all of them by click's comparisons."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
+def belong_to(option: str, given: bool, names: Iterable[str]) -> None:
+    """UsageError where one of the options `names` is on the command line and `option` is not: it
+    would be ignored without a word."""
+    for name in _on_command_line(names):
+        if not given:
+            raise UsageError(f"{name} goes with {option}", f"give {option}, or leave {name} out")
+
+
+def useless_with(option: str, given: bool, names: Iterable[str]) -> None:
+    """The same where both are."""
+    for name in _on_command_line(names):
+        if given:
+            raise UsageError(f"{name} changes nothing with {option}", "leave one of them out")
+
+
+def _on_command_line(names: Iterable[str]) -> list[str]:
+    context = click.get_current_context()
+    given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return [o.opts[-1] for n in given for o in context.command.params if o.name == n]
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:

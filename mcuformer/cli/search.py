@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +10,10 @@ import click
 from click.core import ParameterSource
 
 from mcuformer.cli.console import ProgressLine, note, print_json
-from mcuformer.cli.params import COUNT, SIZE, json_option, protocol_option
-from mcuformer.errors import Interrupted, UsageError
-from mcuformer.util.interrupts import is_interruption
+from mcuformer.cli.continued import continued
+from mcuformer.cli.params import COUNT, SIZE, belong_to, json_option, protocol_option
+from mcuformer.errors import UsageError
+from mcuformer.files.atomic import check_directory
 
 _DEFAULT_OUTPUT = Path("build/search")
 _ALSO_LATER = frozenset({"resume", "worker", "as_json", "study", "storage"})
@@ -132,6 +129,7 @@ def command(
     """Find, train, compile and check a network that fits the limits."""
     from mcuformer.cli.need_torch import need_torch
 
+    belong_to("--resume", resume is not None, ("worker",))
     need_torch()
     from mcuformer.search.run import Search
     from mcuformer.search.settings import Settings, read_settings, save_settings
@@ -145,7 +143,9 @@ def command(
         settings = replace(settings, storage=values["storage"] or settings.storage, study=study)
     else:
         settings = Settings(**_completed(values))
-    with ProgressLine() as progress, _explained(directory):
+        check_directory(directory)
+    again = f"mcuformer search --resume {directory} continues it"
+    with ProgressLine() as progress, continued(directory, again):
         search = Search(settings, directory, progress)
         if resume is None:
             save_settings(settings, directory)
@@ -187,32 +187,3 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
         "study": study,
         "objectives": tuple(values["objectives"].split(",")),
     }
-
-
-@contextmanager
-def _as_interruption(again: str) -> Iterator[None]:
-    """Ctrl-C, whatever the library that was at work made of it."""
-    try:
-        yield
-    except BaseException as error:
-        if not is_interruption(error):
-            raise
-        raise Interrupted("interrupted; what was finished is kept", again) from None
-
-
-@contextmanager
-def _explained(directory: Path) -> Iterator[None]:
-    """What ends a search from outside: everything finished is in `directory`."""
-    again = f"mcuformer search --resume {directory} continues it"
-    try:
-        with _as_interruption(again):
-            yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        where = f"{error.filename}: " if error.filename else f"{directory}: "
-        raise UsageError(f"{where}{os.strerror(error.errno)}", f"make room; {again}") from error
-    except Exception as error:
-        if "disk is full" not in str(error) and "disk is full" not in str(error.__cause__):
-            raise  # SQLite says so in the words of three libraries
-        raise UsageError(f"{directory}: the disk is full", f"make room; {again}") from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from mcuformer.cli.console import ProgressLine, note, print_json
-from mcuformer.cli.params import json_option, protocol_option
+from mcuformer.cli.console import ProgressLine, print_json
+from mcuformer.cli.continued import SAME_COMMAND, continued
+from mcuformer.cli.params import FiniteFloat, belong_to, json_option, protocol_option
 
 
 @click.command("train")
@@ -29,7 +29,7 @@ from mcuformer.cli.params import json_option, protocol_option
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True)
-@click.option("--lr", type=float, default=4e-3, show_default=True)
+@click.option("--lr", type=FiniteFloat(0, min_open=True), default=4e-3, show_default=True)
 @click.option(
     "--optimizer",
     type=click.Choice(["adamw", "muon"]),
@@ -40,12 +40,12 @@ from mcuformer.cli.params import json_option, protocol_option
 @protocol_option
 @click.option(
     "--label-smoothing",
-    type=click.FloatRange(0, 0.5),
+    type=FiniteFloat(0, 0.5),
     default=0.1,
     show_default=True,
     help="Share of the labels' weight that all classes have alike.",
 )
-@click.option("--ema", type=click.FloatRange(0, 0.9999), default=0.99, show_default=True)
+@click.option("--ema", type=FiniteFloat(0, 0.9999), default=0.99, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--threads",
@@ -140,7 +140,10 @@ def command(
     """Train the network in ARCH.json, or in a search.json; data parallel under torchrun."""
     from mcuformer.cli.need_torch import need_torch
 
+    belong_to("--slimmable", slimmable, ("ratios", "nested"))
+    belong_to("--qat", qat, ("weight_bits",))
     need_torch()
+    from mcuformer.cli.render_train import as_text
     from mcuformer.search.slimmable import Widths, parse_ratios
     from mcuformer.search.train import Recipe
     from mcuformer.search.train_one import train_one
@@ -156,7 +159,7 @@ def command(
         seed=seed,
         amp=amp,
     )
-    with ProgressLine() as progress:
+    with ProgressLine() as progress, continued(output, SAME_COMMAND):
         document = train_one(
             arch_file,
             data,
@@ -175,5 +178,5 @@ def command(
         )
     if as_json:
         print_json(document)
-    elif document:
-        note(json.dumps(document))
+    elif document:  # of several processes only the first one's
+        print(as_text(document, output))

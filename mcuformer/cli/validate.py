@@ -9,6 +9,7 @@ import click
 
 from mcuformer.cli.console import ProgressLine, print_json
 from mcuformer.cli.params import (
+    FiniteFloat,
     directory_argument,
     emulator_option,
     json_option,
@@ -49,8 +50,15 @@ EMULATED_SAMPLES = 100  # unless --limit says otherwise; the host runs all
     metavar="MODEL.onnx",
     help="Where the float model is now.  [default: where it was compiled from]",
 )
-@click.option("--min-sqnr", type=float, metavar="DB", help="Exit 5 below this SQNR of the outputs.")
-@click.option("--min-agreement", type=float, metavar="PERCENT", help="Exit 5 below this agreement.")
+@click.option(
+    "--min-sqnr", type=FiniteFloat(), metavar="DB", help="Exit 5 below this SQNR of the outputs."
+)
+@click.option(
+    "--min-agreement",
+    type=FiniteFloat(0, 100),
+    metavar="PERCENT",
+    help="Exit 5 below this agreement.",
+)
 @json_option
 def command(
     directory: str, data: Path, emulator: str, target: str | None, limit: int | None,

@@ -25,12 +25,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     others stay; it is refused when one of those would be overwritten. On an error everything is as
     it was before.
     """
-    target = Path(os.path.abspath(target))  # noqa: PTH100, keeps links and drops `..`
-    _refuse_dangling(target)
-    if not target.name:
-        raise UsageError(f"{target} is the root of a file system", "give -o a directory of its own")
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} exists and is no directory", "give -o another name")
+    target = check_directory(target)
     made = _make_parents(target.parent)
     work, killed = beside(target), _tidied(target)
     try:
@@ -50,6 +45,18 @@ def atomic_directory(target: Path) -> Iterator[Path]:
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
+
+
+def check_directory(target: Path) -> Path:
+    """`target` whole; UsageError where no directory can be. Good before the work, too."""
+    target = Path(os.path.abspath(target))  # noqa: PTH100, keeps links and drops `..`
+    _refuse_dangling(target)
+    if not target.name:
+        raise UsageError(f"{target} is the root of a file system", "give -o a directory of its own")
+    for path in (target, *target.parents):
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} exists and is no directory", "give -o another name")
+    return target
 
 
 def check_file(target: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mcuformer.errors import UsageError
-from mcuformer.files.atomic import atomic_file
+from mcuformer.files.atomic import atomic_file, check_directory
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.adapters import Adapted, folded, with_head
@@ -55,9 +55,11 @@ def adapt(
     say: Callable[..., None],
 ) -> list[dict[str, Any]]:
     """Each task of {name: data} by itself into `output`/name, so that others change nothing of it."""
+    for name in tasks:
+        check_directory(output / name)
     torch.set_num_threads(threads)
     backbone = load_backbone(base)
-    if method.rank >= backbone.network.arch.dim:
+    if not method.full and method.rank >= backbone.network.arch.dim:
         raise UsageError(
             f"rank {method.rank} is no less than the network's width {backbone.network.arch.dim}",
             "16 is enough for most tasks",

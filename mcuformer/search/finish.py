@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +80,38 @@ def export(
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", "Constant folding")
         if dynamo:
-            torch.onnx.export(network, (x,), str(part), dynamo=True, external_data=False, **names)
+            warnings.simplefilter("ignore", FutureWarning)  # of torch, to torch
+            with _without_notes("torch.onnx"):
+                torch.onnx.export(
+                    network,
+                    (x,),
+                    str(part),
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                    **names,
+                )
         else:
             torch.onnx.export(network, (x,), str(part), dynamo=False, opset_version=OPSET, **names)
         proto = onnx.load(part)
         onnx.helper.set_model_props(proto, notes)
         onnx.save(proto, part)
+
+
+@contextmanager
+def _without_notes(name: str) -> Iterator[None]:
+    """What the logger and those below it say short of errors, such as that torchvision is not there."""
+    loggers = [
+        logging.getLogger(n) for n in (name, *logging.root.manager.loggerDict) if n.startswith(name)
+    ]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def save_arrays(path: Path, **arrays: NDArray) -> None:

@@ -263,7 +263,8 @@ def train_rounded(
 
     loss = Rounded(network, data, bits, teacher)
     before = percent(loss)
-    trainer = Trainer(network, data, recipe, directory, loss, device=device)
+    about = {"weight_bits": bits}
+    trainer = Trainer(network, data, recipe, directory, loss, device=device, about=about)
     trainer.run(report)
     kept = loss.snap()
     network.eval()

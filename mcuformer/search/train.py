@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of
 from mcuformer.search.augment import Augment
-from mcuformer.search.checkpoint import AGAIN, followed, read_checkpoint, save_atomically
+from mcuformer.search.checkpoint import AGAIN, begun, finite, followed, save_atomically
 from mcuformer.search.data import Data, Images
 from mcuformer.search.memory_pool import keep_freed_memory
 from mcuformer.search.optimizers import optimizers_of
@@ -116,6 +117,7 @@ class Trainer:
 
     `fused`: on a GPU the loss gets the model compiled by torch.compile; for models of one shape.
     `threads`: on a CPU, each takes a part of every batch, where the model lets a batch be parted.
+    `about`: what else a training that goes on has to have been begun with.
     """
 
     def __init__(
@@ -129,7 +131,9 @@ class Trainer:
         device: torch.device | None = None,
         fused: bool = False,
         threads: int = 1,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
+        self.about = about or {}
         self.device = device or device_of()
         keep_freed_memory()
         self.model, self.data, self.recipe, self.loss = model.to(self.device), data, recipe, loss
@@ -194,6 +198,9 @@ class Trainer:
         if self.after_epoch:
             self.after_epoch(self.model, epoch)
         self.losses.append(float(total) / steps)
+        if not (math.isfinite(self.losses[-1]) and finite(self.model)):
+            why = f"loss or weights of epoch {epoch + 1} are no numbers: the training diverged"
+            raise UsageError(why, f"take a smaller --lr than {recipe.lr:g}")
         self.finished = epoch + 1
         if self.recipe.ema and self.finished == recipe.epochs:
             self.use_average()
@@ -204,12 +211,8 @@ class Trainer:
         recipe = self.recipe
         name = f"{recipe.seed}/{epoch}/{step}"
         torch.manual_seed(_number(f"{name}/{self.rank}"))
-        augment = Augment(
-            recipe.protocol,
-            self.data.mirror,
-            len(self.data.classes),
-            recipe.smoothing,
-        )
+        classes = len(self.data.classes)
+        augment = Augment(recipe.protocol, self.data.mirror, classes, recipe.smoothing)
         index = torch.as_tensor(chosen, device=self.device)
         x = augment.images(self.images[index].float() / 255)
         x, y = augment.mix(normalised(self.data, x * 255, self.device), self.labels[index])
@@ -266,6 +269,7 @@ class Trainer:
         ended = self.finished == self.recipe.epochs
         state = {
             "recipe": asdict(self.recipe),
+            "training": self.about,
             "finished": self.finished,
             "losses": self.losses,
             "model": self.model.state_dict(),
@@ -278,11 +282,8 @@ class Trainer:
     def _load(self) -> None:
         if not self.path.exists():
             return
-        state = read_checkpoint(self.path, self.device)
-        if state["recipe"] != asdict(self.recipe):
-            raise UsageError(f"{self.path} is of another recipe", "choose another directory")
+        state = begun(self.model, self.path, self.device, asdict(self.recipe), self.about)
         with making_sense_of(self.path, AGAIN):
-            self.model.load_state_dict(state["model"])
             if state["finished"] < self.recipe.epochs:
                 for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                     optimizer.load_state_dict(saved)

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 
 from mcuformer.errors import UsageError
-from mcuformer.files.atomic import atomic_file
+from mcuformer.files.atomic import atomic_file, check_directory
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search import data as sources
 from mcuformer.search.architecture import Architecture
@@ -33,9 +33,8 @@ from mcuformer.search.train import Recipe, Trainer, accuracy, device_of, distill
 def read_arch(path: Path) -> Architecture:
     """A network as JSON, by itself or as the `arch` of a search.json."""
     if not path.is_file():
-        raise UsageError(
-            f"{path} does not exist", "give an ARCH.json, or the search.json of a search"
-        )
+        why = "is a directory" if path.is_dir() else "does not exist"
+        raise UsageError(f"{path} {why}", "give an ARCH.json, or the search.json of a search")
     return read_json(
         path,
         lambda table: arch_of(table.get("arch", table)),
@@ -87,6 +86,7 @@ def train_one(
             f"--localize goes on from a finished training, for at most {MOST_EPOCHS} epochs in float",
             f"--from DIR --epochs {MOST_EPOCHS}, without --qat and --slimmable",
         )
+    check_directory(output)
     torch.set_num_threads(threads)
     together = join_group()
     data = sources.load(data_name, recipe.seed)
@@ -105,7 +105,16 @@ def train_one(
     if widths is not None:
         check_slimmable(arch, widths)
         loss = ScaleCoordination(widths, recipe.epochs)
-    trainer = Trainer(network, data, recipe, output, loss, fused=widths is None, threads=threads)
+    about = {
+        "data": [len(data.train), *data.image, *data.classes],  # its place may be another one
+        "teacher": teacher is not None,
+        "start": start is not None,
+        "slimmable": [*widths.ratios, widths.nested] if widths else None,
+        "localize": radii,
+    }
+    trainer = Trainer(
+        network, data, recipe, output, loss, fused=widths is None, threads=threads, about=about
+    )
 
     def report(done: int, total: int, loss: float, more: object) -> None:
         say(f"training (loss {loss:.3f})", done, total)
