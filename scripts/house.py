@@ -15,10 +15,10 @@ module has a test where tests/PACKAGE/test_MODULE.py is, or where tests/mirror.t
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import statistics
-import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -237,14 +237,19 @@ def figures(tree: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    words = [w for w in sys.argv[1:] if not w.startswith("-")]
-    trees = [Path(w).resolve() for w in words or ["."]]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("trees", nargs="*", default=["."], metavar="TREE")
+    parser.add_argument("--list", action="store_true", help="name what is counted in the last tree")
+    asked = parser.parse_args()
+    trees = [Path(w).resolve() for w in asked.trees]
     columns = [figures(tree) for tree in trees]
     names = list(dict.fromkeys(name for column in columns for name in column))
     names.sort(key=lambda n: ": files" not in n or n.startswith("all"))
     for name in names:
         print(f"{name:36}" + "".join(f"{column.get(name, '-'):>16}" for column in columns))
-    if "--list" in sys.argv:
+    if asked.list:
         found = modules(trees[-1])
         rows = {
             "over 300 lines": [m.name for m in found if m.lines > 300],

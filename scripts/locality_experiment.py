@@ -1,6 +1,6 @@
 """What the training protocol does to where heads look: the table and picture of docs/locality.md. Resumable.
 
-    python scripts/locality_experiment.py -o DIR --data cifar10:PATH [--seeds 3] [--epochs 12] [--markdown]
+    python scripts/locality_experiment.py -o DIR --data cifar10:PATH [--seeds 3] [--epochs 12] [--table]
 
 After Toledo and Martinez (arXiv 2605.16390): a baseline and a modern protocol (AutoAugment with colour jitter, CutMix,
 label smoothing), each of the three added to the one and taken from the other, everything else alike. The

@@ -8,6 +8,7 @@ A block may hold several commands; a line that ends in a backslash goes on in th
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -50,9 +51,14 @@ def refreshed(text: str) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    asked = parser.parse_args()
     before = README.read_text(encoding="utf-8")
     after = refreshed(before)
-    if "--check" in sys.argv:
+    if asked.check:
         return int(before != after)
     README.write_text(after, encoding="utf-8")
     return 0

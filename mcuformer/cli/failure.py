@@ -47,6 +47,10 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
         return 0  # the reader of stdout went away
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else BUG
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # of click 8.2
+        with suppress(OSError):
+            print(error.format_message(), file=sys.stderr, flush=True)  # type: ignore[attr-defined]
+        return USAGE
     failure = classify(error)
     if "--debug" in args or os.environ.get("MCUFORMER_DEBUG"):
         traceback.print_exception(error)

@@ -26,8 +26,8 @@ def command(directory: str, runner: str | None, dry_run: bool) -> None:
     package = open_package(Path(directory))
     elf = own_firmware(package)
     steps = plan_flash(elf, package.board, elf.parent, runner)
-    for step in steps:
-        print(step if dry_run else f"writing {step.what}")
-    if not dry_run:
-        flash(steps)
-        print("done")
+    if dry_run:
+        print("\n".join(map(str, steps)))
+        return
+    flash(steps, lambda step: print(f"writing {step.what}", flush=True))
+    print("done")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcuformer.cli.console import count, table
-from mcuformer.util.names import printable
+from mcuformer.util.names import counted, printable
 
 _RADII = (1, 2, 3)
 
@@ -51,7 +51,7 @@ def _summary(document: dict[str, Any]) -> str:
         return "no layer whose rows are patches"
     distances = [h["distance"] for h in heads]
     mean = sum(distances) / len(distances)
-    return f"{len(heads)} heads: distance {min(distances):.3f} at least, {mean:.3f} in the mean"
+    return f"{counted(len(heads), 'head')}: distance {min(distances):.3f} at least, {mean:.3f} in the mean"
 
 
 _MEASURES: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcuformer.cli.console import table
-from mcuformer.util.names import printable
+from mcuformer.util.names import counted, printable
 
 
 def as_text(document: dict[str, Any]) -> str:
@@ -22,7 +22,7 @@ def as_text(document: dict[str, Any]) -> str:
         ["SQNR of the outputs", _number(found.get("sqnr_db"), "dB"), ""],
         ["cosine", _number(found.get("cosine"), "", 5), ""],
         ["rmse", _number(found.get("rmse"), "", 5), ""],
-        ["bits against the interpreter", equal, f"{exact['samples']} samples"],
+        ["bits against the interpreter", equal, counted(exact["samples"], "sample")],
     ]  # fmt: skip
     width = f"width {document['width']}: " if "width" in document else ""
     head = f"{width}{printable(document['model'])} for {document['board']}, run in {document['emulator']}"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mcuformer.search.architecture import Architecture
+from mcuformer.util.names import counted
 
 VIT = "vit"
 Pool = Literal["cls", "mean"]
@@ -102,7 +103,7 @@ class Arch(Architecture):
         )
         return [
             (
-                f"{len(self.hidden)} blocks of {self.dim}, {self.heads} heads of "
+                f"{counted(len(self.hidden), 'block')} of {self.dim}, {counted(self.heads, 'head')} of "
                 f"{self.head_dim}, patch {self.patch} ({self.stem}), {self.pool} pool"
             ),
             f"MLP widths {list(self.hidden)}, ranks {ranks}",

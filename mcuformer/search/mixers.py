@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from mcuformer.util.names import counted
+
 GridSize = tuple[int, int]  # rows and columns of tokens
 
 
@@ -57,7 +59,7 @@ class WindowAttention:
 
     def __str__(self) -> str:
         shifted = " shifted" if any(self.shift) else ""
-        return f"windows {self.rows}x{self.columns}{shifted}, {self.heads} heads of {self.head_dim}"
+        return f"windows {self.rows}x{self.columns}{shifted}, {counted(self.heads, 'head')} of {self.head_dim}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class ReducedAttention:
         )
 
     def __str__(self) -> str:
-        return f"keys 1/{self.reduction}, {self.heads} heads of {self.head_dim}"
+        return f"keys 1/{self.reduction}, {counted(self.heads, 'head')} of {self.head_dim}"
 
 
 Mixer = FocalModulation | WindowAttention | ReducedAttention

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcuformer.search.architecture import Architecture
 from mcuformer.search.mixers import GridSize, Mixer, mixer_dict, mixer_of
+from mcuformer.util.names import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Pyramid(Architecture):
         for stage in self.stages:
             kinds = "; ".join(dict.fromkeys(str(m) for m in stage.mixers))
             found.append(
-                f"{len(stage.mixers)} blocks of {stage.dim}, MLP width {stage.hidden}, {kinds}"
+                f"{counted(len(stage.mixers), 'block')} of {stage.dim}, MLP width {stage.hidden}, {kinds}"
             )
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +58,16 @@ def plan_flash(
     return steps
 
 
-def flash(steps: list[ToolCall]) -> None:
-    """Run the steps; FlashError with the tool's words when one fails."""
+def flash(steps: list[ToolCall], say: Callable[[ToolCall], object] = lambda step: None) -> None:
+    """Run the steps, each told before; nothing is begun where a tool is missing.
+
+    FlashError with the tool's words when one fails."""
     for step in steps:
         tool = step.argv[0]
         if shutil.which(tool) is None:
             raise ToolMissingError(f"{tool} is not installed", f"apt-get install {_PACKAGES[tool]}")
     for step in steps:
+        say(step)
         result = subprocess.run(
             step.argv,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -96,7 +97,12 @@ def open_port(port: str, baud: int) -> Iterator[serial.Serial]:
     try:
         line = serial.serial_for_url(port, baudrate=baud, timeout=0.2, exclusive=True)
     except (serial.SerialException, ValueError, OSError) as error:
-        raise UsageError(f"serial port {port} cannot be opened: {error}") from None
+        number = getattr(
+            error, "errno", None
+        )  # pyserial's own words hold Python's of the same thing
+        why = os.strerror(number) if number else f"it is no serial port ({error})"
+        hint = "ls /dev/ttyACM* /dev/ttyUSB* lists the boards that are connected"
+        raise UsageError(f"serial port {port} cannot be opened: {why}", hint) from None
     with line:
         line.reset_input_buffer()
         try:

@@ -104,3 +104,8 @@ def c_comment(text: str, longest: int = 80) -> str:
         ascii_only = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
     safe = ascii_only.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
     return printable(safe.replace("??", "? ?"), longest)
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 head', '1,200 heads'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

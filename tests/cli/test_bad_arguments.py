@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from mcuformer.cli import invoke
+from mcuformer.cli import cli, invoke
 from mcuformer.cli.failure import classify
+from mcuformer.cli.params import FiniteFloat
 from mcuformer.errors import McuformerError, ToolFailedError
 from mcuformer.targets.tool import made_by, run_tool
 
@@ -50,3 +53,65 @@ def test_an_internal_error_is_a_bug_and_says_how_to_report_it() -> None:
     failure = classify(McuformerError("buffers a and b overlap"))
     assert failure.exit_code == 1 and "bug in mcuformer: buffers a" in failure.message
     assert "MCUFORMER_DEBUG=1" in str(failure.hint)
+
+
+@pytest.mark.parametrize("words", [[], ["boards"]])
+def test_a_command_alone_shows_what_there_is(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = invoke(words)
+    out, err = capsys.readouterr()
+    assert code == 2 and not out and err.startswith("Usage: mcuformer") and "Commands:" in err
+
+
+def parameters(command: click.Command, name: str) -> Iterator[tuple[str, click.Parameter]]:
+    """Of a command and of all below it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for sub in command.list_commands(context):
+            found = command.get_command(context, sub)
+            assert found is not None
+            yield from parameters(found, f"{name} {sub}")
+    yield from ((name, param) for param in command.params)
+
+
+def test_no_option_takes_a_number_that_is_none() -> None:
+    """click's own floats take NaN, which is within every bound."""
+    seen = 0
+    for name, param in parameters(cli, "mcuformer"):
+        kind = param.type
+        seen += isinstance(kind, FiniteFloat)
+        loose = isinstance(kind, (click.types.FloatParamType, click.FloatRange))
+        assert not loose or isinstance(kind, FiniteFloat), f"{name} {param.opts[-1]}"
+    assert seen >= 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--min-sqnr", "nan"], "nan is no number"),
+        (["--min-sqnr", "inf"], "inf is no number"),
+        (["--min-agreement", "101"], "not in the range"),
+    ],
+)
+def test_a_bound_that_nothing_is_below(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["validate", str(tmp_path), "--data", "x.npz", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_options_that_would_be_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compiled = ["compile", "m.onnx", "--board", "host", "-o", str(tmp_path / "out")]
+    for words, said in (
+        ([*compiled, "--max-loss", "1"], "--max-loss goes with --localize-attention"),
+        ([*compiled, "--adapter-mode", "fold"], "--adapter-mode goes with --adapters"),
+        (["search", "--worker", "-o", str(tmp_path / "s")], "--worker goes with --resume"),
+        (
+            ["adapt", "--base", "b", "--task", "a=digits", "-o", "x", "--full", "--rank", "4"],
+            "--rank changes nothing with --full",
+        ),
+    ):
+        assert invoke(words) == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -200,7 +200,19 @@ def test_serial_port_that_is_not_there(files: Files, capsys: pytest.CaptureFixtu
     args = ["validate", str(files["package"]), "--data", str(files["data"])]
     assert invoke([*args, "--target", "/dev/no-such-port"]) == 2
     assert invoke(["monitor", "/dev/no-such-port"]) == 2
-    assert "cannot be opened" in capsys.readouterr().err
+    said = "error: serial port /dev/no-such-port cannot be opened: No such file or directory\n  hint: ls /dev/"
+    assert capsys.readouterr().err.count(said) == 2
+    assert invoke(["monitor", str(files["model"])]) == 2
+    assert "it is no serial port" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("st-flash") is not None, reason="st-flash is installed")
+def test_flash_without_a_tool_begins_nothing(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["flash", str(files["package"])]) == 6
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: st-flash is not installed\n  hint: apt-get install")
 
 
 def test_a_model_that_ends_in_argmax(

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcuformer.util.names import c_comment, c_identifier, printable, unique_identifiers
+from mcuformer.util.names import c_comment, c_identifier, counted, printable, unique_identifiers
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
@@ -39,3 +39,12 @@ def test_comment_cannot_be_left(text: str) -> None:
 def test_printable_escapes_a_terminal() -> None:
     assert printable("a\x1b[2Jb\n") == "a\\x1b[2Jb\\n"
     assert len(printable("x" * 10_000)) <= 120
+
+
+def test_one_of_something_is_not_several() -> None:
+    assert [counted(n, "head") for n in (0, 1, 2, 1200)] == [
+        "0 heads",
+        "1 head",
+        "2 heads",
+        "1,200 heads",
+    ]
