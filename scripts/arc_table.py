@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import numpy as np
 import torch
 
 from mcuformer.cli.adapt import parse_tasks
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.files.atomic import atomic_file
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, recipe_of
@@ -122,4 +125,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mcuformer.cli.failure import ended
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.checkpoint import followed, load_finished, read_checkpoint, save_atomically
@@ -88,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.compile.options import CompileOptions
 from mcuformer.files.atomic import atomic_file
 from mcuformer.locality.study import study
@@ -203,4 +206,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,6 +27,8 @@ import numpy as np
 
 from mcuformer.cli.console import count
 from mcuformer.cli.console import table as text_table
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.compile.localised import Localisation
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
@@ -247,4 +250,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

@@ -15,10 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.files.atomic import atomic_file
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
@@ -169,4 +172,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

@@ -13,9 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.errors import DoesNotFitError
 from mcuformer.search.run import Search
 from mcuformer.search.settings import Settings, save_settings
@@ -111,4 +114,4 @@ def row(name: str, rows: list[Found]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from mcuformer.cli.continued import SAME_COMMAND
+from mcuformer.cli.failure import ended
 from mcuformer.files.atomic import atomic_file
 from mcuformer.search.budget import Study
 from mcuformer.search.evolve import evolve, middle, scattered, stretched
@@ -127,4 +130,4 @@ def row(search: Search, number: int, kind: str, space: Space) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ended(main, sys.argv[1:], SAME_COMMAND))

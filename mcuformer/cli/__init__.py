@@ -22,10 +22,9 @@ from itertools import pairwise
 import click
 
 from mcuformer import __version__
-from mcuformer.cli.failure import report_failure
-from mcuformer.cli.streams import flush_stdout, open_standard_streams
+from mcuformer.cli.failure import ended
+from mcuformer.cli.streams import open_standard_streams
 from mcuformer.errors import UsageError
-from mcuformer.util.interrupts import terminate_as_interrupt
 from mcuformer.util.names import printable
 
 COMMANDS: Mapping[str, str] = {
@@ -95,14 +94,12 @@ def _refuse_empty(args: Sequence[str]) -> None:
 def invoke(args: Sequence[str]) -> int:
     """Run one command line; every failure becomes one message and its exit code."""
     plain = [arg for arg in args if arg != "--debug"]  # understood before and after the command
-    try:
+
+    def work() -> None:
         _refuse_empty(plain)
-        with terminate_as_interrupt():
-            cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
-            flush_stdout()
-    except BaseException as error:  # noqa: BLE001, the one place where all of them end
-        return report_failure(error, args)
-    return 0
+        cli.main(args=plain, prog_name="mcuformer", standalone_mode=False)
+
+    return ended(work, args)
 
 
 def main() -> None:

@@ -7,17 +7,19 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mcuformer.cli.console import warn
+from mcuformer.cli.continued import continued
 from mcuformer.cli.streams import StdoutError, flush_stdout
 from mcuformer.errors import McuformerError
-from mcuformer.util.interrupts import is_interruption
+from mcuformer.util.interrupts import is_interruption, terminate_as_interrupt
 
 _REPORT = (
     "open an issue with the command line, the output of MCUFORMER_DEBUG=1 and of mcuformer doctor, "
@@ -65,6 +67,17 @@ def report_failure(error: BaseException, args: Sequence[str]) -> int:
     with suppress(StdoutError):
         flush_stdout()
     return failure.exit_code
+
+
+def ended(work: Callable[[], object], args: Sequence[str], again: str | None = None) -> int:
+    """The exit code of `work`: every failure becomes one message. `again`: how what was stopped goes on."""
+    try:
+        with terminate_as_interrupt(), continued(Path(), again) if again else nullcontext():
+            work()
+            flush_stdout()
+    except BaseException as error:  # noqa: BLE001, the one place where all of them end
+        return report_failure(error, args)
+    return 0
 
 
 def _document(error: BaseException, failure: Failure) -> dict[str, Any]:

@@ -145,8 +145,10 @@ def text(d: dict[str, Any]) -> str:
             f"          nearest neighbour on the pixels {accuracy['nearest_neighbour']:.2f} %"
         )
     lines += _space_lines(d.get("evolution"))
+    written = d["sram_high_water_bytes"]  # not every emulator paints the RAM
+    seen = "" if written is None else f" ({written:,} B written in Unicorn)"
     lines += [
-        f"SRAM      {d['sram_total_bytes']:,} B ({d['sram_high_water_bytes']:,} B written in Unicorn)",
+        f"SRAM      {d['sram_total_bytes']:,} B{seen}",
         f"flash     {d['flash_total_bytes']:,} B",
         f"work      {d['instructions']:,} instructions (estimated)",
         *_front_lines(d["pareto"]),

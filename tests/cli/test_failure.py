@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
 
 from mcuformer import errors
-from mcuformer.cli.failure import classify, report_failure
+from mcuformer.cli.failure import classify, ended, report_failure
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,27 @@ def test_json_error_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     error = json.loads(printed.out)["error"]
     assert error == {"exit_code": 4, "message": "needs 2", "hint": "buy more"}
     assert printed.err == "error: needs 2\n  hint: buy more\n"
+
+
+def test_whatever_work_ends_in_is_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: BaseException) -> Callable[[], None]:
+        def work() -> None:
+            raise error
+
+        return work
+
+    assert ended(lambda: None, []) == 0
+    assert ended(fail(errors.UsageError("unknown data", "digits")), []) == 2
+    assert capsys.readouterr().err == "error: unknown data\n  hint: digits\n"
+    assert ended(fail(KeyboardInterrupt()), [], "the same command goes on") == 130
+    assert capsys.readouterr().err == (
+        "error: interrupted; what was finished is kept\n  hint: the same command goes on\n"
+    )
+
+
+def test_scripts_end_as_commands_do() -> None:
+    """A wrong path given to one is a message, no traceback."""
+    scripts = (Path(__file__).parents[2] / "scripts").glob("*.py")
+    own = [path for path in scripts if "from mcuformer.search" in path.read_text()]
+    assert len(own) >= 7
+    assert [p.name for p in own if "sys.exit(ended(main, sys.argv[1:]" not in p.read_text()] == []

@@ -1,5 +1,8 @@
 """What else could have been chosen, and the classifier that needs no training."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from mcuformer.search.explore import Candidate
 from mcuformer.search.figures import NetworkCost
 from mcuformer.search.space import load_space
 from mcuformer.search.study import kendall
-from mcuformer.search.summary import nearest_neighbour, not_beaten
+from mcuformer.search.summary import nearest_neighbour, not_beaten, text
 
 ARCH = load_space("tiny").smallest()
 
@@ -46,3 +49,16 @@ def test_kendall_counts_pairs_and_forgives_ties():
     assert kendall([1, 2, 3, 4], [4, 3, 2, 1]) == -1.0
     assert kendall([1, 1, 2], [5, 6, 7]) == pytest.approx(2 / 6**0.5)
     assert kendall([1, 1], [2, 3]) == 0.0
+
+
+@pytest.mark.parametrize("limit", ["32k", "320k"])
+def test_what_a_search_prints_of_its_document(limit):
+    folder = Path(__file__).parents[2] / "docs" / "search" / "cifar10"
+    document = json.loads((folder / f"search-{limit}.json").read_text())
+    lines = text(document).splitlines()
+    assert lines[0].startswith("found     ") and lines[-1].startswith("package   ")
+    (sram,) = [line for line in lines if line.startswith("SRAM")]
+    total, written = document["sram_total_bytes"], document["sram_high_water_bytes"]
+    assert sram == f"SRAM      {total:,} B ({written:,} B written in Unicorn)"
+    unknown = text(document | {"sram_high_water_bytes": None})  # of an emulator that paints no RAM
+    assert f"SRAM      {total:,} B\n" in unknown
