@@ -43,8 +43,9 @@ typedef struct {
     uint8_t input_mode, output_mode;
     int (*init)(void *arena);
     void *(*input)(void *arena, unsigned i); /* where to write input i; NULL for input 0 unless resident */
-    /* bands: read(ctx, ...) delivers lines. flash: ctx is the image's address, read is NULL. resident: both NULL. */
-    __extension__ union { /* nameless ones are of C11 and C++ */
+    /* bands: read(ctx, ...) delivers lines. flash: ctx is the image's address, read is NULL. resident: both NULL.
+     * A union without a name is of C11 and C++. */
+    __extension__ union {
         int (*invoke)(void *arena, mcf_read_lines_t read, void *ctx); /* MCF_OUTPUT_RESIDENT */
         int (*invoke_lines)(void *arena, mcf_read_lines_t read, void *ctx, mcf_write_lines_t write, void *write_ctx);
     };

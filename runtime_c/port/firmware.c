@@ -22,7 +22,8 @@ static const char *weights_check(const mcf_firmware_t *firmware) {
 
 int main(void) {
     mcf_mpu_init(); /* first: from here on no speculative read reaches the unconfigured QSPI */
-#if MCF_RAM_CLOCKS /* neither stack nor data lie there, and no call has touched the arena yet */
+#if MCF_RAM_CLOCKS
+    /* Neither stack nor data lie there, and no call has touched the arena yet. */
     MCF_REG(MCF_RAM_ENABLE) |= MCF_RAM_CLOCKS;
     (void)MCF_REG(MCF_RAM_ENABLE);
 #endif

@@ -16,7 +16,7 @@
 #include "mcf_model.h"
 #include "mcf_version.h"
 
-#if MCF_RUNTIME_VERSION != 0xf996c879u
+#if MCF_RUNTIME_VERSION != 0x6909877bu
 /* All models of a program come from the same mcuformer. */
 #error "tiny was generated with another version of the runtime"
 #endif
