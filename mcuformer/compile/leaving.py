@@ -18,7 +18,7 @@ def whole_outputs(program: Program, options: CompileOptions) -> Iterator[Diagnos
     if program.output_mode == "resident":
         yield Diagnostic(
             severity="warning", code="output-mode", where=None,
-            message="--output-mode lines: no output has several rows, all stay in SRAM",
+            message="--output-mode lines: no output has several rows of its own, all stay in SRAM",
         )  # fmt: skip
     for tensor, name in zip(program.outputs, program.graph.meta["output_names"], strict=True):
         size, found = tensor.size_bytes, _largest_written(program, tensor.first_line, tensor.lines)

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from mcuformer.ir.graph import Graph, Op
 from mcuformer.kernels import walks
+from mcuformer.operators.table import kinds
 
 LineOrder = tuple[tuple[int, ...], tuple[int, ...]]
 """A shape for the numbers as they come, and the order of its axes in the file; () for no axes: as they come."""
 _META = "line_outputs"
+_VIEWS = kinds("view")
 AS_THEY_COME: LineOrder = ((), ())
 
 
@@ -56,7 +58,8 @@ def in_file_order(order: LineOrder | None, x: NDArray, rank: int) -> NDArray:
 
 
 def by_lines(graph: Graph) -> Graph:
-    """`graph` with every dense output leaving by lines; the same where none is dense."""
+    """`graph` with every dense output leaving by lines; the same where none is dense, or where the moves
+    that are left to the taker were all that the model does: a program has a layer."""
     found = [_source(graph, name) for name in graph.outputs]
     dense = [graph.type(name).shape[:1] > (1,) and name not in graph.inputs for name, _ in found]
     if not any(dense):
@@ -64,7 +67,8 @@ def by_lines(graph: Graph) -> Graph:
     pairs = list(zip(graph.outputs, found, dense, strict=True))
     outputs = tuple(source if is_dense else name for name, (source, _), is_dense in pairs)
     meta = {**graph.meta, _META: tuple(order if yes else None for _, (_, order), yes in pairs)}
-    return _without_dead(graph.replace(outputs=outputs, meta=meta))
+    left = _without_dead(graph.replace(outputs=outputs, meta=meta))
+    return graph if all(op.kind in _VIEWS for op in left.ops) else left
 
 
 def _source(graph: Graph, name: str) -> tuple[str, LineOrder]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mcuformer.errors import UnsupportedModelError
 from mcuformer.ir.graph import Graph, Op
-from mcuformer.operators.table import refusal
+from mcuformer.operators.table import kinds, refusal
+
+_VIEWS = kinds("view")
 
 
 def check_supported(graph: Graph) -> Graph:
     """`graph`; every operation that cannot be lowered, in one UnsupportedModelError."""
-    if all(op.kind in ("reshape", "slice") for op in graph.ops):
+    if all(op.kind in _VIEWS for op in graph.ops):
         names = ", ".join(graph.meta.get("output_names", graph.outputs))
         raise UnsupportedModelError(
             f"the model computes nothing: its outputs ({names}) only select from its inputs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from util_models import VitConfig, images, vit
+from util_models import Net, VitConfig, images, vit
 
 from mcuformer import quant
 from mcuformer.operators.line_outputs import (
@@ -57,3 +57,19 @@ def test_lines_count_through_all_outputs_that_leave() -> None:
     assert [order is None for order in orders(lowered)] == [False, True, False]
     count = lowered.type(rows[0]).shape[0]
     assert first_lines(lowered) == (0, None, count)
+
+
+def test_moves_that_are_all_of_a_model_stay_in_it() -> None:
+    """A program without a layer has nothing that a call could count for."""
+    net = Net("moves", 0)
+    net.tokens("x", 6, 4)
+    flat = net.emit("reshape", "flat", ["x"], (24, 1))
+    turned = tuple(np.arange(24).reshape(6, 4).T.ravel().tolist())
+    moved = net.emit("gather", "moved", [flat], (24, 1), indices=turned)
+    y = net.emit("reshape", "y", [moved], (4, 6))
+    graph = net.b.done(["x"], [y], {})
+    assert by_lines(graph) is graph
+    computed = net.emit("relu", "act", ["x"], (6, 4))
+    both = by_lines(net.b.done(["x"], [y, computed], {}))
+    assert [op.kind for op in both.ops] == ["reshape", "relu"]
+    assert [order is None for order in orders(both)] == [False, False]
