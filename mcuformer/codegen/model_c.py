@@ -25,7 +25,7 @@ from mcuformer.codegen.runtime import runtime_version
 from mcuformer.codegen.symbols import OWN, Symbols
 from mcuformer.codegen.variants import Variants
 from mcuformer.program.program import IoTensor, Program
-from mcuformer.targets.board import Board
+from mcuformer.targets.board import Board, WantedFlash, WeightsFlash
 from mcuformer.util.names import c_comment
 
 HEADERS = ("mcf_check.h", "mcf_elementwise.h")  # the latter has the copies of moves
@@ -45,17 +45,21 @@ INVOKE_NOTES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Texts by file name, and the figures that only packing tells. `name` is the C name."""
+    """Texts by file name, and what only packing tells: figures, and the flash that holds the `weights`.
+    `name` is the C name.
+    """
 
     name: str
     files: Mapping[str, str]
     model_id: bytes
+    weights: WeightsFlash
     weights_bytes: int
     fields: Mapping[str, Any]
 
 
-def generate(variants: Variants, board: Board, weights: str, name: str) -> Sources:
-    """`weights` is "internal" or "qspi": the section of weight arrays. `name`: the prefix in C."""
+def generate(variants: Variants, board: Board, weights: WantedFlash, name: str) -> Sources:
+    """`weights`: the flash of weight arrays; "auto" is the internal one where all that was packed has
+    room there beside code. `name`: the prefix in C."""
     symbols = Symbols(name)
     store = Store(variants.blob(), symbols.inner("weights", OWN), variants.kind == "task")
     printed = all_printed(variants, name, store)
@@ -64,12 +68,16 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     pulls = any(call.kernel == "read_lines" for call, _ in program.calls())
     writes = program.output_mode == "lines"
     calls = sum(len(list(v.program.calls())) for v in variants.all)
+    room = room_bytes(board, [p.constants for p in printed], calls)
+    if weights == "auto":
+        packed = sum(a.size_bytes for a in store.arrays)
+        weights = "qspi" if packed > room and board.qspi_region is not None else "internal"
     fields = {
         **_names(program, symbols),
         **_memory(variants, board, symbols),
         **_interface(variants, printed, symbols),
         **_variants(variants, printed, symbols),
-        **_data(store, printed, weights, room_bytes(board, [p.constants for p in printed], calls)),
+        **_data(store, printed, weights, room),
         "headers": sorted({*(h for p in printed for h in p.headers), *HEADERS}),
         "offsets": list(
             commented([row for p in printed if p.leads for row in _offsets(p.printer)])
@@ -83,7 +91,7 @@ def generate(variants: Variants, board: Board, weights: str, name: str) -> Sourc
     files = {f: render(f"{f}.j2", **fields) for f in ("model.c", "weights.c", "mcf_weights.h")}
     header = render("model.h.j2", **fields)
     files |= {"model.h": header, f"{name}.h": header}
-    return Sources(name, files, digest, store.weights_bytes, fields)
+    return Sources(name, files, digest, weights, store.weights_bytes, fields)
 
 
 def _offsets(printer: Printer) -> list[tuple[str, str]]:

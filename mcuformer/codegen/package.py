@@ -14,7 +14,7 @@ from mcuformer.codegen.variants import Variants, one
 from mcuformer.files.paths import RUNTIME_C, TEMPLATES
 from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
-from mcuformer.targets.board import Board
+from mcuformer.targets.board import Board, WantedFlash, WeightsFlash
 from mcuformer.targets.cores import CORES
 from mcuformer.targets.port import PortPlan, write_port
 from mcuformer.util.names import model_identifier
@@ -34,6 +34,7 @@ class Package:
     directory: Path
     name: str
     model_id: bytes
+    weights: WeightsFlash
     weights_bytes: int
 
 
@@ -42,11 +43,10 @@ def write_package(
     program: Program,
     plan: MemoryPlan,
     board: Board,
-    weights: str = "internal",
+    weights: WantedFlash = "internal",
     name: str | None = None,
 ) -> Package:
-    """Write the C package of one program into `directory` (which exists); `weights` is "internal" or
-    "qspi".
+    """Write the C package of one program into `directory` (which exists); `weights` as `generate` has it.
 
     `name`: the prefix of all C names, by default made of the program's.
     """
@@ -54,7 +54,7 @@ def write_package(
 
 
 def write_variants(
-    directory: Path, variants: Variants, board: Board, weights: str, name: str | None
+    directory: Path, variants: Variants, board: Board, weights: WantedFlash, name: str | None
 ) -> Package:
     """The same of programs over the same weights, which one chooses at run time."""
     program = variants.first.program
@@ -62,12 +62,12 @@ def write_variants(
     for file, text in sources.files.items():
         (directory / file).write_text(text, encoding="utf-8")
     runtime = copy_runtime(directory / "runtime")
-    write_port(directory, board, _port_plan(variants, board, weights, sources))
+    write_port(directory, board, _port_plan(variants, board, sources))
     _copy_styles(directory)
     fields = _build_fields(directory, board, sources, runtime) | {
         "input_mode": program.input_mode,
         "output_mode": program.output_mode,
-        "qspi": weights == "qspi",
+        "qspi": sources.weights == "qspi",
     }
     names = [
         "CMakeLists.txt",
@@ -77,7 +77,9 @@ def write_variants(
     ]
     for file in names:
         (directory / file).write_text(render(f"{file}.j2", **fields), encoding="utf-8")
-    return Package(directory, sources.name, sources.model_id, sources.weights_bytes)
+    return Package(
+        directory, sources.name, sources.model_id, sources.weights, sources.weights_bytes
+    )
 
 
 def _copy_styles(directory: Path) -> None:
@@ -92,14 +94,14 @@ def cmake_target(name: str) -> str:
     return f"m_{name}" if name.lower() in _CMAKE_OWN else name
 
 
-def _port_plan(variants: Variants, board: Board, weights: str, sources: Sources) -> PortPlan:
+def _port_plan(variants: Variants, board: Board, sources: Sources) -> PortPlan:
     program = variants.first.program
     return PortPlan(
         model=sources.name,
         arena_bytes=variants.arena_bytes,
         layers=variants.layers,
         stack_bytes=board.stack_bytes,
-        qspi=weights == "qspi",
+        qspi=sources.weights == "qspi",
         image_bytes=program.inputs[0].size_bytes if program.input_mode == "flash" else 0,
         model_id=sources.model_id,
     )

@@ -23,7 +23,8 @@ from mcuformer.targets.firmware import build_firmware
 def written(figures: Figures, work: Path) -> Figures:
     """The C package, its graph and its board, in `work`; the figures with the bytes that were packed."""
     options, board = figures.source.options, figures.source.board
-    package = write_variants(work, variants(figures), board, figures.weights, options.name)
+    place = options.weights if figures.weights == "internal" else "qspi"
+    package = write_variants(work, variants(figures), board, place, options.name)
     save_graph(annotated(figures.program, package.model_id), work / GRAPH)
     if figures.points:
         (work / VARIANTS).mkdir()
@@ -33,7 +34,9 @@ def written(figures: Figures, work: Path) -> Figures:
         if point.lowered is not None:
             save_graph(point.lowered, work / VARIANTS / TASK_GRAPH.format(number))
     shutil.copyfile(figures.source.board_file, work / BOARD)
-    return replace(figures, name=package.name, weights_bytes=package.weights_bytes)
+    return replace(
+        figures, name=package.name, weights=package.weights, weights_bytes=package.weights_bytes
+    )
 
 
 def variants(figures: Figures) -> Variants:

@@ -19,7 +19,7 @@ from mcuformer.program.program import Program
 from mcuformer.proof.samples import Evidence
 from mcuformer.report import schema as r
 from mcuformer.report.rows import layer_rows, memory_section
-from mcuformer.targets.board import Board
+from mcuformer.targets.board import Board, WeightsFlash
 from mcuformer.targets.elf import Usage
 
 
@@ -27,11 +27,12 @@ from mcuformer.targets.elf import Usage
 class Figures:
     """What is known of a compilation: of its source, of what was planned, and of what was written.
 
-    `weights`: "internal" or "qspi". `tradeoffs`: --optimize, arena bytes, MACs. `name`: the prefix in
-    C, once it is written; `linked`: None where there is no ELF. `points`: of several widths each by
-    itself, in their order; the rest is then the full one's, with an arena for all. `lowered`: of a task,
-    the int graph before any way rewrote it, on which a further task builds. `percent`: of the calibration
-    samples, where these have labels, those that the checked program classes right.
+    `weights`: the flash that holds them, of several programs known once they are packed. `tradeoffs`:
+    --optimize, arena bytes, MACs. `name`: the prefix in C, once it is written; `linked`: None where there is no
+    ELF. `points`: of several widths each by itself, in their order; the rest is then the full one's, with an
+    arena for all. `lowered`: of a task, the int graph before any way rewrote it, on which a further task
+    builds. `percent`: of the calibration samples, where these have labels, those that the checked program
+    classes right.
     """
 
     source: Source
@@ -39,7 +40,7 @@ class Figures:
     program: Program
     plan: MemoryPlan
     static_bytes: int
-    weights: str
+    weights: WeightsFlash
     weights_bytes: int
     tradeoffs: tuple[tuple[str, int, int], ...]
     error: McuformerError | None
@@ -112,7 +113,7 @@ def _variant(f: Figures, number: int, beside_bytes: int) -> r.VariantRow:
     """A width: what it needs beside stack and static data, and how long it takes."""
     point = f.points[number]
     layers = layer_rows(point.program, point.plan)
-    estimate = _estimate(point, layers)
+    estimate = _estimate(f, layers)
     assert estimate.instructions is not None
     return r.VariantRow(
         number=number,
@@ -198,7 +199,9 @@ def _flash(f: Figures) -> r.Flash:
 
 
 def _estimate(f: Figures, layers: Iterable[r.LayerRow]) -> r.Estimate:
-    """One cycle per instruction, and half a byte per clock for weights that come over QSPI."""
+    """Of the layers of one program of a package: one cycle per instruction, and half a byte per clock for
+    weights that come over QSPI.
+    """
     rows = list(layers)
     instructions = sum(row.estimated_instructions for row in rows)
     if f.board.clock is None:

@@ -1,7 +1,8 @@
 """Which flash holds the weights, how much of it they may take, and what happens where it is too little.
 
 `--weights` names the region; "auto" means the internal flash while the weights leave it room for
-code, else the QSPI. `--flash` limits weights and code together, wherever they lie.
+code, else the QSPI; of several programs in one package, what all of them packed decides
+(codegen/model_c.py). `--flash` limits weights and code together, wherever they lie.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.errors import DoesNotFitError, UsageError
 from mcuformer.ir.graph import Graph
 from mcuformer.operators.flash_bytes import CODE_BYTES, flash_bytes
-from mcuformer.targets.board import Board
+from mcuformer.targets.board import Board, WantedFlash, WeightsFlash
 
 CODE_ROOM_BYTES = 96 * 1024  # of internal flash, kept for code and tables where "auto" decides
 
 
-def choose_flash(wanted: str, graph: Graph, board: Board) -> str:
+def choose_flash(wanted: WantedFlash, graph: Graph, board: Board) -> WeightsFlash:
     """ "internal" or "qspi": the internal flash while the weights leave it room for code and what
     else the int `graph` keeps there."""
     if wanted == "qspi" and board.qspi_region is None:

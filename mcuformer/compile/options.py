@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mcuformer.compile.localised import Localisation
+    from mcuformer.targets.board import WantedFlash
 
 Optimize = Literal["balanced", "ram", "speed"]
 InputMode = Literal["resident", "bands", "flash"]
@@ -46,7 +47,7 @@ class CompileOptions:
     optimize: Optimize = "balanced"
     input_mode: InputMode = "resident"
     output_mode: OutputMode = "resident"
-    weights: Literal["internal", "qspi", "auto"] = "auto"
+    weights: WantedFlash = "auto"
     weight_bits: Literal["4", "8", "auto"] = "8"
     activations: Literal["8", "auto", "16"] = "8"
     ram: int | None = None

@@ -7,6 +7,8 @@ from typing import Literal
 
 HOST = "host"  # the core of the board that is this computer
 MemoryKind = Literal["ram", "ccm", "itcm", "flash", "qspi"]
+WeightsFlash = Literal["internal", "qspi"]  # the flash that holds the weights
+WantedFlash = Literal["internal", "qspi", "auto"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,10 @@ from mcuformer.targets.port import PORT, PortPlan, linker_script, mpu_header
 from mcuformer.targets.tool import DOCTOR
 from mcuformer.targets.toolchain import Toolchain, find_toolchain
 
+_MORE_FLASH = (
+    "compile with --weight-bits auto or 4, with --weights qspi, or for a board with more flash"
+)
+
 
 def build_firmware(
     directory: Path,
@@ -135,6 +139,7 @@ def _overflow(error: McuformerError, board: Board) -> McuformerError:
     if not found:
         return error
     region, over = max(found, key=lambda f: int(f[1]))
-    size = next((r.size_bytes for r in board.memory if r.name == region), None)
-    has = f" of {size:,} B" if size else ""
-    return DoesNotFitError(f"{region}{has} overflows by {int(over):,} B at link time")
+    full = next((r for r in board.memory if r.name == region), None)
+    has = f" of {full.size_bytes:,} B" if full else ""
+    hint = _MORE_FLASH if full and full.kind == "flash" else None
+    return DoesNotFitError(f"{region}{has} overflows by {int(over):,} B at link time", hint)

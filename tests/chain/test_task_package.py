@@ -21,7 +21,8 @@ from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.stages import compile_model
 from mcuformer.compile.tasks import measured_tasks, plan_tasks
 from mcuformer.compile.variant_bits import task_bits
-from mcuformer.errors import UsageError, ValidationError
+from mcuformer.errors import DoesNotFitError, UsageError, ValidationError
+from mcuformer.files.paths import BOARDS
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import open_package, variant_of
 from mcuformer.package.execution import Executor
@@ -173,3 +174,25 @@ def test_as_few_layers_give_up_bits_as_the_flash_of_all_tasks_asks(folder):
         assert len(one) <= len(three) and three <= shared
         found.append(len(three))
     assert found[:2] == [0, 0] and 0 < found[2] < found[3] == len(shared)
+
+
+def test_weights_lie_where_all_tasks_have_room(tmp_path):
+    """One of three folded networks would leave code its room in the internal flash; all of them do not.
+    Seconds of every task are of weights that come over QSPI."""
+    write_tasks(tmp_path / "nets", dim=48, heads=3, mlp=4)
+    board = tmp_path / "small_flash.toml"
+    board.write_text(
+        (BOARDS / "stm32f746g-disco.toml").read_text().replace('"1M"', '"208k"'), encoding="utf-8"
+    )
+    for names, place in (("t0,t1", "internal"), ("t0,t1,t2", "qspi")):
+        asked = replace(options(tmp_path / "nets", names, "fold", check=False), board=str(board))
+        report = compile_model(asked, tmp_path / place, quiet).report
+        assert report["fits"] and report["options"]["weights_in"] == place
+        for task in report["variants"]:
+            alone = task["instructions"] / 216e6
+            assert task["seconds"] > 1.05 * alone if place == "qspi" else task["seconds"] == alone
+    asked = replace(asked, weights="internal")
+    with pytest.raises(DoesNotFitError, match="flash of 212,992 B overflows") as caught:
+        compile_model(asked, tmp_path / "none", quiet)
+    assert "--weights qspi" in caught.value.hint
+    assert not (tmp_path / "none").exists()
