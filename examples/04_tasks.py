@@ -32,7 +32,10 @@ def drawing(pixels: np.ndarray) -> list[str]:
 
 def mcuformer(*arguments: str) -> Any:
     command = [sys.executable, "-m", "mcuformer", *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    result = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    if result.returncode:  # it has said why
+        sys.exit(result.returncode)
+    return json.loads(result.stdout)
 
 
 def main() -> None:
@@ -41,6 +44,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20, help="of each task, 0 for all")
     args = parser.parse_args()
     package, limit = str(args.package), str(args.images)
+    if not (args.package / "report.json").is_file():
+        parser.error(f"{package} is no package that mcuformer compile left")
 
     report = json.loads((args.package / "report.json").read_text())
     lines, pictures = [], []

@@ -1,7 +1,7 @@
 """Runs every command in README.md's ```console blocks and writes its true output below it.
 
     python scripts/refresh_readme.py            # rewrites README.md
-    python scripts/refresh_readme.py --check    # exit 1 where the README is not what is printed
+    python scripts/refresh_readme.py --check    # shows where the README is not what is printed, and exits 1
 
 A block may hold several commands; a line that ends in a backslash goes on in the next one.
 """
@@ -9,6 +9,7 @@ A block may hold several commands; a line that ends in a backslash goes on in th
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import subprocess
@@ -59,6 +60,9 @@ def main() -> int:
     before = README.read_text(encoding="utf-8")
     after = refreshed(before)
     if asked.check:
+        texts = before.splitlines(), after.splitlines()
+        for line in difflib.unified_diff(*texts, "README.md", "printed", n=1, lineterm=""):
+            print(line)
         return int(before != after)
     README.write_text(after, encoding="utf-8")
     return 0

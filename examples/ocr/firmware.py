@@ -65,7 +65,11 @@ def _compile(model: str, out: Path, board: str, data: Path, width: int, options:
         "--input-shape", f"x=1,3,{HEIGHT},{width}", "-o", str(out), *options,
     ]  # fmt: skip
     print("$ mcuformer", *command, file=sys.stderr)
-    subprocess.run([sys.executable, "-m", "mcuformer", *command], check=True, stdout=sys.stderr)
+    result = subprocess.run(
+        [sys.executable, "-m", "mcuformer", *command], check=False, stdout=sys.stderr
+    )
+    if result.returncode:  # it has said why
+        sys.exit(result.returncode)
 
 
 def link(work: Path, reader: Path, direction: Path, board: Board) -> Path:
