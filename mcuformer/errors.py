@@ -66,9 +66,16 @@ class OutOfRangeError(UnsupportedModelError):
 
 
 class DoesNotFitError(McuformerError):
-    """The plan exceeds a memory region or a limit that the user gave."""
+    """The plan exceeds a memory region or a limit that the user gave.
+
+    `needs`: bytes, or instructions, that it takes; of several programs the one with most is told.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, hint: str | None = None, needs: int = 0) -> None:
+        super().__init__(message, hint)
+        self.needs = needs
 
 
 class ValidationError(McuformerError):

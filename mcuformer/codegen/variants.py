@@ -98,6 +98,11 @@ def overhang(graphs: Sequence[Graph]) -> int:
     return max(sizes) - min(sizes)
 
 
+def beside_plans(graphs: Sequence[Graph]) -> int:
+    """What the arena holds beside the largest plan, whole units of its alignment."""
+    return STATE_BYTES + -(-overhang(graphs) // STATE_BYTES) * STATE_BYTES
+
+
 def one(program: Program, plan: MemoryPlan) -> Variants:
     return Variants((Variant(program, plan),))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mcuformer.codegen.package import write_variants
 from mcuformer.codegen.variants import Variant, Variants, one
 from mcuformer.compile.figures import Figures
-from mcuformer.compile.flash_room import linked_error
+from mcuformer.compile.flash_room import linked_error, packed_error
 from mcuformer.errors import McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.ir.store import save_graph
@@ -25,6 +25,10 @@ def written(figures: Figures, work: Path) -> Figures:
     options, board = figures.source.options, figures.source.board
     place = options.weights if figures.weights == "internal" else "qspi"
     package = write_variants(work, variants(figures), board, place, options.name)
+    if figures.points and (options.emit_only or not board.has_firmware):  # no linker will say it
+        error = packed_error(options, package.weights, package.weights_bytes, board)
+        if error is not None:
+            raise error
     save_graph(annotated(figures.program, package.model_id), work / GRAPH)
     if figures.points:
         (work / VARIANTS).mkdir()

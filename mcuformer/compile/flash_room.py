@@ -49,14 +49,20 @@ def flash_error(
     """Weights and constants are more than their flash holds: known before anything is packed or
     linked. `graph`: the int graph."""
     flash = flash_bytes(graph)
-    weights_bytes = flash.weights + flash.constants
+    return packed_error(options, weights, flash.weights + flash.constants, board)
+
+
+def packed_error(
+    options: CompileOptions, weights: str, weights_bytes: int, board: Board
+) -> DoesNotFitError | None:
+    """The same of weights and constants of so many bytes."""
     hint = "use a smaller model, or a board with more flash"
     if options.weight_bits == "8":
         hint = f"use --weight-bits auto or 4, {hint.removeprefix('use ')}"
     if options.flash is not None and weights_bytes + CODE_BYTES > options.flash:
         return DoesNotFitError(
             f"flash: weights and constants take {weights_bytes:,} B beside about {CODE_BYTES:,} B of code, "
-            f"the limit is {options.flash:,} B", hint,
+            f"the limit is {options.flash:,} B", hint, weights_bytes,
         )  # fmt: skip
     qspi = board.qspi_region
     region = qspi if weights == "qspi" and qspi is not None else board.flash
@@ -64,7 +70,7 @@ def flash_error(
         return None
     return DoesNotFitError(
         f"flash: weights and constants take {weights_bytes:,} B, {region.name} of {board.name} has "
-        f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing", hint,
+        f"{region.size_bytes:,} B: {weights_bytes - region.size_bytes:,} B missing", hint, weights_bytes,
     )  # fmt: skip
 
 

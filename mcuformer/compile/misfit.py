@@ -34,6 +34,7 @@ def explain(
         f"needs {needed:,} B of SRAM, {allowed:,} B are allowed: "
         f"{max(needed - allowed, 0):,} B missing; peak at {names.get(peak.layer, peak.kernel)}",
         _what_fits(options, graph, trade, arenas, beside, needed),
+        needed,
     )
 
 
@@ -50,6 +51,7 @@ def _too_slow(
         f"the fastest schedule within {allowed:,} B of SRAM executes about {quickest:,} "
         f"instructions, the limit is {options.max_instructions:,}",
         hint,
+        quickest,
     )
 
 

@@ -14,12 +14,13 @@ from mcuformer.compile.static_bytes import static_estimate
 from mcuformer.errors import DoesNotFitError, McuformerError
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.check import check
-from mcuformer.memory.model import UNLIMITED, Arena, arenas_of
+from mcuformer.memory.model import UNLIMITED, Arena, ArenaUse, arenas_of
 from mcuformer.operators.line_outputs import by_lines
 from mcuformer.operators.macs import op_macs
 from mcuformer.operators.verify import verify
-from mcuformer.plan.fit import MODES, Curve, curve, fit, place
+from mcuformer.plan.fit import MODES, Curve, Schedule, curve, fit, place
 from mcuformer.price.book import CostBook
+from mcuformer.price.measure import steps_instructions
 from mcuformer.proof.samples import Evidence
 from mcuformer.targets.cores import costs_of
 from mcuformer.util.progress import Progress
@@ -54,7 +55,10 @@ def placed(source: Source, graph: Graph, evidence: Evidence, state_bytes: int = 
     except DoesNotFitError:
         wide = [replace(arenas[0], size_bytes=UNLIMITED), *arenas[1:]]
         schedule = place(trade, wide, "ram")
-        error = explain(options, graph, trade, arenas, beside, schedule)
+        if not _keeps(schedule, arenas, limit, options.max_instructions):
+            error = explain(options, graph, trade, arenas, beside, schedule)
+        else:  # the curve counts more bytes than its placement takes
+            schedule = _within(schedule, arenas)
     program = schedule.program
     weights = choose_flash(options.weights, program.graph, board)
     error = error or flash_error(options, weights, program.graph, board)
@@ -72,6 +76,25 @@ def placed(source: Source, graph: Graph, evidence: Evidence, state_bytes: int = 
         error=error,
         diagnostics=evidence.diagnostics,
     )
+
+
+def _keeps(
+    schedule: Schedule, arenas: Sequence[Arena], limit: int | None, most: int | None
+) -> bool:
+    """Whether a schedule that was placed where room has no end is within the arenas and the limits."""
+    plan = schedule.plan
+    return (
+        all(u.used_bytes <= a.size_bytes for u, a in zip(plan.arenas, arenas, strict=True))
+        and (limit is None or plan.arena_bytes <= limit)
+        and (most is None or steps_instructions(schedule.program.steps) <= most)
+    )
+
+
+def _within(schedule: Schedule, arenas: Sequence[Arena]) -> Schedule:
+    """The same in the board's own arenas."""
+    pairs = zip(arenas, schedule.plan.arenas, strict=True)
+    uses = tuple(ArenaUse(arena, use.used_bytes) for arena, use in pairs)
+    return replace(schedule, plan=replace(schedule.plan, arenas=uses))
 
 
 def tradeoffs(trade: Curve, arenas: Sequence[Arena]) -> tuple[tuple[str, int, int], ...]:

@@ -16,7 +16,7 @@ from mcuformer.compile.placed import placed
 from mcuformer.compile.quantise import Measured, measured
 from mcuformer.compile.source import Source, read_source
 from mcuformer.compile.variant_bits import width_bits
-from mcuformer.errors import Diagnostic, McuformerError, UsageError
+from mcuformer.errors import Diagnostic, DoesNotFitError, McuformerError, UsageError
 from mcuformer.frontend.load import imported
 from mcuformer.ir.graph import Graph
 from mcuformer.memory.model import ArenaUse, MemoryPlan
@@ -93,7 +93,7 @@ def joined_points(
 ) -> Figures:
     """The figures of the package, whose arena is the largest with the state."""
     main, source = points[full], points[full].source
-    error = next((p.error for p in points if p.error is not None), None)
+    plan = _common(points, full)
     said = [
         Diagnostic(severity="warning", code="weight-bits", where=None, message=n) for n in notes
     ]
@@ -101,11 +101,41 @@ def joined_points(
     return replace(
         main,
         source=replace(source, options=replace(options, model=source.options.model)),
-        plan=_common(points, full),
+        static_bytes=max(p.static_bytes for p in points),
+        plan=plan,
         points=tuple(points),
-        error=error,
+        error=_misfit(options, points) or _too_large(options, points, plan),
         tradeoffs=(),
         diagnostics=(*found.values(), *said),
+    )
+
+
+def _misfit(options: CompileOptions, points: Sequence[Figures]) -> McuformerError | None:
+    """That of the program which needs most: what would fit it fits all."""
+    failed = [
+        (p.error.needs, n, p.error)
+        for n, p in enumerate(points)
+        if isinstance(p.error, DoesNotFitError)
+    ]
+    if not failed:
+        return None
+    _, number, error = max(failed, key=lambda each: each[0])
+    label = options.points[number].label
+    return DoesNotFitError(f"{options.kind} {label}: {error.message}", error.hint, error.needs)
+
+
+def _too_large(
+    options: CompileOptions, points: Sequence[Figures], plan: MemoryPlan
+) -> McuformerError | None:
+    """Plans that keep `--ram` each for itself may fill different regions."""
+    beside = max(p.static_bytes for p in points) + points[0].board.stack_bytes
+    needed = plan.arena_bytes + beside
+    if options.ram is None or needed <= options.ram:
+        return None
+    return DoesNotFitError(
+        f"all {options.kind}s together need {needed:,} B of SRAM, --ram allows {options.ram:,} B",
+        f"--ram {needed} leaves each of them more",
+        needed,
     )
 
 
@@ -115,7 +145,8 @@ def _common(points: Sequence[Figures], full: int) -> MemoryPlan:
     used = [max(sizes) for sizes in zip(*(_used(p.plan) for p in points), strict=True)]
     used[0] = -(-(used[0] + overhang([p.program.graph for p in points])) // 8) * 8 + STATE_BYTES
     arenas = tuple(ArenaUse(a.arena, n) for a, n in zip(plan.arenas, used, strict=True))
-    return replace(plan, arenas=arenas)
+    bound = max(p.plan.lower_bound_bytes for p in points)
+    return replace(plan, arenas=arenas, lower_bound_bytes=bound)
 
 
 def _used(plan: MemoryPlan) -> list[int]:

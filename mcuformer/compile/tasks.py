@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mcuformer.codegen.variants import STATE_BYTES, overhang
+from mcuformer.codegen.variants import beside_plans
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.placed import placed
@@ -81,7 +81,7 @@ def placed_tasks(
 ) -> Figures:
     """The programs of all tasks, and their package; `notes` on the bits of weights."""
     progress("scheduling")
-    room = STATE_BYTES + overhang(ints)
+    room = beside_plans(ints)
     pairs = zip(found, ints, strict=True)
     points = [replace(placed(f.source, g, evidence_of(f), room), lowered=g) for f, g in pairs]
     main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))

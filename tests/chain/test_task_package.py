@@ -18,6 +18,7 @@ from mcuformer.codegen.variants import STATE_BYTES
 from mcuformer.compile import emitted, further
 from mcuformer.compile.further import plan_further
 from mcuformer.compile.options import CompileOptions
+from mcuformer.compile.points import joined_points
 from mcuformer.compile.stages import compile_model
 from mcuformer.compile.tasks import measured_tasks, plan_tasks
 from mcuformer.compile.variant_bits import task_bits
@@ -142,6 +143,34 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
         patch.setattr(further, "_percent", lambda *_: next(percents))
         with pytest.raises(ValidationError, match="more than 1 point is lost"):
             plan_further(asked, quiet)
+
+
+def test_all_tasks_together_keep_the_ram(folder):
+    """The largest has three outputs more, which lie behind the plans of the others."""
+    asked = options(folder, "t0,t1", "runtime")
+    found = [plan_tasks(replace(asked, ram=ram), quiet) for ram in (2048, 65536)]
+    assert found[0].error.message.startswith("task t") and found[1].error is None
+    needs = found[0].error.needs
+    assert needs % 8 == 0
+    for ram in range(needs, needs + 16, 5):
+        made = plan_tasks(replace(asked, ram=ram), quiet)
+        total = made.plan.arena_bytes + made.static_bytes + made.board.stack_bytes
+        assert made.error is None and total <= ram
+
+
+def test_plans_that_fill_different_regions_are_added_up(folder):
+    asked = options(folder, "t0,t1", "runtime", ram=65536)
+    points = plan_tasks(asked, quiet).points
+    first, second = points[0].plan.arenas[0], points[1].plan.arenas[0]
+    apart = [((first, 3000), (second, 0)), ((first, 0), (second, 3000))]
+    split = [
+        replace(p, plan=replace(p.plan, arenas=tuple(replace(a, used_bytes=n) for a, n in uses)))
+        for p, uses in zip(points, apart, strict=True)
+    ]
+    assert joined_points(asked, split, 0, ()).error is None
+    beside = split[0].static_bytes + split[0].board.stack_bytes
+    made = joined_points(replace(asked, ram=beside + 4000), split, 0, ())
+    assert made.error.needs == made.plan.arena_bytes + beside >= 6000
 
 
 def test_what_does_not_go_together_is_refused(folder):

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from util_slimmable import slimmable_data, slimmable_files
 
 from mcuformer.cli import invoke
 
@@ -26,6 +27,45 @@ def test_the_hint_fits(
     hint = re.search(r"(--ram|--max-instructions) (\d+)", shown.splitlines()[1])
     assert hint, shown
     assert invoke([*args, hint[1], hint[2]]) == 0
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("limit", [("--ram", "2400"), ("--max-instructions", "20k")])
+def test_the_hint_fits_all_widths(
+    tmp_path: Path, limit: tuple[str, str], several: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The full width needs most; alone, its smallest schedule is denser than the curve counts."""
+    files = slimmable_files(tmp_path, ratios=(0.25, 0.5, 1))
+    args = ["compile", *map(str, files), "--operating-points", "0.25,0.5,1"]
+    if not several:
+        args = ["compile", str(files[-1])]
+    args += ["--calibration", str(slimmable_data(tmp_path / "x.npz")), "--board", "stm32f746"]
+    args += ["--emit-only", "--no-check", "--json", "-o", str(tmp_path / "out")]
+    assert invoke([*args, *limit]) == 4
+    shown = capsys.readouterr().err
+    assert ("width 1: " in shown) == several
+    hint = re.search(rf"{limit[0]} (\d+) (?:fits|is the least)", shown.splitlines()[1])
+    assert hint, shown
+    assert invoke([*args, limit[0], hint[1]]) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = [report["estimate"], *report["variants"]]
+    most = max(row["instructions"] for row in rows), report["memory"]["sram_total_bytes"]
+    assert most["--ram" in limit] <= int(hint[1])
+
+
+def test_all_widths_are_within_the_flash_that_none_links(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = slimmable_files(tmp_path, ratios=(0.5, 1))
+    args = ["compile", *map(str, files), "--operating-points", "0.5,1", "--json", "--board"]
+    args += ["stm32f746", "--calibration", str(slimmable_data(tmp_path / "x.npz"))]
+    args += ["--emit-only", "--no-check", "-o", str(tmp_path / "out")]
+    assert invoke([*args, "--flash", "1M"]) == 0
+    weights = json.loads(capsys.readouterr().out)["flash"]["weights_bytes"]
+    limit = weights + 44 * 1024
+    assert invoke([*args, "--flash", str(limit)]) == 0
+    assert invoke([*args, "--flash", str(limit - 1)]) == 4
+    assert f"{weights:,} B beside about" in capsys.readouterr().err
 
 
 def test_another_input_mode_is_named(
