@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.options import CompileOptions, Point
+from mcuformer.compile.points import check_grids
 from mcuformer.compile.quantise import Measured
 from mcuformer.compile.tasks import measured_tasks, placed_tasks
 from mcuformer.errors import UsageError, ValidationError
@@ -25,6 +26,7 @@ from mcuformer.package.compiled import TASK_GRAPH, VARIANTS, CompiledPackage, op
 from mcuformer.quant import lower
 from mcuformer.quant.further_task import lower_further
 from mcuformer.quant.tasks import AdaptedTask
+from mcuformer.util.names import model_identifier
 from mcuformer.util.progress import Progress
 
 MOST_LOST = 1.0  # points, by the kept grids
@@ -50,13 +52,22 @@ def plan_further(options: CompileOptions, progress: Progress) -> Figures:
     progress("rounding the adapters")
     known, new = (AdaptedTask(f.graph, f.widening.stats) for f in (found[0], found[-1]))
     made = lower_further(new, known, ints[0], found[-1].formats)
+    check_grids([*ints, made])
     _refuse_loss(points[-1], found[-1], made)
-    joined = CompileOptions(**{**_fields(options), "points": tuple(points), "onto": None})
+    kept = {"points": tuple(points), "onto": None, "name": options.name or _name(package)}
+    joined = CompileOptions(**{**_fields(options), **kept})
     return placed_tasks(joined, found, [*ints, made], (), progress)
 
 
 def _fields(options: CompileOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in CompileOptions.__dataclass_fields__}
+
+
+def _name(package: CompiledPackage) -> str:
+    """The prefix in C, by which programs call the package: made of its chosen task where none was given."""
+    report = package.report
+    main = next(r for r in report["variants"] if r["sha256"] == report["model"]["sha256"])
+    return report["options"]["name"] or model_identifier(main["label"])
 
 
 def _check_package(package: CompiledPackage, options: CompileOptions) -> None:
@@ -65,6 +76,11 @@ def _check_package(package: CompiledPackage, options: CompileOptions) -> None:
         raise UsageError(
             "--onto keeps the network's weights as they are, in the bits that they have",
             "leave --weight-bits away, or compile all tasks anew without --onto",
+        )
+    if options.activations != "8":
+        raise UsageError(
+            "--onto keeps the network's activations as they are, of 8 bits",
+            "leave --activations away, or compile all tasks anew without --onto",
         )
     if report["options"].get("adapter_mode") != "runtime":
         raise UsageError(
@@ -81,7 +97,7 @@ def _check_package(package: CompiledPackage, options: CompileOptions) -> None:
 
 def _point(row: dict[str, Any]) -> Point:
     model = Path(row["path"])
-    places = (model.parent / "calibration.npz", model.with_suffix(".npz"))
+    places = (model.with_suffix(".npz"), model.parent / "calibration.npz")
     return Point(row["label"], model, next((p for p in places if p.is_file()), None))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from mcuformer.codegen.variants import STATE_BYTES, overhang
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.options import CompileOptions
@@ -19,6 +21,7 @@ from mcuformer.compile.variant_bits import width_bits
 from mcuformer.errors import Diagnostic, DoesNotFitError, McuformerError, UsageError
 from mcuformer.frontend.load import imported
 from mcuformer.ir.graph import Graph
+from mcuformer.ir.types import QParams
 from mcuformer.memory.model import ArenaUse, MemoryPlan
 from mcuformer.package.compiled import CompiledPackage, numbered
 from mcuformer.proof import Evidence, check_emitted
@@ -47,6 +50,7 @@ def plan_points(options: CompileOptions, progress: Progress) -> Figures:
     chosen = width_bits(options, found, full, mode)
     ints = lower_together(slices, full, mode, found[full].formats, chosen.bits)
     _check_ends(ints, names)
+    check_grids(ints)
     progress("scheduling")
     points = [
         placed(s, g, evidence_of(f), STATE_BYTES)
@@ -86,6 +90,27 @@ def _check_ends(graphs: Sequence[Graph], names: Sequence[str]) -> None:
 
 def _ends(graph: Graph) -> list[str]:
     return [str(graph.type(n)) for n in (*graph.inputs, *graph.outputs)]
+
+
+def check_grids(graphs: Sequence[Graph]) -> None:
+    """The caller's integers mean the same to every program: macros of inputs are those of one."""
+    first = graphs[0]
+    known = first.meta["normalisations"]
+    for graph in graphs[1:]:
+        pairs = zip(graph.inputs, first.inputs, strict=True)
+        grids = [(graph.type(mine).qparams, first.type(theirs).qparams) for mine, theirs in pairs]
+        if graph.meta["normalisations"] != known or not all(_same_grid(*two) for two in grids):
+            raise UsageError(
+                f"{graph.name} normalises its input otherwise than {first.name}",
+                "give all of them one --mean and --std, or one mean and std in the files' metadata",
+            )
+
+
+def _same_grid(one: QParams | None, other: QParams | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    pairs = ((one.scale, other.scale), (one.zero_point, other.zero_point))
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def joined_points(

@@ -14,7 +14,7 @@ from mcuformer.codegen.variants import beside_plans
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.placed import placed
-from mcuformer.compile.points import evidence_of, joined_points
+from mcuformer.compile.points import check_grids, evidence_of, joined_points
 from mcuformer.compile.quantise import Measured, measured, quantised
 from mcuformer.compile.source import read_source
 from mcuformer.compile.variant_bits import task_bits
@@ -80,6 +80,7 @@ def placed_tasks(
     progress: Progress,
 ) -> Figures:
     """The programs of all tasks, and their package; `notes` on the bits of weights."""
+    check_grids(ints)
     progress("scheduling")
     room = beside_plans(ints)
     pairs = zip(found, ints, strict=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from util_called import switch
 from util_slimmable import Slimmable, slimmable_data, slimmable_files
@@ -18,6 +20,7 @@ from mcuformer.compile.emitted import written
 from mcuformer.compile.options import CompileOptions, Point
 from mcuformer.compile.points import plan_points
 from mcuformer.compile.stages import compile_model
+from mcuformer.errors import UsageError
 from mcuformer.memory.check import check
 from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
@@ -153,6 +156,18 @@ def test_a_file_is_not_two_widths(tmp_path: Path, capsys: pytest.CaptureFixture[
             "host", "--calibration", str(data), "-o", str(tmp_path / "out")]  # fmt: skip
     assert invoke(args) == 2
     assert "again and width-1 are the same slices" in capsys.readouterr().err
+
+
+def test_all_widths_take_pixels_alike(tmp_path: Path) -> None:
+    asked = options(tmp_path, Slimmable())
+    model = onnx.load(asked.points[1].model)
+    onnx.helper.set_model_props(model, {"mcuformer.mean": "0.4", "mcuformer.std": "0.25"})
+    onnx.save(model, asked.points[1].model)
+    with pytest.raises(
+        UsageError, match=r"width-0\.5 normalises its input otherwise than width-0\.25"
+    ):
+        plan_points(asked, lambda *_: None)
+    plan_points(replace(asked, mean=(0.5,), std=(0.25,)), lambda *_: None)
 
 
 def test_what_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,8 @@ def test_a_further_task_brings_its_own_numbers_alone(folder, tmp_path):
 
 def test_a_task_is_added_to_a_package(folder, tmp_path):
     two, three = tmp_path / "two", tmp_path / "three"
-    compile_model(options(folder, "t0,t1", "runtime", emit_only=True, check=False), two, quiet)
+    first = options(folder, "t0,t1", "runtime", emit_only=True, check=False, name="eye")
+    compile_model(first, two, quiet)
     more = {"onto": two, "emit_only": True, "check": False}
     new = tasks_of(folder, (), "t2", "runtime", 1)
     asked = CompileOptions(
@@ -119,6 +120,7 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
     before, after = ((p / "weights.c").read_text() for p in (two, three))
     arrays = re.findall(r"\w+\[\d+\][^;]*;", before)
     assert len(arrays) > 20 and all(a in after for a in arrays)
+    assert (three / "eye.h").is_file()  # a program goes on calling it so
     package = open_package(three)
     for name in ("t0", "t1", "t2"):
         own = variant_of(package, name)
@@ -135,6 +137,10 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
         plan_further(again, quiet)
     with pytest.raises(UsageError, match="keeps the network's weights as they are"):
         plan_further(replace(asked, weight_bits="4"), quiet)
+    with pytest.raises(UsageError, match="keeps the network's activations as they are"):
+        plan_further(replace(asked, activations="16"), quiet)
+    with pytest.raises(UsageError, match="t2 normalises its input otherwise than t0"):
+        plan_further(replace(asked, mean=(0.1,) * 3, std=(0.9,) * 3), quiet)
     labels = np.load(folder / "t2/calibration.npz")
     np.savez(folder / "t2/validation.npz", x=labels["x"], y=np.full(len(labels["x"]), 99))
     plan_further(asked, quiet)  # nothing is right, and nothing is lost
