@@ -81,11 +81,12 @@ def placed_tasks(
 ) -> Figures:
     """The programs of all tasks, and their package; `notes` on the bits of weights."""
     check_grids(ints)
+    main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))
+    _check_outputs(ints, ints[main])
     progress("scheduling")
     room = beside_plans(ints)
     pairs = zip(found, ints, strict=True)
     points = [replace(placed(f.source, g, evidence_of(f), room), lowered=g) for f, g in pairs]
-    main = max(range(len(ints)), key=lambda i: _output_bytes(ints[i]))
     return joined_points(options, points, main, notes)
 
 
@@ -100,6 +101,24 @@ def _check_inputs(found: Sequence[Measured]) -> None:
                 "otherwise",
                 "tasks of one network take images of one size, mean and std",
             )
+
+
+def _check_outputs(graphs: Sequence[Graph], main: Graph) -> None:
+    """A caller has room for what `main` gives, and reads it by its types."""
+    for graph in graphs:
+        types = [
+            (graph.type(n), main.type(m)) for n, m in zip(graph.outputs, main.outputs, strict=False)
+        ]
+        alike = all(t.dtype == m.dtype and t.size_bytes <= m.size_bytes for t, m in types)
+        if len(graph.outputs) != len(main.outputs) or not alike:
+            raise UsageError(
+                f"{graph.name} gives {_shown(graph)}, which do not fit into those of {main.name}, {_shown(main)}",
+                "tasks have as many outputs of the same types, and one has most numbers in each",
+            )
+
+
+def _shown(graph: Graph) -> str:
+    return ", ".join(str(graph.type(n)) for n in graph.outputs)
 
 
 def _output_bytes(graph: Graph) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ class CompiledPackage:
     """`report` as in report.json; `graph` is the integer graph that the C was made from.
 
     `variant`: of several programs over the same weights the number of the one that this is about;
-    None: the one after init, or the only one.
+    None: the one after init, or the only one. `carried`: bytes of each output of the one after init, as many
+    as runners bring whatever the variant.
     """
 
     directory: Path
@@ -37,11 +39,20 @@ class CompiledPackage:
     graph: Graph
     board: Board
     variant: int | None = None
+    carried: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """In the order of the ONNX file."""
         return outputs_of(self.graph)
+
+    def own_output(self, data: bytes) -> bytes:
+        """The variant's own, of what a runner brought: an output with fewer numbers has others behind it."""
+        if not self.carried:
+            return data
+        sizes = [o.type.size_bytes for o in self.outputs]
+        firsts = accumulate(self.carried, initial=0)
+        return b"".join(data[at : at + size] for at, size in zip(firsts, sizes, strict=False))
 
 
 def variant_of(package: CompiledPackage, label: str) -> CompiledPackage:
@@ -72,7 +83,8 @@ def numbered(package: CompiledPackage, number: int) -> CompiledPackage:
         "estimate": {"instructions": row["instructions"], "seconds": row["seconds"]},
     }
     graph = load_graph(package.directory / VARIANTS / f"{number}.npz")
-    return CompiledPackage(package.directory, report, graph, package.board, number)
+    carried = package.carried or tuple(o.type.size_bytes for o in package.outputs)
+    return CompiledPackage(package.directory, report, graph, package.board, number, carried)
 
 
 def _same(one: str, other: str) -> bool:

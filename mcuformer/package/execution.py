@@ -93,13 +93,10 @@ class Executor:
         self._folder.cleanup()
 
     def run(self, images: Sequence[bytes]) -> RunResult:
-        """Per sample the bytes of all inputs, one after the other; the outputs come alike. A task with fewer
-        outputs than the one after init gives as many bytes; the last of them are not its own."""
+        """Per sample the bytes of all inputs, one after the other; the outputs come alike."""
         result = self._run(images)
-        own = sum(o.type.size_bytes for o in self._package.outputs)
-        if self._package.variant is None:
-            return result
-        inferences = tuple(replace(i, output=i.output[:own]) for i in result.inferences)
+        own = self._package.own_output
+        inferences = tuple(replace(i, output=own(i.output)) for i in result.inferences)
         return replace(result, inferences=inferences)
 
     def _run(self, images: Sequence[bytes]) -> RunResult:

@@ -42,7 +42,7 @@ def make_device(
             result = serial_device.run(
                 target, baud, images, model_id=key, timeout_s=timeout_s, variant=package.variant
             )
-            return [i.output for i in result.inferences]
+            return [package.own_output(i.output) for i in result.inferences]
 
         yield on_board
         return

@@ -84,6 +84,9 @@ def test_compile_run_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[
             "--calibration", str(data), "-o", str(package), "--accept-sqnr", "0"]  # fmt: skip
     assert invoke(args) == 0
     assert "instructions" in capsys.readouterr().out
+    readme = (package / "README.md").read_text()
+    assert "0 is width 0.25, 1 is width 0.5, " in readme
+    assert "width_1_set_width(arena, 3); /* width 1 */" in readme
     report = json.loads((package / "report.json").read_text())
     rows = report["variants"]
     assert [row["label"] for row in rows] == list(LABELS)

@@ -6,10 +6,12 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
+from onnx import helper
 from util_called import switch
 from util_tasks import CLASSES, write_tasks
 
@@ -20,7 +22,7 @@ from mcuformer.compile.further import plan_further
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.points import joined_points
 from mcuformer.compile.stages import compile_model
-from mcuformer.compile.tasks import measured_tasks, plan_tasks
+from mcuformer.compile.tasks import measured_tasks, placed_tasks, plan_tasks
 from mcuformer.compile.variant_bits import task_bits
 from mcuformer.errors import DoesNotFitError, UsageError, ValidationError
 from mcuformer.files.paths import BOARDS
@@ -177,6 +179,33 @@ def test_plans_that_fill_different_regions_are_added_up(folder):
     beside = split[0].static_bytes + split[0].board.stack_bytes
     made = joined_points(replace(asked, ram=beside + 4000), split, 0, ())
     assert made.error.needs == made.plan.arena_bytes + beside >= 6000
+
+
+def _with_mean(source, target):
+    """With an output behind the logits."""
+    model = onnx.load(source / "model.onnx")
+    logits, outputs = model.graph.output[0].name, model.graph.output
+    mean = helper.make_node("ReduceMean", [logits], ["mean"], axes=[1], keepdims=1)
+    model.graph.node.append(mean)
+    outputs.append(helper.make_tensor_value_info("mean", onnx.TensorProto.FLOAT, [1, 1]))
+    onnx.save(model, target)
+    shutil.copyfile(source / "calibration.npz", target.with_suffix(".npz"))
+    return target
+
+
+def test_every_output_has_its_own_size(folder, tmp_path):
+    """The second output lies behind as many bytes as the largest first one has."""
+    files = [_with_mean(folder / t, tmp_path / f"{t}.onnx") for t in ("t0", "t1")]
+    points = tasks_of(files[0], (files[1],), "few,many", "runtime")
+    asked = replace(options(folder, "t0,t1", "runtime"), points=points, accept_sqnr=-99.0)
+    compile_model(asked, tmp_path / "out", quiet)  # which compares all bits of both
+    package = variant_of(open_package(tmp_path / "out"), "few")
+    assert package.carried == (8, 1)
+    assert package.own_output(bytes(range(9))) == bytes([0, 1, 2, 3, 4, 8])
+    graphs = [p.graph for p in plan_tasks(asked, quiet).points]
+    bare = graphs[0].replace(outputs=graphs[0].outputs[:1])
+    with pytest.raises(UsageError, match=r"few gives int8\[1x5\], which do not fit"):
+        placed_tasks(asked, (), [bare, graphs[1]], (), quiet)
 
 
 def test_what_does_not_go_together_is_refused(folder):
