@@ -135,7 +135,18 @@ def _time(report: Document) -> str:
     estimate = report["estimate"]
     seconds = estimate["seconds"]
     time = "no estimate of the time" if seconds is None else f"{seconds * 1000:,.1f} ms"
-    return f"estimate {count(estimate['instructions'])} instructions, {time}"
+    main = next((f"of {_kind(report)} {v['label']}: " for v in _main(report)), "")
+    return f"estimate {main}{count(estimate['instructions'])} instructions, {time}"
+
+
+def _main(report: Document) -> list[Document]:
+    """Of several programs the one that estimate and layers are of."""
+    sha256 = report["model"]["sha256"]
+    return [v for v in report.get("variants", ()) if v["sha256"] == sha256]
+
+
+def _kind(report: Document) -> str:
+    return "task" if "adapters" in report["options"] else "width"
 
 
 def _variants(report: Document) -> str:
@@ -152,8 +163,7 @@ def _variants(report: Document) -> str:
         ]
         for v in report.get("variants", ())
     ]
-    kind = "task" if "adapters" in report["options"] else "width"
-    header = [kind, "arena", "SRAM bytes", "MAC", "instructions", "ms", "dB"]
+    header = [_kind(report), "arena", "SRAM bytes", "MAC", "instructions", "ms", "dB"]
     return table(header, rows) if rows else ""
 
 

@@ -83,13 +83,13 @@ def command(
         documents = [_document(package, *how)]
         document = documents[0]
     else:
-        if model is not None:
-            raise UsageError("--model is of one width", "say which with --width")
         if "adapters" in package.report["options"]:
             raise UsageError(
                 "the package has several tasks, and --data is of one",
                 f"say which with --task: {', '.join(row['label'] for row in rows)}",
             )
+        if model is not None:
+            raise UsageError("--model is of one width", "say which with --width")
         documents = [_document(numbered(package, row["number"]), *how) for row in rows]
         document = {"schema_version": 1, "widths": documents}
         for row, own in zip(rows, documents, strict=True):

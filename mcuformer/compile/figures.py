@@ -230,7 +230,7 @@ def _reasons(f: Figures) -> list[Diagnostic]:
         reasons += [r.unknown(f"{p}.seconds", "the board file states no clock") for p in places]
     for i, point in enumerate(f.points):
         if point.checked is None or point.checked.sqnr_db is None:
-            why = "the code of this width was not run, or has no error that can be told"
+            why = f"the code of this {f.options.kind} was not run, or has no error that can be told"
             reasons.append(r.unknown(f"variants.{i}.sqnr_db", why))
         if point.percent is None:
             why = "--no-check" if point.checked is None else "the calibration data have no labels"

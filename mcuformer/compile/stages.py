@@ -61,25 +61,18 @@ def plan_model(
     options: CompileOptions, progress: Progress, needs_data: bool, temps: Temps | None = None
 ) -> Figures:
     """The stages up to the placed program; where it does not fit, the smallest and `error`."""
-    if options.onto:
-        from mcuformer.compile.further import plan_further
-
-        return plan_further(options, progress)
-    if options.adapter_mode:
-        from mcuformer.compile.tasks import plan_tasks
-
-        return plan_tasks(options, progress)
+    temps = temps or Temps()
     if options.points:
-        from mcuformer.compile.points import plan_points
-
-        return plan_points(options, progress)
+        figures = _plan_several(options, progress)
+        for label, point in zip(figures.options.points, figures.points, strict=True):
+            _leave_stages(temps, label.label, point)
+        return figures
     from mcuformer.compile.localised import localised
     from mcuformer.compile.placed import scheduled
     from mcuformer.compile.quantise import measured
     from mcuformer.compile.source import read_source
     from mcuformer.frontend.load import imported
 
-    temps = temps or Temps()
     progress("reading the model")
     source = read_source(options)
     temps.graph("onnx", source.raw)
@@ -93,6 +86,29 @@ def plan_model(
     temps.program("program", figures.program, figures.plan)
     temps.plan("plan", figures.program, figures.plan)
     return figures
+
+
+def _plan_several(options: CompileOptions, progress: Progress) -> Figures:
+    if options.onto:
+        from mcuformer.compile.further import plan_further
+
+        return plan_further(options, progress)
+    if options.adapter_mode:
+        from mcuformer.compile.tasks import plan_tasks
+
+        return plan_tasks(options, progress)
+    from mcuformer.compile.points import plan_points
+
+    return plan_points(options, progress)
+
+
+def _leave_stages(temps: Temps, label: str, point: Figures) -> None:
+    """Of one of several programs."""
+    temps.graph(f"onnx-{label}", point.source.raw)
+    temps.graph(f"prepared-{label}", point.evidence.prepared)
+    temps.graph(f"int-{label}", point.graph)
+    temps.program(f"program-{label}", point.program, point.plan)
+    temps.plan(f"plan-{label}", point.program, point.plan)
 
 
 def write_model(figures: Figures, work: Path, progress: Progress) -> Figures:

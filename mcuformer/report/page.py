@@ -46,6 +46,7 @@ def page(report: Report, time: Timeline, runs: Sequence[RegionRun] = ()) -> str:
         order=order_picture(runs),
         strips=strip_pictures(runs),
         curve=width_curve(report.variants) if "operating_points" in report.options else None,
+        main=_main(report),
         rows=[_row(layer, report.layers) for layer in report.layers],
         reasons={d.where: d.message for d in report.diagnostics if d.code == "unknown"},
         remarks=[d for d in report.diagnostics if d.code != "unknown"],
@@ -57,6 +58,13 @@ def _chips(report: Report) -> Iterator[tuple[str, object]]:
     for key, value in report.options.items():
         if key not in ("input_mode", "output_mode") and value not in (None, "", [], {}):
             yield key.replace("_", " "), value
+
+
+def _main(report: Report) -> str:
+    """Of which of several programs map, work and layers are."""
+    kind = "task" if "adapters" in report.options else "width"
+    labels = [v.label for v in report.variants if v.sha256 == report.model.sha256]
+    return f" of {kind} {labels[0]}" if labels else ""
 
 
 @dataclass(frozen=True, slots=True)

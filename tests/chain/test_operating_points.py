@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_compile_run_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[
     args = ["compile", str(tmp_path), "--operating-points", ",".join(LABELS), "--board", "stm32f746",
             "--calibration", str(data), "-o", str(package), "--accept-sqnr", "0"]  # fmt: skip
     assert invoke(args) == 0
-    assert "instructions" in capsys.readouterr().out
+    assert re.search(r"estimate of width 1: [\d,]+ instructions", capsys.readouterr().out)
     readme = (package / "README.md").read_text()
     assert "0 is width 0.25, 1 is width 0.5, " in readme
     assert "width_1_set_width(arena, 3); /* width 1 */" in readme
@@ -171,6 +172,18 @@ def test_all_widths_take_pixels_alike(tmp_path: Path) -> None:
     ):
         plan_points(asked, lambda *_: None)
     plan_points(replace(asked, mean=(0.5,), std=(0.25,)), lambda *_: None)
+
+
+def test_every_width_leaves_its_stages(tmp_path: Path) -> None:
+    asked = options(tmp_path, Slimmable(), emit_only=True, check=False, save_temps=True)
+    result = compile_model(asked, tmp_path / "out", lambda *_: None)
+    names = [p.name.split("-", 1)[1] for p in (tmp_path / "out/stages").iterdir()]
+    assert sorted(names) == sorted(
+        f"{stage}-{label}.txt"
+        for stage in ("onnx", "prepared", "int", "program", "plan")
+        for label in LABELS
+    )
+    assert "<h2>Layers of width 1</h2>" in result.page()
 
 
 def test_what_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
