@@ -29,6 +29,7 @@ from mcuformer.proof.labelled import labelled_percent
 from mcuformer.proof.reference import OnnxFile
 from mcuformer.quant.policy import Mode
 from mcuformer.quant.slices import Slice, SlicePlaces, lower_together, with_blocks
+from mcuformer.util.names import printable
 from mcuformer.util.progress import Progress
 
 
@@ -118,6 +119,7 @@ def joined_points(
 ) -> Figures:
     """The figures of the package, whose arena is the largest with the state."""
     main, source = points[full], points[full].source
+    _check_lines(points, main)
     plan = _common(points, full)
     said = [
         Diagnostic(severity="warning", code="weight-bits", where=None, message=n) for n in notes
@@ -133,6 +135,20 @@ def joined_points(
         tradeoffs=(),
         diagnostics=(*found.values(), *said),
     )
+
+
+def _check_lines(points: Sequence[Figures], main: Figures) -> None:
+    """Whoever takes lines of an output knows one number of bytes that each has."""
+    for point in points:
+        names, outputs = main.graph.meta["output_names"], main.program.outputs
+        for name, mine, theirs in zip(names, point.program.outputs, outputs, strict=True):
+            sizes = [t.line_bytes if t.buffer is None else 0 for t in (mine, theirs)]
+            if sizes[0] != sizes[1]:
+                raise UsageError(
+                    f"--output-mode lines: a line of {printable(name)} has {sizes[0]} B in "
+                    f"{point.graph.name}, {sizes[1]} B in {main.graph.name}",
+                    "leave --output-mode away: then outputs stay in SRAM",
+                )
 
 
 def _misfit(options: CompileOptions, points: Sequence[Figures]) -> McuformerError | None:

@@ -181,6 +181,20 @@ def test_plans_that_fill_different_regions_are_added_up(folder):
     assert made.error.needs == made.plan.arena_bytes + beside >= 6000
 
 
+def test_lines_of_an_output_have_one_size(folder):
+    asked = options(folder, "t0,t1", "runtime")
+    points = plan_tasks(asked, quiet).points
+    leaving = [
+        replace(
+            p, program=replace(p.program, outputs=(replace(p.program.outputs[0], buffer=None),))
+        )
+        for p in points
+    ]
+    joined_points(asked, (leaving[0], leaving[0]), 0, ())
+    with pytest.raises(UsageError, match="a line of logits has 5 B in t0, 8 B in t1"):
+        joined_points(asked, leaving, 1, ())
+
+
 def _with_mean(source, target):
     """With an output behind the logits."""
     model = onnx.load(source / "model.onnx")
