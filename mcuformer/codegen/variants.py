@@ -58,21 +58,24 @@ class Variants:
     @property
     def arena_bytes(self) -> int:
         """Of the first region, with the state."""
-        most = max(v.plan.arenas[0].used_bytes for v in self.all)
-        return self.state_at + STATE_BYTES if self.several else most
+        return self._joint[0]
 
     @property
     def state_at(self) -> int:
         """Where in the arena the state lies."""
-        used = max(v.plan.arenas[0].used_bytes for v in self.all)
-        return -(-(used + overhang([v.program.graph for v in self.all])) // 8) * 8
+        return self._joint[0] - STATE_BYTES
 
     @property
     def static_arenas(self) -> dict[int, int]:
         """Bytes by the region's number, of the other regions that are used."""
-        sizes = ([u.used_bytes for u in v.plan.arenas] for v in self.all)
-        most = [max(each) for each in zip(*sizes, strict=True)]
-        return {number: size for number, size in enumerate(most) if number and size}
+        return {number: size for number, size in enumerate(self._joint) if number and size}
+
+    @property
+    def _joint(self) -> list[int]:
+        plans = [v.plan for v in self.all]
+        if not self.several:
+            return [use.used_bytes for use in plans[0].arenas]
+        return joint_bytes(plans, [v.program.graph for v in self.all])
 
     def blob(self) -> Blob:
         """The matrices of which they share slices: those of widths. Tasks share whole ones, and equal
@@ -100,7 +103,20 @@ def overhang(graphs: Sequence[Graph]) -> int:
 
 def beside_plans(graphs: Sequence[Graph]) -> int:
     """What the arena holds beside the largest plan, whole units of its alignment."""
-    return STATE_BYTES + -(-overhang(graphs) // STATE_BYTES) * STATE_BYTES
+    return STATE_BYTES + _whole(overhang(graphs))
+
+
+def joint_bytes(plans: Sequence[MemoryPlan], graphs: Sequence[Graph]) -> list[int]:
+    """Bytes of each region's arena: its largest plan, what is read behind outputs, which may lie in any
+    region, and in the first the state."""
+    sizes = ([use.used_bytes for use in plan.arenas] for plan in plans)
+    most, beyond = [max(each) for each in zip(*sizes, strict=True)], overhang(graphs)
+    others = [_whole(n + beyond) if n else 0 for n in most[1:]]
+    return [_whole(most[0] + beyond) + STATE_BYTES, *others]
+
+
+def _whole(size_bytes: int) -> int:
+    return -(-size_bytes // STATE_BYTES) * STATE_BYTES
 
 
 def one(program: Program, plan: MemoryPlan) -> Variants:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mcuformer.codegen.variants import STATE_BYTES
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.flash_room import choose_flash, flash_error
 from mcuformer.compile.misfit import explain
@@ -46,7 +47,9 @@ def placed(source: Source, graph: Graph, evidence: Evidence, state_bytes: int = 
     graph = by_lines(graph) if options.output_mode == "lines" else graph
     static = static_estimate(graph)
     beside = static + board.stack_bytes + state_bytes
-    arenas = arenas_of(board, beside)
+    first, *others = arenas_of(board, beside)
+    behind = max(0, state_bytes - STATE_BYTES)  # outputs, which may lie in any of them
+    arenas = [first, *(replace(a, size_bytes=a.size_bytes - behind) for a in others)]
     limit = None if options.ram is None else options.ram - beside
     trade = curve(graph, options.input_mode, CostBook(costs_of(board.core)))
     error: McuformerError | None = None

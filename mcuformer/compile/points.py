@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcuformer.codegen.variants import STATE_BYTES, overhang
+from mcuformer.codegen.variants import STATE_BYTES, joint_bytes
 from mcuformer.compile.figures import Figures
 from mcuformer.compile.options import CompileOptions
 from mcuformer.compile.placed import placed
@@ -183,15 +183,10 @@ def _too_large(
 def _common(points: Sequence[Figures], full: int) -> MemoryPlan:
     """The full width's plan in an arena for all of them."""
     plan = points[full].plan
-    used = [max(sizes) for sizes in zip(*(_used(p.plan) for p in points), strict=True)]
-    used[0] = -(-(used[0] + overhang([p.program.graph for p in points])) // 8) * 8 + STATE_BYTES
+    used = joint_bytes([p.plan for p in points], [p.program.graph for p in points])
     arenas = tuple(ArenaUse(a.arena, n) for a, n in zip(plan.arenas, used, strict=True))
     bound = max(p.plan.lower_bound_bytes for p in points)
     return replace(plan, arenas=arenas, lower_bound_bytes=bound)
-
-
-def _used(plan: MemoryPlan) -> list[int]:
-    return [use.used_bytes for use in plan.arenas]
 
 
 def checked_points(figures: Figures, package: CompiledPackage) -> Figures:
