@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mcuformer.memory.model import MemoryPlan
 from mcuformer.program.program import Program
 from mcuformer.proof.samples import Evidence
 from mcuformer.report import schema as r
-from mcuformer.report.rows import layer_rows, memory_section
+from mcuformer.report.rows import layer_rows, memory_section, peak_layer
 from mcuformer.targets.board import Board, WeightsFlash
 from mcuformer.targets.elf import Usage
 
@@ -78,6 +78,9 @@ def build_report(f: Figures) -> r.Report:
         static_bytes=static,
         stack_bytes=stack,
     )
+    if f.points:
+        most = max(f.points, key=lambda p: p.plan.lower_bound_bytes)
+        memory = replace(memory, peak_layer=peak_layer(most.program, most.plan))
     flash, chosen = _flash(f), f.options.localisation
     full = [u for u in (*memory.regions, *flash.regions) if (u.used_bytes or 0) > u.size_bytes]
     return r.Report(

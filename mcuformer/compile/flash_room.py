@@ -58,7 +58,8 @@ def packed_error(
     """The same of weights and constants of so many bytes."""
     hint = "use a smaller model, or a board with more flash"
     if options.weight_bits == "8":
-        hint = f"use --weight-bits auto or 4, {hint.removeprefix('use ')}"
+        bits = "4" if options.adapter_mode == "fold" else "auto or 4"
+        hint = f"use --weight-bits {bits}, {hint.removeprefix('use ')}"
     if options.flash is not None and weights_bytes + CODE_BYTES > options.flash:
         return DoesNotFitError(
             f"flash: weights and constants take {weights_bytes:,} B beside about {CODE_BYTES:,} B of code, "

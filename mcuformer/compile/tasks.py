@@ -60,7 +60,6 @@ def measured_tasks(
             model=p.model,
             calibration=p.calibration or options.calibration,
             points=(),
-            adapter_mode=None,
             onto=None,
         )
         for p in points

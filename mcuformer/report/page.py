@@ -42,7 +42,7 @@ def page(report: Report, time: Timeline, runs: Sequence[RegionRun] = ()) -> str:
         sram=sram_bar(report),
         flash=flash_bar(report),
         excess=_percent(report.memory.arena_bytes, report.memory.lower_bound_bytes),
-        peak_bytes=time.moments[time.peak].live_bytes if time.moments else None,
+        peak_bytes=_peak_bytes(report, time),
         order=order_picture(runs),
         strips=strip_pictures(runs),
         curve=width_curve(report.variants) if "operating_points" in report.options else None,
@@ -58,6 +58,13 @@ def _chips(report: Report) -> Iterator[tuple[str, object]]:
     for key, value in report.options.items():
         if key not in ("input_mode", "output_mode") and value not in (None, "", [], {}):
             yield key.replace("_", " "), value
+
+
+def _peak_bytes(report: Report, time: Timeline) -> int | None:
+    """Of several programs, of which `time` is one: of the one that needs most."""
+    if report.variants:
+        return report.memory.lower_bound_bytes
+    return time.moments[time.peak].live_bytes if time.moments else None
 
 
 def _main(report: Report) -> str:

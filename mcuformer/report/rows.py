@@ -25,7 +25,6 @@ def memory_section(
 
     `regions` are the board's, with all that lives in them; `available_bytes` its whole SRAM.
     """
-    names = {layer.id: layer.name for layer in program.layers}
     scratch = inputs = 0
     return Memory(
         arena_bytes=made.arena_bytes,
@@ -38,9 +37,15 @@ def memory_section(
         sram_total_bytes=sram_total(made.arena_bytes, scratch, static_bytes, stack_bytes, inputs),
         sram_available_bytes=available_bytes,
         lower_bound_bytes=made.lower_bound_bytes,
-        peak_layer=names.get(made.peak.layer, made.peak.kernel),
+        peak_layer=peak_layer(program, made),
         regions=tuple(regions),
     )
+
+
+def peak_layer(program: Program, made: MemoryPlan) -> str:
+    """The layer that runs when most bytes matter."""
+    names = {layer.id: layer.name for layer in program.layers}
+    return names.get(made.peak.layer, made.peak.kernel)
 
 
 def layer_rows(program: Program, made: MemoryPlan) -> tuple[LayerRow, ...]:

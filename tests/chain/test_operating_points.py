@@ -27,6 +27,7 @@ from mcuformer.memory.simulate import simulate
 from mcuformer.operators.interpreter import run_int
 from mcuformer.package.compiled import numbered, open_package, variant_of
 from mcuformer.package.execution import Executor
+from mcuformer.report.rows import peak_layer
 from mcuformer.targets import host_runner
 
 MOST_SWITCH = 1000  # instructions
@@ -172,6 +173,18 @@ def test_all_widths_take_pixels_alike(tmp_path: Path) -> None:
     ):
         plan_points(asked, lambda *_: None)
     plan_points(replace(asked, mean=(0.5,), std=(0.25,)), lambda *_: None)
+
+
+def test_the_bound_is_of_the_width_that_needs_most(tmp_path: Path) -> None:
+    """`balanced` may leave a narrower one more bytes than the full one."""
+    asked = options(tmp_path, Slimmable(pool="token"), emit_only=True, check=False)
+    result = compile_model(asked, tmp_path / "out", lambda *_: None)
+    memory, rows = result.report["memory"], result.report["variants"]
+    most = max(rows, key=lambda row: row["arena_bytes"])
+    assert most["label"] == "0.5" and memory["arena_bytes"] == most["arena_bytes"] + 8
+    assert rows[-1]["arena_bytes"] < memory["lower_bound_bytes"] <= most["arena_bytes"]
+    point = plan_points(asked, lambda *_: None).points[1]
+    assert memory["peak_layer"] == peak_layer(point.program, point.plan)
 
 
 def test_every_width_leaves_its_stages(tmp_path: Path) -> None:

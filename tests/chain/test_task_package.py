@@ -166,6 +166,12 @@ def test_all_tasks_together_keep_the_ram(folder):
         assert made.error is None and total <= ram
 
 
+@pytest.mark.parametrize(("mode", "bits"), [("fold", "4"), ("runtime", "auto or 4")])
+def test_the_hint_is_of_what_the_mode_takes(folder, mode, bits):
+    made = plan_tasks(options(folder, "t0,t1", mode, flash=46_000), quiet)
+    assert made.error.hint.startswith(f"use --weight-bits {bits}, ")
+
+
 def test_plans_that_fill_different_regions_are_added_up(folder):
     asked = options(folder, "t0,t1", "runtime", ram=65536)
     points = plan_tasks(asked, quiet).points
