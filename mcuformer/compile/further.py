@@ -6,6 +6,7 @@ the check of the code say of them.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,10 @@ def plan_further(options: CompileOptions, progress: Progress) -> Figures:
     package = open_package(options.onto)
     _check_package(package, options)
     rows = package.report["variants"]
+    for row in rows:
+        _check_file(row)
     points = [*map(_point, rows), *options.points]
     found = measured_tasks(options, points, progress)
-    for row, one in zip(rows, found, strict=False):
-        if one.source.sha256 != row["sha256"]:
-            raise UsageError(
-                f"{row['path']} is not what {row['label']} was compiled from",
-                "bring that file back",
-            )
     folder = package.directory / VARIANTS
     ints = [load_graph(folder / TASK_GRAPH.format(row["number"])) for row in rows]
     progress("rounding the adapters")
@@ -92,6 +89,18 @@ def _check_package(package: CompiledPackage, options: CompileOptions) -> None:
         raise UsageError(
             f"--adapters {','.join(p.label for p in options.points)} is not one new task",
             f"the package has {', '.join(sorted(labels))}",
+        )
+
+
+def _check_file(row: dict[str, Any]) -> None:
+    """A task's file is read again."""
+    path = Path(row["path"])
+    there = path.is_file()
+    if not there or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+        raise UsageError(
+            f"{path} is {'not what' if there else 'not there, from which'} task {row['label']} of the package "
+            "was compiled" + " from" * there,
+            "bring that file back: --onto reads the files of all tasks again, where the package has them from",
         )
 
 

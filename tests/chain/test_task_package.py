@@ -143,6 +143,14 @@ def test_a_task_is_added_to_a_package(folder, tmp_path):
         plan_further(replace(asked, activations="16"), quiet)
     with pytest.raises(UsageError, match="t2 normalises its input otherwise than t0"):
         plan_further(replace(asked, mean=(0.1,) * 3, std=(0.9,) * 3), quiet)
+    file, kept_file = folder / "t0/model.onnx", folder / "t0/away.onnx"
+    file.rename(kept_file)
+    with pytest.raises(UsageError, match="is not there, from which task t0 of the package was"):
+        plan_further(asked, quiet)
+    file.write_bytes((folder / "t1/model.onnx").read_bytes())
+    with pytest.raises(UsageError, match="is not what task t0 of the package was compiled from"):
+        plan_further(asked, quiet)
+    kept_file.replace(file)
     labels = np.load(folder / "t2/calibration.npz")
     np.savez(folder / "t2/validation.npz", x=labels["x"], y=np.full(len(labels["x"]), 99))
     plan_further(asked, quiet)  # nothing is right, and nothing is lost
