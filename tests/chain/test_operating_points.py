@@ -19,7 +19,7 @@ from mcuformer.codegen.package import write_package
 from mcuformer.compile import emitted
 from mcuformer.compile.emitted import written
 from mcuformer.compile.options import CompileOptions, Point
-from mcuformer.compile.points import plan_points
+from mcuformer.compile.points import check_grids, plan_points
 from mcuformer.compile.stages import compile_model
 from mcuformer.errors import UsageError
 from mcuformer.memory.check import check
@@ -172,7 +172,15 @@ def test_all_widths_take_pixels_alike(tmp_path: Path) -> None:
         UsageError, match=r"width-0\.5 normalises its input otherwise than width-0\.25"
     ):
         plan_points(asked, lambda *_: None)
-    plan_points(replace(asked, mean=(0.5,), std=(0.25,)), lambda *_: None)
+    made = plan_points(replace(asked, mean=(0.5,), std=(0.25,)), lambda *_: None)
+    graph = made.points[0].graph
+    pixels = graph.values[graph.inputs[0]]
+    grid = pixels.type.qparams
+    assert grid is not None
+    coarser = replace(pixels.type, qparams=replace(grid, scale=2 * grid.scale))
+    values = {**graph.values, pixels.name: replace(pixels, type=coarser)}
+    with pytest.raises(UsageError, match="normalises its input otherwise"):
+        check_grids([graph, graph.replace(values=values)])
 
 
 def test_the_bound_is_of_the_width_that_needs_most(tmp_path: Path) -> None:
