@@ -53,6 +53,11 @@ def measured_tasks(
     options: CompileOptions, points: Sequence[Point], progress: Progress
 ) -> list[Measured]:
     """Each on its own samples. UsageError where they take other inputs."""
+    if options.calibration is not None and all(p.calibration for p in points):
+        raise UsageError(
+            f"--calibration {options.calibration} changes nothing: every task has samples beside its file",
+            "leave it away, or take those samples away",
+        )
     progress("reading the models")
     own = [
         replace(

@@ -254,6 +254,8 @@ def test_what_does_not_go_together_is_refused(folder):
         lower_further(tasks[1], tasks[0], bare, found[0].formats)
     with pytest.raises(UsageError, match="auto measures one network"):
         plan_tasks(options(folder, "t0,t1", "runtime", activations="auto"), quiet)
+    with pytest.raises(UsageError, match="changes nothing: every task has samples"):
+        plan_tasks(options(folder, "t0,t1", "fold", calibration=folder), quiet)
     with pytest.raises(UsageError, match="folded ones share nothing"):
         plan_tasks(options(folder, "t0,t1", "fold", weight_bits="auto"), quiet)
 
