@@ -64,24 +64,23 @@ def adapt(
             f"rank {method.rank} is no less than the network's width {backbone.network.arch.dim}",
             "16 is enough for most tasks",
         )
+    common = {"base_sha256": weights_sha256(backbone.network), "recipe": asdict(recipe)}
+    asked = {n: {**common, **asdict(method), "data": spec} for n, spec in tasks.items()}
+    for name, spec in tasks.items():  # the last one before the first is trained
+        sources.check(spec)
+        _refuse_another(output / name, asked[name])
     return [
-        _adapt_one(base, backbone, name, spec, output / name, method, recipe, until, say)
-        for name, spec in tasks.items()
+        _adapt_one(base, backbone, output / name, given, method, recipe, until, say)
+        for name, given in asked.items()
     ]
 
 
 def _adapt_one(
-    base: Path, backbone: Backbone, name: str, spec: str, directory: Path, method: Method,
+    base: Path, backbone: Backbone, directory: Path, asked: dict[str, Any], method: Method,
     recipe: Recipe, until: int | None, say: Callable[..., None],
 ) -> dict[str, Any]:  # fmt: skip
-    asked = {
-        "base_sha256": weights_sha256(backbone.network),
-        "data": spec,
-        "recipe": asdict(recipe),
-        **asdict(method),
-    }
-    _refuse_another(directory, asked)
-    data = _data_of(spec, recipe.seed, backbone)
+    name = directory.name
+    data = _data_of(str(asked["data"]), recipe.seed, backbone).validated()
     model = task_model(backbone, len(data.classes), method, recipe.seed)
     network = model.network if isinstance(model, Adapted) else model
     assert isinstance(network, Network)
@@ -151,7 +150,7 @@ def _kept(directory: Path) -> _Kept:
     info = read_json(directory / ADAPTATION, dict, "adapt again", _WHAT)
     with making_sense_of(directory / ADAPTATION, "adapt again", _WHAT):
         base = Path(os.path.normpath(directory.resolve() / str(info["base"])))
-        method = Method(*(info[n] for n in ("rank", "attention_only", "full")))
+        method = Method(int(info["rank"]), bool(info["attention_only"]), bool(info["full"]))
         classes = tuple(map(str, info["classes"]))
         seed, spec = int(info["recipe"]["seed"]), str(info["data"])
         wanted = str(info["base_sha256"])
@@ -161,7 +160,8 @@ def _kept(directory: Path) -> _Kept:
             f"{base} is not the network that {directory} was adapted from",
             "bring its weights back, or adapt again",
         )
-    model = task_model(backbone, len(classes), method, seed)
+    with making_sense_of(directory / ADAPTATION, "adapt again", _WHAT):
+        model = task_model(backbone, len(classes), method, seed)
     load_finished(model, directory / "last.pt")
     network = model.network if isinstance(model, Adapted) else model
     assert isinstance(network, Network)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcuformer.search.net import Block, LowRank, Network
@@ -31,9 +30,10 @@ class Adapter(nn.Module):
         self.down = down
         self.coefficients = nn.Parameter(torch.zeros(rank))
         self.bias = nn.Parameter(torch.zeros(dim))
+        self.dropout = nn.Dropout(DROPOUT)  # a module: replicas.py sees that a batch is whole
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.dropout((x @ self.down) * self.coefficients, DROPOUT, self.training)
+        inner = self.dropout((x @ self.down) * self.coefficients)
         return x + (inner @ self.down.t() + self.bias)
 
 

@@ -11,6 +11,7 @@ import onnx
 from mcuformer.errors import UsageError
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search.checkpoint import load_finished
+from mcuformer.search.data import normalisation
 from mcuformer.search.families import arch_of
 from mcuformer.search.net import Network
 from mcuformer.search.networks import AnyNetwork, network_of
@@ -36,11 +37,10 @@ def load_backbone(directory: Path) -> Backbone:
     if directory.is_file():
         return _from_file(directory)
     if (directory / INFO).is_file():
-        network, info = trained_network(directory)
+        trained, info = trained_network(directory)
+        network = _plain(trained, directory)
         with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
-            return Backbone(
-                _plain(network, directory), _numbers(info["mean"]), _numbers(info["std"])
-            )
+            return _normalised(network, info["mean"], info["std"])
     if (directory / SEARCH).is_file():
         return _found(directory)
     raise UsageError(
@@ -57,8 +57,9 @@ def _from_file(path: Path) -> Backbone:
             f"{path} does not say how its images are normalised",
             "metadata mcuformer.mean and mcuformer.std, numbers per channel with commas, say it",
         )
-    mean, std = (_numbers(str(n).split(",")) for n in notes)
-    return Backbone(found.network, mean, std)
+    todo = "mcuformer.mean and mcuformer.std have a number for each channel, with commas"
+    with making_sense_of(path, todo, "no file that says how its images are normalised"):
+        return _normalised(found.network, *(str(n).split(",") for n in notes))
 
 
 def _plain(network: AnyNetwork, directory: Path) -> Network:
@@ -90,9 +91,10 @@ def _found(directory: Path) -> Backbone:
         )
     with making_sense_of(model, "search again: it is made anew"):
         notes = {p.key: p.value for p in onnx.load(model).metadata_props}
-        mean, std = (_numbers(notes[f"mcuformer.{n}"].split(",")) for n in ("mean", "std"))
-    return Backbone(network.eval(), mean, std)
+        return _normalised(
+            network.eval(), *(notes[f"mcuformer.{n}"].split(",") for n in ("mean", "std"))
+        )
 
 
-def _numbers(values: list[Any]) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
+def _normalised(network: Network, mean: list[Any], std: list[Any]) -> Backbone:
+    return Backbone(network, *normalisation(mean, std, network.arch.image[2]))

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,32 @@ class Data:
         _, c, h, w = self.train.x.shape
         return h, w, c
 
+    def validated(self) -> Data:
+        """Itself; UsageError before hours of training that no image could judge."""
+        if not len(self.validation):
+            raise UsageError(
+                f"the data has {len(self.train)} images, too few of each class to validate on some",
+                "a class of four or more leaves one for validation",
+            )
+        return self
+
     def joined(self) -> Data:
         """Validation images among those to train on."""
         parts = (self.train, self.validation)
         both = Images(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))
         return replace(self, train=both)
+
+
+def normalisation(
+    mean: Iterable[Any], std: Iterable[Any], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What a file says of it, as numbers; ValueError for what no image can be normalised by."""
+    found = tuple(map(float, mean)), tuple(map(float, std))
+    if any(len(values) != channels for values in found):
+        raise ValueError(f"{len(found[0])} means and {len(found[1])} deviations, not {channels}")
+    if not (np.isfinite(found).all() and min(found[1]) > 0):
+        raise ValueError(f"mean {found[0]} and deviation {found[1]} normalise nothing")
+    return found
 
 
 def load(spec: str, seed: int = 0) -> Data:
@@ -92,6 +114,11 @@ def load(spec: str, seed: int = 0) -> Data:
         tuple(round(max(float(v), 1e-3), 6) for v in pixels.std(axis=1)),
         mirror,
     )
+
+
+def check(spec: str) -> None:
+    """UsageError for what names no data; no image is read."""
+    _source(spec)
 
 
 def load_test(spec: str) -> Images:

@@ -46,7 +46,7 @@ class SearchTask:
         check_local(self.storage)
         torch.set_num_threads(settings.threads)
         self.device = device_of()
-        self.data: Data = sources.load(settings.data, settings.seed)
+        self.data: Data = sources.load(settings.data, settings.seed).validated()
         self.budget: Budget = with_counts(
             budget_of(
                 settings.budget,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mcuformer.errors import ToolMissingError, UsageError
 from mcuformer.files.kept import making_sense_of, read_json
 from mcuformer.search.checkpoint import AGAIN, load_finished, read_saved
-from mcuformer.search.data import Data
+from mcuformer.search.data import Data, normalisation
 from mcuformer.search.families import arch_of
 from mcuformer.search.near import localise_network
 from mcuformer.search.networks import AnyNetwork, network_of
@@ -28,9 +28,9 @@ def load_teacher(path: Path, data: Data, device: torch.device) -> nn.Module:
         network, info = trained_network(path)
         h, w, c = network.arch.image
         _check(path, data, (c, h, w), network.arch.classes)
-        model = Teacher(
-            compiled(network.to(device), device), data, info.get("mean"), info.get("std")
-        )
+        with making_sense_of(path / INFO, "train again", "not what mcuformer train writes"):
+            own = normalisation(info.get("mean", data.mean), info.get("std", data.std), c)
+        model = Teacher(compiled(network.to(device), device), data, *own)
     elif path.is_file():
         model = _from_onnx(path, data, device)
     else:
@@ -69,16 +69,16 @@ class Teacher(nn.Module):
         self,
         network: Callable[[Tensor], Tensor],
         data: Data,
-        mean: tuple[float, ...] | None,
-        std: tuple[float, ...] | None,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
     ) -> None:
         super().__init__()
         self.network = network
         self.gain: Tensor
         self.shift: Tensor
-        seen, own = np.array(data.std), np.array(std or data.std)
+        seen, own = np.array(data.std), np.array(std)
         gain = seen / own
-        shift = (np.array(data.mean) - np.array(mean or data.mean)) / own
+        shift = (np.array(data.mean) - np.array(mean)) / own
         for name, values in (("gain", gain), ("shift", shift)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
 
@@ -122,12 +122,15 @@ def _from_onnx(path: Path, data: Data, device: torch.device) -> Teacher:
         raise UsageError(f"teacher {path} is no classifier of one image [N,C,H,W] -> [N,classes]")
     _check(path, data, tuple(inputs[0].shape[1:]), outputs[0].shape[1])
     notes = session.get_modelmeta().custom_metadata_map
-    mean, std = (_numbers(notes.get(f"mcuformer.{part}")) for part in ("mean", "std"))
+    means, deviations = notes.get("mcuformer.mean"), notes.get("mcuformer.std")
+    todo = "mcuformer.mean and mcuformer.std have a number for each channel, with commas"
+    with making_sense_of(path, todo, "no file that says how its images are normalised"):
+        mean, std = normalisation(
+            data.mean if means is None else means.split(","),
+            data.std if deviations is None else deviations.split(","),
+            data.image[2],
+        )
     return Teacher(_Session(session, inputs[0].shape[0] == 1), data, mean, std)
-
-
-def _numbers(text: str | None) -> tuple[float, ...] | None:
-    return None if text is None else tuple(float(part) for part in text.split(","))
 
 
 def _check(path: Path, data: Data, shape: tuple[Any, ...], classes: Any) -> None:

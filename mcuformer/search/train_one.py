@@ -90,7 +90,7 @@ def train_one(
     torch.set_num_threads(threads)
     together = join_group()
     data = sources.load(data_name, recipe.seed)
-    data = data.joined() if refit else data
+    data = data.joined() if refit else data.validated()
     arch = replace(read_arch(arch_file), image=data.image, classes=len(data.classes))
     if qat:
         check_rounded(arch.family)
@@ -148,7 +148,7 @@ def train_one(
             "localized": radii,
             "slimmable": None
             if widths is None
-            else _slimmable(network, widths, data, trainer.device),
+            else _slimmable(network, widths, data, trainer.device, refit),
             "weights_sha256": weights_sha256(network),
         }
         with atomic_file(output / INFO) as part:
@@ -160,15 +160,16 @@ def train_one(
 
 
 def _slimmable(
-    network: nn.Module, widths: Widths, data: sources.Data, device: torch.device
+    network: nn.Module, widths: Widths, data: sources.Data, device: torch.device, refit: bool
 ) -> dict[str, Any]:
-    """What train.json says of the widths; accuracies in percent of the validation images."""
-    found = {
-        f"{ratio:g}": accuracy(
-            at_width(network, widths, ratio).to(device).eval(), data, data.validation, device
-        )
-        for ratio in widths.ratios
-    }
+    """What train.json says of the widths; accuracies in percent of the validation images, None where
+    those were trained on (`refit`)."""
+
+    def percent(ratio: float) -> float | None:
+        made = at_width(network, widths, ratio).to(device).eval()
+        return None if refit else accuracy(made, data, data.validation, device)
+
+    found = {f"{ratio:g}": percent(ratio) for ratio in widths.ratios}
     return {"ratios": list(widths.ratios), "nested": widths.nested, "validation": found}
 
 
@@ -177,7 +178,8 @@ def widths_of(info: dict[str, Any], directory: Path) -> Widths:
     found = info.get("slimmable")
     if not found:
         raise UsageError(f"{directory} is no slimmable training", "train --slimmable makes one")
-    return Widths(tuple(map(float, found["ratios"])), bool(found["nested"]))
+    with making_sense_of(directory / INFO, "train again", "not what mcuformer train writes"):
+        return Widths(tuple(map(float, found["ratios"])), bool(found["nested"]))
 
 
 def export_one(

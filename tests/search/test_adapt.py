@@ -1,7 +1,6 @@
-"""ARC: what is trained, what stays, how it goes on, and that folding gives the plain network back."""
+"""ARC: how tasks are adapted to, stopped, continued and exported, and what is refused."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
 from click.testing import CliRunner
+from test_adapters import ARCH, adapters_of
 from test_train import small_data
 
 from mcuformer.cli import cli
@@ -20,86 +20,17 @@ from mcuformer.cli.model_options import tasks_of
 from mcuformer.errors import UsageError
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, export_adapted, recipe_of
-from mcuformer.search.adapters import Adapted, Adapter, folded
 from mcuformer.search.backbone import load_backbone
 from mcuformer.search.data import Data, Images
-from mcuformer.search.finish import export
 from mcuformer.search.fitted import fitted
-from mcuformer.search.net import Network, initialise
-from mcuformer.search.space import load_space
 from mcuformer.search.train import Recipe
 from mcuformer.search.train_one import train_one
-
-
-def adapters_of(network: Network) -> list[Adapter]:
-    """Of every place, block by block."""
-    return [m for m in network.modules() if isinstance(m, Adapter)]
-
-
-ARCH = replace(
-    load_space("tiny").with_choices(patch=(8,)).smallest(), dim=32, hidden=(48, 64), heads=2
-)
-DENSE = {f"rank_{n}": 1.0 for n in ("qkv", "proj", "fc1", "fc2")}
-CASES = {
-    "dense": DENSE,
-    "low rank": {"rank_qkv": 0.5, "rank_fc1": 0.25},
-    "class token": DENSE | {"pool": "cls"},
-}
-
-
-def drawn(case, attention_only=False):
-    """An adapted network none of whose numbers is what it starts as."""
-    base, generator = Network(replace(ARCH, **CASES[case])), torch.Generator().manual_seed(0)
-    initialise(base, generator)
-    stir(base, generator)  # equal tensors would be shared by nodes of their own
-    model = Adapted(base.eval(), 7, 6, attention_only, generator)
-    stir(model, generator)
-    return base, model.eval()
-
-
-@torch.no_grad()
-def stir(module, generator):
-    for p in module.parameters():
-        p.add_(0.05 * torch.randn(p.shape, generator=generator))
-
-
-@pytest.mark.parametrize("attention_only", [False, True])
-@pytest.mark.parametrize("case", CASES)
-def test_folding_changes_nothing_but_the_nodes(tmp_path, case, attention_only):
-    base, model = drawn(case, attention_only)
-    x = torch.randn(8, 1, 24, 24, generator=torch.Generator().manual_seed(1))
-    plain = folded(model.network)
-    with torch.no_grad():
-        assert (model(x) - plain(x)).abs().max() < 1e-5
-        assert (model(x) - base(x)[:, :7]).abs().max() > 1e-2
-    data = small_data(16)
-    for name, network in (("base", base), ("folded", plain), ("beside", model.network)):
-        export(network, data, tmp_path / f"{name}.onnx")
-    nodes = {
-        p.stem: Counter(n.op_type for n in onnx.load(p).graph.node) for p in tmp_path.glob("*.onnx")
-    }
-    assert nodes["folded"] == nodes["base"]
-    assert nodes["beside"] != nodes["base"]
-
-
-def test_a_matrix_is_shared_by_all_blocks_and_nothing_else_is_trained():
-    _, model = drawn("dense")
-    assert len({id(a.down) for a in adapters_of(model.network)}) == 2
-    dim, rank, depth = ARCH.dim, 6, ARCH.depth
-    assert model.trained == 2 * dim * rank + 2 * depth * (rank + dim) + 7 * (dim + 1)
-    before = {n: p.clone() for n, p in model.network.named_parameters()}
-    model.train()
-    assert not model.network.norm.training and all(a.training for a in adapters_of(model.network))
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    model(torch.randn(4, 1, 24, 24)).square().sum().backward()
-    optimizer.step()
-    moved = {n for n, p in model.network.named_parameters() if not torch.equal(p, before[n])}
-    assert moved and all("adapter" in n or "head" in n for n in moved)
 
 
 @pytest.fixture
 def base(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "load", lambda spec, seed=0: small_data(64))
+    monkeypatch.setattr(sources, "check", quiet)
     monkeypatch.setattr(sources, "load_test", lambda spec: small_data(20).validation)
     arch = tmp_path / "arch.json"
     arch.write_text(json.dumps(ARCH.as_dict()))
@@ -113,6 +44,12 @@ def quiet(*_):
 
 def asked(epochs=2):
     return recipe_of(epochs, 32, 1e-2, "none", 0)
+
+
+def test_the_recipe_is_the_papers():
+    recipe = recipe_of(100, 32, 1e-2, "none", 0)
+    assert (recipe.optimizer, recipe.weight_decay, recipe.clip) == ("adamw", 0, 1)
+    assert recipe.warmup_epochs == 10
 
 
 def test_stopped_and_resumed_equals_unbroken(base, tmp_path):
@@ -214,9 +151,49 @@ def test_names_of_tasks(tasks, tmp_path):
     assert parse_tasks(("a=grey:digits", "b=c=d")) == {"a": "grey:digits", "b": "c=d"}
 
 
-def test_a_folder_without_a_network(tmp_path):
-    with pytest.raises(UsageError, match="holds no network"):
-        load_backbone(tmp_path)
+def test_all_tasks_are_read_before_one_is_trained(base, tmp_path, monkeypatch):
+    adapt(base, {"b": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    with pytest.raises(UsageError, match="another rank"):
+        adapt(
+            base, {"a": "small", "b": "small"}, tmp_path, Method(rank=6), asked(1), 1, None, quiet
+        )
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="unknown data nothing"):
+        adapt(
+            base,
+            {"a": "digits", "c": "nothing"},
+            tmp_path,
+            Method(rank=4),
+            asked(1),
+            1,
+            None,
+            quiet,
+        )
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_damaged_description_of_an_adaptation(base, tmp_path):
+    adapt(base, {"a": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    path = tmp_path / "a/adapt.json"
+    whole = json.loads(path.read_text())
+    for key, value in (("rank", "many"), ("rank", -3), ("classes", 7), ("recipe", None)):
+        path.write_text(json.dumps({**whole, key: value}))
+        with pytest.raises(UsageError, match="not what mcuformer adapt writes"):
+            adapted_network(tmp_path / "a")
+
+
+def test_data_without_a_validation_image_are_refused_before_the_training(
+    base, tmp_path, monkeypatch
+):
+    none = Images(np.zeros((0, 1, 24, 24), np.uint8), np.zeros(0, np.int64))
+    monkeypatch.setattr(sources, "load", lambda *_: replace(small_data(64), validation=none))
+    arch, plain = base.parent / "arch.json", Recipe(epochs=1, batch=32)
+    with pytest.raises(UsageError, match="too few of each class to validate"):
+        train_one(arch, "small", tmp_path / "run", plain, 1, None, quiet)
+    with pytest.raises(UsageError, match="too few of each class to validate"):
+        adapt(base, {"a": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "a").exists()
+    train_one(arch, "small", tmp_path / "run", plain, 1, None, quiet, refit=True)
 
 
 def test_images_are_made_as_the_network_takes_them():

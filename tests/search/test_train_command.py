@@ -77,6 +77,24 @@ def test_what_a_slimmable_training_prints(arch: Path, capsys: Said) -> None:
     capsys.readouterr()
     code = invoke(words(arch, "--slimmable", "--ratios", "0.5,1", "--nested"))
     refused(capsys, code, "last.pt is of another training (slimmable)")
+    path = arch.parent / "run" / "train.json"
+    for broken in ({"ratios": "half"}, 7):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"slimmable": broken}))
+        code = invoke(
+            [
+                "export",
+                str(arch.parent / "run"),
+                "--ratio",
+                "0.5",
+                "-o",
+                str(arch.parent / "x.onnx"),
+            ]
+        )
+        refused(capsys, code, "train.json is not what mcuformer train writes")
+    more = ("-o", str(arch.parent / "all"), "--refit")
+    assert invoke(words(arch, "--slimmable", "--ratios", "0.5,1", *more)) == 0
+    info = json.loads((arch.parent / "all" / "train.json").read_text())
+    assert info["slimmable"]["validation"] == {"0.5": None, "1": None}  # trained on
 
 
 @pytest.mark.parametrize(
