@@ -23,6 +23,8 @@ from mcuformer.search.arch import Arch
 from mcuformer.search.architecture import PATCH, Architecture
 from mcuformer.search.net import Network
 
+_MOST_WIDTHS = 64
+_OFF = 0.01  # of a step: 0.3333 is a third
 _WARMUP_SHARE = 10  # of all epochs one in so many at most trains the full width alone
 
 
@@ -31,18 +33,23 @@ def parse_ratios(text: str) -> tuple[float, ...]:
     try:
         if ":" in text:
             low, high, step = map(float, text.split(":"))
-            count = round((high - low) / step)
+            steps = (high - low) / step
+            count = min(round(steps), _MOST_WIDTHS)
+            if step < 0 or abs(steps - count) > _OFF:
+                raise ValueError(step)
             ratios = [low + i * (high - low) / max(count, 1) for i in range(count + 1)]
         else:
-            ratios = sorted(set(map(float, text.split(","))))
-    except (ValueError, ZeroDivisionError):
+            ratios = list(map(float, text.split(",")))
+        ratios = sorted({round(r, 6) for r in ratios})
+    except (ValueError, ArithmeticError):
         ratios = []
-    if len(ratios) < 2 or not 0 < ratios[0] < 1 or ratios[-1] != 1 or len(ratios) > 64:
+    known = all(0 < r <= 1 for r in ratios)  # not of NaN
+    if not known or not 2 <= len(ratios) <= _MOST_WIDTHS or ratios[-1] != 1:
         raise UsageError(
             f"'{text[:60]}' are no ratios of widths",
             "LEAST:1:STEP such as 0.25:1:0.25, or 0.25,0.5,1",
         )
-    return tuple(round(r, 6) for r in ratios)
+    return tuple(ratios)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,22 @@ def network() -> Network:
         ("0.25:1:0.25", (0.25, 0.5, 0.75, 1.0)),
         ("0.25:1:0.125", tuple(i / 8 for i in range(2, 9))),
         ("1,0.5", (0.5, 1.0)),
+        ("0.5,0.5,0.5000001,1", (0.5, 1.0)),
+        ("0.3333:1:0.3333", (0.3333, 0.66665, 1.0)),
     ),
 )
 def test_ratios(text: str, wanted: tuple[float, ...]) -> None:
     assert parse_ratios(text) == wanted
 
 
-@pytest.mark.parametrize("text", ("1", "0:1:0.5", "0.5,0.75", "a:b:c", "0.5:1:0", "1:0.5:0.25"))
+@pytest.mark.parametrize(
+    "text",
+    (
+        "1", "0:1:0.5", "0.5,0.75", "a:b:c", "0.5:1:0", "1:0.5:0.25", "1:0.5:-0.25", "0.5,nan,1", "0.5,1,nan",
+        "nan,0.5,1", "0.5:1:nan", "0.5:inf:0.1", "0.5:1:inf", "0.0000001,1", "0.5:1:1e-12", "0.5:1:5e-324",
+        "-0.5,1", "0.5,1,2", "0.5:1:0.4", "0.25:1", "", "1,1",
+    ),
+)  # fmt: skip
 def test_no_ratios(text: str) -> None:
     with pytest.raises(UsageError):
         parse_ratios(text)
@@ -95,6 +104,37 @@ def test_a_step_moves_what_every_width_has() -> None:
     assert bool((moved[:16, :8] != 0).any())  # the smallest
     assert bool((moved[-48:, -24:] != 0).any())
     assert not bool(moved[:16, 8:].any())  # of the full width alone
+
+
+def test_each_width_learns_from_the_next_larger_one() -> None:
+    """The gradients are those of the paper's losses, written out: labels for the full width; for each other
+    one its distance from the next larger drawn one's answers, to which nothing goes back, and the labels."""
+    full, one = network(), network()
+    x, y = torch.randn(4, 1, 8, 8), torch.eye(10)[:4]
+    loss = ScaleCoordination(FOUR, epochs=1)
+    told = loss(full, x, y, Random(0))
+    weights = dict(one.named_parameters())
+    answers = {r: loss._answers(one, weights, r, x) for r in FOUR.ratios}
+    losses = [-(y * answers[r].log_softmax(1)).sum(1).mean() for r in FOUR.ratios]
+    torch.testing.assert_close(told, losses[-1].detach())
+    for small, large in ((0.75, 1.0), (0.5, 0.75), (0.25, 0.5)):
+        wanted = answers[large].detach().softmax(1)
+        losses.append((wanted * (wanted.log() - answers[small].log_softmax(1))).sum(1).mean())
+    torch.stack(losses).sum().backward()
+    for (name, got), (_, p) in zip(full.named_parameters(), one.named_parameters(), strict=True):
+        torch.testing.assert_close(got.grad, p.grad, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize(("epochs", "alone"), [(1, 0), (9, 0), (15, 1), (30, 3), (100, 10)])
+def test_the_full_width_is_alone_for_a_tenth_of_the_epochs_at_most(epochs: int, alone: int) -> None:
+    def widths_of_epoch(epoch: int) -> int:
+        loss = ScaleCoordination(FOUR, epochs)
+        loss.begin_epoch(epoch)
+        loss(network(), torch.randn(1, 1, 8, 8), torch.eye(10)[:1], Random(0))
+        return 1 + len(loss._skeletons)
+
+    found = [widths_of_epoch(e) for e in sorted({0, max(alone - 1, 0), alone})]
+    assert found == [1] * (len(found) - 1) + [4] if alone else found == [4]
 
 
 def test_a_width_computes_what_its_slices_do() -> None:
