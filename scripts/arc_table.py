@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from rows_file import NUMBER, RowsFile
 
 from mcuformer.cli.adapt import parse_tasks
 from mcuformer.cli.continued import SAME_COMMAND
 from mcuformer.cli.failure import ended
-from mcuformer.files.atomic import atomic_file
 from mcuformer.search import data as sources
 from mcuformer.search.adapt import Method, adapt, adapted_network, recipe_of
 from mcuformer.search.data import Images
@@ -36,22 +36,24 @@ RATES = (
     ("full", 1e-3),
 )  # of the paper; the best of 3e-4, 1e-3, 3e-3 on one seed may be given
 
+KEY = ("seed", "task", "kind")
+FIELDS = {"seed": (int,), "task": (str,), "kind": (str,), "test": NUMBER, "share": NUMBER}
+
 
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    kept = args.rows or args.output / "table.json"
-    rows: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
     args.output.mkdir(parents=True, exist_ok=True)
+    kept = RowsFile(args.rows or args.output / "table.json", FIELDS, KEY)
+    kept.check()
     tasks = parse_tasks(tuple(args.task))
     for seed, (name, spec), (kind, _) in product(range(args.seeds), tasks.items(), RATES):
-        if any((r["seed"], r["task"], r["kind"]) == (seed, name, kind) for r in rows):
+        if any((r["seed"], r["task"], r["kind"]) == (seed, name, kind) for r in kept.read()):
             continue
-        rows.append(_trained(args, seed, name, spec, kind))
-        with atomic_file(kept) as part:
-            part.write_text(json.dumps(rows, indent=1))
-        print(json.dumps(rows[-1]), flush=True)
-    print(_table(rows))
+        row = _trained(args, seed, name, spec, kind)
+        kept.add([row])
+        print(json.dumps(row), flush=True)
+    print(_table(kept.read()))
 
 
 def _trained(
@@ -82,23 +84,28 @@ def _quiet(*_: object) -> None:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Means over the seeds, with the least and the most."""
+    """Means over the seeds that are there, with the least and the most; differences are of the same seeds."""
     lines = [
         "| task | full % | adapters % | difference | trained, of the network |",
         "|---|---|---|---|---|",
     ]
     for task in dict.fromkeys(row["task"] for row in rows):
-        of = {k: [r for r in rows if (r["task"], r["kind"]) == (task, k)] for k, _ in RATES}
-        full, few = ([r["test"] for r in of[k]] for k in ("full", "adapters"))
-        gaps = [b - a for a, b in zip(full, few, strict=True)]
-        share = of["adapters"][0]["share"]
-        lines.append(
-            f"| {task} | {_spread(full)} | {_spread(few)} | {_spread(gaps)} | {share:.2f} % |"
-        )
+        of = {
+            k: {r["seed"]: r for r in rows if (r["task"], r["kind"]) == (task, k)} for k, _ in RATES
+        }
+        full, few = of["full"], of["adapters"]
+        gaps = [few[s]["test"] - full[s]["test"] for s in few if s in full]
+        cells = [
+            _spread(v) for v in (*([r["test"] for r in x.values()] for x in (full, few)), gaps)
+        ]
+        share = next((f"{r['share']:.2f} %" for r in few.values()), "not yet")
+        lines.append(f"| {task} | {' | '.join(cells)} | {share} |")
     return "\n".join(lines)
 
 
 def _spread(values: list[float]) -> str:
+    if not values:
+        return "not yet"
     return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 

@@ -20,9 +20,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rows_file import NUMBER, RowsFile
+
 from mcuformer.cli.continued import SAME_COMMAND
 from mcuformer.cli.failure import ended
-from mcuformer.files.atomic import atomic_file
 from mcuformer.search import data as sources
 from mcuformer.search.arch import Arch
 from mcuformer.search.slimmable import Widths, arch_at, at_width, parse_ratios
@@ -32,29 +33,31 @@ from mcuformer.search.train_one import train_one
 
 METHODS = ("scala", "alone", "nested")  # in the order of training
 COLUMNS = ("alone", "scala", "nested")
+KEY = ("seed", "method", "training", "width")
+FIELDS = {
+    "seed": (int,), "method": (str,), "training": (*NUMBER, type(None)), "width": NUMBER, "test": NUMBER,
+}  # fmt: skip
 
 
 def main() -> None:
     args = _arguments()
     args.output.mkdir(parents=True, exist_ok=True)
-    kept = args.rows or args.output / "table.json"
+    kept = RowsFile(args.rows or args.output / "table.json", FIELDS, KEY)
+    if not args.show:
+        kept.check()
     ratios = parse_ratios(args.ratios)
     for seed, method, ratio in () if args.show else _trainings(args, ratios):
         training = {"seed": seed, "method": method, "training": ratio}
-        if any(training.items() <= r.items() for r in _kept(kept)):
+        widths = ratios if ratio is None else (ratio,)
+        if all(_has(kept.read(), {**training, "width": r}) for r in widths):
             continue
         found = _trained(args, ratios, seed, method, ratio)
-        # Read again: another process may have trained another method meanwhile.
-        rows = _kept(kept) + [training | row for row in found]
-        with atomic_file(kept) as part:
-            part.write_text(json.dumps(rows, indent=1))
-        print(table(rows, ratios), flush=True)
-    print(table(_kept(kept), ratios))
+        print(table(kept.add([training | row for row in found]), ratios), flush=True)
+    print(table(kept.read(), ratios))
 
 
-def _kept(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-    return rows
+def _has(rows: Iterable[dict[str, Any]], part: dict[str, Any]) -> bool:
+    return any(part.items() <= row.items() for row in rows)
 
 
 def _trainings(
