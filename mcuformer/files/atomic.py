@@ -30,8 +30,8 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     work, killed = beside(target), _tidied(target)
     try:
         for folder in (target.parent, target):
-            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-                raise UsageError(f"{folder}: permission denied; nothing was written")
+            if folder.exists():
+                _refuse_closed(folder)
         with _on_behalf_of(target):
             work.mkdir()
         yield work
@@ -56,6 +56,8 @@ def check_directory(target: Path) -> Path:
     for path in (target, *target.parents):
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} exists and is no directory", "give -o another name")
+    nearest = next(path for path in (target, *target.parents) if path.exists())
+    _refuse_closed(nearest)
     return target
 
 
@@ -67,9 +69,13 @@ def check_file(target: Path) -> Path:
         raise UsageError(f"{target} is a directory", "name a file in it")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no directory", "make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{target.parent}: permission denied; nothing was written")
+    _refuse_closed(target.parent)
     return target
+
+
+def _refuse_closed(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: permission denied; nothing was written")
 
 
 @contextmanager

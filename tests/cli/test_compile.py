@@ -162,16 +162,19 @@ def test_save_temps_keeps_what_every_stage_made(compiling: Compiling, tmp_path: 
     assert begins[:5] == ["graph"] * 4 + ["program"] and stages[5].stat().st_size > 100
 
 
-def test_read_only_output(tmp_path: Path) -> None:
-    """As a user who may not write there, also where the tests run as root."""
+@pytest.mark.parametrize(
+    "work", ["atomic.atomic_directory({}).__enter__()", "atomic.check_directory({})"]
+)
+def test_read_only_output(tmp_path: Path, work: str) -> None:
+    """As a user who may not write there, also where the tests run as root; said before the work, too."""
     program = (
-        "import os, sys; from pathlib import Path; from mcuformer.files.atomic import atomic_directory;"
+        "import os, sys; from pathlib import Path; from mcuformer.files import atomic;"
         "from mcuformer.cli.failure import report_failure; os.geteuid() or os.setuid(65534)\n"
-        "try:\n    atomic_directory(Path(sys.argv[1])).__enter__()\n"
+        f"try:\n    {work.format('Path(sys.argv[1])')}\n"
         "except BaseException as error: sys.exit(report_failure(error, []))"
     )
     tmp_path.chmod(0o555)
-    for target in (tmp_path / "o", tmp_path):
+    for target in (tmp_path / "o" / "a", tmp_path / "o", tmp_path):
         result = subprocess.run(
             [sys.executable, "-c", program, str(target)],
             check=False,
