@@ -203,17 +203,30 @@ def _data_of(spec: str, seed: int, backbone: Backbone) -> Data:
 
 
 def _refuse_another(directory: Path, asked: dict[str, Any]) -> None:
-    """A folder holds one adaptation."""
+    """A folder holds one adaptation, once an epoch of it is finished."""
     path = directory / ADAPTATION
-    if not path.is_file():
+    if not (directory / "last.pt").is_file():
         return
+    if not path.is_file():
+        raise UsageError(
+            f"{path} does not exist, which says what was trained there",
+            "restore it, choose another -o, or remove the folder",
+        )
     kept = read_json(path, dict, "remove the folder", _WHAT)
-    other = [key for key, value in asked.items() if kept.get(key) != value]
+    other = [_named(key, kept.get(key), v) for key, v in asked.items() if kept.get(key) != v]
     if other:
         raise UsageError(
             f"{directory} holds an adaptation of another {' and '.join(other)}",
             "choose another -o, or give what that one was given",
         )
+
+
+def _named(key: str, kept: Any, asked: Any) -> str:
+    """`key`, of a table with what is another in it."""
+    if not isinstance(kept, dict) or not isinstance(asked, dict):
+        return key
+    other = sorted(n for n in {*kept, *asked} if kept.get(n) != asked.get(n))
+    return f"{key} ({', '.join(other)})"
 
 
 def _write(directory: Path, document: dict[str, Any]) -> None:

@@ -151,6 +151,22 @@ def test_names_of_tasks(tasks, tmp_path):
     assert parse_tasks(("a=grey:digits", "b=c=d")) == {"a": "grey:digits", "b": "c=d"}
 
 
+def test_a_folder_is_of_one_adaptation_once_an_epoch_is_finished(base, tmp_path):
+    def adapted(**other):
+        recipe = replace(asked(1), **other)
+        return adapt(base, {"a": "small"}, tmp_path, Method(rank=4), recipe, 1, None, quiet)
+
+    with pytest.raises(UsageError, match="take a smaller --lr"):
+        adapted(lr=1e30)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["adapt.json"]
+    adapted()  # as was said
+    with pytest.raises(UsageError, match=r"another recipe \(amp, lr\)"):
+        adapted(lr=0.5, amp=True)
+    (tmp_path / "a/adapt.json").unlink()
+    with pytest.raises(UsageError, match=r"adapt\.json does not exist"):
+        adapted()
+
+
 def test_all_tasks_are_read_before_one_is_trained(base, tmp_path, monkeypatch):
     adapt(base, {"b": "small"}, tmp_path, Method(rank=4), asked(1), 1, None, quiet)
     with pytest.raises(UsageError, match="another rank"):
