@@ -128,7 +128,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--amp", action="store_true", help="bfloat16 where the processor has it")
     parser.add_argument("--rows", type=Path, help="figures of finished trainings, read and written")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if low := [
+        n for n, v in vars(args).items() if type(v) is int and v < (0 if n == "images" else 1)
+    ]:
+        parser.error(f"--{low[0].replace('_', '-')} {getattr(args, low[0])} is too small")
+    return args
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def table(rows: list[dict[str, Any]], ratios: Sequence[float]) -> str:
         cells = [_spread([x["test"] for x in rows if (x["method"], x["width"]) == (m, r)])
                  for m in COLUMNS]  # fmt: skip
         lines.append(f"| {r:g} | {' | '.join(cells)} |")
-    means = {m: _means(rows, m, len(ratios)) for m in METHODS}
+    means = {m: _means(rows, m, ratios) for m in METHODS}
     cells = [_spread([*means[m].values()]) for m in COLUMNS]
     lines.append(f"| mean of all | {' | '.join(cells)} |")
     gaps = [
@@ -135,13 +135,13 @@ def table(rows: list[dict[str, Any]], ratios: Sequence[float]) -> str:
     return "\n".join(lines)
 
 
-def _means(rows: list[dict[str, Any]], method: str, count: int) -> dict[int, float]:
+def _means(rows: list[dict[str, Any]], method: str, ratios: Sequence[float]) -> dict[int, float]:
     """By seed, where all widths are there."""
     by_seed: dict[int, list[float]] = {}
     for row in rows:
-        if row["method"] == method:
+        if row["method"] == method and row["width"] in ratios:
             by_seed.setdefault(row["seed"], []).append(row["test"])
-    return {s: statistics.mean(v) for s, v in by_seed.items() if len(v) == count}
+    return {s: statistics.mean(v) for s, v in by_seed.items() if len(v) == len(ratios)}
 
 
 def _spread(values: list[float]) -> str:
@@ -171,7 +171,10 @@ def _arguments() -> argparse.Namespace:
     }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--show", action="store_true", help="print the table so far")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if low := [n for n, v in vars(args).items() if type(v) is int and v < 1]:
+        parser.error(f"--{low[0].replace('_', '-')} {getattr(args, low[0])} is too small")
+    return args
 
 
 if __name__ == "__main__":

@@ -93,3 +93,20 @@ def test_the_files_that_are_kept_are_read(script: Any, name: str) -> None:
     fields, key = script.FIELDS, script.KEY
     for path in (SCRIPTS.parent / "docs" / name).glob("*.json"):
         assert RowsFile(path, fields, key).read() == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(("script", "option"), [(scala_table, "--heads"), (arc_table, "--epochs")])
+def test_a_count_of_none_is_refused(
+    script: Any, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ["--base", "none", "--task", "a=digits"] if script is arc_table else ["--data", "digits"]
+    monkeypatch.setattr(sys, "argv", ["script", "-o", str(tmp_path / "o"), *own, option, "0"])
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+
+
+def test_a_table_of_some_of_the_widths() -> None:
+    rows = [{**SCALA, "width": w, "test": 100 * w} for w in (0.25, 0.5, 1)]
+    assert "| mean of all | not yet | 75.00 (75.00 to 75.00) |" in scala_table.table(
+        rows, (0.5, 1.0)
+    )
