@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 torch = pytest.importorskip("torch", reason="the extra `search` (torch) is not installed")
 
-from test_adapt import ARCH, DENSE, stir
+from test_adapters import ARCH, DENSE, stir
 from test_train import small_data
 from torch import nn
 
