@@ -101,7 +101,7 @@ def test_resume_ignores_no_option_silently(tmp_path, words):
         ('ratio = ["wide"]', "ratio needs positive numbers"),
         ("image = 5", "image is [height"),
         ("pool = [1]", "stem and pool are texts"),
-        ("depth = {", ""),
+        ("depth = {", "wrong.toml: Invalid initial character for a key"),
     ],
 )
 def test_a_wrong_space_file_is_one_message(tmp_path, line, message):
