@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 from collections.abc import Generator
 
@@ -10,8 +11,13 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """As the command does: tests compile in their own process, and look for cycles as seldom."""
+    """As the command does: tests compile in their own process, and look for cycles as seldom.
+
+    A shell ignores Ctrl-C in what it runs in the background, and so does all that is started there; tests
+    of interruptions would wait for ever.
+    """
     gc.set_threshold(50_000, 20, 50)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
